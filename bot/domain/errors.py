@@ -1,0 +1,41 @@
+"""What can go wrong, as a person reads it.
+
+    BotError
+    ├── InvalidInput      what was typed cannot be understood or done; the text says what would be right
+    ├── NotFound          no gateway, rollout, job or incident answers to that name
+    ├── NotAllowed        the role is missing; the text names it and who has it
+    ├── Stale             somebody, or the fleet, was faster than this click
+    ├── Unavailable       Meshtech, Slack or the database cannot answer now; trying again later may help
+    └── StartupError      a setting, a port or the database keeps the bot from starting
+
+Each text is one or two whole sentences for a person and says what to do next. It is plain text: whoever
+shows it in Slack escapes it. The vendor adapter adds its own children in ``bot/meshtech/errors.py``.
+"""
+
+
+class BotError(Exception):
+    """Anything a person may read. ``str(error)`` is the sentence."""
+
+
+class InvalidInput(BotError):
+    """What was typed cannot be understood, or cannot be done to what it names."""
+
+
+class NotFound(BotError):
+    """Nothing answers to the name or id that was given."""
+
+
+class NotAllowed(BotError):
+    """The actor lacks the role. The text names the role and who has it."""
+
+
+class Stale(BotError):
+    """The thing changed since it was drawn; the text says what it is now."""
+
+
+class Unavailable(BotError):
+    """Something outside cannot answer now. Nothing was changed, unless the text says so."""
+
+
+class StartupError(BotError):
+    """The bot cannot start; the text names the setting to mend."""
