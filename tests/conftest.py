@@ -1,0 +1,115 @@
+"""What every test gets: a clean environment, databases, and plain words about tests that cannot run here.
+
+PostgreSQL and Chromium are not asked of a newcomer: without them their tests are left out, and the summary
+says so. In CI (``CI=true``) they are asked for, and their absence is a failure.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from tests import postgres
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
+
+
+def find_browser() -> str | None:
+    return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
+
+
+# A mark, what it needs, how to see whether that is here, how to get it.
+_NEEDS: dict[str, tuple[str, Callable[[], object | None], str]] = {
+    "postgres": ("PostgreSQL", postgres.programs, postgres.INSTALL),
+    "browser": ("Chromium", find_browser, "apt-get install chromium"),
+}
+
+_LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing of the developer's own environment reaches a test, nor the programs a test starts."""
+    config.stash[_LEFT_OUT] = {}
+    for name in list(os.environ):
+        if name.startswith(("MESHBOT_", "SLACK_")) or name.lower() in _PROXIES:
+            del os.environ[name]
+    # Random examples are for exploring (HYPOTHESIS_PROFILE=explore); a test suite gives one answer.
+    hypothesis_settings.register_profile("steady", derandomize=True, deadline=None)
+    hypothesis_settings.register_profile("explore", deadline=None, max_examples=1000)
+    hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if IN_CI:
+        return  # kept, and each fails below
+    for mark in _missing():
+        chosen = [item for item in items if item.get_closest_marker(mark)]
+        if chosen:
+            config.hook.pytest_deselected(items=chosen)
+            items[:] = [item for item in items if item not in chosen]
+            config.stash[_LEFT_OUT][mark] = len(chosen)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in _missing():
+        if item.get_closest_marker(mark):
+            what, _, install = _NEEDS[mark]
+            pytest.fail(f"{what} is not installed, and CI asks for it: {install}", pytrace=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands what it left out to the process that prints the summary."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = session.config.stash[_LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # Every worker collects everything, so their counts are the same and are not added up.
+    node.config.stash[_LEFT_OUT].update(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for mark, number in config.stash[_LEFT_OUT].items():
+        what, _, install = _NEEDS[mark]
+        tests = "1 test" if number == 1 else f"{number} tests"
+        terminalreporter.write_line(f"left out: {tests} that need {what} ({install})", yellow=True)
+
+
+def _missing() -> list[str]:
+    return [mark for mark, (_, find, _install) in _NEEDS.items() if find() is None]
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL of this test process's own."""
+    bin_directory = postgres.programs()
+    assert bin_directory is not None, "a test that uses PostgreSQL is marked `postgres`"
+    with postgres.running_cluster(bin_directory) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a fresh, empty PostgreSQL database. The test must carry the mark `postgres`."""
+    assert request.node.get_closest_marker("postgres"), "mark this test `postgres`"
+    cluster: postgres.Cluster = request.getfixturevalue("postgres_cluster")
+    with cluster.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh, empty database: the test runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/meshbot.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
