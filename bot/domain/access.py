@@ -100,12 +100,10 @@ def _refusal(actor: Actor, action: Action, needed: Role) -> str:
     who = (
         f"Ask one of them: {holders}."
         if holders
-        else f"Nobody has that role yet; whoever runs the bot gives it with MESHBOT_ACCESS__{needed.word.upper()}S."
+        else "Nobody has that role yet; whoever runs the bot gives it with "
+        f"MESHBOT_ACCESS__{needed.word.upper()}S."
     )
-    article = "an" if needed.word[0] in "ao" else "a"
-    return (
-        f"To {action} you need to be {article} {needed.word}, and you are {_article(actor.role.word)}. {who}"
-    )
+    return f"To {action} you need to be {_article(needed)}, and you are {_article(actor.role)}. {who}"
 
 
 def _article(role: Role) -> str:

@@ -1,0 +1,160 @@
+"""The database: SQLite or PostgreSQL by URL, its transactions, and claims with a lease.
+
+Nothing above the storage layer sees SQLAlchemy. A transaction is short and holds no network call.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event, make_url, select, update
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot.domain.errors import StartupError, Unavailable
+from bot.storage.tables import ticks
+from bot.storage.upsert import insert_or_ignore
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_MS = 15_000
+SETTING = "MESHBOT_DATABASE_URL"
+
+
+class Database:
+    """An open database. ``read()`` and ``write()`` give a connection inside one transaction.
+
+    A write transaction on SQLite takes the write lock at its beginning: one that reads first and writes
+    later would fail at once when another has written meanwhile, whatever the busy timeout says.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        # SQLite has one writer: waiting here, in turn, is fairer and cheaper than waiting in the file lock.
+        self._writer = asyncio.Lock() if self.is_sqlite else None
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """Raises StartupError when the URL is not one of ours. Nothing is connected yet."""
+        parsed = async_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            path = parsed.database
+            if path and path != ":memory:" and not Path(path).absolute().parent.is_dir():
+                raise StartupError(
+                    f"{SETTING} names the file {path}, and its folder does not exist: create the folder."
+                )
+            engine = create_async_engine(parsed, pool_size=6, max_overflow=4)
+            _prepare_sqlite(engine)
+        else:
+            engine = create_async_engine(parsed, pool_size=8, max_overflow=8, pool_pre_ping=True)
+        return cls(engine)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads. Raises Unavailable when the database does not answer."""
+        with _translated():
+            async with self.engine.connect() as connection, connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write; committed when the block ends, rolled back when it raises."""
+        with _translated():
+            if self._writer is None:
+                async with self.engine.begin() as connection:
+                    yield connection
+                return
+            async with self._writer, self.engine.connect() as plain:
+                connection = await plain.execution_options(meshbot_write=True)
+                async with connection.begin():
+                    yield connection
+
+    async def check(self) -> None:
+        """Raises Unavailable when the database does not answer."""
+        async with self.read() as connection:
+            await connection.execute(select(1))
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    async def claim_tick(self, name: str, owner: str, now: datetime, lease: timedelta) -> bool:
+        """Whether this process may run the named tick now; the others are told no until the lease ends."""
+        async with self.write() as connection:
+            await connection.execute(
+                insert_or_ignore(connection, ticks, {"name": name, "owner": "", "lease_until": now})
+            )
+            claimed = await connection.execute(
+                update(ticks)
+                .where(ticks.c.name == name, (ticks.c.lease_until <= now) | (ticks.c.owner == owner))
+                .values(owner=owner, lease_until=now + lease)
+            )
+            return claimed.rowcount == 1
+
+    async def release_tick(self, name: str, owner: str, now: datetime) -> None:
+        async with self.write() as connection:
+            await connection.execute(
+                update(ticks)
+                .where(ticks.c.name == name, ticks.c.owner == owner)
+                .values(owner="", lease_until=now)
+            )
+
+
+def async_url(text: str) -> URL:
+    """The URL with an async driver. Raises StartupError for anything but SQLite and PostgreSQL."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StartupError(
+            f"{SETTING} is not a database URL: use sqlite:///meshbot.db or postgresql://user@host/name."
+        ) from error
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return url.set(drivername="sqlite+aiosqlite")
+    if backend in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    raise StartupError(f"{SETTING} names {backend}: only sqlite:/// and postgresql:// work.")
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun by us, below
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-32000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("meshbot_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class _translated:  # noqa: N801 - reads as a phrase where it is used
+    """Turns a database that does not answer into a sentence; leaves mistakes of ours as they are."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, PoolTimeout | InterfaceError | OperationalError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            log.warning("the database does not answer", exc_info=error)
+            raise Unavailable(
+                "My database does not answer, so nothing was changed. Please try again in a minute; "
+                "if it stays so, whoever runs the bot finds the reason in its log."
+            ) from error

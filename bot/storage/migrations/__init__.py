@@ -1,0 +1,1 @@
+"""The schema's history, one file a change; ``bot/storage/schema.py`` runs it."""

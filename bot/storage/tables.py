@@ -1,0 +1,358 @@
+"""The schema, in one place. Times are whole microseconds since 1970: they sort alike on every database."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_micros(value: int) -> datetime:
+    return EPOCH + timedelta(microseconds=value)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as whole microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+        return None if value is None else from_micros(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+# SQLite counts only in INTEGER PRIMARY KEY columns; AUTOINCREMENT keeps a deleted number from coming back.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _numbered(name: str, *columns: Any) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("id", _Id, primary_key=True, autoincrement=True),
+        *columns,
+        sqlite_autoincrement=True,
+    )
+
+
+# ---- the fleet
+listings = Table(
+    "listings",
+    metadata,
+    Column("number", _Id, primary_key=True, autoincrement=True),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("outcome", String(16), nullable=False),  # running, completed, failed
+    Column("gateways", Integer, nullable=False, default=0),
+    Column("changes", Integer, nullable=False, default=0),
+    Column("error", Text),
+    sqlite_autoincrement=True,
+)
+
+
+def _gateway_columns() -> list[Column[Any]]:
+    return [
+        Column("id", String, primary_key=True),
+        Column("id_folded", String, nullable=False),
+        Column("name", Text),
+        Column("name_folded", Text, nullable=False),  # empty when there is none
+        Column("model", Text),
+        Column("model_folded", Text, nullable=False),
+        Column("hardware", Text),
+        Column("hardware_folded", Text, nullable=False),
+        Column("firmware", Text),
+        Column("firmware_folded", Text, nullable=False),
+        Column("firmware_key", String(40)),
+        Column("imei", Text),
+        Column("status", Text),
+        Column("boot_mode", Text),
+        Column("tags", JSON, nullable=False),
+        Column("site", Text, nullable=False),
+        Column("site_folded", Text, nullable=False),
+        Column("state", String(8), nullable=False),  # online, offline, unknown
+        Column("rank", Integer, nullable=False),  # 0 offline, 1 unknown, 2 online: worst first
+        Column("changed_at", Moment),
+        Column("since", Moment, nullable=False),
+        Column("since_listing", BigInteger, nullable=False),
+        Column("first_seen", Moment, nullable=False),
+        Column("timestamp_moves", Integer, nullable=False, default=0),
+        Column("missed", Integer, nullable=False, default=0),
+        Column("written_at", Moment),
+        Column("digest", LargeBinary(16)),
+    ]
+
+
+gateways = Table(
+    "gateways",
+    metadata,
+    *_gateway_columns(),
+    Index("ix_gateways_worst_first", "rank", "since", "id"),
+    Index("ix_gateways_site_folded", "site_folded"),
+    Index("ix_gateways_name_folded", "name_folded"),
+)
+gateway_staging = Table("gateway_staging", metadata, *_gateway_columns())
+gateway_tags = Table(
+    "gateway_tags",
+    metadata,
+    Column("folded", Text, primary_key=True),
+    Column("gateway_id", String, primary_key=True),
+    Column("tag", Text, nullable=False),
+    Index("ix_gateway_tags_gateway_id", "gateway_id"),
+)
+fleet_events = _numbered(
+    "fleet_events",
+    Column("kind", String(16), nullable=False),
+    Column("gateway_id", String, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("listing", BigInteger, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Index("ix_fleet_events_gateway_id_at", "gateway_id", "at"),
+    Index("ix_fleet_events_at", "at"),
+)
+# A rename or a change of tags: proposed, confirmed, done, undone. Items hold what was and what shall be.
+writes = Table(
+    "writes",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),  # rename, tag
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False, default=1),
+    Column("actor", String(32), nullable=False),
+    Column("channel", String(32)),
+    Column("title", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("undoes", String(32)),  # the write that this one takes back
+    Column("lease_until", Moment),
+    Index("ix_writes_state", "state"),
+)
+write_items = Table(
+    "write_items",
+    metadata,
+    Column("write_id", String(32), ForeignKey("writes.id", ondelete="CASCADE"), primary_key=True),
+    Column("gateway_id", String, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("state", String(16), nullable=False),  # waiting, done, failed, unchanged
+    Column("error", Text),
+)
+
+# ---- rollouts
+rollouts = _numbered(
+    "rollouts",
+    Column("uid", String(32), nullable=False, unique=True),  # random: part of every job's name
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False, default=1),
+    Column("requester", String(32), nullable=False),
+    Column("channel", String(32)),
+    Column("query", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("firmware_id", Text, nullable=False),
+    Column("firmware_version", Text, nullable=False),
+    Column("plan_hash", String(64), nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("approvals_needed", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("requested_at", Moment),
+    Column("expires_at", Moment, nullable=False),
+    Column("decided_at", Moment),
+    Column("decided_by", String(32)),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("reason", Text),
+    Column("due_at", Moment),  # when the next tick must look at it; null: never by itself
+    Column("lease_until", Moment),
+    Index("ix_rollouts_state_due_at", "state", "due_at"),
+)
+rollout_targets = Table(
+    "rollout_targets",
+    metadata,
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
+    Column("gateway_id", String, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("firmware_before", Text),
+    Column("wave", Integer, nullable=False),  # 0: matched and not eligible
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("batch_id", _Id),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("started_at", Moment),
+    Column("reported_at", Moment),
+    Column("finished_at", Moment),
+    Index("ix_rollout_targets_gateway_id", "gateway_id"),
+    Index("ix_rollout_targets_rollout_id_state", "rollout_id", "state"),
+)
+# One rollout at a time for a gateway: the row is there from approval to the target's end.
+gateway_claims = Table(
+    "gateway_claims",
+    metadata,
+    Column("gateway_id", String, primary_key=True),
+    Column("rollout_id", _Id, nullable=False, index=True),
+)
+# One vendor job each: the intent, then the call, then its result.
+rollout_batches = _numbered(
+    "rollout_batches",
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("wave", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("state", String(16), nullable=False),  # intended, created, refused, finished
+    Column("vendor_job_id", Text),
+    Column("intended_at", Moment, nullable=False),
+    Column("called_at", Moment),
+    Column("created_at", Moment),
+    Column("finished_at", Moment),
+    Column("next_poll_at", Moment),
+    Column("error", Text),
+    UniqueConstraint("rollout_id", "wave", "number"),
+)
+rollout_approvals = Table(
+    "rollout_approvals",
+    metadata,
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", String(32), primary_key=True),
+    Column("decision", String(16), nullable=False),
+    Column("plan_hash", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("reason", Text),
+)
+
+# ---- alerts
+incidents = _numbered(
+    "incidents",
+    Column("kind", String(16), nullable=False),
+    Column("site", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # gathering, open, resolved, dropped
+    Column("version", Integer, nullable=False, default=1),
+    Column("opened_at", Moment, nullable=False),
+    Column("post_at", Moment, nullable=False),
+    Column("acknowledged_by", String(32)),
+    Column("acknowledged_at", Moment),
+    Column("resolved_at", Moment),
+    Index(
+        "uq_incidents_live_site",
+        "kind",
+        "site",
+        unique=True,
+        sqlite_where=text("state IN ('gathering', 'open')"),
+        postgresql_where=text("state IN ('gathering', 'open')"),
+    ),
+    Index("ix_incidents_state", "state"),
+)
+incident_gateways = Table(
+    "incident_gateways",
+    metadata,
+    Column("incident_id", _Id, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    Column("gateway_id", String, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("joined_at", Moment, nullable=False),
+    Column("offline_since", Moment, nullable=False),
+    Column("recovered_at", Moment),
+    Index(
+        "uq_incident_gateways_live",
+        "kind",
+        "gateway_id",
+        unique=True,
+        sqlite_where=text("recovered_at IS NULL"),
+        postgresql_where=text("recovered_at IS NULL"),
+    ),
+)
+
+# ---- what Slack shall show
+cards = _numbered(
+    "cards",
+    Column("kind", String(16), nullable=False),  # rollout, incident
+    Column("subject", Text, nullable=False),  # the id of what it is about
+    Column("channel", String(32), nullable=False),
+    Column("posted_channel", String(32)),  # where Slack put it: a user's card lands in a D… channel
+    Column("ts", String(32)),
+    Column("wanted", Integer, nullable=False),
+    Column("shown", Integer, nullable=False, default=0),
+    Column("urgent", Boolean, nullable=False, default=False),  # a person clicked: do not wait for the pace
+    Column("state", String(16), nullable=False),  # live, broken
+    Column("error", Text),
+    Column("attempted_at", Moment),  # set before a post, cleared by its result
+    Column("edited_at", Moment),
+    Column("try_after", Moment),
+    Column("lease_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("kind", "subject", "channel"),
+    Index("ix_cards_kind_subject", "kind", "subject"),
+)
+notes = _numbered(
+    "notes",
+    Column("key", Text, nullable=False, unique=True),  # what makes it this note: written twice, said once
+    Column("card_id", _Id),  # in whose thread; null: a message of its own
+    Column("channel", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("broadcast", Boolean, nullable=False, default=False),
+    Column("state", String(16), nullable=False),  # waiting, posted, broken
+    Column("ts", String(32)),
+    Column("attempted_at", Moment),
+    Column("try_after", Moment),
+    Column("lease_until", Moment),
+    Column("error", Text),
+    Column("created_at", Moment, nullable=False),
+    Index("ix_notes_state", "state"),
+)
+
+# ---- for all
+audit = _numbered(
+    "audit",
+    Column("at", Moment, nullable=False, index=True),
+    Column("actor", String(32), nullable=False, index=True),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Column("channel", String(32)),
+    Column("reason", Text),
+    Column("plan_hash", String(64)),
+)
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("lease_until", Moment, nullable=False),
+)

@@ -1,0 +1,31 @@
+"""The two statements in which SQLite and PostgreSQL share a meaning and not a SQLAlchemy construct."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import Insert
+
+
+def insert_or_ignore(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> Insert:
+    """An insert that does nothing when such a row exists; ``rowcount`` tells which."""
+    statement: Insert = _insert(connection, table).values(dict(values)).on_conflict_do_nothing()
+    return statement
+
+
+def insert_or_update(connection: AsyncConnection, table: Table) -> Insert:
+    """An insert that overwrites the row with the same primary key by what was to be inserted."""
+    statement = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    updating: Insert = statement.on_conflict_do_update(
+        index_elements=keys,
+        set_={column.name: statement.excluded[column.name] for column in table.c if column.name not in keys},
+    )
+    return updating
+
+
+def _insert(connection: AsyncConnection, table: Table) -> Any:
+    """Both dialects' inserts have the same conflict methods and no common type."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
