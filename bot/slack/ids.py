@@ -1,0 +1,53 @@
+"""Action, callback and block ids, which never change, and the codec of a button's value.
+
+A value carries an opaque id and the version that was drawn, never a decision: what it means is read from
+the database when it is clicked.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from bot.domain.errors import InvalidInput
+
+# Cards
+ROLLOUT_REQUEST: Final = "rollout_request"
+ROLLOUT_CANCEL: Final = "rollout_cancel"
+ROLLOUT_APPROVE: Final = "rollout_approve"
+ROLLOUT_DENY: Final = "rollout_deny"
+INCIDENT_ACK: Final = "incident_ack"
+
+# Answers
+WRITE_CONFIRM: Final = "write_confirm"
+WRITE_CANCEL: Final = "write_cancel"
+WRITE_UNDO: Final = "write_undo"
+PAGE_NEXT: Final = "page_next"
+PAGE_PREVIOUS: Final = "page_previous"
+REFRESH: Final = "refresh"
+EXPORT_CSV: Final = "export_csv"
+
+# Inputs of modals: the block and its element share a name
+REASON: Final = "reason"
+
+_VALUE = re.compile(r"([A-Za-z0-9_-]{1,64})\.(\d{1,9})(?:\.(.{0,1800}))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """What a button points at: an opaque id, the version that was drawn, and where in a list it stood."""
+
+    id: str
+    version: int = 0
+    extra: str = ""  # e.g. the query and offset of a page; text from outside, checked by whoever reads it
+
+    def __str__(self) -> str:
+        tail = f".{self.extra}" if self.extra else ""
+        return f"{self.id}.{self.version}{tail}"
+
+
+def decode(value: str) -> Ref:
+    """The reference in a button's value. Raises InvalidInput when it is not one of ours."""
+    match = _VALUE.fullmatch(value)
+    if match is None:
+        raise InvalidInput("I do not understand that button any more. Please run the command again.")
+    return Ref(match.group(1), int(match.group(2)), match.group(3) or "")
