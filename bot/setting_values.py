@@ -1,0 +1,301 @@
+"""How the value of a setting is written, and what it becomes: one function a kind, and its way back.
+
+Every function takes the text of one variable and returns a plain value, or raises ``ValueError`` with the
+rule as a clause that ends no sentence and repeats no value: a token pasted into the wrong variable must not
+end up on a terminal.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import time, timedelta
+from typing import Literal
+from urllib.parse import parse_qs, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+# Days as 0 (Monday) to 6, then from when until when. An end that is not after its start is the next day's.
+Window = tuple[tuple[int, ...], time, time]
+# A count of gateways is an int, a share of them a float: 5 and 0.05.
+Waves = tuple[int | float, ...]
+
+HIDDEN = "••••••"
+WAVES = "5,5%,25%,50%,100%"
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_DAYS = ("mo", "tu", "we", "th", "fr", "sa", "su")
+_WINDOW = re.compile(r"(?:(?P<days>[A-Za-z,-]+) )?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
+_LONGEST = timedelta(days=3660)
+
+
+def duration(text: str) -> timedelta:
+    """``90s``, ``5m``, ``2h``, ``1h30m``, ``1d`` or plain seconds."""
+    match = _DURATION.fullmatch(text.lower().replace(" ", ""))
+    if not match:
+        raise ValueError("a duration is written 90s, 5m, 2h, 1h30m, 1d or as plain seconds")
+    amounts = (float(amount or 0) for amount in match.groups())
+    seconds = sum(amount * unit for amount, unit in zip(amounts, _UNITS.values(), strict=True))
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError("a duration is at most ten years")
+    return timedelta(seconds=seconds)
+
+
+def positive_duration(text: str) -> timedelta:
+    value = duration(text)
+    if not value:
+        raise ValueError("the duration must be longer than nothing")
+    return value
+
+
+def show_duration(value: timedelta) -> str:
+    rest, parts = value.total_seconds(), []
+    for unit, seconds in _UNITS.items():
+        amount, rest = divmod(rest, seconds) if unit != "s" else (rest, 0)
+        if amount:
+            parts.append(f"{amount:g}{unit}")
+    return "".join(parts) or "0s"
+
+
+def share(text: str) -> float:
+    """``20%`` is 0.2."""
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", text)
+    if not match or not 0 < float(match[1]) <= 100:
+        raise ValueError("a share is written like 20%, above 0% and at most 100%")
+    return float(match[1]) / 100
+
+
+def show_share(value: float) -> str:
+    return f"{value * 100:g}%"
+
+
+def whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A reader of whole numbers within these bounds, both included."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"it must be a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    word = text.lower()
+    if word in {"true", "yes", "on", "1"}:
+        return True
+    if word in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError("it must be true or false")
+
+
+def show_flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"it must be one of {', '.join(words)}")
+        return text.lower()
+
+    return parse
+
+
+def url(text: str) -> str:
+    """An ``http`` address, without a slash at its end."""
+    _check_url(text)
+    return text.rstrip("/")
+
+
+def base_url(text: str) -> str:
+    """An ``http`` address that others are joined to, hence with a slash at its end."""
+    return url(text) + "/"
+
+
+def _check_url(text: str) -> None:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
+        raise ValueError("it must be an address that begins with https:// or http://")
+
+
+def database_url(text: str) -> str:
+    """A SQLite file or a PostgreSQL database, as ``sqlite:///…`` or ``postgresql://…``."""
+    text = re.sub("^postgres:", "postgresql:", text)
+    if not re.match(r"(sqlite:///|postgresql://).", text):
+        raise ValueError("it must be sqlite:/// and a file, or postgresql:// and a host and database")
+    try:
+        urlsplit(text)
+    except ValueError:
+        raise ValueError("it is no address; reserved characters in a password are written like %2F") from None
+    return text
+
+
+def show_database_url(value: str) -> str:
+    """Without its password, wherever that stands."""
+    value = re.sub(r"(?<=://)([^:@/?]*):.*@", rf"\1:{HIDDEN}@", value)
+    return re.sub(r"(?<=[?&])(password|sslpassword)=[^&]*", rf"\1={HIDDEN}", value)
+
+
+def database_passwords(value: str) -> set[str]:
+    """Its password as written, and as meant."""
+    parts = urlsplit(value)
+    query = parse_qs(parts.query)
+    written = {parts.password or "", *query.get("password", []), *query.get("sslpassword", [])}
+    return {form for password in written if password for form in (password, unquote(password))}
+
+
+def token(prefix: str, kind: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not text.startswith(prefix) or len(text) == len(prefix) or re.search(r"\s", text):
+            raise ValueError(f"{kind} begins with {prefix}")
+        return text
+
+    return parse
+
+
+def command(text: str) -> str:
+    if not re.fullmatch(r"/[a-z0-9_-]{1,31}", text):
+        raise ValueError("a slash command is a slash and up to 31 small letters, digits, - or _, like /mesh")
+    return text
+
+
+def channel(text: str) -> str | None:
+    if text and not re.fullmatch(r"[CG][A-Z0-9]{2,}", text):
+        raise ValueError(
+            "a channel is named by its id, like C0123456789 (at the end of the channel's details)"
+        )
+    return text or None
+
+
+def people(text: str) -> tuple[str, ...]:
+    return _ids(text, "UWS", "it must be a comma-separated list of user ids (U…) and user-group ids (S…)")
+
+
+def groups(text: str) -> tuple[str, ...]:
+    return _ids(text, "S", "it must be a comma-separated list of user-group ids (S…)")
+
+
+def _ids(text: str, first_letters: str, rule: str) -> tuple[str, ...]:
+    ids = tuple(dict.fromkeys(_items(text)))
+    if not all(re.fullmatch(rf"[{first_letters}][A-Z0-9]{{2,}}", one) for one in ids):
+        raise ValueError(rule)
+    return ids
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def threshold(text: str) -> tuple[int, float] | None:
+    """``100,25%`` is (100, 0.25); ``off`` is None."""
+    if text.lower() == "off":
+        return None
+    items = _items(text)
+    if len(items) != 2 or not re.fullmatch(r"\d{1,9}", items[0]):
+        raise ValueError("it must be a number of gateways and a share, like 100,25%, or off")
+    return int(items[0]), share(items[1])
+
+
+def show_threshold(value: tuple[int, float] | None) -> str:
+    return "off" if value is None else f"{value[0]},{show_share(value[1])}"
+
+
+def waves(text: str) -> Waves | None:
+    """``5,25%,100%`` is (5, 0.25, 1.0); nothing is None: as many as suit the fleet's size."""
+    sizes: list[int | float] = []
+    for item in _items(text):
+        if item.endswith("%"):
+            sizes.append(share(item))
+        elif re.fullmatch(r"\d{1,9}", item) and int(item):
+            sizes.append(int(item))
+        else:
+            raise ValueError("waves are numbers of gateways and shares, growing, like 5,5%,25%,50%,100%")
+    for kind in (int, float):
+        same = [size for size in sizes if isinstance(size, kind)]
+        if same != sorted(set(same)):
+            raise ValueError("waves are cumulative, so each must be larger than the one before")
+    return tuple(sizes) or None
+
+
+def show_waves(value: Waves | None) -> str:
+    if value is None:
+        return WAVES
+    return ",".join(show_share(size) if isinstance(size, float) else str(size) for size in value)
+
+
+def window(text: str) -> Window | None:
+    """``Mo-Fr 22:00-05:00``; the days may be left out or be a list; nothing is None: always."""
+    if not text:
+        return None
+    match = _WINDOW.fullmatch(" ".join(text.split()))
+    if not match:
+        raise ValueError("a window is written like Mo-Fr 22:00-05:00")
+    end = "00:00" if match["end"] == "24:00" else match["end"]
+    return _days(match["days"] or "Mo-Su"), _time(match["start"]), _time(end)
+
+
+def _days(text: str) -> tuple[int, ...]:
+    days: set[int] = set()
+    for item in _items(text):
+        first, _, last = item.partition("-")
+        start, end = _day(first), _day(last or first)
+        days.update((start + offset) % 7 for offset in range((end - start) % 7 + 1))
+    return tuple(sorted(days))
+
+
+def _day(text: str) -> int:
+    if text.lower() not in _DAYS:
+        raise ValueError("a day of a window is one of Mo, Tu, We, Th, Fr, Sa, Su")
+    return _DAYS.index(text.lower())
+
+
+def _time(text: str) -> time:
+    hour, minute = int(text[:2]), int(text[3:])
+    if hour > 23 or minute > 59:
+        raise ValueError("a time of a window is between 00:00 and 23:59, or 24:00 at its end")
+    return time(hour, minute)
+
+
+def show_window(value: Window | None) -> str:
+    if value is None:
+        return ""
+    days, start, end = value
+    named = "Mo-Su" if len(days) == 7 else ",".join(_DAYS[day].title() for day in days)
+    return f"{named} {start:%H:%M}-{end:%H:%M}"
+
+
+def timezone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("it must be an IANA time zone, like Europe/Oslo or UTC") from None
+
+
+def route(text: str) -> str:
+    """``METHOD path`` or ``METHOD absolute-URL``, where ``{id}`` and ``{label}`` may stand for themselves."""
+    method, _, target = " ".join(text.split()).partition(" ")
+    method = method.upper()
+    placeholders = set(re.findall(r"\{[^}]*\}?|\}", target))
+    if (
+        method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}
+        or not re.fullmatch(r"(https?://[^\s/]+)?/\S*", target)
+        or placeholders - {"{id}", "{label}"}
+    ):
+        raise ValueError("a route is a method and a path or an address, like GET /api/v1/jobs/{id}")
+    return f"{method} {target}"
+
+
+def field_names(text: str) -> dict[str, str]:
+    """``ours=theirs,…``"""
+    pairs = [item.partition("=") for item in _items(text)]
+    names = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    if not all(ours and theirs for ours, theirs in names.items()) or len(names) != len(pairs):
+        raise ValueError("field names are written ours=theirs, with commas between, like deviceIds=things")
+    return names
+
+
+def show_field_names(value: dict[str, str]) -> str:
+    return ",".join(f"{ours}={theirs}" for ours, theirs in value.items())
+
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["json", "console"]
