@@ -15,7 +15,17 @@ ROLLOUT_REQUEST: Final = "rollout_request"
 ROLLOUT_CANCEL: Final = "rollout_cancel"
 ROLLOUT_APPROVE: Final = "rollout_approve"
 ROLLOUT_DENY: Final = "rollout_deny"
+ROLLOUT_PAUSE: Final = "rollout_pause"
+ROLLOUT_RESUME: Final = "rollout_resume"
+ROLLOUT_ABORT: Final = "rollout_abort"
+ROLLOUT_PROMOTE: Final = "rollout_promote"
+ROLLOUT_RETRY_FAILED: Final = "rollout_retry_failed"
+ROLLOUT_CATCH_UP: Final = "rollout_catch_up"
+ROLLOUT_REPLAN: Final = "rollout_replan"
 INCIDENT_ACK: Final = "incident_ack"
+INCIDENT_SILENCE: Final = "incident_silence"
+INCIDENT_PAUSE_ROLLOUT: Final = "incident_pause_rollout"
+INCIDENT_DETAILS: Final = "incident_details"
 
 # Answers
 WRITE_CONFIRM: Final = "write_confirm"
@@ -28,6 +38,8 @@ EXPORT_CSV: Final = "export_csv"
 
 # Inputs of modals: the block and its element share a name
 REASON: Final = "reason"
+DURATION: Final = "duration"
+UNTIL: Final = "until"
 
 _VALUE = re.compile(r"([A-Za-z0-9_-]{1,64})\.(\d{1,9})(?:\.(.{0,1800}))?", re.DOTALL)
 
