@@ -1,0 +1,149 @@
+"""A rename or a change of tags: what was, what shall be, and whether it can still be taken back.
+
+Decides which names and tags are acceptable and what a change of tags means for one gateway. Knows neither
+who asked the vendor nor how a write is stored.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bot.domain.errors import InvalidInput
+from bot.domain.fleet import Gateway, fold
+
+UNDO_WITHIN = timedelta(minutes=10)
+CONFIRM_WITHIN = timedelta(minutes=10)
+LONGEST = 128  # characters of a name or a tag; what the vendor accepts is not documented
+
+
+class WriteKind(StrEnum):
+    RENAME = "rename"
+    TAG = "tag"
+
+
+class WriteState(StrEnum):
+    """A write of several gateways waits for its confirmation; of one it is running at once."""
+
+    PROPOSED = "proposed"
+    RUNNING = "running"
+    DONE = "done"  # with or without failures: each item says how it ended
+    CANCELLED = "cancelled"
+
+
+class ItemState(StrEnum):
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    LEFT = "left"  # an undo leaves alone what somebody has changed since
+
+
+@dataclass(frozen=True, slots=True)
+class WriteItem:
+    """One gateway of a write. A rename's values hold one name or none, a tagging's all tags."""
+
+    gateway_id: str
+    label: str  # what the gateway was called when the write was made
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    state: ItemState = ItemState.WAITING
+    error: str | None = None  # a sentence: why it failed, or why it was left alone
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The tags that ``after`` has and ``before`` has not."""
+        return _missing_from(self.before, self.after)
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        return _missing_from(self.after, self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A rename or a change of tags, from proposal to Undo. ``version`` counts its changes of state."""
+
+    id: str
+    kind: WriteKind
+    state: WriteState
+    version: int
+    actor: str
+    channel: str | None
+    title: str  # what it does, in words: "+oslo on 12 gateways"
+    created_at: datetime
+    expires_at: datetime  # of the confirmation while proposed, of Undo once done
+    items: tuple[WriteItem, ...] = field(default=())
+    undoes: str | None = None  # the write that this one takes back
+    undone_by: str | None = None  # the write that took this one back
+    unchanged: int = 0  # gateways that matched and were already so
+    warning: str | None = None
+
+    @property
+    def needs_confirmation(self) -> bool:
+        return self.state is WriteState.PROPOSED
+
+    @property
+    def done(self) -> tuple[WriteItem, ...]:
+        return self._in(ItemState.DONE)
+
+    @property
+    def failed(self) -> tuple[WriteItem, ...]:
+        return self._in(ItemState.FAILED)
+
+    @property
+    def left(self) -> tuple[WriteItem, ...]:
+        return self._in(ItemState.LEFT)
+
+    def may_be_undone(self, now: datetime) -> bool:
+        return (
+            self.state is WriteState.DONE
+            and self.undone_by is None
+            and now < self.expires_at
+            and bool(self.done)
+        )
+
+    def _in(self, state: ItemState) -> tuple[WriteItem, ...]:
+        return tuple(item for item in self.items if item.state is state)
+
+
+def checked_name(text: str) -> str:
+    """A new name without its outer spaces. Raises InvalidInput."""
+    return _checked(text, "name")
+
+
+def checked_tag(text: str) -> str:
+    """A tag without its outer spaces. Raises InvalidInput."""
+    return _checked(text, "tag")
+
+
+def retagged(tags: Sequence[str], add: Iterable[str], remove: Iterable[str]) -> tuple[str, ...]:
+    """The tags after a change: what stays keeps its place, what is new comes last, case does not matter."""
+    gone = {fold(tag) for tag in remove}
+    kept = [tag for tag in tags if fold(tag) not in gone]
+    return (*kept, *_missing_from(kept, add))
+
+
+def is_still(item: WriteItem, kind: WriteKind, gateway: Gateway) -> bool:
+    """Whether what the write left behind is what the gateway has now; other tags do not matter."""
+    if kind is WriteKind.RENAME:
+        return (gateway.name,) == item.after
+    have = {fold(tag) for tag in gateway.tags}
+    return all(fold(tag) in have for tag in item.added) and not any(fold(tag) in have for tag in item.removed)
+
+
+def _missing_from(have: Sequence[str], wanted: Iterable[str]) -> tuple[str, ...]:
+    known = {fold(tag) for tag in have}
+    return tuple({fold(tag): tag for tag in wanted if fold(tag) not in known}.values())
+
+
+def _checked(text: str, what: str) -> str:
+    value = unicodedata.normalize("NFC", text.strip())
+    if not value:
+        raise InvalidInput(f"The {what} is empty: say what it shall be.")
+    if len(value) > LONGEST:
+        raise InvalidInput(f"The {what} has {len(value)} characters; {LONGEST} is the most.")
+    bad = next((char for char in value if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}), None)
+    if bad is not None:
+        raise InvalidInput(f"The {what} holds a line break or a control character: leave it out.")
+    return value
