@@ -174,31 +174,41 @@ write_items = Table(
 )
 
 # ---- rollouts
+# A plan that was drawn and may be requested; requesting it leaves the rollout's number here.
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("requester", String(32), nullable=False),
+    Column("channel", String(32)),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+    Column("body", JSON, nullable=False),
+    Column("rollout_id", _Id),
+)
 rollouts = _numbered(
     "rollouts",
     Column("uid", String(32), nullable=False, unique=True),  # random: part of every job's name
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False, default=1),
     Column("requester", String(32), nullable=False),
+    Column("requester_name", Text, nullable=False),
     Column("channel", String(32)),
     Column("query", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("firmware_id", Text, nullable=False),
     Column("firmware_version", Text, nullable=False),
     Column("plan_hash", String(64), nullable=False),
-    Column("plan", JSON, nullable=False),
     Column("approvals_needed", Integer, nullable=False),
+    Column("downgrades", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
-    Column("requested_at", Moment),
     Column("expires_at", Moment, nullable=False),
-    Column("decided_at", Moment),
-    Column("decided_by", String(32)),
     Column("started_at", Moment),
     Column("finished_at", Moment),
     Column("reason", Text),
     Column("due_at", Moment),  # when the next tick must look at it; null: never by itself
     Column("lease_until", Moment),
-    Index("ix_rollouts_state_due_at", "state", "due_at"),
+    Index("ix_rollouts_due_at", "due_at"),
 )
 rollout_targets = Table(
     "rollout_targets",
@@ -207,17 +217,18 @@ rollout_targets = Table(
     Column("gateway_id", String, primary_key=True),
     Column("label", Text, nullable=False),
     Column("site", Text, nullable=False),
+    Column("model", Text),
     Column("firmware_before", Text),
-    Column("wave", Integer, nullable=False),  # 0: matched and not eligible
+    Column("cls", String(32), nullable=False),  # why it takes part, or does not
+    Column("wave", Integer, nullable=False),  # 0: matched and takes no part
     Column("state", String(16), nullable=False),
     Column("reason", Text),
     Column("batch_id", _Id),
-    Column("attempts", Integer, nullable=False, default=0),
     Column("started_at", Moment),
-    Column("reported_at", Moment),
-    Column("finished_at", Moment),
+    Column("settled_at", Moment),
     Index("ix_rollout_targets_gateway_id", "gateway_id"),
-    Index("ix_rollout_targets_rollout_id_state", "rollout_id", "state"),
+    Index("ix_rollout_targets_progress", "rollout_id", "wave", "state"),
+    Index("ix_rollout_targets_batch_id", "batch_id"),
 )
 # One rollout at a time for a gateway: the row is there from approval to the target's end.
 gateway_claims = Table(
@@ -236,9 +247,7 @@ rollout_batches = _numbered(
     Column("state", String(16), nullable=False),  # intended, created, refused, finished
     Column("vendor_job_id", Text),
     Column("intended_at", Moment, nullable=False),
-    Column("called_at", Moment),
-    Column("created_at", Moment),
-    Column("finished_at", Moment),
+    Column("called_at", Moment),  # set before the call: from here on the job may exist
     Column("next_poll_at", Moment),
     Column("error", Text),
     UniqueConstraint("rollout_id", "wave", "number"),
@@ -248,6 +257,7 @@ rollout_approvals = Table(
     metadata,
     Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
     Column("user_id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
     Column("decision", String(16), nullable=False),
     Column("plan_hash", String(64), nullable=False),
     Column("at", Moment, nullable=False),

@@ -218,6 +218,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_notes_state", "notes", ["state"], unique=False)
     op.create_table(
+        "plans",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("requester", sa.String(length=32), nullable=False),
+        sa.Column("channel", sa.String(length=32), nullable=True),
+        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("expires_at", Moment(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_plans")),
+    )
+    op.create_index(op.f("ix_plans_expires_at"), "plans", ["expires_at"], unique=False)
+    op.create_table(
         "rollouts",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -226,19 +238,17 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("requester", sa.String(length=32), nullable=False),
+        sa.Column("requester_name", sa.Text(), nullable=False),
         sa.Column("channel", sa.String(length=32), nullable=True),
         sa.Column("query", sa.Text(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("firmware_id", sa.Text(), nullable=False),
         sa.Column("firmware_version", sa.Text(), nullable=False),
         sa.Column("plan_hash", sa.String(length=64), nullable=False),
-        sa.Column("plan", sa.JSON(), nullable=False),
         sa.Column("approvals_needed", sa.Integer(), nullable=False),
+        sa.Column("downgrades", sa.Integer(), nullable=False),
         sa.Column("created_at", Moment(), nullable=False),
-        sa.Column("requested_at", Moment(), nullable=True),
         sa.Column("expires_at", Moment(), nullable=False),
-        sa.Column("decided_at", Moment(), nullable=True),
-        sa.Column("decided_by", sa.String(length=32), nullable=True),
         sa.Column("started_at", Moment(), nullable=True),
         sa.Column("finished_at", Moment(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -248,7 +258,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("uid", name=op.f("uq_rollouts_uid")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_rollouts_state_due_at", "rollouts", ["state", "due_at"], unique=False)
+    op.create_index("ix_rollouts_due_at", "rollouts", ["due_at"], unique=False)
     op.create_table(
         "ticks",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -301,6 +311,7 @@ def upgrade() -> None:
         "rollout_approvals",
         sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("user_id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("decision", sa.String(length=16), nullable=False),
         sa.Column("plan_hash", sa.String(length=64), nullable=False),
         sa.Column("at", Moment(), nullable=False),
@@ -323,8 +334,6 @@ def upgrade() -> None:
         sa.Column("vendor_job_id", sa.Text(), nullable=True),
         sa.Column("intended_at", Moment(), nullable=False),
         sa.Column("called_at", Moment(), nullable=True),
-        sa.Column("created_at", Moment(), nullable=True),
-        sa.Column("finished_at", Moment(), nullable=True),
         sa.Column("next_poll_at", Moment(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -344,23 +353,24 @@ def upgrade() -> None:
         sa.Column("gateway_id", sa.String(), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=True),
         sa.Column("firmware_before", sa.Text(), nullable=True),
+        sa.Column("cls", sa.String(length=32), nullable=False),
         sa.Column("wave", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("batch_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("started_at", Moment(), nullable=True),
-        sa.Column("reported_at", Moment(), nullable=True),
-        sa.Column("finished_at", Moment(), nullable=True),
+        sa.Column("settled_at", Moment(), nullable=True),
         sa.ForeignKeyConstraint(
             ["rollout_id"], ["rollouts.id"], name=op.f("fk_rollout_targets_rollout_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("rollout_id", "gateway_id", name=op.f("pk_rollout_targets")),
     )
+    op.create_index("ix_rollout_targets_batch_id", "rollout_targets", ["batch_id"], unique=False)
     op.create_index("ix_rollout_targets_gateway_id", "rollout_targets", ["gateway_id"], unique=False)
     op.create_index(
-        "ix_rollout_targets_rollout_id_state", "rollout_targets", ["rollout_id", "state"], unique=False
+        "ix_rollout_targets_progress", "rollout_targets", ["rollout_id", "wave", "state"], unique=False
     )
     op.create_table(
         "write_items",
@@ -382,8 +392,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("write_items")
-    op.drop_index("ix_rollout_targets_rollout_id_state", table_name="rollout_targets")
+    op.drop_index("ix_rollout_targets_progress", table_name="rollout_targets")
     op.drop_index("ix_rollout_targets_gateway_id", table_name="rollout_targets")
+    op.drop_index("ix_rollout_targets_batch_id", table_name="rollout_targets")
     op.drop_table("rollout_targets")
     op.drop_index(op.f("ix_rollout_batches_rollout_id"), table_name="rollout_batches")
     op.drop_table("rollout_batches")
@@ -398,8 +409,10 @@ def downgrade() -> None:
     op.drop_index("ix_writes_state", table_name="writes")
     op.drop_table("writes")
     op.drop_table("ticks")
-    op.drop_index("ix_rollouts_state_due_at", table_name="rollouts")
+    op.drop_index("ix_rollouts_due_at", table_name="rollouts")
     op.drop_table("rollouts")
+    op.drop_index(op.f("ix_plans_expires_at"), table_name="plans")
+    op.drop_table("plans")
     op.drop_index("ix_notes_state", table_name="notes")
     op.drop_table("notes")
     op.drop_table("listings")
