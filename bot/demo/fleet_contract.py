@@ -1,7 +1,7 @@
-"""The simulated portal's operations: where each is served, which names it uses, and the OpenAPI document of it all.
+"""The simulated portal's operations: where each is served, which names it uses, and an OpenAPI document.
 
-The defaults are the vendor's documented requests and, for the rest, the assumed ones; both can be changed at any
-time, so that a portal of another shape can be simulated.
+The defaults are the vendor's documented requests and, for the rest, the assumed ones; both can be changed at
+any time, so that a portal of another shape can be simulated.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Everything that can go wrong between the bot and the portal, one request at a time.
 
-A fault waits for requests of its operation and spoils the next `times` of them. Nothing here waits by the clock:
-what hangs or is slow goes on when it is released.
+A fault waits for requests of its operation and spoils the next `times` of them. Nothing here waits by the
+clock: what hangs or is slow goes on when it is released.
 """
 
 import asyncio

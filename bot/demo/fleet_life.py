@@ -1,8 +1,8 @@
 """What happens in the simulated fleet: outages, jobs, reboots, and the firmware that goes wrong.
 
-Nothing runs by itself: `tick` carries out whatever has fallen due on the clock, in order, each at its own moment,
-so one seed and one sequence of calls always give one story. It knows nothing of HTTP; `Refused` carries the status
-to answer with.
+Nothing runs by itself: `tick` carries out whatever has fallen due on the clock, in order, each at its own
+moment, so one seed and one sequence of calls always give one story. It knows nothing of HTTP; `Refused`
+carries the status to answer with.
 """
 
 import hashlib

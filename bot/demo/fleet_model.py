@@ -221,7 +221,7 @@ def encode(document: object) -> bytes:
 
 
 def stamp(moment: datetime | None, salt: str) -> str | None:
-    """ISO 8601 in UTC with 0 to 7 fractional digits, as .NET writes it; how many depends on whose time it is."""
+    """ISO 8601 in UTC with 0 to 7 fractional digits, as .NET writes it; how many depends on the owner."""
     if moment is None:
         return None
     text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
