@@ -17,7 +17,7 @@ class Operation(StrEnum):
     LOGIN = "LOGIN"
     LIST_DEVICES = "LIST_DEVICES"
     GET_DEVICE = "GET_DEVICE"
-    RENAME = "RENAME"
+    RENAME_DEVICE = "RENAME_DEVICE"
     LIST_LABELS = "LIST_LABELS"
     CREATE_LABEL = "CREATE_LABEL"
     ADD_LABEL = "ADD_LABEL"
@@ -34,7 +34,7 @@ DEFAULT_ROUTES: dict[str, str] = {
     Operation.LOGIN: "POST /api/v1/auth/login",
     Operation.LIST_DEVICES: "GET /api/v1/devices",
     Operation.GET_DEVICE: "GET /api/v1/devices/{id}",
-    Operation.RENAME: "PUT /api/v1/devices/{id}/friendly-name",
+    Operation.RENAME_DEVICE: "PUT /api/v1/devices/{id}/friendly-name",
     Operation.LIST_LABELS: "GET /api/v1/labels",
     Operation.CREATE_LABEL: "POST /api/v1/labels",
     Operation.ADD_LABEL: "POST /api/v1/devices/{id}/labels",
@@ -92,7 +92,7 @@ _TARGET = _object(deviceId={"type": "string"}, status=_TEXT, statusDetails=_TEXT
 
 REQUESTS: dict[str, Json] = {
     Operation.LOGIN: _object(username=_TEXT, password=_TEXT),
-    Operation.RENAME: _object(name=_TEXT),
+    Operation.RENAME_DEVICE: _object(name=_TEXT),
     Operation.CREATE_LABEL: _object(label=_TEXT),
     Operation.ADD_LABEL: _object(label=_TEXT),
     Operation.CREATE_JOB: _object(name=_TEXT, firmwareId=_TEXT, deviceIds=_TEXTS),

@@ -113,6 +113,7 @@ class FleetSimulator(Fleet):
         self.max_page_size = 250
         self.refuses_large_pages = False  # else a larger MaxResults gives a page of max_page_size
         self.labels_answer: Literal["items", "objects", "array"] = "items"
+        self.details_are_objects = False  # `statusDetails` as AWS IoT has them, else a text
         self.vendor_down = False
         self.faults = Faults()
         self.routes: dict[str, str] = dict(DEFAULT_ROUTES)
@@ -128,15 +129,15 @@ class FleetSimulator(Fleet):
             Operation.LOGIN: self._login,
             Operation.LIST_DEVICES: self._list_devices,
             Operation.GET_DEVICE: lambda call: self.device(call.arguments[0]).wire(),
-            Operation.RENAME: lambda call: self.rename(call.arguments[0], call.text("name")),
+            Operation.RENAME_DEVICE: lambda call: self.rename(call.arguments[0], call.text("name")),
             Operation.LIST_LABELS: self._list_labels,
             Operation.CREATE_LABEL: lambda call: self.create_label(call.text("label")),
-            Operation.ADD_LABEL: lambda call: self.add_label(call.arguments[0], call.text("label")),
+            Operation.ADD_LABEL: self._add_label,
             Operation.REMOVE_LABEL: lambda call: self.remove_label(call.arguments[0], call.arguments[1]),
             Operation.LIST_FIRMWARE: self._list_firmware,
             Operation.CREATE_JOB: self._create_job,
             Operation.LIST_JOBS: self._list_jobs,
-            Operation.GET_JOB: lambda call: self.job(call.arguments[0]).wire(),
+            Operation.GET_JOB: self._get_job,
             Operation.CANCEL_JOB: lambda call: self.cancel_job(call.arguments[0]),
             Operation.OPENAPI: lambda _: self.openapi(),
         }
@@ -343,6 +344,17 @@ class FleetSimulator(Fleet):
                 return {"items": [{"label": label} for label in labels]}
             case "array":
                 return labels
+
+    def _add_label(self, call: Call) -> None:
+        device_id, *label = call.arguments  # another shape may name the label in the path
+        self.add_label(device_id, label[0] if label else call.text("label"))
+
+    def _get_job(self, call: Call) -> Json:
+        job = self.job(call.arguments[0]).wire()
+        if self.details_are_objects:
+            for target in job["devices"]:
+                target["statusDetails"] = {"detailsMap": {"reason": target["statusDetails"]}}
+        return job
 
     def _list_firmware(self, call: Call) -> Json:
         return self._paged(call, [firmware.wire() for firmware in self.firmwares.values()])

@@ -299,6 +299,22 @@ class TestOtherShapes:
         assert len(page["rows"]) == 3
         assert "title" in page["rows"][0]
 
+    async def test_a_label_may_be_named_in_the_path(
+        self, portal: FleetSimulator, client: httpx.AsyncClient
+    ) -> None:
+        portal.routes["ADD_LABEL"] = "PUT /v2/things/{id}/tags/{label}"
+        device = portal.devices[min(portal.devices)]
+        device.labels = None
+        assert (await client.put(f"/v2/things/{device.id}/tags/oslo")).status_code == 200
+        assert device.labels == ["oslo"]
+
+    async def test_details_may_be_an_object(self, portal: FleetSimulator, client: httpx.AsyncClient) -> None:
+        portal.details_are_objects = True
+        job_id = (await client.post("/api/v1/jobs", json=fitting(portal, 1))).json()["id"]
+        portal.clock.advance(MINUTE)
+        (device,) = (await client.get(f"/api/v1/jobs/{job_id}")).json()["devices"]
+        assert device["statusDetails"] == {"detailsMap": {"reason": "downloading"}}
+
     async def test_a_misspelt_operation_is_told(self, portal: FleetSimulator) -> None:
         portal.routes["CREATE_JOBS"] = "PUT /v2/orders"
         with pytest.raises(ValueError, match="CREATE_JOBS"):
