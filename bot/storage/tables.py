@@ -269,17 +269,19 @@ incidents = _numbered(
     "incidents",
     Column("kind", String(16), nullable=False),
     Column("site", Text, nullable=False),
+    Column("site_folded", Text, nullable=False),
     Column("state", String(16), nullable=False),  # gathering, open, resolved, dropped
     Column("version", Integer, nullable=False, default=1),
     Column("opened_at", Moment, nullable=False),
     Column("post_at", Moment, nullable=False),
     Column("acknowledged_by", String(32)),
+    Column("acknowledged_name", Text),
     Column("acknowledged_at", Moment),
     Column("resolved_at", Moment),
     Index(
         "uq_incidents_live_site",
         "kind",
-        "site",
+        "site_folded",
         unique=True,
         sqlite_where=text("state IN ('gathering', 'open')"),
         postgresql_where=text("state IN ('gathering', 'open')"),
@@ -295,14 +297,15 @@ incident_gateways = Table(
     Column("label", Text, nullable=False),
     Column("joined_at", Moment, nullable=False),
     Column("offline_since", Moment, nullable=False),
-    Column("recovered_at", Moment),
+    Column("left_at", Moment),
+    Column("left_as", String(16)),  # back, released
     Index(
         "uq_incident_gateways_live",
         "kind",
         "gateway_id",
         unique=True,
-        sqlite_where=text("recovered_at IS NULL"),
-        postgresql_where=text("recovered_at IS NULL"),
+        sqlite_where=text("left_at IS NULL"),
+        postgresql_where=text("left_at IS NULL"),
     ),
 )
 

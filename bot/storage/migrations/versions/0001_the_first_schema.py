@@ -161,11 +161,13 @@ def upgrade() -> None:
         ),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
+        sa.Column("site_folded", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("opened_at", Moment(), nullable=False),
         sa.Column("post_at", Moment(), nullable=False),
         sa.Column("acknowledged_by", sa.String(length=32), nullable=True),
+        sa.Column("acknowledged_name", sa.Text(), nullable=True),
         sa.Column("acknowledged_at", Moment(), nullable=True),
         sa.Column("resolved_at", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
@@ -175,7 +177,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_incidents_live_site",
         "incidents",
-        ["kind", "site"],
+        ["kind", "site_folded"],
         unique=True,
         sqlite_where=sa.text("state IN ('gathering', 'open')"),
         postgresql_where=sa.text("state IN ('gathering', 'open')"),
@@ -290,7 +292,8 @@ def upgrade() -> None:
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("joined_at", Moment(), nullable=False),
         sa.Column("offline_since", Moment(), nullable=False),
-        sa.Column("recovered_at", Moment(), nullable=True),
+        sa.Column("left_at", Moment(), nullable=True),
+        sa.Column("left_as", sa.String(length=16), nullable=True),
         sa.ForeignKeyConstraint(
             ["incident_id"],
             ["incidents.id"],
@@ -304,8 +307,8 @@ def upgrade() -> None:
         "incident_gateways",
         ["kind", "gateway_id"],
         unique=True,
-        sqlite_where=sa.text("recovered_at IS NULL"),
-        postgresql_where=sa.text("recovered_at IS NULL"),
+        sqlite_where=sa.text("left_at IS NULL"),
+        postgresql_where=sa.text("left_at IS NULL"),
     )
     op.create_table(
         "rollout_approvals",
@@ -402,8 +405,8 @@ def downgrade() -> None:
     op.drop_index(
         "uq_incident_gateways_live",
         table_name="incident_gateways",
-        sqlite_where=sa.text("recovered_at IS NULL"),
-        postgresql_where=sa.text("recovered_at IS NULL"),
+        sqlite_where=sa.text("left_at IS NULL"),
+        postgresql_where=sa.text("left_at IS NULL"),
     )
     op.drop_table("incident_gateways")
     op.drop_index("ix_writes_state", table_name="writes")
