@@ -80,7 +80,7 @@ class JobDevice:
 
 @dataclass(frozen=True, slots=True)
 class VendorJob:
-    """An update job. ``devices`` is empty in a list of jobs; ``word`` is the vendor's own word for its status."""
+    """An update job. ``word`` is the vendor's own for its status; in a list of jobs ``devices`` is empty."""
 
     id: JobId
     name: str | None = None

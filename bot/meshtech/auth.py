@@ -216,16 +216,17 @@ class MeshtechAuth(httpx.Auth):
 
     def _complaint(self) -> MeshtechError:
         status = self._status
+        why = status.last_error or "its tokens end at once"
         when = f"{status.next_try:%H:%M:%S} UTC" if status.next_try else "the next request"
         if status.state is AuthState.REFUSED:
             return LogInRefused(
-                f"Meshtech refused the bot's log-in: {status.last_error}. An administrator should check "
+                f"Meshtech refused the bot's log-in: {why}. An administrator should check "
                 f"{_ACCOUNT}; the next try is at {when}.",
                 status.next_try,
             )
         return LogInUnreachable(
-            f"Meshtech's log-in at {self._host} does not work now: {status.last_error or 'its tokens end at once'}. "
-            f"Nothing was changed; try again after {when}.",
+            f"Meshtech's log-in at {self._host} does not work now: {why}. Nothing was changed; "
+            f"try again after {when}.",
             status.next_try,
         )
 

@@ -145,11 +145,12 @@ class MeshtechClient:
 
     async def device(self, gateway: GatewayId) -> Gateway:
         """One gateway as it is now. Raises ``DeviceUnknown``."""
-        body = await self._send(Operation.GET_DEVICE, id=gateway)
-        return self._one(Operation.GET_DEVICE, body, WireDevice)
+        body = await self._send(Operation.GET_DEVICE, identity=gateway)
+        found: Gateway = self._one(Operation.GET_DEVICE, body, WireDevice)
+        return found
 
     async def rename(self, gateway: GatewayId, name: str) -> None:
-        await self._send(Operation.RENAME_DEVICE, {"name": name}, id=gateway)
+        await self._send(Operation.RENAME_DEVICE, {"name": name}, identity=gateway)
 
     async def labels(self) -> tuple[str, ...]:
         """Every label there is, on a device or not."""
@@ -170,14 +171,14 @@ class MeshtechClient:
         in_path = "{label}" in self._routes[Operation.ADD_LABEL].template
         body = None if in_path else {"label": label}
         try:
-            await self._send(Operation.ADD_LABEL, body, id=gateway, label=label)
+            await self._send(Operation.ADD_LABEL, body, identity=gateway, label=label)
         except (Conflict, VendorRefused) as error:
             _raise_unless_already(error)
 
     async def remove_label(self, gateway: GatewayId, label: str) -> bool:
         """Take a label off a device. False when there was nothing to take off, which is no error."""
         try:
-            await self._send(Operation.REMOVE_LABEL, id=gateway, label=label)
+            await self._send(Operation.REMOVE_LABEL, identity=gateway, label=label)
         except DeviceUnknown:
             return False
         return True
@@ -229,27 +230,28 @@ class MeshtechClient:
 
     async def job(self, job: JobId) -> VendorJob:
         """One job with its devices. Raises ``JobUnknown``."""
-        body = await self._send(Operation.GET_JOB, id=job)
-        return self._one(Operation.GET_JOB, body, WireJob)
+        body = await self._send(Operation.GET_JOB, identity=job)
+        found: VendorJob = self._one(Operation.GET_JOB, body, WireJob)
+        return found
 
     async def cancel_job(self, job: JobId) -> None:
         """Stop a job. Raises ``Conflict`` when it is over."""
-        await self._send(Operation.CANCEL_JOB, id=job)
+        await self._send(Operation.CANCEL_JOB, identity=job)
 
     async def _send(
         self,
         operation: Operation,
         body: Mapping[str, Any] | None = None,
         *,
-        id: str = "",
+        identity: str = "",
         label: str = "",
         about: str = "",
         query: Mapping[str, str] | None = None,
     ) -> bytes:
-        url = self._routes.url(operation, id=id, label=label, query=query)
+        url = self._routes.url(operation, identity=identity, label=label, query=query)
         content = None if body is None else msgspec.json.encode(self._routes.to_theirs(operation, body))
         method = self._routes[operation].method
-        return await self._sender.send(Call(operation, method, url, content, about or id))
+        return await self._sender.send(Call(operation, method, url, content, about or identity))
 
     async def _pages(self, operation: Operation) -> AsyncIterator[list[msgspec.Raw]]:
         token: str | None = None

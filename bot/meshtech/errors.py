@@ -6,7 +6,7 @@
         │   └── LogInUnreachable                 the same of the log-in
         ├── LogInRefused         (Unavailable)   user name, password or token are not accepted
         ├── RateLimited          (Unavailable)   asked to slow down; nothing was done
-        ├── OutcomeUnknown       (Unavailable)   a job may or may not have been created: search before repeating
+        ├── OutcomeUnknown       (Unavailable)   a job may exist or not: search before repeating it
         ├── ListingBroken        (Unavailable)   the pages do not add up to a list; begin anew
         ├── AnswerUnreadable     (Unavailable)   an answer that is not what was agreed on
         ├── RouteMissing         (Unavailable)   the portal has no such operation: a setting can name another

@@ -1,4 +1,4 @@
-"""Every operation of the portal in one table: documented or assumed, and how a setting corrects an assumption.
+"""Every operation of the portal in one table: documented or assumed, and how a setting corrects it.
 
 Decides which method and URL ask for an operation and what its fields are called. The documented ones are
 bound to exactly; the assumed ones follow the style of AWS IoT behind ASP.NET until a site says otherwise.
@@ -18,7 +18,7 @@ from bot.domain.errors import InvalidInput, StartupError
 
 Json = Any  # decoded JSON of the vendor's
 
-NEXT_TOKEN = "NextToken"
+NEXT_TOKEN = "NextToken"  # noqa: S105 - a parameter's name
 MAX_RESULTS = "MaxResults"
 
 
@@ -41,8 +41,8 @@ class Operation(StrEnum):
 class Route:
     """How to ask for one operation. ``template`` is a path, or a whole URL where a setting gave one.
 
-    ``idempotent``: repeating it after a lost answer does no harm, whatever the method. ``names`` are our names
-    of the fields in its request and answer.
+    ``idempotent``: repeating it after a lost answer does no harm, whatever the method. ``names`` are ours of
+    the fields in its request and answer.
     """
 
     method: str
@@ -116,12 +116,17 @@ class RouteTable:
         return self._routes[operation]
 
     def url(
-        self, operation: Operation, *, id: str = "", label: str = "", query: Mapping[str, str] | None = None
+        self,
+        operation: Operation,
+        *,
+        identity: str = "",
+        label: str = "",
+        query: Mapping[str, str] | None = None,
     ) -> str:
         """The URL to send as it is: every value is already percent-encoded."""
         template = self._routes[operation].template
         if "{id}" in template:
-            template = template.replace("{id}", _segment(id, "id"))
+            template = template.replace("{id}", _segment(identity, "id"))
         if "{label}" in template:
             head, tail = template.split("{label}")
             template = head + _segment(label, "tag") + tail
@@ -172,8 +177,8 @@ class _Names:
             known = ROUTES[operation].names
             if ours not in known or not theirs:
                 raise StartupError(
-                    f"MESHBOT_MESHTECH__FIELDS__{operation} has {ours}={theirs}: write ours=theirs, ours being "
-                    f"one of {', '.join(sorted(known)) or 'none, as this operation has no fields'}."
+                    f"MESHBOT_MESHTECH__FIELDS__{operation} has {ours}={theirs}: write ours=theirs, ours "
+                    f"being one of {', '.join(sorted(known)) or 'none, as this operation has no fields'}."
                 )
             self._theirs[ours] = theirs
             self._ours.setdefault(theirs, []).append(ours)

@@ -164,7 +164,8 @@ class Sender:
                 return await self._http.send(request)
         except _NOTHING_SENT as error:
             raise VendorUnavailable(
-                f"Meshtech cannot be reached ({type(error).__name__}). Nothing was changed; try again in a minute."
+                f"Meshtech cannot be reached ({type(error).__name__}). Nothing was changed; "
+                f"try again in a minute."
             ) from None
         except httpx.DecodingError:
             raise unreadable(call.operation, "it cannot be unpacked") from None
@@ -176,8 +177,8 @@ class Sender:
         said = self._auth.redact(vendor_message(response))
         if status == httpx.codes.UNAUTHORIZED:
             raise LogInRefused(
-                "Meshtech refuses the token it gave the bot a moment ago. An administrator should check in the "
-                "portal that the bot's account is active and may use the API."
+                "Meshtech refuses the token it gave the bot a moment ago. An administrator should check in "
+                "the portal that the bot's account is active and may use the API."
             )
         if status == httpx.codes.TOO_MANY_REQUESTS:
             wait = retry_after(response.headers, self._now())
@@ -245,14 +246,17 @@ def _refusal(call: Call, status: int, said: str) -> MeshtechError:
             f"Meshtech says that this conflicts with what is there.{quoted} Look again before you repeat it."
         )
     if status == httpx.codes.FORBIDDEN:
-        sentence = f"The bot's account may not do this in Meshtech.{quoted} An administrator can allow it in the portal."
+        before, after = (
+            "The bot's account may not do this in Meshtech.",
+            "An administrator can allow it there.",
+        )
     else:
-        sentence = f"Meshtech refused this with {status}.{quoted or ' It did not say why.'} Correct it and try again."
-    return VendorRefused(sentence, status=status, said=said)
+        before, after = f"Meshtech refused this with {status}.", "Correct it and try again."
+    return VendorRefused(f"{before}{quoted or ' It did not say why.'} {after}", status=status, said=said)
 
 
 def vendor_message(response: httpx.Response) -> str:
-    """What the vendor says in an error, in one short line without mark-up; empty when it is nothing for people."""
+    """What the vendor says in an error, in one short line; empty when that is nothing for people."""
     try:
         found = _message_in(read_json(response.content))
     except UNREADABLE:
