@@ -1,0 +1,192 @@
+"""The command line: run, demo, doctor, migrate, manifest.
+
+Each command imports what it needs when it runs, so that a missing setting is answered before anything
+heavy is loaded. What keeps a command from working is one sentence on standard error and exit status 2.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from bot.domain.errors import BotError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.run
+    try:
+        return command(chosen)
+    except BotError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshbot", description="A Slack bot for the people who run a fleet of Meshtech gateways."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = commands.add_parser("run", help="run the bot against the configured Slack and Meshtech")
+    run.set_defaults(run=_run)
+
+    demo = commands.add_parser("demo", help="run the bot in a make-believe world on this machine")
+    demo.set_defaults(run=_demo)
+    demo.add_argument("--port", type=_port, default=8065, help="port of the web page (8065)")
+    demo.add_argument("--gateways", type=_count, default=240, help="size of the fleet (240)")
+    demo.add_argument("--seed", type=int, default=1, help="another number makes another fleet (1)")
+    demo.add_argument("--speed", type=_factor, default=1.0, help="how much faster time goes by (1)")
+    demo.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
+
+    doctor = commands.add_parser("doctor", help="check the set-up, and say how to mend what is wrong")
+    doctor.set_defaults(run=_doctor)
+    doctor.add_argument(
+        "--openapi", metavar="URL-or-FILE", help="the vendor's OpenAPI document to compare with"
+    )
+
+    migrate = commands.add_parser("migrate", help="bring the database schema up to date")
+    migrate.set_defaults(run=_migrate)
+
+    manifest = commands.add_parser("manifest", help="print the Slack app manifest")
+    manifest.set_defaults(run=_manifest)
+    manifest.add_argument(
+        "--http", metavar="URL", help="for HTTP instead of Socket Mode: the bot's public address"
+    )
+    manifest.add_argument("--command", type=_slash_command, help="another slash command than /mesh")
+    return parser
+
+
+def _run(_: argparse.Namespace) -> int:
+    from bot.settings import load_settings
+
+    settings = load_settings()
+    from bot import app, log
+
+    log.configure(settings.log.level, settings.log.format, settings.secrets())
+    return asyncio.run(app.run(settings))
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from bot.demo import run as demo
+
+    return asyncio.run(
+        demo.run(
+            port=chosen.port,
+            gateways=chosen.gateways,
+            seed=chosen.seed,
+            speed=chosen.speed,
+            open_browser=not chosen.no_browser,
+        )
+    )
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from bot.settings import load_settings
+
+    settings = load_settings()
+    from bot import doctor, log
+
+    # Findings are for people; what the libraries think of them would only stand in between.
+    log.configure("error", "console", settings.secrets())
+    return asyncio.run(doctor.run(settings, openapi=chosen.openapi))
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from bot.settings import load_settings
+
+    settings = load_settings()
+    from bot import log
+    from bot.storage.engine import Database
+    from bot.storage.schema import migrate
+
+    async def bring_up_to_date() -> tuple[str | None, str]:
+        database = Database.open(settings.database_url.get_secret_value())
+        try:
+            return await migrate(database)
+        finally:
+            await database.close()
+
+    log.configure("warning", "console", settings.secrets())
+    before, after = asyncio.run(bring_up_to_date())
+    if before == after:
+        print(f"The database has schema {after} already.")
+    else:
+        print(f"The database has schema {after} now; it had {before or 'none'}.")
+    return 0
+
+
+def _manifest(chosen: argparse.Namespace) -> int:
+    from bot.slack.manifest import manifest
+
+    command = chosen.command or os.environ.get("MESHBOT_SLACK__COMMAND") or "/mesh"
+    for line in _yaml(manifest(command=command, http_url=chosen.http)):
+        print(line)
+    return 0
+
+
+def _yaml(value: object, indent: str = "") -> Iterator[str]:
+    """The lines of a YAML document, for the mappings, lists, texts, numbers and truths of a manifest."""
+    import json
+
+    pairs: list[tuple[str, object]]
+    if isinstance(value, dict):
+        pairs = [(f"{key}:", one) for key, one in value.items()]
+    elif isinstance(value, list):
+        pairs = [("-", one) for one in value]
+    else:
+        raise TypeError(f"a document is a mapping or a list, not {type(value).__name__}")
+    for lead, one in pairs:
+        if isinstance(one, dict | list) and one:
+            inner = list(_yaml(one, indent + "  "))
+            if lead == "-":  # the first line of what is inside stands beside its dash
+                inner[0] = f"{indent}- {inner[0].lstrip()}"
+            else:
+                yield f"{indent}{lead}"
+            yield from inner
+        else:
+            # Every JSON scalar is a YAML one, and quoted texts need no further rules.
+            yield f"{indent}{lead} {json.dumps(one, ensure_ascii=False)}"
+
+
+def _port(text: str) -> int:
+    return _within(text, 0, 65535)
+
+
+def _count(text: str) -> int:
+    return _within(text, 1, 1_000_000)
+
+
+def _within(text: str, minimum: int, maximum: int) -> int:
+    if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {minimum} to {maximum}")
+    return int(text)
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0.1 <= factor <= 1000:
+        raise argparse.ArgumentTypeError("must be a number from 0.1 to 1000")
+    return factor
+
+
+def _slash_command(text: str) -> str:
+    from bot.setting_values import command
+
+    try:
+        return command(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The command line, run as an operator runs it: in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import _yaml
+from tests.test_settings import REQUIRED
+
+
+def meshbot(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "doctor", "migrate"])
+def test_a_missing_setting_is_one_sentence_and_exit_status_2(command: str, tmp_path: Path) -> None:
+    done = meshbot(tmp_path, command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("MESHBOT_SLACK__BOT_TOKEN is missing: set it to ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_settings_are_read_from_the_folder_s_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MESHBOT_HTTP__PROT=1\n")
+    done = meshbot(tmp_path, "run", **REQUIRED)
+    assert done.returncode == 2
+    assert "MESHBOT_HTTP__PORT" in done.stderr
+
+
+def test_a_database_that_does_not_open_is_one_sentence_and_exit_status_2(tmp_path: Path) -> None:
+    done = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL="sqlite:////nowhere/at/all.db")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "MESHBOT_DATABASE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_says_what_it_did_and_does_it_once(tmp_path: Path, database_url: str) -> None:
+    first = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=database_url)
+    second = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=database_url)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert "it had none" in first.stdout
+    assert "already" in second.stdout
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    done = meshbot(tmp_path, "--help")
+    assert done.returncode == 0
+    assert {"run", "demo", "doctor", "migrate", "manifest"} <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["demo", "--speed", "0"], ["demo", "--gateways", "none"], ["manifest", "--command", "mesh"]]
+)
+def test_a_wrong_argument_is_explained(arguments: list[str], tmp_path: Path) -> None:
+    done = meshbot(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert f"argument {arguments[1]}: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_manifest_is_written_as_yaml() -> None:
+    document = {"a": {"flag": True, "empty": []}, "list": [{"x": "y: z", "n": 1}, "plain"], "text": "“ä”\n"}
+    assert list(_yaml(document)) == [
+        "a:",
+        "  flag: true",
+        "  empty: []",
+        "list:",
+        '  - x: "y: z"',
+        "    n: 1",
+        '  - "plain"',
+        'text: "“ä”\\n"',
+    ]
