@@ -80,6 +80,53 @@ class Listing:
     finished_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a completed listing brought. Its events are stored, in the transactions of the rows they are about."""
+
+    listing: Listing
+    gateways: int
+    events: tuple[FleetEvent, ...]
+    missing: int  # gateways of the snapshot that the listing did not have
+    online_before: int
+    online_lost: int  # of those online before: now offline, unknown or missing
+    first: bool  # nothing was known before, so that nothing of it is an event
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStatus:
+    """How far the snapshot can be trusted. ``as_of`` is None until a listing has been completed."""
+
+    as_of: datetime | None = None
+    listing: int | None = None
+    gateways: int = 0
+    consecutive_failures: int = 0
+    last_error: str | None = None
+    listed_at: datetime | None = None  # when the newest listing began, whatever became of it
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many gateways there are of those that were asked for."""
+
+    total: int = 0
+    offline: int = 0
+    unknown: int = 0
+
+    @property
+    def online(self) -> int:
+        return self.total - self.offline - self.unknown
+
+
+@dataclass(frozen=True, slots=True)
+class TagCount:
+    """A tag, and how many gateways carry it."""
+
+    tag: str
+    gateways: int
+    offline: int
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class FirmwareVersion:
     """``major.minor.patch`` or ``major.minor.patch-beta.n``; a release sorts after its betas."""

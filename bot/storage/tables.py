@@ -84,52 +84,54 @@ listings = Table(
 )
 
 
-def _gateway_columns() -> list[Column[Any]]:
-    return [
-        Column("id", String, primary_key=True),
-        Column("id_folded", String, nullable=False),
-        Column("name", Text),
-        Column("name_folded", Text, nullable=False),  # empty when there is none
-        Column("model", Text),
-        Column("model_folded", Text, nullable=False),
-        Column("hardware", Text),
-        Column("hardware_folded", Text, nullable=False),
-        Column("firmware", Text),
-        Column("firmware_folded", Text, nullable=False),
-        Column("firmware_key", String(40)),
-        Column("imei", Text),
-        Column("status", Text),
-        Column("boot_mode", Text),
-        Column("tags", JSON, nullable=False),
-        Column("site", Text, nullable=False),
-        Column("site_folded", Text, nullable=False),
-        Column("state", String(8), nullable=False),  # online, offline, unknown
-        Column("rank", Integer, nullable=False),  # 0 offline, 1 unknown, 2 online: worst first
-        Column("changed_at", Moment),
-        Column("since", Moment, nullable=False),
-        Column("since_listing", BigInteger, nullable=False),
-        Column("first_seen", Moment, nullable=False),
-        Column("timestamp_moves", Integer, nullable=False, default=0),
-        Column("missed", Integer, nullable=False, default=0),
-        Column("written_at", Moment),
-        Column("digest", LargeBinary(16)),
-    ]
-
+# Folded texts are compared and sorted by code point, as Python and SQLite do it, whatever the locale.
+_Folded = Text().with_variant(Text(collation="C"), "postgresql")
 
 gateways = Table(
     "gateways",
     metadata,
-    *_gateway_columns(),
-    Index("ix_gateways_worst_first", "rank", "since", "id"),
-    Index("ix_gateways_site_folded", "site_folded"),
-    Index("ix_gateways_name_folded", "name_folded"),
+    Column("id", _Folded, primary_key=True),
+    Column("id_folded", _Folded, nullable=False),
+    Column("name", Text),
+    Column("name_folded", _Folded, nullable=False),  # empty when there is none
+    Column("model", Text),
+    Column("model_folded", _Folded, nullable=False),
+    Column("hardware", Text),
+    Column("hardware_folded", _Folded, nullable=False),
+    Column("firmware", Text),
+    Column("firmware_folded", _Folded, nullable=False),
+    Column("firmware_key", _Folded),
+    Column("imei", Text),
+    Column("status", Text),
+    Column("boot_mode", Text),
+    Column("tags", Text, nullable=False),  # a JSON array: written by the ten thousand, so by hand
+    Column("site", Text, nullable=False),
+    Column("site_folded", _Folded, nullable=False),
+    Column("state", String(8), nullable=False),  # online, offline, unknown
+    Column("rank", Integer, nullable=False),  # 0 offline, 1 unknown, 2 online: worst first
+    Column("changed_at", Moment),
+    Column("since", Moment, nullable=False),
+    Column("since_listing", BigInteger, nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("timestamp_moves", Integer, nullable=False, default=0),
+    Column("missed", Integer, nullable=False, default=0),
+    Column("written_at", Moment),
+    Column("digest", LargeBinary(16)),  # of the vendor's bytes from which the row was made
 )
-gateway_staging = Table("gateway_staging", metadata, *_gateway_columns())
+Index(
+    "ix_gateways_worst_first", gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id
+)
+Index("ix_gateways_site_folded", gateways.c.site_folded)
+Index("ix_gateways_name_folded", gateways.c.name_folded)
+# What the next listing must look at even when the vendor's bytes are the same.
+UNSETTLED = text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)")
+Index("ix_gateways_unsettled", gateways.c.id, sqlite_where=UNSETTLED, postgresql_where=UNSETTLED)
+
 gateway_tags = Table(
     "gateway_tags",
     metadata,
-    Column("folded", Text, primary_key=True),
-    Column("gateway_id", String, primary_key=True),
+    Column("folded", _Folded, primary_key=True),
+    Column("gateway_id", _Folded, primary_key=True),
     Column("tag", Text, nullable=False),
     Index("ix_gateway_tags_gateway_id", "gateway_id"),
 )
@@ -150,14 +152,16 @@ writes = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("kind", String(16), nullable=False),  # rename, tag
-    Column("state", String(16), nullable=False),
+    Column("state", String(16), nullable=False),  # proposed, running, done, cancelled
     Column("version", Integer, nullable=False, default=1),
     Column("actor", String(32), nullable=False),
     Column("channel", String(32)),
     Column("title", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
-    Column("undoes", String(32)),  # the write that this one takes back
+    Column("undoes", String(32), unique=True),  # the write that this one takes back
+    Column("unchanged", Integer, nullable=False, default=0),
+    Column("warning", Text),
     Column("lease_until", Moment),
     Index("ix_writes_state", "state"),
 )
@@ -169,7 +173,7 @@ write_items = Table(
     Column("label", Text, nullable=False),
     Column("before", JSON, nullable=False),
     Column("after", JSON, nullable=False),
-    Column("state", String(16), nullable=False),  # waiting, done, failed, unchanged
+    Column("state", String(16), nullable=False),  # waiting, done, failed, left
     Column("error", Text),
 )
 
@@ -248,7 +252,6 @@ rollout_batches = _numbered(
     Column("vendor_job_id", Text),
     Column("intended_at", Moment, nullable=False),
     Column("called_at", Moment),  # set before the call: from here on the job may exist
-    Column("next_poll_at", Moment),
     Column("error", Text),
     UniqueConstraint("rollout_id", "wave", "number"),
 )

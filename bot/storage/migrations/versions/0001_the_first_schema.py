@@ -82,63 +82,44 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_gateway_claims_rollout_id"), "gateway_claims", ["rollout_id"], unique=False)
     op.create_table(
-        "gateway_staging",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("id_folded", sa.String(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=True),
-        sa.Column("name_folded", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=True),
-        sa.Column("model_folded", sa.Text(), nullable=False),
-        sa.Column("hardware", sa.Text(), nullable=True),
-        sa.Column("hardware_folded", sa.Text(), nullable=False),
-        sa.Column("firmware", sa.Text(), nullable=True),
-        sa.Column("firmware_folded", sa.Text(), nullable=False),
-        sa.Column("firmware_key", sa.String(length=40), nullable=True),
-        sa.Column("imei", sa.Text(), nullable=True),
-        sa.Column("status", sa.Text(), nullable=True),
-        sa.Column("boot_mode", sa.Text(), nullable=True),
-        sa.Column("tags", sa.JSON(), nullable=False),
-        sa.Column("site", sa.Text(), nullable=False),
-        sa.Column("site_folded", sa.Text(), nullable=False),
-        sa.Column("state", sa.String(length=8), nullable=False),
-        sa.Column("rank", sa.Integer(), nullable=False),
-        sa.Column("changed_at", Moment(), nullable=True),
-        sa.Column("since", Moment(), nullable=False),
-        sa.Column("since_listing", sa.BigInteger(), nullable=False),
-        sa.Column("first_seen", Moment(), nullable=False),
-        sa.Column("timestamp_moves", sa.Integer(), nullable=False),
-        sa.Column("missed", sa.Integer(), nullable=False),
-        sa.Column("written_at", Moment(), nullable=True),
-        sa.Column("digest", sa.LargeBinary(length=16), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_gateway_staging")),
-    )
-    op.create_table(
         "gateway_tags",
-        sa.Column("folded", sa.Text(), nullable=False),
-        sa.Column("gateway_id", sa.String(), nullable=False),
+        sa.Column("folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("gateway_id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("tag", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("folded", "gateway_id", name=op.f("pk_gateway_tags")),
     )
     op.create_index("ix_gateway_tags_gateway_id", "gateway_tags", ["gateway_id"], unique=False)
     op.create_table(
         "gateways",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("id_folded", sa.String(), nullable=False),
+        sa.Column("id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("id_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("name", sa.Text(), nullable=True),
-        sa.Column("name_folded", sa.Text(), nullable=False),
+        sa.Column(
+            "name_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("model", sa.Text(), nullable=True),
-        sa.Column("model_folded", sa.Text(), nullable=False),
+        sa.Column(
+            "model_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("hardware", sa.Text(), nullable=True),
-        sa.Column("hardware_folded", sa.Text(), nullable=False),
+        sa.Column(
+            "hardware_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("firmware", sa.Text(), nullable=True),
-        sa.Column("firmware_folded", sa.Text(), nullable=False),
-        sa.Column("firmware_key", sa.String(length=40), nullable=True),
+        sa.Column(
+            "firmware_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "firmware_key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=True
+        ),
         sa.Column("imei", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=True),
         sa.Column("boot_mode", sa.Text(), nullable=True),
-        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("tags", sa.Text(), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
-        sa.Column("site_folded", sa.Text(), nullable=False),
+        sa.Column(
+            "site_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("changed_at", Moment(), nullable=True),
@@ -153,7 +134,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_gateways_name_folded", "gateways", ["name_folded"], unique=False)
     op.create_index("ix_gateways_site_folded", "gateways", ["site_folded"], unique=False)
-    op.create_index("ix_gateways_worst_first", "gateways", ["rank", "since", "id"], unique=False)
+    op.create_index(
+        "ix_gateways_unsettled",
+        "gateways",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
+        postgresql_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
+    )
+    op.create_index(
+        "ix_gateways_worst_first",
+        "gateways",
+        ["rank", sa.literal_column("since DESC"), "name_folded", "id"],
+        unique=False,
+    )
     op.create_table(
         "incidents",
         sa.Column(
@@ -280,8 +274,11 @@ def upgrade() -> None:
         sa.Column("created_at", Moment(), nullable=False),
         sa.Column("expires_at", Moment(), nullable=False),
         sa.Column("undoes", sa.String(length=32), nullable=True),
+        sa.Column("unchanged", sa.Integer(), nullable=False),
+        sa.Column("warning", sa.Text(), nullable=True),
         sa.Column("lease_until", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_writes")),
+        sa.UniqueConstraint("undoes", name=op.f("uq_writes_undoes")),
     )
     op.create_index("ix_writes_state", "writes", ["state"], unique=False)
     op.create_table(
@@ -337,7 +334,6 @@ def upgrade() -> None:
         sa.Column("vendor_job_id", sa.Text(), nullable=True),
         sa.Column("intended_at", Moment(), nullable=False),
         sa.Column("called_at", Moment(), nullable=True),
-        sa.Column("next_poll_at", Moment(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["rollout_id"], ["rollouts.id"], name=op.f("fk_rollout_batches_rollout_id"), ondelete="CASCADE"
@@ -428,12 +424,17 @@ def downgrade() -> None:
     op.drop_index("ix_incidents_state", table_name="incidents")
     op.drop_table("incidents")
     op.drop_index("ix_gateways_worst_first", table_name="gateways")
+    op.drop_index(
+        "ix_gateways_unsettled",
+        table_name="gateways",
+        sqlite_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
+        postgresql_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
+    )
     op.drop_index("ix_gateways_site_folded", table_name="gateways")
     op.drop_index("ix_gateways_name_folded", table_name="gateways")
     op.drop_table("gateways")
     op.drop_index("ix_gateway_tags_gateway_id", table_name="gateway_tags")
     op.drop_table("gateway_tags")
-    op.drop_table("gateway_staging")
     op.drop_index(op.f("ix_gateway_claims_rollout_id"), table_name="gateway_claims")
     op.drop_table("gateway_claims")
     op.drop_index("ix_fleet_events_gateway_id_at", table_name="fleet_events")
