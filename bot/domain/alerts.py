@@ -1,0 +1,210 @@
+"""When a gateway's silence becomes an incident, and when an incident is over.
+
+Nothing is counted while waiting: a gateway's state follows from when it entered it and which listings were
+completed since, so a rule is a cut through the snapshot, the same for one gateway and for 100,000. Decides
+nothing about messages, and knows neither the database nor Slack.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+
+from bot.domain.errors import NotFound, Stale
+from bot.domain.fleet import Connectivity, GatewayId, KnownGateway, Listing
+
+IncidentId = NewType("IncidentId", int)
+
+FIRST_GATEWAYS = 10  # so many are named on a card
+
+
+class IncidentKind(StrEnum):
+    """What an incident is about; a site has at most one live incident of each kind."""
+
+    OFFLINE = "offline"
+
+
+class IncidentState(StrEnum):
+    """``GATHERING`` and ``OPEN`` are live. ``DROPPED``: it was over before it was posted, and never is."""
+
+    GATHERING = "gathering"
+    OPEN = "open"
+    RESOLVED = "resolved"
+    DROPPED = "dropped"
+
+    @property
+    def is_live(self) -> bool:
+        return self in LIVE
+
+
+LIVE = frozenset({IncidentState.GATHERING, IncidentState.OPEN})
+
+
+class Leave(StrEnum):
+    """How a gateway left its incident."""
+
+    BACK = "back"
+    RELEASED = "released"  # it is no longer in the fleet
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRules:
+    """How long and on how many completed listings; each is a setting."""
+
+    offline_after: timedelta = timedelta(minutes=5)
+    offline_listings: int = 3
+    online_after: timedelta = timedelta(minutes=3)
+    online_listings: int = 3
+    group_wait: timedelta = timedelta(seconds=60)
+    startup_listings: int = 2
+
+    @property
+    def lookback(self) -> int:
+        """How many completed listings the rules look at, the newest included."""
+        return max(self.offline_listings, self.online_listings, self.startup_listings, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """In a state long enough: entered it at ``since`` or before, and in listing ``listing`` or before."""
+
+    since: datetime
+    listing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the rules look back on: the last completed listings, newest first.
+
+    Failed listings have numbers too, so a count of listings is a place in this sequence, not a difference
+    of numbers.
+    """
+
+    completed: Sequence[Listing]
+
+    @property
+    def at(self) -> datetime:
+        """The moment of which the snapshot tells. Waiting afterwards makes nobody longer offline."""
+        return self.completed[0].finished_at
+
+    def cut(self, after: timedelta, listings: int) -> Cut | None:
+        """None while fewer listings than that were completed: then nobody was in a state for long enough."""
+        needed = max(listings, 1)
+        if len(self.completed) < needed:
+            return None
+        return Cut(self.at - after, self.completed[needed - 1].number)
+
+
+def offline_cut(rules: AlertRules, sight: Sight) -> Cut | None:
+    return sight.cut(rules.offline_after, rules.offline_listings)
+
+
+def online_cut(rules: AlertRules, sight: Sight) -> Cut | None:
+    return sight.cut(rules.online_after, rules.online_listings)
+
+
+def is_offline_enough(known: KnownGateway, cut: Cut | None) -> bool:
+    """Whether its silence is an incident. A gateway that this listing did not have is not judged by it."""
+    return _is_long_enough(known, Connectivity.OFFLINE, cut)
+
+
+def is_back_enough(known: KnownGateway, cut: Cut | None) -> bool:
+    """Whether it has left its incident for good."""
+    return _is_long_enough(known, Connectivity.ONLINE, cut)
+
+
+def may_open(rules: AlertRules, sight: Sight, started_at: datetime) -> bool:
+    """Whether this process, which began at ``started_at``, has seen enough to raise new alerts."""
+    needed = rules.startup_listings
+    if needed <= 0:
+        return True
+    return len(sight.completed) >= needed and sight.completed[needed - 1].started_at >= started_at
+
+
+def _is_long_enough(known: KnownGateway, state: Connectivity, cut: Cut | None) -> bool:
+    return (
+        cut is not None
+        and known.gateway.connectivity is state
+        and known.missed == 0
+        and known.since <= cut.since
+        and known.since_listing <= cut.listing
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who said that they look after it."""
+
+    user_id: str
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedGateway:
+    """A gateway's part in an incident."""
+
+    id: GatewayId
+    label: str
+    offline_since: datetime
+    joined_at: datetime
+    left_at: datetime | None = None  # when it came back, or was missed for good
+    left_as: Leave | None = None
+
+    @property
+    def is_down(self) -> bool:
+        return self.left_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many gateways of an incident are where, and when the first went and the last came back."""
+
+    down: int = 0
+    back: int = 0
+    released: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        return self.down + self.back + self.released
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Gateways of one site that went dark together, with the first of them by name.
+
+    ``version`` rises with a person's decision and with the end, not with each gateway that joins: what a
+    person acknowledges is the incident.
+    """
+
+    id: IncidentId
+    kind: IncidentKind
+    site: str
+    state: IncidentState
+    version: int
+    opened_at: datetime
+    post_at: datetime
+    tally: Tally = Tally()
+    acknowledged: Acknowledgement | None = None
+    resolved_at: datetime | None = None
+    first: tuple[AffectedGateway, ...] = ()  # those down first, longest offline first
+
+
+def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetime) -> Stale | NotFound:
+    """The sentence for somebody whose acknowledgement came too late. The end beats a late one."""
+    if incident is None:
+        return NotFound("I do not know that incident any more. Run alerts to see what is open.")
+    if not incident.state.is_live:
+        return Stale(
+            f"The incident at {incident.site} is over: its gateways are back, "
+            "so there is nothing left to acknowledge."
+        )
+    taken = incident.acknowledged
+    if taken is None:
+        return Stale("This incident changed since the button was drawn. Please click again on its card.")
+    who = "You" if taken.user_id == user_id else taken.name
+    when = "a moment ago" if now - taken.at < timedelta(minutes=2) else "already"
+    return Stale(f"{who} acknowledged this {when}, so there is nothing left to do here.")

@@ -1,0 +1,468 @@
+"""Incidents and the gateways in them, as sets: each rule is one statement, whatever the size of the fleet.
+
+Statements that may touch many rows take a chunk of them and are called until nothing is left, each call in
+a short transaction of the caller's. All are idempotent, so what a crash cut short is done by the next call.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.alerts import (
+    FIRST_GATEWAYS,
+    LIVE,
+    Acknowledgement,
+    AffectedGateway,
+    Cut,
+    Incident,
+    IncidentId,
+    IncidentKind,
+    IncidentState,
+    Leave,
+    Tally,
+)
+from bot.domain.fleet import VANISHED_AFTER, GatewayId, Listing
+from bot.storage.cards import CardKind
+from bot.storage.tables import Moment, cards, gateway_claims, gateways, incident_gateways, incidents, listings
+from bot.storage.upsert import insert_or_ignore_selected
+
+CHUNK = 5000  # rows in one statement: some 50 ms on SQLite, whose one writer others wait for
+_OFFLINE_RANK, _ONLINE_RANK = 0, 2  # gateways.rank, the beginning of their index
+_LIVE = [state.value for state in LIVE]
+_EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A gateway that has just joined or left an incident."""
+
+    incident: IncidentId
+    label: str
+
+
+async def take_turn(connection: AsyncConnection) -> None:
+    """Lets one replica at a time move gateways, until its transaction ends.
+
+    The unique indexes alone would keep the rows right; two sets of rows locked in different orders would
+    still be a deadlock. SQLite's write transactions take turns by themselves.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(_EVALUATION)))
+
+
+async def completed_listings(
+    connection: AsyncConnection, many: int, newest: int | None = None
+) -> tuple[Listing, ...]:
+    """The last completed listings, newest first; with ``newest``, none after that number."""
+    query = select(listings).where(listings.c.outcome == "completed")
+    if newest is not None:
+        query = query.where(listings.c.number <= newest)
+    rows = await connection.execute(query.order_by(listings.c.number.desc()).limit(many))
+    return tuple(Listing(row.number, row.started_at, row.finished_at) for row in rows)
+
+
+# ---- gateways leave and join
+async def leave_as_back(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[Moved]:
+    """At most CHUNK gateways that are online for long enough leave, at the moment they came back."""
+    picked = (
+        _live_gateways(kind)
+        .add_columns(gateways.c.since.label("left_at"))
+        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(_in_state(_ONLINE_RANK, cut))
+    )
+    return await _leave(connection, picked, Leave.BACK)
+
+
+async def leave_as_released(connection: AsyncConnection, kind: IncidentKind, at: datetime) -> Sequence[Moved]:
+    """At most CHUNK gateways that are no longer in the fleet leave."""
+    picked = (
+        _live_gateways(kind)
+        .add_columns(literal(at, Moment).label("left_at"))
+        .outerjoin(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(or_(gateways.c.id.is_(None), gateways.c.missed >= VANISHED_AFTER))
+    )
+    return await _leave(connection, picked, Leave.RELEASED)
+
+
+async def begin_incidents(
+    connection: AsyncConnection, kind: IncidentKind, cut: Cut, at: datetime, post_at: datetime
+) -> int:
+    """An incident for each site that needs one and has none; returns how many. Its gateways join next."""
+    has_one = exists().where(
+        incidents.c.kind == kind.value,
+        incidents.c.site_folded == gateways.c.site_folded,
+        incidents.c.state.in_(_LIVE),
+    )
+    sites = (
+        select(
+            literal(kind.value),
+            func.min(gateways.c.site),
+            gateways.c.site_folded,
+            literal(IncidentState.GATHERING.value),
+            literal(1),
+            literal(at, Moment),
+            literal(post_at, Moment),
+        )
+        .where(_needs_incident(kind, cut), ~has_one)
+        .group_by(gateways.c.site_folded)
+    )
+    names = ["kind", "site", "site_folded", "state", "version", "opened_at", "post_at"]
+    begun = await connection.execute(
+        insert_or_ignore_selected(connection, incidents, names, sites).returning(incidents.c.id)
+    )
+    return len(begun.all())
+
+
+async def join_again(
+    connection: AsyncConnection, kind: IncidentKind, cut: Cut, at: datetime
+) -> Sequence[Moved]:
+    """At most CHUNK gateways that had left a live incident of their site and went dark again are back in it."""
+    picked = (
+        select(
+            incident_gateways.c.incident_id,
+            incident_gateways.c.gateway_id,
+            gateways.c.since,
+            _label().label("label"),
+        )
+        .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
+        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(
+            incidents.c.kind == kind.value,
+            incidents.c.state.in_(_LIVE),
+            incidents.c.site_folded == gateways.c.site_folded,
+            incident_gateways.c.left_at.is_not(None),
+            _needs_incident(kind, cut),
+        )
+        .order_by(incident_gateways.c.gateway_id)
+        .limit(CHUNK)
+        .subquery()
+    )
+    moved = await connection.execute(
+        update(incident_gateways)
+        .where(
+            incident_gateways.c.incident_id == picked.c.incident_id,
+            incident_gateways.c.gateway_id == picked.c.gateway_id,
+        )
+        .values(label=picked.c.label, offline_since=picked.c.since, joined_at=at, left_at=None, left_as=None)
+        .returning(incident_gateways.c.incident_id, incident_gateways.c.label)
+    )
+    return _moved(moved.all())
+
+
+async def join(connection: AsyncConnection, kind: IncidentKind, cut: Cut, at: datetime) -> Sequence[Moved]:
+    """At most CHUNK gateways that need an incident join the live one of their site."""
+    before = incident_gateways.alias("before")
+    was_here = exists().where(before.c.incident_id == incidents.c.id, before.c.gateway_id == gateways.c.id)
+    joining = (
+        select(
+            incidents.c.id,
+            gateways.c.id,
+            literal(kind.value),
+            _label(),
+            literal(at, Moment),
+            gateways.c.since,
+        )
+        .join(incidents, incidents.c.site_folded == gateways.c.site_folded)
+        .where(
+            incidents.c.kind == kind.value,
+            incidents.c.state.in_(_LIVE),
+            _needs_incident(kind, cut),
+            ~was_here,
+        )
+        .order_by(gateways.c.id)
+        .limit(CHUNK)
+    )
+    names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
+    moved = await connection.execute(
+        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(
+            incident_gateways.c.incident_id, incident_gateways.c.label
+        )
+    )
+    return _moved(moved.all())
+
+
+# ---- incidents go on
+async def end_incidents(
+    connection: AsyncConnection, at: datetime
+) -> Mapping[IncidentState, Sequence[IncidentId]]:
+    """Live incidents in which no gateway is left end: resolved, or dropped when they were never posted."""
+    someone = exists().where(
+        incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.left_at.is_(None)
+    )
+    unposted = incidents.c.state == IncidentState.GATHERING.value
+    ended = await connection.execute(
+        update(incidents)
+        # One that began at this very moment is about to be filled by another replica.
+        .where(incidents.c.state.in_(_LIVE), incidents.c.opened_at < at, ~someone)
+        .values(
+            state=case((unposted, IncidentState.DROPPED.value), else_=IncidentState.RESOLVED.value),
+            resolved_at=at,
+            version=incidents.c.version + 1,
+        )
+        .returning(incidents.c.id, incidents.c.state)
+    )
+    rows = ended.all()
+    return {
+        state: [IncidentId(row.id) for row in rows if row.state == state.value]
+        for state in (IncidentState.RESOLVED, IncidentState.DROPPED)
+    }
+
+
+async def has_due(connection: AsyncConnection, now: datetime) -> bool:
+    return bool((await connection.execute(select(exists().where(_is_due(now))))).scalar())
+
+
+async def open_due(connection: AsyncConnection, now: datetime, limit: int) -> int:
+    """Opens incidents whose gathering is over; returns how many.
+
+    One whose gateways are all online at the moment waits: either they stay, and it is dropped unposted, or
+    one goes away again.
+    """
+    due = select(incidents.c.id).where(_is_due(now)).order_by(incidents.c.id).limit(limit)
+    opened = await connection.execute(
+        update(incidents)
+        .where(incidents.c.id.in_(due.scalar_subquery()), incidents.c.state == IncidentState.GATHERING.value)
+        .values(state=IncidentState.OPEN.value)
+    )
+    return opened.rowcount
+
+
+async def open_without_card(connection: AsyncConnection, limit: int) -> Sequence[IncidentId]:
+    """Open incidents that no channel shows yet, oldest first."""
+    shown = exists().where(
+        cards.c.kind == CardKind.INCIDENT.value, cards.c.subject == cast(incidents.c.id, Text)
+    )
+    rows = await connection.execute(
+        select(incidents.c.id)
+        .where(incidents.c.state == IncidentState.OPEN.value, ~shown)
+        .order_by(incidents.c.opened_at, incidents.c.id)
+        .limit(limit)
+    )
+    return [IncidentId(row.id) for row in rows]
+
+
+async def which_are_open(connection: AsyncConnection, ids: Sequence[IncidentId]) -> Sequence[IncidentId]:
+    """Those of the incidents that are past their gathering, so that a card may show them."""
+    rows = await connection.execute(
+        select(incidents.c.id)
+        .where(incidents.c.id.in_(ids), incidents.c.state == IncidentState.OPEN.value)
+        .order_by(incidents.c.id)
+    )
+    return [IncidentId(row.id) for row in rows]
+
+
+async def acknowledge(
+    connection: AsyncConnection, incident_id: IncidentId, version: int, by: Acknowledgement
+) -> bool:
+    """Whether this was the first acknowledgement of a live incident, as the version was drawn."""
+    taken = await connection.execute(
+        update(incidents)
+        .where(
+            incidents.c.id == incident_id,
+            incidents.c.version == version,
+            incidents.c.state.in_(_LIVE),
+            incidents.c.acknowledged_by.is_(None),
+        )
+        .values(
+            acknowledged_by=by.user_id,
+            acknowledged_name=by.name,
+            acknowledged_at=by.at,
+            version=version + 1,
+        )
+    )
+    return taken.rowcount == 1
+
+
+# ---- reading
+async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident | None:
+    """An incident with its tally and the gateways that a card names."""
+    row = (await connection.execute(select(incidents).where(incidents.c.id == incident_id))).first()
+    if row is None:
+        return None
+    tallies = await _tallies(connection, [incident_id])
+    first = await affected(connection, incident_id, FIRST_GATEWAYS, 0)
+    return _incident(row, tallies.get(incident_id, Tally()), first)
+
+
+async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:
+    """Live incidents with their tallies: what nobody has acknowledged first, then the newest."""
+    rows = (
+        await connection.execute(
+            select(incidents)
+            .where(incidents.c.state.in_(_LIVE))
+            .order_by(
+                case((incidents.c.acknowledged_by.is_(None), 0), else_=1),
+                incidents.c.opened_at.desc(),
+                incidents.c.id,
+            )
+            .limit(limit)
+            .offset(offset)
+        )
+    ).all()
+    tallies = await _tallies(connection, [row.id for row in rows])
+    return tuple(_incident(row, tallies.get(row.id, Tally())) for row in rows)
+
+
+async def count_live(connection: AsyncConnection) -> int:
+    query = select(func.count()).select_from(incidents).where(incidents.c.state.in_(_LIVE))
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def affected(
+    connection: AsyncConnection, incident_id: IncidentId, limit: int | None, offset: int
+) -> tuple[AffectedGateway, ...]:
+    """Gateways of an incident: those down first, longest offline first."""
+    rows = await connection.execute(
+        select(incident_gateways)
+        .where(incident_gateways.c.incident_id == incident_id)
+        .order_by(
+            case((incident_gateways.c.left_at.is_(None), 0), else_=1),
+            incident_gateways.c.offline_since,
+            incident_gateways.c.gateway_id,
+        )
+        .limit(limit)
+        .offset(offset)
+    )
+    return tuple(_affected(row) for row in rows)
+
+
+async def live_incident_of(
+    connection: AsyncConnection, gateway_id: str, kind: IncidentKind
+) -> IncidentId | None:
+    """The live incident that a gateway is in, if it is in one."""
+    found = await connection.execute(
+        select(incident_gateways.c.incident_id).where(
+            incident_gateways.c.kind == kind.value,
+            incident_gateways.c.gateway_id == gateway_id,
+            incident_gateways.c.left_at.is_(None),
+        )
+    )
+    number = found.scalar()
+    return None if number is None else IncidentId(number)
+
+
+# ---- conditions
+def _in_state(rank: int, cut: Cut) -> ColumnElement[bool]:
+    """The cut of bot/domain/alerts.py, as SQL; tests hold the two against each other."""
+    return and_(
+        gateways.c.rank == rank,
+        gateways.c.since <= cut.since,
+        gateways.c.since_listing <= cut.listing,
+        gateways.c.missed == 0,
+    )
+
+
+def _needs_incident(kind: IncidentKind, cut: Cut) -> ColumnElement[bool]:
+    """Offline for long enough, in no live incident, and not expected to be down by a rollout."""
+    live_now = incident_gateways.alias("live_now")
+    in_one = exists().where(
+        live_now.c.kind == kind.value, live_now.c.gateway_id == gateways.c.id, live_now.c.left_at.is_(None)
+    )
+    claimed = exists().where(gateway_claims.c.gateway_id == gateways.c.id)
+    return and_(_in_state(_OFFLINE_RANK, cut), ~in_one, ~claimed)
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    online = exists().where(gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == _ONLINE_RANK)
+    someone = exists().where(
+        incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.left_at.is_(None), ~online
+    )
+    return and_(incidents.c.state == IncidentState.GATHERING.value, incidents.c.post_at <= now, someone)
+
+
+def _live_gateways(kind: IncidentKind) -> Select[Any]:
+    return select(incident_gateways.c.incident_id, incident_gateways.c.gateway_id).where(
+        incident_gateways.c.kind == kind.value, incident_gateways.c.left_at.is_(None)
+    )
+
+
+def _label() -> ColumnElement[str]:
+    return func.coalesce(func.nullif(gateways.c.name, ""), gateways.c.id)
+
+
+async def _leave(connection: AsyncConnection, picking: Select[Any], leave: Leave) -> Sequence[Moved]:
+    picked = picking.order_by(incident_gateways.c.gateway_id).limit(CHUNK).subquery()
+    moved = await connection.execute(
+        update(incident_gateways)
+        .where(
+            incident_gateways.c.incident_id == picked.c.incident_id,
+            incident_gateways.c.gateway_id == picked.c.gateway_id,
+        )
+        .values(left_at=picked.c.left_at, left_as=leave.value)
+        .returning(incident_gateways.c.incident_id, incident_gateways.c.label)
+    )
+    return _moved(moved.all())
+
+
+# ---- rows to values
+async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[int, Tally]:
+    def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.sum(case((condition, 1), else_=0))
+
+    rows = await connection.execute(
+        select(
+            incident_gateways.c.incident_id,
+            count(incident_gateways.c.left_at.is_(None)).label("down"),
+            count(incident_gateways.c.left_as == Leave.BACK.value).label("back"),
+            count(incident_gateways.c.left_as == Leave.RELEASED.value).label("released"),
+            func.min(incident_gateways.c.offline_since).label("since"),
+            func.max(incident_gateways.c.left_at).label("until"),
+        )
+        .where(incident_gateways.c.incident_id.in_(ids))
+        .group_by(incident_gateways.c.incident_id)
+    )
+    return {row.incident_id: Tally(row.down, row.back, row.released, row.since, row.until) for row in rows}
+
+
+def _moved(rows: Sequence[Row[Any]]) -> Sequence[Moved]:
+    return [Moved(IncidentId(row.incident_id), row.label) for row in rows]
+
+
+def _affected(row: Row[Any]) -> AffectedGateway:
+    return AffectedGateway(
+        id=GatewayId(row.gateway_id),
+        label=row.label,
+        offline_since=row.offline_since,
+        joined_at=row.joined_at,
+        left_at=row.left_at,
+        left_as=Leave(row.left_as) if row.left_as else None,
+    )
+
+
+def _incident(row: Row[Any], tally: Tally, first: tuple[AffectedGateway, ...] = ()) -> Incident:
+    acknowledged = (
+        Acknowledgement(row.acknowledged_by, row.acknowledged_name or "Somebody", row.acknowledged_at)
+        if row.acknowledged_by
+        else None
+    )
+    return Incident(
+        id=IncidentId(row.id),
+        kind=IncidentKind(row.kind),
+        site=row.site,
+        state=IncidentState(row.state),
+        version=row.version,
+        opened_at=row.opened_at,
+        post_at=row.post_at,
+        tally=tally,
+        acknowledged=acknowledged,
+        resolved_at=row.resolved_at,
+        first=first,
+    )
