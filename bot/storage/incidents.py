@@ -1,0 +1,142 @@
+"""Incidents as a person asks for them: one with its gateways, or a page of those that are live."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, case, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.alerts import (
+    FIRST_GATEWAYS,
+    LIVE,
+    Acknowledgement,
+    AffectedGateway,
+    Incident,
+    IncidentId,
+    IncidentKind,
+    IncidentState,
+    Leave,
+    Tally,
+)
+from bot.domain.fleet import GatewayId
+from bot.storage.tables import incident_gateways, incidents
+
+_LIVE = [state.value for state in LIVE]
+
+
+async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident | None:
+    """An incident with its tally and the gateways that a card names."""
+    row = (await connection.execute(select(incidents).where(incidents.c.id == incident_id))).first()
+    if row is None:
+        return None
+    tallies = await _tallies(connection, [incident_id])
+    first = await affected(connection, incident_id, FIRST_GATEWAYS, 0)
+    return _incident(row, tallies.get(incident_id, Tally()), first)
+
+
+async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:
+    """Live incidents with their tallies: what nobody has acknowledged first, then the newest."""
+    rows = (
+        await connection.execute(
+            select(incidents)
+            .where(incidents.c.state.in_(_LIVE))
+            .order_by(
+                case((incidents.c.acknowledged_by.is_(None), 0), else_=1),
+                incidents.c.opened_at.desc(),
+                incidents.c.id,
+            )
+            .limit(limit)
+            .offset(offset)
+        )
+    ).all()
+    tallies = await _tallies(connection, [row.id for row in rows])
+    return tuple(_incident(row, tallies.get(row.id, Tally())) for row in rows)
+
+
+async def count_live(connection: AsyncConnection) -> int:
+    query = select(func.count()).select_from(incidents).where(incidents.c.state.in_(_LIVE))
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def affected(
+    connection: AsyncConnection, incident_id: IncidentId, limit: int | None, offset: int
+) -> tuple[AffectedGateway, ...]:
+    """Gateways of an incident: those down first, longest offline first."""
+    rows = await connection.execute(
+        select(incident_gateways)
+        .where(incident_gateways.c.incident_id == incident_id)
+        .order_by(
+            case((incident_gateways.c.left_at.is_(None), 0), else_=1),
+            incident_gateways.c.offline_since,
+            incident_gateways.c.gateway_id,
+        )
+        .limit(limit)
+        .offset(offset)
+    )
+    return tuple(_affected(row) for row in rows)
+
+
+async def live_incident_of(
+    connection: AsyncConnection, gateway_id: str, kind: IncidentKind
+) -> IncidentId | None:
+    """The live incident that a gateway is in, if it is in one."""
+    found = await connection.execute(
+        select(incident_gateways.c.incident_id).where(
+            incident_gateways.c.kind == kind.value,
+            incident_gateways.c.gateway_id == gateway_id,
+            incident_gateways.c.left_at.is_(None),
+        )
+    )
+    number = found.scalar()
+    return None if number is None else IncidentId(number)
+
+
+async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[int, Tally]:
+    def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.sum(case((condition, 1), else_=0))
+
+    rows = await connection.execute(
+        select(
+            incident_gateways.c.incident_id,
+            count(incident_gateways.c.left_at.is_(None)).label("down"),
+            count(incident_gateways.c.left_as == Leave.BACK.value).label("back"),
+            count(incident_gateways.c.left_as == Leave.RELEASED.value).label("released"),
+            func.min(incident_gateways.c.offline_since).label("since"),
+            func.max(incident_gateways.c.left_at).label("until"),
+        )
+        .where(incident_gateways.c.incident_id.in_(ids))
+        .group_by(incident_gateways.c.incident_id)
+    )
+    return {row.incident_id: Tally(row.down, row.back, row.released, row.since, row.until) for row in rows}
+
+
+def _affected(row: Row[Any]) -> AffectedGateway:
+    return AffectedGateway(
+        id=GatewayId(row.gateway_id),
+        label=row.label,
+        offline_since=row.offline_since,
+        joined_at=row.joined_at,
+        left_at=row.left_at,
+        left_as=Leave(row.left_as) if row.left_as else None,
+    )
+
+
+def _incident(row: Row[Any], tally: Tally, first: tuple[AffectedGateway, ...] = ()) -> Incident:
+    acknowledged = (
+        Acknowledgement(row.acknowledged_by, row.acknowledged_name or "Somebody", row.acknowledged_at)
+        if row.acknowledged_by
+        else None
+    )
+    return Incident(
+        id=IncidentId(row.id),
+        kind=IncidentKind(row.kind),
+        site=row.site,
+        state=IncidentState(row.state),
+        version=row.version,
+        opened_at=row.opened_at,
+        post_at=row.post_at,
+        tally=tally,
+        acknowledged=acknowledged,
+        resolved_at=row.resolved_at,
+        first=first,
+    )
