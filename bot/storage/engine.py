@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import URL, Connection, event, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -21,6 +21,8 @@ from bot.storage.tables import ticks
 from bot.storage.upsert import insert_or_ignore
 
 log = logging.getLogger(__name__)
+
+Transaction: TypeAlias = AsyncConnection  # what services hand from one storage function to the next
 
 BUSY_TIMEOUT_MS = 15_000
 SETTING = "MESHBOT_DATABASE_URL"
