@@ -35,7 +35,7 @@ from bot.domain.alerts import (
     IncidentState,
     Leave,
 )
-from bot.domain.fleet import VANISHED_AFTER, Listing
+from bot.domain.fleet import VANISHED_AFTER, GatewayId, Listing
 from bot.storage.cards import CardKind
 from bot.storage.tables import Moment, cards, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
@@ -43,6 +43,7 @@ from bot.storage.upsert import insert_or_ignore_selected
 CHUNK = 5000  # rows in one statement: some 50 ms on SQLite, whose one writer others wait for
 _OFFLINE_RANK, _ONLINE_RANK = 0, 2  # gateways.rank, the beginning of their index
 _LIVE = [state.value for state in LIVE]
+_MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
 
 
@@ -51,6 +52,7 @@ class Moved:
     """A gateway that has just joined or left an incident."""
 
     incident: IncidentId
+    gateway: GatewayId
     label: str
 
 
@@ -158,7 +160,7 @@ async def join_again(
             incident_gateways.c.gateway_id == picked.c.gateway_id,
         )
         .values(label=picked.c.label, offline_since=picked.c.since, joined_at=at, left_at=None, left_as=None)
-        .returning(incident_gateways.c.incident_id, incident_gateways.c.label)
+        .returning(*_MOVED)
     )
     return _moved(moved.all())
 
@@ -188,9 +190,7 @@ async def join(connection: AsyncConnection, kind: IncidentKind, cut: Cut, at: da
     )
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
     moved = await connection.execute(
-        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(
-            incident_gateways.c.incident_id, incident_gateways.c.label
-        )
+        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*_MOVED)
     )
     return _moved(moved.all())
 
@@ -335,10 +335,10 @@ async def _leave(connection: AsyncConnection, picking: Select[Any], leave: Leave
             incident_gateways.c.gateway_id == picked.c.gateway_id,
         )
         .values(left_at=picked.c.left_at, left_as=leave.value)
-        .returning(incident_gateways.c.incident_id, incident_gateways.c.label)
+        .returning(*_MOVED)
     )
     return _moved(moved.all())
 
 
 def _moved(rows: Sequence[Row[Any]]) -> Sequence[Moved]:
-    return [Moved(IncidentId(row.incident_id), row.label) for row in rows]
+    return [Moved(IncidentId(row.incident_id), GatewayId(row.gateway_id), row.label) for row in rows]
