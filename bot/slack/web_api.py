@@ -1,0 +1,236 @@
+"""Slack's Web API: one call, one answer, every failure as one error that tells whether it may have worked.
+
+Nothing here sleeps unless it is asked to (``patient``): a wait must never stand between a click and its
+modal. The connection pool is shared and belongs to the caller.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.domain.errors import StartupError, Unavailable
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+Sleep = Callable[[float], Awaitable[None]]
+
+NO_ANSWER: Final = "no_answer"  # the connection broke or timed out: the call may have been carried out
+BROKEN: Final = "server_error"  # an answer that is none: 5xx, or no JSON; it may have been carried out too
+RATE_LIMITED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+UNSURE: Final = frozenset({NO_ANSWER, BROKEN, "fatal_error", "internal_error", "request_timeout"})
+BAD_TOKEN: Final = frozenset(
+    {
+        "invalid_auth",
+        "not_authed",
+        "account_inactive",
+        "token_revoked",
+        "token_expired",
+        "not_allowed_token_type",
+    }
+)
+_FORM = frozenset(
+    {
+        "auth.test",
+        "apps.connections.open",
+        "conversations.history",
+        "conversations.info",
+        "files.getUploadURLExternal",
+        "usergroups.list",
+        "usergroups.users.list",
+        "users.info",
+    }
+)
+_PATIENCE = 4  # tries of a patient call
+_LONGEST_WAIT = 60.0
+
+
+class SlackFailed(Unavailable):
+    """A call that Slack refused or did not answer. ``code`` is Slack's own word for it."""
+
+    def __init__(self, method: str, code: str, *, retry_after: float | None = None, detail: str = "") -> None:
+        super().__init__(_sentence(method, code, detail))
+        self.method = method
+        self.code = code
+        self.retry_after = retry_after
+        self.detail = detail
+
+    @property
+    def is_rate_limit(self) -> bool:
+        return self.code in RATE_LIMITED
+
+    @property
+    def may_have_worked(self) -> bool:
+        return self.code in UNSURE
+
+
+class WebApi:
+    """The methods of the Web API by name. ``scopes`` are those granted, known after ``auth_test``."""
+
+    def __init__(
+        self,
+        token: str,
+        session: aiohttp.ClientSession,
+        *,
+        base_url: str = "https://slack.com/api/",
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.session = session
+        self.base_url = base_url
+        self.scopes: frozenset[str] = frozenset()
+        self.proxy = proxy_for(base_url)
+        self._sleep = sleep
+        # The SDK's own retry repeats a POST after a broken connection, which would post twice.
+        self.client = AsyncWebClient(
+            token=token, base_url=base_url, session=session, retry_handlers=[], logger=quiet_logger()
+        )
+        self.client.proxy = self.proxy
+        self._direct: dict[str, str] = {}
+
+    async def call(self, method: str, *, token: str | None = None, **arguments: Any) -> Json:
+        """One call. Raises SlackFailed. Arguments that are None are left out."""
+        given = {key: value for key, value in arguments.items() if value is not None}
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        sent: Json = {"data": _form(given)} if method in _FORM else {"json": given}
+        try:
+            answer = await self.client.api_call(method, headers=headers, **sent)
+        except SlackApiError as error:
+            raise _failed(method, error) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SlackFailed(method, NO_ANSWER, detail=type(error).__name__) from error
+        data = answer.data
+        if not isinstance(data, dict):
+            raise SlackFailed(method, BROKEN, detail="no JSON")
+        if method == "auth.test":
+            self.scopes = _scopes(answer.headers)
+        return data
+
+    async def patient(self, method: str, **arguments: Any) -> Json:
+        """As ``call``, for background work: waits as long as Slack asks and tries again, a few times."""
+        for _ in range(_PATIENCE - 1):
+            try:
+                return await self.call(method, **arguments)
+            except SlackFailed as error:
+                if not error.is_rate_limit:
+                    raise
+                await self._sleep(min(error.retry_after or 1.0, _LONGEST_WAIT))
+        return await self.call(method, **arguments)
+
+    async def direct_channel(self, user_id: str) -> str:
+        """The channel of somebody's direct messages, which files need; asked for once."""
+        if user_id not in self._direct:
+            opened = await self.patient("conversations.open", users=user_id)
+            self._direct[user_id] = str(opened["channel"]["id"])
+        return self._direct[user_id]
+
+    async def send_file(
+        self, channel: str, name: str, content: bytes, title: str, thread_ts: str | None = None
+    ) -> str:
+        """Uploads a file and shows it in a channel (not a user id), or in a thread there; returns its id."""
+        target = await self.patient("files.getUploadURLExternal", filename=name, length=len(content))
+        file_id = str(target["file_id"])
+        await self._upload(str(target["upload_url"]), name, content)
+        await self.patient(
+            "files.completeUploadExternal",
+            files=[{"id": file_id, "title": title}],
+            channel_id=channel,
+            thread_ts=thread_ts,
+        )
+        return file_id
+
+    async def _upload(self, url: str, name: str, content: bytes) -> None:
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename=name, content_type="application/octet-stream")
+        try:
+            async with self.session.post(url, data=form, proxy=self.proxy) as answer:
+                if answer.status != 200:
+                    raise SlackFailed("files.upload", BROKEN, detail=f"HTTP {answer.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SlackFailed("files.upload", NO_ANSWER, detail=type(error).__name__) from error
+
+
+def new_session() -> aiohttp.ClientSession:
+    """One pool for everything. The SDK opens a connection for each call unless it is given one."""
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=30, connect=10),
+        connector=aiohttp.TCPConnector(limit=50, limit_per_host=20),
+        trust_env=False,
+    )
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy of the environment, unless NO_PROXY excepts the host; the SDK would ignore NO_PROXY."""
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def quiet_logger() -> logging.Logger:
+    """The logger of the SDK and of Bolt: at INFO they log whole requests, at NOTSET they format them too."""
+    logger = logging.getLogger("bot.slack.sdk")
+    logger.setLevel(logging.WARNING)
+    return logger
+
+
+def refused_token(error: SlackFailed, variable: str) -> StartupError:
+    """What a token that Slack does not take means for somebody who starts the bot."""
+    return StartupError(
+        f"Slack does not accept {variable} ({error.code}): copy it again from the app's page at "
+        "https://api.slack.com/apps, and reinstall the app if it was removed from the workspace."
+    )
+
+
+def _failed(method: str, error: SlackApiError) -> SlackFailed:
+    response = error.response
+    status = getattr(response, "status_code", 0)
+    data: Any = getattr(response, "data", None)
+    headers: Mapping[str, str] = getattr(response, "headers", None) or {}
+    body: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    if status == 429:
+        return SlackFailed(method, "ratelimited", retry_after=_seconds(headers.get("Retry-After")))
+    code = str(body.get("error") or BROKEN)
+    messages = (body.get("response_metadata") or {}).get("messages") or []
+    detail = str(
+        body.get("needed") or "; ".join(map(str, messages)) or (f"HTTP {status}" if code == BROKEN else "")
+    )
+    retry_after = _seconds(headers.get("Retry-After")) if code in RATE_LIMITED else None
+    return SlackFailed(method, code, retry_after=retry_after, detail=detail)
+
+
+def _form(arguments: Json) -> dict[str, str]:
+    return {
+        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in arguments.items()
+    }
+
+
+def _seconds(header: str | None) -> float:
+    try:
+        return max(0.0, float(header or 1))
+    except ValueError:
+        return 1.0
+
+
+def _scopes(headers: Mapping[str, str]) -> frozenset[str]:
+    text = next((value for key, value in headers.items() if key.lower() == "x-oauth-scopes"), "")
+    return frozenset(scope.strip() for scope in text.split(",") if scope.strip())
+
+
+def _sentence(method: str, code: str, detail: str) -> str:
+    if code == "missing_scope":
+        return f"The Slack app lacks the scope {detail}: whoever runs the bot adds it and reinstalls the app."
+    if code in {"trigger_expired", "expired_trigger_id", "trigger_exchanged"}:
+        return "Slack waited too long for me to open that window. Please click again."
+    if code in {"channel_not_found", "not_in_channel"}:
+        return "I am not a member of that channel: invite me there with /invite, then try again."
+    if code in RATE_LIMITED:
+        return "Slack asks me to slow down. Please try again in a minute."
+    return f"Slack did not do what I asked of it ({method}: {code}). Please try again in a minute."
