@@ -35,13 +35,13 @@ from bot.domain.alerts import (
     IncidentState,
     Leave,
 )
-from bot.domain.fleet import VANISHED_AFTER, GatewayId, Listing
+from bot.domain.fleet import VANISHED_AFTER, Connectivity, GatewayId, Listing
 from bot.storage.cards import CardKind
+from bot.storage.fleet import RANKS
 from bot.storage.tables import Moment, cards, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 5000  # rows in one statement: some 50 ms on SQLite, whose one writer others wait for
-_OFFLINE_RANK, _ONLINE_RANK = 0, 2  # gateways.rank, the beginning of their index
 _LIVE = [state.value for state in LIVE]
 _MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
@@ -84,7 +84,7 @@ async def leave_as_back(connection: AsyncConnection, kind: IncidentKind, cut: Cu
         _live_gateways(kind)
         .add_columns(gateways.c.since.label("left_at"))
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(_in_state(_ONLINE_RANK, cut))
+        .where(_in_state(Connectivity.ONLINE, cut))
     )
     return await _leave(connection, picked, Leave.BACK)
 
@@ -288,10 +288,10 @@ async def acknowledge(
 
 
 # ---- conditions
-def _in_state(rank: int, cut: Cut) -> ColumnElement[bool]:
+def _in_state(state: Connectivity, cut: Cut) -> ColumnElement[bool]:
     """The cut of bot/domain/alerts.py, as SQL; tests hold the two against each other."""
     return and_(
-        gateways.c.rank == rank,
+        gateways.c.rank == RANKS[state],  # the index begins with it
         gateways.c.since <= cut.since,
         gateways.c.since_listing <= cut.listing,
         gateways.c.missed == 0,
@@ -305,11 +305,13 @@ def _needs_incident(kind: IncidentKind, cut: Cut) -> ColumnElement[bool]:
         live_now.c.kind == kind.value, live_now.c.gateway_id == gateways.c.id, live_now.c.left_at.is_(None)
     )
     claimed = exists().where(gateway_claims.c.gateway_id == gateways.c.id)
-    return and_(_in_state(_OFFLINE_RANK, cut), ~in_one, ~claimed)
+    return and_(_in_state(Connectivity.OFFLINE, cut), ~in_one, ~claimed)
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
-    online = exists().where(gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == _ONLINE_RANK)
+    online = exists().where(
+        gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == RANKS[Connectivity.ONLINE]
+    )
     someone = exists().where(
         incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.left_at.is_(None), ~online
     )

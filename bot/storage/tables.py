@@ -272,7 +272,7 @@ incidents = _numbered(
     "incidents",
     Column("kind", String(16), nullable=False),
     Column("site", Text, nullable=False),
-    Column("site_folded", Text, nullable=False),
+    Column("site_folded", _Folded, nullable=False),
     Column("state", String(16), nullable=False),  # gathering, open, resolved, dropped
     Column("version", Integer, nullable=False, default=1),
     Column("opened_at", Moment, nullable=False),
@@ -295,7 +295,7 @@ incident_gateways = Table(
     "incident_gateways",
     metadata,
     Column("incident_id", _Id, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
-    Column("gateway_id", String, primary_key=True),
+    Column("gateway_id", _Folded, primary_key=True),
     Column("kind", String(16), nullable=False),
     Column("label", Text, nullable=False),
     Column("joined_at", Moment, nullable=False),

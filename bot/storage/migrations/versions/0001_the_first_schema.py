@@ -155,7 +155,9 @@ def upgrade() -> None:
         ),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
-        sa.Column("site_folded", sa.Text(), nullable=False),
+        sa.Column(
+            "site_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("opened_at", Moment(), nullable=False),
@@ -284,7 +286,7 @@ def upgrade() -> None:
     op.create_table(
         "incident_gateways",
         sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("gateway_id", sa.String(), nullable=False),
+        sa.Column("gateway_id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("joined_at", Moment(), nullable=False),

@@ -1,0 +1,202 @@
+"""A fleet, its listings and an alert service on a real database, moved along by the test."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, delete, insert, select
+
+from bot.domain.access import Actor, Role
+from bot.domain.alerts import AlertRules, Incident
+from bot.domain.fleet import (
+    VANISHED_AFTER,
+    Connectivity,
+    Gateway,
+    GatewayId,
+    KnownGateway,
+    Listing,
+    first_sight,
+    take_in,
+)
+from bot.services.alerts import AlertService, Evaluation
+from bot.storage import fleet
+from bot.storage.engine import Database
+from bot.storage.tables import cards, gateway_claims, listings, metadata, notes
+
+START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+ANA = Actor("U0ANA", "Ana", Role.OPERATOR)
+BEN = Actor("U0BEN", "Ben", Role.OPERATOR)
+
+
+class World:
+    """``goes`` changes the fleet, ``listing`` shows it to the bot and evaluates; the clock is ``now``.
+
+    A world begins with three quiet listings behind it, so that a test speaks of its own rule only.
+    """
+
+    def __init__(self, database: Database, rules: AlertRules, channel: str | None) -> None:
+        self.database = database
+        self.rules = rules
+        self.channel = channel
+        self.now = START
+        self.fleet: dict[str, Gateway] = {}
+        self.sites: dict[str, str] = {}
+        self.known: dict[str, KnownGateway] = {}
+        self.number = 0
+        self.changed = 0
+        self.alerts = self.restarted()
+
+    @classmethod
+    async def begin(
+        cls,
+        database: Database,
+        *gateways: str,
+        rules: AlertRules | None = None,
+        channel: str | None = "C0ALERTS",
+        listings: int = 3,
+    ) -> "World":
+        """Gateways are written ``site/id``."""
+        async with database.write() as connection:
+            await connection.run_sync(metadata.create_all)
+        world = cls(database, rules or AlertRules(), channel)
+        world.add(*gateways)
+        for _ in range(listings):
+            await world.listing()
+        return world
+
+    def restarted(self) -> AlertService:
+        """A process that has just started, on the same database."""
+        return AlertService(
+            self.database,
+            rules=self.rules,
+            default_channel=self.channel,
+            now=lambda: self.now,
+            changed=self._count_change,
+        )
+
+    def _count_change(self) -> None:
+        self.changed += 1
+
+    # ---- the fleet
+    def add(self, *gateways: str, name: str | None = None) -> None:
+        for text in gateways:
+            site, _, gateway_id = text.rpartition("/")
+            self.sites[gateway_id] = site
+            self.fleet[gateway_id] = Gateway(
+                GatewayId(gateway_id),
+                name=name,
+                tags=(site,),
+                connectivity=Connectivity.ONLINE,
+                changed_at=self.now - timedelta(days=1),
+            )
+
+    def goes(self, state: str, *ids: str, at: datetime | None = None) -> None:
+        for gateway_id in ids:
+            self.fleet[gateway_id] = replace(
+                self.fleet[gateway_id], connectivity=Connectivity(state), changed_at=at or self.now
+            )
+
+    def release(self, gateway_id: str) -> None:
+        del self.fleet[gateway_id]
+
+    # ---- time
+    async def passes(self, minutes: float) -> Evaluation:
+        """So many minutes, with a listing and a tick each."""
+        done = Evaluation()
+        for _ in range(int(minutes)):
+            self.now += MINUTE
+            done = await self.listing()
+            await self.alerts.tick()
+        return done
+
+    async def passes_quickly(self, minutes: float, listings: int) -> Evaluation:
+        """So many minutes, with so many listings evenly in them."""
+        done = Evaluation()
+        for _ in range(listings):
+            self.now += MINUTE * minutes / listings
+            done = await self.listing()
+        return done
+
+    async def listing(self) -> Evaluation:
+        listing = await self.take_in()
+        return await self.alerts.evaluate(listing)
+
+    async def failed_listing(self) -> None:
+        self.number += 1
+        await self._write_listing("failed")
+
+    async def take_in(self) -> Listing:
+        """A completed listing becomes the snapshot, and nobody has evaluated it yet."""
+        self.number += 1
+        listing = Listing(self.number, self.now, self.now)
+        changed, gone = self._difference(listing)
+        async with self.database.write() as connection:
+            await fleet.save(connection, [(known, None) for known in changed])
+            await fleet.remove(connection, gone)
+        await self._write_listing("completed")
+        return listing
+
+    def _difference(self, listing: Listing) -> tuple[list[KnownGateway], list[str]]:
+        changed: list[KnownGateway] = []
+        gone: list[str] = []
+        for gateway_id, seen in self.fleet.items():
+            before = self.known.get(gateway_id)
+            site = self.sites[gateway_id]
+            after = take_in(before, seen, listing, site)[0] if before else first_sight(seen, listing, site)
+            if after != before:
+                changed.append(after)
+        for gateway_id in self.known.keys() - self.fleet.keys():
+            missed = replace(self.known[gateway_id], missed=self.known[gateway_id].missed + 1)
+            if missed.missed >= VANISHED_AFTER:
+                gone.append(gateway_id)
+            else:
+                changed.append(missed)
+        for known in changed:
+            self.known[known.gateway.id] = known
+        for gateway_id in gone:
+            del self.known[gateway_id]
+        return changed, gone
+
+    async def _write_listing(self, outcome: str) -> None:
+        async with self.database.write() as connection:
+            await connection.execute(
+                insert(listings).values(
+                    number=self.number,
+                    started_at=self.now,
+                    finished_at=self.now,
+                    outcome=outcome,
+                    gateways=len(self.fleet),
+                    changes=0,
+                )
+            )
+
+    # ---- rollouts
+    async def claim(self, gateway_id: str) -> None:
+        async with self.database.write() as connection:
+            await connection.execute(insert(gateway_claims).values(gateway_id=gateway_id, rollout_id=7))
+
+    async def unclaim(self, gateway_id: str) -> None:
+        async with self.database.write() as connection:
+            await connection.execute(delete(gateway_claims).where(gateway_claims.c.gateway_id == gateway_id))
+
+    # ---- what can be seen
+    async def live(self) -> list[Incident]:
+        """Every live incident in full, by site."""
+        page = await self.alerts.open_incidents(limit=1000)
+        found = [await self.alerts.incident(one.id) for one in page.incidents]
+        return sorted(found, key=lambda one: one.site)
+
+    async def only_incident(self) -> Incident:
+        (incident,) = await self.live()
+        return incident
+
+    async def cards(self) -> list[Any]:
+        return await self.rows(select(cards).order_by(cards.c.id))
+
+    async def notes(self) -> list[Any]:
+        return await self.rows(select(notes).order_by(notes.c.id))
+
+    async def rows(self, query: Select[Any]) -> list[Any]:
+        async with self.database.read() as connection:
+            return list((await connection.execute(query)).all())
