@@ -24,7 +24,7 @@ from bot.demo.slack_workspace import APP, Message
 Json = dict[str, Any]
 T = TypeVar("T")
 
-_MOST_CALLS = 50_000
+_MOST_CALLS = 20_000
 _RESPONSE_USES, _RESPONSE_SECONDS = 5, 30 * 60
 _JSON_FIELDS = "application/json"
 

@@ -14,6 +14,7 @@ Json = dict[str, Any]
 _TRIGGER_SECONDS = 3.0
 _DEEPEST = 3
 _MOST_TRIGGERS = 5_000
+_MOST_VIEWS = 500
 
 
 class Refused(Exception):
@@ -119,8 +120,15 @@ class Views:
         view.values = state_values(_numbered(view), {})
         if view.type == "modal":
             self._workspace.views[view_id] = view
+            self._forget_closed()
         self._workspace.changed("view", view)
         return view
+
+    def _forget_closed(self) -> None:
+        views = self._workspace.views
+        for view in list(views.values())[: len(views) - _MOST_VIEWS]:
+            if not view.is_open:
+                del views[view.id]
 
     def _new_hash(self) -> str:
         return f"{int(self._clock())}.{next(self._numbers):08x}"

@@ -278,7 +278,7 @@ class View:
             "private_metadata": self.body.get("private_metadata") or "",
             "callback_id": self.callback_id,
             "external_id": self.body.get("external_id") or "",
-            "state": {"values": self.values},
+            "state": {"values": copy.deepcopy(self.values)},
             "hash": self.hash,
             **{key: self.body.get(key) for key in keep},
             "clear_on_close": bool(self.body.get("clear_on_close")),
