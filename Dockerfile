@@ -1,0 +1,28 @@
+# The first stage has pip and what builds; the second has only what runs.
+FROM python:3.12-slim AS build
+WORKDIR /build
+RUN python -m venv /opt/meshbot
+COPY requirements.lock ./
+RUN /opt/meshbot/bin/pip install --no-cache-dir -r requirements.lock
+COPY pyproject.toml README.md ./
+COPY bot ./bot
+RUN /opt/meshbot/bin/pip install --no-cache-dir --no-deps .
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --home-dir /data meshbot && install -d -o meshbot /data
+COPY --from=build /opt/meshbot /opt/meshbot
+ENV PATH=/opt/meshbot/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    MESHBOT_DATABASE_URL=sqlite:////data/meshbot.db \
+    MESHBOT_HTTP__HOST=0.0.0.0
+USER meshbot
+WORKDIR /data
+VOLUME /data
+EXPOSE 8080
+# Not through a proxy that the environment may name: this asks the process beside it.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s CMD ["python", "-c", "\
+import os, urllib.request as http; \
+port = os.environ.get('MESHBOT_HTTP__PORT') or '8080'; \
+http.build_opener(http.ProxyHandler({})).open(f'http://127.0.0.1:{port}/livez', timeout=4)"]
+ENTRYPOINT ["meshbot"]
+CMD ["run"]

@@ -1,0 +1,57 @@
+# Everything here sets up .venv by itself, from requirements-dev.lock, and again when that file changes.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+READY := .venv/.installed-$(firstword $(shell cksum < requirements-dev.lock))
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench soak lock
+
+help:
+	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065"
+	@echo "make test    check, and the whole test suite"
+	@echo "make check   style, types and import contracts"
+	@echo "make bench   measure speed and memory against the bare thing"
+	@echo "make soak    the long tests"
+	@echo "make lock    write both lock files anew from pyproject.toml"
+
+demo: $(READY)
+	@$(BIN)/python -m bot demo
+
+test: check
+	$(PYTEST) -n auto --maxprocesses 4
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(PYTEST) -m bench -s
+
+soak: $(READY)
+	$(PYTEST) -m soak -s --timeout 0
+
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	--no-header --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
+
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra dev --output-file requirements-dev.lock
+
+$(READY): requirements-dev.lock
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Meshbot needs Python 3.11 or newer: install it, or say where it is: make PYTHON=/path/to/python"; \
+		exit 1; } >&2
+	@$(BIN)/python -c pass 2>/dev/null || $(PYTHON) -m venv --clear .venv || { \
+		echo "The virtual environment could not be made: on Debian and Ubuntu, apt-get install python3-venv first."; \
+		exit 1; } >&2
+	@echo "Installing what requirements-dev.lock names into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@rm -f .venv/.installed-*
+	@touch $@
