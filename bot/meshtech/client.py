@@ -57,7 +57,7 @@ class DevicePage:
     is new need be decoded. They keep this page alive, not the ones before.
     """
 
-    __slots__ = ("raw_items", "without_id")
+    __slots__ = ("__weakref__", "raw_items", "without_id")
 
     def __init__(self, raw_items: Sequence[msgspec.Raw]) -> None:
         self.raw_items = raw_items
@@ -86,6 +86,7 @@ class MeshtechClient:
         *,
         now: Callable[[], datetime],
         page_size: int = 250,
+        max_pages: int = MAX_PAGES,
         next_token_parameter: str = NEXT_TOKEN,
         routes: Mapping[str, str] | None = None,
         fields: Mapping[str, Mapping[str, str]] | None = None,
@@ -97,6 +98,7 @@ class MeshtechClient:
         self._routes = RouteTable(api_url, routes, fields)
         self._auth = MeshtechAuth(auth_url, username, password, now=now)
         self._page_size = page_size
+        self._max_pages = max_pages
         self._next_token = next_token_parameter
         self._sender = Sender(
             self._auth,
@@ -256,7 +258,7 @@ class MeshtechClient:
     async def _pages(self, operation: Operation) -> AsyncIterator[list[msgspec.Raw]]:
         token: str | None = None
         landmark: str | None = None
-        for number in range(MAX_PAGES):
+        for number in range(self._max_pages):
             page = await self._page(operation, token)
             following = text(page.next_token)
             items = page.items or []
@@ -270,7 +272,7 @@ class MeshtechClient:
             if number & (number - 1) == 0:
                 landmark = following  # at pages 0, 1, 2, 4, 8…: finds any circle, remembers one token
             token = following
-        raise _broken(f"it has no end after {MAX_PAGES} pages")
+        raise _broken(f"it has no end after {self._max_pages} pages")
 
     async def _page(self, operation: Operation, token: str | None) -> WirePage:
         query = {} if operation is Operation.LIST_LABELS else {MAX_RESULTS: str(self._page_size)}

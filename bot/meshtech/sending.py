@@ -186,7 +186,7 @@ class Sender:
             raise RateLimited(
                 f"Meshtech asks the bot to slow down. Nothing was changed; try again in {when}.", wait
             )
-        if response.is_server_error or status == httpx.codes.REQUEST_TIMEOUT:
+        if status == httpx.codes.REQUEST_TIMEOUT or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED):
             raise _lost(operation, f"answered {status}", retry_after(response.headers, self._now()))
         raise _refusal(call, status, said)
 

@@ -19,6 +19,7 @@ from tests.meshtech.vendor import (
     Answer,
     Clock,
     Gate,
+    Reply,
     World,
     device,
     jwt,
@@ -369,7 +370,7 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     ]
 
 
-TROUBLES = {
+TROUBLES: dict[str, tuple[Reply | None, Reply]] = {
     "refused log-in": (WRONG_PASSWORD, page()),
     "unreadable log-in": (Answer(body=f'{{"authToken": "{PASSWORD}'.encode()), page()),
     "token with a line break": (Answer(body={"authToken": f"{PASSWORD}\n"}), page()),

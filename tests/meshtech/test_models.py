@@ -189,19 +189,20 @@ def test_a_timestamp_is_read_in_utc_or_is_none(value: object, expected: str | No
 
 
 @given(
-    st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)),
+    st.datetimes(timezones=st.just(UTC)).filter(lambda moment: moment.year > 1),
     st.integers(0, 7),
     st.sampled_from(["Z", "", "+00:00"]),
 )
 def test_any_number_of_digits_of_a_second_is_understood(moment: datetime, digits: int, zone: str) -> None:
     fraction = f"{moment.microsecond:06}0"[:digits]
-    written = f"{moment:%Y-%m-%dT%H:%M:%S}{'.' if digits else ''}{fraction}{zone}"
+    second = moment.isoformat()[:19]
+    written = f"{second}{'.' if digits else ''}{fraction}{zone}"
 
     found = instant(written)
 
     assert found is not None
-    assert abs((found - moment.replace(tzinfo=UTC)).total_seconds()) < 10.0**-digits
-    assert found.utcoffset() == moment.replace(tzinfo=UTC).utcoffset()
+    assert abs((found - moment).total_seconds()) < 10.0**-digits
+    assert found.utcoffset() == moment.utcoffset()
 
 
 @given(JSON)

@@ -46,8 +46,10 @@ REQUESTS: list[tuple[Operation, Ask, str, Any, Answer]] = [
      "GET /api/v1/firmwares?MaxResults=250", None, page()),
     (Operation.CREATE_JOB, create_job, "POST /api/v1/jobs", JOB_BODY, Answer(body={"id": "j-1"})),
     (Operation.LIST_JOBS, lambda c: listed(c.jobs()), "GET /api/v1/jobs?MaxResults=250", None, page()),
-    (Operation.GET_JOB, lambda c: c.job(JobId("j-1")), "GET /api/v1/jobs/j-1", None, Answer(body={"id": "j-1"})),
-    (Operation.CANCEL_JOB, lambda c: c.cancel_job(JobId("j-1")), "PUT /api/v1/jobs/j-1/cancel", None, Answer()),
+    (Operation.GET_JOB, lambda c: c.job(JobId("j-1")),
+     "GET /api/v1/jobs/j-1", None, Answer(body={"id": "j-1"})),
+    (Operation.CANCEL_JOB, lambda c: c.cancel_job(JobId("j-1")),
+     "PUT /api/v1/jobs/j-1/cancel", None, Answer()),
 ]  # fmt: skip
 
 
@@ -100,8 +102,9 @@ async def test_page_size_and_token_parameter_are_settings() -> None:
 @pytest.mark.parametrize(
     ("label", "encoded"),
     [
-        ("a/b", "a%2Fb"), ("a b+c=d", "a%20b%2Bc%3Dd"), ("50%", "50%25"), ("%2F", "%252F"), ("?x#y", "%3Fx%23y"),
-        ("Tromsø", "Troms%C3%B8"), ("a;b:c@d", "a%3Bb%3Ac%40d"), ("{id}", "%7Bid%7D"), ("...", "..."),
+        ("a/b", "a%2Fb"), ("a b+c=d", "a%20b%2Bc%3Dd"), ("50%", "50%25"), ("%2F", "%252F"),
+        ("?x#y", "%3Fx%23y"), ("Tromsø", "Troms%C3%B8"),
+        ("a;b:c@d", "a%3Bb%3Ac%40d"), ("{id}", "%7Bid%7D"), ("...", "..."),
     ],
 )  # fmt: skip
 async def test_ids_and_tags_are_percent_encoded_once(meshtech: World, label: str, encoded: str) -> None:
@@ -121,20 +124,22 @@ async def test_a_tag_that_would_change_the_path_is_never_sent(meshtech: World, l
 OVERRIDES: list[tuple[Operation, Ask, str, str, Any, Answer]] = [
     (Operation.GET_DEVICE, lambda c: c.device(GATEWAY),
      "GET /v2/things/{id}?full=1", f"GET /v2/things/{GATEWAY}?full=1", None, Answer(body=device())),
-    (Operation.LIST_LABELS, lambda c: c.labels(), "POST /v2/tags/search", "POST /v2/tags/search", None, page()),
+    (Operation.LIST_LABELS, lambda c: c.labels(),
+     "POST /v2/tags/search", "POST /v2/tags/search", None, page()),
     (Operation.ADD_LABEL, lambda c: c.add_label(GATEWAY, "a/b"),
      "PUT /v2/things/{id}/tags/{label}", f"PUT /v2/things/{GATEWAY}/tags/a%2Fb", None, Answer()),
     (Operation.ADD_LABEL, lambda c: c.add_label(GATEWAY, "a/b"),
      "patch /v2/things/{id}", f"PATCH /v2/things/{GATEWAY}", {"label": "a/b"}, Answer()),
     (Operation.LIST_FIRMWARE, lambda c: listed(c.firmwares()),
      "GET /v2/firmware?kind=gw", "GET /v2/firmware?kind=gw&MaxResults=250", None, page()),
-    (Operation.CREATE_JOB, create_job, "PUT /v2/updates", "PUT /v2/updates", JOB_BODY, Answer(body={"id": "j"})),
+    (Operation.CREATE_JOB, create_job,
+     "PUT /v2/updates", "PUT /v2/updates", JOB_BODY, Answer(body={"id": "j"})),
     (Operation.LIST_JOBS, lambda c: listed(c.jobs()),
      "GET /v2/updates", "GET /v2/updates?MaxResults=250", None, page()),
-    (Operation.GET_JOB, lambda c: c.job(JobId("j")), "GET /v2/updates/{id}", "GET /v2/updates/j", None,
-     Answer(body={"id": "j"})),
-    (Operation.CANCEL_JOB, lambda c: c.cancel_job(JobId("j")), "DELETE /v2/updates/{id}", "DELETE /v2/updates/j",
-     None, Answer()),
+    (Operation.GET_JOB, lambda c: c.job(JobId("j")),
+     "GET /v2/updates/{id}", "GET /v2/updates/j", None, Answer(body={"id": "j"})),
+    (Operation.CANCEL_JOB, lambda c: c.cancel_job(JobId("j")),
+     "DELETE /v2/updates/{id}", "DELETE /v2/updates/j", None, Answer()),
 ]  # fmt: skip
 
 
