@@ -1,0 +1,62 @@
+"""What all lists with pages share: where a page stands, said in words, and the buttons that lead on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import Block, actions, button, count
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page stands: in which kind of list, of which question, and how much there is."""
+
+    kind: str
+    offset: int
+    total: int
+    size: int
+    question: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this page is all there is."""
+        return self.offset == 0 and self.total <= self.size
+
+    def says(self, thing: str, things: str = "") -> str:
+        """``11–20 of 240 gateways``, or ``7 gateways`` when one page holds them."""
+        amount = count(self.total, thing, things)
+        if self.is_whole:
+            return amount
+        return f"{self.offset + 1:,}–{min(self.offset + self.size, self.total):,} of {amount}"
+
+
+def last_offset(total: int, size: int) -> int:
+    """Where the last page begins."""
+    return max(total - 1, 0) // size * size
+
+
+def cut_page(
+    rows: Sequence[T], kind: str, offset: int, size: int, question: str = ""
+) -> tuple[Sequence[T], Place]:
+    """The rows of one page of a list that is at hand as a whole; behind the end, of the last page."""
+    start = min(offset, last_offset(len(rows), size))
+    return rows[start : start + size], Place(kind, start, len(rows), size, question)
+
+
+def buttons(place: Place, *, refresh: bool = False, export: bool = False) -> list[Block]:
+    """Previous, Next, Refresh and CSV, as far as each has something to do."""
+    before, after = max(place.offset - place.size, 0), place.offset + place.size
+    return actions(
+        _to(place, before, "Previous", ids.PAGE_PREVIOUS) if place.offset > 0 else None,
+        _to(place, after, "Next", ids.PAGE_NEXT) if after < place.total else None,
+        _to(place, place.offset, "Refresh", ids.REFRESH) if refresh else None,
+        _to(place, 0, "CSV", ids.EXPORT_CSV, "Send the whole list as a CSV file") if export else None,
+    )
+
+
+def _to(place: Place, offset: int, text: str, action_id: str, spoken: str | None = None) -> Block:
+    return button(text, action_id, Ref(place.kind, offset, place.question), label=spoken)
