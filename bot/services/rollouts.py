@@ -48,7 +48,6 @@ class RolloutPicture:
     classes: Mapping[TargetClass, int]
     failures: tuple[TargetRow, ...]  # the first few
     failed: int
-    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +308,7 @@ class RolloutService:
             bad = (TargetState.FAILED, TargetState.OVERDUE)
             failures = await targets.list_targets(connection, rollout_id, bad, SHOWN_FAILURES)
         failed = sum(_in_state(counts, state) for state in bad)
-        return RolloutPicture(rollout, counts, classes, failures, failed, self._now())
+        return RolloutPicture(rollout, counts, classes, failures, failed)
 
     async def find(self, text: str) -> RolloutId:
         """The rollout that ``R-7``, ``r7`` or ``7`` names. Raises InvalidInput."""
