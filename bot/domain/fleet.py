@@ -19,6 +19,7 @@ FLAPPING_CHANGES = 4
 FLAPPING_WITHIN = timedelta(minutes=60)
 VANISHED_AFTER = 3  # completed listings in a row: paging over a moving list skips rows
 MOVING_AFTER = 3  # listings in a row in which a timestamp moved and the state did not
+MOVING_FLEET = 20  # gateways from which "most timestamps moved" says something about the vendor
 CLOCK_SKEW = timedelta(minutes=2)
 
 
@@ -82,7 +83,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a completed listing brought. Its events are stored, in the transactions of the rows they are about."""
+    """What a completed listing brought. Its events are stored already."""
 
     listing: Listing
     gateways: int
@@ -231,6 +232,19 @@ def timestamp_moved(before: KnownGateway, seen: Gateway) -> bool:
         and seen.changed_at is not None
         and seen.changed_at > was.changed_at
     )
+
+
+def is_moving(moved: int, gateways: int) -> bool:
+    """Whether so many timestamps moved without a change of state that they cannot be times of change."""
+    return gateways >= MOVING_FLEET and moved * 2 > gateways
+
+
+def appeared(gateway: Gateway, listing: Listing) -> FleetEvent:
+    return _event(FleetEventKind.APPEARED, gateway.id, listing, None, gateway.name)
+
+
+def vanished(gateway: Gateway, listing: Listing) -> FleetEvent:
+    return _event(FleetEventKind.VANISHED, gateway.id, listing, gateway.name, None)
 
 
 def _connectivity(

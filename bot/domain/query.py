@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
@@ -74,7 +75,8 @@ class Comparison(StrEnum):
     EQUAL = "="
 
 
-COMPARE: Mapping[Comparison, Callable[[str, str], bool]] = {
+# Of two keys, or of a column and a key.
+COMPARE: Mapping[Comparison, Callable[[Any, Any], Any]] = {
     Comparison.AT_MOST: operator.le,
     Comparison.AT_LEAST: operator.ge,
     Comparison.BELOW: operator.lt,
@@ -130,7 +132,7 @@ class Version:
     def matches(self, firmware: str | None) -> bool:
         """A version of another form has no order, so it is neither above nor below."""
         key = firmware_key(firmware)
-        return key is not None and COMPARE[self.comparison](key, self.key)
+        return key is not None and bool(COMPARE[self.comparison](key, self.key))
 
 
 @dataclass(frozen=True, slots=True)

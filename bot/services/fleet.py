@@ -4,50 +4,27 @@ Everything but firmware is read from the snapshot in the database. Taking in a l
 renaming and tagging `fleet_writes`. Knows nothing of Slack.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import difflib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.events import FleetEvent
 from bot.domain.firmware import Firmware
-from bot.domain.fleet import KnownGateway, Listing
+from bot.domain.fleet import Counts, FirmwareVersion, KnownGateway, SnapshotStatus, TagCount, Taken, fold
 from bot.domain.query import Query
+from bot.meshtech.client import MeshtechClient
+from bot.services.fleet_intake import FleetIntake
+from bot.storage import fleet, fleet_search, listings
+from bot.storage.engine import Database
 
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a completed listing brought. ``events`` are stored already, in the transactions of their rows."""
-
-    listing: Listing
-    gateways: int
-    events: tuple[FleetEvent, ...]
-    missing: int  # gateways of the snapshot that the listing did not have
-    online_before: int
-    online_lost: int  # of those online before: now offline, unknown or missing
-    first: bool  # the first listing this database has seen: everything is new and nothing an event
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotStatus:
-    """How far the snapshot can be trusted. ``as_of`` is None until a listing has been completed."""
-
-    as_of: datetime | None
-    listing: int | None
-    gateways: int
-    consecutive_failures: int
-    last_error: str | None
-    listed_at: datetime | None  # when the newest listing began, whatever became of it
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    total: int
-    offline: int
-    unknown: int
-
-    @property
-    def online(self) -> int:
-        return self.total - self.offline - self.unknown
+REFRESH_EVERY = timedelta(seconds=15)
+FIRMWARE_FRESH_FOR = timedelta(seconds=60)
+PAGE = 10
+CHUNK = 500
+_NAMED_AT_MOST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +34,15 @@ class Page:
     rows: tuple[KnownGateway, ...]
     counts: Counts
     offset: int
-    as_of: datetime | None
+    status: SnapshotStatus
 
     @property
     def total(self) -> int:
         return self.counts.total
 
-
-@dataclass(frozen=True, slots=True)
-class TagCount:
-    tag: str
-    gateways: int
-    offline: int
+    @property
+    def as_of(self) -> datetime | None:
+        return self.status.as_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +54,153 @@ class FirmwareCount:
 
 
 class FleetService:
-    """FleetService(database, client, now=…, listing_every=…, site_tag=…, owner=…)."""
+    """Answers from the snapshot, and keeps it fresh.
+
+    ``listing_every`` is the time from the start of one listing to the next, whichever replica does it; zero
+    lists whenever asked. ``owner`` names this process among the replicas.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        client: MeshtechClient,
+        *,
+        now: Callable[[], datetime],
+        site_tag: str = "",
+        owner: str = "meshbot",
+        listing_every: timedelta = timedelta(),
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._now = now
+        self._intake = FleetIntake(database, client, now=now, site_tag=site_tag, owner=owner)
+        # Two ticks of one scheduler may stand a little closer than they should.
+        self._apart = listing_every * 0.9
+        self._listing = asyncio.Lock()
+        self._ended: datetime | None = None
+        self._told: list[Callable[[Taken], Awaitable[None]]] = []
+        self._firmware: tuple[Firmware, ...] = ()
+        self._firmware_at: datetime | None = None
+
+    def tell(self, callback: Callable[[Taken], Awaitable[None]]) -> None:
+        """Has the callback told of every listing that this process completes, by tick or by refresh."""
+        self._told.append(callback)
 
     async def take_in_listing(self) -> Taken | None:
         """One pass over the vendor's list; None when it failed, or when a replica is at it or just was."""
+        async with self._listing:
+            return await self._take_in(self._apart)
 
     async def refresh(self) -> SnapshotStatus:
-        """A listing, unless one began in the last 15 s; concurrent callers share it."""
+        """A listing, unless one began in the last 15 s; who asks meanwhile waits for it and shares it."""
+        asked = self._now()
+        async with self._listing:
+            if self._ended is None or self._ended < asked:
+                await self._take_in(REFRESH_EVERY)
+        return await self.snapshot_status()
 
-    async def snapshot_status(self) -> SnapshotStatus: ...
+    async def snapshot_status(self) -> SnapshotStatus:
+        async with self._database.read() as connection:
+            return await listings.status(connection)
 
-    async def search(self, query: Query, offset: int = 0, limit: int = 10) -> Page: ...
+    async def search(self, query: Query, offset: int = 0, limit: int = PAGE) -> Page:
+        now = self._now()
+        async with self._database.read() as connection:
+            status = await listings.status(connection)
+            if status.as_of is None:  # a first listing that is half written is not a fleet
+                return Page((), Counts(), 0, status)
+            rows, counts = await fleet_search.page(connection, query, now, offset, limit)
+        return Page(tuple(rows), counts, offset, status)
 
-    def all_matching(self, query: Query) -> AsyncIterator[tuple[KnownGateway, ...]]:
-        """All that match, worst first, in chunks."""
+    async def all_matching(self, query: Query) -> AsyncIterator[tuple[KnownGateway, ...]]:
+        """All that match, worst first, in chunks; each chunk as it is when it is read."""
+        now = self._now()
+        async with self._database.read() as connection:
+            wanted = await fleet_search.ids(connection, query, now)
+        for start in range(0, len(wanted), CHUNK):
+            yield await self.gateways(wanted[start : start + CHUNK])
 
-    async def counts(self, query: Query) -> Counts: ...
+    async def counts(self, query: Query) -> Counts:
+        async with self._database.read() as connection:
+            return await fleet_search.counts(connection, query, self._now())
 
-    async def tags(self) -> tuple[TagCount, ...]: ...
+    async def tags(self) -> tuple[TagCount, ...]:
+        """Every tag that a gateway carries, by name."""
+        async with self._database.read() as connection:
+            return tuple(await fleet_search.tags(connection))
+
+    async def gateways(self, ids: Sequence[str]) -> tuple[KnownGateway, ...]:
+        """Those of the ids that are in the fleet, in their order."""
+        async with self._database.read() as connection:
+            return tuple(await fleet_search.by_ids(connection, ids, self._now()))
 
     async def find(self, text: str) -> KnownGateway:
-        """By id or by exact name. Raises InvalidInput listing ids when ambiguous, NotFound with the nearest."""
+        """The gateway with this id or exactly this name, in any case.
 
-    async def gateways(self, ids: Sequence[str]) -> tuple[KnownGateway, ...]: ...
+        Raises InvalidInput listing the ids when several have it, NotFound with the nearest names.
+        """
+        text = text.replace("\0", "").strip()
+        async with self._database.read() as connection:
+            found = await fleet_search.named(connection, text, self._now())
+            near = [] if found else await fleet_search.names_near(connection, text)
+        if len(found) > 1:
+            raise InvalidInput(_ambiguous(text, [known.gateway.id for known in found]))
+        if not found:
+            raise NotFound(await asyncio.to_thread(_not_found, text, dict(near)))
+        return found[0]
 
     async def recent_events(self, gateway_id: str, limit: int = 10) -> tuple[FleetEvent, ...]:
-        """Newest first."""
+        """What happened to a gateway, newest first."""
+        async with self._database.read() as connection:
+            return tuple(await fleet.recent_events(connection, gateway_id, limit))
 
     async def firmware(self, model: str | None = None) -> tuple[FirmwareCount, ...]:
-        """From the vendor, at most 60 s old; newest version first within a model."""
+        """What the vendor offers, at most 60 s old: by model, the newest version first."""
+        now = self._now()
+        if self._firmware_at is None or now - self._firmware_at >= FIRMWARE_FRESH_FOR:
+            found = [firmware async for firmware in self._client.firmwares()]
+            self._firmware = tuple(sorted(sorted(found, key=_order, reverse=True), key=_model))
+            self._firmware_at = now
+        async with self._database.read() as connection:
+            running = await fleet_search.firmware_counts(connection)
+        return tuple(
+            FirmwareCount(firmware, running.get((_model(firmware), fold(firmware.version or "")), 0))
+            for firmware in self._firmware
+            if model is None or fold(model) == _model(firmware)
+        )
 
-    async def prune(self, older_than: timedelta) -> None: ...
+    async def prune(self, older_than: timedelta) -> None:
+        """Forgets events and listings of long ago."""
+        edge = self._now() - older_than
+        async with self._database.write() as connection:
+            await fleet.forget_events(connection, edge)
+            await listings.forget(connection, edge)
+
+    async def _take_in(self, apart: timedelta) -> Taken | None:
+        taken = await self._intake.take_in(apart)
+        self._ended = self._now()
+        if taken is not None:
+            for callback in self._told:
+                await callback(taken)
+        return taken
+
+
+def _model(firmware: Firmware) -> str:
+    return fold(firmware.model or "")
+
+
+def _order(firmware: Firmware) -> tuple[str, str]:
+    version = FirmwareVersion.parse(firmware.version or "")
+    return (version.key if version else "", firmware.version or "")
+
+
+def _ambiguous(text: str, ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:_NAMED_AT_MOST])
+    more = f" and {len(ids) - _NAMED_AT_MOST} more" if len(ids) > _NAMED_AT_MOST else ""
+    return f"{len(ids)} gateways are called “{text}”: {shown}{more}. Say which one by its id."
+
+
+def _not_found(text: str, near: dict[str, str]) -> str:
+    alike = [near[name] for name in difflib.get_close_matches(fold(text), near, 3, 0.5)]
+    hint = f"Did you mean {' or '.join(alike)}?" if alike else "Look for it with part of its name in devices."
+    return f"No gateway has the id or the name “{text}”. {hint}"

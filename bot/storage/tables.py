@@ -116,7 +116,7 @@ gateways = Table(
     Column("timestamp_moves", Integer, nullable=False, default=0),
     Column("missed", Integer, nullable=False, default=0),
     Column("written_at", Moment),
-    Column("digest", LargeBinary(16)),  # of the vendor's bytes from which the row was made
+    Column("digest", LargeBinary(16), nullable=False),  # of the vendor's bytes from which the row was made
 )
 Index(
     "ix_gateways_worst_first", gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id

@@ -129,7 +129,7 @@ def upgrade() -> None:
         sa.Column("timestamp_moves", sa.Integer(), nullable=False),
         sa.Column("missed", sa.Integer(), nullable=False),
         sa.Column("written_at", Moment(), nullable=True),
-        sa.Column("digest", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("digest", sa.LargeBinary(length=16), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gateways")),
     )
     op.create_index("ix_gateways_name_folded", "gateways", ["name_folded"], unique=False)

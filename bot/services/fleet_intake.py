@@ -1,0 +1,290 @@
+"""Taking in a listing: the vendor's pages become the snapshot, and the difference becomes events.
+
+Most of a listing is what it was a minute ago, so a map of digests tells, before anything is decoded, which
+gateways the vendor says something new about. The map is a memory of what the database holds: it is thrown
+away whenever another process completed a listing, or this one failed. Nothing is written before the last
+page is in; then in short transactions, each with its events, so that a crash anywhere loses none and
+repeats none.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TypeVar
+
+from bot.domain.errors import BotError, Unavailable
+from bot.domain.events import FleetEvent
+from bot.domain.fleet import (
+    VANISHED_AFTER,
+    Connectivity,
+    Gateway,
+    KnownGateway,
+    Listing,
+    Taken,
+    appeared,
+    first_sight,
+    is_moving,
+    site_of,
+    take_in,
+    timestamp_moved,
+    vanished,
+)
+from bot.meshtech.client import DevicePage, MeshtechClient
+from bot.storage import fleet, listings
+from bot.storage.engine import Database
+
+log = logging.getLogger(__name__)
+
+TICK = "listing"
+LEASE = timedelta(minutes=2)
+# Gateways in one transaction: about 15 ms of work between two turns of the event loop.
+CHUNK = 500
+
+_Item = TypeVar("_Item")
+Digests = dict[bytes, str]
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What the pages have shown so far. ``known`` shrinks as its gateways are seen unchanged."""
+
+    known: Digests
+    awaited: Digests  # known, and to be looked at even when the vendor's bytes are the same
+    seen: Digests = field(default_factory=dict)
+    news: dict[str, tuple[Gateway, bytes]] = field(default_factory=dict)
+
+    def add(self, page: DevicePage) -> None:
+        """Of a gateway that two pages show, the later one counts."""
+        known, seen, news = self.known, self.seen, self.news
+        for raw in page.raw_items:
+            digest = blake2b(raw, digest_size=16).digest()
+            gateway_id = known.pop(digest, None)
+            if gateway_id is not None:
+                seen[digest] = gateway_id
+                if (earlier := news.pop(gateway_id, None)) is not None:
+                    del seen[earlier[1]]
+            elif digest not in seen:
+                self._add_news(page.decode(raw), digest)
+
+    def _add_news(self, gateway: Gateway | None, digest: bytes) -> None:
+        if gateway is None:
+            return
+        if (earlier := self.news.get(gateway.id)) is not None:
+            del self.seen[earlier[1]]
+        self.seen[digest] = gateway.id
+        self.news[gateway.id] = (gateway, digest)
+
+    def finish(self) -> None:
+        """Forgets digests of gateways that a later page showed otherwise."""
+        news = self.news
+        for digest in [d for d, id_ in self.seen.items() if id_ in news and news[id_][1] != d]:
+            del self.seen[digest]
+
+    def missing(self) -> Digests:
+        unseen = {**self.known, **self.awaited}
+        return {digest: id_ for digest, id_ in unseen.items() if id_ not in self.news}
+
+
+@dataclass(slots=True)
+class _Changes:
+    events: list[FleetEvent] = field(default_factory=list)
+    online_lost: int = 0
+
+
+class FleetIntake:
+    """One process's part in keeping the snapshot fresh; a claim keeps two from listing at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: MeshtechClient,
+        *,
+        now: Callable[[], datetime],
+        site_tag: str,
+        owner: str,
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._now = now
+        self._owner = owner
+        self._site = lru_cache(maxsize=4096)(lambda tags: site_of(tags, site_tag))
+        self._digests: Digests = {}
+        self._digests_of: int | None = None  # the completed listing that left the database so
+        self._claimed_until: datetime | None = None
+
+    async def take_in(self, apart: timedelta) -> Taken | None:
+        """One pass over all pages.
+
+        None when another process is at it, when the last pass began less than ``apart`` ago, or when it
+        failed; the listing's row then says why.
+        """
+        if not await self._claim():
+            return None
+        try:
+            return await self._claimed(apart)
+        finally:
+            await self._database.release_tick(TICK, self._owner, self._now())
+
+    async def _claimed(self, apart: timedelta) -> Taken | None:
+        started = self._now()
+        async with self._database.write() as connection:
+            before = await listings.last_begun(connection)
+            if before is not None and started - before < apart:
+                return None
+            last = await listings.last_completed(connection)
+            number = await listings.begin(connection, started)
+        try:
+            return await self._list(number, started, last)
+        except BotError as error:
+            log.warning("listing %d failed: %s", number, error)
+            async with self._database.write() as connection:
+                await listings.fail(connection, number, self._now(), str(error))
+            return None
+
+    async def _list(self, number: int, started: datetime, last: int | None) -> Taken:
+        known = await self._recall(last)
+        size = len(known)
+        async with self._database.read() as connection:
+            online_before = await listings.count_online(connection)
+            awaited = {d: known.pop(d) for d in await listings.unsettled(connection) if d in known}
+        found = _Pass(known, awaited)
+        async for page in self._client.device_pages():
+            found.add(page)
+            await self._keep_claim()
+        found.finish()
+        listing = Listing(number, started, self._now())
+        first = last is None
+        changes = _Changes()
+        await self._write_news(found, listing, size, changes, first=first)
+        missing = found.missing()
+        await self._write_missing(found.seen, missing, listing, changes)
+        async with self._database.write() as connection:
+            await listings.complete(connection, listing, len(found.seen), len(changes.events))
+        self._digests, self._digests_of = found.seen, number
+        return Taken(
+            listing=listing,
+            gateways=len(found.news) if first else len(found.seen),
+            events=tuple(changes.events),
+            missing=len(missing),
+            online_before=online_before,
+            online_lost=changes.online_lost,
+            first=first,
+        )
+
+    async def _recall(self, last: int | None) -> Digests:
+        """The map that fits the database. This process no longer has one until the listing is complete."""
+        known = self._digests if last is not None and self._digests_of == last else None
+        self._digests, self._digests_of = {}, None
+        if known is None:
+            known = {}
+            async with self._database.read() as connection:
+                async for chunk in listings.digests(connection):
+                    known |= chunk
+        return known
+
+    async def _write_news(
+        self, found: _Pass, listing: Listing, size: int, changes: _Changes, *, first: bool
+    ) -> None:
+        news = list(found.news.values())
+        moving = await self._is_moving(news, size)
+        for chunk in _chunks(news):
+            async with self._database.write() as connection:
+                before = await fleet.load(connection, [g.id for g, _ in chunk], lock=True) if size else {}
+                after, events = self._decide(before, chunk, listing, moving=moving, first=first)
+                await fleet.save(connection, zip(after, (digest for _, digest in chunk), strict=True))
+                await fleet.save_tags(
+                    connection,
+                    new=[k.gateway for k in after if k.gateway.id not in before],
+                    changed=[
+                        k.gateway
+                        for k in after
+                        if (was := before.get(k.gateway.id)) and was.gateway.tags != k.gateway.tags
+                    ],
+                )
+                await fleet.add_events(connection, events)
+            changes.events += events
+            changes.online_lost += sum(_was_lost(before.get(k.gateway.id), k) for k in after)
+            await self._keep_claim()
+
+    def _decide(
+        self,
+        before: dict[str, KnownGateway],
+        chunk: Sequence[tuple[Gateway, bytes]],
+        listing: Listing,
+        *,
+        moving: bool,
+        first: bool,
+    ) -> tuple[list[KnownGateway], list[FleetEvent]]:
+        after: list[KnownGateway] = []
+        events: list[FleetEvent] = []
+        for gateway, _ in chunk:
+            was, site = before.get(gateway.id), self._site(gateway.tags)
+            if was is None:
+                after.append(first_sight(gateway, listing, site))
+                if not first:
+                    events.append(appeared(gateway, listing))
+            else:
+                known, happened = take_in(was, gateway, listing, site, moving=moving)
+                after.append(known)
+                events += happened
+        return after, events
+
+    async def _is_moving(self, news: Sequence[tuple[Gateway, bytes]], size: int) -> bool:
+        if not is_moving(len(news), size):
+            return False
+        moved = 0
+        for chunk in _chunks(news):
+            async with self._database.read() as connection:
+                before = await fleet.load(connection, [gateway.id for gateway, _ in chunk])
+            moved += sum(g.id in before and timestamp_moved(before[g.id], g) for g, _ in chunk)
+        return is_moving(moved, size)
+
+    async def _write_missing(
+        self, seen: Digests, missing: Digests, listing: Listing, changes: _Changes
+    ) -> None:
+        """Counts the listings without a gateway; after three in a row it is gone."""
+        for chunk in _chunks(list(missing.items())):
+            async with self._database.write() as connection:
+                before = await fleet.load(connection, [id_ for _, id_ in chunk], lock=True)
+                gone = [known for known in before.values() if known.missed + 1 >= VANISHED_AFTER]
+                gone_ids = {known.gateway.id for known in gone}
+                events = [vanished(known.gateway, listing) for known in gone]
+                await fleet.remove(connection, sorted(gone_ids))
+                await listings.mark_missing(connection, sorted(before.keys() - gone_ids))
+                await fleet.add_events(connection, events)
+            changes.events += events
+            changes.online_lost += sum(
+                known.missed == 0 and known.gateway.connectivity is Connectivity.ONLINE
+                for known in before.values()
+            )
+            seen |= {digest: id_ for digest, id_ in chunk if id_ in before and id_ not in gone_ids}
+
+    async def _claim(self) -> bool:
+        now = self._now()
+        claimed = await self._database.claim_tick(TICK, self._owner, now, LEASE)
+        self._claimed_until = now + LEASE
+        return claimed
+
+    async def _keep_claim(self) -> None:
+        """Gives the event loop a turn, and renews the lease when half of it is over."""
+        await asyncio.sleep(0)
+        if self._claimed_until is None or self._now() < self._claimed_until - LEASE / 2:
+            return
+        if not await self._claim():
+            raise Unavailable("Another replica took over the listing, since this one took too long.")
+
+
+def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+
+
+def _was_lost(before: KnownGateway | None, after: KnownGateway) -> bool:
+    return (
+        before is not None
+        and before.gateway.connectivity is Connectivity.ONLINE
+        and after.gateway.connectivity is not Connectivity.ONLINE
+    )

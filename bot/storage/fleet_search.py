@@ -1,0 +1,233 @@
+"""Queries as SQL: pages, counts, one gateway by what a person calls it.
+
+The answers are those of ``Query.matches`` on SQLite and PostgreSQL alike. Knows nothing of how the snapshot
+came to be.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, not_, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
+from bot.domain.query import COMPARE, Age, Field, Pattern, Query, StateWord, Term, Untagged, Value, Version
+from bot.storage import fleet
+from bot.storage.fleet import RANKS, WORST_FIRST, flapping_ids, updating_ids
+from bot.storage.tables import gateway_tags, gateways
+
+_ESCAPE = "/"  # a backslash means something to PostgreSQL and its driver as well
+_MANY = 500  # ids in one statement
+_NEAR = 400  # names that are compared for likeness
+_COLUMNS = {
+    Field.SITE: gateways.c.site_folded,
+    Field.MODEL: gateways.c.model_folded,
+    Field.FIRMWARE: gateways.c.firmware_folded,
+    Field.HARDWARE: gateways.c.hardware_folded,
+    Field.NAME: gateways.c.name_folded,
+    Field.ID: gateways.c.id_folded,
+}
+_OFFLINE, _UNKNOWN = RANKS[Connectivity.OFFLINE], RANKS[Connectivity.UNKNOWN]
+
+
+def condition(query: Query, now: datetime) -> ColumnElement[bool] | None:
+    """The query as a condition on ``gateways``; None when it matches everything."""
+    terms = [_term(term, now) for term in query.terms]
+    return and_(*terms) if terms else None
+
+
+async def page(
+    connection: AsyncConnection, query: Query, now: datetime, offset: int, limit: int
+) -> tuple[list[KnownGateway], Counts]:
+    """Some of the gateways that match, worst first, and the counts of all that do."""
+    counted = await counts(connection, query, now)
+    if offset >= counted.total:
+        return [], counted
+    statement = _where(fleet.rows(), query, now).offset(offset).limit(limit)
+    rank, *ties = WORST_FIRST
+    if query.terms and (offset + limit) * 20 > counted.total:
+        # Of few matches an index in this order would be walked from end to end; sorting them is cheaper.
+        statement = statement.order_by(rank + 0, *ties)
+    else:
+        statement = statement.order_by(rank, *ties)
+    return await marked(connection, await fleet.read(connection, statement), now), counted
+
+
+async def counts(connection: AsyncConnection, query: Query, now: datetime) -> Counts:
+    rank = gateways.c.rank
+    found = await connection.execute(
+        _where(
+            select(
+                func.count(),
+                func.count().filter(rank == _OFFLINE),
+                func.count().filter(rank == _UNKNOWN),
+            ).select_from(gateways),
+            query,
+            now,
+        )
+    )
+    return Counts(*found.one())
+
+
+async def ids(connection: AsyncConnection, query: Query, now: datetime) -> list[str]:
+    """The ids of all that match, worst first."""
+    return list(await connection.scalars(_where(select(gateways.c.id), query, now).order_by(*WORST_FIRST)))
+
+
+async def by_ids(connection: AsyncConnection, wanted: Sequence[str], now: datetime) -> list[KnownGateway]:
+    """Those of the ids that are in the snapshot, in the order of the ids."""
+    found: dict[str, KnownGateway] = {}
+    for start in range(0, len(wanted), _MANY):
+        found |= await fleet.load(connection, wanted[start : start + _MANY])
+    return await marked(connection, [found[id_] for id_ in wanted if id_ in found], now)
+
+
+async def marked(
+    connection: AsyncConnection, found: Sequence[KnownGateway], now: datetime
+) -> list[KnownGateway]:
+    """The same gateways with what their rows do not say: which flap, which are being updated."""
+    flapping: set[str] = set()
+    updating: set[str] = set()
+    wanted = [known.gateway.id for known in found]
+    for start in range(0, len(wanted), _MANY):
+        some = wanted[start : start + _MANY]
+        flaps, updates = flapping_ids(now), updating_ids()
+        flapping.update(await connection.scalars(flaps.where(flaps.selected_columns[0].in_(some))))
+        updating.update(await connection.scalars(updates.where(updates.selected_columns[0].in_(some))))
+    return [_marked(known, flapping, updating) for known in found]
+
+
+async def named(connection: AsyncConnection, text: str, now: datetime) -> list[KnownGateway]:
+    """Gateways with this id; if there is none, with this id in another case; if none, with this name."""
+    folded = fold(text)
+    for wanted in (gateways.c.id == text, gateways.c.id_folded == folded, gateways.c.name_folded == folded):
+        found = await fleet.read(connection, fleet.rows().where(wanted).order_by(gateways.c.id).limit(_MANY))
+        if found and folded:
+            return await marked(connection, found, now)
+    return []
+
+
+async def names_near(connection: AsyncConnection, text: str) -> list[tuple[str, str]]:
+    """Folded and shown names and ids that begin or end like the text: what a person may have meant."""
+    folded = fold(text)
+    found: dict[str, str] = {}
+    for name, shown in ((gateways.c.name_folded, gateways.c.name), (gateways.c.id_folded, gateways.c.id)):
+        for alike in (_like(name, (folded[:3], "")), _like(name, ("", folded[-4:]))):
+            rows = await connection.execute(select(name, shown).where(name != "", alike).limit(_NEAR))
+            found |= {key: value for key, value in rows.all() if value}
+    return list(found.items())
+
+
+async def tags(connection: AsyncConnection) -> list[TagCount]:
+    """Every tag that a gateway carries, in the order of its folded form."""
+    table = gateway_tags.c
+    offline = func.count().filter(gateways.c.rank == _OFFLINE)
+    found = await connection.execute(
+        select(func.min(table.tag), func.count(), offline)
+        .select_from(gateway_tags.join(gateways, gateways.c.id == table.gateway_id))
+        .group_by(table.folded)
+        .order_by(table.folded)
+    )
+    return [TagCount(*row) for row in found.all()]
+
+
+async def spellings(connection: AsyncConnection, folded: Collection[str]) -> dict[str, str]:
+    """How the tags of these folded forms are written on the gateways that carry them."""
+    table = gateway_tags.c
+    found = await connection.execute(
+        select(table.folded, func.min(table.tag)).where(table.folded.in_(list(folded))).group_by(table.folded)
+    )
+    return dict(found.tuples().all())
+
+
+async def names_in_use(connection: AsyncConnection, name: str, besides: str) -> int:
+    """How many other gateways have this name."""
+    found = await connection.scalar(
+        select(func.count())
+        .select_from(gateways)
+        .where(gateways.c.name_folded == fold(name), gateways.c.id != besides)
+    )
+    return int(found or 0)
+
+
+async def firmware_counts(connection: AsyncConnection) -> dict[tuple[str, str], int]:
+    """Gateways by folded model and folded firmware version."""
+    table = gateways.c
+    found = await connection.execute(
+        select(table.model_folded, table.firmware_folded, func.count()).group_by(
+            table.model_folded, table.firmware_folded
+        )
+    )
+    return {(model, firmware): number for model, firmware, number in found.all()}
+
+
+def _where(statement: Select, query: Query, now: datetime) -> Select:  # type: ignore[type-arg]
+    wanted = condition(query, now)
+    return statement if wanted is None else statement.where(wanted)
+
+
+def _marked(known: KnownGateway, flapping: Collection[str], updating: Collection[str]) -> KnownGateway:
+    flaps, updates = known.gateway.id in flapping, known.gateway.id in updating
+    return replace(known, flapping=flaps, updating=updates) if flaps or updates else known
+
+
+def _term(term: Term, now: datetime) -> ColumnElement[bool]:
+    if term.field is Field.TAG:
+        wanted = _tagged(term.values)
+    else:
+        wanted = or_(*(_value(term.field, value, now) for value in term.values))
+    return not_(wanted) if term.negated else wanted
+
+
+def _tagged(values: Sequence[Value]) -> ColumnElement[bool]:
+    """Any of the tags, or no tag at all."""
+    table = gateway_tags.c
+    exact = [v.pieces[0] for v in values if isinstance(v, Pattern) and len(v.pieces) == 1]
+    alike = [_like(table.folded, v.pieces) for v in values if isinstance(v, Pattern) and len(v.pieces) > 1]
+    wanted: list[ColumnElement[bool]] = []
+    if exact or alike:
+        named = [table.folded.in_(exact)] if exact else []
+        wanted.append(gateways.c.id.in_(select(table.gateway_id).where(or_(*named, *alike))))
+    if any(isinstance(value, Untagged) for value in values):
+        wanted.append(~exists().where(table.gateway_id == gateways.c.id))
+    return or_(*wanted)
+
+
+def _value(field: Field, value: Value, now: datetime) -> ColumnElement[bool]:
+    if isinstance(value, Pattern):
+        if field is Field.ANY:
+            return or_(_text(gateways.c.id_folded, value), _text(gateways.c.name_folded, value))
+        return _text(_COLUMNS[field], value)
+    if isinstance(value, Version):
+        key = gateways.c.firmware_key
+        # Not NULL even where there is no key: a negation must turn it round.
+        return and_(key.is_not(None), COMPARE[value.comparison](key, value.key))
+    if isinstance(value, Age):
+        edge = now - value.duration
+        return gateways.c.since < edge if value.longer else gateways.c.since > edge
+    if isinstance(value, StateWord):
+        return _state(value, now)
+    return false()
+
+
+def _state(word: StateWord, now: datetime) -> ColumnElement[bool]:
+    if word is StateWord.FLAPPING:
+        return gateways.c.id.in_(flapping_ids(now))
+    if word is StateWord.UPDATING:
+        return gateways.c.id.in_(updating_ids())
+    return gateways.c.rank == RANKS[Connectivity(word.value)]
+
+
+def _text(column: ColumnElement[str], pattern: Pattern) -> ColumnElement[bool]:
+    pieces = pattern.pieces
+    return _like(column, pieces) if len(pieces) > 1 else column == pieces[0]
+
+
+def _like(column: ColumnElement[str], pieces: Sequence[str]) -> ColumnElement[bool]:
+    """Pieces with anything between them; what LIKE itself finds special in them is escaped."""
+    escaped = (
+        piece.replace(_ESCAPE, _ESCAPE * 2).replace("%", _ESCAPE + "%").replace("_", _ESCAPE + "_")
+        for piece in pieces
+    )
+    return column.like("%".join(escaped), escape=_ESCAPE)

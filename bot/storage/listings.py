@@ -1,0 +1,141 @@
+"""Listings as rows: begun, completed or failed, and the digests by which the next one knows what is new."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.fleet import Connectivity, Listing, SnapshotStatus
+from bot.storage.fleet import RANKS
+from bot.storage.tables import UNSETTLED, gateways, listings
+
+RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
+_CHUNK = 5_000
+
+
+async def begin(connection: AsyncConnection, now: datetime) -> int:
+    """A new listing's number. One that was never finished is marked as failed: its process died."""
+    await connection.execute(
+        update(listings)
+        .where(listings.c.outcome == RUNNING)
+        .values(outcome=FAILED, finished_at=now, error="The bot stopped in the middle of it.")
+    )
+    done = await connection.execute(
+        insert(listings)
+        .values(started_at=now, outcome=RUNNING, gateways=0, changes=0)
+        .returning(listings.c.number)
+    )
+    number: int = done.scalar_one()
+    return number
+
+
+async def complete(connection: AsyncConnection, listing: Listing, gateways_seen: int, changes: int) -> None:
+    await connection.execute(
+        update(listings)
+        .where(listings.c.number == listing.number)
+        .values(outcome=COMPLETED, finished_at=listing.finished_at, gateways=gateways_seen, changes=changes)
+    )
+
+
+async def fail(connection: AsyncConnection, number: int, now: datetime, reason: str) -> None:
+    await connection.execute(
+        update(listings)
+        .where(listings.c.number == number)
+        .values(outcome=FAILED, finished_at=now, error=reason)
+    )
+
+
+async def last_completed(connection: AsyncConnection) -> int | None:
+    """The number of the newest completed listing."""
+    number: int | None = await connection.scalar(
+        select(func.max(listings.c.number)).where(listings.c.outcome == COMPLETED)
+    )
+    return number
+
+
+async def last_begun(connection: AsyncConnection) -> datetime | None:
+    began: datetime | None = await connection.scalar(
+        select(listings.c.started_at).order_by(listings.c.number.desc()).limit(1)
+    )
+    return began
+
+
+async def status(connection: AsyncConnection) -> SnapshotStatus:
+    """Read from the newest end: a table of months costs no more than one of minutes."""
+    columns = (listings.c.number, listings.c.finished_at)
+    completed = (
+        await connection.execute(
+            select(*columns)
+            .where(listings.c.outcome == COMPLETED)
+            .order_by(listings.c.number.desc())
+            .limit(1)
+        )
+    ).first()
+    number, as_of = completed or (None, None)
+    failed = (
+        await connection.execute(
+            select(listings.c.error)
+            .where(listings.c.outcome == FAILED, listings.c.number > (number or 0))
+            .order_by(listings.c.number.desc())
+        )
+    ).all()
+    known = await connection.scalar(select(func.count()).select_from(gateways))
+    return SnapshotStatus(
+        as_of=as_of,
+        listing=number,
+        gateways=int(known or 0) if as_of else 0,
+        consecutive_failures=len(failed),
+        last_error=failed[0].error if failed else None,
+        listed_at=await last_begun(connection),
+    )
+
+
+async def count_online(connection: AsyncConnection) -> int:
+    found = await connection.scalar(
+        select(func.count()).select_from(gateways).where(gateways.c.rank == RANKS[Connectivity.ONLINE])
+    )
+    return int(found or 0)
+
+
+async def digests(connection: AsyncConnection) -> AsyncIterator[dict[bytes, str]]:
+    """The digest of every row and whose it is, in chunks."""
+    after = ""
+    while True:
+        found = (
+            await connection.execute(
+                select(gateways.c.id, gateways.c.digest)
+                .where(gateways.c.id > after)
+                .order_by(gateways.c.id)
+                .limit(_CHUNK)
+            )
+        ).all()
+        if not found:
+            return
+        yield {digest: id_ for id_, digest in found}
+        after = found[-1].id
+
+
+async def unsettled(connection: AsyncConnection) -> list[bytes]:
+    """Digests of rows that a listing must look at even when the vendor's bytes are the same."""
+    return list(await connection.scalars(select(gateways.c.digest).where(UNSETTLED)))
+
+
+async def mark_missing(connection: AsyncConnection, ids: list[str]) -> None:
+    """Counts one more listing without these gateways."""
+    if ids:
+        await connection.execute(
+            update(gateways).where(gateways.c.id.in_(ids)).values(missed=gateways.c.missed + 1)
+        )
+
+
+async def forget(connection: AsyncConnection, before: datetime) -> int:
+    """Prunes listings; the newest completed one stays, since it says how old the snapshot is."""
+    newest = select(func.coalesce(func.max(listings.c.number), 0)).where(listings.c.outcome == COMPLETED)
+    return (
+        await connection.execute(
+            delete(listings).where(
+                listings.c.started_at < before, listings.c.number < newest.scalar_subquery()
+            )
+        )
+    ).rowcount
