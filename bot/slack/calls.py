@@ -73,12 +73,19 @@ CommandListener = Callable[[CommandCall], Awaitable[None]]
 ClickListener = Callable[[Click], Awaitable[None]]
 SubmissionListener = Callable[[Submission], Awaitable[SubmissionAnswer]]
 EventListener = Callable[[Mapping[str, Any]], Awaitable[None]]
+CardDrawing = Callable[[str], Awaitable[Message]]
+NoteDrawing = Callable[[Mapping[str, Any]], Message]
 
 
 class Views(Protocol):
     """Opens modals. Called with the trigger of a click or a command, before anything slow."""
 
     async def open(self, trigger_id: str, view: View) -> None: ...
+
+    async def update(self, view_id: str, view: View) -> None: ...
+
+    async def publish(self, user_id: str, view: View) -> None:
+        """Draws somebody's home tab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,8 @@ class Feature:
     clicks: Mapping[str, ClickListener] = field(default_factory=dict)
     submissions: Mapping[str, SubmissionListener] = field(default_factory=dict)
     events: Mapping[str, EventListener] = field(default_factory=dict)
-    cards: Mapping[str, Callable[[str], Awaitable[Message]]] = field(default_factory=dict)
-    notes: Mapping[str, Callable[[Mapping[str, Any]], Message]] = field(default_factory=dict)
+    cards: Mapping[str, CardDrawing] = field(default_factory=dict)
+    notes: Mapping[str, NoteDrawing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

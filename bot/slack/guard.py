@@ -8,7 +8,7 @@ an incident id that the asker and the log share.
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -38,6 +38,19 @@ class Attempt:
     channel: str
     respond: Responder
     actor: Actor | None = None
+
+
+def acknowledge_first(handle: Callable[[Mapping[str, Any]], None]) -> Callable[..., Awaitable[None]]:
+    """A listener for Bolt that acknowledges, then reads the payload, which only starts the work."""
+
+    async def listener(ack: Callable[[], Awaitable[object]], body: Mapping[str, Any]) -> None:
+        await ack()
+        try:
+            handle(body)
+        except Exception:
+            log.exception("a payload of type %s could not be read", body.get("type"))
+
+    return listener
 
 
 class Guard:
@@ -112,6 +125,8 @@ class Guard:
     async def _decide(
         self, attempt: Attempt, title: str, work: Callable[[], Awaitable[SubmissionAnswer]]
     ) -> SubmissionAnswer:
+        if self.draining:
+            return SubmissionAnswer(view=said_view(title, RESTARTING))
         try:
             return await work()
         except Exception as error:

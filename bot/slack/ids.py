@@ -36,6 +36,9 @@ PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
 
+# A button that only opens an address: Slack reports the click, and nothing is to be done
+LINK: Final = "link"
+
 # Inputs of modals: the block and its element share a name
 REASON: Final = "reason"
 DURATION: Final = "duration"

@@ -71,7 +71,7 @@ class _Cache(Generic[T]):
     def refresh(self, key: str) -> "asyncio.Task[None] | None":
         """Asks in the background, unless somebody does, or Slack has just refused. The task never raises."""
         task = self._asking.get(key)
-        if task is None and self._now() < self._not_before.get(key, self._now()):
+        if task is None and (until := self._not_before.get(key)) and self._now() < until:
             return None
         if task is None:
             task = asyncio.get_running_loop().create_task(self._renew(key))

@@ -1,0 +1,159 @@
+"""One word after the slash command to one feature: text made plain, help by role, the nearest word.
+
+It knows no feature: the words come from outside as ``Command``s.
+"""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from bot.domain.access import Action, Actor, Role, require
+from bot.domain.errors import InvalidInput, NotAllowed
+from bot.slack.calls import Command, CommandCall
+from bot.slack.views import blocks
+from bot.slack.views.blocks import Message
+
+HELP: Final = "help"
+
+_LINK = re.compile(
+    r"<(?:https?://|mailto:|tel:)[^<>|]*\|([^<>]*)>|<((?:https?://)[^<>|]*)>|<(?:mailto:|tel:)([^<>|]*)>"
+)
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
+_DASH = re.compile(r"(?<!\S)[–—](?=\S)")
+_SPACE = re.compile(r"[^\S ]")
+# What the bot itself puts into names to keep them from being markup, and other characters without width.
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
+_MENTION = re.compile(r"\s*<@[UW][A-Z0-9]+(?:\|[^>]*)?>")
+
+QUERY_HELP: Final = (
+    "`tag:Kyiv-office`  `tag:none`  `site:oslo`  `model:2011`  `hw:1.0.0`  `name:MT*`  `id:bmac-c0*`",
+    "`fw:3.4.1`  `fw:&lt;3.4.1` (also `&lt;=` `&gt;` `&gt;=`)",
+    "`is:online`  `is:offline`  `is:flapping`  `is:updating`  `for:&gt;1h` (in that state for longer)",
+    "Bare words look in ids and names. Terms are joined by “and”, commas inside a value by “or” "
+    '(`tag:oslo,bergen`); a `-` before a term turns it round; quotes hold spaces (`tag:"Kyiv office"`).',
+)
+
+
+def normalise(text: str) -> str:
+    """What somebody typed before Slack changed it: entities, curly quotes, dashes, links, hard spaces."""
+    text = _LINK.sub(lambda match: match[1] or match[2] or match[3] or "", text)
+    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    text = _INVISIBLE.sub("", text.translate(_QUOTES))
+    return _DASH.sub("-", _SPACE.sub(" ", text)).strip()
+
+
+def after_mention(text: str) -> str:
+    """What follows the bot's name at the beginning of a message."""
+    match = _MENTION.match(text)
+    return text[match.end() :].lstrip(" :,") if match else text
+
+
+class Router:
+    """Sends a call to the command its first word names; ``help`` is its own."""
+
+    def __init__(self, commands: Mapping[str, Command], slash: str) -> None:
+        self._commands = dict(commands)
+        self._slash = slash
+
+    async def route(self, call: CommandCall) -> None:
+        """``call.text`` is everything after the slash command, normalised. Raises BotError."""
+        require(call.actor, Action.READ)
+        word, _, rest = call.text.partition(" ")
+        word = word.casefold()
+        if word in {"", HELP, "?"}:
+            await call.respond.answer(self._help(call.actor, rest.strip().casefold()))
+            return
+        command = self._commands.get(word)
+        if command is None:
+            await call.respond.answer(self._unknown(word))
+            return
+        self._require(call.actor, command, word)
+        await command.listener(
+            CommandCall(call.actor, call.channel, rest.strip(), call.respond, call.trigger_id)
+        )
+
+    def word_of(self, text: str) -> str:
+        """The command that a text calls, for the log and the audit: only ever a word of ours."""
+        word = text.partition(" ")[0].casefold()
+        return word if word in self._commands else HELP
+
+    def _require(self, actor: Actor, command: Command, word: str) -> None:
+        """The coarse gate; the services decide what exactly somebody may do."""
+        needed = _role(command)
+        if actor.role >= needed or not actor.certain:
+            return
+        holders = actor.holders.get(needed, "")
+        whom = f"Ask one of them: {holders}." if holders else "Nobody has that role yet."
+        raise NotAllowed(
+            f"{self._slash} {word} needs the role {needed.word}, and you are {actor.role.word}. {whom}"
+        )
+
+    def _help(self, actor: Actor, topic: str) -> Message:
+        topic = topic.removeprefix(self._slash).strip()
+        if not topic:
+            return self._overview(actor)
+        if topic in {"query", "queries"}:
+            return blocks.message(
+                "A query names gateways:\n" + "\n".join(QUERY_HELP),
+                [blocks.section("*A query names gateways*"), *blocks.lines(QUERY_HELP)],
+            )
+        command = self._commands.get(topic.partition(" ")[0])
+        if command is None:
+            raise InvalidInput(f"There is no help on “{topic}”. {self._nearest(topic)}")
+        return self._topic(command)
+
+    def _overview(self, actor: Actor) -> Message:
+        usable = [
+            command for command in self._commands.values() if _role(command) <= max(actor.role, Role.VIEWER)
+        ]
+        rows = [f"`{self._usage(command)}`  {blocks.escape(command.summary)}" for command in usable]
+        rows.append(f"`{self._slash} help query`  How to name gateways")
+        hidden = len(self._commands) - len(usable)
+        small = f"`{self._slash} help <word>` shows examples.".replace("<", "&lt;").replace(">", "&gt;")
+        if hidden:
+            small += f" {blocks.count(hidden, 'command needs', 'commands need')} a role you do not have."
+        title = "What I can do"
+        return blocks.message(
+            "\n".join([title, *rows, small]),
+            [blocks.header(title), *blocks.lines(rows), blocks.context(small)],
+        )
+
+    def _topic(self, command: Command) -> Message:
+        rows = [f"`{self._usage(command)}`", blocks.escape(command.summary)]
+        if command.examples:
+            rows.append("For example:")
+            rows += [f"`{_entities(f'{self._slash} {example}')}`" for example in command.examples]
+        if _role(command) > Role.VIEWER:
+            rows.append(f"Needs the role {_role(command).word}.")
+        if "query" in command.usage:
+            rows.append(f"`{self._slash} help query` tells how to name gateways.")
+        return blocks.message("\n".join(rows), blocks.lines(rows))
+
+    def _unknown(self, word: str) -> Message:
+        said = f"I do not know “{blocks.name(word, 40)}”. {self._nearest(word)}"
+        near = [self._commands[one] for one in self._near(word)]
+        rows = [said, *(f"`{self._usage(command)}`  {blocks.escape(command.summary)}" for command in near)]
+        return blocks.message("\n".join(rows), blocks.lines(rows))
+
+    def _nearest(self, word: str) -> str:
+        near = self._near(word)
+        if not near:
+            return f"{self._slash} help lists what I can do."
+        return f"Did you mean {' or '.join(near)}? {self._slash} help lists what I can do."
+
+    def _near(self, word: str) -> list[str]:
+        starts = [one for one in self._commands if len(word) > 1 and one.startswith(word)]
+        close = get_close_matches(word, self._commands, n=3, cutoff=0.6)
+        return list(dict.fromkeys([*starts, *close]))[:3]
+
+    def _usage(self, command: Command) -> str:
+        return _entities(f"{self._slash} {command.usage}")
+
+
+def _role(command: Command) -> Role:
+    return Role[command.needs.upper()]
+
+
+def _entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,151 @@
+"""Reads what Slack sends: commands, clicks, submitted modals and mentions, as far as the bot needs them.
+
+Everything here comes from outside and may be missing. Shapes: docs.slack.dev/reference/interaction-payloads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.domain.access import Actor
+from bot.domain.errors import InvalidInput
+from bot.slack import ids
+from bot.slack.calls import Click, CommandCall, Responder, Submission
+from bot.slack.commands import after_mention, normalise
+from bot.slack.ids import Ref
+
+Json = Mapping[str, Any]
+
+_ENTERED = (
+    "value",
+    "selected_date",
+    "selected_time",
+    "selected_date_time",
+    "selected_user",
+    "selected_conversation",
+    "selected_channel",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button that was pressed, or a choice that was made, before anybody knows who did it."""
+
+    user: str
+    channel: str
+    action_id: str
+    url: str
+    on_answer: bool  # on an ephemeral answer of ours, whose place the next one takes
+    is_link: bool
+    value: str
+    block_id: str
+    trigger_id: str | None
+    selected: str | None
+    message_ts: str | None
+
+    def to_click(self, actor: Actor, respond: Responder) -> Click:
+        """Raises InvalidInput for a value that is none of ours."""
+        return Click(
+            actor,
+            self.channel,
+            self.action_id,
+            self._ref(),
+            respond,
+            trigger_id=self.trigger_id,
+            selected=self.selected,
+            message_ts=self.message_ts,
+        )
+
+    def _ref(self) -> Ref:
+        """A menu has no value of its own: its block's id says what it is about, else the option itself."""
+        if self.selected is None:
+            return ids.decode(self.value) if self.value else Ref("")
+        for text in (self.block_id, self.selected):
+            try:
+                return ids.decode(text)
+            except InvalidInput:
+                continue
+        return Ref("")
+
+
+@dataclass(frozen=True, slots=True)
+class SentModal:
+    """A modal that was submitted."""
+
+    user: str
+    view_id: str
+    callback_id: str
+    title: str
+    metadata: str
+    values: Mapping[str, str]
+
+    def to_submission(self, actor: Actor) -> Submission:
+        """Raises InvalidInput for metadata that are none of ours."""
+        ref = ids.decode(self.metadata) if self.metadata else Ref("")
+        return Submission(actor, self.callback_id, ref, self.values)
+
+
+def command(body: Json) -> tuple[str, str, str, str]:
+    """Who, in which channel, what (normalised), and the response_url."""
+    text = normalise(str(body.get("text") or ""))
+    return str(body["user_id"]), str(body.get("channel_id") or ""), text, str(body.get("response_url") or "")
+
+
+def call(actor: Actor, channel: str, text: str, respond: Responder, trigger_id: str | None) -> CommandCall:
+    return CommandCall(actor, channel, text, respond, trigger_id)
+
+
+def press(body: Json) -> Press:
+    action: Json = body["actions"][0]
+    container: Json = body.get("container") or {}
+    return Press(
+        user=str(body["user"]["id"]),
+        channel=str((body.get("channel") or {}).get("id") or container.get("channel_id") or ""),
+        action_id=str(action["action_id"]),
+        url=str(body.get("response_url") or ""),
+        on_answer=bool(container.get("is_ephemeral")),
+        is_link=bool(action.get("url")) or str(action["action_id"]).startswith(ids.LINK),
+        value=str(action.get("value") or ""),
+        block_id=str(action.get("block_id") or ""),
+        trigger_id=body.get("trigger_id"),
+        selected=None if action.get("type") == "button" else entered(action),
+        message_ts=container.get("message_ts"),
+    )
+
+
+def sent_modal(body: Json) -> SentModal:
+    view: Json = body["view"]
+    return SentModal(
+        user=str(body["user"]["id"]),
+        view_id=str(view["id"]),
+        callback_id=str(view.get("callback_id") or ""),
+        title=str((view.get("title") or {}).get("text") or "Meshbot"),
+        metadata=str(view.get("private_metadata") or ""),
+        values=_values((view.get("state") or {}).get("values") or {}),
+    )
+
+
+def mention(event: Json) -> tuple[str, str, str, str] | None:
+    """Who, in which channel, what, and the thread to answer in; None when no person asks something new."""
+    if event.get("bot_id") or event.get("edited") or not event.get("user"):
+        return None
+    text = normalise(after_mention(str(event.get("text") or "")))
+    return str(event["user"]), str(event["channel"]), text, str(event.get("thread_ts") or event["ts"])
+
+
+def entered(element: Json) -> str | None:
+    """What was typed or chosen in an element; None when it was left empty."""
+    if option := element.get("selected_option"):
+        return str(option.get("value"))
+    found = next((element[name] for name in _ENTERED if element.get(name)), None)
+    text = "" if found is None else str(found).strip()
+    return text or None
+
+
+def _values(state: Mapping[str, Json]) -> dict[str, str]:
+    values = {}
+    for block_id, elements in state.items():
+        for element in elements.values():
+            if (text := entered(element)) is not None:
+                values[block_id] = text
+    return values

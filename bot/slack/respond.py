@@ -1,0 +1,140 @@
+"""The ways back to the person who asked: a response_url, the thread of a mention, or a direct message.
+
+They run after the acknowledgement and may wait as long as Slack asks. What a spent or expired response_url
+does not take goes to the asker's direct messages instead, so that no answer is lost.
+"""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import aiohttp
+
+from bot.slack.views.blocks import Message, View
+from bot.slack.web_api import Sleep, WebApi
+
+log = logging.getLogger(__name__)
+
+USES: Final = 5  # of one response_url, within 30 minutes
+_TRIES: Final = 4
+_LONGEST_WAIT: Final = 30.0
+_BACK_OFF: Final = 0.5
+
+
+class DirectResponder:
+    """Answers by direct message: for the home tab and modals, which have no response_url."""
+
+    def __init__(self, api: WebApi, user_id: str) -> None:
+        self._api = api
+        self._user_id = user_id
+
+    async def answer(self, message: Message) -> None:
+        await self.add(message)
+
+    async def add(self, message: Message) -> None:
+        await post(self._api, self._user_id, message)
+
+    async def send_file(self, name: str, content: bytes, title: str) -> None:
+        channel = await self._api.direct_channel(self._user_id)
+        await self._api.send_file(channel, name, content, title)
+
+
+class ThreadResponder(DirectResponder):
+    """Answers a mention in its thread, where everybody in the channel reads it."""
+
+    def __init__(self, api: WebApi, user_id: str, channel: str, thread_ts: str) -> None:
+        super().__init__(api, user_id)
+        self._channel = channel
+        self._thread_ts = thread_ts
+
+    async def add(self, message: Message) -> None:
+        await post(self._api, self._channel, message, thread_ts=self._thread_ts)
+
+
+class UrlResponder(DirectResponder):
+    """Answers where the command or the click was, for the asker only.
+
+    ``replaces``: the click was on an answer of ours, whose place the next answer takes.
+    """
+
+    def __init__(
+        self, api: WebApi, user_id: str, url: str, *, replaces: bool = False, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        super().__init__(api, user_id)
+        self._url = url
+        self._replaces = replaces
+        self._sleep = sleep
+        self._uses = 0
+
+    async def answer(self, message: Message) -> None:
+        await self._send(message, replace=self._replaces)
+
+    async def add(self, message: Message) -> None:
+        await self._send(message, replace=False)
+
+    async def _send(self, message: Message, *, replace: bool) -> None:
+        payload = {
+            "text": message.text,
+            "blocks": list(message.blocks),
+            "response_type": "ephemeral",
+            "replace_original": replace,
+        }
+        if self._uses < USES and await self._post(payload):
+            return
+        await super().add(message)
+
+    async def _post(self, payload: dict[str, Any]) -> bool:
+        """Whether Slack took it. A wait that Slack asks for is waited, a broken connection tried again."""
+        self._uses += 1
+        for attempt in range(_TRIES):
+            try:
+                async with self._api.session.post(self._url, json=payload, proxy=self._api.proxy) as answer:
+                    if answer.status == 200:
+                        return True
+                    text = await answer.text()
+                    if answer.status != 429 and answer.status < 500:
+                        log.warning("response_url refused with %d: %.200s", answer.status, text)
+                        return False
+                    wait = _wait(answer.headers.get("Retry-After"), attempt)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("response_url did not answer: %s", type(error).__name__)
+                wait = _wait(None, attempt)
+            await self._sleep(wait)
+        return False
+
+
+class Modals:
+    """Opens and changes modals and home tabs."""
+
+    def __init__(self, api: WebApi) -> None:
+        self._api = api
+
+    async def open(self, trigger_id: str, view: View) -> None:
+        """Raises SlackFailed at once when Slack does not take it: a trigger lives three seconds."""
+        await self._api.call("views.open", trigger_id=trigger_id, view=view)
+
+    async def update(self, view_id: str, view: View) -> None:
+        await self._api.patient("views.update", view_id=view_id, view=view)
+
+    async def publish(self, user_id: str, view: View) -> None:
+        """Draws somebody's home tab."""
+        await self._api.patient("views.publish", user_id=user_id, view=view)
+
+
+async def post(api: WebApi, channel: str, message: Message, *, thread_ts: str | None = None) -> None:
+    """An answer as a message of its own; cards and notes go through the publisher."""
+    await api.patient(
+        "chat.postMessage",
+        channel=channel,
+        text=message.text,
+        blocks=list(message.blocks) or None,
+        thread_ts=thread_ts,
+        unfurl_links=False,
+        unfurl_media=False,
+    )
+
+
+def _wait(retry_after: str | None, attempt: int) -> float:
+    if retry_after and retry_after.isdigit():
+        return min(float(retry_after), _LONGEST_WAIT)
+    return _BACK_OFF * float(2**attempt)
