@@ -37,11 +37,11 @@ from bot.domain.alerts import (
 )
 from bot.domain.fleet import VANISHED_AFTER, Connectivity, GatewayId, Listing
 from bot.storage.cards import CardKind
-from bot.storage.fleet import RANKS
 from bot.storage.tables import Moment, cards, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 5000  # rows in one statement: some 50 ms on SQLite, whose one writer others wait for
+_RANKS = {Connectivity.OFFLINE: 0, Connectivity.ONLINE: 2}  # as gateways.rank has them
 _LIVE = [state.value for state in LIVE]
 _MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
@@ -291,7 +291,7 @@ async def acknowledge(
 def _in_state(state: Connectivity, cut: Cut) -> ColumnElement[bool]:
     """The cut of bot/domain/alerts.py, as SQL; tests hold the two against each other."""
     return and_(
-        gateways.c.rank == RANKS[state],  # the index begins with it
+        gateways.c.rank == _RANKS[state],  # the index begins with it
         gateways.c.since <= cut.since,
         gateways.c.since_listing <= cut.listing,
         gateways.c.missed == 0,
@@ -310,7 +310,7 @@ def _needs_incident(kind: IncidentKind, cut: Cut) -> ColumnElement[bool]:
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
     online = exists().where(
-        gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == RANKS[Connectivity.ONLINE]
+        gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == _RANKS[Connectivity.ONLINE]
     )
     someone = exists().where(
         incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.left_at.is_(None), ~online

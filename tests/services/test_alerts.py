@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts import AlertRules, IncidentId, IncidentState, Leave
+from bot.domain.alerts import AlertRules, Cut, IncidentId, IncidentKind, IncidentState, Leave
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
+from bot.domain.fleet import GatewayId
 from bot.services.alerts import JOINED
 from bot.storage import alerts as store
 from bot.storage.engine import Database
@@ -223,7 +224,7 @@ async def test_a_gateway_that_goes_dark_again_rejoins_the_incident_that_is_still
     await world.passes(5)
     incident = await world.only_incident()
     assert (incident.tally.down, incident.tally.back) == (2, 0)
-    assert {one.id: one.offline_since for one in incident.first}["a"] == again
+    assert {one.id: one.offline_since for one in incident.first}[GatewayId("a")] == again
 
 
 async def test_a_gateway_whose_tags_change_stays_in_its_incident(database: Database) -> None:
@@ -478,8 +479,8 @@ async def test_an_evaluation_that_a_crash_cut_short_is_finished_by_the_next(data
     world.now += MINUTE
     listing = await world.take_in()
     async with database.write() as connection:  # the first of the two steps, and then nothing
-        cut = store.Cut(world.now - 5 * MINUTE, listing.number - 2)
-        await store.begin_incidents(connection, store.IncidentKind.OFFLINE, cut, world.now, world.now)
+        cut = Cut(world.now - 5 * MINUTE, listing.number - 2)
+        await store.begin_incidents(connection, IncidentKind.OFFLINE, cut, world.now, world.now)
     await world.alerts.tick()
     assert await world.cards() == []
     await world.passes(2)

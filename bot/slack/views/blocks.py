@@ -34,6 +34,7 @@ _UNSEEN = re.compile(
 )
 _MARK = re.compile(r"[*~`]|(?<![^\W_])_|_(?![^\W_])|:(?=[^\s:]+:)|(?:^|(?<=\n))>")
 _OWN_MARK = re.compile(rf"(?<!{BREAK})(?:`([^`\n]*)`|[*`~])(?!{BREAK})")
+_USER = re.compile(r"[UW][A-Z0-9]{1,30}")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -72,6 +73,11 @@ def code(text: str, limit: int = 60) -> str:
     """An id or a query from outside, set in a fixed width."""
     line = _shorten(_one_line(text), limit).replace("`", "'")
     return f"`{line.translate(_ENTITIES)}`" if line else "(empty)"
+
+
+def mention(user_id: str) -> str:
+    """Somebody by name, as Slack shows it; an id that is none is shown as it is."""
+    return f"<@{user_id}>" if _USER.fullmatch(user_id) else escape(user_id)
 
 
 def bold(text: str) -> str:

@@ -1,0 +1,89 @@
+"""Listeners for incidents: ``alerts``, and the buttons of their cards."""
+
+from collections.abc import Mapping
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.alerts import IncidentId
+from bot.domain.errors import NotFound
+from bot.domain.fleet import GatewayId
+from bot.services.alerts import JOINED, AlertService
+from bot.slack import ids
+from bot.slack.calls import Click, Command, CommandCall, Feature
+from bot.slack.lists import ListFile, ListHandler
+from bot.slack.views import alerts as views
+from bot.slack.views.blocks import Message
+from bot.slack.views.csv_file import CsvFile
+
+
+class AlertListeners:
+    """Translate only: parse, one call of the service, render."""
+
+    def __init__(self, service: AlertService) -> None:
+        self._service = service
+
+    def feature(self) -> Feature:
+        return Feature(
+            commands={"alerts": Command("alerts", "List open alerts", self.alerts)},
+            clicks={ids.INCIDENT_ACK: self.acknowledge, ids.INCIDENT_DETAILS: self.details},
+            cards={"incident": self.draw_card},
+            notes={JOINED: views.joined_note},
+        )
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        """The kinds of list that page, refresh and export through the shared buttons."""
+        return {
+            views.ALERTS: ListHandler(self._alerts_page),
+            views.INCIDENT: ListHandler(self._gateways_page, export=self._export),
+        }
+
+    async def line_of(self, gateway_id: GatewayId) -> str | None:
+        """What a gateway's own card says about the incident that it is in."""
+        incident = await self._service.incident_of(gateway_id)
+        return views.line(incident) if incident is not None else None
+
+    # ---- commands and clicks
+    async def alerts(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._alerts_page(call.actor, 0, ""))
+
+    async def acknowledge(self, click: Click) -> None:
+        """The card changes by itself; in a list, whose button carries its place, the list is drawn again."""
+        await self._service.acknowledge(
+            click.actor, _incident_id(click.ref.id), click.ref.version, click.channel
+        )
+        if click.ref.extra.isdecimal():
+            page = await self._alerts_page(click.actor, int(click.ref.extra), "")
+            await click.respond.answer(page)
+
+    async def details(self, click: Click) -> None:
+        await click.respond.add(await self._gateways_page(click.actor, 0, click.ref.id))
+
+    # ---- what is drawn
+    async def draw_card(self, subject: str) -> Message:
+        return views.card(await self._service.incident(_incident_id(subject)), self._service.rules)
+
+    async def _alerts_page(self, actor: Actor, offset: int, _question: str) -> Message:
+        require(actor, Action.READ)
+        page = await self._service.open_incidents(views.ALERTS_PAGE, offset)
+        has_channel = self._service.default_channel is not None
+        return views.alerts(
+            page.incidents, page.total, page.offset, self._service.rules, has_channel=has_channel
+        )
+
+    async def _gateways_page(self, actor: Actor, offset: int, question: str) -> Message:
+        require(actor, Action.READ)
+        page = await self._service.affected(_incident_id(question), views.INCIDENT_PAGE, offset)
+        return views.gateways(page.incident, page.gateways, page.offset)
+
+    async def _export(self, actor: Actor, question: str) -> ListFile:
+        require(actor, Action.READ)
+        page = await self._service.affected(_incident_id(question))
+        file = CsvFile(views.CSV_HEADING)
+        file.add(views.csv_row(one) for one in page.gateways)
+        title = f"Gateways of the incident at {page.incident.site}"
+        return ListFile(f"incident-{page.incident.id}.csv", title, file.content(), file.rows)
+
+
+def _incident_id(text: str) -> IncidentId:
+    if not (text.isdecimal() and len(text) < 19):
+        raise NotFound("That button names no incident any more. Run alerts to see what is open.")
+    return IncidentId(int(text))
