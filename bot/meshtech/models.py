@@ -222,9 +222,12 @@ def _storable(value: Any) -> Any:
 
 def text(value: Any) -> str | None:
     """A text that can be stored, or None for what is missing, blank or no text at all."""
-    if value is None or isinstance(value, bool | list | dict):
+    if isinstance(value, str):
+        found = value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        found = str(value)
+    else:
         return None
-    found = value if isinstance(value, str) else str(value)
     if "\0" in found:
         found = found.replace("\0", "")  # PostgreSQL stores no NUL
     return found if found and not found.isspace() else None
@@ -264,7 +267,9 @@ def _job_devices(value: Any) -> Iterable[JobDevice]:
 
 
 def _details(value: Any) -> str | None:
-    """What a person may read of the details, which AWS IoT gives as an object of texts."""
+    """What a person may read of the details, which AWS IoT gives as ``{"detailsMap": {name: text}}``."""
     if isinstance(value, dict):
+        inside = value.get("detailsMap")
+        value = inside if isinstance(inside, dict) else value
         value = ", ".join(f"{name}: {text(inner)}" for name, inner in value.items() if text(inner))
     return text(value)

@@ -278,12 +278,12 @@ def test_every_word_but_the_waiting_ones_ends_a_gateways_part() -> None:
     assert {status for status in JobStatus if status.terminal} == {JobStatus.COMPLETED, JobStatus.CANCELED}
 
 
-def test_details_given_as_an_object_read_as_a_line() -> None:
-    body = (
-        b'{"id": "j", "devices": [{"deviceId": "d", "statusDetails": {"reason": "low battery", "step": 2}}]}'
-    )
+@pytest.mark.parametrize("wrapping", ["%s", '{"detailsMap": %s}'])
+def test_details_given_as_an_object_read_as_a_line(wrapping: str) -> None:
+    details = wrapping % '{"reason": "low battery", "step": 2}'
+    body = f'{{"id": "j", "devices": [{{"deviceId": "d", "statusDetails": {details}}}]}}'
 
-    found = read(body, WireJob).to_domain()
+    found = read(body.encode(), WireJob).to_domain()
 
     assert found is not None
     assert found.devices[0].details == "reason: low battery, step: 2"
