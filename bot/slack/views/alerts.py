@@ -40,7 +40,8 @@ from bot.slack.views.blocks import (
 from bot.slack.views.lists import Place, buttons
 
 ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
-ALERTS_PAGE, INCIDENT_PAGE = 10, 20
+ALERTS_PAGE, INCIDENT_PAGE = 8, 15
+_NAME = 40  # characters of a name or a site, so that a page fits whatever they hold
 CSV_HEADING = ("id", "name", "offline since", "joined", "left", "left as")
 
 _DOWN, _OVER = "🔴 Offline", "🟢 Over"
@@ -95,7 +96,7 @@ def _closed_card(incident: Incident) -> Message:
 
 def joined_note(body: Mapping[str, Any]) -> Message:
     """More gateways joined an incident that was posted before."""
-    first, number = [name(str(label)) for label in body["first"]], int(body["count"])
+    first, number = [name(str(label), _NAME) for label in body["first"]], int(body["count"])
     named = (
         f"{', '.join(first)} and {number - len(first):,} more" if number > len(first) else ", ".join(first)
     )
@@ -152,18 +153,14 @@ _NO_CHANNEL = "No channel for alerts is set (MESHBOT_CHANNELS__ALERTS), so these
 
 
 def _row(incident: Incident) -> str:
-    facts = [
-        f"{bold(_title(incident.tally))} {_where(incident)}",
+    said = [
         _since(incident.tally),
         *_others(incident.tally),
         _who(incident) or "Nobody has acknowledged this yet.",
-        *(
-            [f"⏳ gathering: to be posted {date(incident.post_at)}."]
-            if incident.state is IncidentState.GATHERING
-            else []
-        ),
     ]
-    return " · ".join(facts)
+    if incident.state is IncidentState.GATHERING:
+        said.append(f"⏳ gathering: it is posted after {date(incident.post_at)}.")
+    return f"{bold(_title(incident.tally))} {_where(incident)}\n{' '.join(said)}"
 
 
 def _foot(place: Place) -> list[Block]:
@@ -178,7 +175,7 @@ def _title(tally: Tally) -> str:
 
 
 def _where(incident: Incident) -> str:
-    return "without a tag" if incident.site == NO_SITE else f"at {name(incident.site)}"
+    return "without a tag" if incident.site == NO_SITE else f"at {name(incident.site, _NAME)}"
 
 
 def _where_plain(incident: Incident) -> str:
@@ -189,8 +186,7 @@ def _where_plain(incident: Incident) -> str:
 def _since(tally: Tally) -> str:
     if tally.since is None:
         return "Its gateways are being counted."
-    first = "the first " if tally.total > 1 else ""
-    return f"Offline since {date(tally.since)}{f' ({first.strip()})' if first else ''}."
+    return f"{'Offline since' if tally.total == 1 else 'The first went offline'} {date(tally.since)}."
 
 
 def _others(tally: Tally) -> list[str]:
@@ -235,7 +231,7 @@ def _left_line(one: AffectedGateway) -> str:
 
 
 def _named(one: AffectedGateway) -> str:
-    return bold(name(one.label)) + (f" {code(one.id)}" if one.label != one.id else "")
+    return bold(name(one.label, _NAME)) + (f" {code(one.id)}" if one.label != one.id else "")
 
 
 def _more(number: int) -> list[str]:
