@@ -32,10 +32,13 @@ class ListFile:
 
 @dataclass(frozen=True, slots=True)
 class ListHandler:
-    """One kind of list. ``renew`` is asked before a refresh; ``export`` makes the file of a question."""
+    """One kind of list. ``renew`` comes before a refresh and says what kept it from being newer, if anything.
+
+    ``export`` makes the file of a question.
+    """
 
     page: ListView
-    renew: Callable[[Actor], Awaitable[None]] | None = None
+    renew: Callable[[Actor], Awaitable[str | None]] | None = None
     export: Callable[[Actor, str], Awaitable[ListFile]] | None = None
 
 
@@ -48,9 +51,10 @@ def list_clicks(lists: Mapping[str, ListHandler]) -> Mapping[str, ClickListener]
 
     async def refresh(click: Click) -> None:
         handler = _handler(lists, click)
-        if handler.renew is not None:
-            await handler.renew(click.actor)
+        trouble = await handler.renew(click.actor) if handler.renew is not None else None
         await click.respond.answer(await handler.page(click.actor, click.ref.version, click.ref.extra))
+        if trouble:
+            await click.respond.add(sentence(trouble))
 
     async def export(click: Click) -> None:
         handler = _handler(lists, click)
