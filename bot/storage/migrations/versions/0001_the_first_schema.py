@@ -83,12 +83,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_gateway_claims_rollout_id"), "gateway_claims", ["rollout_id"], unique=False)
     op.create_table(
         "gateway_tags",
-        sa.Column("folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("gateway_id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("tag", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("folded", "gateway_id", name=op.f("pk_gateway_tags")),
+        sa.PrimaryKeyConstraint("gateway_id", "folded", name=op.f("pk_gateway_tags")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_gateway_tags_gateway_id", "gateway_tags", ["gateway_id"], unique=False)
+    op.create_index("ix_gateway_tags_folded", "gateway_tags", ["folded", "gateway_id"], unique=False)
     op.create_table(
         "gateways",
         sa.Column("id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
@@ -132,8 +133,6 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(length=16), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gateways")),
     )
-    op.create_index("ix_gateways_name_folded", "gateways", ["name_folded"], unique=False)
-    op.create_index("ix_gateways_site_folded", "gateways", ["site_folded"], unique=False)
     op.create_index(
         "ix_gateways_unsettled",
         "gateways",
@@ -432,10 +431,8 @@ def downgrade() -> None:
         sqlite_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
         postgresql_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
     )
-    op.drop_index("ix_gateways_site_folded", table_name="gateways")
-    op.drop_index("ix_gateways_name_folded", table_name="gateways")
     op.drop_table("gateways")
-    op.drop_index("ix_gateway_tags_gateway_id", table_name="gateway_tags")
+    op.drop_index("ix_gateway_tags_folded", table_name="gateway_tags")
     op.drop_table("gateway_tags")
     op.drop_index(op.f("ix_gateway_claims_rollout_id"), table_name="gateway_claims")
     op.drop_table("gateway_claims")
