@@ -26,8 +26,8 @@ from bot.storage.tables import cards, gateway_claims, listings, metadata, notes
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-ANA = Actor("U0ANA", "Ana", Role.OPERATOR)
-BEN = Actor("U0BEN", "Ben", Role.OPERATOR)
+ANA = Actor("U0ANA00001", "Ana", Role.OPERATOR)
+BEN = Actor("U0BEN00001", "Ben", Role.OPERATOR)
 
 
 class World:

@@ -198,10 +198,7 @@ def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetim
     if incident is None:
         return NotFound("I do not know that incident any more. Run alerts to see what is open.")
     if not incident.state.is_live:
-        return Stale(
-            f"The incident at {incident.site} is over: its gateways are back, "
-            "so there is nothing left to acknowledge."
-        )
+        return Stale(f"The incident at {incident.site} is over, so there is nothing left to acknowledge.")
     taken = incident.acknowledged
     if taken is None:
         return Stale("This incident changed since the button was drawn. Please click again on its card.")

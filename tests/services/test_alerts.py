@@ -336,11 +336,11 @@ async def test_an_acknowledgement_is_shown_at_once_and_audited(database: Databas
     world = await one_dark(database)
     done = await world.alerts.acknowledge(ANA, IncidentId(1), 1, "C0ALERTS")
     assert done.acknowledged is not None
-    assert (done.acknowledged.user_id, done.acknowledged.at, done.version) == ("U0ANA", world.now, 2)
+    assert (done.acknowledged.user_id, done.acknowledged.at, done.version) == ("U0ANA00001", world.now, 2)
     assert [card.urgent for card in await world.cards()] == [True]
     (row,) = await world.rows(select(audit))
     assert (row.actor, row.action, row.subject, row.channel, row.outcome) == (
-        "U0ANA",
+        "U0ANA00001",
         "incident_ack",
         "incident 1 at Oslo",
         "C0ALERTS",
@@ -388,7 +388,9 @@ async def test_a_viewer_may_not_acknowledge(database: Database) -> None:
 async def test_nobody_acknowledges_while_roles_cannot_be_checked(database: Database) -> None:
     world = await one_dark(database)
     with pytest.raises(Unavailable):
-        await world.alerts.acknowledge(Actor("U0ANA", "Ana", Role.ADMIN, certain=False), IncidentId(1), 1)
+        await world.alerts.acknowledge(
+            Actor("U0ANA00001", "Ana", Role.ADMIN, certain=False), IncidentId(1), 1
+        )
 
 
 async def test_an_incident_that_does_not_exist_is_not_found(database: Database) -> None:

@@ -1,0 +1,247 @@
+"""Incidents as messages."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.domain.alerts import (
+    Acknowledgement,
+    AffectedGateway,
+    AlertRules,
+    Incident,
+    IncidentId,
+    IncidentKind,
+    IncidentState,
+    Leave,
+    Tally,
+)
+from bot.domain.fleet import NO_SITE, GatewayId
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views import alerts as views
+from bot.slack.views.blocks import Message, date
+from tests.slack.shown import NAMES, buttons, elements, sendable, words
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+RULES = AlertRules()
+ANA = Acknowledgement("U0ANA00001", "Ana", NOW + 3 * MINUTE)
+
+
+def gateway(
+    number: int, label: str | None = None, left_at: datetime | None = None, left_as: Leave | None = None
+) -> AffectedGateway:
+    return AffectedGateway(
+        GatewayId(f"bmac-{number:04}"), label or f"MT{number}", NOW + number * MINUTE, NOW, left_at, left_as
+    )
+
+
+def incident(
+    *first: AffectedGateway,
+    state: IncidentState = IncidentState.OPEN,
+    tally: Tally | None = None,
+    site: str = "Kyiv-office",
+    acknowledged: Acknowledgement | None = None,
+    number: int = 7,
+) -> Incident:
+    named = first or (gateway(1), gateway(2), gateway(3))
+    return Incident(
+        id=IncidentId(number),
+        kind=IncidentKind.OFFLINE,
+        site=site,
+        state=state,
+        version=2,
+        opened_at=NOW,
+        post_at=NOW + MINUTE,
+        tally=tally or Tally(down=len(named), since=NOW),
+        acknowledged=acknowledged,
+        first=named,
+    )
+
+
+def over(**changes: object) -> Incident:
+    back = (
+        gateway(1, left_at=NOW + 16 * MINUTE, left_as=Leave.BACK),
+        gateway(2, left_at=NOW + 5 * MINUTE, left_as=Leave.RELEASED),
+    )
+    tally = Tally(back=1, released=1, since=NOW, until=NOW + 17 * MINUTE)
+    return incident(*back, state=IncidentState.RESOLVED, tally=tally, **changes)  # type: ignore[arg-type]
+
+
+def card(shown: Incident) -> Message:
+    return sendable(views.card(shown, RULES))
+
+
+def heading(message: Message) -> str:
+    block = message.blocks[0]
+    assert block["type"] == "header"
+    return str(block["text"]["text"])
+
+
+# ---- the card
+def test_a_card_says_what_is_offline_where_and_since_when() -> None:
+    drawn = card(incident())
+    assert heading(drawn) == "🔴 Offline: 3 gateways at Kyiv-office"
+    for text in (drawn.text, words(drawn)):
+        assert f"The first went offline {date(NOW)}." in text
+        assert "MT1" in text
+        assert "bmac-0001" in text
+        assert date(NOW + 3 * MINUTE) in text
+
+
+def test_a_card_of_one_gateway_speaks_of_one() -> None:
+    drawn = card(incident(gateway(1)))
+    assert heading(drawn) == "🔴 Offline: 1 gateway at Kyiv-office"
+    assert f"Offline since {date(NOW)}." in drawn.text
+
+
+def test_a_site_that_is_no_tag_is_not_called_by_that_name() -> None:
+    assert heading(card(incident(site=NO_SITE))) == "🔴 Offline: 3 gateways without a tag"
+
+
+def test_an_unacknowledged_card_says_so_and_what_happens_next() -> None:
+    drawn = card(incident())
+    assert "Nobody has acknowledged this yet." in drawn.text
+    assert "counts as back after 3 min online and 3 listings" in drawn.text
+    assert buttons(drawn) == {ids.INCIDENT_ACK: Ref("7", 2), ids.INCIDENT_DETAILS: Ref("7", 2)}
+
+
+def test_an_acknowledged_card_says_who_has_it_and_offers_no_second_acknowledgement() -> None:
+    drawn = card(incident(acknowledged=ANA))
+    assert f"👀 acknowledged by <@U0ANA00001> {date(ANA.at)}." in drawn.text
+    assert list(buttons(drawn)) == [ids.INCIDENT_DETAILS]
+
+
+def test_a_card_names_those_still_down_and_counts_the_others() -> None:
+    mixed = incident(
+        gateway(1),
+        gateway(2, left_at=NOW + 9 * MINUTE, left_as=Leave.BACK),
+        tally=Tally(down=1, back=1, released=2, since=NOW),
+    )
+    drawn = card(mixed)
+    assert heading(drawn) == "🔴 Offline: 1 of 4 gateways at Kyiv-office"
+    assert "MT2" not in drawn.text
+    assert "1 gateway is back online. 2 gateways are no longer in the fleet (released)." in drawn.text
+
+
+def test_what_a_card_does_not_name_it_counts() -> None:
+    many = incident(*(gateway(number) for number in range(10)), tally=Tally(down=1240, since=NOW))
+    assert "… and 1,230 more: Details lists them all." in card(many).text
+
+
+def test_a_card_that_is_over_says_how_long_it_took_and_offers_nothing_to_acknowledge() -> None:
+    drawn = card(over())
+    assert heading(drawn) == "🟢 Over: 2 gateways at Kyiv-office were offline"
+    assert f"Offline from {date(NOW)} to {date(NOW + 17 * MINUTE)}, 17 min in all." in drawn.text
+    assert f"🟢 back MT1 bmac-0001 since {date(NOW + 16 * MINUTE)}, after 15 min" in drawn.text
+    assert "released MT2" in drawn.text
+    assert list(buttons(drawn)) == [ids.INCIDENT_DETAILS]
+
+
+def test_a_card_that_is_over_still_says_who_had_it() -> None:
+    assert "acknowledged by <@U0ANA00001>" in card(over(acknowledged=ANA)).text
+    assert "acknowledged" not in card(over()).text
+
+
+def test_the_plain_text_of_a_card_says_all_that_its_blocks_say() -> None:
+    for shown in (incident(), incident(acknowledged=ANA), over(acknowledged=ANA)):
+        drawn = card(shown)
+        said = words(drawn).replace("*", "").replace("`", "")
+        assert all(line in drawn.text for line in said.splitlines())
+
+
+@pytest.mark.parametrize("hostile", NAMES)
+def test_hostile_names_are_shown_and_harm_nothing(hostile: str) -> None:
+    down = [gateway(number, hostile) for number in range(10)]
+    back = [gateway(number, hostile, NOW + MINUTE, Leave.BACK) for number in range(10)]
+    tally = Tally(down=40, back=2, released=1, since=NOW, until=NOW)
+    card(incident(*down, tally=tally, site=hostile))
+    card(incident(*back, tally=tally, site=hostile, state=IncidentState.RESOLVED, acknowledged=ANA))
+    sendable(views.gateways(incident(site=hostile, tally=tally), down, 0))
+    sendable(views.joined_note({"count": 3, "first": [hostile] * 3}))
+    page = [incident(site=hostile, tally=tally, number=number) for number in range(views.ALERTS_PAGE)]
+    drawn = sendable(views.alerts(page, 99, 8, RULES, has_channel=False))
+    assert len(list(elements(drawn))) == 2 * views.ALERTS_PAGE + 3
+
+
+# ---- notes
+def test_a_note_names_who_joined() -> None:
+    drawn = sendable(views.joined_note({"count": 2, "first": ["MT4", "MT5"]}))
+    assert drawn.text == "🔴 Offline: 2 more gateways here: MT4, MT5."
+
+
+def test_a_note_counts_those_it_does_not_name() -> None:
+    drawn = sendable(views.joined_note({"count": 500, "first": ["a", "b", "c"]}))
+    assert drawn.text == "🔴 Offline: 500 more gateways here: a, b, c and 497 more."
+
+
+# ---- lists
+def alerts(*page: Incident, total: int | None = None, offset: int = 0, has_channel: bool = True) -> Message:
+    return sendable(
+        views.alerts(page, len(page) if total is None else total, offset, RULES, has_channel=has_channel)
+    )
+
+
+def test_no_open_alerts_is_said_with_the_rule() -> None:
+    assert alerts().text.startswith("🟢 No open alerts.")
+    assert "5 min offline and 3 listings" in alerts().text
+
+
+def test_a_list_shows_each_incident_with_its_buttons() -> None:
+    drawn = alerts(incident(number=1), incident(number=2, acknowledged=ANA))
+    assert drawn.text.startswith("2 open alerts, the unacknowledged first.")
+    clicks = [(one["action_id"], one["value"]) for one in elements(drawn)]
+    assert clicks == [
+        (ids.INCIDENT_ACK, "1.2.0"),
+        (ids.INCIDENT_DETAILS, "1.2"),
+        (ids.INCIDENT_DETAILS, "2.2"),
+        (ids.REFRESH, "alerts.0"),
+    ]
+
+
+def test_a_list_pages() -> None:
+    drawn = alerts(*(incident(number=one) for one in range(8)), total=30, offset=8)
+    assert drawn.text.startswith("9–16 of 30 open alerts")
+    assert buttons(drawn)[ids.PAGE_NEXT] == Ref("alerts", 16)
+    assert buttons(drawn)[ids.PAGE_PREVIOUS] == Ref("alerts", 0)
+
+
+def test_a_gathering_incident_says_when_it_is_posted() -> None:
+    assert f"posted after {date(NOW + MINUTE)}" in alerts(incident(state=IncidentState.GATHERING)).text
+
+
+@pytest.mark.parametrize("page", [(), (incident(),)])
+def test_without_a_channel_the_list_names_the_setting(page: tuple[Incident, ...]) -> None:
+    assert "MESHBOT_CHANNELS__ALERTS" in alerts(*page, has_channel=False).text
+    assert "MESHBOT_CHANNELS__ALERTS" not in alerts(*page).text
+
+
+def test_the_gateways_of_an_incident_page_refresh_and_export() -> None:
+    shown = incident(tally=Tally(down=40, back=1, since=NOW))
+    drawn = sendable(views.gateways(shown, [gateway(number) for number in range(15)], 15))
+    assert drawn.text.startswith("16–30 of 41 gateways of the incident at Kyiv-office: 40 offline, 1 back.")
+    assert buttons(drawn) == {
+        ids.PAGE_PREVIOUS: Ref("incident", 0, "7"),
+        ids.PAGE_NEXT: Ref("incident", 30, "7"),
+        ids.REFRESH: Ref("incident", 15, "7"),
+        ids.EXPORT_CSV: Ref("incident", 0, "7"),
+    }
+
+
+def test_a_row_of_the_file_has_a_cell_for_each_heading() -> None:
+    row = views.csv_row(gateway(1, "MT1", NOW + 9 * MINUTE, Leave.BACK))
+    assert dict(zip(views.CSV_HEADING, row, strict=True)) == {
+        "id": "bmac-0001",
+        "name": "MT1",
+        "offline since": "2026-05-04T08:01:00Z",
+        "joined": "2026-05-04T08:00:00Z",
+        "left": "2026-05-04T08:09:00Z",
+        "left as": "back",
+    }
+
+
+# ---- a line on a gateway's own card
+def test_a_gateways_card_says_in_which_incident_it_is() -> None:
+    assert views.line(incident()) == "🔴 Offline: in the open incident at Kyiv-office, with 2 other gateways."
+    assert "acknowledged by <@U0ANA00001>" in views.line(incident(gateway(1), acknowledged=ANA))
+    assert "other" not in views.line(incident(gateway(1)))
