@@ -206,7 +206,7 @@ class RolloutCourse:
 
     async def _finish(self, rollout_id: RolloutId) -> bool:
         async with self._database.write() as connection:
-            rollout = await store.load(connection, rollout_id)
+            rollout = await store.load(connection, rollout_id, to_change=True)
             counts = await targets.count_targets(connection, rollout_id)
             if not isinstance(decide.next_step(rollout, counts), Finish):
                 return False

@@ -209,7 +209,7 @@ class RolloutService:
         """Counts one approval; the last one that is needed starts the rollout. Raises NotAllowed, Stale."""
         now = self._now()
         async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id)
+            before = await store.load(connection, rollout_id, to_change=True)
             after = decide.approve(before, actor, now, self._rules)
             await self._record(connection, actor, Action.APPROVE, before)
             if after.state is RolloutState.RUNNING:
@@ -248,7 +248,7 @@ class RolloutService:
         decided: Callable[[Rollout, datetime], Rollout],
     ) -> Rollout:
         async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id)
+            before = await store.load(connection, rollout_id, to_change=True)
             after = decided(before, self._now())
             await store.save(connection, before, after, None)
             await self._record(connection, actor, action, after)

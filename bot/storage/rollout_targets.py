@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, literal, select, update
 
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import TargetClass
 from bot.domain.rollout import Counts, RolloutId, TargetProgress, TargetState, TargetUpdate
 from bot.storage.engine import Transaction
 from bot.storage.tables import gateway_claims, gateways, rollout_batches, rollout_targets
+from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 1000  # rows in one statement
 
@@ -111,26 +112,31 @@ async def claim_gateways(connection: Transaction, rollout_id: RolloutId) -> tupl
     One rollout at a time for a gateway: the primary key of the claims decides, whoever asks at once. A
     gateway that left the fleet since the plan was drawn cannot be had either.
     """
-    mine = select(rollout_targets.c.gateway_id).where(
+    waiting = select(rollout_targets.c.gateway_id).where(
         rollout_targets.c.rollout_id == rollout_id, rollout_targets.c.state == TargetState.WAITING.value
     )
-    taken = await connection.execute(
-        select(gateway_claims.c.gateway_id, gateway_claims.c.rollout_id).where(
-            gateway_claims.c.gateway_id.in_(mine), gateway_claims.c.rollout_id != rollout_id
+    here = (
+        select(rollout_targets.c.gateway_id, literal(rollout_id))
+        .where(
+            rollout_targets.c.rollout_id == rollout_id,
+            rollout_targets.c.state == TargetState.WAITING.value,
+            rollout_targets.c.gateway_id.in_(select(gateways.c.id)),
         )
+        .order_by(rollout_targets.c.gateway_id)  # two rollouts that start at once wait in one order
     )
-    refused = {GatewayId(gateway): f"in rollout R-{other} meanwhile" for gateway, other in taken.all()}
-    gone = await connection.execute(mine.where(rollout_targets.c.gateway_id.not_in(select(gateways.c.id))))
-    refused |= {GatewayId(gateway): "no longer in the fleet" for gateway in gone.scalars().all()}
-    found = await connection.execute(mine)
-    rows = [
-        {"gateway_id": gateway, "rollout_id": rollout_id}
-        for gateway in found.scalars().all()
-        if gateway not in refused
-    ]
-    for start in range(0, len(rows), CHUNK):
-        await connection.execute(insert(gateway_claims), rows[start : start + CHUNK])
-    return tuple(sorted(refused.items()))
+    await connection.execute(
+        insert_or_ignore_selected(connection, gateway_claims, ["gateway_id", "rollout_id"], here)
+    )
+    mine = select(gateway_claims.c.gateway_id).where(gateway_claims.c.rollout_id == rollout_id)
+    refused = await connection.execute(
+        waiting.where(rollout_targets.c.gateway_id.not_in(mine))
+        .outerjoin(gateway_claims, gateway_claims.c.gateway_id == rollout_targets.c.gateway_id)
+        .add_columns(gateway_claims.c.rollout_id)
+    )
+    return tuple(
+        (GatewayId(gateway), f"in rollout R-{other} meanwhile" if other else "no longer in the fleet")
+        for gateway, other in refused.all()
+    )
 
 
 async def exclude_targets(

@@ -107,9 +107,13 @@ async def create(connection: Transaction, plan_id: str, rollout: Rollout, plan: 
     return rollout_id
 
 
-async def load(connection: Transaction, rollout_id: RolloutId) -> Rollout:
-    """Raises NotFound when there is no such rollout."""
-    row = (await connection.execute(select(rollouts).where(rollouts.c.id == rollout_id))).one_or_none()
+async def load(connection: Transaction, rollout_id: RolloutId, *, to_change: bool = False) -> Rollout:
+    """Raises NotFound when there is no such rollout.
+
+    ``to_change`` waits for whoever else is changing it, so that the loser of two clicks reads who won.
+    """
+    query = select(rollouts).where(rollouts.c.id == rollout_id)
+    row = (await connection.execute(query.with_for_update() if to_change else query)).one_or_none()
     if row is None:
         raise NotFound(f"There is no rollout R-{rollout_id}. /mesh rollouts lists them.")
     return _rollout(row, await _approvals(connection, [rollout_id]))

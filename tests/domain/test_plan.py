@@ -1,0 +1,173 @@
+"""The plan of a rollout: which firmware, who gets it, who must approve."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.errors import InvalidInput
+from bot.domain.firmware import Firmware, FirmwareId
+from bot.domain.fleet import Connectivity, Gateway, GatewayId, KnownGateway
+from bot.domain.plan import (
+    ModelChoice,
+    Rules,
+    TargetClass,
+    approvals_needed,
+    choose_firmware,
+    is_downgrade,
+    make_plan,
+    plan_hash,
+)
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+
+
+def firmware(version: str = "3.5.0", model: str | None = "2011") -> Firmware:
+    return Firmware(FirmwareId(f"fw-{model}-{version}"), model, version)
+
+
+def known(
+    number: int = 1,
+    *,
+    model: str | None = "2011",
+    version: str | None = "3.4.1",
+    state: Connectivity = Connectivity.ONLINE,
+    flapping: bool = False,
+    updating: bool = False,
+) -> KnownGateway:
+    gateway = Gateway(
+        GatewayId(f"bmac-{number:012x}"),
+        f"MT{number}",
+        model,
+        ("oslo",),
+        state,
+        firmware=version,
+    )
+    return KnownGateway(gateway, "oslo", NOW, 1, NOW, flapping=flapping, updating=updating)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "cls"),
+    [
+        (known(), TargetClass.ELIGIBLE),
+        (known(version=None), TargetClass.ELIGIBLE),
+        (known(version="3.5.0"), TargetClass.ALREADY),
+        (known(model="2012"), TargetClass.WRONG_MODEL),
+        (known(model=None), TargetClass.WRONG_MODEL),
+        (known(state=Connectivity.OFFLINE), TargetClass.OFFLINE),
+        (known(state=Connectivity.UNKNOWN), TargetClass.OFFLINE),
+        (known(flapping=True), TargetClass.FLAPPING),
+        (known(updating=True), TargetClass.BUSY),
+    ],
+)
+def test_every_match_is_in_one_class_with_its_reason(gateway: KnownGateway, cls: TargetClass) -> None:
+    plan = make_plan("tag:oslo", firmware(), [gateway], 1, Rules())
+    assert [target.cls for target in plan.targets] == [cls]
+    assert (plan.targets[0].wave > 0) is (cls is TargetClass.ELIGIBLE)
+
+
+def test_a_plan_without_a_match_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="No gateway matches"):
+        make_plan("tag:nowhere", firmware(), [], 10, Rules())
+
+
+def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> None:
+    plan = make_plan("", firmware(), [known(1), known(2)], 2, Rules())
+    turned = make_plan("", firmware(), [known(2), known(1)], 2, Rules())
+    fewer = make_plan("", firmware(), [known(1)], 2, Rules())
+    other = make_plan("", firmware("3.6.0"), [known(1), known(2)], 2, Rules())
+    assert plan.hash == turned.hash
+    assert len({plan.hash, fewer.hash, other.hash}) == 3
+    moved = [replace(target, wave=2) for target in plan.targets]
+    assert plan_hash(plan.firmware_id, plan.version, moved) != plan.hash
+
+
+def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
+    plan = make_plan("", firmware(), [known(1)], 2, Rules())
+    wider = make_plan("", firmware(), [known(1), known(2, state=Connectivity.OFFLINE)], 2, Rules())
+    assert plan.hash == wider.hash
+
+
+@pytest.mark.parametrize(
+    ("eligible", "fleet", "needed"),
+    [(100, 10_000, 1), (101, 10_000, 2), (6, 24, 1), (7, 24, 2), (19, 19, 1), (5, 20, 1), (6, 20, 2)],
+)
+def test_one_more_approves_above_a_hundred_gateways_or_a_quarter_of_the_fleet(
+    eligible: int, fleet: int, needed: int
+) -> None:
+    assert approvals_needed(eligible, fleet, Rules()) == needed
+
+
+def test_with_no_approvals_the_requesters_confirmation_is_enough_at_any_size() -> None:
+    assert approvals_needed(10_000, 10_000, Rules(approvals=0)) == 0
+
+
+def test_the_second_approval_can_be_turned_off() -> None:
+    rules = Rules(second_above_gateways=None, second_above_share=None)
+    assert approvals_needed(10_000, 10_000, rules) == 1
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "down"),
+    [
+        ("3.10.0", "3.4.1", True),
+        ("3.4.1", "3.10.0", False),
+        ("3.5.0", "3.5.0-beta.2", True),
+        ("odd", "3.5.0", False),
+    ],
+)
+def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> None:
+    assert is_downgrade(present, wanted) is down
+    plan = make_plan("", firmware(wanted), [known(version=present)], 1, Rules())
+    assert plan.downgrades == int(down)
+
+
+def test_latest_is_the_highest_version_without_beta() -> None:
+    offered = [firmware("3.9.0"), firmware("3.10.0"), firmware("4.0.0-beta.1"), firmware("9.0.0", "2012")]
+    chosen = choose_firmware("", "Latest", None, offered, {"2011": 3})
+    assert isinstance(chosen, Firmware)
+    assert chosen.version == "3.10.0"
+
+
+def test_a_version_of_several_models_asks_which() -> None:
+    offered = [firmware(), firmware(model="2012"), firmware(model="2020")]
+    choice = choose_firmware("tag:oslo", "3.5.0", None, offered, {"2011": 3, "2012": 1})
+    assert choice == ModelChoice("tag:oslo", "3.5.0", (("2011", "3.5.0", 3), ("2012", "3.5.0", 1)))
+    assert choose_firmware("tag:oslo", "3.5.0", "2012", offered, {"2011": 3, "2012": 1}) == offered[1]
+
+
+def test_an_unknown_version_names_what_there_is() -> None:
+    offered = [firmware("3.4.1"), firmware("3.10.0"), firmware("3.6.0", "2012")]
+    with pytest.raises(InvalidInput, match=r"no firmware 9\.9\.9 for model 2011.*3\.10\.0, 3\.4\.1\.$"):
+        choose_firmware("", "9.9.9", None, offered, {"2011": 3})
+
+
+@pytest.mark.parametrize("matching", [{}, {"2011": 1}])
+def test_no_firmware_at_all_says_so(matching: dict[str, int]) -> None:
+    with pytest.raises(InvalidInput, match="no firmware"):
+        choose_firmware("", "latest", None, [firmware(model="2012")], matching)
+
+
+_VERSIONS = st.sampled_from([None, "3.4.1", "3.5.0", "3.5.0-beta.1", "odd"])
+
+
+@given(
+    st.lists(
+        st.builds(
+            known,
+            st.integers(1, 10**9),
+            model=st.sampled_from([None, "2011", "2012"]),
+            version=_VERSIONS,
+            state=st.sampled_from(Connectivity),
+            flapping=st.booleans(),
+            updating=st.booleans(),
+        ),
+        min_size=1,
+    )
+)
+def test_counts_always_add_up_to_the_plan(matches: list[KnownGateway]) -> None:
+    plan = make_plan("", firmware(), matches, len(matches), Rules())
+    assert sum(plan.counts().values()) == len(plan.targets) == len(matches)
+    assert sum(plan.waves) == len(plan.eligible) == plan.counts()[TargetClass.ELIGIBLE]

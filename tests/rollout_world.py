@@ -1,0 +1,180 @@
+"""A portal on the wire, a fleet taken in from it, and rollouts on a database; the clock is the portal's."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from bot.demo.fleet_simulator import Behaviour, Device, FleetSimulator, SimulatorClock
+from bot.domain.access import Actor, Role
+from bot.domain.plan import Rules
+from bot.domain.query import parse
+from bot.domain.rollout import Rollout, RolloutId, TargetState
+from bot.meshtech.client import MeshtechClient
+from bot.services.fleet import FleetService
+from bot.services.rollout_course import RolloutCourse
+from bot.services.rollouts import DrawnPlan, RolloutService
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
+from bot.storage.tables import audit, cards, notes, rollout_targets
+
+START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR)
+PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.APPROVER: "Paul, Pia", Role.ADMIN: "Ada"})
+PIA = Actor("U0PIA", "Pia", Role.APPROVER)
+ADA = Actor("U0ADA", "Ada", Role.ADMIN)
+VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
+MODEL, OLD, NEW = "2011", "3.4.1", "9.0.0"
+
+
+class World:
+    """``oslo`` gateways of one model on an old version, and the services over them."""
+
+    def __init__(self, database: Database, portal: FleetSimulator, rules: Rules) -> None:
+        self.database = database
+        self.portal = portal
+        self.rules = rules
+        self.clock = portal.clock
+        self.changes = 0
+        self._numbers = itertools.count(1)
+        self.client = MeshtechClient(
+            auth_url=portal.auth_url,
+            api_url=portal.api_url,
+            username="demo",
+            password="demo-password",
+            now=self.clock.now,
+            sleep=_at_once,
+        )
+        self.fleet = FleetService(database, self.client, now=self.clock.now)
+        self.rollouts, self.course = self.restarted()
+
+    def restarted(self, rules: Rules | None = None) -> tuple[RolloutService, RolloutCourse]:
+        """A process that has just started, on the same database and the same portal."""
+        chosen = rules or self.rules
+        service = RolloutService(
+            self.database,
+            self.client,
+            matching=self.fleet.all_matching,
+            fleet_size=self._fleet_size,
+            may_post=_everywhere,
+            rules=chosen,
+            default_channel="C0ROLLOUTS",
+            now=self.clock.now,
+            new_id=lambda: f"id{next(self._numbers):04}",
+            changed=self._count,
+        )
+        course = RolloutCourse(
+            self.database, self.client, rules=chosen, now=self.clock.now, changed=self._count
+        )
+        return service, course
+
+    def _count(self) -> None:
+        self.changes += 1
+
+    async def _fleet_size(self) -> int:
+        return (await self.fleet.counts(parse(""))).total
+
+    # ---- steps
+    async def plan(self, query: str = "tag:oslo", version: str = NEW, actor: Actor = OLGA) -> DrawnPlan:
+        drawn = await self.rollouts.plan(actor, "C0OPS", query, version)
+        assert isinstance(drawn, DrawnPlan)
+        return drawn
+
+    async def requested(self, query: str = "tag:oslo", version: str = NEW, actor: Actor = OLGA) -> Rollout:
+        drawn = await self.plan(query, version, actor)
+        return await self.rollouts.request(actor, drawn.id)
+
+    async def running(self, query: str = "tag:oslo", version: str = NEW) -> RolloutId:
+        rollout = await self.requested(query, version)
+        await self.rollouts.approve(PAUL, rollout.id)
+        return rollout.id
+
+    async def passes(self, minutes: int) -> None:
+        """So many minutes, with a tick each."""
+        for _ in range(minutes):
+            self.clock.advance(MINUTE)
+            await self.course.advance()
+
+    # ---- what came of it
+    async def states(self, rollout_id: RolloutId) -> dict[str, TargetState]:
+        async with self.database.read() as connection:
+            rows = await connection.execute(
+                select(rollout_targets.c.gateway_id, rollout_targets.c.state).where(
+                    rollout_targets.c.rollout_id == rollout_id
+                )
+            )
+            return {gateway: TargetState(state) for gateway, state in rows.all()}
+
+    async def audited(self) -> list[tuple[str, str, str]]:
+        async with self.database.read() as connection:
+            rows = await connection.execute(
+                select(audit.c.actor, audit.c.action, audit.c.subject).order_by(audit.c.id)
+            )
+            return [(actor, action, subject) for actor, action, subject in rows.all()]
+
+    async def notes(self) -> list[tuple[str, str]]:
+        async with self.database.read() as connection:
+            rows = await connection.execute(select(notes.c.channel, notes.c.kind).order_by(notes.c.id))
+            return [(channel, kind) for channel, kind in rows.all()]
+
+    async def card_channels(self) -> list[str]:
+        async with self.database.read() as connection:
+            return list((await connection.execute(select(cards.c.channel))).scalars().all())
+
+    def jobs_created(self) -> list[str]:
+        return [job.name for job in self.portal.jobs.values()]
+
+    def started_more_than_once(self) -> dict[str, list[str]]:
+        return {gateway: jobs for gateway, jobs in self.portal.starts.items() if len(jobs) != 1}
+
+
+@asynccontextmanager
+async def world(
+    database_url: str,
+    *,
+    gateways: int = 8,
+    rules: Rules | None = None,
+    behaviour: Behaviour = Behaviour.GOOD,
+) -> AsyncIterator[World]:
+    """``gateways`` in Oslo, online for a day, on the old version; the new one behaves as told."""
+    portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=0, start=START))
+    for number in range(gateways):
+        portal.add_device(_device(number))
+    portal.add_firmware(MODEL, NEW, behaviour, share=1.0)
+    await portal.start()
+    database = Database.open(database_url)
+    try:
+        await migrate(database)
+        made = World(database, portal, rules or Rules())
+        try:
+            await made.fleet.take_in_listing()
+            yield made
+        finally:
+            await made.client.aclose()
+    finally:
+        await database.close()
+        await portal.stop()
+
+
+def _device(number: int) -> Device:
+    return Device(
+        id=f"bmac-{number:012x}",
+        friendly_name=f"MT{10000 + number}",
+        model=MODEL,
+        labels=["oslo"],
+        connected=True,
+        changed_at=START - timedelta(days=1),
+        firmware=OLD,
+        hardware="1.0.0",
+    )
+
+
+async def _everywhere(_channel: str) -> bool:
+    return True
+
+
+async def _at_once(_seconds: float) -> None:
+    return None

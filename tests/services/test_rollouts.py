@@ -1,0 +1,322 @@
+"""Rollouts against a portal on the wire and a real database."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from bot.demo.fleet_simulator import Behaviour
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.plan import ModelChoice, Rules, TargetClass
+from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
+from tests.rollout_world import ADA, MINUTE, MODEL, NEW, OLGA, PAUL, PIA, VERA, world
+
+
+async def test_a_plan_sends_nothing_to_the_vendor(database_url: str) -> None:
+    async with world(database_url) as it:
+        drawn = await it.plan()
+        assert drawn.plan.counts()[TargetClass.ELIGIBLE] == 8
+        await it.requested()
+        await it.passes(5)
+        assert it.jobs_created() == []
+
+
+async def test_a_viewer_cannot_plan_and_reads_who_can(database_url: str) -> None:
+    async with world(database_url) as it:
+        with pytest.raises(NotAllowed, match=r"operator.*Olga"):
+            await it.plan(actor=VERA)
+
+
+async def test_a_rollout_runs_from_plan_to_end(database_url: str) -> None:
+    async with world(database_url, rules=Rules(batch=3)) as it:
+        rollout_id = await it.running()
+        await it.passes(40)
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.rollout.state is RolloutState.FINISHED
+        assert picture.counts == {(1, TargetState.SUCCEEDED): 8}
+        uid = picture.rollout.uid
+        assert it.jobs_created() == [f"meshbot R-1 w1 b{number} {uid}" for number in (1, 2, 3)]
+        assert it.started_more_than_once() == {}
+        assert {device.firmware for device in it.portal.devices.values()} == {NEW}
+
+
+async def test_every_decision_is_audited_and_told_to_the_requester(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.running()
+        await it.passes(40)
+        assert await it.audited() == [
+            ("U0OLGA", "request", "R-1"),
+            ("U0PAUL", "approve", "R-1"),
+            ("meshbot", "finish", "R-1"),
+        ]
+        assert await it.notes() == [("U0OLGA", "rollout_decided"), ("C0ROLLOUTS", "rollout_finished")]
+        assert await it.card_channels() == ["C0ROLLOUTS"]
+
+
+async def test_two_approvers_at_the_same_instant_decide_once(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout = await it.requested()
+        both = await asyncio.gather(
+            it.rollouts.approve(PAUL, rollout.id),
+            it.rollouts.approve(PIA, rollout.id),
+            return_exceptions=True,
+        )
+        decided = [one for one in both if isinstance(one, Rollout)]
+        polite = [one for one in both if isinstance(one, Stale)]
+        assert len(decided) == len(polite) == 1
+        assert "a moment ago" in str(polite[0])
+        assert [entry for entry in await it.audited() if entry[1] == "approve"] == [
+            (decided[0].approvals[0].user_id, "approve", "R-1")
+        ]
+
+
+async def test_a_plan_is_requested_once(database_url: str) -> None:
+    async with world(database_url) as it:
+        drawn = await it.plan()
+        await it.rollouts.request(OLGA, drawn.id)
+        with pytest.raises(Stale, match="it is R-1"):
+            await it.rollouts.request(OLGA, drawn.id)
+
+
+async def test_a_plan_that_is_too_old_is_not_requested(database_url: str) -> None:
+    async with world(database_url) as it:
+        drawn = await it.plan()
+        it.clock.advance(timedelta(hours=1))
+        with pytest.raises(Stale, match="too old"):
+            await it.rollouts.request(OLGA, drawn.id)
+
+
+async def test_a_plan_that_was_dropped_is_gone(database_url: str) -> None:
+    async with world(database_url) as it:
+        drawn = await it.plan()
+        await it.rollouts.forget_plan(OLGA, drawn.id)
+        with pytest.raises(NotFound):
+            await it.rollouts.request(OLGA, drawn.id)
+
+
+async def test_a_plan_is_requested_by_the_one_it_was_drawn_for(database_url: str) -> None:
+    async with world(database_url) as it:
+        drawn = await it.plan()
+        with pytest.raises(Stale, match="somebody else"):
+            await it.rollouts.request(PAUL, drawn.id)
+
+
+async def test_a_plan_with_nobody_to_update_is_not_requested(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.portal.disconnect(list(it.portal.devices))
+        await it.fleet.take_in_listing()
+        offline = await it.plan()
+        with pytest.raises(InvalidInput, match="None of the 8 matching"):
+            await it.rollouts.request(OLGA, offline.id)
+
+
+async def test_a_gateway_is_in_one_rollout_at_a_time(database_url: str) -> None:
+    async with world(database_url) as it:
+        first, second = await it.requested(), await it.requested()
+        await it.rollouts.approve(PAUL, first.id)
+        await it.rollouts.approve(PAUL, second.id)
+        await it.passes(40)
+        picture = await it.rollouts.picture(second.id)
+        assert picture.rollout.state is RolloutState.FINISHED
+        assert picture.counts == {(0, TargetState.EXCLUDED): 8}
+        assert it.started_more_than_once() == {}
+
+
+async def test_a_running_rollouts_gateways_are_busy_in_the_next_plan(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.running()
+        assert (await it.plan()).plan.counts()[TargetClass.BUSY] == 8
+
+
+async def test_a_denial_ends_it_before_anything_was_sent(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout = await it.requested()
+        denied = await it.rollouts.deny(PAUL, rollout.id, "not on a Friday")
+        await it.passes(5)
+        assert (denied.state, it.jobs_created()) == (RolloutState.DENIED, [])
+        assert await it.notes() == [("U0OLGA", "rollout_decided")]
+
+
+async def test_a_request_that_nobody_decides_expires_by_itself(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout = await it.requested()
+        it.clock.advance(timedelta(hours=8))
+        await it.course.advance()
+        assert (await it.rollouts.picture(rollout.id)).rollout.state is RolloutState.EXPIRED
+
+
+async def test_with_no_approvals_a_request_starts(database_url: str) -> None:
+    async with world(database_url, rules=Rules(approvals=0)) as it:
+        rollout = await it.requested()
+        await it.passes(1)
+        assert rollout.state is RolloutState.REQUESTED
+        assert len(it.jobs_created()) == 1
+
+
+async def test_a_lost_answer_is_looked_for_by_name_before_anything_is_created_again(
+    database_url: str,
+) -> None:
+    async with world(database_url) as it:
+        it.portal.faults.add("CREATE_JOB", "lost_answer")
+        await it.running()
+        await it.passes(40)
+        assert len(it.jobs_created()) == 1
+        assert it.started_more_than_once() == {}
+
+
+async def test_a_job_that_never_arrived_is_created_after_two_minutes(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.portal.faults.add("CREATE_JOB", 503)
+        await it.running()
+        await it.passes(1)
+        assert it.jobs_created() == []
+        await it.passes(3)
+        assert len(it.jobs_created()) == 1
+
+
+async def test_a_rate_limit_is_no_lost_answer_and_the_job_is_sent_soon(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.portal.faults.add("CREATE_JOB", "rate_limited", retry_after=1)
+        await it.running()
+        await it.course.advance()
+        assert it.jobs_created() == []
+        it.clock.advance(timedelta(seconds=10))
+        await it.course.advance()
+        assert len(it.jobs_created()) == 1
+
+
+async def test_a_refused_job_fails_its_gateways_with_the_vendors_words(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.portal.faults.add("CREATE_JOB", 422, message="firmware is withdrawn")
+        rollout_id = await it.running()
+        await it.passes(1)
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.rollout.state is RolloutState.FINISHED
+        assert picture.failed == 8
+        assert "firmware is withdrawn" in (picture.failures[0].reason or "")
+
+
+async def test_failures_are_kept_by_gateway_and_reason(database_url: str) -> None:
+    async with world(database_url, gateways=2, behaviour=Behaviour.FAILS) as it:
+        rollout_id = await it.running()
+        await it.passes(40)
+        picture = await it.rollouts.picture(rollout_id)
+        assert (picture.rollout.state, picture.failed) == (RolloutState.FINISHED, 2)
+        assert {row.label for row in picture.failures} == {"MT10000", "MT10001"}
+        assert all(row.reason for row in picture.failures)
+
+
+async def test_a_gateway_that_never_answers_is_overdue_and_the_rollout_ends(database_url: str) -> None:
+    async with world(database_url, gateways=2, behaviour=Behaviour.SILENT) as it:
+        rollout_id = await it.running()
+        await it.passes(44)
+        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
+        await it.passes(3)
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.rollout.state is RolloutState.FINISHED
+        assert picture.counts == {(1, TargetState.OVERDUE): 2}
+
+
+async def test_a_vendor_that_is_down_holds_a_rollout_and_loses_nothing(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout_id = await it.running()
+        it.portal.vendor_down = True
+        await it.passes(10)
+        it.portal.vendor_down = False
+        await it.passes(45)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.SUCCEEDED): 8}
+        assert len(it.jobs_created()) == 1
+
+
+async def test_a_job_that_vanished_from_the_portal_fails_its_gateways(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        it.portal.faults.add("GET_JOB", 404)
+        await it.passes(1)
+        picture = await it.rollouts.picture(rollout_id)
+        assert (picture.rollout.state, picture.failed) == (RolloutState.FINISHED, 8)
+
+
+async def test_two_replicas_start_every_gateway_once(database_url: str) -> None:
+    async with world(database_url, rules=Rules(batch=2)) as it:
+        rollout_id = await it.running()
+        _, other = it.restarted()
+        for _ in range(40):
+            it.clock.advance(MINUTE)
+            await asyncio.gather(it.course.advance(), other.advance())
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.SUCCEEDED): 8}
+        assert it.started_more_than_once() == {}
+        assert len(it.jobs_created()) == 4
+
+
+async def test_one_rollout_that_fails_does_not_hold_up_the_others(database_url: str) -> None:
+    async with world(database_url) as it:
+        first = await it.running("name:MT10000")
+        second = await it.running("name:MT10001")
+        await it.passes(1)
+        lost = next(job for job in it.portal.jobs.values() if job.name.startswith("meshbot R-1"))
+        it.portal.faults.add("GET_JOB", "truncated", times=1)
+        await it.passes(40)
+        assert lost.id in it.portal.jobs
+        for rollout_id in (first, second):
+            assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.FINISHED
+
+
+async def test_a_version_of_several_models_offers_a_choice(database_url: str) -> None:
+    async with world(database_url) as it:
+        for number, device in enumerate(it.portal.devices.values()):
+            device.model = MODEL if number % 2 else "2012"
+        it.portal.add_firmware("2012", NEW)
+        await it.fleet.take_in_listing()
+        choice = await it.rollouts.plan(OLGA, "C0OPS", "tag:oslo", NEW)
+        assert isinstance(choice, ModelChoice)
+        assert [option[0] for option in choice.options] == [MODEL, "2012"]
+
+
+async def test_only_the_requester_or_an_admin_withdraws(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout = await it.requested()
+        with pytest.raises(NotAllowed):
+            await it.rollouts.cancel(PAUL, rollout.id)
+        assert (await it.rollouts.cancel(ADA, rollout.id)).state is RolloutState.CANCELED
+
+
+async def test_lists_put_first_what_still_goes_on(database_url: str) -> None:
+    async with world(database_url) as it:
+        waiting = await it.requested("name:MT10001")
+        done = await it.running("name:MT10000")
+        await it.passes(40)
+        page = await it.rollouts.page(0)
+        assert [line.rollout.id for line in page.lines] == [waiting.id, done]
+        assert page.total == 2
+
+
+async def test_jobs_from_the_portal_are_listed_beside_ours(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout_id = await it.running("name:MT10000")
+        await it.passes(1)
+        firmware = it.portal.firmware(MODEL, NEW)
+        job = it.portal.create_job("by hand", firmware.id, [list(it.portal.devices)[5]])
+        lines, more = await it.rollouts.vendor_jobs(0)
+        assert {(line.job.name, line.rollout_id) for line in lines} >= {("by hand", None)}
+        assert [line.rollout_id for line in lines if line.job.name != "by hand"] == [rollout_id]
+        assert not more
+        assert (await it.rollouts.vendor_job(job.id)).job.devices
+
+
+@pytest.mark.parametrize(("text", "number"), [("R-7", 7), ("r7", 7), (" 7 ", 7)])
+async def test_a_rollout_is_found_by_its_number(tmp_path: object, text: str, number: int) -> None:
+    async with world(f"sqlite:///{tmp_path}/x.db", gateways=1) as it:
+        assert await it.rollouts.find(text) == RolloutId(number)
+        with pytest.raises(InvalidInput):
+            await it.rollouts.find("seven")
+
+
+async def test_many_gateways_are_cut_into_batches_and_every_one_is_told_apart(tmp_path: object) -> None:
+    rules = Rules(batch=50, second_above_gateways=None, second_above_share=None)
+    async with world(f"sqlite:///{tmp_path}/x.db", gateways=120, rules=rules) as it:
+        rollout_id = await it.running()
+        await it.passes(45)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.SUCCEEDED): 120}
+        assert len(it.jobs_created()) == 3
