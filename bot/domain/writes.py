@@ -6,7 +6,7 @@ who asked the vendor nor how a write is stored.
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from bot.domain.fleet import Gateway, fold
 
 UNDO_WITHIN = timedelta(minutes=10)
 CONFIRM_WITHIN = timedelta(minutes=10)
+START_WITHIN = timedelta(minutes=1)
 LONGEST = 128  # characters of a name or a tag; what the vendor accepts is not documented
 
 
@@ -72,7 +73,9 @@ class Write:
     channel: str | None
     title: str  # what it does, in words: "+oslo on 12 gateways"
     created_at: datetime
-    expires_at: datetime  # of the confirmation while proposed, of Undo once done
+    # The end of the confirmation while proposed, of Undo once done; while running, of the time in which only
+    # its own click starts it.
+    expires_at: datetime
     items: tuple[WriteItem, ...] = field(default=())
     undoes: str | None = None  # the write that this one takes back
     undone_by: str | None = None  # the write that took this one back
@@ -122,6 +125,20 @@ def retagged(tags: Sequence[str], add: Iterable[str], remove: Iterable[str]) -> 
     gone = {fold(tag) for tag in remove}
     kept = [tag for tag in tags if fold(tag) not in gone]
     return (*kept, *_missing_from(kept, add))
+
+
+def undoing(item: WriteItem, kind: WriteKind, now: Gateway | None) -> WriteItem:
+    """The item that takes this one back, or leaves the gateway alone and says why."""
+    back = replace(item, before=item.after, after=item.before, state=ItemState.LEFT, error=None)
+    if now is None:
+        return replace(back, error=f"{item.label} is no longer in the fleet.")
+    if not is_still(item, kind, now):
+        return replace(back, error=f"{now.label} was changed again since, so I left it alone.")
+    if kind is WriteKind.RENAME and not item.before:
+        return replace(back, error=f"{now.label} had no name before, and Meshtech cannot take a name away.")
+    if kind is WriteKind.TAG:
+        back = replace(back, before=now.tags, after=retagged(now.tags, item.removed, item.added))
+    return replace(back, state=ItemState.WAITING)
 
 
 def is_still(item: WriteItem, kind: WriteKind, gateway: Gateway) -> bool:

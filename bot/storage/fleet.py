@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, delete, func, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Select, delete, func, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.events import CONNECTIVITY_KINDS, FleetEvent, FleetEventKind
@@ -99,6 +99,24 @@ async def load(
 async def save(connection: AsyncConnection, changed: Iterable[tuple[KnownGateway, bytes]]) -> None:
     """Writes whole rows, new or known, with the digests of what they were made from; tags are `save_tags`."""
     await bulk.upsert(connection, gateways, [_row(known, digest) for known, digest in changed])
+
+
+async def show_ahead(connection: AsyncConnection, known: KnownGateway) -> None:
+    """Puts a written name and tags into a row; its digest stays that of what the vendor last listed."""
+    gateway = known.gateway
+    await connection.execute(
+        update(gateways)
+        .where(gateways.c.id == gateway.id)
+        .values(
+            name=gateway.name,
+            name_folded=fold(gateway.name or ""),
+            tags=_write_tags(gateway.tags),
+            site=known.site,
+            site_folded=_fold(known.site),
+            written_at=known.written_at,
+        )
+    )
+    await save_tags(connection, (), (gateway,))
 
 
 async def save_tags(connection: AsyncConnection, new: Iterable[Gateway], changed: Iterable[Gateway]) -> None:

@@ -54,6 +54,11 @@ async def last_completed(connection: AsyncConnection) -> int | None:
     return number
 
 
+async def newest(connection: AsyncConnection) -> int:
+    """The number of the newest listing, whatever became of it; 0 before the first."""
+    return int(await connection.scalar(select(func.max(listings.c.number))) or 0)
+
+
 async def last_begun(connection: AsyncConnection) -> datetime | None:
     began: datetime | None = await connection.scalar(
         select(listings.c.started_at).order_by(listings.c.number.desc()).limit(1)
