@@ -160,6 +160,14 @@ class Guard:
             log.exception("the answer to %s could not be delivered: %s", attempt.what, text)
 
 
+async def outcome(work: Awaitable[T]) -> T | Exception:
+    """What the work gives, or what it raises: for a loop that one bad item must not stop."""
+    try:
+        return await work
+    except Exception as error:
+        return error
+
+
 def new_incident_id() -> str:
     """Eight letters and digits that cannot be misread on a telephone."""
     return "".join(secrets.choice(_ID_LETTERS) for _ in range(8))

@@ -23,6 +23,7 @@ Json = dict[str, Any]
 Sleep = Callable[[float], Awaitable[None]]
 
 NO_ANSWER: Final = "no_answer"  # the connection broke or timed out: the call may have been carried out
+UNREACHABLE: Final = "unreachable"  # no connection came about: the call was never made
 BROKEN: Final = "server_error"  # an answer that is none: 5xx, or no JSON; it may have been carried out too
 RATE_LIMITED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 UNSURE: Final = frozenset({NO_ANSWER, BROKEN, "fatal_error", "internal_error", "request_timeout"})
@@ -104,7 +105,7 @@ class WebApi:
         except SlackApiError as error:
             raise _failed(method, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SlackFailed(method, NO_ANSWER, detail=type(error).__name__) from error
+            raise SlackFailed(method, _lost(error), detail=type(error).__name__) from error
         data = answer.data
         if not isinstance(data, dict):
             raise SlackFailed(method, BROKEN, detail="no JSON")
@@ -210,6 +211,11 @@ def _form(arguments: Json) -> dict[str, str]:
     return {
         key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in arguments.items()
     }
+
+
+def _lost(error: Exception) -> str:
+    never_sent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return UNREACHABLE if never_sent else NO_ANSWER
 
 
 def _seconds(header: str | None) -> float:

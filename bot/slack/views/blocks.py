@@ -39,16 +39,26 @@ _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that goes with a note, into its thread."""
+
+    name: str
+    content: bytes
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What is sent: ``text`` says the whole of it in plain words, for screen readers; blocks show it."""
 
     text: str
     blocks: Sequence[Block] = field(default_factory=tuple)
+    files: Sequence[File] = ()
 
 
-def message(text: str, blocks: Sequence[Block] = ()) -> Message:
+def message(text: str, blocks: Sequence[Block] = (), files: Sequence[File] = ()) -> Message:
     """A message within Slack's limits. ``text`` may hold ``escape``d names, dates and our own marks."""
-    return Message(plain(text), fit(blocks))
+    return Message(plain(text), fit(blocks), tuple(files))
 
 
 def sentence(text: str) -> Message:

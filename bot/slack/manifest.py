@@ -1,0 +1,110 @@
+"""The Slack app's manifest, from the same constants the code uses: what the app is called, may and listens to.
+
+Two forms: Socket Mode, and HTTP with one address for everything. Schema: docs.slack.dev/reference/app-manifest.
+"""
+
+from typing import Any, Final
+
+BOT_SCOPES: Final = (
+    "app_mentions:read",  # the app_mention event
+    "channels:read",  # conversations.info of public channels
+    "chat:write",  # cards, notes, answers
+    "commands",  # the slash command
+    "files:write",  # reports and charts
+    "groups:read",  # conversations.info of private channels
+    "im:write",  # conversations.open, for files to a person
+    "usergroups:read",  # roles by user group
+    "users:read",  # guests and external people are told apart
+)
+OPTIONAL_SCOPES: Final = (
+    "channels:history",  # finds a post whose answer was lost, instead of repeating it
+    "groups:history",
+)
+EVENTS: Final = (
+    "app_home_opened",
+    "app_mention",
+    "subteam_members_changed",
+    "subteam_updated",
+    "user_change",
+)
+PATH: Final = "/slack/events"
+USAGE_HINT: Final = "status, devices, update, alerts, help"
+
+
+def manifest(command: str = "/mesh", http_url: str | None = None) -> dict[str, Any]:
+    """For Socket Mode, or for HTTP when the bot's public address is given."""
+    url = http_url.rstrip("/") if http_url else None
+    if url and not url.endswith(PATH):
+        url += PATH
+    address = {"request_url": url} if url else {}
+    return {
+        "_metadata": {"major_version": 1},
+        "display_information": {
+            "name": "Meshbot",
+            "description": "Watch and update a fleet of Meshtech gateways from Slack",
+            "background_color": "#1d3557",
+        },
+        "features": {
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": True,
+            },
+            "bot_user": {"display_name": "meshbot", "always_online": True},
+            "slash_commands": [
+                {
+                    "command": command,
+                    "description": "Ask about gateways, rollouts and alerts, or change them",
+                    "usage_hint": USAGE_HINT,
+                    "should_escape": True,  # people and channels come as ids
+                    **({"url": url} if url else {}),
+                }
+            ],
+        },
+        "oauth_config": {"scopes": {"bot": list(BOT_SCOPES), "bot_optional": list(OPTIONAL_SCOPES)}},
+        "settings": {
+            "event_subscriptions": {"bot_events": list(EVENTS), **address},
+            "interactivity": {"is_enabled": True, **address},
+            "org_deploy_enabled": False,
+            "socket_mode_enabled": url is None,
+            "token_rotation_enabled": False,
+        },
+    }
+
+
+def as_yaml(document: dict[str, Any]) -> str:
+    """The manifest as YAML, which Slack's page takes; only what a manifest holds is written."""
+    return "\n".join(_lines(document, 0)) + "\n"
+
+
+def _lines(value: dict[str, Any], depth: int) -> list[str]:
+    lines = []
+    pad = "  " * depth
+    for key, item in value.items():
+        if isinstance(item, dict):
+            lines += [f"{pad}{key}:", *_lines(item, depth + 1)]
+        elif isinstance(item, list):
+            lines += [f"{pad}{key}:", *_items(item, depth + 1)]
+        else:
+            lines.append(f"{pad}{key}: {_scalar(item)}")
+    return lines
+
+
+def _items(items: list[Any], depth: int) -> list[str]:
+    lines = []
+    pad = "  " * depth
+    for item in items:
+        if isinstance(item, dict):
+            first, *rest = _lines(item, depth + 1)
+            lines += [f"{pad}- {first.strip()}", *rest]
+        else:
+            lines.append(f"{pad}- {_scalar(item)}")
+    return lines
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return f'"{value}"'

@@ -1,0 +1,415 @@
+"""Makes Slack show what the database wants: cards posted and edited, notes in their threads, each once.
+
+A card is drawn in its newest state when its turn comes, so edits merge by themselves and a refused call loses
+nothing. It decides neither what a card says nor when one is due; several processes may publish side by side.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from bot.slack.calls import CardDrawing, NoteDrawing
+from bot.slack.guard import outcome
+from bot.slack.pace import Edits, Posts, Retries
+from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
+from bot.slack.web_api import UNREACHABLE, SlackFailed, Sleep, WebApi
+from bot.storage import outbox
+from bot.storage.engine import Database
+from bot.storage.outbox import Backlog, CardClaim, Note, NoteClaim, Pace
+
+log = logging.getLogger(__name__)
+
+LEASE: Final = timedelta(seconds=90)  # longer than the longest call
+NOTES_EVERY: Final = timedelta(minutes=1)
+_WORKERS = 4
+_IDLE = 1.0
+_REMEMBERED = 5000
+_SKEW = timedelta(minutes=1)  # between our clock and Slack's
+_PAGES = 5
+_HISTORY = frozenset({"channels:history", "groups:history"})
+_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
+_BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+_NO_PLACE = frozenset(
+    {
+        "cannot_dm_bot",
+        "channel_is_archived",
+        "channel_not_found",
+        "is_archived",
+        "is_inactive",
+        "messages_tab_disabled",
+        "no_permission",
+        "not_in_channel",
+        "restricted_action",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel",
+        "restricted_action_thread_only_channel",
+        "user_disabled",
+        "user_not_found",
+    }
+)
+TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
+
+
+class Publisher:
+    """``cards`` and ``notes`` draw them, by kind; ``posts``, ``edits`` and ``rejected`` only ever grow."""
+
+    def __init__(
+        self,
+        api: WebApi,
+        database: Database,
+        cards: Mapping[str, CardDrawing],
+        notes: Mapping[str, NoteDrawing],
+        *,
+        now: Callable[[], datetime],
+        edit_every: timedelta = timedelta(seconds=15),
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._api = api
+        self._database = database
+        self._cards = cards
+        self._notes = notes
+        self._now = now
+        self._sleep = sleep
+        self._post_pace = Posts()
+        self._edit_pace = Edits(edit_every)
+        self._retries = Retries()
+        self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self.posts = 0
+        self.edits = 0
+        self.rejected = 0
+
+    def wake(self) -> None:
+        """Something was committed that Slack shall show."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """``run`` ends after the calls that are under way."""
+        self._stopping = True
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Publishes whenever it is woken, and looks by itself every second, until ``stop``."""
+        while not self._stopping:
+            self._awake.clear()
+            problem = await outcome(self.publish())
+            if isinstance(problem, Exception):
+                log.error("publishing failed; I go on", exc_info=problem)
+            idle = self._post_pace.wait(self._now()).total_seconds() or _IDLE
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), min(idle, _IDLE))
+
+    async def publish(self) -> None:
+        """Shows everything that is due now."""
+        async with self._database.read() as connection:
+            if not await outbox.has_work(connection):
+                return
+        await asyncio.gather(*(self._work() for _ in range(_WORKERS)))
+
+    async def backlog(self) -> Backlog:
+        """What Slack does not show yet, for the metrics."""
+        async with self._database.read() as connection:
+            return await outbox.backlog(connection)
+
+    async def _work(self) -> None:
+        while not self._stopping and (await self._next_card() or await self._next_notes()):
+            pass
+
+    async def _next_card(self) -> bool:
+        now = self._now()
+        async with self._database.write() as connection:
+            pace = self._pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
+            claim = await outbox.claim_card(connection, pace, now, LEASE)
+        if claim is None:
+            return False
+        problem = await outcome(self._show(claim))
+        if isinstance(problem, Exception):
+            await self._card_failed(claim, problem)
+        else:
+            self._retries.succeeded(claim.uid)
+        return True
+
+    async def _next_notes(self) -> bool:
+        now = self._now()
+        async with self._database.write() as connection:
+            claim = await outbox.claim_notes(connection, self._pace(now, 0), now, LEASE)
+        if claim is None:
+            return False
+        problem = await outcome(self._say(claim))
+        if isinstance(problem, Exception):
+            await self._notes_failed(claim, problem)
+        else:
+            self._retries.succeeded(claim.notes[0].uid)
+        return True
+
+    def _pace(self, now: datetime, live: int) -> Pace:
+        return Pace(
+            edited_before=now - self._edit_pace.every(live),
+            posts=not self._post_pace.wait(now),
+            edits=self._edit_pace.may(now),
+            urgent_edits=self._edit_pace.may_urgently(now),
+            full_channels=self._post_pace.full_channels(now),
+            notes_before=now - NOTES_EVERY,
+        )
+
+    # ---- cards
+    async def _show(self, claim: CardClaim) -> None:
+        drawn = await self._cards[claim.about.kind.value](claim.about.subject)
+        drawn = message(drawn.text, drawn.blocks)
+        if claim.ts is None:
+            await self._post_card(claim, drawn)
+        else:
+            await self._edit_card(claim, claim.posted_channel or claim.channel, claim.ts, drawn)
+
+    async def _post_card(self, claim: CardClaim, drawn: Message) -> None:
+        if claim.attempted_at is not None:
+            found = await self._find("card", claim.uid, claim.channel, None, claim.attempted_at)
+            if found:
+                async with self._database.write() as connection:
+                    await outbox.record_found(connection, claim, claim.channel, found)
+                return
+            if found is None:
+                drawn = _said_twice(drawn)
+            else:
+                claim = replace(claim, attempted_at=None)
+                async with self._database.write() as connection:
+                    await outbox.record_not_found(connection, claim)
+        await self._wait_for_turn(claim.channel)
+        async with self._database.write() as connection:
+            await outbox.record_post_intent(connection, claim, self._now())
+        answer = await self._post(claim.channel, drawn, _metadata("card", claim.uid))
+        async with self._database.write() as connection:
+            await outbox.record_shown(
+                connection, claim, channel=answer["channel"], ts=answer["ts"], edited_at=self._now()
+            )
+        self._remember(claim, drawn)
+
+    async def _edit_card(self, claim: CardClaim, channel: str, ts: str, drawn: Message) -> None:
+        unchanged = self._drawn.get(claim.id) == (claim.shown, _digest(drawn))
+        if not unchanged:
+            self._edit_pace.take(self._now())
+            await self._send("chat.update", drawn, channel=channel, ts=ts)
+            self.edits += 1
+        async with self._database.write() as connection:
+            edited_at = None if unchanged else self._now()
+            await outbox.record_shown(connection, claim, channel=channel, ts=ts, edited_at=edited_at)
+        self._remember(claim, drawn)
+
+    def _remember(self, claim: CardClaim, drawn: Message) -> None:
+        """What a version looked like; another process may have drawn a later one, hence the version."""
+        self._drawn[claim.id] = (claim.wanted, _digest(drawn))
+        self._drawn.move_to_end(claim.id)
+        while len(self._drawn) > _REMEMBERED:
+            self._drawn.popitem(last=False)
+
+    async def _card_failed(self, claim: CardClaim, error: Exception) -> None:
+        if isinstance(error, SlackFailed) and error.code in _GONE and claim.ts is not None:
+            await self._repost(claim.id, claim.channel, error)
+            return
+        if isinstance(error, SlackFailed) and error.code in _NO_PLACE:
+            await self._break_card(claim.id, claim.channel, error)
+            return
+        after = self._try_after(
+            claim.uid, claim.channel, f"card {claim.about.kind} {claim.about.subject}", error
+        )
+        async with self._database.write() as connection:
+            await outbox.record_failure(connection, claim, after, may_have_worked=_unsure(error))
+
+    async def _repost(self, card_id: int, channel: str, error: SlackFailed) -> None:
+        """Posts once more what somebody deleted; what is deleted again is left alone."""
+        self._drawn.pop(card_id, None)
+        async with self._database.write() as connection:
+            if await outbox.record_gone(connection, card_id, error.code):
+                log.info("a card in %s is gone (%s); I post it again", channel, error.code)
+                return
+        await self._break_card(card_id, channel, error)
+
+    async def _break_card(self, card_id: int, channel: str, error: SlackFailed) -> None:
+        log.warning("a card in %s cannot be shown: %s", channel, error.code)
+        async with self._database.write() as connection:
+            await outbox.record_broken(connection, card_id, f"{error.code}: {error}")
+
+    # ---- notes
+    async def _say(self, claim: NoteClaim) -> None:
+        drawn = await self._draw_notes(claim.notes)
+        if drawn is None:
+            return
+        first = claim.notes[0].uid
+        if claim.attempted_at is not None:
+            found = await self._find("note", first, claim.channel, claim.thread_ts, claim.attempted_at)
+            if found:
+                async with self._database.write() as connection:
+                    await outbox.record_notes_posted(connection, claim, found)
+                return
+            if found is None:
+                drawn = _said_twice(drawn)
+        await self._wait_for_turn(claim.channel)
+        async with self._database.write() as connection:
+            await outbox.record_notes_intent(connection, claim, self._now())
+        answer = await self._post(
+            claim.channel,
+            drawn,
+            _metadata("note", first),
+            thread_ts=claim.thread_ts,
+            reply_broadcast=True if claim.broadcast and claim.thread_ts else None,
+        )
+        async with self._database.write() as connection:
+            await outbox.record_notes_posted(connection, claim, answer["ts"])
+        for file in drawn.files:
+            await self._send_file(answer["channel"], claim.thread_ts or answer["ts"], file)
+
+    async def _send_file(self, channel: str, thread_ts: str, file: File) -> None:
+        """Into the thread; without it the note still says what it has to."""
+        problem = await outcome(
+            self._api.send_file(channel, file.name, file.content, file.title, thread_ts=thread_ts)
+        )
+        if isinstance(problem, Exception):
+            log.warning("the file %s could not be sent: %s", file.name, problem)
+
+    async def _draw_notes(self, notes: Sequence[Note]) -> Message | None:
+        """All of them as one message; one that cannot be drawn is put aside."""
+        drawn: list[Message] = []
+        for note in notes:
+            one = await outcome(self._draw_note(note))
+            if isinstance(one, Message):
+                drawn.append(one)
+                continue
+            log.error("note %d of kind %s cannot be drawn", note.id, note.kind, exc_info=one)
+            async with self._database.write() as connection:
+                await outbox.record_note_broken(connection, note, f"{type(one).__name__}: {one}")
+        return _merged(drawn) if drawn else None
+
+    async def _draw_note(self, note: Note) -> Message:
+        return self._notes[note.kind](note.body)
+
+    async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
+        if isinstance(error, SlackFailed) and error.code in _GONE and claim.card_id is not None:
+            await self._release_notes(claim, self._now(), error)
+            await self._repost(claim.card_id, claim.channel, error)
+            return
+        if isinstance(error, SlackFailed) and error.code in _NO_PLACE:
+            log.warning("a note in %s cannot be shown: %s", claim.channel, error.code)
+            async with self._database.write() as connection:
+                await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
+            return
+        after = self._try_after(claim.notes[0].uid, claim.channel, f"note {claim.notes[0].id}", error)
+        await self._release_notes(claim, after, error)
+
+    async def _release_notes(self, claim: NoteClaim, after: datetime, error: Exception) -> None:
+        async with self._database.write() as connection:
+            await outbox.record_notes_failure(connection, claim, after, may_have_worked=_unsure(error))
+
+    # ---- Slack
+    async def _wait_for_turn(self, channel: str) -> None:
+        wait = self._post_pace.take(channel, self._now())
+        if wait > timedelta(0):
+            await self._sleep(wait.total_seconds())
+
+    async def _post(self, channel: str, drawn: Message, metadata: Mapping[str, Any], **more: Any) -> Any:
+        answer = await self._send(
+            "chat.postMessage",
+            drawn,
+            channel=channel,
+            metadata=metadata,
+            unfurl_links=False,
+            unfurl_media=False,
+            **more,
+        )
+        self.posts += 1
+        return answer
+
+    async def _send(self, method: str, drawn: Message, **arguments: Any) -> dict[str, Any]:
+        """Sends it, and in plain words if Slack does not take its blocks."""
+        try:
+            return await self._api.call(method, text=drawn.text, blocks=list(drawn.blocks), **arguments)
+        except SlackFailed as error:
+            if error.code not in _BAD_BLOCKS:
+                raise
+            log.error("Slack does not take my blocks (%s), I send the text: %s", error.code, error.detail)
+            return await self._api.call(method, text=drawn.text, blocks=[], **arguments)
+
+    async def _find(
+        self, what: str, uid: str, channel: str, thread_ts: str | None, since: datetime
+    ) -> str | None:
+        """The ts of a post whose answer was lost; "" when it is not there, None when Slack does not tell."""
+        if not self._api.scopes & _HISTORY or channel.startswith(("U", "W", "D")):
+            return None
+        method = "conversations.replies" if thread_ts else "conversations.history"
+        cursor: str | None = None
+        for _ in range(_PAGES):
+            try:
+                page = await self._api.call(
+                    method,
+                    channel=channel,
+                    ts=thread_ts,
+                    oldest=f"{(since - _SKEW).timestamp():.6f}",
+                    limit=200,
+                    include_all_metadata=True,
+                    cursor=cursor,
+                )
+            except SlackFailed as error:
+                if error.is_rate_limit or error.may_have_worked or error.code == UNREACHABLE:
+                    raise
+                return None
+            for one in page.get("messages") or ():
+                if ((one.get("metadata") or {}).get("event_payload") or {}).get(what) == uid:
+                    return str(one["ts"])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return ""
+        return None
+
+    def _try_after(self, uid: str, channel: str, what: str, error: Exception) -> datetime:
+        """When to try again, after a failure that leaves nothing lost."""
+        now = self._now()
+        if isinstance(error, SlackFailed) and error.is_rate_limit:
+            wait = timedelta(seconds=error.retry_after or 1.0)
+            self.rejected += 1
+            log.info("Slack wants %s to wait %s (%s)", what, wait, error.method)
+            if error.method == "chat.postMessage":
+                self._post_pace.refused(channel, now, wait)
+            elif error.method == "chat.update":
+                self._edit_pace.refused(now, wait)
+            return now + wait
+        wait = self._retries.failed(uid)
+        if isinstance(error, SlackFailed):
+            log.warning("%s: %s %s; again in %s", what, error.method, error.code, wait)
+        else:
+            log.error("%s failed; again in %s", what, wait, exc_info=error)
+        return now + wait
+
+
+def _unsure(error: Exception) -> bool:
+    """Whether the post may stand in Slack all the same; an error of ours may have come after it."""
+    refused = isinstance(error, SlackFailed) and error.method == "chat.postMessage"
+    return not refused or (isinstance(error, SlackFailed) and error.may_have_worked)
+
+
+def _metadata(what: str, uid: str) -> Mapping[str, Any]:
+    return {"event_type": f"meshbot_{what}", "event_payload": {what: uid}}
+
+
+def _digest(drawn: Message) -> str:
+    return hashlib.sha256(json.dumps([drawn.text, list(drawn.blocks)]).encode()).hexdigest()
+
+
+def _said_twice(drawn: Message) -> Message:
+    return message(f"{drawn.text}\n{TWICE}", [*_blocks(drawn), context(TWICE)], drawn.files)
+
+
+def _merged(drawn: Sequence[Message]) -> Message:
+    blocks = [block for one in drawn for block in _blocks(one)]
+    files = [file for one in drawn for file in one.files]
+    return message("\n".join(one.text for one in drawn), fit(blocks), files)
+
+
+def _blocks(drawn: Message) -> Sequence[Block]:
+    return drawn.blocks or (section(drawn.text),)
