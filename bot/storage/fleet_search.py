@@ -138,7 +138,7 @@ async def spellings(connection: AsyncConnection, folded: Collection[str]) -> dic
     found = await connection.execute(
         select(table.folded, func.min(table.tag)).where(table.folded.in_(list(folded))).group_by(table.folded)
     )
-    return dict(found.tuples().all())
+    return {row[0]: row[1] for row in found.all()}
 
 
 async def names_in_use(connection: AsyncConnection, name: str, besides: str) -> int:

@@ -1,5 +1,6 @@
 """What a message looks like to a test: whether Slack takes it, its buttons, and a responder that keeps it."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +51,18 @@ class Answers:
     shown: list[Message] = field(default_factory=list)  # in place of one another
     added: list[Message] = field(default_factory=list)
     files: list[tuple[str, bytes, str]] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, message: Message) -> None:
         self.shown.append(sendable(message))
+        self.news.set()
+
+    async def next(self) -> Message:
+        """The next message that is shown from now on."""
+        self.news.clear()
+        async with asyncio.timeout(30):
+            await self.news.wait()
+        return self.last
 
     async def add(self, message: Message) -> None:
         self.added.append(sendable(message))
