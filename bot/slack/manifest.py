@@ -1,6 +1,7 @@
-"""The Slack app's manifest, from the same constants the code uses: what the app is called, may and listens to.
+"""The Slack app's manifest, from the constants the code uses: what the app is called, may and listens to.
 
-Two forms: Socket Mode, and HTTP with one address for everything. Schema: docs.slack.dev/reference/app-manifest.
+Two forms: Socket Mode, and HTTP with one address for everything. The schema is described at
+docs.slack.dev/reference/app-manifest.
 """
 
 from typing import Any, Final

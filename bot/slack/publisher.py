@@ -91,7 +91,7 @@ class Publisher:
         """Something was committed that Slack shall show."""
         self._awake.set()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """``run`` ends after the calls that are under way."""
         self._stopping = True
         self._awake.set()

@@ -124,6 +124,15 @@ class WebApi:
                 await self._sleep(min(error.retry_after or 1.0, _LONGEST_WAIT))
         return await self.call(method, **arguments)
 
+    async def may_post(self, channel: str) -> bool:
+        """Whether the bot is a member there; where Slack does not say, the post itself will tell."""
+        try:
+            found = (await self.call("conversations.info", channel=channel))["channel"]
+        except SlackFailed as error:
+            return error.code != "channel_not_found"
+        is_member = found.get("is_member") or found.get("is_im") or found.get("is_mpim")
+        return bool(is_member) and not found.get("is_archived")
+
     async def direct_channel(self, user_id: str) -> str:
         """The channel of somebody's direct messages, which files need; asked for once."""
         if user_id not in self._direct:
