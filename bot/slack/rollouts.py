@@ -1,7 +1,5 @@
 """Listeners for rollouts: `update`, `rollouts`, `rollout`, `jobs`, `job` and the buttons of cards."""
 
-import csv
-import io
 from collections.abc import Mapping
 
 from bot.domain.access import Action, Actor, require
@@ -19,9 +17,13 @@ from bot.slack.calls import (
     SubmissionAnswer,
     Views,
 )
-from bot.slack.lists import ListFile, ListHandler, place
+from bot.slack.ids import Ref
+from bot.slack.lists import ListFile, ListHandler
 from bot.slack.views import rollouts as views
-from bot.slack.views.blocks import Block, Message, actions, button
+from bot.slack.views.blocks import Message, actions, button
+from bot.slack.views.csv_file import CsvFile
+from bot.slack.views.lists import Place
+from bot.slack.views.lists import buttons as page_buttons
 
 PAGE = 10
 ROLLOUTS, JOBS, ROLLOUT = "rollouts", "jobs", "rollout"
@@ -152,22 +154,24 @@ class RolloutListeners:
         if offset and not page.lines:
             return await self._rollouts_page(actor, 0, "")
         entries = [(line.rollout, line.counts) for line in page.lines]
-        buttons = _pages(ROLLOUTS, offset, offset + PAGE < page.total)
+        buttons = page_buttons(Place(ROLLOUTS, offset, page.total, PAGE), refresh=True)
         return views.rollout_list(entries, page.total, offset, buttons)
 
     async def _jobs_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)
         found, more = await self._service.vendor_jobs(offset, PAGE)
         entries = [(line.job, line.rollout_id) for line in found]
-        return views.job_list(entries, offset, _pages(JOBS, offset, more))
+        known = offset + len(found) + int(more)  # how many there are in all is never asked
+        buttons = page_buttons(Place(JOBS, offset, known, PAGE), refresh=True)
+        return views.job_list(entries, offset, buttons)
 
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
         message = _card(await self._service.picture(rollout_id))
+        ref = Ref(ROLLOUT, 0, str(rollout_id))
         buttons = actions(
-            button("Refresh", ids.REFRESH, place(ROLLOUT, 0, str(rollout_id))),
-            button("All gateways as CSV", ids.EXPORT_CSV, place(ROLLOUT, 0, str(rollout_id))),
+            button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref)
         )
         return Message(message.text, [*message.blocks, *buttons])
 
@@ -175,15 +179,22 @@ class RolloutListeners:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
         rows = await self._service.targets(rollout_id)
-        out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow(["id", "name", "site", "firmware before", "wave", "class", "state", "reason"])
-        for row in rows:
-            cells = (row.gateway_id, row.label, row.site, row.firmware_before or "")
-            states = (str(row.wave), row.cls.value, row.state.value, row.reason or "")
-            writer.writerow([_cell(text) for text in (*cells, *states)])
+        file = CsvFile(["id", "name", "site", "firmware before", "wave", "class", "state", "reason"])
+        file.add(
+            (
+                row.gateway_id,
+                row.label,
+                row.site,
+                row.firmware_before,
+                str(row.wave),
+                row.cls.value,
+                row.state.value,
+                row.reason,
+            )
+            for row in rows
+        )
         title = f"R-{rollout_id}: {len(rows)} gateways"
-        return ListFile(f"R-{rollout_id}.csv", title, out.getvalue().encode(), len(rows))
+        return ListFile(f"R-{rollout_id}.csv", title, file.content(), file.rows)
 
 
 def parse_update(text: str) -> tuple[str, str]:
@@ -208,16 +219,3 @@ def _rollout_id(click: Click) -> RolloutId:
     if not click.ref.id.isdigit():
         raise NotFound("That button names no rollout any more. /mesh rollouts lists them.")
     return RolloutId(int(click.ref.id))
-
-
-def _pages(kind: str, offset: int, more: bool) -> list[Block]:
-    return actions(
-        button("Previous", ids.PAGE_PREVIOUS, place(kind, max(offset - PAGE, 0), "")) if offset else None,
-        button("Next", ids.PAGE_NEXT, place(kind, offset + PAGE, "")) if more else None,
-        button("Refresh", ids.REFRESH, place(kind, offset, "")),
-    )
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not run a name as a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sqlalchemy import URL, Connection, event, make_url, select, update
+from sqlalchemy import URL, Connection, delete, event, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.domain.errors import StartupError, Unavailable
-from bot.storage.tables import ticks
+from bot.storage.tables import metadata, ticks
 from bot.storage.upsert import insert_or_ignore
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,19 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+    async def forget_leases(self) -> None:
+        """On SQLite one process works at a time, so what the last one had claimed when it died is free again.
+
+        Replicas on PostgreSQL wait instead until a lease ends: another may be alive and hold it.
+        """
+        if not self.is_sqlite:
+            return
+        async with self.write() as connection:
+            for table in metadata.tables.values():
+                if "lease_until" in table.c and table is not ticks:
+                    await connection.execute(update(table).values(lease_until=None))
+            await connection.execute(delete(ticks))
 
     async def claim_tick(self, name: str, owner: str, now: datetime, lease: timedelta) -> bool:
         """Whether this process may run the named tick now; the others are told no until the lease ends."""

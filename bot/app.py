@@ -1,0 +1,380 @@
+"""The composition root: builds every object from the settings, starts and stops them in order.
+
+It owns the clock and the tasks. Nothing below it reads a setting or knows what time it is by itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+import bot
+from bot.domain.alerts import AlertRules
+from bot.domain.errors import Unavailable
+from bot.domain.fleet import GatewayId, Taken
+from bot.domain.plan import Rules
+from bot.domain.query import parse
+from bot.meshtech.client import MeshtechClient
+from bot.metrics import BotMetrics
+from bot.scheduler import Scheduler
+from bot.services.alerts import AlertService
+from bot.services.audit import AuditService
+from bot.services.fleet import FleetService
+from bot.services.fleet_writes import FleetWrites
+from bot.services.rollout_course import RolloutCourse
+from bot.services.rollouts import RolloutService
+from bot.settings import Settings
+from bot.slack.about import AboutCommands
+from bot.slack.alerts import AlertListeners
+from bot.slack.bolt import SlackApp
+from bot.slack.calls import Feature
+from bot.slack.fleet import FleetCommands
+from bot.slack.fleet_writes import WriteCommands
+from bot.slack.lists import list_clicks
+from bot.slack.people import People
+from bot.slack.publisher import Publisher
+from bot.slack.respond import Modals
+from bot.slack.rollouts import RolloutListeners
+from bot.slack.views.about import Setting, Status
+from bot.slack.web_api import WebApi, new_session
+from bot.storage.engine import Database
+from bot.storage.schema import ensure_schema
+from bot.web import Readiness, WebServer
+
+log = logging.getLogger(__name__)
+
+DRAIN = timedelta(seconds=20)
+FLEET_HISTORY = timedelta(days=90)
+STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
+
+
+class Clock(Protocol):
+    """What time it is, and how much faster than the world it goes; the demo's runs ahead."""
+
+    @property
+    def speed(self) -> float: ...
+
+    def now(self) -> datetime: ...
+
+
+class WallClock:
+    """The time of this machine."""
+
+    speed = 1.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class App:
+    """The whole bot. Make it, and start and stop it, inside one event loop."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self.clock = clock or WallClock()
+        now = self.clock.now
+        self._owner = secrets.token_hex(8)  # this process among the replicas
+        self._draining = False
+        self._publishing: asyncio.Task[None] | None = None
+        self._database = Database.open(settings.database_url.get_secret_value())
+        self._client = _client(settings, now)
+        self._session: aiohttp.ClientSession = new_session()
+        self._api = WebApi(
+            settings.slack.bot_token.get_secret_value(), self._session, base_url=settings.slack.api_url
+        )
+        self._people = People(
+            self._api,
+            operators=settings.access.operators,
+            approvers=settings.access.approvers,
+            admins=settings.access.admins,
+            now=now,
+        )
+        self._build_services(now)
+        self._slack = self._build_slack(now)
+        self.publisher = Publisher(
+            self._api,
+            self._database,
+            cards=self._slack.cards,
+            notes=self._slack.notes,
+            now=lambda: datetime.now(UTC),  # Slack's pace is the world's, however fast the demo's clock goes
+            edit_every=settings.slack.edit_every,
+        )
+        self.scheduler = self._build_scheduler()
+        self.metrics = BotMetrics(self._client, self.publisher, self.scheduler, self.clock.now)
+        self.scheduler.add("metrics", timedelta(seconds=15), self._measure)
+        registry = CollectorRegistry()
+        registry.register(self.metrics)
+        self._web = WebServer(
+            settings.http.host,
+            settings.http.port,
+            readiness=self._readiness,
+            registry=registry,
+            slack_events=self._slack.handle_http if settings.slack.signing_secret else None,
+        )
+
+    # ---- building
+    def _build_services(self, now: Callable[[], datetime]) -> None:
+        settings = self._settings
+        self.fleet = FleetService(
+            self._database,
+            self._client,
+            now=now,
+            site_tag=settings.fleet.site_tag,
+            owner=self._owner,
+            listing_every=settings.fleet.poll_every,
+        )
+        self.writes = FleetWrites(self._database, self._client, now=now, site_tag=settings.fleet.site_tag)
+        self.alerts = AlertService(
+            self._database,
+            rules=_alert_rules(settings),
+            default_channel=settings.channels.alerts,
+            now=now,
+            changed=self._changed,
+        )
+        rules = _rollout_rules(settings)
+        self.rollouts = RolloutService(
+            self._database,
+            self._client,
+            matching=self.fleet.all_matching,
+            fleet_size=self._fleet_size,
+            may_post=self._api.may_post,
+            rules=rules,
+            default_channel=settings.channels.rollouts,
+            now=now,
+            new_id=lambda: secrets.token_hex(8),
+            changed=self._changed,
+        )
+        self.course = RolloutCourse(self._database, self._client, rules=rules, now=now, changed=self._changed)
+        self.audit = AuditService(self._database, now=now)
+
+    def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
+        settings = self._settings
+        alerts = AlertListeners(self.alerts)
+        rollouts = RolloutListeners(self.rollouts, Modals(self._api))
+        fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
+        about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
+        lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists()]
+        shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
+        writes = WriteCommands(self.fleet, self.writes, now=now)
+        return SlackApp(
+            self._api,
+            self._people,
+            [
+                fleet.feature(),
+                writes.feature(),
+                rollouts.feature(),
+                alerts.feature(),
+                about.feature(),
+                shared,
+            ],
+            on_refused=self.audit.refused,
+            command=settings.slack.command,
+            app_token=_plain(settings.slack.app_token),
+            signing_secret=_plain(settings.slack.signing_secret),
+        )
+
+    def _build_scheduler(self) -> Scheduler:
+        settings = self._settings
+        scheduler = Scheduler(self.clock.now)
+        scheduler.add("listing", settings.fleet.poll_every, self._list)
+        scheduler.add("alerts", min(timedelta(seconds=5), settings.alerts.group_wait or _SECOND), self._alert)
+        scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self.course.advance)
+        scheduler.add("writes", timedelta(seconds=30), self._resume_writes)
+        scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
+        scheduler.add("prune", timedelta(hours=1), self._prune)
+        if self.clock.speed != 1:
+            scheduler.set_speed(self.clock.speed)
+        self.fleet.tell(self._evaluate)
+        return scheduler
+
+    def set_speed(self, factor: float) -> None:
+        """The clock goes this much faster from now on: so do the ticks."""
+        self.scheduler.set_speed(factor)
+
+    # ---- life
+    async def start(self) -> None:
+        """Raises StartupError for what keeps the bot from working; whatever was opened is closed again."""
+        try:
+            await ensure_schema(self._database)
+            await self._database.forget_leases()
+            await self._web.start()
+            await self._slack.start()
+        except BaseException:
+            await self._close()
+            raise
+        self._publishing = asyncio.create_task(self.publisher.run(), name="publisher")
+        self.scheduler.start()
+        log.info("meshbot is running", extra={"version": bot.__version__, "port": self._web.port})
+
+    async def stop(self) -> None:
+        """Takes no new work, lets what runs finish (20 s at most), and closes the socket last."""
+        log.info("stopping")
+        self._draining = True
+        self.scheduler.pause()
+        self._slack.stop_accepting()
+        await asyncio.gather(self._slack.drain(DRAIN.total_seconds()), self.scheduler.shutdown(DRAIN))
+        if self._publishing is not None:
+            await self.publisher.stop()
+            await self._publishing
+        await self._close()
+        log.info("stopped")
+
+    async def _close(self) -> None:
+        await self._slack.close()
+        await self._web.stop()
+        await self._session.close()
+        await self._client.aclose()
+        await self._database.close()
+
+    @property
+    def port(self) -> int:
+        """Where health, metrics and, in HTTP mode, Slack's requests are answered."""
+        return self._web.port
+
+    # ---- ticks
+    async def _list(self) -> None:
+        await self.fleet.take_in_listing()
+
+    async def _evaluate(self, taken: Taken) -> None:
+        await self.alerts.evaluate(taken.listing)
+
+    async def _alert(self) -> None:
+        await self.alerts.tick()
+
+    async def _resume_writes(self) -> None:
+        await self.writes.resume_writes()
+
+    async def _measure(self) -> None:
+        snapshot = await self.fleet.snapshot_status()
+        self.metrics.measured(
+            await self.publisher.backlog(), snapshot.as_of, await self._slack.connected_count()
+        )
+
+    async def _prune(self) -> None:
+        await self.fleet.prune(FLEET_HISTORY)
+        await self.audit.prune()
+
+    # ---- what the parts ask of each other
+    def _changed(self) -> None:
+        self.publisher.wake()
+
+    async def _fleet_size(self) -> int:
+        return (await self.fleet.counts(parse(""))).total
+
+    async def _rollout_line(self, gateway_id: GatewayId) -> str | None:
+        rollout_id = await self.rollouts.rollout_of(gateway_id)
+        return None if rollout_id is None else f"In rollout *R-{rollout_id}* now"
+
+    def _shown_settings(self) -> list[Setting]:
+        return [
+            Setting(one.variable, one.value, one.default, one.meaning) for one in self._settings.describe()
+        ]
+
+    async def _status(self) -> Status:
+        log_in = self._client.auth_status()
+        backlog = await self.publisher.backlog()
+        return Status(
+            version=bot.__version__,
+            counts=await self.fleet.counts(parse("")),
+            snapshot=await self.fleet.snapshot_status(),
+            log_in=log_in.state.value,
+            log_in_since=log_in.since,
+            log_in_next_try=log_in.next_try,
+            log_in_error=log_in.last_error,
+            sockets=await self._slack.connected_count() if self._settings.slack.app_token else None,
+            cards_waiting=backlog.waiting,
+            cards_broken=backlog.broken,
+        )
+
+    async def _readiness(self) -> Readiness:
+        """The database and Slack decide; trouble with the vendor is told and does not."""
+        parts: dict[str, object] = {}
+        try:
+            await self._database.check()
+            parts["database"] = "ok"
+            snapshot = await self.fleet.snapshot_status()
+            as_of = snapshot.as_of
+            age = None if as_of is None else int((self.clock.now() - as_of).total_seconds())
+            parts["fleet"] = {"age_seconds": age, "failures": snapshot.consecutive_failures}
+        except Unavailable as error:
+            parts["database"] = str(error)
+        slack = await self._slack.ready()
+        parts["slack"] = "ok" if slack else "not connected"
+        parts["meshtech"] = self._client.auth_status().state.value
+        ok = slack and parts["database"] == "ok" and not self._draining
+        if self._draining:
+            parts["stopping"] = True
+        return Readiness(ok, parts)
+
+
+_SECOND = timedelta(seconds=1)
+
+
+async def run(settings: Settings) -> int:
+    """Runs the bot until SIGTERM or SIGINT; returns the exit status. Raises StartupError."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(signum, stop.set)
+    app = App(settings)
+    await app.start()
+    try:
+        await stop.wait()
+    finally:
+        await app.stop()
+    return 0
+
+
+def _client(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
+    meshtech = settings.meshtech
+    return MeshtechClient(
+        meshtech.auth_url,
+        meshtech.api_url,
+        meshtech.username,
+        meshtech.password.get_secret_value(),
+        now=now,
+        page_size=meshtech.page_size,
+        next_token_parameter=meshtech.next_token_parameter,
+        routes=meshtech.routes,
+        fields=meshtech.fields,
+    )
+
+
+def _alert_rules(settings: Settings) -> AlertRules:
+    alerts = settings.alerts
+    return AlertRules(
+        offline_after=alerts.offline_after,
+        offline_listings=alerts.offline_listings,
+        online_after=alerts.online_after,
+        online_listings=alerts.online_listings,
+        group_wait=alerts.group_wait,
+        startup_listings=alerts.startup_listings,
+    )
+
+
+def _rollout_rules(settings: Settings) -> Rules:
+    rollouts = settings.rollouts
+    above, share = rollouts.second_above or (None, None)
+    return Rules(
+        approvals=rollouts.approvals,
+        second_above_gateways=above,
+        second_above_share=share,
+        self_approval=rollouts.self_approval,
+        approval_expires=rollouts.approval_expires,
+        batch=rollouts.batch,
+        overdue_after=rollouts.overdue_after,
+        poll_every=settings.jobs.poll_every,
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

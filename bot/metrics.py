@@ -1,0 +1,81 @@
+"""What Prometheus reads, gathered when it asks: nothing is counted twice, and nothing is kept here."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bot.meshtech.client import MeshtechClient
+from bot.scheduler import Scheduler
+from bot.slack.publisher import Publisher
+from bot.storage.outbox import Backlog
+
+
+class BotMetrics(Collector):
+    """Requests to the vendor, cards that wait, and how the ticks go.
+
+    What only the database knows is handed over by ``measured`` from time to time: a scrape waits for nothing.
+    """
+
+    def __init__(
+        self,
+        client: MeshtechClient,
+        publisher: Publisher,
+        scheduler: Scheduler,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._publisher = publisher
+        self._scheduler = scheduler
+        self._now = now
+        self._backlog = Backlog(0, None, 0)
+        self._as_of: datetime | None = None
+        self._sockets = 0
+
+    def measured(self, backlog: Backlog, as_of: datetime | None, sockets: int) -> None:
+        """``as_of`` is when the last completed listing was."""
+        self._backlog, self._as_of, self._sockets = backlog, as_of, sockets
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._vendor()
+        yield from self._slack()
+        yield from self._ticks()
+        if self._as_of is not None:
+            age = (self._now() - self._as_of).total_seconds()
+            yield GaugeMetricFamily("meshbot_listing_age_seconds", "Age of the last completed listing", age)
+
+    def _vendor(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "meshbot_meshtech_requests", "Requests to Meshtech", labels=["operation", "outcome"]
+        )
+        for (operation, outcome), number in self._client.counters.requests.items():
+            requests.add_metric([str(operation), str(outcome)], number)
+        yield requests
+
+    def _slack(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("meshbot_slack_sockets", "Open connections to Slack", self._sockets)
+        waiting, broken = self._backlog.waiting, self._backlog.broken
+        yield GaugeMetricFamily(
+            "meshbot_cards_waiting", "Cards and notes that Slack does not show yet", waiting
+        )
+        yield GaugeMetricFamily("meshbot_cards_broken", "Cards and notes that Slack refuses", broken)
+        calls = CounterMetricFamily("meshbot_slack_messages", "Messages sent to Slack", labels=["kind"])
+        calls.add_metric(["post"], self._publisher.posts)
+        calls.add_metric(["edit"], self._publisher.edits)
+        calls.add_metric(["rejected"], self._publisher.rejected)
+        yield calls
+
+    def _ticks(self) -> Iterator[Metric]:
+        runs = CounterMetricFamily("meshbot_ticks", "Ticks that have run", labels=["tick", "outcome"])
+        age = GaugeMetricFamily(
+            "meshbot_tick_age_seconds", "Seconds since the last run of a tick began", labels=["tick"]
+        )
+        now = self._now()
+        for name, state in self._scheduler.ticks.items():
+            runs.add_metric([name, "failed"], state.failures)
+            runs.add_metric([name, "done"], state.runs - state.failures)
+            if state.last_run is not None:
+                age.add_metric([name], max((now - state.last_run).total_seconds(), 0))
+        yield runs
+        yield age
