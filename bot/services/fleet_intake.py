@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 
 TICK = "listing"
 LEASE = timedelta(minutes=2)
-# Gateways in one transaction, which gives the event loop a turn every 20 ms. Smaller ones write the same pages
-# of the indexes again and again: 500 take twice as long.
+# Gateways in one transaction, which gives the event loop a turn every 20 ms. Smaller ones write the same
+# pages of the indexes again and again: 500 take twice as long.
 CHUNK = 2_000
 
 _Item = TypeVar("_Item")
