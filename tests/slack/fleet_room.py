@@ -106,8 +106,8 @@ def device(number: int, name: str | None = None, **changes: object) -> Device:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *devices: Device) -> AsyncIterator[Room]:
-    """A room before a fleet of these gateways, listed once."""
+async def opened(folder: Path, *devices: Device, listed: bool = True) -> AsyncIterator[Room]:
+    """A room before a fleet of these gateways, listed once unless told otherwise."""
     portal = FleetSimulator(gateways=0, clock=SimulatorClock(0, START))
     for one in devices:
         portal.add_device(one)
@@ -120,7 +120,8 @@ async def opened(folder: Path, *devices: Device) -> AsyncIterator[Room]:
         async with database.write() as connection:
             await connection.run_sync(metadata.create_all)
         room = Room(portal, database, client, FleetService(database, client, now=now))
-        await room.fleet.take_in_listing()
+        if listed:
+            await room.fleet.take_in_listing()
         yield room
     finally:
         await client.aclose()

@@ -115,10 +115,16 @@ async def test_what_a_guest_clicks_is_refused(room: Room) -> None:
     assert room.answers.files == []
 
 
-async def test_before_the_first_listing_devices_says_why_there_are_none(tmp_path: Path) -> None:
+async def test_an_empty_fleet_is_said_to_be_empty(tmp_path: Path) -> None:
     async with opened(tmp_path) as empty:
-        empty.portal.faults.add("LIST_DEVICES", 400)
         assert "The fleet is empty" in await empty.says("devices")
+
+
+async def test_before_the_first_listing_nobody_is_told_that_the_fleet_is_empty(tmp_path: Path) -> None:
+    async with opened(tmp_path, device(1), listed=False) as unseen:
+        assert "no listing has been completed" in await unseen.says("devices")
+        assert "no listing has been completed" in await unseen.says("tags")
+        assert (await unseen.clicks(ids.REFRESH)).startswith("1 tag")
 
 
 # ---- device

@@ -126,7 +126,7 @@ async def test_several_gateways_are_shown_first_and_changed_on_confirm(room: Roo
     assert "12 gateways" in text
     assert "… and 2 more" in text
     assert room.device("bmac-0001").labels == ["oslo"]
-    assert "12 gateways changed" in await room.clicks(ids.WRITE_CONFIRM)
+    assert "done: +roof on 12 gateways, all changed" in await room.clicks(ids.WRITE_CONFIRM)
     assert all("roof" in (room.device(f"bmac-{number:04}").labels or []) for number in range(12))
 
 
@@ -183,7 +183,7 @@ async def test_a_long_change_shows_its_progress_meanwhile(room: Room) -> None:
     clicked = asyncio.create_task(room.clicks(ids.WRITE_CONFIRM))
     assert "of 12 gateways" in (await room.answers.next()).text
     slow.release()
-    assert "12 gateways changed" in await clicked
+    assert "all changed" in await clicked
 
 
 async def test_tags_of_a_query_that_matches_nothing_are_refused(room: Room) -> None:

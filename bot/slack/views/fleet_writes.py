@@ -6,7 +6,7 @@ Pure functions. What a write means and whether it can be taken back is the domai
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.writes import Write, WriteItem, WriteKind, WriteState
+from bot.domain.writes import UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
@@ -20,6 +20,7 @@ from bot.slack.views.blocks import (
     context,
     count,
     date,
+    duration,
     escape,
     lines,
     message,
@@ -51,13 +52,14 @@ def write(it: Write, now: datetime) -> Message:
 
 def _preview(it: Write, now: datetime) -> Message:
     amount = count(len(it.items), "gateway")
-    title = f"{status('waiting')} for you: {bold(escape(it.title))}, {amount}"
+    title = f"{status('waiting')} for you: {bold(escape(it.title))}"
     rows = [*_some([_diff(it, item) for item in it.items], _DIFFS), *_remarks(it)]
     if it.expires_at <= now:
         end = "The time to confirm this is over; nothing was changed. Please run the command again."
         return message("\n".join([title, *rows, end]), [section(title), *lines(rows), section(end)])
     until = f"Nothing has been changed yet. Confirm until {date(it.expires_at)}."
-    ask = confirm(f"Change {amount}?", f"{it.title}: this changes {amount}.", f"Change {amount}")
+    again = f"You can take it back for {duration(UNDO_WITHIN)}."
+    ask = confirm(f"Change {amount}?", f"{_shortly(it.title)}. {again}", f"Change {amount}")
     ref = Ref(it.id, it.version)
     return message(
         "\n".join([title, *rows, until]),
@@ -104,7 +106,7 @@ def _one(it: Write, item: WriteItem) -> list[str]:
 def _many(it: Write) -> list[str]:
     total = len(it.items)
     if len(it.done) == total:
-        head = f"{status('done')}: {bold(escape(it.title))}, {count(total, 'gateway')} changed"
+        head = f"{status('done')}: {bold(escape(it.title))}, all changed"
     else:
         word = status("done in part", "warning") if it.done else status("failed")
         head = f"{word}: {bold(escape(it.title))}, {len(it.done):,} of {count(total, 'gateway')} changed"
@@ -139,6 +141,11 @@ def _diff(it: Write, item: WriteItem) -> str:
         return f"• {_who(item)}: {_values(it.kind, item.before)} → {_values(it.kind, item.after)}"
     moved = [f"+{name(tag, _CUT)}" for tag in item.added] + [f"−{name(tag, _CUT)}" for tag in item.removed]
     return f"• {_who(item)}: {', '.join(moved)} (now {all_tags(item.before, 5)})"
+
+
+def _shortly(title: str) -> str:
+    """A title for a dialog, which takes 300 characters and has more to say."""
+    return title if len(title) <= 200 else f"{title[:199].rstrip()}…"
 
 
 def _who(item: WriteItem) -> str:
