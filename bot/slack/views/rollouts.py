@@ -353,7 +353,7 @@ def rollout_list(
 ) -> Message:
     """Rollouts, those that go on first."""
     if not entries:
-        return _said("There is no rollout yet. /mesh update <query> to <version> draws a plan for one.")
+        return _said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
     shown = [_rollout_line(rollout, counts) for rollout, counts in entries]
     title = f"Rollouts {offset + 1:,} to {offset + len(entries):,} of {total:,}"
     return message(f"{title}. " + ". ".join(shown) + ".", [section(bold(title)), *lines(shown), *buttons])
