@@ -1,0 +1,296 @@
+"""Renaming, tagging and Undo, against a portal on the wire: what is done twice, half, or by two at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale, Unavailable
+from bot.domain.events import FleetEventKind
+from bot.domain.query import EVERYTHING, parse
+from bot.domain.writes import Write, WriteState
+from tests.builders import OPERATOR, VIEWER
+from tests.fleet_world import World, world
+
+
+@pytest.fixture
+async def fleet(database_url: str) -> AsyncIterator[World]:
+    """Three gateways in Oslo, listed once."""
+    async with world(database_url, "a", "b", "c") as running:
+        await running.taken()
+        yield running
+
+
+async def rename(fleet: World, id_: str, name: str) -> Write:
+    write = await fleet.writes.propose_rename(OPERATOR, "C1", await fleet.fleet.find(id_), name)
+    return await fleet.writes.run(write.id)
+
+
+async def tag(fleet: World, query: str, *, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> Write:
+    write = await fleet.writes.propose_tags(OPERATOR, "C1", parse(query), add, remove)
+    if write.needs_confirmation:
+        write = await fleet.writes.confirm(OPERATOR, write.id, write.version)
+    return await fleet.writes.run(write.id)
+
+
+async def test_a_new_name_is_in_the_portal_and_in_the_snapshot_at_once(fleet: World) -> None:
+    write = await rename(fleet, "a", "Bergen 1")
+    assert (write.state, len(write.done)) == (WriteState.DONE, 1)
+    assert fleet.portal.device("a").friendly_name == "Bergen 1"
+    known = await fleet.fleet.find("Bergen 1")
+    assert (known.gateway.id, known.written_at) == ("a", fleet.now())
+
+
+async def test_a_listing_confirms_what_was_written_without_a_second_event(fleet: World) -> None:
+    await rename(fleet, "a", "Bergen 1")
+    assert await fleet.kinds() == []
+    assert (await fleet.fleet.find("a")).written_at is None
+    assert [event.kind for event in await fleet.events()] == [FleetEventKind.RENAMED]
+
+
+async def test_a_write_that_the_vendor_forgot_is_corrected_by_the_next_listing(fleet: World) -> None:
+    await rename(fleet, "a", "Bergen 1")
+    fleet.portal.rename("a", "MT-a")
+    assert await fleet.kinds() == [FleetEventKind.RENAMED]
+    assert (await fleet.fleet.find("a")).gateway.name == "MT-a"
+
+
+async def test_a_viewer_s_rename_is_refused_and_audited(fleet: World) -> None:
+    with pytest.raises(NotAllowed, match="Ola"):
+        await fleet.writes.propose_rename(VIEWER, "C1", await fleet.fleet.find("a"), "x")
+    (entry,) = await fleet.audit()
+    assert (entry.actor, entry.action, entry.subject, entry.outcome) == (
+        VIEWER.user_id,
+        "rename",
+        "a",
+        "refused",
+    )
+
+
+async def test_nobody_writes_while_their_role_cannot_be_checked(fleet: World) -> None:
+    with pytest.raises(Unavailable):
+        await fleet.writes.propose_tags(replace(OPERATOR, certain=False), None, EVERYTHING, ["x"], [])
+
+
+async def test_what_was_done_is_audited_with_before_and_after(fleet: World) -> None:
+    await rename(fleet, "a", "Bergen 1")
+    (entry,) = await fleet.audit()
+    assert (entry.actor, entry.subject, entry.before, entry.after, entry.channel) == (
+        OPERATOR.user_id,
+        "a",
+        "MT-a",
+        "Bergen 1",
+        "C1",
+    )
+
+
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "bell\x07", "x" * 129, "MT-a"])
+async def test_a_name_that_cannot_be_is_refused(fleet: World, name: str) -> None:
+    with pytest.raises(InvalidInput):
+        await rename(fleet, "a", name)
+
+
+async def test_a_name_in_use_is_allowed_with_a_warning(fleet: World) -> None:
+    write = await rename(fleet, "a", "mt-B")
+    assert write.done
+    assert "Another gateway" in (write.warning or "")
+
+
+async def test_undo_brings_the_old_name_back(fleet: World) -> None:
+    write = await rename(fleet, "a", "Bergen 1")
+    undo = await fleet.writes.undo(OPERATOR, write.id)
+    await fleet.writes.run(undo.id)
+    assert fleet.portal.device("a").friendly_name == "MT-a"
+    assert (await fleet.fleet.find("a")).gateway.name == "MT-a"
+    assert [entry.action for entry in await fleet.audit()] == ["rename", "undo rename"]
+
+
+async def test_undo_ends_after_ten_minutes(fleet: World) -> None:
+    write = await rename(fleet, "a", "Bergen 1")
+    fleet.later(timedelta(minutes=9, seconds=59))
+    assert write.may_be_undone(fleet.now())
+    fleet.later(timedelta(seconds=1))
+    assert not write.may_be_undone(fleet.now())
+    with pytest.raises(Stale, match="10 minutes"):
+        await fleet.writes.undo(OPERATOR, write.id)
+
+
+async def test_a_change_is_taken_back_once(fleet: World) -> None:
+    write = await rename(fleet, "a", "Bergen 1")
+    done = await asyncio.gather(
+        *(fleet.writes.undo(OPERATOR, write.id) for _ in range(5)), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in done) == ["Stale"] * 4 + ["Write"]
+
+
+async def test_undo_leaves_alone_what_somebody_changed_since(fleet: World) -> None:
+    write = await rename(fleet, "a", "Bergen 1")
+    await rename(fleet, "a", "Bergen 2")
+    with pytest.raises(Stale, match="changed again since"):
+        await fleet.writes.undo(OPERATOR, write.id)
+    assert fleet.portal.device("a").friendly_name == "Bergen 2"
+
+
+async def test_a_tag_on_one_gateway_is_put_on_at_once(fleet: World) -> None:
+    write = await tag(fleet, "id:a", add=("roof",), remove=("OSLO",))
+    assert write.title == "+roof -OSLO on MT-a"
+    assert fleet.portal.device("a").labels == ["roof"]
+    assert list(await fleet.snapshot("tag:roof site:roof")) == ["a"]
+
+
+async def test_a_tag_that_nobody_has_is_created_first(fleet: World) -> None:
+    await tag(fleet, "id:a", add=("Fremdes",))
+    assert "Fremdes" in fleet.portal.labels
+
+
+async def test_a_tag_is_written_as_other_gateways_have_it(fleet: World) -> None:
+    fleet.portal.device("b").labels = ["oslo", "Kyiv-office"]
+    await fleet.taken()
+    await tag(fleet, "id:a", add=("kyiv-OFFICE",))
+    assert fleet.portal.device("a").labels == ["oslo", "Kyiv-office"]
+
+
+async def test_several_gateways_need_a_confirmation(fleet: World) -> None:
+    write = await fleet.writes.propose_tags(OPERATOR, None, EVERYTHING, ["roof"], [])
+    assert (write.needs_confirmation, len(write.items)) == (True, 3)
+    with pytest.raises(Stale, match="not been confirmed"):
+        await fleet.writes.run(write.id)
+    assert "roof" not in (fleet.portal.device("a").labels or ())
+
+
+async def test_gateways_that_are_so_already_are_left_out(fleet: World) -> None:
+    fleet.portal.device("b").labels = ["oslo", "roof"]
+    await fleet.taken()
+    write = await tag(fleet, "", add=("roof",))
+    assert ([item.gateway_id for item in write.items], write.unchanged) == (["a", "c"], 1)
+
+
+async def test_a_change_that_changes_nothing_is_refused(fleet: World) -> None:
+    with pytest.raises(InvalidInput, match="All 3 gateways are already"):
+        await tag(fleet, "", add=("oslo",))
+
+
+@pytest.mark.parametrize(("add", "remove"), [((), ()), (("x",), ("X",)), (("a\nb",), ())])
+async def test_a_change_of_tags_that_cannot_be_is_refused(
+    fleet: World, add: tuple[str, ...], remove: tuple[str, ...]
+) -> None:
+    with pytest.raises(InvalidInput):
+        await tag(fleet, "", add=add, remove=remove)
+
+
+async def test_a_query_that_matches_nothing_is_answered_so(fleet: World) -> None:
+    with pytest.raises(NotFound, match="tag:bergen"):
+        await tag(fleet, "tag:bergen", add=("x",))
+
+
+async def test_of_two_confirmations_at_once_one_counts(fleet: World) -> None:
+    write = await fleet.writes.propose_tags(OPERATOR, None, EVERYTHING, ["roof"], [])
+    done = await asyncio.gather(
+        *(fleet.writes.confirm(OPERATOR, write.id, write.version) for _ in range(5)), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in done) == ["Stale"] * 4 + ["Write"]
+
+
+async def test_only_who_proposed_a_change_may_confirm_it(fleet: World) -> None:
+    write = await fleet.writes.propose_tags(OPERATOR, None, EVERYTHING, ["roof"], [])
+    with pytest.raises(NotAllowed):
+        await fleet.writes.confirm(replace(OPERATOR, user_id="U2"), write.id, write.version)
+
+
+async def test_a_cancelled_change_cannot_be_confirmed(fleet: World) -> None:
+    write = await fleet.writes.propose_tags(OPERATOR, None, EVERYTHING, ["roof"], [])
+    await fleet.writes.cancel(OPERATOR, write.id, write.version)
+    with pytest.raises(Stale, match="cancelled"):
+        await fleet.writes.confirm(OPERATOR, write.id, write.version)
+
+
+async def test_a_proposal_expires_after_ten_minutes(fleet: World) -> None:
+    write = await fleet.writes.propose_tags(OPERATOR, None, EVERYTHING, ["roof"], [])
+    fleet.later(timedelta(minutes=10))
+    with pytest.raises(Stale, match="ten minutes"):
+        await fleet.writes.confirm(OPERATOR, write.id, write.version)
+
+
+async def test_a_gateway_that_fails_does_not_stop_the_others(fleet: World) -> None:
+    fleet.portal.faults.add("ADD_LABEL", 403)
+    write = await tag(fleet, "", add=("roof",))
+    assert (len(write.done), len(write.failed)) == (2, 1)
+    assert "may not do this" in (write.failed[0].error or "")
+    assert [entry.outcome for entry in await fleet.audit()].count("failed") == 1
+
+
+async def test_undo_of_a_change_that_half_failed_takes_back_the_other_half(fleet: World) -> None:
+    fleet.portal.faults.add("ADD_LABEL", 403)
+    write = await tag(fleet, "", add=("roof",))
+    undo = await fleet.writes.undo(OPERATOR, write.id)
+    assert [item.gateway_id for item in undo.items] == [item.gateway_id for item in write.done]
+    await fleet.writes.run(undo.id)
+    assert [fleet.portal.device(id_).labels for id_ in "abc"] == [["oslo"]] * 3
+
+
+async def test_undo_keeps_the_tags_that_others_put_on_since(fleet: World) -> None:
+    write = await tag(fleet, "id:a", add=("roof",))
+    await tag(fleet, "id:a", add=("north",))
+    await fleet.writes.run((await fleet.writes.undo(OPERATOR, write.id)).id)
+    assert fleet.portal.device("a").labels == ["oslo", "north"]
+
+
+async def test_a_label_that_cannot_be_created_fails_its_gateways(fleet: World) -> None:
+    fleet.portal.faults.add("CREATE_LABEL", 403)
+    write = await tag(fleet, "", add=("roof",))
+    assert len(write.failed) == 3
+
+
+async def test_a_portal_that_shows_no_single_gateway_is_trusted(fleet: World) -> None:
+    fleet.portal.faults.add("GET_DEVICE", 404, None)
+    write = await rename(fleet, "a", "Bergen 1")
+    assert write.done
+    assert (await fleet.fleet.find("a")).gateway.name == "Bergen 1"
+
+
+async def test_a_portal_that_still_shows_the_old_name_is_not_believed(fleet: World) -> None:
+    fleet.portal.faults.add("RENAME_DEVICE", 200)  # says yes and does nothing
+    write = await rename(fleet, "a", "Bergen 1")
+    assert "still shows “MT-a”" in (write.failed[0].error or "")
+    assert (await fleet.fleet.find("a")).gateway.name == "MT-a"
+
+
+async def test_a_write_that_a_crash_cut_short_is_finished_once(fleet: World) -> None:
+    hanging = fleet.portal.faults.add("ADD_LABEL", "hang", None, after=1)
+    running = asyncio.create_task(tag(fleet, "", add=("roof",)))
+    await asyncio.wait_for(hanging.reached.wait(), 10)
+    running.cancel()
+    await asyncio.wait([running])
+    fleet.portal.faults.clear()
+    _, again = fleet.process("second")
+    assert await again.resume_writes() == ()  # the lease of the dead process still runs
+    fleet.later(timedelta(minutes=3))
+    (write,) = await again.resume_writes()
+    assert len(write.done) == 3
+    assert [fleet.portal.device(id_).labels for id_ in "abc"] == [["oslo", "roof"]] * 3
+    assert len(await fleet.audit()) == len(await fleet.events()) == 3
+
+
+async def test_a_confirmed_write_that_was_never_started_is_started_by_the_tick(fleet: World) -> None:
+    write = await fleet.writes.propose_rename(OPERATOR, None, await fleet.fleet.find("a"), "x")
+    assert await fleet.writes.resume_writes() == ()  # its own click is about to
+    fleet.later()
+    assert [one.id for one in await fleet.writes.resume_writes()] == [write.id]
+
+
+async def test_a_write_is_run_by_one_process(fleet: World) -> None:
+    write = await fleet.writes.propose_rename(OPERATOR, None, await fleet.fleet.find("a"), "x")
+    done = await asyncio.gather(*(fleet.writes.run(write.id) for _ in range(4)), return_exceptions=True)
+    asked = [request for request in fleet.portal.requests if request.operation == "RENAME_DEVICE"]
+    assert len(asked) == 1
+    assert {type(one).__name__ for one in done} <= {"Write", "Stale"}
+
+
+async def test_old_writes_are_forgotten(fleet: World) -> None:
+    write = await rename(fleet, "a", "x")
+    fleet.later(timedelta(days=8))
+    await fleet.writes.prune(timedelta(days=7))
+    with pytest.raises(NotFound):
+        await fleet.writes.get(write.id)
