@@ -28,7 +28,7 @@ from bot.domain.alerts import (
 )
 from bot.domain.errors import NotFound
 from bot.domain.events import AuditEntry, Outcome
-from bot.domain.fleet import Listing
+from bot.domain.fleet import GatewayId, Listing
 from bot.storage import alerts as store
 from bot.storage import audit, cards, incidents
 from bot.storage.alerts import Moved
@@ -36,6 +36,8 @@ from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database, Transaction
 
 log = logging.getLogger(__name__)
+
+Move = Callable[[Transaction, Sequence[GatewayId]], Awaitable[Sequence[Moved]]]
 
 JOINED = "incident_joined"  # the kind of the note about gateways that joined a posted incident
 NAMED = 3  # gateways that such a note names
@@ -110,11 +112,11 @@ class AlertService:
         sight = Sight(completed)
         kind = IncidentKind.OFFLINE
         back = await self._leave_as_back(kind, online_cut(self.rules, sight))
-        released = await self._move(lambda to: store.leave_as_released(to, kind, sight.at))
+        released = await self._leave_as_released(kind, sight.at)
         resolved, dropped = await self._end(sight.at)
         cut = offline_cut(self.rules, sight)
         opening = may_open(self.rules, sight, self._started_at)
-        opened, joined = await self._open(kind, cut, sight) if opening and cut is not None else (0, 0)
+        opened, joined = await self._open(kind, cut, sight.at) if opening and cut is not None else (0, 0)
         done = Evaluation(opening, opened, joined, back, released, resolved, dropped)
         if opened or joined or back or released or resolved:
             log.info("incidents after listing %d: %s", listing.number, done)
@@ -187,7 +189,14 @@ class AlertService:
     async def _leave_as_back(self, kind: IncidentKind, cut: Cut | None) -> int:
         if cut is None:
             return 0
-        return await self._move(lambda to: store.leave_as_back(to, kind, cut))
+        async with self._database.read() as connection:
+            back = await store.who_is_back(connection, kind, cut)
+        return await self._move(back, lambda to, ids: store.leave_as_back(to, kind, ids, cut))
+
+    async def _leave_as_released(self, kind: IncidentKind, at: datetime) -> int:
+        async with self._database.read() as connection:
+            released = await store.who_is_released(connection, kind)
+        return await self._move(released, lambda to, ids: store.leave_as_released(to, kind, ids, at))
 
     async def _end(self, at: datetime) -> tuple[int, int]:
         async with self._database.write() as connection:
@@ -197,32 +206,31 @@ class AlertService:
             await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in resolved})
         return len(resolved), len(ended[IncidentState.DROPPED])
 
-    async def _open(self, kind: IncidentKind, cut: Cut, sight: Sight) -> tuple[int, int]:
-        at = sight.at
+    async def _open(self, kind: IncidentKind, cut: Cut, at: datetime) -> tuple[int, int]:
+        async with self._database.read() as connection:
+            dark = await store.who_is_dark(connection, kind, cut)
+            again = await store.who_is_dark_again(connection, kind, cut) if dark else ()
+        if not dark:
+            return 0, 0
         async with self._database.write() as connection:
             await store.take_turn(connection)
             opened = await store.begin_incidents(connection, kind, cut, at, at + self.rules.group_wait)
-        joined = await self._move(lambda to: store.join_again(to, kind, cut, at), joining=at)
-        joined += await self._move(lambda to: store.join(to, kind, cut, at), joining=at)
+        joined = await self._move(again, lambda to, ids: store.join_again(to, kind, ids, cut, at), joining=at)
+        joined += await self._move(dark, lambda to, ids: store.join(to, kind, ids, cut, at), joining=at)
         return opened, joined
 
-    async def _move(
-        self,
-        statement: Callable[[Transaction], Awaitable[Sequence[Moved]]],
-        joining: datetime | None = None,
-    ) -> int:
-        """Calls a statement until it has no more to move; the cards that show it change with each call."""
+    async def _move(self, ids: Sequence[GatewayId], move: Move, *, joining: datetime | None = None) -> int:
+        """Moves the gateways chunk by chunk; the cards that show them change with each chunk."""
         total = 0
-        while True:
+        for start in range(0, len(ids), store.CHUNK):
             async with self._database.write() as connection:
                 await store.take_turn(connection)
-                moved = await statement(connection)
+                moved = await move(connection, ids[start : start + store.CHUNK])
                 await cards.touch_all(connection, CardKind.INCIDENT, {str(one.incident) for one in moved})
-                if joining is not None and moved:
+                if moved and joining is not None:
                     await _note_joined(connection, moved, joining)
             total += len(moved)
-            if len(moved) < store.CHUNK:
-                return total
+        return total
 
     # ---- steps of a tick
     async def _has_work(self, now: datetime) -> bool:

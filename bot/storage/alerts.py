@@ -1,7 +1,8 @@
 """Incidents and the gateways in them, as sets: each rule is one statement, whatever the size of the fleet.
 
-Statements that may touch many rows take a chunk of them and are called until nothing is left, each call in
-a short transaction of the caller's. All are idempotent, so what a crash cut short is done by the next call.
+Who has to move is one query; moving them is done in chunks, each in a short transaction of the caller's. A
+move tests the rule again and changes only what is not so yet: calling it twice, or in two replicas, or
+after a crash, comes to the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +21,13 @@ from sqlalchemy import (
     exists,
     func,
     literal,
-    or_,
+    literal_column,
     select,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import (
-    LIVE,
     Acknowledgement,
     Cut,
     IncidentId,
@@ -40,9 +40,10 @@ from bot.storage.cards import CardKind
 from bot.storage.tables import Moment, cards, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
 
-CHUNK = 5000  # rows in one statement: some 50 ms on SQLite, whose one writer others wait for
+CHUNK = 5000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
 _RANKS = {Connectivity.OFFLINE: 0, Connectivity.ONLINE: 2}  # as gateways.rank has them
-_LIVE = [state.value for state in LIVE]
+# Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.
+_IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("'open'")])
 _MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
 
@@ -77,27 +78,70 @@ async def completed_listings(
     return tuple(Listing(row.number, row.started_at, row.finished_at) for row in rows)
 
 
-# ---- gateways leave and join
-async def leave_as_back(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[Moved]:
-    """At most CHUNK gateways that are online for long enough leave, at the moment they came back."""
-    picked = (
-        _live_gateways(kind)
-        .add_columns(gateways.c.since.label("left_at"))
+# ---- who has to move
+async def who_is_back(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[GatewayId]:
+    """Gateways in a live incident that are online for long enough."""
+    return await _ids(
+        connection,
+        select(incident_gateways.c.gateway_id)
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(_in_state(Connectivity.ONLINE, cut))
+        .where(_is_in(kind), _in_state(Connectivity.ONLINE, cut)),
     )
-    return await _leave(connection, picked, Leave.BACK)
 
 
-async def leave_as_released(connection: AsyncConnection, kind: IncidentKind, at: datetime) -> Sequence[Moved]:
-    """At most CHUNK gateways that are no longer in the fleet leave."""
-    picked = (
-        _live_gateways(kind)
-        .add_columns(literal(at, Moment).label("left_at"))
-        .outerjoin(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(or_(gateways.c.id.is_(None), gateways.c.missed >= VANISHED_AFTER))
+async def who_is_released(connection: AsyncConnection, kind: IncidentKind) -> Sequence[GatewayId]:
+    """Gateways in a live incident that are no longer in the fleet."""
+    return await _ids(
+        connection, select(incident_gateways.c.gateway_id).where(_is_in(kind), ~_in_the_fleet())
     )
-    return await _leave(connection, picked, Leave.RELEASED)
+
+
+async def who_is_dark(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[GatewayId]:
+    """Gateways that need an incident and are in none."""
+    return await _ids(connection, select(gateways.c.id).where(_needs_incident(kind, cut)))
+
+
+async def who_is_dark_again(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[GatewayId]:
+    """Those of them that have left the live incident of their site before."""
+    return await _ids(
+        connection,
+        select(incident_gateways.c.gateway_id)
+        .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
+        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(_had_left(kind), _needs_incident(kind, cut, named=True)),
+    )
+
+
+# ---- moving them
+async def leave_as_back(
+    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], cut: Cut
+) -> Sequence[Moved]:
+    """Those of the gateways that are back leave, at the moment they came back."""
+    moved = await connection.execute(
+        update(incident_gateways)
+        .where(
+            _is_in(kind),
+            incident_gateways.c.gateway_id.in_(ids),
+            incident_gateways.c.gateway_id == gateways.c.id,
+            _in_state(Connectivity.ONLINE, cut, named=True),
+        )
+        .values(left_at=gateways.c.since, left_as=Leave.BACK.value)
+        .returning(*_MOVED)
+    )
+    return _moved(moved.all())
+
+
+async def leave_as_released(
+    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
+) -> Sequence[Moved]:
+    """Those of the gateways that are no longer in the fleet leave."""
+    moved = await connection.execute(
+        update(incident_gateways)
+        .where(_is_in(kind), incident_gateways.c.gateway_id.in_(ids), ~_in_the_fleet())
+        .values(left_at=at, left_as=Leave.RELEASED.value)
+        .returning(*_MOVED)
+    )
+    return _moved(moved.all())
 
 
 async def begin_incidents(
@@ -107,7 +151,7 @@ async def begin_incidents(
     has_one = exists().where(
         incidents.c.kind == kind.value,
         incidents.c.site_folded == gateways.c.site_folded,
-        incidents.c.state.in_(_LIVE),
+        _IS_LIVE,
     )
     sites = (
         select(
@@ -130,43 +174,28 @@ async def begin_incidents(
 
 
 async def join_again(
-    connection: AsyncConnection, kind: IncidentKind, cut: Cut, at: datetime
+    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], cut: Cut, at: datetime
 ) -> Sequence[Moved]:
-    """At most CHUNK gateways that had left the live incident of their site and went dark again rejoin it."""
-    picked = (
-        select(
-            incident_gateways.c.incident_id,
-            incident_gateways.c.gateway_id,
-            gateways.c.since,
-            _label().label("label"),
-        )
-        .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
-        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(
-            incidents.c.kind == kind.value,
-            incidents.c.state.in_(_LIVE),
-            incidents.c.site_folded == gateways.c.site_folded,
-            incident_gateways.c.left_at.is_not(None),
-            _needs_incident(kind, cut),
-        )
-        .order_by(incident_gateways.c.gateway_id)
-        .limit(CHUNK)
-        .subquery()
-    )
+    """Those that had left the live incident of their site, and went dark again, are down in it once more."""
     moved = await connection.execute(
         update(incident_gateways)
         .where(
-            incident_gateways.c.incident_id == picked.c.incident_id,
-            incident_gateways.c.gateway_id == picked.c.gateway_id,
+            incident_gateways.c.gateway_id.in_(ids),
+            incident_gateways.c.incident_id == incidents.c.id,
+            incident_gateways.c.gateway_id == gateways.c.id,
+            _had_left(kind),
+            _needs_incident(kind, cut, named=True),
         )
-        .values(label=picked.c.label, offline_since=picked.c.since, joined_at=at, left_at=None, left_as=None)
+        .values(label=_label(), offline_since=gateways.c.since, joined_at=at, left_at=None, left_as=None)
         .returning(*_MOVED)
     )
     return _moved(moved.all())
 
 
-async def join(connection: AsyncConnection, kind: IncidentKind, cut: Cut, at: datetime) -> Sequence[Moved]:
-    """At most CHUNK gateways that need an incident join the live one of their site."""
+async def join(
+    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], cut: Cut, at: datetime
+) -> Sequence[Moved]:
+    """Those that need an incident join the live one of their site."""
     before = incident_gateways.alias("before")
     was_here = exists().where(before.c.incident_id == incidents.c.id, before.c.gateway_id == gateways.c.id)
     joining = (
@@ -180,13 +209,12 @@ async def join(connection: AsyncConnection, kind: IncidentKind, cut: Cut, at: da
         )
         .join(incidents, incidents.c.site_folded == gateways.c.site_folded)
         .where(
+            gateways.c.id.in_(ids),
             incidents.c.kind == kind.value,
-            incidents.c.state.in_(_LIVE),
-            _needs_incident(kind, cut),
+            _IS_LIVE,
+            _needs_incident(kind, cut, named=True),
             ~was_here,
         )
-        .order_by(gateways.c.id)
-        .limit(CHUNK)
     )
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
     moved = await connection.execute(
@@ -207,7 +235,7 @@ async def end_incidents(
     ended = await connection.execute(
         update(incidents)
         # One that began at this very moment is about to be filled by another replica.
-        .where(incidents.c.state.in_(_LIVE), incidents.c.opened_at < at, ~someone)
+        .where(_IS_LIVE, incidents.c.opened_at < at, ~someone)
         .values(
             state=case((unposted, IncidentState.DROPPED.value), else_=IncidentState.RESOLVED.value),
             resolved_at=at,
@@ -274,7 +302,7 @@ async def acknowledge(
         .where(
             incidents.c.id == incident_id,
             incidents.c.version == version,
-            incidents.c.state.in_(_LIVE),
+            _IS_LIVE,
             incidents.c.acknowledged_by.is_(None),
         )
         .values(
@@ -288,24 +316,29 @@ async def acknowledge(
 
 
 # ---- conditions
-def _in_state(state: Connectivity, cut: Cut) -> ColumnElement[bool]:
-    """The cut of bot/domain/alerts.py, as SQL; tests hold the two against each other."""
+def _in_state(state: Connectivity, cut: Cut, *, named: bool = False) -> ColumnElement[bool]:
+    """The cut of bot/domain/alerts.py, as SQL; tests hold the two against each other.
+
+    ``named``: the statement names its gateways. The sum then keeps SQLite from reading all that are in that
+    state, of which it cannot know how many there are.
+    """
+    rank = gateways.c.rank + 0 if named else gateways.c.rank
     return and_(
-        gateways.c.rank == _RANKS[state],  # the index begins with it
+        rank == _RANKS[state],
         gateways.c.since <= cut.since,
         gateways.c.since_listing <= cut.listing,
         gateways.c.missed == 0,
     )
 
 
-def _needs_incident(kind: IncidentKind, cut: Cut) -> ColumnElement[bool]:
+def _needs_incident(kind: IncidentKind, cut: Cut, *, named: bool = False) -> ColumnElement[bool]:
     """Offline for long enough, in no live incident, and not expected to be down by a rollout."""
     live_now = incident_gateways.alias("live_now")
     in_one = exists().where(
         live_now.c.kind == kind.value, live_now.c.gateway_id == gateways.c.id, live_now.c.left_at.is_(None)
     )
     claimed = exists().where(gateway_claims.c.gateway_id == gateways.c.id)
-    return and_(_in_state(Connectivity.OFFLINE, cut), ~in_one, ~claimed)
+    return and_(_in_state(Connectivity.OFFLINE, cut, named=named), ~in_one, ~claimed)
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
@@ -318,28 +351,30 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return and_(incidents.c.state == IncidentState.GATHERING.value, incidents.c.post_at <= now, someone)
 
 
-def _live_gateways(kind: IncidentKind) -> Select[Any]:
-    return select(incident_gateways.c.incident_id, incident_gateways.c.gateway_id).where(
-        incident_gateways.c.kind == kind.value, incident_gateways.c.left_at.is_(None)
+def _is_in(kind: IncidentKind) -> ColumnElement[bool]:
+    return and_(incident_gateways.c.kind == kind.value, incident_gateways.c.left_at.is_(None))
+
+
+def _had_left(kind: IncidentKind) -> ColumnElement[bool]:
+    """Joined with both: the incident is live and still that of the gateway's site, and it has left it."""
+    return and_(
+        incidents.c.kind == kind.value,
+        _IS_LIVE,
+        incidents.c.site_folded == gateways.c.site_folded,
+        incident_gateways.c.left_at.is_not(None),
     )
+
+
+def _in_the_fleet() -> ColumnElement[bool]:
+    return exists().where(gateways.c.id == incident_gateways.c.gateway_id, gateways.c.missed < VANISHED_AFTER)
 
 
 def _label() -> ColumnElement[str]:
     return func.coalesce(func.nullif(gateways.c.name, ""), gateways.c.id)
 
 
-async def _leave(connection: AsyncConnection, picking: Select[Any], leave: Leave) -> Sequence[Moved]:
-    picked = picking.order_by(incident_gateways.c.gateway_id).limit(CHUNK).subquery()
-    moved = await connection.execute(
-        update(incident_gateways)
-        .where(
-            incident_gateways.c.incident_id == picked.c.incident_id,
-            incident_gateways.c.gateway_id == picked.c.gateway_id,
-        )
-        .values(left_at=picked.c.left_at, left_as=leave.value)
-        .returning(*_MOVED)
-    )
-    return _moved(moved.all())
+async def _ids(connection: AsyncConnection, query: Select[Any]) -> Sequence[GatewayId]:
+    return [GatewayId(one) for one in (await connection.execute(query)).scalars()]
 
 
 def _moved(rows: Sequence[Row[Any]]) -> Sequence[Moved]:

@@ -8,6 +8,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.alerts import Acknowledgement, Cut, IncidentId, IncidentKind, IncidentState
+from bot.domain.fleet import GatewayId
 from bot.storage import alerts as store
 from bot.storage import incidents
 from bot.storage.engine import Database
@@ -36,7 +37,8 @@ async def dark(database: Database, *gateways: str) -> tuple[World, Cut]:
 async def fill(database: Database, cut: Cut) -> None:
     async with database.write() as connection:
         await store.begin_incidents(connection, OFFLINE, cut, START, START + MINUTE)
-        await store.join(connection, OFFLINE, cut, START)
+        dark = await store.who_is_dark(connection, OFFLINE, cut)
+        await store.join(connection, OFFLINE, dark, cut, START)
 
 
 async def test_only_completed_listings_are_looked_back_on_newest_first(database: Database) -> None:
@@ -92,12 +94,23 @@ async def test_a_site_never_has_two_live_incidents_of_a_kind(database: Database)
 
 
 async def test_beginning_and_joining_twice_changes_nothing(database: Database) -> None:
-    _, cut = await dark(database, "Oslo/a", "Oslo/b", "Bergen/c")
+    world, cut = await dark(database, "Oslo/a", "Oslo/b", "Bergen/c")
     await fill(database, cut)
+    ids = [GatewayId(one) for one in world.fleet]
     async with database.write() as connection:
         assert await store.begin_incidents(connection, OFFLINE, cut, START, START) == 0
-        assert list(await store.join(connection, OFFLINE, cut, START)) == []
-        assert list(await store.join_again(connection, OFFLINE, cut, START)) == []
+        assert list(await store.who_is_dark(connection, OFFLINE, cut)) == []
+        assert list(await store.join(connection, OFFLINE, ids, cut, START)) == []
+        assert list(await store.join_again(connection, OFFLINE, ids, cut, START)) == []
+
+
+async def test_nobody_is_moved_who_need_not_be(database: Database) -> None:
+    world, cut = await dark(database, "Oslo/a")
+    await fill(database, cut)
+    ids = [GatewayId(one) for one in world.fleet]
+    async with database.write() as connection:
+        assert list(await store.leave_as_back(connection, OFFLINE, ids, cut)) == []
+        assert list(await store.leave_as_released(connection, OFFLINE, ids, START)) == []
 
 
 async def test_a_gateway_joins_by_its_name_or_by_its_id_without_one(database: Database) -> None:
