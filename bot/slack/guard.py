@@ -72,7 +72,7 @@ class Guard:
 
     def answer(self, attempt: Attempt, work: Callable[[], Awaitable[None]]) -> None:
         """Runs the work of a command or a click, already acknowledged; its errors are told to the asker."""
-        self._keep(self._answer(attempt, work))
+        self._keep(self._answer(attempt, _restarting(attempt) if self.draining else work))
 
     def observe(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         """Runs the work of an event, which nobody waits for; its errors are logged."""
@@ -82,7 +82,7 @@ class Guard:
         self, attempt: Attempt, title: str, work: Callable[[], Awaitable[SubmissionAnswer]]
     ) -> asyncio.Task[SubmissionAnswer]:
         """Runs the decision about a modal. The task never raises: an error becomes a view that says it."""
-        return self._keep(self._decide(attempt, title, work))
+        return self._keep(self._decide(attempt, title, _closed(title) if self.draining else work))
 
     async def drain(self, timeout: float) -> bool:
         """Takes nothing new, and waits for what runs; what does not end in time is cancelled (False)."""
@@ -105,9 +105,6 @@ class Guard:
 
     async def _answer(self, attempt: Attempt, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            if self.draining:
-                await attempt.respond.add(sentence(RESTARTING))
-                return
             async with self._turns:
                 await work()
         except Exception as error:
@@ -125,8 +122,6 @@ class Guard:
     async def _decide(
         self, attempt: Attempt, title: str, work: Callable[[], Awaitable[SubmissionAnswer]]
     ) -> SubmissionAnswer:
-        if self.draining:
-            return SubmissionAnswer(view=said_view(title, RESTARTING))
         try:
             return await work()
         except Exception as error:
@@ -158,6 +153,17 @@ class Guard:
             await attempt.respond.add(sentence(text))
         except Exception:
             log.exception("the answer to %s could not be delivered: %s", attempt.what, text)
+
+
+def _restarting(attempt: Attempt) -> Callable[[], Awaitable[None]]:
+    return lambda: attempt.respond.add(sentence(RESTARTING))
+
+
+def _closed(title: str) -> Callable[[], Awaitable[SubmissionAnswer]]:
+    async def refuse() -> SubmissionAnswer:
+        return SubmissionAnswer(view=said_view(title, RESTARTING))
+
+    return refuse
 
 
 async def outcome(work: Awaitable[T]) -> T | Exception:

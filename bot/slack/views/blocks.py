@@ -375,8 +375,8 @@ def _mrkdwn(text: str, limit: int) -> Block:
 
 
 def _plain_text(text: str, limit: int) -> Block:
-    """Without emoji, so that ``:boom:`` stays text; and what looks like a ping is broken all the same."""
-    words = re.sub(r"<(?=[!@#])", f"<{BREAK}", _one_line(text))
+    """Without emoji, so that ``:boom:`` stays text; and what looks like a ping or a link is broken."""
+    words = re.sub(r"<(?=[!@#a-zA-Z])", f"<{BREAK}", _one_line(text))
     return {"type": "plain_text", "text": _shorten(words, limit) or "…", "emoji": False}
 
 

@@ -1,0 +1,225 @@
+"""Around every listener: nothing escapes, everybody gets a sentence, and what runs is waited for."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.demo.slack_limits import problems_of_view
+from bot.domain.access import Actor, Role
+from bot.domain.errors import InvalidInput, NotAllowed
+from bot.slack.calls import SubmissionAnswer
+from bot.slack.commands import normalise
+from bot.slack.guard import Attempt, Guard, acknowledge_first, new_incident_id, outcome
+from bot.slack.views.blocks import Message
+
+SAM = Actor("U0SAM", "Sam", Role.VIEWER)
+
+
+@dataclass
+class Heard:
+    """A responder that keeps what is said, or fails."""
+
+    said: list[str] = field(default_factory=list)
+    broken: bool = False
+
+    async def answer(self, message: Message) -> None:
+        await self.add(message)
+
+    async def add(self, message: Message) -> None:
+        if self.broken:
+            raise ConnectionError
+        self.said.append(normalise(message.text))
+
+    async def send_file(self, name: str, content: bytes, title: str) -> None:
+        raise AssertionError("no file is sent here")
+
+
+@dataclass
+class Post:
+    """A guard, and the refusals it wrote down."""
+
+    refused: list[tuple[str, str, str, str]] = field(default_factory=list)
+    heard: Heard = field(default_factory=Heard)
+    fails: bool = False
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self.audit, at_once=2)
+
+    async def audit(self, actor: Actor, what: str, channel: str, reason: str) -> None:
+        if self.fails:
+            raise ConnectionError
+        self.refused.append((actor.user_id, what, channel, reason))
+
+    async def answers(self, error: Exception, actor: Actor | None = SAM) -> str:
+        self.guard.answer(Attempt("rename", "C0OPS", self.heard, actor), raising(error))
+        assert await self.guard.drain(5)
+        return self.heard.said[-1] if self.heard.said else ""
+
+
+def raising(error: Exception) -> Callable[[], Awaitable[None]]:
+    async def work() -> None:
+        raise error
+
+    return work
+
+
+async def test_an_error_of_ours_is_told_as_it_is() -> None:
+    assert (
+        await Post().answers(InvalidInput("There is no <!channel> & *x*.")) == "There is no <!channel> & *x*."
+    )
+
+
+async def test_any_other_error_gets_an_id_that_the_log_has_too(caplog: pytest.LogCaptureFixture) -> None:
+    said = await Post().answers(KeyError("a secret thing"))
+    incident = said.partition("(error ")[2][:8]
+    assert "secret" not in said
+    assert len(incident) == 8
+    assert any(incident in record.getMessage() and record.exc_info for record in caplog.records)
+
+
+async def test_a_refusal_is_written_down() -> None:
+    post = Post()
+    await post.answers(NotAllowed("You may not."))
+    assert post.refused == [("U0SAM", "rename", "C0OPS", "You may not.")]
+
+
+async def test_a_refusal_is_told_even_if_it_cannot_be_written_down() -> None:
+    assert await Post(fails=True).answers(NotAllowed("You may not.")) == "You may not."
+
+
+async def test_other_errors_are_no_refusals() -> None:
+    post = Post()
+    await post.answers(InvalidInput("No."))
+    assert post.refused == []
+
+
+async def test_an_answer_that_cannot_be_delivered_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    await Post(heard=Heard(broken=True)).answers(InvalidInput("Nobody reads this."))
+    assert "Nobody reads this." in caplog.text
+
+
+async def test_the_listener_acknowledges_before_it_reads_the_payload() -> None:
+    order: list[str] = []
+
+    async def ack() -> None:
+        order.append("ack")
+
+    await acknowledge_first(lambda body: order.append(str(body["x"])))(ack, {"x": "read"})
+    assert order == ["ack", "read"]
+
+
+async def test_a_payload_that_cannot_be_read_does_not_lose_its_acknowledgement(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    acknowledged = asyncio.Event()
+
+    async def ack() -> None:
+        acknowledged.set()
+
+    def read(body: object) -> None:
+        raise KeyError("user")
+
+    await acknowledge_first(read)(ack, {"type": "block_actions"})
+    assert acknowledged.is_set()
+    assert "block_actions" in caplog.text
+
+
+async def test_while_draining_a_new_command_is_told_to_come_back() -> None:
+    post = Post()
+    post.guard.draining = True
+    assert "restarting" in await post.answers(InvalidInput("This never ran."))
+
+
+async def test_while_draining_a_modal_is_told_to_come_back() -> None:
+    post = Post()
+    post.guard.draining = True
+    answer = await post.guard.decide(Attempt("x", "", post.heard, SAM), "Title", closing)
+    assert "restarting" in str(answer.view)
+
+
+async def closing() -> SubmissionAnswer:
+    return SubmissionAnswer()
+
+
+async def test_draining_waits_for_what_runs() -> None:
+    post, release, done = Post(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await release.wait()
+        done.set()
+
+    post.guard.answer(Attempt("x", "", post.heard, SAM), work)
+    draining = asyncio.create_task(post.guard.drain(5))
+    await asyncio.sleep(0)
+    assert not draining.done()
+    release.set()
+    assert await draining
+    assert done.is_set()
+
+
+async def test_what_does_not_end_in_time_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    post = Post()
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    post.guard.answer(Attempt("x", "", post.heard, SAM), work)
+    assert not await post.guard.drain(0.01)
+    assert post.guard.running == 0
+    assert "cancelled" in caplog.text
+
+
+async def test_only_so_many_run_at_once() -> None:
+    post, release = Post(), asyncio.Event()
+    running: list[int] = []
+
+    async def work() -> None:
+        running.append(1)
+        await release.wait()
+
+    for _ in range(5):
+        post.guard.answer(Attempt("x", "", post.heard, SAM), work)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(running) == 2
+    release.set()
+    assert await post.guard.drain(5)
+    assert len(running) == 5
+
+
+async def test_the_error_of_a_modal_becomes_a_view_that_says_it() -> None:
+    post = Post()
+
+    async def work() -> SubmissionAnswer:
+        raise NotAllowed("You may not <b>.")
+
+    answer = await post.guard.decide(Attempt("rollout_deny", "", post.heard, SAM), "Deny R-7", work)
+    assert answer.view is not None
+    assert problems_of_view(answer.view) == []
+    assert "You may not &lt;b&gt;." in str(answer.view)
+    assert post.refused == [("U0SAM", "rollout_deny", "", "You may not <b>.")]
+
+
+async def test_the_error_of_an_event_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    post = Post()
+    post.guard.observe("app_home_opened", raising(KeyError("x")))
+    post.guard.observe("app_home_opened", raising(InvalidInput("A sentence.")))
+    assert await post.guard.drain(5)
+    assert "app_home_opened failed" in caplog.text
+    assert "A sentence." in caplog.text
+
+
+async def test_an_outcome_is_a_value_or_an_error() -> None:
+    error = KeyError("x")
+    assert await outcome(raising(error)()) is error
+    assert isinstance(await outcome(closing()), SubmissionAnswer)
+
+
+def test_an_incident_id_cannot_be_misread() -> None:
+    made = {new_incident_id() for _ in range(200)}
+    assert len(made) == 200
+    assert not set("".join(made)) & set("01ILOU")

@@ -1,0 +1,35 @@
+"""Ids of buttons, and what a button's value may say."""
+
+import pytest
+
+from bot.domain.errors import InvalidInput
+from bot.slack import ids
+from bot.slack.ids import Ref, decode
+
+# Written out: these names do not change without a note in the changelog.
+PUBLIC = {
+    "rollout_request rollout_cancel rollout_approve rollout_deny rollout_pause rollout_resume rollout_abort "
+    "rollout_promote rollout_retry_failed rollout_catch_up rollout_replan incident_ack incident_silence "
+    "incident_pause_rollout incident_details write_confirm write_cancel write_undo page_next page_previous "
+    "refresh export_csv reason duration until"
+}
+
+
+def test_the_public_names_are_as_they_were() -> None:
+    ours = {value for name, value in vars(ids).items() if name.isupper() and isinstance(value, str)}
+    assert {name for names in PUBLIC for name in names.split()} <= ours
+
+
+@pytest.mark.parametrize(
+    "ref", [Ref("R-7", 3), Ref("a_b-C9"), Ref("devices", 10, "tag:oslo fw:<3.4.1 a.b"), Ref("x", 1, "ø\n")]
+)
+def test_a_reference_comes_back_as_it_went(ref: Ref) -> None:
+    assert decode(str(ref)) == ref
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", ".1", "x.", "x.y", "a b.1", "x.1234567890", "R-7.3." + "x" * 1801]
+)
+def test_a_value_that_is_none_of_ours_is_refused_in_words(value: str) -> None:
+    with pytest.raises(InvalidInput, match="run the command again"):
+        decode(value)

@@ -1,0 +1,151 @@
+"""Who somebody is: roles from ids and groups, cached, asked for once at a time, and never guessed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.demo import slack_workspace as workspace
+from bot.domain.access import Role
+from bot.slack.people import People
+from tests.slack.connected import Bed, bed
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[Bed]:
+    async with bed() as one:
+        one.people.team_id = workspace.TEAM
+        yield one
+
+
+def asked(made: Bed, method: str) -> int:
+    return len(made.slack.called(method))
+
+
+@pytest.mark.parametrize(
+    ("user", "role"),
+    [
+        (workspace.VIEWER, Role.VIEWER),
+        (workspace.OPERATOR, Role.OPERATOR),
+        (workspace.APPROVER, Role.APPROVER),
+        (workspace.ADMIN, Role.ADMIN),
+        (workspace.GUEST, Role.NONE),
+        (workspace.EXTERNAL, Role.NONE),
+        (workspace.DEACTIVATED, Role.NONE),
+        (workspace.BOT_USER, Role.NONE),
+        ("U0UNKNOWN1", Role.NONE),
+    ],
+)
+async def test_a_role_comes_from_user_ids_and_groups(made: Bed, user: str, role: Role) -> None:
+    actor = await made.people.actor(user)
+    assert (actor.role, actor.certain) == (role, True)
+
+
+async def test_a_guest_has_no_role_even_if_one_is_configured(made: Bed) -> None:
+    people = People(made.api, admins=[workspace.GUEST], now=made.clock.now)
+    assert (await people.actor(workspace.GUEST)).role is Role.NONE
+    await people.close()
+
+
+async def test_nobody_is_asked_for_before_somebody_comes(made: Bed) -> None:
+    assert list(made.slack.calls) == []
+
+
+async def test_within_five_minutes_nobody_is_asked_for_again(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    before = len(made.slack.calls)
+    made.clock.advance(minutes=5)
+    await made.people.actor(workspace.OPERATOR)
+    assert len(made.slack.calls) == before
+
+
+async def test_many_at_once_ask_once(made: Bed) -> None:
+    actors = await asyncio.gather(*(made.people.actor(workspace.OPERATOR) for _ in range(50)))
+    assert {actor.role for actor in actors} == {Role.OPERATOR}
+    assert asked(made, "usergroups.users.list") == 2
+    assert sum(call.args["user"] == workspace.OPERATOR for call in made.slack.called("users.info")) == 1
+
+
+async def test_after_five_minutes_the_answer_is_at_once_and_renewed_behind_it(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
+    made.clock.advance(minutes=6)
+    before = asked(made, "usergroups.users.list")
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.OPERATOR
+    await made.slack.wait_for(lambda: asked(made, "usergroups.users.list") == before + 2)
+    await made.people.close()
+    made.clock.advance(minutes=6)
+
+
+async def test_when_slack_is_silent_a_young_answer_still_counts(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.faults.fail("*", "internal_error", times=100)
+    made.clock.advance(minutes=15)
+    actor = await made.people.actor(workspace.OPERATOR)
+    assert (actor.role, actor.certain) == (Role.OPERATOR, True)
+
+
+async def test_when_slack_is_silent_for_longer_somebody_reads_and_writes_nothing(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.faults.fail("*", "internal_error", times=100)
+    made.clock.advance(minutes=16)
+    actor = await made.people.actor(workspace.OPERATOR)
+    assert (actor.role, actor.certain) == (Role.OPERATOR, False)
+
+
+async def test_somebody_slack_never_told_about_reads_and_writes_nothing(made: Bed) -> None:
+    made.slack.faults.fail("*", "internal_error", times=100)
+    actor = await made.people.actor(workspace.OPERATOR)
+    assert (actor.role, actor.certain) == (Role.VIEWER, False)
+
+
+async def test_a_guest_stays_a_guest_while_slack_is_silent(made: Bed) -> None:
+    await made.people.actor(workspace.GUEST)
+    made.slack.faults.fail("*", "internal_error", times=100)
+    made.clock.advance(hours=1)
+    assert (await made.people.actor(workspace.GUEST)).role is Role.NONE
+
+
+async def test_a_rate_limit_on_groups_is_obeyed_and_the_old_answer_serves(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.faults.rate_limit("usergroups.users.list", retry_after=30, times=2)
+    made.clock.advance(minutes=6)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.OPERATOR
+    await made.slack.wait_for(lambda: made.slack.rejected["usergroups.users.list", "ratelimited"] == 2)
+    before = asked(made, "usergroups.users.list")
+    made.clock.advance(seconds=29)
+    assert (await made.people.actor(workspace.OPERATOR)).certain
+    assert asked(made, "usergroups.users.list") == before
+
+
+async def test_what_slack_says_has_changed_is_asked_for_again(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
+    made.people.forget_group(workspace.OPERATORS)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.VIEWER
+    made.slack.workspace.users[workspace.OPERATOR].is_restricted = True
+    made.people.forget_user(workspace.OPERATOR)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.NONE
+
+
+async def test_without_asking_only_somebody_known_is_known(made: Bed) -> None:
+    assert made.people.cached_actor(workspace.OPERATOR) is None
+    await made.people.actor(workspace.OPERATOR)
+    made.clock.advance(minutes=14)
+    known = made.people.cached_actor(workspace.OPERATOR)
+    assert known is not None
+    assert (known.role, known.certain) == (Role.OPERATOR, True)
+
+
+async def test_a_refusal_names_who_has_the_role_without_ringing_at_them(made: Bed) -> None:
+    holders = (await made.people.actor(workspace.VIEWER)).holders
+    assert holders[Role.ADMIN] == "ada"
+    assert holders[Role.APPROVER] == "@approvers, ada"
+    assert holders[Role.OPERATOR] == "@operators, @approvers, ada"
+    assert "<" not in "".join(holders.values())
+
+
+async def test_the_holders_of_a_role_nobody_has_are_nobody(made: Bed) -> None:
+    people = People(made.api, now=made.clock.now)
+    assert (await people.actor(workspace.VIEWER)).holders[Role.ADMIN] == ""
+    await people.close()
