@@ -1,0 +1,91 @@
+"""When gateways may be started: weekly windows and a start at a later time, in an IANA zone.
+
+A window is written in local time, and local time is what counts on the two days of the year on which a clock
+change makes a night an hour shorter or longer.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from bot.domain.errors import InvalidInput
+
+STOP_BEFORE_END = timedelta(minutes=30)  # what is started later would still be flashing when the window ends
+WEEK = 7
+FURTHEST = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """``Mo-Fr 22:00-05:00`` is five windows that begin on those days; one may end on the next day."""
+
+    days: frozenset[int]  # 0 is Monday
+    begins: time
+    ends: time
+
+    def opening(self, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+        """The window that begins on this day, in UTC."""
+        last = day if self.ends > self.begins else day + timedelta(days=1)
+        return _utc(day, self.begins, zone), _utc(last, self.ends, zone)
+
+
+def may_start(window: Window | None, zone: ZoneInfo, now: datetime) -> bool:
+    """Whether a gateway may be started now: inside a window, and not shortly before its end."""
+    return window is None or any(begin <= now < last for begin, last in _around(window, zone, now))
+
+
+def next_start(window: Window | None, zone: ZoneInfo, now: datetime) -> datetime:
+    """The first moment from now on at which gateways may be started."""
+    if window is None:
+        return now
+    return min(max(begin, now) for begin, last in _around(window, zone, now) if last > now)
+
+
+def _around(window: Window, zone: ZoneInfo, now: datetime) -> list[tuple[datetime, datetime]]:
+    """The windows near a moment, each up to the last moment at which something may be started."""
+    today = now.astimezone(zone).date()
+    near = []
+    for shift in range(-1, WEEK + 2):
+        day = today + timedelta(days=shift)
+        if day.weekday() in window.days:
+            begin, end = window.opening(day, zone)
+            # A window of less than an hour is not eaten up by what is kept free at its end.
+            near.append((begin, end - min(STOP_BEFORE_END, (end - begin) / 2)))
+    return near
+
+
+def _utc(day: date, at: time, zone: ZoneInfo) -> datetime:
+    """A local time in UTC. One that a clock change leaves out counts as if the clock had not changed."""
+    return datetime.combine(day, at, zone).astimezone(UTC)
+
+
+def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """The moment that ``22:00``, ``2026-12-01`` or ``2026-12-01 22:00`` names, in the future.
+
+    A bare time is its next occurrence, a bare date its midnight. Raises InvalidInput.
+    """
+    match = re.fullmatch(
+        r"(?:(\d{4})-(\d{1,2})-(\d{1,2}))?[T ]*(?:(\d{1,2}):(\d{2}))?", text.strip(), re.ASCII
+    )
+    if match is None or not any(match.groups()):
+        raise InvalidInput(
+            f"I do not know the time “{text[:40]}”. Write 22:00, 2026-12-01 or 2026-12-01 22:00."
+        )
+    try:
+        at = time(int(match[4]), int(match[5])) if match[4] else time(0)
+        day = date(int(match[1]), int(match[2]), int(match[3])) if match[1] else None
+    except ValueError as error:
+        raise InvalidInput(f"There is no such time as “{text[:40]}”.") from error
+    if day is None:
+        today = now.astimezone(zone).date()
+        moment = _utc(today, at, zone)
+        return moment if moment > now else _utc(today + timedelta(days=1), at, zone)
+    moment = _utc(day, at, zone)
+    if moment <= now:
+        raise InvalidInput(
+            f"{text.strip()[:40]} has passed. Give a time to come, or leave it out to start at once."
+        )
+    if moment > now + FURTHEST:
+        raise InvalidInput(f"{text.strip()[:40]} is too far away: {FURTHEST.days} days from now at most.")
+    return moment
