@@ -372,6 +372,7 @@ def _rollout_rules(settings: Settings) -> Rules:
         approval_expires=rollouts.approval_expires,
         batch=rollouts.batch,
         overdue_after=rollouts.overdue_after,
+        look_for=rollouts.look_for,
         poll_every=settings.jobs.poll_every,
     )
 

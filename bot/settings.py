@@ -2,9 +2,9 @@
 
 Only the entry points read this module; every layer below receives plain values. Settings come from the
 environment, from ``.env`` and from files in ``/run/secrets`` named like the variable, the first of them
-winning. All three become one flat table before anything is judged, because a name that is not ours must be
-refused wherever it stands. Defaults are written as an operator would write them, so that the README,
-``/mesh settings`` and the parser cannot disagree about them.
+winning. pydantic-settings reads and merges them; what is ours is to refuse a name that is not a setting,
+wherever it stands, since the library passes over it in silence. Defaults are written as an operator would
+write them, so that the README, ``/mesh settings`` and the parser cannot disagree about them.
 """
 
 import difflib
@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self, get_args
 
 from dotenv.parser import parse_stream
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,15 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NestedSecretsSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as SourceError
 
 from bot import setting_values as values
 from bot.domain.errors import StartupError
@@ -85,6 +95,8 @@ Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves
 Window = Annotated[values.Window | None, Kind(values.window, show=values.show_window)]
 Route = Annotated[str, Kind(values.route)]
 FieldNames = Annotated[dict[str, str], Kind(values.field_names, show=values.show_field_names)]
+# Names of variables reach the models in small letters.
+Operation = Annotated[str, AfterValidator(str.upper)]
 
 
 def _setting(default: str, meaning: str, *, shown: str | None = None) -> Any:
@@ -160,11 +172,11 @@ class Meshtech(_Group):
     next_token_parameter: str = _setting(
         "NextToken", "name of the query parameter that asks for the next page"
     )
-    routes: dict[str, Route] = _overrides(
+    routes: dict[Operation, Route] = _overrides(
         "`METHOD path` with `{id}` and `{label}`, or `METHOD absolute-URL`, where the vendor's differs from "
         f"what is assumed; operations: {', '.join(f'`{name}`' for name in OPERATIONS)}"
     )
-    fields: dict[str, FieldNames] = _overrides(
+    fields: dict[Operation, FieldNames] = _overrides(
         "`ours=theirs,…` for names in that operation's request and answer, "
         "e.g. `deviceIds=things,firmwareId=fw`"
     )
@@ -241,6 +253,10 @@ class Rollouts(_Group):
     per_site: Share = _setting(
         "20%", "of a site in flight at once, at least one gateway; `100%` turns it off"
     )
+    look_for: Duration = _setting(
+        "2m",
+        "after a lost answer, how long the vendor's jobs are searched for ours before another is created",
+    )
     overdue_after: Duration = _setting("45m", "a gateway that has not finished by then is overdue")
     return_within: Duration = _setting("20m", "a gateway that has not come back by then did not return")
     stable_for: DurationOrZero = _setting("10m", "online on the new version before it counts as verified")
@@ -256,25 +272,40 @@ class Log(_Group):
     )
 
 
-class Settings(_Group):
+def _group() -> Any:
+    """A group none of whose variables is set is read all the same: its defaults hold, its required ones miss."""
+    return Field(default_factory=dict)
+
+
+class Settings(BaseSettings):
     """All settings, checked and immutable. Made by ``load_settings`` only."""
 
-    slack: Slack
-    meshtech: Meshtech
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file_encoding="utf-8-sig",
+        secrets_dir_missing="ok",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    slack: Slack = _group()
+    meshtech: Meshtech = _group()
     database_url: Annotated[SecretStr, Kind(values.database_url, show=values.show_database_url)] = _setting(
         "sqlite:///meshbot.db", "or `postgresql://…`"
     )
-    http: Http
-    channels: Channels
-    access: Access
-    fleet: Fleet
-    jobs: Jobs
-    alerts: Alerts
-    rollouts: Rollouts
+    http: Http = _group()
+    channels: Channels = _group()
+    access: Access = _group()
+    fleet: Fleet = _group()
+    jobs: Jobs = _group()
+    alerts: Alerts = _group()
+    rollouts: Rollouts = _group()
     timezone: Annotated[str, Kind(values.timezone)] = _setting(
         "UTC", "IANA zone of digests and windows where nothing else is said"
     )
-    log: Log
+    log: Log = _group()
 
     def describe(self) -> list[Described]:
         """Every setting in the README's order; secrets are masked."""
@@ -298,19 +329,18 @@ def load_settings(
     secrets_dir: str | Path | None = "/run/secrets",
 ) -> Settings:
     """Read, merge and check; the first thing wrong is a ``SettingsError`` of one sentence."""
-    given = {
-        **_from_secrets(secrets_dir),
-        **_from_file(env_file),
-        **_ours((os.environ if environ is None else environ).items()),
-    }
-    tree: dict[str, Any] = {name: {} for name, field in Settings.model_fields.items() if _group(field)}
-    variables = {variable: path for path, _ in _fields(Settings) for variable in _variables(path)}
-    for variable, text in given.items():
-        if variable not in variables:
-            raise SettingsError(_unknown(variable, variables))
-        _plant(tree, variable, variables[variable], text)
+    sources = (
+        _Environment(os.environ if environ is None else environ),
+        _EnvFile(Settings, env_file),
+        _secrets(secrets_dir),
+    )
+    known = [variable for path, _ in _fields(Settings) for variable in _variables(path)]
+    for source in sources:
+        for variable in source.env_vars:
+            if variable.upper() not in known:
+                raise SettingsError(_unknown(variable.upper(), known))
     try:
-        return Settings.model_validate(tree)
+        return Settings(_build_sources=(sources, {}))
     except ValidationError as error:
         # `from None`: what pydantic says may quote a secret, and nobody needs to read it.
         raise SettingsError(_sentence(error)) from None
@@ -318,49 +348,77 @@ def load_settings(
 
 def _ours(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     """Only what carries our prefix and is not empty: empty is unset."""
-    trimmed = {name.upper(): (text or "").strip() for name, text in pairs}
-    return {name: text for name, text in trimmed.items() if name.startswith(PREFIX) and text}
+    trimmed = {name.lower(): (text or "").strip() for name, text in pairs}
+    return {name: text for name, text in trimmed.items() if name.startswith(PREFIX.lower()) and text}
 
 
-def _from_file(path: str | Path | None) -> dict[str, str]:
-    """What an ``.env`` file says. Nothing is expanded: a ``$`` in a password is a dollar."""
-    if path is None or not Path(path).is_file():
-        return {}
-    try:
-        bindings = list(parse_stream(io.StringIO(Path(path).read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(
-            f"The file {path} cannot be read: it must be UTF-8 text this user may read."
-        ) from None
-    for binding in bindings:
-        if binding.error:
-            raise SettingsError(f"Line {binding.original.line} of {path} is not of the form NAME=value.")
-    return _ours((binding.key or "", binding.value) for binding in bindings)
+class _AsWritten(EnvSettingsSource):
+    """Every value is a text that ``Kind`` reads. The library would take lists and mappings for JSON, and the
+    value of a mapping even where a field says ``NoDecode``."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        return value
 
 
-def _from_secrets(directory: str | Path | None) -> dict[str, str]:
+class _Environment(_AsWritten):
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(Settings)
+        self.env_vars = _ours(environ.items())
+
+
+class _EnvFile(_AsWritten, DotEnvSettingsSource):
+    """An ``.env`` file as it is written: a ``$`` in a password is a dollar, where the library would expand it,
+    and a line that means nothing is refused, where it would only be logged."""
+
+    def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
+        try:
+            bindings = list(parse_stream(io.StringIO(file_path.read_text(self.env_file_encoding))))
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(
+                f"The file {file_path} cannot be read: it must be UTF-8 text this user may read."
+            ) from None
+        for binding in bindings:
+            if binding.error:
+                raise SettingsError(
+                    f"Line {binding.original.line} of {file_path} is not of the form NAME=value."
+                )
+        return {**_ours((binding.key or "", binding.value) for binding in bindings)}
+
+
+class _Secrets(_AsWritten, NestedSecretsSettingsSource):
     """One file a variable. Others' files lie there too, and stay unread: they may be anything."""
-    if directory is None or not Path(directory).is_dir():
-        return {}
+
+    @classmethod
+    def load_secrets(cls, path: Path) -> dict[str, str]:
+        if not path.is_dir():
+            return {}
+        files = [file for file in path.iterdir() if file.name.upper().startswith(PREFIX) and file.is_file()]
+        return _ours([(file.name, file.read_text(encoding="utf-8")) for file in files])
+
+
+def _secrets(directory: str | Path | None) -> _Secrets:
     try:
-        files = [path for path in Path(directory).iterdir() if path.name.upper().startswith(PREFIX)]
-        return _ours([(path.name, path.read_text(encoding="utf-8")) for path in files if path.is_file()])
+        return _Secrets(SecretsSettingsSource(Settings, directory))
     except (OSError, UnicodeDecodeError) as error:
         named = getattr(error, "filename", None) or directory
         raise SettingsError(
             f"The secret {named} cannot be read: it must be UTF-8 text this user may read."
         ) from None
+    except SourceError as error:
+        raise SettingsError(f"The folder of secrets cannot be used: {error}.") from None
 
 
-def _group(field: FieldInfo) -> type[_Group] | None:
+def _group_of(field: FieldInfo) -> type[_Group] | None:
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, _Group) else None
 
 
-def _fields(group: type[_Group], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+def _fields(
+    group: type[BaseModel], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     """Every setting with its path, like ``("slack", "bot_token")``, in the order of their definition."""
     for name, field in group.model_fields.items():
-        inner = _group(field)
+        inner = _group_of(field)
         if inner:
             yield from _fields(inner, (*above, name))
         else:
@@ -376,13 +434,6 @@ def _variables(path: tuple[str, ...]) -> list[str]:
     if path in {("meshtech", "routes"), ("meshtech", "fields")}:
         return [_variable((*path, operation)) for operation in OPERATIONS]
     return [_variable(path)]
-
-
-def _plant(tree: dict[str, Any], variable: str, path: tuple[str, ...], text: str) -> None:
-    *above, last = path if variable == _variable(path) else (*path, variable.rpartition("__")[2])
-    for part in above:
-        tree = tree.setdefault(part, {})
-    tree[last] = text
 
 
 def _unknown(variable: str, known: Iterable[str]) -> str:
