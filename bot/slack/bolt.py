@@ -27,7 +27,7 @@ from bot.slack.commands import Router
 from bot.slack.guard import Attempt, Guard, OnRefused, acknowledge_first, said_view
 from bot.slack.people import People
 from bot.slack.respond import DirectResponder, Modals, ThreadResponder, UrlResponder
-from bot.slack.sockets import Sockets
+from bot.slack.sockets import PING_EVERY, Sockets
 from bot.slack.web_api import BAD_TOKEN, SlackFailed, Sleep, WebApi, quiet_logger, refused_token
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class SlackApp:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         decide_within: float = DECIDE_WITHIN,
+        ping_every: float = PING_EVERY,
     ) -> None:
         self.api = api
         self.people = people
@@ -83,7 +84,9 @@ class SlackApp:
         self.failure: str | None = None
         self._bolt = self._build(signing_secret or "")
         self._sockets = (
-            Sockets(self._bolt, api, app_token, monotonic=monotonic, sleep=sleep) if app_token else None
+            Sockets(self._bolt, api, app_token, monotonic=monotonic, sleep=sleep, ping_every=ping_every)
+            if app_token
+            else None
         )
 
     # ---- from start to end

@@ -17,7 +17,7 @@ from bot.slack.web_api import Sleep, WebApi, quiet_logger
 log = logging.getLogger(__name__)
 
 DOWN_TOO_LONG = timedelta(seconds=15)
-_PING_EVERY = 5.0  # seconds; a socket that answers no ping for four of them is given up
+PING_EVERY = 5.0  # seconds; a socket that answers no ping for four of them is given up
 _OPENING = 5.0  # seconds that a start waits for its first socket
 _STAGGER = 2.0  # seconds between openings: no method is rate limited more strictly
 
@@ -34,6 +34,7 @@ class Sockets:
         number: int = 2,
         monotonic: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
+        ping_every: float = PING_EVERY,
     ) -> None:
         self._app = app
         self._api = api
@@ -41,6 +42,7 @@ class Sockets:
         self._number = number
         self._monotonic = monotonic
         self._sleep = sleep
+        self._ping_every = ping_every
         self._handlers: list[AsyncSocketModeHandler] = []
         self._down_since: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,7 +105,7 @@ class Sockets:
             self._app_token,
             logger=quiet_logger(),
             web_client=self._api.client,
-            ping_interval=_PING_EVERY,
+            ping_interval=self._ping_every,
         )
         handler.client.proxy = self._api.proxy  # the SDK takes the environment's, whatever NO_PROXY says
         self._handlers.append(handler)
