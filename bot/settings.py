@@ -8,7 +8,6 @@ write them, so that the README, ``/mesh settings`` and the parser cannot disagre
 """
 
 import difflib
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
-from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,20 +26,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    NestedSecretsSettingsSource,
-    SecretsSettingsSource,
-    SettingsConfigDict,
-)
-from pydantic_settings import SettingsError as SourceError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot import setting_values as values
-from bot.domain.errors import StartupError
+from bot.setting_sources import PREFIX, SettingsError, sources
 
-PREFIX = "MESHBOT_"
 # What may be overridden in the vendor's interface: all that its documentation leaves open.
 OPERATIONS = (
     "GET_DEVICE",
@@ -53,10 +42,6 @@ OPERATIONS = (
     "GET_JOB",
     "CANCEL_JOB",
 )
-
-
-class SettingsError(StartupError):
-    """A setting is missing, wrong or unknown. The text names the variable and never holds a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +258,7 @@ class Log(_Group):
 
 
 def _group() -> Any:
-    """A group none of whose variables is set is read all the same: its defaults hold, its required ones miss."""
+    """A group is read even when none of its variables is set: then its defaults hold, or one is missing."""
     return Field(default_factory=dict)
 
 
@@ -329,83 +314,17 @@ def load_settings(
     secrets_dir: str | Path | None = "/run/secrets",
 ) -> Settings:
     """Read, merge and check; the first thing wrong is a ``SettingsError`` of one sentence."""
-    sources = (
-        _Environment(os.environ if environ is None else environ),
-        _EnvFile(Settings, env_file),
-        _secrets(secrets_dir),
-    )
+    found = sources(Settings, os.environ if environ is None else environ, env_file, secrets_dir)
     known = [variable for path, _ in _fields(Settings) for variable in _variables(path)]
-    for source in sources:
+    for source in found:
         for variable in source.env_vars:
             if variable.upper() not in known:
                 raise SettingsError(_unknown(variable.upper(), known))
     try:
-        return Settings(_build_sources=(sources, {}))
+        return Settings(_build_sources=(found, {}))
     except ValidationError as error:
         # `from None`: what pydantic says may quote a secret, and nobody needs to read it.
         raise SettingsError(_sentence(error)) from None
-
-
-def _ours(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-    """Only what carries our prefix and is not empty: empty is unset."""
-    trimmed = {name.lower(): (text or "").strip() for name, text in pairs}
-    return {name: text for name, text in trimmed.items() if name.startswith(PREFIX.lower()) and text}
-
-
-class _AsWritten(EnvSettingsSource):
-    """Every value is a text that ``Kind`` reads. The library would take lists and mappings for JSON, and the
-    value of a mapping even where a field says ``NoDecode``."""
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        return value
-
-
-class _Environment(_AsWritten):
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        super().__init__(Settings)
-        self.env_vars = _ours(environ.items())
-
-
-class _EnvFile(_AsWritten, DotEnvSettingsSource):
-    """An ``.env`` file as it is written: a ``$`` in a password is a dollar, where the library would expand it,
-    and a line that means nothing is refused, where it would only be logged."""
-
-    def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
-        try:
-            bindings = list(parse_stream(io.StringIO(file_path.read_text(self.env_file_encoding))))
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError(
-                f"The file {file_path} cannot be read: it must be UTF-8 text this user may read."
-            ) from None
-        for binding in bindings:
-            if binding.error:
-                raise SettingsError(
-                    f"Line {binding.original.line} of {file_path} is not of the form NAME=value."
-                )
-        return {**_ours((binding.key or "", binding.value) for binding in bindings)}
-
-
-class _Secrets(_AsWritten, NestedSecretsSettingsSource):
-    """One file a variable. Others' files lie there too, and stay unread: they may be anything."""
-
-    @classmethod
-    def load_secrets(cls, path: Path) -> dict[str, str]:
-        if not path.is_dir():
-            return {}
-        files = [file for file in path.iterdir() if file.name.upper().startswith(PREFIX) and file.is_file()]
-        return _ours([(file.name, file.read_text(encoding="utf-8")) for file in files])
-
-
-def _secrets(directory: str | Path | None) -> _Secrets:
-    try:
-        return _Secrets(SecretsSettingsSource(Settings, directory))
-    except (OSError, UnicodeDecodeError) as error:
-        named = getattr(error, "filename", None) or directory
-        raise SettingsError(
-            f"The secret {named} cannot be read: it must be UTF-8 text this user may read."
-        ) from None
-    except SourceError as error:
-        raise SettingsError(f"The folder of secrets cannot be used: {error}.") from None
 
 
 def _group_of(field: FieldInfo) -> type[_Group] | None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import setting_values as values
-from bot.settings import Settings, SettingsError, load_settings
+from bot.setting_sources import SettingsError
+from bot.settings import Settings, load_settings
 
 REQUIRED = {
     "MESHBOT_SLACK__BOT_TOKEN": "xoxb-bot-secret",
@@ -142,6 +143,22 @@ def test_a_secret_that_is_no_text_is_named_and_not_shown(tmp_path: Path) -> None
         load_settings(REQUIRED, None, tmp_path)
 
 
+def test_an_unknown_name_among_the_secrets_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "MESHBOT_MESHTECH_PASSWORD").write_text("hunter2-secret")
+    with pytest.raises(SettingsError, match="the nearest is MESHBOT_MESHTECH__PASSWORD"):
+        load_settings(REQUIRED, None, tmp_path)
+
+
+def test_a_file_where_the_folder_of_secrets_should_be_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text("hunter2-secret")
+    with pytest.raises(SettingsError, match=r"^The folder of secrets cannot be used: [^\n]*\.$"):
+        load_settings(REQUIRED, None, tmp_path / "secrets")
+
+
+def test_a_folder_of_secrets_that_is_not_there_holds_none(tmp_path: Path) -> None:
+    assert load_settings(REQUIRED, None, tmp_path / "secrets") == load()
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("90s", 90), ("5m", 300), ("2h", 7200), ("1h30m", 5400), ("1d", 86400), ("45", 45), ("0.5s", 0.5)],
@@ -261,6 +278,11 @@ def test_routes_and_field_names_are_given_by_operation() -> None:
     assert meshtech.fields == {"CREATE_JOB": {"deviceIds": "things", "firmwareId": "fw"}}
 
 
+def test_a_value_is_never_read_as_json() -> None:
+    assert "ours=theirs" in complaint(MESHTECH__FIELDS__CREATE_JOB='{"deviceIds": "things"}')
+    assert "comma-separated" in complaint(ACCESS__ADMINS='["U01ABC"]')
+
+
 def test_addresses_are_brought_to_one_form() -> None:
     settings = load(SLACK__API_URL="http://127.0.0.1:9/api", MESHTECH__API_URL="http://127.0.0.1:8/")
     assert settings.slack.api_url == "http://127.0.0.1:9/api/"
@@ -269,7 +291,7 @@ def test_addresses_are_brought_to_one_form() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load().http.port = 1
+        load().http.port = 1  # type: ignore[misc]
 
 
 def test_no_secret_is_printed_described_or_complained_about() -> None:
