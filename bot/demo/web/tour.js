@@ -1,0 +1,70 @@
+// The tour for somebody's first visit: five steps, each beside what it is about.
+
+import { el, state } from './dom.js';
+
+const DONE = 'meshbot-tour';
+
+const STEPS = [
+  { title: 'A Slack of your own', at: '#sidebar', text: () => 'Everything here runs on this machine: a local Slack, a make-believe fleet of gateways, and the real bot between them. No account, nothing to break. Alerts come to #fleet-alerts by themselves.' },
+  { title: 'Ask the bot', at: '#pane .composer', text: () => `Type ${state.choices.slash} and it shows what it can do. ${state.choices.slash} devices lists the fleet, worst first; rename, tag and undo work as in earnest.`, type: () => `${state.choices.slash} devices is:offline` },
+  { title: 'Be somebody else', at: '#seat', text: () => 'Roles matter: a viewer looks, an operator changes, an approver approves. Switch here, and see what each of them sees.' },
+  { title: 'Make things happen', at: '#open-world', text: () => 'Let a site go dark, cut Meshtech off, upload a firmware that breaks things, or let time go by faster. The card that comes is the one your team would see.' },
+  { title: 'Update firmware', at: '#pane .composer', text: () => 'Draw a plan, request it, become Ana Moe to approve it, and watch it wave by wave in #rollouts until its end.', type: () => `${state.choices.slash} update tag:bergen to 3.5.0` },
+];
+
+let card = null;
+
+export function tourIfNew() {
+  if (!localStorage.getItem(DONE)) tour();
+}
+
+export function tour() {
+  end();
+  step(0);
+}
+
+function end() {
+  card?.remove();
+  card = null;
+  for (const node of document.querySelectorAll('.toured')) node.classList.remove('toured');
+}
+
+function finish() {
+  localStorage.setItem(DONE, 'done');
+  end();
+}
+
+function step(at) {
+  end();
+  const { title, text, at: where, type } = STEPS[at];
+  const isLast = at === STEPS.length - 1;
+  const next = el('button', { type: 'button', class: 'button primary', on: { click: () => (isLast ? finish() : step(at + 1)) } }, isLast ? 'Done' : 'Next');
+  card = el('div', { class: 'tour', role: 'dialog', 'aria-labelledby': 'tour-title', 'aria-describedby': 'tour-text', on: { keydown: (event) => { if (event.key === 'Escape') finish(); } } },
+    el('p', { class: 'quiet small', text: `${at + 1} of ${STEPS.length}` }),
+    el('h2', { id: 'tour-title', text: title }), el('p', { id: 'tour-text', text: text() }),
+    el('div', { class: 'row' },
+      type ? el('button', { type: 'button', class: 'button', on: { click: () => state.write(type()) } }, 'Type it for me') : null,
+      el('span', { class: 'spacer' }),
+      el('button', { type: 'button', class: 'button quiet-button', on: { click: finish } }, 'Skip'),
+      at ? el('button', { type: 'button', class: 'button', on: { click: () => step(at - 1) } }, 'Back') : null, next));
+  document.body.append(card);
+  place(document.querySelector(where));
+  next.focus();
+}
+
+/** Beside what the step is about, and always on the screen. */
+function place(target) {
+  const box = target?.getBoundingClientRect();
+  const [width, height] = [card.offsetWidth, card.offsetHeight];
+  if (!box || innerWidth < 700 || box.right <= 0) {
+    card.style.left = `${Math.max(8, (innerWidth - width) / 2)}px`;
+    card.style.top = `${Math.max(8, (innerHeight - height) / 3)}px`;
+    return;
+  }
+  target.classList.add('toured');
+  const isSide = box.height > innerHeight / 2;
+  const left = isSide ? box.right + 16 : Math.min(box.left, innerWidth - width - 16);
+  const top = isSide ? 90 : box.bottom + height + 24 < innerHeight ? box.bottom + 12 : box.top - height - 12;
+  card.style.left = `${Math.max(8, left)}px`;
+  card.style.top = `${Math.max(8, top)}px`;
+}
