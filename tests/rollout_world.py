@@ -15,6 +15,7 @@ from bot.domain.rollout import Rollout, RolloutId, TargetState
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.services.rollout_course import RolloutCourse
+from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import DrawnPlan, RolloutService
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
@@ -27,6 +28,7 @@ PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.APPROVER: "Paul, Pia
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
 ADA = Actor("U0ADA", "Ada", Role.ADMIN)
 VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
+ONE_WAVE = Rules(waves=(1.0,), per_site=1.0)
 MODEL, OLD, NEW = "2011", "3.4.1", "9.0.0"
 
 
@@ -49,7 +51,15 @@ class World:
             sleep=_at_once,
         )
         self.fleet = FleetService(database, self.client, now=self.clock.now)
+        self.blind = False
         self.rollouts, self.course = self.restarted()
+        self.steering = RolloutSteering(
+            database,
+            rules=rules,
+            now=self.clock.now,
+            changed=self._count,
+            sight_lost=self._is_blind,
+        )
 
     def restarted(self, rules: Rules | None = None) -> tuple[RolloutService, RolloutCourse]:
         """A process that has just started, on the same database and the same portal."""
@@ -67,9 +77,17 @@ class World:
             changed=self._count,
         )
         course = RolloutCourse(
-            self.database, self.client, rules=chosen, now=self.clock.now, changed=self._count
+            self.database,
+            self.client,
+            rules=chosen,
+            now=self.clock.now,
+            changed=self._count,
+            sight_lost=self._is_blind,
         )
         return service, course
+
+    async def _is_blind(self) -> bool:
+        return self.blind
 
     def _count(self) -> None:
         self.changes += 1
@@ -93,9 +111,10 @@ class World:
         return rollout.id
 
     async def passes(self, minutes: int) -> None:
-        """So many minutes, with a tick each."""
+        """So many minutes, with a listing and a tick each."""
         for _ in range(minutes):
             self.clock.advance(MINUTE)
+            await self.fleet.take_in_listing()
             await self.course.advance()
 
     # ---- what came of it
@@ -114,6 +133,9 @@ class World:
                 select(audit.c.actor, audit.c.action, audit.c.subject).order_by(audit.c.id)
             )
             return [(actor, action, subject) for actor, action, subject in rows.all()]
+
+    async def events(self, rollout_id: RolloutId) -> list[str]:
+        return [event.kind for event in await self.rollouts.timeline(rollout_id)]
 
     async def notes(self) -> list[tuple[str, str]]:
         async with self.database.read() as connection:
@@ -148,7 +170,7 @@ async def world(
     database = Database.open(database_url)
     try:
         await migrate(database)
-        made = World(database, portal, rules or Rules())
+        made = World(database, portal, rules or ONE_WAVE)
         try:
             await made.fleet.take_in_listing()
             yield made

@@ -39,6 +39,7 @@ class Action(StrEnum):
     DENY = "deny a firmware rollout"
     CANCEL = "withdraw a firmware rollout"
     STEER = "steer a firmware rollout"
+    FREEZE = "freeze or unfreeze firmware"
     ACKNOWLEDGE = "acknowledge an incident"
 
 
@@ -52,6 +53,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.DENY: Role.APPROVER,
     Action.CANCEL: Role.OPERATOR,
     Action.STEER: Role.OPERATOR,
+    Action.FREEZE: Role.ADMIN,
     Action.ACKNOWLEDGE: Role.OPERATOR,
 }
 

@@ -1,19 +1,22 @@
-"""The plan of a rollout: which firmware is meant, who would get it, who not and why, and who must approve.
+"""The plan of a rollout: which firmware is meant, who gets it in which wave, who not and why, who approves.
 
 A plan says for every gateway that matched whether it takes part. Its targets and its firmware are hashed, and
-an approval is for that hash.
+an approval is for that hash. Membership of waves is fixed with it.
 """
 
 import hashlib
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import Firmware
 from bot.domain.fleet import Connectivity, FirmwareVersion, GatewayId, KnownGateway, fold
+from bot.domain.windows import Window
 
 LATEST = "latest"
 
@@ -27,6 +30,25 @@ class TargetClass(StrEnum):
     OFFLINE = "offline"
     FLAPPING = "flapping"
     BUSY = "in another rollout"
+    QUARANTINED = "quarantined"
+    FROZEN = "frozen"
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether it is in a wave. A frozen gateway is: it starts when the freeze ends or is overridden."""
+        return self in {TargetClass.ELIGIBLE, TargetClass.FROZEN}
+
+
+WaveEnd = int | float  # so many gateways, or a share of the eligible; each counts from the first on
+DEFAULT_WAVES: tuple[WaveEnd, ...] = (5, 0.05, 0.25, 0.5, 1.0)
+SMALL_WAVES: tuple[WaveEnd, ...] = (1, 0.25, 1.0)
+SMALL_BELOW = 20  # eligible gateways
+UTC = ZoneInfo("UTC")
+SHARE_COUNTS_FROM = 20  # gateways in the fleet
+STABLE_CANARY = timedelta(hours=24)
+QUARANTINE_AFTER = 3  # failed attempts
+QUARANTINE = timedelta(hours=24)
+DRIFT_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +60,29 @@ class Rules:
     second_above_share: float | None = 0.25
     self_approval: bool = False
     approval_expires: timedelta = timedelta(hours=8)
+    waves: tuple[WaveEnd, ...] | None = None
+    soak: timedelta = timedelta(minutes=30)
     batch: int = 500
+    per_site: float = 0.2
     overdue_after: timedelta = timedelta(minutes=45)
+    return_within: timedelta = timedelta(minutes=20)
+    stable_for: timedelta = timedelta(minutes=10)
+    window: Window | None = None
+    zone: ZoneInfo = UTC
     poll_every: timedelta = timedelta(seconds=30)
     # After a lost answer the vendor's jobs are searched for ours this long before another is created.
     look_for: timedelta = timedelta(minutes=2)
     plan_expires: timedelta = timedelta(hours=1)
 
 
-SHARE_COUNTS_FROM = 20  # gateways in the fleet
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a plan depends on besides the gateways that match."""
+
+    now: datetime
+    fleet_size: int
+    quarantined: frozenset[str] = frozenset()
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +115,9 @@ class Plan:
 
     @property
     def eligible(self) -> tuple[Target, ...]:
-        return tuple(target for target in self.targets if target.cls is TargetClass.ELIGIBLE)
+        """Those that take part, in the order of their waves."""
+        taking_part = (target for target in self.targets if target.wave)
+        return tuple(sorted(taking_part, key=lambda target: target.wave))
 
     @property
     def downgrades(self) -> int:
@@ -155,47 +193,122 @@ def _no_such_firmware(
 
 
 def make_plan(
-    query: str, firmware: Firmware, matches: Iterable[KnownGateway], fleet_size: int, rules: Rules
+    query: str,
+    firmware: Firmware,
+    matches: Iterable[KnownGateway],
+    around: Circumstances,
+    rules: Rules,
 ) -> Plan:
-    """Sorts every match into a class, puts the eligible ones into waves and hashes the whole.
+    """Sorts every match into a class, puts those that take part into waves and hashes the whole.
 
     Raises InvalidInput when nothing matches.
     """
     assert firmware.model
     assert firmware.version
-    targets = [_classify(known, firmware.model, firmware.version) for known in matches]
-    if not targets:
+    known = list(matches)
+    if not known:
         raise InvalidInput("No gateway matches that query, so there is nothing to update.")
+    classes = {one.gateway.id: classify(one, firmware.model, firmware.version, around) for one in known}
+    taking_part = [one for one in known if classes[one.gateway.id].takes_part]
+    sizes = wave_sizes(len(taking_part), rules.waves)
+    waves = _fill_waves(taking_part, sizes, around.now)
+    targets = [
+        _target(one, classes[one.gateway.id], waves.get(one.gateway.id, 0), firmware.version) for one in known
+    ]
     targets.sort(key=lambda target: (target.site, target.label, target.gateway_id))
-    eligible = sum(target.wave > 0 for target in targets)
     return Plan(
         query=query,
         firmware_id=firmware.id,
         model=firmware.model,
         version=firmware.version,
         targets=tuple(targets),
-        waves=(eligible,) if eligible else (),
-        approvals_needed=approvals_needed(eligible, fleet_size, rules),
-        fleet_size=fleet_size,
+        waves=sizes,
+        approvals_needed=approvals_needed(len(taking_part), around.fleet_size, rules),
+        fleet_size=around.fleet_size,
         hash=plan_hash(firmware.id, firmware.version, targets),
     )
 
 
-def _classify(known: KnownGateway, model: str, version: str) -> Target:
+def classify(known: KnownGateway, model: str, version: str, around: Circumstances) -> TargetClass:
+    """The one class of a gateway, the reason that says most first."""
     gateway = known.gateway
     if gateway.model is None or fold(gateway.model) != fold(model):
-        cls = TargetClass.WRONG_MODEL
-    elif gateway.firmware is not None and fold(gateway.firmware) == fold(version):
-        cls = TargetClass.ALREADY
-    elif known.updating:
-        cls = TargetClass.BUSY
-    elif gateway.connectivity is not Connectivity.ONLINE:
-        cls = TargetClass.OFFLINE
-    elif known.flapping:
-        cls = TargetClass.FLAPPING
-    else:
-        cls = TargetClass.ELIGIBLE
-    eligible = cls is TargetClass.ELIGIBLE
+        return TargetClass.WRONG_MODEL
+    if gateway.firmware is not None and fold(gateway.firmware) == fold(version):
+        return TargetClass.ALREADY
+    if known.updating:
+        return TargetClass.BUSY
+    if gateway.id in around.quarantined:
+        return TargetClass.QUARANTINED
+    if gateway.connectivity is not Connectivity.ONLINE:
+        return TargetClass.OFFLINE
+    if known.flapping:
+        return TargetClass.FLAPPING
+    return TargetClass.FROZEN if around.frozen else TargetClass.ELIGIBLE
+
+
+def wave_sizes(eligible: int, ends: Sequence[WaveEnd] | None) -> tuple[int, ...]:
+    """How many gateways are in each wave.
+
+    Each end counts from the first gateway on; shares round up, empty waves vanish, and what is left over
+    behind the last end is a last wave. None: the default, which is gentler with few gateways.
+    """
+    if ends is None:
+        ends = SMALL_WAVES if eligible < SMALL_BELOW else DEFAULT_WAVES
+    sizes, done = [], 0
+    for end in (*ends, 1.0):
+        # Rounding first: 0.07 * 100 is a little more than 7.
+        upto = math.ceil(round(end * eligible, 6)) if isinstance(end, float) else end
+        upto = min(upto, eligible)
+        if upto > done:
+            sizes.append(upto - done)
+            done = upto
+    return tuple(sizes)
+
+
+def _fill_waves(
+    taking_part: Sequence[KnownGateway], sizes: Sequence[int], now: datetime
+) -> dict[GatewayId, int]:
+    """Canaries first: stable for a day, and each from another site and hardware as long as there are some."""
+    groups: defaultdict[tuple[bool, str, str, str], list[GatewayId]] = defaultdict(list)
+    for known in taking_part:
+        gateway = known.gateway
+        restless = now - known.since < STABLE_CANARY
+        key = (restless, known.site, gateway.hardware or "", gateway.firmware or "")
+        groups[key].append(gateway.id)
+    turns: Counter[tuple[bool, str]] = Counter()
+    order: list[tuple[bool, int, str, GatewayId]] = []
+    # Sites take turns, and within a site its kinds of gateway do.
+    for (restless, site), members in _by_site(groups).items():
+        for gateway_id in members:
+            order.append((restless, turns[restless, site], site, gateway_id))
+            turns[restless, site] += 1
+    order.sort()
+    waves: dict[GatewayId, int] = {}
+    ranked = iter(order)
+    for number, size in enumerate(sizes, 1):
+        for _ in range(size):
+            waves[next(ranked)[-1]] = number
+    return waves
+
+
+def _by_site(
+    groups: Mapping[tuple[bool, str, str, str], list[GatewayId]],
+) -> dict[tuple[bool, str], list[GatewayId]]:
+    """The gateways of each site with its kinds (hardware, present firmware) taking turns."""
+    kinds: defaultdict[tuple[bool, str], list[list[GatewayId]]] = defaultdict(list)
+    for restless, site, hardware, firmware in sorted(groups):
+        kinds[restless, site].append(sorted(groups[restless, site, hardware, firmware]))
+    return {
+        key: [
+            members[turn] for turn in range(max(map(len, lists))) for members in lists if turn < len(members)
+        ]
+        for key, lists in kinds.items()
+    }
+
+
+def _target(known: KnownGateway, cls: TargetClass, wave: int, version: str) -> Target:
+    gateway = known.gateway
     return Target(
         gateway_id=gateway.id,
         label=gateway.label,
@@ -203,9 +316,14 @@ def _classify(known: KnownGateway, model: str, version: str) -> Target:
         model=gateway.model,
         firmware=gateway.firmware,
         cls=cls,
-        wave=1 if eligible else 0,
-        downgrade=eligible and is_downgrade(gateway.firmware, version),
+        wave=wave,
+        downgrade=wave > 0 and is_downgrade(gateway.firmware, version),
     )
+
+
+def has_drifted(planned: int, changed: int) -> bool:
+    """Whether so many targets are gone, offline or changed that the approval was for something else."""
+    return changed > 1 and changed > DRIFT_SHARE * planned
 
 
 def is_downgrade(present: str | None, wanted: str) -> bool:

@@ -1,34 +1,56 @@
-"""What people do with firmware rollouts: plan, request, approve, deny, withdraw, and look.
+"""What people do with firmware rollouts before they run: plan, request, approve, deny, withdraw; and look.
 
-Each decision is one transaction: load, decide in the domain, save, say so on the card. How a rollout then
-goes on is in ``rollout_course.py``.
+Each decision is one transaction: load, decide in the domain, save, say so on the card. Steering one that runs
+is in ``rollout_steering.py``, how it goes on by itself in ``rollout_course.py``.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain import plan as planning
 from bot.domain import rollout as decide
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput, Stale
-from bot.domain.events import AuditEntry, Outcome
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.domain.fleet import GatewayId, KnownGateway
-from bot.domain.plan import ModelChoice, Plan, Rules, TargetClass
+from bot.domain.plan import Circumstances, ModelChoice, Plan, Rules, TargetClass
 from bot.domain.query import Query, parse
-from bot.domain.rollout import Counts, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import (
+    FAILURES,
+    IN_FLIGHT,
+    Counts,
+    Freeze,
+    Rollout,
+    RolloutEvent,
+    RolloutId,
+    RolloutState,
+    TargetRecord,
+    TargetState,
+)
 from bot.meshtech.client import MeshtechClient
-from bot.storage import audit, cards
+from bot.services.rollout_log import about, happened, tell_requester
+from bot.storage import cards
+from bot.storage import rollout_batches as batches
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
-from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database, Transaction
-from bot.storage.rollout_targets import TargetRow
 
 SHOWN_FAILURES = 5
+SHOWN_STRAGGLERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a firmware did in this fleet so far: gateways, and how long they were away."""
+
+    attempted: int = 0
+    verified: int = 0
+    failed: int = 0
+    median: timedelta | None = None
+    p95: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +59,9 @@ class DrawnPlan:
 
     id: str
     plan: Plan
+    evidence: Evidence
+    freeze: Freeze | None
+    start_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +71,15 @@ class RolloutPicture:
     rollout: Rollout
     counts: Counts
     classes: Mapping[TargetClass, int]
-    failures: tuple[TargetRow, ...]  # the first few
+    failures: tuple[TargetRecord, ...]  # the newest few
     failed: int
+    stragglers: tuple[TargetRecord, ...]  # in flight for longest
+    retryable: int
+    returned: int  # parked ones that came back
+    freeze: Freeze | None
+    evidence: Evidence
+    now: datetime
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +141,13 @@ class RolloutService:
     # ---- plan and request
 
     async def plan(
-        self, actor: Actor, channel: str | None, query_text: str, version: str, model: str | None = None
+        self,
+        actor: Actor,
+        channel: str | None,
+        query_text: str,
+        version: str,
+        model: str | None = None,
+        start_at: datetime | None = None,
     ) -> DrawnPlan | ModelChoice:
         """A plan that can be requested, or the models to choose from. Nothing is sent to the vendor.
 
@@ -125,15 +163,37 @@ class RolloutService:
         chosen = planning.choose_firmware(query.text, version, model, firmwares, by_model)
         if isinstance(chosen, ModelChoice):
             return chosen
-        size = await self._fleet_size()
-        # Ten thousand targets take a while to sort and hash: not on the event loop.
-        plan = await asyncio.to_thread(planning.make_plan, query.text, chosen, matches, size, self._rules)
+        return await self._draw(actor, channel, query, chosen, matches, start_at)
+
+    async def plan_again(self, actor: Actor, rollout_id: RolloutId) -> DrawnPlan | ModelChoice:
+        """A new plan of what a rollout was for: the fleet is another now."""
+        async with self._database.read() as connection:
+            old = await store.load(connection, rollout_id)
+        return await self.plan(actor, old.channel, old.query, old.firmware_version, old.model)
+
+    async def _draw(
+        self,
+        actor: Actor,
+        channel: str | None,
+        query: Query,
+        firmware: Firmware,
+        matches: Sequence[KnownGateway],
+        start_at: datetime | None,
+    ) -> DrawnPlan:
         now, plan_id = self._now(), self._new_id()
+        size = await self._fleet_size()
+        async with self._database.read() as connection:
+            freeze = await store.freeze_of(connection, firmware.version or "")
+            around = Circumstances(now, size, await targets.quarantined(connection, now), freeze is not None)
+            evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
+        # Ten thousand targets take a while to sort and hash: not on the event loop.
+        plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self._rules)
+        expires_at = now + self._rules.plan_expires
         async with self._database.write() as connection:
             await store.save_plan(
-                connection, plan_id, plan, actor.user_id, channel, now, now + self._rules.plan_expires
+                connection, plan_id, plan, actor.user_id, channel, start_at, now, expires_at
             )
-        return DrawnPlan(plan_id, plan)
+        return DrawnPlan(plan_id, plan, evidence, freeze, start_at)
 
     async def request(self, actor: Actor, plan_id: str) -> Rollout:
         """Asks for approval of a drawn plan; with no approvals needed it starts.
@@ -154,12 +214,12 @@ class RolloutService:
             if now >= saved.expires_at:
                 raise Stale("That plan is too old to request. Run the update again for a new one.")
             decide.check_request(saved.plan, actor)
-            rollout = self._requested(saved.plan, actor, saved.channel, now)
+            rollout = self._requested(saved, actor, now)
             rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
-            await self._record(connection, actor, Action.REQUEST, rollout)
+            await cards.open_cards(connection, about(rollout.id), [channel], now)
+            await happened(connection, rollout, "requested", now, actor)
             if not rollout.approvals_needed:
-                await self._start(connection, rollout, decide.start(rollout, now))
-            await cards.open_cards(connection, _about(rollout.id), [channel], now)
+                await self._begin(connection, rollout, decide.begin(rollout, now), now)
         self._changed()
         return rollout
 
@@ -170,7 +230,8 @@ class RolloutService:
             if actor.user_id == saved.requester:
                 await store.forget_plan(connection, plan_id)
 
-    def _requested(self, plan: Plan, actor: Actor, channel: str | None, now: datetime) -> Rollout:
+    def _requested(self, saved: store.SavedPlan, actor: Actor, now: datetime) -> Rollout:
+        plan = saved.plan
         return Rollout(
             id=RolloutId(0),
             uid=self._new_id(),
@@ -178,16 +239,18 @@ class RolloutService:
             version=1,
             requester=actor.user_id,
             requester_name=actor.name,
-            channel=channel,
+            channel=saved.channel,
             query=plan.query,
             model=plan.model,
             firmware_id=plan.firmware_id,
             firmware_version=plan.version,
             plan_hash=plan.hash,
+            planned=sum(plan.waves),
             approvals_needed=plan.approvals_needed,
             downgrades=plan.downgrades,
             created_at=now,
             expires_at=now + self._rules.approval_expires,
+            start_at=saved.start_at,
         )
 
     async def _card_channel(self, asked_in: str | None) -> str:
@@ -205,32 +268,41 @@ class RolloutService:
 
     # ---- decisions
 
-    async def approve(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
-        """Counts one approval; the last one that is needed starts the rollout. Raises NotAllowed, Stale."""
+    async def approve(self, actor: Actor, rollout_id: RolloutId, override: str | None = None) -> Rollout:
+        """Counts one approval; the last one that is needed starts the rollout.
+
+        When the fleet drifted from what was approved, it is void instead. Raises NotAllowed, Stale, and
+        ReasonNeeded when an admin may do it with a reason.
+        """
         now = self._now()
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
-            after = decide.approve(before, actor, now, self._rules)
-            await self._record(connection, actor, Action.APPROVE, before)
-            if after.state is RolloutState.RUNNING:
-                await self._start(connection, before, after)
-                await self._tell_requester(connection, after, actor)
+            after = decide.approve(before, actor, now, self._rules, override)
+            changed = await targets.count_drifted(connection, rollout_id, before.firmware_version)
+            if planning.has_drifted(before.planned, changed):
+                after = decide.void(before, changed, now)
+                await store.save(connection, before, after, None)
+                await happened(connection, after, "void", now, actor, reason=after.reason)
             else:
-                await store.save(connection, before, after, after.expires_at)
-            await cards.touch(connection, _about(rollout_id), urgent=True)
+                await happened(connection, after, "approved", now, actor, reason=override)
+                if after.state is RolloutState.REQUESTED:
+                    await store.save(connection, before, after, decide.remind_at(after))
+                else:
+                    await self._begin(connection, before, after, now)
+            await tell_requester(connection, after, actor, now)
         self._changed()
         return after
 
     async def deny(self, actor: Actor, rollout_id: RolloutId, reason: str) -> Rollout:
         """Ends a rollout before it began; a denial wins. Raises NotAllowed, Stale, InvalidInput."""
         return await self._end(
-            actor, Action.DENY, rollout_id, lambda before, now: decide.deny(before, actor, reason, now)
+            actor, "denied", rollout_id, lambda before, now: decide.deny(before, actor, reason, now)
         )
 
     async def cancel(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
-        """The requester withdraws it before it was decided. Raises NotAllowed, Stale."""
+        """The requester withdraws it before it has started. Raises NotAllowed, Stale."""
         return await self._end(
-            actor, Action.CANCEL, rollout_id, lambda before, now: decide.cancel(before, actor, now)
+            actor, "withdrawn", rollout_id, lambda before, now: decide.cancel(before, actor, now)
         )
 
     async def may_decide(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
@@ -243,72 +315,71 @@ class RolloutService:
     async def _end(
         self,
         actor: Actor,
-        action: Action,
+        kind: str,
         rollout_id: RolloutId,
         decided: Callable[[Rollout, datetime], Rollout],
     ) -> Rollout:
+        now = self._now()
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
-            after = decided(before, self._now())
+            after = decided(before, now)
             await store.save(connection, before, after, None)
-            await self._record(connection, actor, action, after)
-            if actor.user_id != after.requester:
-                await self._tell_requester(connection, after, actor)
-            await cards.touch(connection, _about(rollout_id), urgent=True)
+            await targets.set_aside_all(connection, rollout_id, f"not started: {after.state.value}", now)
+            await targets.free_gateways(connection, rollout_id)
+            await happened(connection, after, kind, now, actor, reason=after.reason)
+            await tell_requester(connection, after, actor, now)
         self._changed()
         return after
 
-    async def _start(self, connection: Transaction, before: Rollout, after: Rollout) -> None:
+    async def _begin(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
         """From this commit on its gateways are this rollout's alone, and the next tick starts them."""
         refused = await targets.claim_gateways(connection, before.id)
-        await targets.exclude_targets(connection, before.id, refused)
-        await store.save(connection, before, after, self._now())
-
-    async def _tell_requester(self, connection: Transaction, rollout: Rollout, by: Actor) -> None:
-        await cards.add_message(
-            connection,
-            rollout.requester,
-            f"rollout/{rollout.id}/{rollout.state.value}",
-            "rollout_decided",
-            {
-                "rollout": rollout.id,
-                "state": rollout.state.value,
-                "by": by.user_id,
-                "version": rollout.firmware_version,
-                "query": rollout.query,
-                "reason": rollout.reason,
-            },
-            self._now(),
-        )
-
-    async def _record(self, connection: Transaction, actor: Actor, action: Action, rollout: Rollout) -> None:
-        await audit.record(
-            connection,
-            AuditEntry(
-                at=self._now(),
-                actor=actor.user_id,
-                action=action.name.lower(),
-                subject=rollout.title,
-                outcome=Outcome.DONE,
-                after=f"{rollout.query or 'all'} to {rollout.firmware_version}",
-                channel=rollout.channel,
-                reason=rollout.reason,
-                plan_hash=rollout.plan_hash,
-            ),
-        )
+        await targets.set_aside(connection, before.id, refused, TargetState.EXCLUDED, now)
+        due_at = after.start_at if after.state is RolloutState.SCHEDULED else now
+        await store.save(connection, before, after, due_at)
+        kind = "scheduled" if after.state is RolloutState.SCHEDULED else "started"
+        await happened(connection, after, kind, now)
 
     # ---- looking
 
     async def picture(self, rollout_id: RolloutId) -> RolloutPicture:
         """Raises NotFound when there is no such rollout."""
+        now = self._now()
         async with self._database.read() as connection:
             rollout = await store.load(connection, rollout_id)
+            version = rollout.firmware_version
             counts = await targets.count_targets(connection, rollout_id)
             classes = await targets.count_classes(connection, rollout_id)
-            bad = (TargetState.FAILED, TargetState.OVERDUE)
-            failures = await targets.list_targets(connection, rollout_id, bad, SHOWN_FAILURES)
-        failed = sum(_in_state(counts, state) for state in bad)
-        return RolloutPicture(rollout, counts, classes, failures, failed)
+            failures = await targets.list_targets(connection, rollout_id, FAILURES, SHOWN_FAILURES)
+            flying = await targets.list_targets(
+                connection, rollout_id, IN_FLIGHT, SHOWN_STRAGGLERS, oldest_first=True
+            )
+            retryable = await targets.failed_and_online(connection, rollout_id, version, now)
+            returned = await targets.parked_and_back(
+                connection, rollout_id, version, now - self._rules.stable_for
+            )
+            freeze = await store.freeze_of(connection, version)
+            evidence = await _evidence(connection, version, rollout.model)
+        late = now - self._rules.overdue_after / 2
+        return RolloutPicture(
+            rollout=rollout,
+            counts=counts,
+            classes=classes,
+            failures=failures,
+            failed=sum(_in_state(counts, state) for state in FAILURES),
+            stragglers=tuple(one for one in flying if one.started_at and one.started_at <= late),
+            retryable=len(retryable),
+            returned=len(returned),
+            freeze=freeze,
+            evidence=evidence,
+            now=now,
+            rules=self._rules,
+        )
+
+    async def timeline(self, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
+        """Everything that happened, in order."""
+        async with self._database.read() as connection:
+            return await store.timeline(connection, rollout_id)
 
     async def find(self, text: str) -> RolloutId:
         """The rollout that ``R-7``, ``r7`` or ``7`` names. Raises InvalidInput."""
@@ -325,7 +396,7 @@ class RolloutService:
         lines = tuple(RolloutLine(rollout, counts[rollout.id]) for rollout in found)
         return RolloutPage(lines, total, offset)
 
-    async def targets(self, rollout_id: RolloutId) -> tuple[TargetRow, ...]:
+    async def targets(self, rollout_id: RolloutId) -> tuple[TargetRecord, ...]:
         """All of a rollout's gateways, for a file. Raises NotFound."""
         async with self._database.read() as connection:
             await store.load(connection, rollout_id)
@@ -353,12 +424,19 @@ class RolloutService:
 
     async def _lines(self, jobs: Sequence[VendorJob]) -> tuple[JobLine, ...]:
         async with self._database.read() as connection:
-            ours = await targets.rollout_of_job(connection, [job.id for job in jobs])
+            ours = await batches.rollout_of_job(connection, [job.id for job in jobs])
         return tuple(JobLine(job, ours.get(job.id)) for job in jobs)
 
 
-def _about(rollout_id: RolloutId) -> About:
-    return About(CardKind.ROLLOUT, str(rollout_id))
+async def _evidence(connection: Transaction, version: str, model: str) -> Evidence:
+    states, away = await targets.return_times(connection, version, model)
+    return Evidence(
+        attempted=sum(states.values()),
+        verified=states.get(TargetState.VERIFIED, 0),
+        failed=sum(states.get(state, 0) for state in FAILURES),
+        median=away[len(away) // 2] if away else None,
+        p95=away[min(int(len(away) * 0.95), len(away) - 1)] if away else None,
+    )
 
 
 def _in_state(counts: Counts, state: TargetState) -> int:

@@ -1,62 +1,37 @@
-"""A rollout's gateways and its batches, one batch for each vendor job, as rows."""
+"""A rollout's gateways as rows: their classes, their courses, and what gates look at."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, update
 
-from bot.domain.fleet import GatewayId
-from bot.domain.plan import TargetClass
-from bot.domain.rollout import Counts, RolloutId, TargetProgress, TargetState, TargetUpdate
+from bot.domain.fleet import Connectivity, GatewayId
+from bot.domain.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
+from bot.domain.rollout import FAILURES, IN_FLIGHT, Counts, RolloutId, TargetRecord, TargetState
 from bot.storage.engine import Transaction
-from bot.storage.tables import gateway_claims, gateways, rollout_batches, rollout_targets
+from bot.storage.tables import gateway_claims, gateways, rollout_targets
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 1000  # rows in one statement
+USUAL_OVER = timedelta(hours=24)
+COLLATERAL_FOR = timedelta(hours=1)  # after its last gateway settled a site is watched on
+_SETTLED = [state.value for state in TargetState if state.is_settled]
+_FAILED = [state.value for state in FAILURES]
+_FLYING = [state.value for state in IN_FLIGHT]
+
+targets = rollout_targets.c
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One vendor job: intended, and created once the vendor has told its id."""
-
-    id: int
-    rollout_id: RolloutId
-    wave: int
-    number: int
-    name: str
-    state: str
-    vendor_job_id: str | None
-    intended_at: datetime
-    called_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class TargetRow:
-    """A target as it is shown."""
-
-    gateway_id: GatewayId
-    label: str
-    site: str
-    firmware_before: str | None
-    cls: TargetClass
-    wave: int
-    state: TargetState
-    reason: str | None
-    started_at: datetime | None
-    settled_at: datetime | None
-
-
-# ---- targets
+# ---- counts and lists
 
 
 async def count_targets(connection: Transaction, rollout_id: RolloutId) -> Counts:
     """Gateways by wave and state; wave 0 holds those that take no part."""
     found = await connection.execute(
-        select(rollout_targets.c.wave, rollout_targets.c.state, func.count())
-        .where(rollout_targets.c.rollout_id == rollout_id)
-        .group_by(rollout_targets.c.wave, rollout_targets.c.state)
+        select(targets.wave, targets.state, func.count())
+        .where(targets.rollout_id == rollout_id)
+        .group_by(targets.wave, targets.state)
     )
     return {(wave, TargetState(state)): count for wave, state, count in found.all()}
 
@@ -66,9 +41,9 @@ async def count_many(
 ) -> dict[RolloutId, dict[TargetState, int]]:
     """Gateways by state for several rollouts in one query."""
     found = await connection.execute(
-        select(rollout_targets.c.rollout_id, rollout_targets.c.state, func.count())
-        .where(rollout_targets.c.rollout_id.in_(rollout_ids))
-        .group_by(rollout_targets.c.rollout_id, rollout_targets.c.state)
+        select(targets.rollout_id, targets.state, func.count())
+        .where(targets.rollout_id.in_(rollout_ids))
+        .group_by(targets.rollout_id, targets.state)
     )
     counts: dict[RolloutId, dict[TargetState, int]] = {rollout_id: {} for rollout_id in rollout_ids}
     for rollout_id, state, count in found.all():
@@ -78,9 +53,7 @@ async def count_many(
 
 async def count_classes(connection: Transaction, rollout_id: RolloutId) -> dict[TargetClass, int]:
     found = await connection.execute(
-        select(rollout_targets.c.cls, func.count())
-        .where(rollout_targets.c.rollout_id == rollout_id)
-        .group_by(rollout_targets.c.cls)
+        select(targets.cls, func.count()).where(targets.rollout_id == rollout_id).group_by(targets.cls)
     )
     counts = {TargetClass(cls): count for cls, count in found.all()}
     return {cls: counts.get(cls, 0) for cls in TargetClass}
@@ -91,19 +64,73 @@ async def list_targets(
     rollout_id: RolloutId,
     states: Sequence[TargetState] | None = None,
     limit: int | None = None,
-) -> tuple[TargetRow, ...]:
-    """Targets as they are shown: failures first to be seen first, then by site and label."""
-    query = select(rollout_targets).where(rollout_targets.c.rollout_id == rollout_id)
+    *,
+    oldest_first: bool = False,
+) -> tuple[TargetRecord, ...]:
+    """Targets as they are shown: the newest to settle first, or those in flight for longest."""
+    query = select(rollout_targets).where(targets.rollout_id == rollout_id)
     if states is not None:
-        query = query.where(rollout_targets.c.state.in_([state.value for state in states]))
-    query = query.order_by(
-        rollout_targets.c.settled_at,
-        rollout_targets.c.site,
-        rollout_targets.c.label,
-        rollout_targets.c.gateway_id,
-    )
+        query = query.where(targets.state.in_([state.value for state in states]))
+    first = targets.started_at if oldest_first else targets.settled_at.desc()
+    query = query.order_by(first, targets.wave, targets.site, targets.label, targets.gateway_id)
     rows = (await connection.execute(query.limit(limit) if limit is not None else query)).all()
     return tuple(_target_row(row) for row in rows)
+
+
+async def return_times(
+    connection: Transaction, firmware_version: str, model: str, limit: int = 5000
+) -> tuple[dict[TargetState, int], list[timedelta]]:
+    """What a firmware did in this fleet: gateways by state, and how long the newest were away, sorted."""
+    from bot.storage.tables import rollouts
+
+    mine = (
+        (rollouts.c.firmware_version == firmware_version)
+        & (rollouts.c.model == model)
+        & (targets.wave > 0)
+        & targets.attempts.is_not(None)
+    )
+    joined = rollout_targets.join(rollouts, rollouts.c.id == targets.rollout_id)
+    counted = await connection.execute(
+        select(targets.state, func.count())
+        .select_from(joined)
+        .where(mine, targets.attempts > 0)
+        .group_by(targets.state)
+    )
+    away = await connection.execute(
+        select(targets.offline_at, targets.back_at)
+        .select_from(joined)
+        .where(mine, targets.offline_at.is_not(None), targets.back_at.is_not(None))
+        .order_by(targets.back_at.desc())
+        .limit(limit)
+    )
+    states = {TargetState(state): count for state, count in counted.all()}
+    return states, sorted(back - gone for gone, back in away.all() if back >= gone)
+
+
+async def labels(
+    connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[GatewayId]
+) -> list[tuple[str, str]]:
+    """Label and site of some gateways."""
+    found = await connection.execute(
+        select(targets.label, targets.site)
+        .where(targets.rollout_id == rollout_id, targets.gateway_id.in_(gateway_ids))
+        .order_by(targets.site, targets.label)
+    )
+    return [(label, site) for label, site in found.all()]
+
+
+async def quarantined(connection: Transaction, now: datetime) -> frozenset[str]:
+    """Gateways that failed too often lately; they are left alone for a day."""
+    found = await connection.execute(
+        select(targets.gateway_id)
+        .where(targets.settled_at > now - QUARANTINE, targets.failures > 0)
+        .group_by(targets.gateway_id)
+        .having(func.sum(targets.failures) >= QUARANTINE_AFTER)
+    )
+    return frozenset(found.scalars().all())
+
+
+# ---- whose a gateway is
 
 
 async def claim_gateways(connection: Transaction, rollout_id: RolloutId) -> tuple[tuple[GatewayId, str], ...]:
@@ -112,25 +139,25 @@ async def claim_gateways(connection: Transaction, rollout_id: RolloutId) -> tupl
     One rollout at a time for a gateway: the primary key of the claims decides, whoever asks at once. A
     gateway that left the fleet since the plan was drawn cannot be had either.
     """
-    waiting = select(rollout_targets.c.gateway_id).where(
-        rollout_targets.c.rollout_id == rollout_id, rollout_targets.c.state == TargetState.WAITING.value
+    waiting = select(targets.gateway_id).where(
+        targets.rollout_id == rollout_id, targets.state == TargetState.WAITING.value
     )
     here = (
-        select(rollout_targets.c.gateway_id, literal(rollout_id))
+        select(targets.gateway_id, literal(rollout_id))
         .where(
-            rollout_targets.c.rollout_id == rollout_id,
-            rollout_targets.c.state == TargetState.WAITING.value,
-            rollout_targets.c.gateway_id.in_(select(gateways.c.id)),
+            targets.rollout_id == rollout_id,
+            targets.state == TargetState.WAITING.value,
+            targets.gateway_id.in_(select(gateways.c.id)),
         )
-        .order_by(rollout_targets.c.gateway_id)  # two rollouts that start at once wait in one order
+        .order_by(targets.gateway_id)  # two rollouts that start at once wait in one order
     )
     await connection.execute(
         insert_or_ignore_selected(connection, gateway_claims, ["gateway_id", "rollout_id"], here)
     )
     mine = select(gateway_claims.c.gateway_id).where(gateway_claims.c.rollout_id == rollout_id)
     refused = await connection.execute(
-        waiting.where(rollout_targets.c.gateway_id.not_in(mine))
-        .outerjoin(gateway_claims, gateway_claims.c.gateway_id == rollout_targets.c.gateway_id)
+        waiting.where(targets.gateway_id.not_in(mine))
+        .outerjoin(gateway_claims, gateway_claims.c.gateway_id == targets.gateway_id)
         .add_columns(gateway_claims.c.rollout_id)
     )
     return tuple(
@@ -139,179 +166,14 @@ async def claim_gateways(connection: Transaction, rollout_id: RolloutId) -> tupl
     )
 
 
-async def exclude_targets(
-    connection: Transaction, rollout_id: RolloutId, refused: Sequence[tuple[GatewayId, str]]
-) -> None:
-    """Takes targets out before they were started, each with its reason."""
-    if not refused:
-        return
-    await connection.execute(
-        update(rollout_targets)
-        .where(
-            rollout_targets.c.rollout_id == bindparam("of_rollout"),
-            rollout_targets.c.gateway_id == bindparam("of_gateway"),
-        )
-        .values(state=TargetState.EXCLUDED.value, wave=0, reason=bindparam("why")),
-        [
-            {"of_rollout": rollout_id, "of_gateway": gateway_id, "why": reason}
-            for gateway_id, reason in refused
-        ],
-    )
-
-
 async def free_gateways(connection: Transaction, rollout_id: RolloutId) -> None:
     """Lets go of every gateway that this rollout no longer waits for."""
-    settled = select(rollout_targets.c.gateway_id).where(
-        rollout_targets.c.rollout_id == rollout_id,
-        rollout_targets.c.state.in_([state.value for state in TargetState if state.is_settled]),
-    )
+    settled = select(targets.gateway_id).where(targets.rollout_id == rollout_id, targets.state.in_(_SETTLED))
     await connection.execute(
         delete(gateway_claims).where(
             gateway_claims.c.rollout_id == rollout_id, gateway_claims.c.gateway_id.in_(settled)
         )
     )
-
-
-async def update_targets(
-    connection: Transaction, rollout_id: RolloutId, updates: Sequence[TargetUpdate], now: datetime
-) -> None:
-    """Writes what is new about targets; the clock of a settled one stops."""
-    for start in range(0, len(updates), CHUNK):
-        await connection.execute(
-            update(rollout_targets)
-            .where(
-                rollout_targets.c.rollout_id == bindparam("of_rollout"),
-                rollout_targets.c.gateway_id == bindparam("of_gateway"),
-            )
-            .values(state=bindparam("new_state"), reason=bindparam("why"), settled_at=bindparam("settled")),
-            [
-                {
-                    "of_rollout": rollout_id,
-                    "of_gateway": change.gateway_id,
-                    "new_state": change.state.value,
-                    "why": change.reason,
-                    "settled": now if change.state.is_settled else None,
-                }
-                for change in updates[start : start + CHUNK]
-            ],
-        )
-
-
-# ---- batches
-
-
-async def waiting_gateways(
-    connection: Transaction, rollout_id: RolloutId, wave: int
-) -> tuple[GatewayId, ...]:
-    found = await connection.execute(
-        select(rollout_targets.c.gateway_id)
-        .where(
-            rollout_targets.c.rollout_id == rollout_id,
-            rollout_targets.c.wave == wave,
-            rollout_targets.c.state == TargetState.WAITING.value,
-        )
-        .order_by(rollout_targets.c.site, rollout_targets.c.gateway_id)
-    )
-    return tuple(GatewayId(gateway) for gateway in found.scalars().all())
-
-
-async def next_batch_number(connection: Transaction, rollout_id: RolloutId, wave: int) -> int:
-    last = await connection.execute(
-        select(func.max(rollout_batches.c.number)).where(
-            rollout_batches.c.rollout_id == rollout_id, rollout_batches.c.wave == wave
-        )
-    )
-    return (last.scalar_one() or 0) + 1
-
-
-async def intend_batch(
-    connection: Transaction,
-    rollout_id: RolloutId,
-    wave: int,
-    number: int,
-    name: str,
-    members: Sequence[GatewayId],
-    now: datetime,
-) -> None:
-    """The intent: the batch's row, and its members leave the waiting ones, in one transaction."""
-    created = await connection.execute(
-        insert(rollout_batches)
-        .values(rollout_id=rollout_id, wave=wave, number=number, name=name, state="intended", intended_at=now)
-        .returning(rollout_batches.c.id)
-    )
-    batch_id = created.scalar_one()
-    for start in range(0, len(members), CHUNK):
-        await connection.execute(
-            update(rollout_targets)
-            .where(
-                rollout_targets.c.rollout_id == rollout_id,
-                rollout_targets.c.gateway_id.in_(members[start : start + CHUNK]),
-                rollout_targets.c.state == TargetState.WAITING.value,
-            )
-            .values(state=TargetState.STARTED.value, batch_id=batch_id, started_at=now)
-        )
-
-
-async def open_batches(connection: Transaction, rollout_id: RolloutId) -> tuple[Batch, ...]:
-    """Batches whose job is yet to be created, or still to be followed."""
-    found = await connection.execute(
-        select(rollout_batches)
-        .where(
-            rollout_batches.c.rollout_id == rollout_id, rollout_batches.c.state.in_(["intended", "created"])
-        )
-        .order_by(rollout_batches.c.wave, rollout_batches.c.number)
-    )
-    return tuple(_batch(row) for row in found.all())
-
-
-async def batch_members(connection: Transaction, batch_id: int) -> tuple[TargetProgress, ...]:
-    found = await connection.execute(
-        select(
-            rollout_targets.c.gateway_id,
-            rollout_targets.c.wave,
-            rollout_targets.c.state,
-            rollout_targets.c.started_at,
-        )
-        .where(rollout_targets.c.batch_id == batch_id)
-        .order_by(rollout_targets.c.gateway_id)
-    )
-    return tuple(
-        TargetProgress(GatewayId(row.gateway_id), row.wave, TargetState(row.state), row.started_at)
-        for row in found.all()
-    )
-
-
-async def mark_called(connection: Transaction, batch_id: int, now: datetime | None) -> None:
-    """``now``: the call is about to be made. None: it is certain that nothing reached the vendor."""
-    await connection.execute(
-        update(rollout_batches).where(rollout_batches.c.id == batch_id).values(called_at=now)
-    )
-
-
-async def record_job(connection: Transaction, batch_id: int, job_id: str) -> None:
-    """The result: the vendor has the job under this id."""
-    await connection.execute(
-        update(rollout_batches)
-        .where(rollout_batches.c.id == batch_id)
-        .values(state="created", vendor_job_id=job_id, error=None)
-    )
-
-
-async def close_batch(connection: Transaction, batch_id: int, state: str, error: str | None = None) -> None:
-    """``refused``: there is no job. ``finished``: nothing more is expected of it."""
-    await connection.execute(
-        update(rollout_batches).where(rollout_batches.c.id == batch_id).values(state=state, error=error)
-    )
-
-
-async def rollout_of_job(connection: Transaction, job_ids: Sequence[str]) -> Mapping[str, RolloutId]:
-    """Which of the vendor's jobs are ours."""
-    found = await connection.execute(
-        select(rollout_batches.c.vendor_job_id, rollout_batches.c.rollout_id).where(
-            rollout_batches.c.vendor_job_id.in_(job_ids)
-        )
-    )
-    return {job_id: RolloutId(rollout_id) for job_id, rollout_id in found.all()}
 
 
 async def rollout_of_gateway(connection: Transaction, gateway_id: GatewayId) -> RolloutId | None:
@@ -323,8 +185,202 @@ async def rollout_of_gateway(connection: Transaction, gateway_id: GatewayId) -> 
     return None if rollout_id is None else RolloutId(rollout_id)
 
 
-def _target_row(row: Row[Any]) -> TargetRow:
-    return TargetRow(
+async def count_drifted(connection: Transaction, rollout_id: RolloutId, version: str) -> int:
+    """Waiting targets that are gone, not online, in another rollout, or on another firmware than planned."""
+    as_planned = and_(
+        gateways.c.state == Connectivity.ONLINE.value,
+        func.coalesce(gateways.c.firmware, "") == func.coalesce(targets.firmware_before, ""),
+        func.coalesce(gateways.c.model, "") == func.coalesce(targets.model, ""),
+        func.coalesce(gateway_claims.c.rollout_id, rollout_id) == rollout_id,
+        func.coalesce(gateways.c.firmware, "") != version,
+    )
+    found = await connection.execute(
+        select(func.count())
+        .select_from(
+            rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id).outerjoin(
+                gateway_claims, gateway_claims.c.gateway_id == targets.gateway_id
+            )
+        )
+        .where(
+            targets.rollout_id == rollout_id,
+            targets.state == TargetState.WAITING.value,
+            gateways.c.id.is_(None) | ~as_planned,
+        )
+    )
+    return found.scalar_one()
+
+
+# ---- before the start
+
+
+async def waiting_gateways(
+    connection: Transaction, rollout_id: RolloutId, upto_wave: int
+) -> tuple[tuple[tuple[GatewayId, str], ...], tuple[GatewayId, ...]]:
+    """Those whose wave is open, with their sites, and apart from them those that are not online now."""
+    found = await connection.execute(
+        select(targets.gateway_id, targets.site, gateways.c.state)
+        .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
+        .where(
+            targets.rollout_id == rollout_id,
+            targets.state == TargetState.WAITING.value,
+            targets.wave <= upto_wave,
+        )
+        .order_by(targets.wave, targets.site, targets.gateway_id)
+    )
+    online, away = [], []
+    for gateway, site, state in found.all():
+        if state == Connectivity.ONLINE.value:
+            online.append((GatewayId(gateway), site))
+        else:
+            away.append(GatewayId(gateway))
+    return tuple(online), tuple(away)
+
+
+async def flying_by_site(connection: Transaction) -> dict[str, int]:
+    """Gateways in flight at each site, whichever rollout they are in."""
+    found = await connection.execute(
+        select(targets.site, func.count()).where(targets.state.in_(_FLYING)).group_by(targets.site)
+    )
+    return dict(found.all())
+
+
+async def site_sizes(connection: Transaction, sites: Iterable[str]) -> dict[str, int]:
+    found = await connection.execute(
+        select(gateways.c.site, func.count())
+        .where(gateways.c.site.in_(sorted(set(sites))))
+        .group_by(gateways.c.site)
+    )
+    return dict(found.all())
+
+
+async def set_aside(
+    connection: Transaction,
+    rollout_id: RolloutId,
+    refused: Sequence[tuple[GatewayId, str]],
+    state: TargetState,
+    now: datetime,
+) -> None:
+    """Takes waiting targets out before they were started, each with its reason."""
+    if not refused:
+        return
+    await connection.execute(
+        update(rollout_targets)
+        .where(
+            targets.rollout_id == bindparam("of_rollout"),
+            targets.gateway_id == bindparam("of_gateway"),
+            targets.state == TargetState.WAITING.value,
+        )
+        .values(state=state.value, reason=bindparam("why"), settled_at=now),
+        [
+            {"of_rollout": rollout_id, "of_gateway": gateway_id, "why": reason}
+            for gateway_id, reason in refused
+        ],
+    )
+
+
+async def set_aside_all(connection: Transaction, rollout_id: RolloutId, reason: str, now: datetime) -> None:
+    """Nobody who still waits is started any more."""
+    await connection.execute(
+        update(rollout_targets)
+        .where(targets.rollout_id == rollout_id, targets.state == TargetState.WAITING.value)
+        .values(state=TargetState.EXCLUDED.value, reason=reason, settled_at=now)
+    )
+
+
+async def retry(connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str]) -> int:
+    """Has failed targets wait for another attempt in the wave that they belong to."""
+    changed = 0
+    for start in range(0, len(gateway_ids), CHUNK):
+        done = await connection.execute(
+            update(rollout_targets)
+            .where(
+                targets.rollout_id == rollout_id,
+                targets.gateway_id.in_(gateway_ids[start : start + CHUNK]),
+                targets.state.in_(_FAILED),
+            )
+            .values(state=TargetState.WAITING.value, batch_id=None, settled_at=None)
+        )
+        changed += done.rowcount
+    return changed
+
+
+async def put_into_wave(
+    connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str], wave: int
+) -> int:
+    """Has parked gateways wait in a wave of their own."""
+    changed = 0
+    for start in range(0, len(gateway_ids), CHUNK):
+        done = await connection.execute(
+            update(rollout_targets)
+            .where(
+                targets.rollout_id == rollout_id,
+                targets.gateway_id.in_(gateway_ids[start : start + CHUNK]),
+                targets.state.in_([TargetState.EXCLUDED.value, TargetState.PARKED.value]),
+            )
+            .values(
+                state=TargetState.WAITING.value,
+                wave=wave,
+                batch_id=None,
+                settled_at=None,
+                reason=None,
+            )
+        )
+        changed += done.rowcount
+    return changed
+
+
+async def parked_and_back(
+    connection: Transaction, rollout_id: RolloutId, version: str, back_before: datetime
+) -> tuple[GatewayId, ...]:
+    """Gateways that were offline when it was their turn and have been online since ``back_before``."""
+    offline_then = (targets.state == TargetState.PARKED.value) | and_(
+        targets.state == TargetState.EXCLUDED.value, targets.cls == TargetClass.OFFLINE.value
+    )
+    return await _online(connection, rollout_id, offline_then, version, back_before)
+
+
+async def failed_and_online(
+    connection: Transaction, rollout_id: RolloutId, version: str, now: datetime
+) -> tuple[GatewayId, ...]:
+    """Gateways that failed, are online, free, and not on the version all the same."""
+    return await _online(connection, rollout_id, targets.state.in_(_FAILED), version, now)
+
+
+async def _online(
+    connection: Transaction, rollout_id: RolloutId, which: Any, version: str, since_before: datetime
+) -> tuple[GatewayId, ...]:
+    found = await connection.execute(
+        select(targets.gateway_id)
+        .select_from(
+            rollout_targets.join(gateways, gateways.c.id == targets.gateway_id).outerjoin(
+                gateway_claims, gateway_claims.c.gateway_id == targets.gateway_id
+            )
+        )
+        .where(
+            targets.rollout_id == rollout_id,
+            which,
+            gateways.c.state == Connectivity.ONLINE.value,
+            gateways.c.since <= since_before,
+            func.coalesce(gateways.c.firmware, "") != version,
+            gateway_claims.c.rollout_id.is_(None),
+        )
+        .order_by(targets.gateway_id)
+    )
+    return tuple(GatewayId(gateway) for gateway in found.scalars().all())
+
+
+async def last_wave(connection: Transaction, rollout_id: RolloutId) -> int:
+    """The highest wave that anybody is in; 0 when nobody takes part."""
+    last = await connection.execute(select(func.max(targets.wave)).where(targets.rollout_id == rollout_id))
+    return last.scalar_one() or 0
+
+
+# ---- rows
+
+
+def _target_row(row: Row[Any]) -> TargetRecord:
+    away = row.back_at - row.offline_at if row.back_at and row.offline_at else None
+    return TargetRecord(
         gateway_id=GatewayId(row.gateway_id),
         label=row.label,
         site=row.site,
@@ -333,20 +389,8 @@ def _target_row(row: Row[Any]) -> TargetRow:
         wave=row.wave,
         state=TargetState(row.state),
         reason=row.reason,
+        attempts=row.attempts,
         started_at=row.started_at,
         settled_at=row.settled_at,
-    )
-
-
-def _batch(row: Row[Any]) -> Batch:
-    return Batch(
-        id=row.id,
-        rollout_id=RolloutId(row.rollout_id),
-        wave=row.wave,
-        number=row.number,
-        name=row.name,
-        state=row.state,
-        vendor_job_id=row.vendor_job_id,
-        intended_at=row.intended_at,
-        called_at=row.called_at,
+        return_time=away,
     )

@@ -1,4 +1,4 @@
-"""Rollouts as rows: plans, rollouts and approvals. Their gateways are in ``rollout_targets.py``.
+"""Rollouts as rows: plans, rollouts, approvals, timelines and freezes; gateways are in ``rollout_targets``.
 
 Every change of a rollout is conditional on the version that was read, so two clicks at once decide once.
 """
@@ -13,11 +13,23 @@ from sqlalchemy import Row, delete, func, insert, or_, select, update
 from bot.domain.errors import NotFound, Stale
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import Plan, Target, TargetClass
-from bot.domain.rollout import Approval, Decision, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import (
+    Approval,
+    Decision,
+    Freeze,
+    Rollout,
+    RolloutEvent,
+    RolloutId,
+    RolloutState,
+    TargetState,
+    remind_at,
+)
 from bot.storage.engine import Transaction
-from bot.storage.tables import plans, rollout_approvals, rollout_targets, rollouts
+from bot.storage.rollout_targets import CHUNK
+from bot.storage.tables import freezes, plans, rollout_approvals, rollout_events, rollout_targets, rollouts
+from bot.storage.upsert import insert_or_ignore
 
-CHUNK = 1000  # rows in one statement
+GOING_ON = [state.value for state in RolloutState if not state.is_final]
 
 
 # ---- plans
@@ -29,6 +41,7 @@ async def save_plan(
     plan: Plan,
     requester: str,
     channel: str | None,
+    start_at: datetime | None,
     now: datetime,
     expires_at: datetime,
 ) -> None:
@@ -41,6 +54,7 @@ async def save_plan(
             channel=channel,
             created_at=now,
             expires_at=expires_at,
+            start_at=start_at,
             body=_plan_to_json(plan),
         )
     )
@@ -51,6 +65,7 @@ class SavedPlan:
     plan: Plan
     requester: str
     channel: str | None
+    start_at: datetime | None
     expires_at: datetime
     rollout_id: RolloutId | None
 
@@ -64,6 +79,7 @@ async def load_plan(connection: Transaction, plan_id: str) -> SavedPlan:
         _plan_from_json(row.body),
         row.requester,
         row.channel,
+        row.start_at,
         row.expires_at,
         RolloutId(row.rollout_id) if row.rollout_id is not None else None,
     )
@@ -88,11 +104,12 @@ async def create(connection: Transaction, plan_id: str, rollout: Rollout, plan: 
         "firmware_id": rollout.firmware_id,
         "firmware_version": rollout.firmware_version,
         "plan_hash": rollout.plan_hash,
+        "planned": rollout.planned,
         "approvals_needed": rollout.approvals_needed,
         "downgrades": rollout.downgrades,
         "created_at": rollout.created_at,
         "version": 1,
-        "due_at": rollout.expires_at,
+        "due_at": remind_at(rollout),
     }
     created = await connection.execute(insert(rollouts).values(values).returning(rollouts.c.id))
     rollout_id = RolloutId(created.scalar_one())
@@ -121,7 +138,7 @@ async def load(connection: Transaction, rollout_id: RolloutId, *, to_change: boo
 
 async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[tuple[Rollout, ...], int]:
     """Those that still go on first, then the newest; and how many there are."""
-    going_on = rollouts.c.state.in_([RolloutState.REQUESTED.value, RolloutState.RUNNING.value])
+    going_on = rollouts.c.state.in_(GOING_ON)
     rows = (
         await connection.execute(
             select(rollouts).order_by(going_on.desc(), rollouts.c.id.desc()).limit(limit).offset(offset)
@@ -182,13 +199,78 @@ async def claim_due(
     return tuple(claimed)
 
 
-async def release(connection: Transaction, rollout_id: RolloutId, due_at: datetime | None) -> None:
+async def release(
+    connection: Transaction, rollout_id: RolloutId, seen_version: int, due_at: datetime | None
+) -> None:
     """Gives the claim back and says when the rollout is due again, unless a decision said so meanwhile."""
-    running = rollouts.c.state.in_([RolloutState.REQUESTED.value, RolloutState.RUNNING.value])
     await connection.execute(
-        update(rollouts).where(rollouts.c.id == rollout_id, running).values(due_at=due_at)
+        update(rollouts)
+        .where(rollouts.c.id == rollout_id, rollouts.c.version == seen_version)
+        .values(due_at=due_at)
     )
     await connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(lease_until=None))
+
+
+# ---- what happened, and what is frozen
+
+
+async def add_event(connection: Transaction, rollout_id: RolloutId, event: RolloutEvent) -> int:
+    """Adds to the timeline; returns the number of the entry."""
+    added = await connection.execute(
+        insert(rollout_events)
+        .values(rollout_id=rollout_id, at=event.at, kind=event.kind, by=event.by, body=dict(event.body))
+        .returning(rollout_events.c.id)
+    )
+    return int(added.scalar_one())
+
+
+async def timeline(connection: Transaction, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
+    found = await connection.execute(
+        select(rollout_events).where(rollout_events.c.rollout_id == rollout_id).order_by(rollout_events.c.id)
+    )
+    return tuple(RolloutEvent(row.at, row.kind, row.by, row.body) for row in found.all())
+
+
+async def list_freezes(connection: Transaction) -> tuple[Freeze, ...]:
+    found = await connection.execute(select(freezes).order_by(freezes.c.firmware_version))
+    return tuple(Freeze(row.firmware_version, row.by, row.by_name, row.reason, row.at) for row in found.all())
+
+
+async def freeze_of(connection: Transaction, firmware_version: str) -> Freeze | None:
+    """The freeze that holds this firmware, the one for everything first."""
+    for freeze in await list_freezes(connection):
+        if freeze.firmware_version in {"", firmware_version}:
+            return freeze
+    return None
+
+
+async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
+    """False when it was frozen already; then who froze it first stands."""
+    added = await connection.execute(
+        insert_or_ignore(
+            connection,
+            freezes,
+            {
+                "firmware_version": freeze.firmware_version,
+                "by": freeze.by,
+                "by_name": freeze.by_name,
+                "reason": freeze.reason,
+                "at": freeze.at,
+            },
+        )
+    )
+    return added.rowcount == 1
+
+
+async def remove_freeze(connection: Transaction, firmware_version: str) -> bool:
+    """False when it was not frozen."""
+    removed = await connection.execute(delete(freezes).where(freezes.c.firmware_version == firmware_version))
+    return removed.rowcount == 1
+
+
+async def hurry(connection: Transaction, now: datetime) -> None:
+    """Has every rollout that goes on looked at by the next tick: a freeze came or went."""
+    await connection.execute(update(rollouts).where(rollouts.c.state.in_(GOING_ON)).values(due_at=now))
 
 
 # ---- rows
@@ -223,13 +305,21 @@ def _rollout(row: Row[Any], approvals: Mapping[int, tuple[Approval, ...]]) -> Ro
         firmware_id=row.firmware_id,
         firmware_version=row.firmware_version,
         plan_hash=row.plan_hash,
+        planned=row.planned,
         approvals_needed=row.approvals_needed,
         downgrades=row.downgrades,
         created_at=row.created_at,
         expires_at=row.expires_at,
+        start_at=row.start_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        wave=row.wave,
+        wave_settled_at=row.wave_settled_at,
+        gate_from=row.gate_from,
         reason=row.reason,
+        held=row.held,
+        through_freeze=row.through_freeze,
+        reminded=row.reminded,
         approvals=approvals.get(row.id, ()),
     )
 
@@ -239,9 +329,16 @@ def _rollout_values(rollout: Rollout) -> dict[str, Any]:
     return {
         "state": rollout.state.value,
         "expires_at": rollout.expires_at,
+        "start_at": rollout.start_at,
         "started_at": rollout.started_at,
         "finished_at": rollout.finished_at,
+        "wave": rollout.wave,
+        "wave_settled_at": rollout.wave_settled_at,
+        "gate_from": rollout.gate_from,
         "reason": rollout.reason,
+        "held": rollout.held,
+        "through_freeze": rollout.through_freeze,
+        "reminded": rollout.reminded,
     }
 
 

@@ -187,6 +187,7 @@ plans = Table(
     Column("channel", String(32)),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False, index=True),
+    Column("start_at", Moment),
     Column("body", JSON, nullable=False),
     Column("rollout_id", _Id),
 )
@@ -203,13 +204,21 @@ rollouts = _numbered(
     Column("firmware_id", Text, nullable=False),
     Column("firmware_version", Text, nullable=False),
     Column("plan_hash", String(64), nullable=False),
+    Column("planned", Integer, nullable=False),
     Column("approvals_needed", Integer, nullable=False),
     Column("downgrades", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("start_at", Moment),
     Column("started_at", Moment),
     Column("finished_at", Moment),
+    Column("wave", Integer, nullable=False),  # the highest that was opened
+    Column("wave_settled_at", Moment),
+    Column("gate_from", Moment),  # what settled before was looked at by a person
     Column("reason", Text),
+    Column("held", Text),
+    Column("through_freeze", Text),
+    Column("reminded", Boolean, nullable=False),
     Column("due_at", Moment),  # when the next tick must look at it; null: never by itself
     Column("lease_until", Moment),
     Index("ix_rollouts_due_at", "due_at"),
@@ -227,12 +236,39 @@ rollout_targets = Table(
     Column("wave", Integer, nullable=False),  # 0: matched and takes no part
     Column("state", String(16), nullable=False),
     Column("reason", Text),
+    Column("kind", String(16)),  # of a failure: device, transport, silence
     Column("batch_id", _Id),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
     Column("started_at", Moment),
+    Column("reported_at", Moment),
+    Column("offline_at", Moment),
+    Column("back_at", Moment),
+    Column("steady_since", Moment),
     Column("settled_at", Moment),
     Index("ix_rollout_targets_gateway_id", "gateway_id"),
     Index("ix_rollout_targets_progress", "rollout_id", "wave", "state"),
     Index("ix_rollout_targets_batch_id", "batch_id"),
+    Index("ix_rollout_targets_settled_at", "settled_at"),
+)
+# What happened in a rollout: its timeline, and the notes in its thread.
+rollout_events = _numbered(
+    "rollout_events",
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("by", String(32)),  # who; null: by itself
+    Column("body", JSON, nullable=False),
+)
+# Nothing is started while there is a row for its firmware, or the one for everything (an empty version).
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("firmware_version", String, primary_key=True),
+    Column("by", String(32), nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 # One rollout at a time for a gateway: the row is there from approval to the target's end.
 gateway_claims = Table(
@@ -240,6 +276,7 @@ gateway_claims = Table(
     metadata,
     Column("gateway_id", String, primary_key=True),
     Column("rollout_id", _Id, nullable=False, index=True),
+    Column("started_at", Moment),  # from here on it is expected to go down
 )
 # One vendor job each: the intent, then the call, then its result.
 rollout_batches = _numbered(

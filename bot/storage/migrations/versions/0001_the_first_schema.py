@@ -75,9 +75,19 @@ def upgrade() -> None:
     op.create_index("ix_fleet_events_at", "fleet_events", ["at"], unique=False)
     op.create_index("ix_fleet_events_gateway_id_at", "fleet_events", ["gateway_id", "at"], unique=False)
     op.create_table(
+        "freezes",
+        sa.Column("firmware_version", sa.String(), nullable=False),
+        sa.Column("by", sa.String(length=32), nullable=False),
+        sa.Column("by_name", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("firmware_version", name=op.f("pk_freezes")),
+    )
+    op.create_table(
         "gateway_claims",
         sa.Column("gateway_id", sa.String(), nullable=False),
         sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("started_at", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("gateway_id", name=op.f("pk_gateway_claims")),
     )
     op.create_index(op.f("ix_gateway_claims_rollout_id"), "gateway_claims", ["rollout_id"], unique=False)
@@ -221,6 +231,7 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=32), nullable=True),
         sa.Column("created_at", Moment(), nullable=False),
         sa.Column("expires_at", Moment(), nullable=False),
+        sa.Column("start_at", Moment(), nullable=True),
         sa.Column("body", sa.JSON(), nullable=False),
         sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plans")),
@@ -242,13 +253,21 @@ def upgrade() -> None:
         sa.Column("firmware_id", sa.Text(), nullable=False),
         sa.Column("firmware_version", sa.Text(), nullable=False),
         sa.Column("plan_hash", sa.String(length=64), nullable=False),
+        sa.Column("planned", sa.Integer(), nullable=False),
         sa.Column("approvals_needed", sa.Integer(), nullable=False),
         sa.Column("downgrades", sa.Integer(), nullable=False),
         sa.Column("created_at", Moment(), nullable=False),
         sa.Column("expires_at", Moment(), nullable=False),
+        sa.Column("start_at", Moment(), nullable=True),
         sa.Column("started_at", Moment(), nullable=True),
         sa.Column("finished_at", Moment(), nullable=True),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("wave_settled_at", Moment(), nullable=True),
+        sa.Column("gate_from", Moment(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("held", sa.Text(), nullable=True),
+        sa.Column("through_freeze", sa.Text(), nullable=True),
+        sa.Column("reminded", sa.Boolean(), nullable=False),
         sa.Column("due_at", Moment(), nullable=True),
         sa.Column("lease_until", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rollouts")),
@@ -348,6 +367,23 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_rollout_batches_rollout_id"), "rollout_batches", ["rollout_id"], unique=False)
     op.create_table(
+        "rollout_events",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("by", sa.String(length=32), nullable=True),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["rollout_id"], ["rollouts.id"], name=op.f("fk_rollout_events_rollout_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rollout_events")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_rollout_events_rollout_id"), "rollout_events", ["rollout_id"], unique=False)
+    op.create_table(
         "rollout_targets",
         sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("gateway_id", sa.String(), nullable=False),
@@ -359,8 +395,15 @@ def upgrade() -> None:
         sa.Column("wave", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("kind", sa.String(length=16), nullable=True),
         sa.Column("batch_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("started_at", Moment(), nullable=True),
+        sa.Column("reported_at", Moment(), nullable=True),
+        sa.Column("offline_at", Moment(), nullable=True),
+        sa.Column("back_at", Moment(), nullable=True),
+        sa.Column("steady_since", Moment(), nullable=True),
         sa.Column("settled_at", Moment(), nullable=True),
         sa.ForeignKeyConstraint(
             ["rollout_id"], ["rollouts.id"], name=op.f("fk_rollout_targets_rollout_id"), ondelete="CASCADE"
@@ -372,6 +415,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_rollout_targets_progress", "rollout_targets", ["rollout_id", "wave", "state"], unique=False
     )
+    op.create_index("ix_rollout_targets_settled_at", "rollout_targets", ["settled_at"], unique=False)
     op.create_table(
         "write_items",
         sa.Column("write_id", sa.String(length=32), nullable=False),
@@ -392,10 +436,13 @@ def upgrade() -> None:
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("write_items")
+    op.drop_index("ix_rollout_targets_settled_at", table_name="rollout_targets")
     op.drop_index("ix_rollout_targets_progress", table_name="rollout_targets")
     op.drop_index("ix_rollout_targets_gateway_id", table_name="rollout_targets")
     op.drop_index("ix_rollout_targets_batch_id", table_name="rollout_targets")
     op.drop_table("rollout_targets")
+    op.drop_index(op.f("ix_rollout_events_rollout_id"), table_name="rollout_events")
+    op.drop_table("rollout_events")
     op.drop_index(op.f("ix_rollout_batches_rollout_id"), table_name="rollout_batches")
     op.drop_table("rollout_batches")
     op.drop_table("rollout_approvals")
@@ -436,6 +483,7 @@ def downgrade() -> None:
     op.drop_table("gateway_tags")
     op.drop_index(op.f("ix_gateway_claims_rollout_id"), table_name="gateway_claims")
     op.drop_table("gateway_claims")
+    op.drop_table("freezes")
     op.drop_index("ix_fleet_events_gateway_id_at", table_name="fleet_events")
     op.drop_index("ix_fleet_events_at", table_name="fleet_events")
     op.drop_table("fleet_events")

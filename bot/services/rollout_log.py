@@ -1,0 +1,88 @@
+"""What happened in a rollout, said once: in its timeline, in its card's thread and in the audit log.
+
+One function writes all of it inside the transaction of what it tells about.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bot.domain.access import Actor
+from bot.domain.events import AuditEntry, Outcome
+from bot.domain.rollout import Rollout, RolloutEvent, RolloutId
+from bot.storage import audit, cards
+from bot.storage import rollouts as store
+from bot.storage.cards import About, CardKind
+from bot.storage.engine import Transaction
+
+BY_ITSELF = "meshbot"
+NOTE = "rollout_event"
+TOLD = "rollout_decided"
+BROADCAST = frozenset({"paused", "aborted", "not_returned", "finished"})  # said in the channel as well
+QUIET = frozenset({"requested"})  # the card itself says so
+
+
+def about(rollout_id: RolloutId) -> About:
+    """The rollout's card."""
+    return About(CardKind.ROLLOUT, str(rollout_id))
+
+
+async def happened(
+    connection: Transaction,
+    rollout: Rollout,
+    kind: str,
+    now: datetime,
+    by: Actor | None = None,
+    **body: Any,
+) -> None:
+    """Adds an event to the timeline with its note and its audit row, and has the card drawn anew."""
+    by_id = by.user_id if by else None
+    event = RolloutEvent(now, kind, by_id, {"rollout": rollout.id, **body})
+    number = await store.add_event(connection, rollout.id, event)
+    await cards.touch(connection, about(rollout.id), urgent=by is not None)
+    if kind not in QUIET:
+        await cards.add_note(
+            connection,
+            about(rollout.id),
+            f"rollout/{rollout.id}/{number}",
+            NOTE,
+            {"kind": kind, "by": by_id, **event.body},
+            now,
+            broadcast=kind in BROADCAST,
+        )
+    await audit.record(connection, _entry(rollout, kind, now, by_id or BY_ITSELF, event.body))
+
+
+async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor, now: datetime) -> None:
+    """Says to the requester, by direct message, how it was decided."""
+    if by.user_id == rollout.requester:
+        return
+    await cards.add_message(
+        connection,
+        rollout.requester,
+        f"rollout/{rollout.id}/{rollout.state.value}",
+        TOLD,
+        {
+            "rollout": rollout.id,
+            "state": rollout.state.value,
+            "by": by.user_id,
+            "version": rollout.firmware_version,
+            "query": rollout.query,
+            "reason": rollout.reason,
+        },
+        now,
+    )
+
+
+def _entry(rollout: Rollout, kind: str, now: datetime, by: str, body: Mapping[str, Any]) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        actor=by,
+        action=f"rollout {kind}",
+        subject=rollout.title,
+        outcome=Outcome.DONE,
+        after=f"{rollout.query} to {rollout.firmware_version}",
+        channel=rollout.channel,
+        reason=body.get("reason"),
+        plan_hash=rollout.plan_hash,
+    )

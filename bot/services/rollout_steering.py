@@ -1,0 +1,180 @@
+"""What people do with a rollout that runs: pause, resume, promote, abort, retry, catch up; and freezes."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from bot.domain import rollout as decide
+from bot.domain.access import Action, Actor, require
+from bot.domain.errors import InvalidInput, Stale, Unavailable
+from bot.domain.events import AuditEntry, Outcome
+from bot.domain.plan import Rules
+from bot.domain.rollout import Freeze, Rollout, RolloutId, TargetState
+from bot.services.rollout_log import happened
+from bot.storage import audit
+from bot.storage import rollout_targets as targets
+from bot.storage import rollouts as store
+from bot.storage.engine import Database, Transaction
+
+
+class RolloutSteering:
+    """One decision a transaction; ``changed`` is called after its commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        rules: Rules,
+        now: Callable[[], datetime],
+        changed: Callable[[], None],
+        sight_lost: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._database = database
+        self._rules = rules
+        self._now = now
+        self._changed = changed
+        self._sight_lost = sight_lost
+
+    async def pause(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+        """Raises NotAllowed, Stale."""
+        return await self._decide(actor, rollout_id, "paused", lambda before, _: decide.pause(before, actor))
+
+    async def resume(self, actor: Actor, rollout_id: RolloutId, override: str | None = None) -> Rollout:
+        """Raises NotAllowed, Stale, and ReasonNeeded when a freeze holds it and an admin may go on."""
+        return await self._decide(
+            actor,
+            rollout_id,
+            "resumed",
+            lambda before, now: decide.resume(before, actor, now, override),
+            reason=override,
+        )
+
+    async def promote(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+        """Raises NotAllowed, Stale, and Unavailable while the fleet cannot be seen."""
+        if await self._sight_lost():
+            raise Unavailable(
+                "The fleet cannot be seen right now, so nobody knows how the canary is. "
+                "Please promote it once the listings succeed again."
+            )
+        return await self._decide(
+            actor, rollout_id, "promoted", lambda before, _: decide.promote(before, actor)
+        )
+
+    async def abort(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+        """Raises NotAllowed, Stale. What is in flight is still judged; the vendor's queue is cleared."""
+        now = self._now()
+        async with self._database.write() as connection:
+            before = await store.load(connection, rollout_id, to_change=True)
+            after = decide.abort(before, actor, now)
+            await store.save(connection, before, after, now)
+            await targets.set_aside_all(connection, rollout_id, "not started: aborted", now)
+            await targets.free_gateways(connection, rollout_id)
+            await happened(connection, after, "aborted", now, actor, reason=after.reason)
+        self._changed()
+        return after
+
+    async def retry_failed(self, actor: Actor, rollout_id: RolloutId) -> int:
+        """Has those that failed and are online and free tried again; returns how many."""
+        now = self._now()
+        async with self._database.write() as connection:
+            before = await store.load(connection, rollout_id, to_change=True)
+            last = await targets.last_wave(connection, rollout_id)
+            after = decide.take_up(before, actor, last, now)
+            which = await targets.failed_and_online(connection, rollout_id, before.firmware_version, now)
+            if not which:
+                raise Stale(
+                    f"None of the gateways that failed in {before.title} can be tried now: "
+                    "those that are offline have to come back first."
+                )
+            count = await targets.retry(connection, rollout_id, which)
+            await self._take_up(connection, before, after, now)
+            await happened(connection, after, "retried", now, actor, count=count)
+        self._changed()
+        return count
+
+    async def catch_up(self, actor: Actor, rollout_id: RolloutId) -> int:
+        """Has parked gateways that came back follow in a wave of their own; returns how many."""
+        now = self._now()
+        async with self._database.write() as connection:
+            before = await store.load(connection, rollout_id, to_change=True)
+            last = await targets.last_wave(connection, rollout_id)
+            after = decide.take_up(before, actor, last, now, waves=1)
+            which = await targets.parked_and_back(
+                connection, rollout_id, before.firmware_version, now - self._rules.stable_for
+            )
+            if not which:
+                raise Stale(
+                    f"None of the parked gateways of {before.title} has been online for long enough yet."
+                )
+            count = await targets.put_into_wave(connection, rollout_id, which, last + 1)
+            await self._take_up(connection, before, after, now)
+            await happened(connection, after, "catch_up", now, actor, count=count, wave=last + 1)
+        self._changed()
+        return count
+
+    async def _take_up(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
+        refused = await targets.claim_gateways(connection, before.id)
+        await targets.set_aside(connection, before.id, refused, TargetState.EXCLUDED, now)
+        await store.save(connection, before, after, now)
+
+    async def _decide(
+        self,
+        actor: Actor,
+        rollout_id: RolloutId,
+        kind: str,
+        decided: Callable[[Rollout, datetime], Rollout],
+        reason: str | None = None,
+    ) -> Rollout:
+        now = self._now()
+        async with self._database.write() as connection:
+            before = await store.load(connection, rollout_id, to_change=True)
+            after = decided(before, now)
+            await store.save(connection, before, after, now)
+            await happened(connection, after, kind, now, actor, reason=reason)
+        self._changed()
+        return after
+
+    # ---- freezes
+
+    async def freeze(self, actor: Actor, firmware_version: str, reason: str) -> Freeze:
+        """Holds every start, or those of one firmware; what has started is still judged. Raises Stale."""
+        require(actor, Action.FREEZE)
+        now = self._now()
+        freeze = Freeze(firmware_version, actor.user_id, actor.name, reason.strip() or "no reason given", now)
+        async with self._database.write() as connection:
+            if not await store.add_freeze(connection, freeze):
+                standing = await store.freeze_of(connection, firmware_version)
+                raise Stale(f"It is frozen already: {standing.says() if standing else freeze.says()}.")
+            await store.hurry(connection, now)
+            await audit.record(connection, _entry(actor, "freeze", freeze, now))
+        self._changed()
+        return freeze
+
+    async def unfreeze(self, actor: Actor, firmware_version: str) -> None:
+        """Raises InvalidInput when it is not frozen."""
+        require(actor, Action.FREEZE)
+        now = self._now()
+        async with self._database.write() as connection:
+            if not await store.remove_freeze(connection, firmware_version):
+                standing = await store.list_freezes(connection)
+                there = "; ".join(freeze.says() for freeze in standing) or "nothing is frozen"
+                what = f"Firmware {firmware_version}" if firmware_version else "Everything"
+                raise InvalidInput(f"{what} is not frozen. Now: {there}.")
+            await store.hurry(connection, now)
+            freeze = Freeze(firmware_version, actor.user_id, actor.name, "", now)
+            await audit.record(connection, _entry(actor, "unfreeze", freeze, now))
+        self._changed()
+
+    async def freezes(self) -> tuple[Freeze, ...]:
+        async with self._database.read() as connection:
+            return await store.list_freezes(connection)
+
+
+def _entry(actor: Actor, action: str, freeze: Freeze, now: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        actor=actor.user_id,
+        action=action,
+        subject=f"firmware {freeze.firmware_version}" if freeze.firmware_version else "everything",
+        outcome=Outcome.DONE,
+        reason=freeze.reason or None,
+    )

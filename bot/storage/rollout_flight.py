@@ -1,0 +1,223 @@
+"""What is in flight: courses beside what the newest listing shows, and what gates look at."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, bindparam, case, func, select, update
+
+from bot.domain.events import FleetEventKind
+from bot.domain.fleet import Connectivity, GatewayId
+from bot.domain.rollout import CANARY, FAILURES, IN_FLIGHT, Rollout, RolloutId, TargetState
+from bot.domain.verdict import IN_A_ROW, Collateral, Course, FailureKind, Sighting, Tally
+from bot.storage.engine import Transaction
+from bot.storage.rollout_targets import CHUNK, last_wave
+from bot.storage.tables import fleet_events, gateway_claims, gateways, rollout_targets
+
+USUAL_OVER = timedelta(hours=24)
+COLLATERAL_FOR = timedelta(hours=1)  # after its last gateway settled a site is watched on
+_FAILED = [state.value for state in FAILURES]
+_FLYING = [state.value for state in IN_FLIGHT]
+
+targets = rollout_targets.c
+
+
+@dataclass(frozen=True, slots=True)
+class Flying:
+    """A gateway in flight: its course, the batch that it is in, and how the newest listing shows it."""
+
+    course: Course
+    batch_id: int
+    seen: Sighting | None
+
+
+# ---- in flight
+
+
+async def flying(connection: Transaction, rollout_id: RolloutId) -> tuple[Flying, ...]:
+    """Every gateway in flight, beside the newest listing's word about it."""
+    found = await connection.execute(
+        select(
+            rollout_targets,
+            gateways.c.id.label("here"),
+            gateways.c.state.label("connectivity"),
+            gateways.c.since.label("since"),
+            gateways.c.firmware.label("firmware"),
+        )
+        .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
+        .where(targets.rollout_id == rollout_id, targets.state.in_(_FLYING))
+        .order_by(targets.gateway_id)
+    )
+    return tuple(_flying(row) for row in found.all())
+
+
+async def save_courses(
+    connection: Transaction, rollout_id: RolloutId, courses: Sequence[Course], now: datetime
+) -> None:
+    """Writes courses; the clock of a settled one stops, and an attempt that failed is counted."""
+    for start in range(0, len(courses), CHUNK):
+        await connection.execute(
+            update(rollout_targets)
+            .where(
+                targets.rollout_id == bindparam("of_rollout"),
+                targets.gateway_id == bindparam("of_gateway"),
+            )
+            .values(
+                state=bindparam("new_state"),
+                reason=bindparam("why"),
+                kind=bindparam("blame"),
+                reported_at=bindparam("reported"),
+                offline_at=bindparam("offline"),
+                back_at=bindparam("back"),
+                steady_since=bindparam("steady"),
+                settled_at=bindparam("settled"),
+                failures=targets.failures + bindparam("failed"),
+            ),
+            [_course_values(rollout_id, course, now) for course in courses[start : start + CHUNK]],
+        )
+
+
+# ---- what gates look at
+
+
+async def tally(connection: Transaction, rollout: Rollout, now: datetime) -> Tally:
+    """What settled since a person last looked, in four queries however many gateways there are."""
+    since = rollout.gate_from or rollout.created_at
+    recent = and_(targets.rollout_id == rollout.id, targets.settled_at > since, targets.attempts > 0)
+    failed = targets.state.in_(_FAILED)
+    sums = (
+        await connection.execute(
+            select(
+                func.count(case((targets.state == TargetState.VERIFIED.value, 1))),
+                func.count(case((failed, 1))),
+                func.count(case((targets.state == TargetState.OVERDUE.value, 1))),
+                func.count(case((and_(failed, targets.wave == CANARY), 1))),
+                func.count(func.distinct(case((targets.wave > CANARY, targets.wave)))),
+            ).where(recent)
+        )
+    ).one()
+    verified, failures, overdue, canary, _ = sums
+    if not failures and not await _has_others(connection, rollout):
+        return Tally(finished=verified)
+    by_site = await connection.execute(
+        select(targets.site, func.count()).where(recent, failed).group_by(targets.site)
+    )
+    newest = await connection.execute(
+        select(targets.state)
+        .where(recent, targets.state.in_([*_FAILED, TargetState.VERIFIED.value]))
+        .order_by(targets.settled_at.desc(), targets.gateway_id)
+        .limit(IN_A_ROW)
+    )
+    several_waves = await last_wave(connection, rollout.id) > CANARY
+    return Tally(
+        finished=verified + failures - overdue,
+        overdue=overdue,
+        failures=failures,
+        canary_failures=canary if several_waves else 0,
+        by_site=dict(by_site.all()),
+        newest=tuple(TargetState(state) for state in newest.scalars().all()),
+        collateral=await _collateral(connection, rollout, now),
+    )
+
+
+async def _has_others(connection: Transaction, rollout: Rollout) -> bool:
+    """Whether neighbours may be affected: gateways were started lately."""
+    found = await connection.execute(
+        select(targets.gateway_id)
+        .where(targets.rollout_id == rollout.id, targets.started_at.is_not(None))
+        .limit(1)
+    )
+    return found.first() is not None
+
+
+async def _collateral(connection: Transaction, rollout: Rollout, now: datetime) -> tuple[Collateral, ...]:
+    """Untouched gateways of the sites at work that went offline since, where there are any."""
+    at_work = (
+        select(targets.site, func.min(targets.started_at).label("began"))
+        .where(
+            targets.rollout_id == rollout.id,
+            targets.started_at.is_not(None),
+            targets.state.in_(_FLYING) | (targets.settled_at > now - COLLATERAL_FOR),
+        )
+        .group_by(targets.site)
+        .subquery()
+    )
+    mine = select(targets.gateway_id).where(targets.rollout_id == rollout.id, targets.attempts > 0)
+    flashed = select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
+    since = rollout.gate_from or rollout.created_at
+    gone_now = and_(
+        gateways.c.state == Connectivity.OFFLINE.value,
+        gateways.c.since >= at_work.c.began,
+        gateways.c.since >= since,
+    )
+    found = await connection.execute(
+        select(gateways.c.site, at_work.c.began, func.count(), func.count(case((gone_now, 1))).label("gone"))
+        .select_from(gateways.join(at_work, at_work.c.site == gateways.c.site))
+        .where(gateways.c.id.not_in(mine), gateways.c.id.not_in(flashed))
+        .group_by(gateways.c.site, at_work.c.began)
+        .having(func.count(case((gone_now, 1))) > 0)
+    )
+    rows = found.all()
+    if not rows:
+        return ()
+    usual = await _usual(connection, [row.site for row in rows], rollout.started_at or now)
+    return tuple(
+        Collateral(site, gone, untouched, usual.get(site, 0) * ((now - began) / USUAL_OVER))
+        for site, began, untouched, gone in rows
+    )
+
+
+async def _usual(connection: Transaction, sites: Sequence[str], before: datetime) -> dict[str, int]:
+    """How often gateways of each site went offline in the day before the rollout."""
+    found = await connection.execute(
+        select(gateways.c.site, func.count())
+        .select_from(fleet_events.join(gateways, gateways.c.id == fleet_events.c.gateway_id))
+        .where(
+            fleet_events.c.kind == FleetEventKind.WENT_OFFLINE.value,
+            fleet_events.c.at > before - USUAL_OVER,
+            fleet_events.c.at <= before,
+            gateways.c.site.in_(sites),
+        )
+        .group_by(gateways.c.site)
+    )
+    return dict(found.all())
+
+
+# ---- rows
+
+
+def _flying(row: Row[Any]) -> Flying:
+    course = Course(
+        gateway_id=GatewayId(row.gateway_id),
+        site=row.site,
+        wave=row.wave,
+        state=TargetState(row.state),
+        attempts=row.attempts,
+        started_at=row.started_at,
+        reported_at=row.reported_at,
+        offline_at=row.offline_at,
+        back_at=row.back_at,
+        steady_since=row.steady_since,
+        reason=row.reason,
+        kind=FailureKind(row.kind) if row.kind else None,
+    )
+    seen = Sighting(Connectivity(row.connectivity), row.since, row.firmware) if row.here is not None else None
+    return Flying(course, row.batch_id, seen)
+
+
+def _course_values(rollout_id: RolloutId, course: Course, now: datetime) -> Mapping[str, Any]:
+    tried_again = course.state is TargetState.WAITING
+    return {
+        "of_rollout": rollout_id,
+        "of_gateway": course.gateway_id,
+        "new_state": course.state.value,
+        "why": course.reason,
+        "blame": course.kind.value if course.kind else None,
+        "reported": course.reported_at,
+        "offline": course.offline_at,
+        "back": course.back_at,
+        "steady": course.steady_since,
+        "settled": now if course.state.is_settled else None,
+        "failed": int(course.state.is_failure or tried_again),
+    }
