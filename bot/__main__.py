@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from bot.domain.errors import BotError
 
@@ -123,36 +123,11 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 def _manifest(chosen: argparse.Namespace) -> int:
-    from bot.slack.manifest import manifest
+    from bot.slack.manifest import as_yaml, manifest
 
     command = chosen.command or os.environ.get("MESHBOT_SLACK__COMMAND") or "/mesh"
-    for line in _yaml(manifest(command=command, http_url=chosen.http)):
-        print(line)
+    print(as_yaml(manifest(command=command, http_url=chosen.http)), end="")
     return 0
-
-
-def _yaml(value: object, indent: str = "") -> Iterator[str]:
-    """The lines of a YAML document, for the mappings, lists, texts, numbers and truths of a manifest."""
-    import json
-
-    pairs: list[tuple[str, object]]
-    if isinstance(value, dict):
-        pairs = [(f"{key}:", one) for key, one in value.items()]
-    elif isinstance(value, list):
-        pairs = [("-", one) for one in value]
-    else:
-        raise TypeError(f"a document is a mapping or a list, not {type(value).__name__}")
-    for lead, one in pairs:
-        if isinstance(one, dict | list) and one:
-            inner = list(_yaml(one, indent + "  "))
-            if lead == "-":  # the first line of what is inside stands beside its dash
-                inner[0] = f"{indent}- {inner[0].lstrip()}"
-            else:
-                yield f"{indent}{lead}"
-            yield from inner
-        else:
-            # Every JSON scalar is a YAML one, and quoted texts need no further rules.
-            yield f"{indent}{lead} {json.dumps(one, ensure_ascii=False)}"
 
 
 def _port(text: str) -> int:

@@ -1,17 +1,31 @@
-"""The documents say what is so: every setting in the README, with its default and its meaning."""
+"""The documents say what is so: settings, commands, metrics and links are each compared with the code."""
 
+import ast
+import importlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from bot.domain.access import Role
+from bot.meshtech.routes import ROUTES
+from bot.settings import OPERATIONS
+from bot.slack.calls import Command
 from tests.test_settings import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
 
 # These words stand for a default; everything else in that column is one.
 NO_VALUE = {"": "empty", "required": "required", "one of the two": "one of the two"}
 
 
+# ---- settings
 def test_the_readme_s_table_of_settings_is_the_settings() -> None:
     expected = [
         f"| `{line.variable}` | {NO_VALUE.get(line.default, f'`{line.default}`')} | {line.meaning} |"
@@ -20,24 +34,114 @@ def test_the_readme_s_table_of_settings_is_the_settings() -> None:
     assert re.findall(r"^\| `MESHBOT_.*\|$", README, re.MULTILINE) == expected
 
 
-def test_every_setting_named_in_prose_is_one() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_setting_named_in_prose_is_one(document: str) -> None:
     known = {line.variable.removesuffix("__<OPERATION>") for line in load().describe()}
-    named = re.findall(r"MESHBOT_[A-Z_]*[A-Z]", README)
-    assert named
+    named = re.findall(r"MESHBOT_[A-Z_]*[A-Z](?!…|[A-Z_]|__…)", DOCUMENTS[document])
     assert [name for name in named if re.sub(r"(__ROUTES|__FIELDS)__\w+$", r"\1", name) not in known] == []
 
 
-def test_every_link_within_the_readme_leads_somewhere() -> None:
-    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
+def test_a_setting_that_has_no_effect_yet_is_named_as_such() -> None:
+    """An operator must not wait for a wave because a variable was accepted."""
+    source = "".join((ROOT / "bot" / name).read_text(encoding="utf-8") for name in ("app.py", "__main__.py"))
+    paths = [line.variable.removeprefix("MESHBOT_").lower().split("__") for line in load().describe()]
+    idle = [
+        "MESHBOT_" + "__".join(path).upper()
+        for path in paths
+        if not re.search(rf"\b{'.'.join(path[:2] if path[1:] else ['settings', *path])}\b", source)
+    ]
+    paragraph = re.search(
+        r"^Checked, but without effect in this version: (.*?)\.$", README, re.MULTILINE | re.DOTALL
+    )
+    assert re.findall(r"`(\w+)`", paragraph[1] if paragraph else "") == idle
 
 
-def test_every_file_the_readme_links_to_exists() -> None:
-    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]
-    assert [target for target in linked if not (ROOT / target).exists()] == []
+# ---- commands
+def _commands() -> Mapping[str, Command]:
+    """Every ``"word": Command(…)`` in the code, however its usage and its role are written there."""
+    found = {}
+    for path in sorted((ROOT / "bot" / "slack").glob("*.py")):
+        module = importlib.import_module(f"bot.slack.{path.stem}")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for key, value in zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ():
+                if isinstance(value, ast.Call) and ast.unparse(value.func) == "Command":
+                    word = ast.literal_eval(ast.unparse(key or ast.Constant(None)))
+                    source = re.sub(r"\bself\.\w+", "print", ast.unparse(value))
+                    found[word] = eval(source, vars(module))
+    return found
 
 
-def test_every_make_target_the_readme_names_exists() -> None:
+def test_the_readme_s_table_of_commands_is_the_commands() -> None:
+    table = README.partition("| command | role |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(.+?)` \| (\w+) \|", table, re.MULTILINE)
+    documented = {usage.replace("\\|", "|"): role for usage, role in rows}
+    expected = {command.usage: command.needs for command in _commands().values()}
+    assert documented == {"help [topic]": "viewer", **expected}
+
+
+def test_every_command_is_under_its_own_word_and_its_role_is_one() -> None:
+    commands = _commands()
+    assert len(commands) > 10
+    assert [word for word, command in commands.items() if command.usage.split()[0] != word] == []
+    assert {command.needs.upper() for command in commands.values()} <= set(Role.__members__)
+
+
+# ---- what monitoring relies on
+def test_every_metric_is_documented_and_no_other() -> None:
+    source = (ROOT / "bot" / "metrics.py").read_text(encoding="utf-8")
+    found = re.findall(r"(Counter|Gauge)MetricFamily\(\s*\"(\w+)\"", source)
+    assert len(found) == source.count("MetricFamily("), "each is made with its name in place"
+    names = {f"{name}_total" if kind == "Counter" else name for kind, name in found}
+    rows = re.findall(r"^\| `(meshbot_\w+)` \|", DOCUMENTS["docs/operations.md"], re.MULTILINE)
+    assert sorted(rows) == sorted(names)
+    assert set(re.findall(r"\bmeshbot_\w+", DOCUMENTS["docs/operations.md"])) <= names
+
+
+# ---- the vendor's operations
+def test_the_table_of_operations_is_the_one_the_bot_uses() -> None:
+    expected = [
+        f"| `{operation}` | `{route.method} {route.template}` | "
+        + ("documented | |" if route.documented else f"assumed | {_names(route.names)}|")
+        for operation, route in ROUTES.items()
+    ]
+    assert re.findall(r"^\| `[A-Z_]+` \| `.*\|$", DOCUMENTS["docs/meshtech.md"], re.MULTILINE) == expected
+
+
+def _names(names: frozenset[str]) -> str:
+    return "".join(f"`{name}` " for name in sorted(names))
+
+
+def test_what_is_assumed_can_be_set_and_what_is_documented_cannot() -> None:
+    assert set(OPERATIONS) == {str(operation) for operation, route in ROUTES.items() if not route.documented}
+
+
+# ---- links
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(document: str) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)]+)\)", DOCUMENTS[document]):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = ((ROOT / document).parent / name).resolve() if name else ROOT / document
+        if not path.is_file() or (anchor and anchor not in _anchors(path.read_text(encoding="utf-8"))):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_and_every_word_of_the_command_line_exists(document: str) -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`?make (\w+)`", README)) <= targets
+    entry = (ROOT / "bot" / "__main__.py").read_text(encoding="utf-8")
+    words = set(re.findall(r"add_parser\(\"(\w+)\"", entry))
+    text = DOCUMENTS[document]
+    assert set(re.findall(r"`make (\w+)", text)) <= targets
+    assert set(re.findall(r"`meshbot (\w+)", text)) <= words
+    assert set(re.findall(r"`meshbot[^`]*?(--[\w-]+)", text)) <= set(re.findall(r"\"(--[\w-]+)\"", entry)) | {
+        "--help"
+    }

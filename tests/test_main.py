@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.__main__ import _yaml
 from tests.test_settings import REQUIRED
 
 
@@ -70,15 +69,12 @@ def test_a_wrong_argument_is_explained(arguments: list[str], tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_a_manifest_is_written_as_yaml() -> None:
-    document = {"a": {"flag": True, "empty": []}, "list": [{"x": "y: z", "n": 1}, "plain"], "text": "“ä”\n"}
-    assert list(_yaml(document)) == [
-        "a:",
-        "  flag: true",
-        "  empty: []",
-        "list:",
-        '  - x: "y: z"',
-        "    n: 1",
-        '  - "plain"',
-        'text: "“ä”\\n"',
-    ]
+def test_the_manifest_that_is_printed_is_the_one_in_the_repository(tmp_path: Path) -> None:
+    done = meshbot(tmp_path, "manifest")
+    assert done.stdout == (Path(__file__).parent.parent / "manifest.yml").read_text(encoding="utf-8")
+
+
+def test_a_manifest_for_http_names_the_address_it_is_given(tmp_path: Path) -> None:
+    done = meshbot(tmp_path, "manifest", "--http", "https://bot.example.com", "--command", "/mesh-test")
+    assert 'request_url: "https://bot.example.com/slack/events"' in done.stdout
+    assert 'command: "/mesh-test"' in done.stdout

@@ -291,6 +291,8 @@ class WebApi:
             raise Refused("invalid_arguments")
         file = File(self._workspace.next_id("F0"), name, length, alt_text=str(args.get("alt_txt") or ""))
         self._workspace.files[file.id] = file
+        while len(self._workspace.files) > self._workspace.most_files:
+            del self._workspace.files[next(iter(self._workspace.files))]
         return {"upload_url": f"{self._url}upload/{file.id}", "file_id": file.id}
 
     def _complete_upload(self, args: Json) -> Json:

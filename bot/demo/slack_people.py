@@ -30,8 +30,16 @@ _MOST_RESPONSE_URLS = 5_000
 class People:
     """The acts of people, and what the bot's acknowledgements change."""
 
-    def __init__(self, *, signing_secret: str, command: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        signing_secret: str,
+        command: str,
+        clock: Callable[[], float],
+        patience: Callable[[], float] | None = None,
+    ) -> None:
         self._clock = clock
+        self._patience = patience or clock
         self._command = command
         self._urls: OrderedDict[str, Interaction] = OrderedDict()
         self._log = EventLog(clock)
@@ -39,7 +47,7 @@ class People:
         self.faults = Faults()
         self.workspace = Workspace(clock)
         self.workspace.changed = self._changed
-        self._views = Views(self.workspace, clock)
+        self._views = Views(self.workspace, self._patience)
         self._delivery = Delivery(signing_secret, self._log, self.faults)
         self._api: WebApi
         self.event_retry_delays: tuple[float, ...] = (0.0, 60.0, 300.0)
@@ -201,7 +209,7 @@ class People:
         view: View | None = None,
     ) -> Interaction:
         act = Interaction(kind, user, payload, asyncio.get_running_loop().create_future(), channel=channel)
-        act.original, act.view, act.created_at = original, view, self._clock()
+        act.original, act.view, act.created_at = original, view, self._patience()
         if trigger:
             act.trigger_id = payload["trigger_id"] = self._views.new_trigger(user, view)
         if answers:

@@ -43,12 +43,14 @@ class SlackServer(People):
         port: int = 0,
         scopes: frozenset[str] | None = None,
         clock: Callable[[], float] = time.time,
+        patience: Callable[[], float] | None = None,
     ) -> None:
-        super().__init__(signing_secret=signing_secret, command=command, clock=clock)
+        """`clock` stamps what happens; `patience`, where it differs, tells when triggers and limits run out."""
+        super().__init__(signing_secret=signing_secret, command=command, clock=clock, patience=patience)
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
         self.calls: deque[Call] = deque(maxlen=_MOST_CALLS)
         self.rejected: Counter[tuple[str, str]] = Counter()
-        self.pace = Pace(clock)
+        self.pace = Pace(self._patience)
         self._scopes = ALL_SCOPES if scopes is None else scopes
         self._host, self._port = host, port
         self._runner: web.AppRunner | None = None
@@ -219,7 +221,7 @@ class SlackServer(People):
         return _cut(request) if fault and fault.kind == "lose_answer" else web.Response(text="ok")
 
     def _refuse_response(self, act: Interaction | None, payload: Json) -> str:
-        if act is None or self._clock() - act.created_at > _RESPONSE_SECONDS:
+        if act is None or self._patience() - act.created_at > _RESPONSE_SECONDS:
             return "expired_url"
         if act.uses >= _RESPONSE_USES:
             return "used_url"

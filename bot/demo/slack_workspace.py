@@ -20,7 +20,7 @@ FLEET_ALERTS, ROLLOUTS, OPS, RANDOM = "C0ALERTS01", "C0ROLLOUT1", "C0OPS00001", 
 PRIVATE_NO_BOT, ARCHIVED = "C0PRIVATE1", "C0ARCHIVE1"
 OPERATORS, APPROVERS, ADMINS = "S0OPERAT01", "S0APPROV01", "S0ADMINS01"
 
-_MOST_MESSAGES = 20_000
+_MOST_MESSAGES, _MOST_FILES = 20_000, 1_000
 _MANGLED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -298,6 +298,7 @@ class Workspace:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self.changed: Callable[[str, object], None] = _nobody_watches
+        self.most_messages, self.most_files = _MOST_MESSAGES, _MOST_FILES
         self._last_ts = 0
         self._numbers = itertools.count(1)
         self.users = {user.id: user for user in _people()}
@@ -330,7 +331,7 @@ class Workspace:
     def add(self, message: Message) -> Message:
         _number_blocks(message)
         self.messages[(message.channel, message.ts)] = message
-        while len(self.messages) > _MOST_MESSAGES:
+        while len(self.messages) > self.most_messages:
             del self.messages[next(iter(self.messages))]
         self.changed("posted", message)
         return message

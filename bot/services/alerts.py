@@ -209,14 +209,17 @@ class AlertService:
     async def _open(self, kind: IncidentKind, cut: Cut, at: datetime) -> tuple[int, int]:
         async with self._database.read() as connection:
             dark = await store.who_is_dark(connection, kind, cut)
-            again = await store.who_is_dark_again(connection, kind, cut) if dark else ()
-        if not dark:
-            return 0, 0
-        async with self._database.write() as connection:
-            await store.take_turn(connection)
-            opened = await store.begin_incidents(connection, kind, cut, at, at + self.rules.group_wait)
-        joined = await self._move(again, lambda to, ids: store.join_again(to, kind, ids, cut, at), joining=at)
-        joined += await self._move(dark, lambda to, ids: store.join(to, kind, ids, cut, at), joining=at)
+            left = set(await store.who_has_left(connection, kind)) if dark else set()
+        again = [one for one in dark if one in left]
+        joined = await self._move(again, lambda to, ids: store.join_again(to, kind, ids, at), joining=at)
+        opened = 0
+
+        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+            nonlocal opened
+            opened += await store.begin_incidents(connection, kind, ids, at, at + self.rules.group_wait)
+            return await store.join(connection, kind, ids, at)
+
+        joined += await self._move([one for one in dark if one not in left], join, joining=at)
         return opened, joined
 
     async def _move(self, ids: Sequence[GatewayId], move: Move, *, joining: datetime | None = None) -> int:

@@ -24,7 +24,7 @@ from bot.domain.errors import InvalidInput
 from bot.slack import payloads
 from bot.slack.calls import CardDrawing, Feature, NoteDrawing, SubmissionAnswer
 from bot.slack.commands import Router
-from bot.slack.guard import Attempt, Guard, OnRefused, acknowledge_first, said_view
+from bot.slack.guard import Attempt, Guard, OnRefused, said_view
 from bot.slack.people import People
 from bot.slack.respond import DirectResponder, Modals, ThreadResponder, UrlResponder
 from bot.slack.sockets import PING_EVERY, Sockets
@@ -82,7 +82,7 @@ class SlackApp:
         self._authorized = AuthorizeResult(enterprise_id=None, team_id=None, bot_token=api.client.token)
         self._identified = False
         self.failure: str | None = None
-        self._bolt = self._build(signing_secret or "")
+        self._bolt = self._build(signing_secret)
         self._sockets = (
             Sockets(self._bolt, api, app_token, monotonic=monotonic, sleep=sleep, ping_every=ping_every)
             if app_token
@@ -180,7 +180,7 @@ class SlackApp:
                 return
 
     # ---- what Bolt calls
-    def _build(self, signing_secret: str) -> AsyncApp:
+    def _build(self, signing_secret: str | None) -> AsyncApp:
         async def authorize() -> AuthorizeResult:
             return self._authorized
 
@@ -190,18 +190,22 @@ class SlackApp:
                 client=AsyncWebClient(
                     base_url=self.api.base_url, session=self.api.session, retry_handlers=[]
                 ),
-                signing_secret=signing_secret,
+                signing_secret=signing_secret or "",
+                # What comes over our own socket needs no proof; each step costs every acknowledgement.
+                request_verification_enabled=signing_secret is not None,
+                ssl_check_enabled=signing_secret is not None,
+                url_verification_enabled=signing_secret is not None,
                 authorize=authorize,
                 process_before_response=True,  # each listener only acknowledges, so Bolt need not poll for it
                 attaching_function_token_enabled=False,
                 attaching_conversation_kwargs_enabled=False,
                 logger=quiet_logger(),
             )
-        app.command(_ANY)(acknowledge_first(self._command))
-        app.action(_ANY)(acknowledge_first(self._click))
+        app.command(_ANY)(self.guard.acknowledge_first(self._command))
+        app.action(_ANY)(self.guard.acknowledge_first(self._click))
         app.view_submission(_ANY)(self._submission)
-        app.view_closed(_ANY)(acknowledge_first(_nothing))
-        app.event(_ANY)(acknowledge_first(self._event))
+        app.view_closed(_ANY)(self.guard.acknowledge_first(_nothing))
+        app.event(_ANY)(self.guard.acknowledge_first(self._event))
         app.options(_ANY)(_no_options)
         return app
 

@@ -6,6 +6,7 @@ an incident id that the asker and the log share.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -24,6 +25,8 @@ OnRefused = Callable[[Actor, str, str, str], Awaitable[None]]
 """Writes a refusal into the audit log: who, what they tried, in which channel, and the sentence they read."""
 
 AT_ONCE = 16
+# Seconds: the work would else run before its acknowledgement, and those of its neighbours, are on the wire.
+_BEHIND_ACK = 0.001
 _ID_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 RESTARTING = (
     "I am restarting and take nothing new for a moment. Nothing was done; please try again in a minute."
@@ -40,19 +43,6 @@ class Attempt:
     actor: Actor | None = None
 
 
-def acknowledge_first(handle: Callable[[Mapping[str, Any]], None]) -> Callable[..., Awaitable[None]]:
-    """A listener for Bolt that acknowledges, then reads the payload, which only starts the work."""
-
-    async def listener(ack: Callable[[], Awaitable[object]], body: Mapping[str, Any]) -> None:
-        await ack()
-        try:
-            handle(body)
-        except Exception:
-            log.exception("a payload of type %s could not be read", body.get("type"))
-
-    return listener
-
-
 class Guard:
     """Runs the work of listeners, and can be told to take no more and to wait for what runs."""
 
@@ -66,9 +56,16 @@ class Guard:
     def running(self) -> int:
         return len(self._tasks)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs something that handles its own errors, and is waited for when the bot stops."""
-        self._keep(work)
+    def acknowledge_first(
+        self, handle: Callable[[Mapping[str, Any]], None]
+    ) -> Callable[..., Awaitable[None]]:
+        """A listener for Bolt that acknowledges; then ``handle`` reads the payload and starts the work."""
+
+        async def listener(ack: Callable[[], Awaitable[object]], body: Mapping[str, Any]) -> None:
+            await ack()
+            self._keep(self._begin(handle, body, self.draining))
+
+        return listener
 
     def answer(self, attempt: Attempt, work: Callable[[], Awaitable[None]]) -> None:
         """Runs the work of a command or a click, already acknowledged; its errors are told to the asker."""
@@ -84,11 +81,16 @@ class Guard:
         """Runs the decision about a modal. The task never raises: an error becomes a view that says it."""
         return self._keep(self._decide(attempt, title, _closed(title) if self.draining else work))
 
+    async def idle(self) -> None:
+        """Waits until nothing runs."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
     async def drain(self, timeout: float) -> bool:
         """Takes nothing new, and waits for what runs; what does not end in time is cancelled (False)."""
         self.draining = True
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=timeout)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.idle(), timeout)
         left = set(self._tasks)
         for task in left:
             task.cancel()
@@ -102,6 +104,19 @@ class Guard:
         self._tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _begin(
+        self, handle: Callable[[Mapping[str, Any]], None], body: Mapping[str, Any], too_late: bool
+    ) -> None:
+        await asyncio.sleep(_BEHIND_ACK)
+        # What was acknowledged before the drain began is still done.
+        draining, self.draining = self.draining, too_late
+        try:
+            handle(body)
+        except Exception:
+            log.exception("a payload of type %s could not be read", body.get("type"))
+        finally:
+            self.draining = draining
 
     async def _answer(self, attempt: Attempt, work: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -110,7 +110,9 @@ class Publisher:
     async def publish(self) -> None:
         """Shows everything that is due now."""
         async with self._database.read() as connection:
-            if not await outbox.has_work(connection):
+            now = self._now()
+            pace = self._pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
+            if not await outbox.is_due(connection, pace, now):
                 return
         await asyncio.gather(*(self._work() for _ in range(_WORKERS)))
 

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ Transaction: TypeAlias = AsyncConnection  # what services hand from one storage 
 
 BUSY_TIMEOUT_MS = 15_000
 SETTING = "MESHBOT_DATABASE_URL"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Database:
@@ -88,6 +89,7 @@ class Database:
     async def forget_leases(self) -> None:
         """On SQLite one process works at a time, so what the last one had claimed when it died is free again.
 
+        A lease is ended, not erased: that work was begun under it is why the work is taken up again at once.
         Replicas on PostgreSQL wait instead until a lease ends: another may be alive and hold it.
         """
         if not self.is_sqlite:
@@ -95,7 +97,8 @@ class Database:
         async with self.write() as connection:
             for table in metadata.tables.values():
                 if "lease_until" in table.c and table is not ticks:
-                    await connection.execute(update(table).values(lease_until=None))
+                    held = table.c.lease_until.is_not(None)
+                    await connection.execute(update(table).where(held).values(lease_until=_LONG_AGO))
             await connection.execute(delete(ticks))
 
     async def claim_tick(self, name: str, owner: str, now: datetime, lease: timedelta) -> bool:

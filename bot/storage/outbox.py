@@ -30,6 +30,7 @@ from bot.storage.tables import cards, from_micros, notes
 
 REPOSTED: Final = "reposted"
 MOST_MERGED: Final = 20  # notes in one message
+_NOTES_AND_CARDS: Final = notes.outerjoin(cards, cards.c.id == notes.c.card_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,13 @@ class Backlog:
     broken: int
 
 
-async def has_work(connection: AsyncConnection) -> bool:
-    """Whether anything waits at all, due or not; a cheap question to ask every second."""
-    card = exists().where(cards.c.state == "live", cards.c.wanted > cards.c.shown)
-    note = exists().where(notes.c.state == "waiting")
-    return bool((await connection.execute(select(or_(card, note)))).scalar_one())
+async def is_due(connection: AsyncConnection, pace: Pace, now: datetime) -> bool:
+    """Whether there is anything to claim; a cheap question to ask every second."""
+    card = select(cards.c.id).where(_card_is_due(pace, now)).limit(1)
+    if (await connection.execute(card)).first() is not None:
+        return True
+    note = select(notes.c.id).select_from(_NOTES_AND_CARDS).where(_note_is_due(pace, now)).limit(1)
+    return (await connection.execute(note)).first() is not None
 
 
 async def count_live(connection: AsyncConnection, since: datetime) -> int:
@@ -119,20 +122,8 @@ async def claim_card(
     connection: AsyncConnection, pace: Pace, now: datetime, lease: timedelta
 ) -> CardClaim | None:
     """The card that is most urgently out of date, leased; None when none is due."""
-    unposted = cards.c.ts.is_(None)
-    may_post = unposted & cards.c.channel.not_in(pace.full_channels) if pace.posts else false()
-    calm = or_(cards.c.edited_at.is_(None), cards.c.edited_at <= pace.edited_before)
-    may_edit = or_(
-        cards.c.urgent if pace.urgent_edits else false(),
-        calm if pace.edits else false(),
-    )
-    due = and_(
-        cards.c.state == "live",
-        cards.c.wanted > cards.c.shown,
-        _is_free(cards, now),
-        or_(may_post, and_(cards.c.ts.is_not(None), may_edit)),
-    )
-    order = (cards.c.urgent.desc(), unposted.desc(), cards.c.edited_at, cards.c.id)
+    due = _card_is_due(pace, now)
+    order = (cards.c.urgent.desc(), cards.c.ts.is_(None).desc(), cards.c.edited_at, cards.c.id)
     while True:
         found = await connection.execute(select(cards).where(due).order_by(*order).limit(1))
         row = found.mappings().first()
@@ -241,29 +232,13 @@ async def claim_notes(
     The oldest waiting note of a thread goes first, and takes those behind it along; a note that is broadcast
     goes alone. A thread waits for its pace, unless a broadcast stands in the line.
     """
-    if not pace.posts:
-        return None
-    other = notes.alias()
-    earlier = exists().where(
-        other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.id < notes.c.id
-    )
-    loud = exists().where(other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.broadcast)
-    recent = exists().where(
-        other.c.card_id == notes.c.card_id,
-        other.c.state == "posted",
-        other.c.broadcast.is_(False),
-        other.c.attempted_at > (pace.notes_before or now),
-    )
-    first = and_(
-        notes.c.state == "waiting",
-        _is_free(notes, now),
-        notes.c.channel.not_in(pace.full_channels),
-        or_(notes.c.card_id.is_(None), and_(cards.c.ts.is_not(None), ~earlier, or_(loud, ~recent))),
-    )
-    joined = notes.outerjoin(cards, cards.c.id == notes.c.card_id)
     columns = (notes, cards.c.ts.label("card_ts"), cards.c.posted_channel)
     found = await connection.execute(
-        select(*columns).select_from(joined).where(first).order_by(notes.c.id).limit(1)
+        select(*columns)
+        .select_from(_NOTES_AND_CARDS)
+        .where(_note_is_due(pace, now))
+        .order_by(notes.c.id)
+        .limit(1)
     )
     row = found.mappings().first()
     if row is None:
@@ -340,8 +315,8 @@ async def backlog(connection: AsyncConnection) -> Backlog:
     since = func.coalesce(cards.c.edited_at, cards.c.created_at)
     card_row = (await connection.execute(select(func.count(), func.min(since)).where(waiting_card))).one()
     waiting_note = and_(notes.c.state == "waiting", or_(notes.c.card_id.is_(None), cards.c.state == "live"))
-    joined = notes.outerjoin(cards, cards.c.id == notes.c.card_id)
-    counted_notes = select(func.count(), func.min(notes.c.created_at)).select_from(joined).where(waiting_note)
+    counted_notes = select(func.count(), func.min(notes.c.created_at)).where(waiting_note)
+    counted_notes = counted_notes.select_from(_NOTES_AND_CARDS)
     note_row = (await connection.execute(counted_notes)).one()
     broken = 0
     for table in (cards, notes):
@@ -354,6 +329,45 @@ async def backlog(connection: AsyncConnection) -> Backlog:
 async def _update_notes(connection: AsyncConnection, claim: NoteClaim, values: dict[str, Any]) -> None:
     ids = [note.id for note in claim.notes]
     await connection.execute(update(notes).where(notes.c.id.in_(ids)).values(values))
+
+
+def _card_is_due(pace: Pace, now: datetime) -> ColumnElement[bool]:
+    unposted = cards.c.ts.is_(None)
+    may_post = unposted & cards.c.channel.not_in(pace.full_channels) if pace.posts else false()
+    calm = or_(cards.c.edited_at.is_(None), cards.c.edited_at <= pace.edited_before)
+    may_edit = or_(
+        cards.c.urgent if pace.urgent_edits else false(),
+        calm if pace.edits else false(),
+    )
+    return and_(
+        cards.c.state == "live",
+        cards.c.wanted > cards.c.shown,
+        _is_free(cards, now),
+        or_(may_post, and_(cards.c.ts.is_not(None), may_edit)),
+    )
+
+
+def _note_is_due(pace: Pace, now: datetime) -> ColumnElement[bool]:
+    """The first waiting note of a thread, when its time has come."""
+    if not pace.posts:
+        return false()
+    other = notes.alias()
+    earlier = exists().where(
+        other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.id < notes.c.id
+    )
+    loud = exists().where(other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.broadcast)
+    recent = exists().where(
+        other.c.card_id == notes.c.card_id,
+        other.c.state == "posted",
+        other.c.broadcast.is_(False),
+        other.c.attempted_at > (pace.notes_before or now),
+    )
+    return and_(
+        notes.c.state == "waiting",
+        _is_free(notes, now),
+        notes.c.channel.not_in(pace.full_channels),
+        or_(notes.c.card_id.is_(None), and_(cards.c.ts.is_not(None), ~earlier, or_(loud, ~recent))),
+    )
 
 
 def _is_free(table: Table, now: datetime) -> ColumnElement[bool]:

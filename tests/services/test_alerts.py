@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts import AlertRules, Cut, IncidentId, IncidentKind, IncidentState, Leave
+from bot.domain.alerts import AlertRules, IncidentId, IncidentKind, IncidentState, Leave
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.fleet import GatewayId
 from bot.services.alerts import JOINED
@@ -475,19 +475,18 @@ async def test_two_replicas_that_tick_at_once_open_one_card(database: Database) 
 
 
 async def test_an_evaluation_that_a_crash_cut_short_is_finished_by_the_next(database: Database) -> None:
-    world = await World.begin(database, "Oslo/a")
-    world.goes("offline", "a")
+    world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c")
+    world.goes("offline", "a", "b", "c")
     await world.passes(4)
     world.now += MINUTE
-    listing = await world.take_in()
-    async with database.write() as connection:  # the first of the two steps, and then nothing
-        cut = Cut(world.now - 5 * MINUTE, listing.number - 2)
-        await store.begin_incidents(connection, IncidentKind.OFFLINE, cut, world.now, world.now)
-    await world.alerts.tick()
-    assert await world.cards() == []
-    await world.passes(2)
-    assert (await world.only_incident()).tally.down == 1
-    assert len(await world.cards()) == 1
+    await world.take_in()
+    async with database.write() as connection:  # the first of several chunks, and then nothing
+        some = [GatewayId("a")]
+        await store.begin_incidents(connection, IncidentKind.OFFLINE, some, world.now, world.now + MINUTE)
+        await store.join(connection, IncidentKind.OFFLINE, some, world.now)
+    done = await world.passes(1)
+    assert (done.opened, done.joined) == (1, 2)
+    assert [(one.site, one.tally.down) for one in await world.live()] == [("Bergen", 1), ("Oslo", 2)]
 
 
 async def test_the_same_listing_evaluated_twice_changes_nothing_more(database: Database) -> None:

@@ -352,6 +352,7 @@ async def test_an_event_is_forgotten_after_a_quarter_of_an_hour() -> None:
     async with running() as (made, app, echo):
         act = await made.slack.open_home(VERA)
         await act.ack
+        await app.guard.idle()
         made.clock.advance(minutes=15, seconds=1)
         await made.slack.redeliver(act)
         assert await app.drain(5)

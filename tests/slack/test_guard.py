@@ -12,7 +12,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack.calls import SubmissionAnswer
 from bot.slack.commands import normalise
-from bot.slack.guard import Attempt, Guard, acknowledge_first, new_incident_id, outcome
+from bot.slack.guard import Attempt, Guard, new_incident_id, outcome
 from bot.slack.views.blocks import Message
 
 SAM = Actor("U0SAM", "Sam", Role.VIEWER)
@@ -103,18 +103,21 @@ async def test_an_answer_that_cannot_be_delivered_is_logged(caplog: pytest.LogCa
 
 async def test_the_listener_acknowledges_before_it_reads_the_payload() -> None:
     order: list[str] = []
+    post = Post()
 
     async def ack() -> None:
         order.append("ack")
 
-    await acknowledge_first(lambda body: order.append(str(body["x"])))(ack, {"x": "read"})
+    await post.guard.acknowledge_first(lambda body: order.append(str(body["x"])))(ack, {"x": "read"})
+    assert order == ["ack"]
+    await post.guard.idle()
     assert order == ["ack", "read"]
 
 
 async def test_a_payload_that_cannot_be_read_does_not_lose_its_acknowledgement(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    acknowledged = asyncio.Event()
+    acknowledged, post = asyncio.Event(), Post()
 
     async def ack() -> None:
         acknowledged.set()
@@ -122,9 +125,24 @@ async def test_a_payload_that_cannot_be_read_does_not_lose_its_acknowledgement(
     def read(body: object) -> None:
         raise KeyError("user")
 
-    await acknowledge_first(read)(ack, {"type": "block_actions"})
+    await post.guard.acknowledge_first(read)(ack, {"type": "block_actions"})
+    await post.guard.idle()
     assert acknowledged.is_set()
     assert "block_actions" in caplog.text
+
+
+async def test_what_was_acknowledged_before_the_drain_is_still_answered() -> None:
+    post = Post()
+
+    async def ack() -> None:
+        """Slack has it."""
+
+    def handle(body: object) -> None:
+        post.guard.answer(Attempt("x", "", post.heard, SAM), raising(InvalidInput("told")))
+
+    await post.guard.acknowledge_first(handle)(ack, {})
+    assert await post.guard.drain(5)
+    assert post.heard.said == ["told"]
 
 
 async def test_while_draining_a_new_command_is_told_to_come_back() -> None:

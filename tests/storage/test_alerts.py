@@ -36,9 +36,9 @@ async def dark(database: Database, *gateways: str) -> tuple[World, Cut]:
 
 async def fill(database: Database, cut: Cut) -> None:
     async with database.write() as connection:
-        await store.begin_incidents(connection, OFFLINE, cut, START, START + MINUTE)
         dark = await store.who_is_dark(connection, OFFLINE, cut)
-        await store.join(connection, OFFLINE, dark, cut, START)
+        await store.begin_incidents(connection, OFFLINE, dark, START, START + MINUTE)
+        await store.join(connection, OFFLINE, dark, START)
 
 
 async def test_only_completed_listings_are_looked_back_on_newest_first(database: Database) -> None:
@@ -98,10 +98,10 @@ async def test_beginning_and_joining_twice_changes_nothing(database: Database) -
     await fill(database, cut)
     ids = [GatewayId(one) for one in world.fleet]
     async with database.write() as connection:
-        assert await store.begin_incidents(connection, OFFLINE, cut, START, START) == 0
+        assert await store.begin_incidents(connection, OFFLINE, ids, START, START) == 0
         assert list(await store.who_is_dark(connection, OFFLINE, cut)) == []
-        assert list(await store.join(connection, OFFLINE, ids, cut, START)) == []
-        assert list(await store.join_again(connection, OFFLINE, ids, cut, START)) == []
+        assert list(await store.join(connection, OFFLINE, ids, START)) == []
+        assert list(await store.join_again(connection, OFFLINE, ids, START)) == []
 
 
 async def test_nobody_is_moved_who_need_not_be(database: Database) -> None:
@@ -125,22 +125,13 @@ async def test_a_gateway_joins_by_its_name_or_by_its_id_without_one(database: Da
     assert [one.label for one in first] == ["MT1", "b"]
 
 
-async def test_an_incident_of_this_very_moment_is_left_to_be_filled(database: Database) -> None:
-    _, cut = await dark(database, "Oslo/a")
+async def test_an_incident_that_nobody_is_in_is_neither_posted_nor_kept(database: Database) -> None:
+    await dark(database, "Oslo/a")
     async with database.write() as connection:
-        await store.begin_incidents(connection, OFFLINE, cut, START, START)
-        now = await store.end_incidents(connection, START)
-        later = await store.end_incidents(connection, START + MINUTE)
-    assert now[IncidentState.DROPPED] == []
-    assert later[IncidentState.DROPPED] == [1]
-
-
-async def test_an_empty_incident_is_not_due(database: Database) -> None:
-    _, cut = await dark(database, "Oslo/a")
-    async with database.write() as connection:
-        await store.begin_incidents(connection, OFFLINE, cut, START, START)
+        await store.begin_incidents(connection, OFFLINE, [GatewayId("a")], START, START)
         assert not await store.has_due(connection, START + MINUTE)
         assert await store.open_due(connection, START + MINUTE, 10) == 0
+        assert (await store.end_incidents(connection, START + MINUTE))[IncidentState.DROPPED] == [1]
 
 
 async def test_no_more_incidents_open_at_once_than_are_asked_for(database: Database) -> None:

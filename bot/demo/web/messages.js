@@ -20,11 +20,9 @@ function messageNode(message, compact, inThread, openThread) {
     class: `message${message.ephemeral ? ' ephemeral' : ''}${compact ? ' compact' : ''}`,
     data: { ts: message.ts }, role: 'article', 'aria-label': `${personName(message.user)}, ${fullTime(message.ts)}`,
   };
-  return el('div', props,
+  return el('div', props, note(message, inThread, openThread),
     el('div', { class: 'gutter' }, compact ? el('time', { class: 'quiet', text: timeOf(message.ts) }) : avatar(message.user)),
     el('div', { class: 'message-main' },
-      message.ephemeral ? el('div', { class: 'note' }, icon('eye'), 'Only visible to you') : null,
-      message.subtype === 'thread_broadcast' ? broadcastNote(message, inThread, openThread) : null,
       compact ? null : head(message),
       content(message),
       !inThread && message.thread ? threadBar(message, openThread) : null),
@@ -73,12 +71,19 @@ function fileNode(file) {
     el('span', {}, el('b', { text: file.title }), el('span', { class: 'quiet', text: `${file.pretty_type} · ${size}` })), icon('down'));
 }
 
-function broadcastNote(message, inThread, openThread) {
-  if (inThread) return el('div', { class: 'note' }, icon('reply'), 'Also sent to the channel');
-  return el('div', { class: 'note' }, 'replied to a thread: ', el('button', {
+/** The line above a message that says why it is here. */
+function note(message, inThread, openThread) {
+  if (message.ephemeral) return noteRow('eye', 'Only visible to you');
+  if (message.subtype !== 'thread_broadcast') return null;
+  if (inThread) return noteRow('reply', 'Also sent to the channel');
+  return noteRow('reply', 'replied to a thread: ', el('button', {
     type: 'button', class: 'link', on: { click: () => openThread(message.thread_ts) },
     text: spoken({ text: message.root_text }).slice(0, 80) || 'see the thread',
   }));
+}
+
+function noteRow(name, ...says) {
+  return el('div', { class: 'note' }, icon(name), el('span', { class: 'note-text' }, says));
 }
 
 function threadBar(message, openThread) {
@@ -140,7 +145,7 @@ export class MessageList {
   rows(message, previous) {
     const rows = [];
     if (!this.inThread && (!previous || !sameDay(previous.ts, message.ts))) {
-      rows.push(el('div', { class: 'day', role: 'separator', 'aria-label': dayName(message.ts) }, el('span', { text: dayName(message.ts) })));
+      rows.push(el('div', { class: 'day-line' }), el('div', { class: 'day', role: 'separator', 'aria-label': dayName(message.ts) }, el('span', { text: dayName(message.ts) })));
     }
     const isFirstNew = this.unreadAfter !== null && message.ts > this.unreadAfter && !(previous && previous.ts > this.unreadAfter);
     if (isFirstNew && message.user !== state.me) {

@@ -1,0 +1,272 @@
+"""`meshbot demo`: the bot in a make-believe world on this machine, and the page to use it from.
+
+The only part of the demo that knows the bot: it builds both simulated servers, gives the bot settings that
+point there, and begins the world anew when somebody asks for it. Nothing is kept unless a file is named.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import tempfile
+import time
+import webbrowser
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from bot import log
+from bot.app import App
+from bot.demo.fleet_simulator import FleetSimulator, SimulatorClock
+from bot.demo.page import Page
+from bot.demo.page_world import World
+from bot.demo.slack_server import SlackServer
+from bot.demo.slack_text import readable
+from bot.demo.slack_workspace import (
+    ADMINS,
+    APPROVERS,
+    ARCHIVED,
+    BOT_USER,
+    FLEET_ALERTS,
+    OPERATORS,
+    PRIVATE_NO_BOT,
+    ROLLOUTS,
+)
+from bot.domain.errors import StartupError
+from bot.settings import load_settings
+
+# Shorter than in earnest, so that everything can be seen within minutes; the rules are the real ones.
+TIMES: Mapping[str, tuple[str, str]] = {
+    "MESHBOT_FLEET__POLL_EVERY": ("5s", "Fleet is listed every"),
+    "MESHBOT_JOBS__POLL_EVERY": ("5s", "Jobs are looked at every"),
+    "MESHBOT_SLACK__EDIT_EVERY": ("2s", "A card is edited at most every"),
+    "MESHBOT_ALERTS__OFFLINE_AFTER": ("15s", "Offline before an alert"),
+    "MESHBOT_ALERTS__GROUP_WAIT": ("5s", "Alerts are gathered for"),
+    "MESHBOT_ALERTS__ONLINE_AFTER": ("10s", "Back before an alert ends"),
+    "MESHBOT_ROLLOUTS__SOAK": ("20s", "Pause between two waves"),
+    "MESHBOT_ROLLOUTS__STABLE_FOR": ("15s", "Back before it counts as verified"),
+    "MESHBOT_ROLLOUTS__RETURN_WITHIN": ("2m", "A gateway must be back within"),
+    "MESHBOT_ROLLOUTS__OVERDUE_AFTER": ("5m", "A gateway is overdue after"),
+}
+COMMANDS = (
+    ("help [topic]", "What Meshbot can do"),
+    ("status", "How the fleet and the bot fare"),
+    ("devices [query]", "List gateways, worst first"),
+    ("device <id or name>", "One gateway: facts, changes, incident"),
+    ("rename <id or name> <new name>", "Give a gateway another name"),
+    ("tags", "All tags, and how many gateways carry them"),
+    ("tag <id, name or query> +tag … -tag …", "Add and remove tags"),
+    ("firmware [model]", "Firmware files in the portal"),
+    ("update <query> to <version|latest>", "Plan a firmware rollout"),
+    ("rollouts", "All rollouts"),
+    ("rollout <R-n>", "One rollout"),
+    ("report <R-n>", "How a rollout went"),
+    ("jobs", "Jobs in the portal"),
+    ("job <id>", "One job"),
+    ("alerts", "Open incidents"),
+    ("silence <query> for <duration> [because <reason>]", "Keep alerts quiet for a while"),
+    ("silences", "What is silenced"),
+    ("unsilence <S-n>", "End a silence"),
+    ("freeze [firmware <version>] [because <reason>]", "Let no rollout start"),
+    ("unfreeze [firmware <version>]", "Let rollouts start again"),
+    ("subscribe <offline|rollouts|digest> [query]", "Bring cards to this channel"),
+    ("subscriptions", "What comes where"),
+    ("unsubscribe <n>", "Bring them no more"),
+    ("audit [query]", "Who did what"),
+    ("chart <offline|firmware> [query] [period]", "A chart"),
+    ("settings", "The bot's settings"),
+)
+_MOST_MESSAGES, _MOST_FILES, _MOST_CALLS = 4_000, 200, 500
+_OUTAGES_PER_HOUR = 12
+_FIRST_OUTAGE_AFTER, _FIRST_OUTAGE_LASTS = 8.0, timedelta(minutes=4)
+_WIDE = 110
+
+
+async def run(
+    *,
+    port: int = 8065,
+    gateways: int = 240,
+    seed: int = 1,
+    speed: float = 1.0,
+    open_browser: bool = True,
+    keep: str | None = None,
+) -> int:
+    """Run the demo until Ctrl-C or SIGTERM; the exit status. Raises StartupError when the port is taken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(signum, stop.set)
+    demo = Demo(gateways=gateways, seed=seed, speed=speed, keep=keep)
+    try:
+        await demo.start(port)
+        print(f"Meshbot's demo is on {demo.page.url}  (Ctrl-C ends it)", flush=True)
+        if keep:
+            print(f"It keeps what it knows in {keep}.", flush=True)
+        if open_browser:
+            await asyncio.to_thread(webbrowser.open, demo.page.url)
+        await stop.wait()
+    finally:
+        await demo.stop()
+    return 0
+
+
+class Demo:
+    """The bot, its make-believe world and the page; one world after another in its life."""
+
+    def __init__(self, *, gateways: int = 240, seed: int = 1, speed: float = 1.0, keep: str | None = None):
+        self._gateways, self._seed, self._speed, self._keep = gateways, seed, speed, keep
+        self._rooms = contextlib.AsyncExitStack()
+        self._changing = asyncio.Lock()
+        self.world = World(SlackServer(), FleetSimulator(gateways=1))
+        self.page = Page(self.world)
+
+    async def start(self, port: int = 0) -> None:
+        """Bring up a world, then the page on its port. Raises StartupError when the port is taken."""
+        await _refuse_taken(port)
+        await self._build()
+        try:
+            await self.page.start(port)
+        except OSError as error:
+            raise _taken(port) from error
+
+    async def stop(self) -> None:
+        await self.page.stop()
+        async with self._changing:
+            await self._rooms.aclose()
+
+    async def reset(self) -> None:
+        """A new world as at the start, in the place of the old one."""
+        async with self._changing:
+            await self._rooms.aclose()
+            await self._build()
+
+    async def _build(self) -> None:
+        self._rooms = rooms = contextlib.AsyncExitStack()
+        try:
+            folder = rooms.enter_context(tempfile.TemporaryDirectory(prefix="meshbot-"))
+            clock = SimulatorClock(self._speed)
+            fleet = FleetSimulator(gateways=self._gateways, seed=self._seed, clock=clock)
+            _quicken(fleet)
+            slack = _local_slack(clock)
+            await slack.start()
+            rooms.push_async_callback(slack.stop)
+            await fleet.start()
+            rooms.push_async_callback(fleet.stop)
+            environ = _environment(slack, fleet, self._keep or str(Path(folder) / "meshbot.db"))
+            settings = load_settings(environ, env_file=None, secrets_dir=None)
+            log.configure("error", "console", settings.secrets())
+            app = App(settings, clock=clock)
+            await app.start()
+            rooms.push_async_callback(app.stop)
+        except BaseException:
+            await rooms.aclose()
+            raise
+        for work in (_tell(slack), _live(fleet)):
+            rooms.push_async_callback(_end, asyncio.create_task(work))
+        self.world = World(
+            slack,
+            fleet,
+            on_speed=app.set_speed,
+            facts=_facts(environ),
+            commands=COMMANDS,
+            on_reset=self.reset,
+        )
+        self.page.show(self.world)
+
+
+def _local_slack(clock: SimulatorClock) -> SlackServer:
+    slack = SlackServer(clock=lambda: clock.now().timestamp(), patience=time.monotonic)
+    slack.calls = deque(maxlen=_MOST_CALLS)
+    workspace = slack.workspace
+    workspace.most_messages, workspace.most_files = _MOST_MESSAGES, _MOST_FILES
+    for channel in (PRIVATE_NO_BOT, ARCHIVED):  # they are there for tests
+        del workspace.channels[channel]
+    return slack
+
+
+def _quicken(fleet: FleetSimulator) -> None:
+    """Gateways that take half a minute for a firmware, not a quarter of an hour."""
+    fleet.pickup = (timedelta(seconds=1), timedelta(seconds=5))
+    fleet.download = (timedelta(seconds=10), timedelta(seconds=25))
+    fleet.reboot = (timedelta(seconds=5), timedelta(seconds=15))
+
+
+def _environment(slack: SlackServer, fleet: FleetSimulator, database: str) -> dict[str, str]:
+    return {
+        "MESHBOT_SLACK__BOT_TOKEN": slack.bot_token,
+        "MESHBOT_SLACK__APP_TOKEN": slack.app_token,
+        "MESHBOT_SLACK__API_URL": slack.api_url,
+        "MESHBOT_MESHTECH__USERNAME": fleet.username,
+        "MESHBOT_MESHTECH__PASSWORD": fleet.password,
+        "MESHBOT_MESHTECH__AUTH_URL": fleet.auth_url,
+        "MESHBOT_MESHTECH__API_URL": fleet.api_url,
+        "MESHBOT_DATABASE_URL": f"sqlite:///{database}",
+        "MESHBOT_HTTP__PORT": "0",
+        "MESHBOT_CHANNELS__ALERTS": FLEET_ALERTS,
+        "MESHBOT_CHANNELS__ROLLOUTS": ROLLOUTS,
+        "MESHBOT_ACCESS__OPERATORS": OPERATORS,
+        "MESHBOT_ACCESS__APPROVERS": APPROVERS,
+        "MESHBOT_ACCESS__ADMINS": ADMINS,
+        "MESHBOT_TIMEZONE": "Europe/Oslo",
+        "MESHBOT_LOG__FORMAT": "console",
+    } | {variable: here for variable, (here, _) in TIMES.items()}
+
+
+def _facts(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Each shortened time by name, as it is here and as it usually is."""
+    settings = load_settings(environ, env_file=None, secrets_dir=None)
+    usual = {one.variable: one.default for one in settings.describe()}
+    return [(name, here, usual[variable]) for variable, (here, name) in TIMES.items()]
+
+
+async def _live(fleet: FleetSimulator) -> None:
+    """A small site goes dark soon, so that a newcomer sees an alert come; afterwards the fleet just lives."""
+    await asyncio.sleep(_FIRST_OUTAGE_AFTER / max(fleet.clock.speed, 1))
+    sizes = {device.site: len(fleet.at_site(device.site)) for device in fleet.devices.values() if device.site}
+    small = [site for site, size in sizes.items() if 2 <= size <= max(12, len(fleet.devices) // 20)]
+    if small:
+        fleet.darken_site(random.Random(fleet.seed).choice(sorted(small)), _FIRST_OUTAGE_LASTS)
+    fleet.live(outages_per_hour=_OUTAGES_PER_HOUR)
+
+
+async def _tell(slack: SlackServer) -> None:
+    """One line in the terminal for each new message of the bot; what was noted is forgotten after a while."""
+    workspace = slack.workspace
+    names = {user.id: user.real_name for user in workspace.users.values()}
+    async for event in slack.subscribe():
+        del slack.problems[:-100]
+        if event.kind != "message posted" or event.detail["to"]:
+            continue
+        message = workspace.find(event.detail["channel"], event.detail["ts"])
+        channel = workspace.channels.get(str(event.detail["channel"]))
+        if message is None or channel is None or message.user != BOT_USER:
+            continue
+        where = "direct message" if channel.im_user else f"#{channel.name}"
+        said = readable(message.text, names).partition("\n")[0]
+        print(f"{where}: {said[:_WIDE]}", flush=True)
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _refuse_taken(port: int) -> None:
+    """Say so at once, before a world is built in vain."""
+    if not port:
+        return
+    try:
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
+    except OSError as error:
+        raise _taken(port) from error
+    server.close()
+    await server.wait_closed()
+
+
+def _taken(port: int) -> StartupError:
+    return StartupError(
+        f"Port {port} is taken: end the program that uses it, or choose another one with --port {port + 1}."
+    )

@@ -1,0 +1,134 @@
+"""A newcomer's first ten minutes: the real bot, the make-believe fleet, and a person who clicks and types."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Locator, expect
+from playwright.async_api import Page as Tab
+
+from bot.demo.run import Demo
+from tests.browser.room import browser
+
+pytestmark = pytest.mark.browser
+
+SOON, ONE_MINUTE = 15_000, 60_000
+
+
+class Person:
+    """Somebody at the page."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab = tab
+
+    async def go_to(self, channel: str) -> None:
+        await self.tab.get_by_role("navigation", name="Channels").get_by_text(channel, exact=True).click()
+        await self.tab.get_by_role("heading", name=channel, exact=True).wait_for()
+
+    async def write(self, text: str) -> None:
+        field = self.tab.get_by_role("combobox")
+        await field.fill(text)
+        await field.press("Escape")
+        await field.press("Enter")
+
+    async def be(self, name: str) -> None:
+        await self.tab.get_by_role("button", name="You are").click()
+        await self.tab.get_by_role("menuitemradio", name=name).click()
+        await self.tab.get_by_role("button", name=f"You are {name}").wait_for()
+
+    async def press(self, button: str, message: Locator | None = None, *, sure: str = "") -> None:
+        """Click a button of a message, and say yes with the word `sure` when asked."""
+        await (message or self.last).get_by_role("button", name=button).click()
+        if sure:
+            await self.tab.get_by_role("dialog").get_by_role("button", name=sure).click()
+
+    @property
+    def last(self) -> Locator:
+        return self.tab.locator("#pane .message").last
+
+    def message(self, text: str) -> Locator:
+        return self.tab.locator("#pane .message", has_text=text).last
+
+
+@pytest.fixture
+async def demo() -> AsyncIterator[Demo]:
+    world = Demo(gateways=240)
+    await world.start()
+    yield world
+    await world.stop()
+
+
+@pytest.fixture
+async def person(demo: Demo) -> AsyncIterator[Person]:
+    async with browser() as chromium:
+        context = await chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+        context.set_default_timeout(SOON)
+        expect.set_options(timeout=SOON)
+        tab = await context.new_page()
+        await tab.goto(demo.page.url)
+        await tab.get_by_role("button", name="Skip", exact=True).click()
+        yield Person(tab)
+
+
+async def test_an_alert_comes_by_itself_within_a_minute(demo: Demo, person: Person) -> None:
+    await expect(person.tab.get_by_role("link", name=re.compile("^fleet-alerts, .* unread"))).to_be_visible(
+        timeout=ONE_MINUTE
+    )
+    await person.go_to("fleet-alerts")
+    await person.press("Acknowledge")
+    await expect(person.message("@Otto Lie").first).to_be_visible()
+    assert demo.world.slack.problems == []
+
+
+async def test_a_person_lists_pages_renames_and_takes_it_back(demo: Demo, person: Person) -> None:
+    await person.tab.get_by_text("240 gateways").first.wait_for(state="attached")
+    await person.write("/mesh devices tag:bergen")
+    await expect(person.last).to_contain_text("1–10 of")
+    await person.press("Next")
+    await expect(person.last).to_contain_text("11–20 of")
+    gateway = next(one for one in demo.world.fleet.devices.values() if one.friendly_name == "MT10003")
+    await person.write("/mesh rename MT10003 <b>Roof</b> & co")
+    await expect(person.last).to_contain_text("After: <b>Roof</b> & co")
+    assert gateway.friendly_name == "<b>Roof</b> & co"
+    await person.press("Undo")
+    await expect(person.last).to_contain_text("renamed back")
+    assert gateway.friendly_name == "MT10003"
+    assert demo.world.slack.problems == []
+
+
+async def test_several_gateways_are_tagged_after_a_confirmation(demo: Demo, person: Person) -> None:
+    before = len(demo.world.fleet.at_site("svalbard"))
+    await person.write("/mesh tag tag:svalbard +north")
+    await person.press("Change", sure="Change")
+    await expect(person.last).to_contain_text("changed")
+    assert len(demo.world.fleet.at_site("north")) == before
+
+
+async def test_firmware_is_planned_requested_approved_by_another_and_watched_to_its_end(
+    demo: Demo, person: Person
+) -> None:
+    await person.tab.get_by_role("button", name="Make things happen").click()
+    await person.tab.get_by_role("button", name="× 10").click()
+    await person.go_to("ops")
+    await person.write("/mesh update tag:svalbard model:2011 to 3.5.0")
+    await person.press("Request approval", sure="Request")
+    await person.go_to("rollouts")
+    card = person.message("R-1")
+    await person.press("Approve", card, sure="Approve")
+    await expect(person.last).to_contain_text("Only visible to you")
+    await person.be("Ana Moe")
+    await person.press("Approve", card.first, sure="Approve")
+    await expect(person.tab.locator("#pane")).to_contain_text("R-1 is finished", timeout=ONE_MINUTE * 2)
+    updated = [one for one in demo.world.fleet.devices.values() if one.firmware == "3.5.0"]
+    assert updated
+
+
+async def test_starting_over_begins_a_new_world_in_the_same_window(demo: Demo, person: Person) -> None:
+    await person.write("hello")
+    await expect(person.last).to_contain_text("hello")
+    await person.tab.get_by_role("button", name="Make things happen").click()
+    await person.tab.get_by_role("button", name="Start over").click()
+    await expect(person.tab.get_by_text("A new world")).to_be_visible()
+    await expect(person.tab.locator("#pane .message")).to_have_count(0)
+    await person.write("/mesh status")
+    await expect(person.last).to_contain_text("Version")

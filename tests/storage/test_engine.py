@@ -1,0 +1,138 @@
+"""The database itself: transactions, claims, and what is said when it does not answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Insert, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from bot.domain.errors import StartupError, Unavailable
+from bot.storage.engine import Database, async_url
+from bot.storage.schema import migrate
+from bot.storage.tables import from_micros, ticks, to_micros
+from tests.builders import NOW
+
+LEASE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(database_url)
+    await migrate(opened)
+    yield opened
+    await opened.close()
+
+
+async def owners(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return list(await connection.scalars(select(ticks.c.owner).order_by(ticks.c.name)))
+
+
+async def write(database: Database, statement: Insert) -> None:
+    async with database.write() as connection:
+        await connection.execute(statement)
+
+
+async def write_and_fail(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(insert(ticks).values(name="a", owner="me", lease_until=NOW))
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:///meshbot.db", "sqlite+aiosqlite"),
+        ("postgresql://user@host/name", "postgresql+psycopg"),
+        ("postgres://user@host/name", "postgresql+psycopg"),
+    ],
+)
+def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
+    assert async_url(url).drivername == driver
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "not a url", ""])
+def test_any_other_url_is_refused_by_the_name_of_its_setting(url: str) -> None:
+    with pytest.raises(StartupError, match="MESHBOT_DATABASE_URL"):
+        Database.open(url)
+
+
+def test_a_file_in_a_folder_that_does_not_exist_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="create the folder"):
+        Database.open(f"sqlite:///{tmp_path}/nowhere/meshbot.db")
+
+
+async def test_what_a_transaction_wrote_is_gone_when_it_fails(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await write_and_fail(database)
+    assert await owners(database) == []
+
+
+async def test_writers_at_the_same_time_wait_for_each_other(database: Database) -> None:
+    async def count_up() -> None:
+        async with database.write() as connection:
+            locked = select(ticks.c.owner).where(ticks.c.name == "a").with_for_update()
+            before = int((await connection.execute(locked)).scalar_one())
+            await connection.execute(ticks.update().values(owner=str(before + 1)))
+
+    async with database.write() as connection:
+        await connection.execute(insert(ticks).values(name="a", owner="0", lease_until=NOW))
+    await asyncio.gather(*(count_up() for _ in range(20)))
+    assert await owners(database) == ["20"]
+
+
+async def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(insert(ticks).values(name="a", owner="me", lease_until=NOW))
+        async with asyncio.timeout(10):
+            assert await owners(database) == []
+
+
+async def test_of_many_one_gets_the_claim(database: Database) -> None:
+    claims = (database.claim_tick("listing", f"p{number}", NOW, LEASE) for number in range(10))
+    assert sorted(await asyncio.gather(*claims)) == [False] * 9 + [True]
+
+
+async def test_a_claim_can_be_renewed_by_its_owner_and_taken_over_when_it_ran_out(database: Database) -> None:
+    assert await database.claim_tick("listing", "one", NOW, LEASE)
+    assert await database.claim_tick("listing", "one", NOW + LEASE / 2, LEASE)
+    assert not await database.claim_tick("listing", "two", NOW + LEASE, LEASE)
+    assert await database.claim_tick("listing", "two", NOW + 2 * LEASE, LEASE)
+
+
+async def test_only_its_owner_gives_a_claim_back(database: Database) -> None:
+    await database.claim_tick("listing", "one", NOW, LEASE)
+    await database.release_tick("listing", "two", NOW)
+    assert not await database.claim_tick("listing", "two", NOW, LEASE)
+    await database.release_tick("listing", "one", NOW)
+    assert await database.claim_tick("listing", "two", NOW, LEASE)
+
+
+async def test_a_database_that_is_not_there_says_so_in_a_sentence(tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path}", "postgresql://nobody@127.0.0.1:1/nothing"):
+        database = Database.open(url)
+        with pytest.raises(Unavailable, match="does not answer"):
+            await database.check()
+        await database.close()
+
+
+async def test_a_mistake_of_ours_is_not_called_an_outage(database: Database) -> None:
+    twice = insert(ticks).values(name="a", owner="me", lease_until=NOW)
+    await write(database, twice)
+    with pytest.raises(IntegrityError):
+        await write(database, twice)
+
+
+async def test_what_a_dead_process_had_claimed_is_free_again_on_sqlite_only(database: Database) -> None:
+    await database.claim_tick("listing", "dead", NOW, LEASE)
+    await database.forget_leases()
+    assert await database.claim_tick("listing", "new", NOW, LEASE) is database.is_sqlite
+
+
+def test_a_time_is_stored_to_the_microsecond() -> None:
+    odd = NOW + timedelta(microseconds=1)
+    assert from_micros(to_micros(odd)) == odd
+    assert to_micros(odd) == to_micros(NOW) + 1

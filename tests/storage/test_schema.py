@@ -1,0 +1,61 @@
+"""The schema's way from one version to the next."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from bot.domain.errors import StartupError
+from bot.storage.engine import Database
+from bot.storage.schema import current, ensure_schema, migrate, needed
+from bot.storage.tables import metadata
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_an_empty_database_is_brought_up_to_date(database: Database) -> None:
+    assert await migrate(database) == (None, needed())
+    assert await current(database) == needed()
+
+
+async def test_migrating_twice_changes_nothing(database: Database) -> None:
+    await migrate(database)
+    assert await migrate(database) == (needed(), needed())
+
+
+async def test_the_migrations_make_what_the_tables_say(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    await migrate(database)
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_a_newer_schema_than_the_code_knows_is_left_alone(database: Database) -> None:
+    await migrate(database)
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StartupError, match="newer"):
+        await migrate(database)
+
+
+async def test_only_sqlite_is_migrated_by_a_start(database: Database) -> None:
+    if database.is_sqlite:
+        await ensure_schema(database)
+        assert await current(database) == needed()
+        return
+    with pytest.raises(StartupError, match="meshbot migrate"):
+        await ensure_schema(database)
+
+
+async def test_a_start_accepts_the_schema_it_needs(database: Database) -> None:
+    await migrate(database)
+    await ensure_schema(database)
