@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -22,6 +23,7 @@ from bot.domain.errors import Unavailable
 from bot.domain.fleet import GatewayId, Taken
 from bot.domain.plan import Rules
 from bot.domain.query import parse
+from bot.domain.windows import Window
 from bot.meshtech.client import MeshtechClient
 from bot.metrics import BotMetrics
 from bot.scheduler import Scheduler
@@ -30,6 +32,7 @@ from bot.services.audit import AuditService
 from bot.services.fleet import FleetService
 from bot.services.fleet_writes import FleetWrites
 from bot.services.rollout_course import RolloutCourse
+from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
 from bot.settings import Settings
 from bot.slack.about import AboutCommands
@@ -42,6 +45,7 @@ from bot.slack.lists import list_clicks
 from bot.slack.people import People
 from bot.slack.publisher import Publisher
 from bot.slack.respond import Modals
+from bot.slack.rollout_buttons import RolloutButtons
 from bot.slack.rollouts import RolloutListeners
 from bot.slack.views.about import Setting, Status
 from bot.slack.web_api import WebApi, new_session
@@ -52,6 +56,7 @@ from bot.web import Readiness, WebServer
 log = logging.getLogger(__name__)
 
 DRAIN = timedelta(seconds=20)
+SIGHT_LOST_AFTER = 3  # listings that failed in a row
 FLEET_HISTORY = timedelta(days=90)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
 
@@ -145,6 +150,7 @@ class App:
             self._client,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
+            incidents_at=self._incidents_at,
             may_post=self._api.may_post,
             rules=rules,
             default_channel=settings.channels.rollouts,
@@ -152,13 +158,24 @@ class App:
             new_id=lambda: secrets.token_hex(8),
             changed=self._changed,
         )
-        self.course = RolloutCourse(self._database, self._client, rules=rules, now=now, changed=self._changed)
+        self.course = RolloutCourse(
+            self._database,
+            self._client,
+            rules=rules,
+            now=now,
+            changed=self._changed,
+            sight_lost=self._sight_lost,
+        )
+        self.steering = RolloutSteering(
+            self._database, rules=rules, now=now, changed=self._changed, sight_lost=self._sight_lost
+        )
         self.audit = AuditService(self._database, now=now)
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
         alerts = AlertListeners(self.alerts)
-        rollouts = RolloutListeners(self.rollouts, Modals(self._api))
+        rollout_buttons = RolloutButtons(self.rollouts, self.steering, Modals(self._api))
+        rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
         lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists()]
@@ -269,6 +286,13 @@ class App:
     async def _fleet_size(self) -> int:
         return (await self.fleet.counts(parse(""))).total
 
+    async def _sight_lost(self) -> bool:
+        return (await self.fleet.snapshot_status()).consecutive_failures >= SIGHT_LOST_AFTER
+
+    async def _incidents_at(self, sites: set[str]) -> int:
+        page = await self.alerts.open_incidents(limit=1000)
+        return sum(incident.site in sites for incident in page.incidents)
+
     async def _rollout_line(self, gateway_id: GatewayId) -> str | None:
         rollout_id = await self.rollouts.rollout_of(gateway_id)
         return None if rollout_id is None else f"In rollout *R-{rollout_id}* now"
@@ -370,11 +394,25 @@ def _rollout_rules(settings: Settings) -> Rules:
         second_above_share=share,
         self_approval=rollouts.self_approval,
         approval_expires=rollouts.approval_expires,
+        waves=rollouts.waves,
+        soak=rollouts.soak,
         batch=rollouts.batch,
+        per_site=rollouts.per_site,
         overdue_after=rollouts.overdue_after,
+        return_within=rollouts.return_within,
+        stable_for=rollouts.stable_for,
+        window=_window(settings),
+        zone=ZoneInfo(settings.timezone),
         look_for=rollouts.look_for,
         poll_every=settings.jobs.poll_every,
     )
+
+
+def _window(settings: Settings) -> Window | None:
+    if settings.rollouts.window is None:
+        return None
+    days, begins, ends = settings.rollouts.window
+    return Window(frozenset(days), begins, ends)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

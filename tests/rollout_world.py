@@ -12,11 +12,12 @@ from bot.domain.access import Actor, Role
 from bot.domain.plan import Rules
 from bot.domain.query import parse
 from bot.domain.rollout import Rollout, RolloutId, TargetState
+from bot.domain.rollout_picture import DrawnPlan
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_steering import RolloutSteering
-from bot.services.rollouts import DrawnPlan, RolloutService
+from bot.services.rollouts import RolloutService
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
 from bot.storage.tables import audit, cards, notes, rollout_targets
@@ -69,6 +70,7 @@ class World:
             self.client,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
+            incidents_at=_none,
             may_post=_everywhere,
             rules=chosen,
             default_channel="C0ROLLOUTS",
@@ -192,6 +194,10 @@ def _device(number: int) -> Device:
         firmware=OLD,
         hardware="1.0.0",
     )
+
+
+async def _none(_sites: set[str]) -> int:
+    return 0
 
 
 async def _everywhere(_channel: str) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.domain import plan as planning
 from bot.domain import rollout as decide
@@ -16,13 +16,11 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.domain.fleet import GatewayId, KnownGateway
-from bot.domain.plan import Circumstances, ModelChoice, Plan, Rules, TargetClass
+from bot.domain.plan import Circumstances, ModelChoice, Rules
 from bot.domain.query import Query, parse
 from bot.domain.rollout import (
     FAILURES,
     IN_FLIGHT,
-    Counts,
-    Freeze,
     Rollout,
     RolloutEvent,
     RolloutId,
@@ -30,6 +28,7 @@ from bot.domain.rollout import (
     TargetRecord,
     TargetState,
 )
+from bot.domain.rollout_picture import DrawnPlan, Evidence, RolloutPicture
 from bot.meshtech.client import MeshtechClient
 from bot.services.rollout_log import about, happened, tell_requester
 from bot.storage import cards
@@ -40,46 +39,6 @@ from bot.storage.engine import Database, Transaction
 
 SHOWN_FAILURES = 5
 SHOWN_STRAGGLERS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a firmware did in this fleet so far: gateways, and how long they were away."""
-
-    attempted: int = 0
-    verified: int = 0
-    failed: int = 0
-    median: timedelta | None = None
-    p95: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnPlan:
-    """A plan that may be requested by its id."""
-
-    id: str
-    plan: Plan
-    evidence: Evidence
-    freeze: Freeze | None
-    start_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutPicture:
-    """What a card shows of a rollout: counts are of gateways, never of attempts."""
-
-    rollout: Rollout
-    counts: Counts
-    classes: Mapping[TargetClass, int]
-    failures: tuple[TargetRecord, ...]  # the newest few
-    failed: int
-    stragglers: tuple[TargetRecord, ...]  # in flight for longest
-    retryable: int
-    returned: int  # parked ones that came back
-    freeze: Freeze | None
-    evidence: Evidence
-    now: datetime
-    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +68,8 @@ class RolloutService:
     """All that can be done with rollouts.
 
     ``matching`` gives the gateways of a query in chunks, ``fleet_size`` how many there are in all.
-    ``may_post`` tells whether a card can be shown in a channel. ``changed`` is called after a commit that
-    the publisher should know of.
+    ``incidents_at`` counts the open incidents at some sites, ``may_post`` tells whether a card can be shown
+    in a channel. ``changed`` is called after a commit that the publisher should know of.
     """
 
     def __init__(
@@ -120,6 +79,7 @@ class RolloutService:
         *,
         matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
         fleet_size: Callable[[], Awaitable[int]],
+        incidents_at: Callable[[set[str]], Awaitable[int]],
         may_post: Callable[[str], Awaitable[bool]],
         rules: Rules,
         default_channel: str | None,
@@ -131,10 +91,11 @@ class RolloutService:
         self._client = client
         self._matching = matching
         self._fleet_size = fleet_size
+        self._incidents_at = incidents_at
         self._may_post = may_post
-        self._rules = rules
+        self.rules = rules
         self._default_channel = default_channel
-        self._now = now
+        self.now = now
         self._new_id = new_id
         self._changed = changed
 
@@ -180,20 +141,21 @@ class RolloutService:
         matches: Sequence[KnownGateway],
         start_at: datetime | None,
     ) -> DrawnPlan:
-        now, plan_id = self._now(), self._new_id()
+        now, plan_id = self.now(), self._new_id()
         size = await self._fleet_size()
         async with self._database.read() as connection:
             freeze = await store.freeze_of(connection, firmware.version or "")
             around = Circumstances(now, size, await targets.quarantined(connection, now), freeze is not None)
             evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
         # Ten thousand targets take a while to sort and hash: not on the event loop.
-        plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self._rules)
-        expires_at = now + self._rules.plan_expires
+        plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
+        expires_at = now + self.rules.plan_expires
         async with self._database.write() as connection:
             await store.save_plan(
                 connection, plan_id, plan, actor.user_id, channel, start_at, now, expires_at
             )
-        return DrawnPlan(plan_id, plan, evidence, freeze, start_at)
+        sites = {target.site for target in plan.eligible}
+        return DrawnPlan(plan_id, plan, evidence, freeze, start_at, await self._incidents_at(sites))
 
     async def request(self, actor: Actor, plan_id: str) -> Rollout:
         """Asks for approval of a drawn plan; with no approvals needed it starts.
@@ -206,7 +168,7 @@ class RolloutService:
         if actor.user_id != saved.requester:
             raise Stale("That plan was drawn for somebody else. Run the update yourself to request it.")
         channel = await self._card_channel(saved.channel)
-        now = self._now()
+        now = self.now()
         async with self._database.write() as connection:
             saved = await store.load_plan(connection, plan_id)
             if saved.rollout_id is not None:
@@ -249,7 +211,7 @@ class RolloutService:
             approvals_needed=plan.approvals_needed,
             downgrades=plan.downgrades,
             created_at=now,
-            expires_at=now + self._rules.approval_expires,
+            expires_at=now + self.rules.approval_expires,
             start_at=saved.start_at,
         )
 
@@ -274,10 +236,10 @@ class RolloutService:
         When the fleet drifted from what was approved, it is void instead. Raises NotAllowed, Stale, and
         ReasonNeeded when an admin may do it with a reason.
         """
-        now = self._now()
+        now = self.now()
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
-            after = decide.approve(before, actor, now, self._rules, override)
+            after = decide.approve(before, actor, now, self.rules, override)
             changed = await targets.count_drifted(connection, rollout_id, before.firmware_version)
             if planning.has_drifted(before.planned, changed):
                 after = decide.void(before, changed, now)
@@ -309,7 +271,7 @@ class RolloutService:
         """The rollout, when this actor could deny it now. Raises as ``deny`` would."""
         async with self._database.read() as connection:
             before = await store.load(connection, rollout_id)
-        decide.deny(before, actor, "checking", self._now())
+        decide.deny(before, actor, "checking", self.now())
         return before
 
     async def _end(
@@ -319,7 +281,7 @@ class RolloutService:
         rollout_id: RolloutId,
         decided: Callable[[Rollout, datetime], Rollout],
     ) -> Rollout:
-        now = self._now()
+        now = self.now()
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
             after = decided(before, now)
@@ -344,7 +306,7 @@ class RolloutService:
 
     async def picture(self, rollout_id: RolloutId) -> RolloutPicture:
         """Raises NotFound when there is no such rollout."""
-        now = self._now()
+        now = self.now()
         async with self._database.read() as connection:
             rollout = await store.load(connection, rollout_id)
             version = rollout.firmware_version
@@ -356,24 +318,23 @@ class RolloutService:
             )
             retryable = await targets.failed_and_online(connection, rollout_id, version, now)
             returned = await targets.parked_and_back(
-                connection, rollout_id, version, now - self._rules.stable_for
+                connection, rollout_id, version, now - self.rules.stable_for
             )
             freeze = await store.freeze_of(connection, version)
             evidence = await _evidence(connection, version, rollout.model)
-        late = now - self._rules.overdue_after / 2
+        late = now - self.rules.overdue_after / 2
         return RolloutPicture(
             rollout=rollout,
             counts=counts,
             classes=classes,
             failures=failures,
-            failed=sum(_in_state(counts, state) for state in FAILURES),
             stragglers=tuple(one for one in flying if one.started_at and one.started_at <= late),
             retryable=len(retryable),
             returned=len(returned),
             freeze=freeze,
             evidence=evidence,
             now=now,
-            rules=self._rules,
+            rules=self.rules,
         )
 
     async def timeline(self, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
@@ -385,7 +346,7 @@ class RolloutService:
         """The rollout that ``R-7``, ``r7`` or ``7`` names. Raises InvalidInput."""
         digits = text.strip().lower().removeprefix("r").removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 18):
-            raise InvalidInput("A rollout is named like R-7. /mesh rollouts lists them.")
+            raise InvalidInput("A rollout is named like R-7. The command “rollouts” lists them.")
         return RolloutId(int(digits))
 
     async def page(self, offset: int, limit: int = 10) -> RolloutPage:
@@ -437,7 +398,3 @@ async def _evidence(connection: Transaction, version: str, model: str) -> Eviden
         median=away[len(away) // 2] if away else None,
         p95=away[min(int(len(away) * 0.95), len(away) - 1)] if away else None,
     )
-
-
-def _in_state(counts: Counts, state: TargetState) -> int:
-    return sum(count for (_, found), count in counts.items() if found is state)

@@ -1,24 +1,22 @@
-"""Listeners for rollouts: `update`, `rollouts`, `rollout`, `jobs`, `job` and the buttons of cards."""
+"""Listeners for rollouts: the commands, and the lists and cards they are drawn by."""
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.errors import InvalidInput
 from bot.domain.plan import ModelChoice
 from bot.domain.rollout import RolloutId
-from bot.services.rollouts import RolloutPicture, RolloutService
+from bot.domain.windows import parse_start
+from bot.services.rollout_steering import RolloutSteering
+from bot.services.rollouts import RolloutService
 from bot.slack import ids
-from bot.slack.calls import (
-    Click,
-    Command,
-    CommandCall,
-    Feature,
-    Submission,
-    SubmissionAnswer,
-    Views,
-)
+from bot.slack.calls import Command, CommandCall, Feature
 from bot.slack.ids import Ref
 from bot.slack.lists import ListFile, ListHandler
+from bot.slack.rollout_buttons import RolloutButtons
+from bot.slack.views import rollout_card
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message, actions, button
 from bot.slack.views.csv_file import CsvFile
@@ -27,43 +25,55 @@ from bot.slack.views.lists import buttons as page_buttons
 
 PAGE = 10
 ROLLOUTS, JOBS, ROLLOUT = "rollouts", "jobs", "rollout"
-USAGE = "Write it like this: /mesh update tag:oslo to 3.5.0, or … to latest."
+USAGE = "Write it like this: update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."
+_CSV = ["id", "name", "site", "firmware before", "wave", "class", "state", "reason", "attempts", "away (s)"]
 
 
 class RolloutListeners:
     """Translate only: parse, one call of the service, render."""
 
-    def __init__(self, service: RolloutService, modals: Views) -> None:
+    def __init__(self, service: RolloutService, steering: RolloutSteering, buttons: RolloutButtons) -> None:
         self._service = service
-        self._modals = modals
+        self._steering = steering
+        self._buttons = buttons
 
     def feature(self) -> Feature:
         return Feature(
             commands={
                 "update": Command(
-                    "update <query> to <version|latest>",
+                    "update <query> to <version|latest> [at <HH:MM or date>]",
                     "Plan a firmware update",
                     self.update,
                     needs="operator",
-                    examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest"),
+                    examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
                 ),
                 "rollouts": Command("rollouts", "List firmware rollouts", self.rollouts),
                 "rollout": Command(
                     "rollout <R-n>", "Show one rollout", self.rollout, examples=("rollout R-7",)
                 ),
+                "report": Command(
+                    "report <R-n>",
+                    "What happened in a rollout, from request to end",
+                    self.report,
+                    examples=("report R-7",),
+                ),
                 "jobs": Command("jobs", "List the portal's jobs, whoever created them", self.jobs),
                 "job": Command("job <id>", "Show one of the portal's jobs", self.job),
+                "freeze": Command(
+                    "freeze [firmware <version>] [because <reason>]",
+                    "Keep gateways from being started on firmware",
+                    self.freeze,
+                    needs="admin",
+                    examples=("freeze because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
+                ),
+                "unfreeze": Command(
+                    "unfreeze [firmware <version>]", "End a freeze", self.unfreeze, needs="admin"
+                ),
             },
-            clicks={
-                ids.ROLLOUT_REQUEST: self.request,
-                ids.ROLLOUT_CANCEL: self.cancel,
-                ids.ROLLOUT_REPLAN: self.replan,
-                ids.ROLLOUT_APPROVE: self.approve,
-                ids.ROLLOUT_DENY: self.ask_why,
-            },
-            submissions={ids.ROLLOUT_DENY: self.deny},
+            clicks=self._buttons.clicks(),
+            submissions=self._buttons.submissions(),
             cards={"rollout": self.draw_card},
-            notes={"rollout_decided": views.decided_note, "rollout_finished": views.finished_note},
+            notes={"rollout_decided": rollout_card.decided_note, "rollout_event": rollout_card.event_note},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -77,8 +87,10 @@ class RolloutListeners:
     # ---- commands
 
     async def update(self, call: CommandCall) -> None:
-        query, version = parse_update(call.text)
-        await call.respond.answer(await self._plan(call.actor, call.channel, query, version))
+        zone, now = self._service.rules.zone, self._service.now()
+        query, version, at = parse_update(call.text)
+        start_at = parse_start(at, zone, now) if at else None
+        await call.respond.answer(await self._plan(call.actor, call.channel, query, version, start_at))
 
     async def rollouts(self, call: CommandCall) -> None:
         await call.respond.answer(await self._rollouts_page(call.actor, 0, ""))
@@ -86,67 +98,46 @@ class RolloutListeners:
     async def rollout(self, call: CommandCall) -> None:
         await call.respond.answer(await self._rollout_page(call.actor, 0, call.text))
 
+    async def report(self, call: CommandCall) -> None:
+        require(call.actor, Action.READ)
+        rollout_id = await self._service.find(call.text)
+        picture = await self._service.picture(rollout_id)
+        events = await self._service.timeline(rollout_id)
+        csv = button("All gateways as CSV", ids.EXPORT_CSV, Ref(ROLLOUT, 0, str(rollout_id)))
+        await call.respond.answer(rollout_card.report(picture, events, actions(csv)))
+
     async def jobs(self, call: CommandCall) -> None:
         await call.respond.answer(await self._jobs_page(call.actor, 0, ""))
 
     async def job(self, call: CommandCall) -> None:
         require(call.actor, Action.READ)
         if not call.text.strip():
-            raise InvalidInput("Which job? /mesh jobs lists them with their ids; then /mesh job <id>.")
+            raise InvalidInput("Which job? “jobs” lists them with their ids; then: job <id>.")
         line = await self._service.vendor_job(call.text)
         await call.respond.answer(views.job(line.job, line.rollout_id, str))
 
+    async def freeze(self, call: CommandCall) -> None:
+        version, reason = parse_freeze(call.text)
+        await self._steering.freeze(call.actor, version, reason)
+        await call.respond.answer(views.freezes(await self._steering.freezes()))
+
+    async def unfreeze(self, call: CommandCall) -> None:
+        version, _ = parse_freeze(call.text)
+        await self._steering.unfreeze(call.actor, version)
+        await call.respond.answer(views.freezes(await self._steering.freezes()))
+
     async def _plan(
-        self, actor: Actor, channel: str | None, query: str, version: str, model: str | None = None
+        self, actor: Actor, channel: str | None, query: str, version: str, start_at: datetime | None
     ) -> Message:
-        drawn = await self._service.plan(actor, channel, query, version, model)
-        return (
-            views.model_choice(drawn) if isinstance(drawn, ModelChoice) else views.plan(drawn.id, drawn.plan)
-        )
-
-    # ---- clicks
-
-    async def replan(self, click: Click) -> None:
-        parts = click.ref.extra.split("\n", 2)
-        if click.ref.id != "model" or len(parts) != 3:
-            raise InvalidInput("I do not understand that button any more. Please run the update again.")
-        model, version, query = parts
-        await click.respond.answer(await self._plan(click.actor, click.channel, query, version, model))
-
-    async def request(self, click: Click) -> None:
-        rollout = await self._service.request(click.actor, click.ref.id)
-        await click.respond.answer(views.requested(rollout))
-
-    async def cancel(self, click: Click) -> None:
-        """On a plan's answer it drops the plan; on a card it withdraws the request."""
-        if click.ref.id.isdigit():
-            await self._service.cancel(click.actor, _rollout_id(click))
-            return
-        await self._service.forget_plan(click.actor, click.ref.id)
-        await click.respond.answer(views.plan_forgotten())
-
-    async def approve(self, click: Click) -> None:
-        await self._service.approve(click.actor, _rollout_id(click))
-
-    async def ask_why(self, click: Click) -> None:
-        rollout = await self._service.may_decide(click.actor, _rollout_id(click))
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to ask you why. Please click Deny once more.")
-        await self._modals.open(click.trigger_id, views.deny_modal(rollout))
-
-    async def deny(self, submission: Submission) -> SubmissionAnswer:
-        try:
-            await self._service.deny(
-                submission.actor, RolloutId(int(submission.ref.id)), submission.values.get(ids.REASON, "")
-            )
-        except InvalidInput as error:
-            return SubmissionAnswer(errors={ids.REASON: str(error)})
-        return SubmissionAnswer()
+        drawn = await self._service.plan(actor, channel, query, version, start_at=start_at)
+        if isinstance(drawn, ModelChoice):
+            return views.model_choice(drawn)
+        return views.plan(drawn, self._service.rules)
 
     # ---- what is drawn
 
     async def draw_card(self, subject: str) -> Message:
-        return _card(await self._service.picture(RolloutId(int(subject))))
+        return rollout_card.card(await self._service.picture(RolloutId(int(subject))))
 
     async def _rollouts_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)
@@ -162,13 +153,12 @@ class RolloutListeners:
         found, more = await self._service.vendor_jobs(offset, PAGE)
         entries = [(line.job, line.rollout_id) for line in found]
         known = offset + len(found) + int(more)  # how many there are in all is never asked
-        buttons = page_buttons(Place(JOBS, offset, known, PAGE), refresh=True)
-        return views.job_list(entries, offset, buttons)
+        return views.job_list(entries, offset, page_buttons(Place(JOBS, offset, known, PAGE), refresh=True))
 
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
-        message = _card(await self._service.picture(rollout_id))
+        message = rollout_card.card(await self._service.picture(rollout_id))
         ref = Ref(ROLLOUT, 0, str(rollout_id))
         buttons = actions(
             button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref)
@@ -178,8 +168,7 @@ class RolloutListeners:
     async def _export(self, actor: Actor, text: str) -> ListFile:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
-        rows = await self._service.targets(rollout_id)
-        file = CsvFile(["id", "name", "site", "firmware before", "wave", "class", "state", "reason"])
+        file = CsvFile(_CSV)
         file.add(
             (
                 row.gateway_id,
@@ -190,32 +179,39 @@ class RolloutListeners:
                 row.cls.value,
                 row.state.value,
                 row.reason,
+                str(row.attempts),
+                str(int(row.return_time.total_seconds())) if row.return_time is not None else None,
             )
-            for row in rows
+            for row in await self._service.targets(rollout_id)
         )
-        title = f"R-{rollout_id}: {len(rows)} gateways"
+        title = f"R-{rollout_id}: {file.rows} gateways"
         return ListFile(f"R-{rollout_id}.csv", title, file.content(), file.rows)
 
 
-def parse_update(text: str) -> tuple[str, str]:
-    """The query and the version: the last " to " separates them. Raises InvalidInput with the usage."""
-    query, separator, version = f" {text.strip()}".rpartition(" to ")
-    version = version.strip()
+def parse_update(text: str) -> tuple[str, str, str]:
+    """The query, the version and the time, which may be empty: the last " to " separates.
+
+    Raises InvalidInput with the usage.
+    """
+    query, separator, rest = f" {text.strip()}".rpartition(" to ")
+    version, *when = rest.split(maxsplit=1)
     if not separator or not version:
         raise InvalidInput(f"I need a query and a version. {USAGE}")
     if not query.strip():
         raise InvalidInput(f"Which gateways? For the whole fleet, name:* says so. {USAGE}")
-    if len(version.split()) > 1:
-        raise InvalidInput(f"After “to” comes one version, and that is not one: {version[:60]}. {USAGE}")
-    return query.strip(), version
+    at = re.fullmatch(r"at\s+(.+)", when[0].strip(), re.IGNORECASE) if when else None
+    if when and at is None:
+        raise InvalidInput(f"After “to” comes one version, and that is not one: {rest.strip()[:60]}. {USAGE}")
+    return query.strip(), version, at[1].strip() if at else ""
 
 
-def _card(picture: RolloutPicture) -> Message:
-    failures = [(row.label, row.site, row.reason or "no reason given") for row in picture.failures]
-    return views.card(picture.rollout, picture.counts, picture.classes, failures, picture.failed)
-
-
-def _rollout_id(click: Click) -> RolloutId:
-    if not click.ref.id.isdigit():
-        raise NotFound("That button names no rollout any more. /mesh rollouts lists them.")
-    return RolloutId(int(click.ref.id))
+def parse_freeze(text: str) -> tuple[str, str]:
+    """The firmware, empty for all, and the reason, which may be empty. Raises InvalidInput."""
+    match = re.fullmatch(
+        r"(?:firmware\s+(?P<version>\S+))?\s*(?:because\s+(?P<reason>.+))?",
+        text.strip(),
+        re.IGNORECASE | re.DOTALL,
+    )
+    if match is None:
+        raise InvalidInput("Write it like this: freeze firmware 3.6.0 because it bricks; or just: freeze.")
+    return match["version"] or "", (match["reason"] or "").strip()

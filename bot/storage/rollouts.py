@@ -132,7 +132,7 @@ async def load(connection: Transaction, rollout_id: RolloutId, *, to_change: boo
     query = select(rollouts).where(rollouts.c.id == rollout_id)
     row = (await connection.execute(query.with_for_update() if to_change else query)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no rollout R-{rollout_id}. /mesh rollouts lists them.")
+        raise NotFound(f"There is no rollout R-{rollout_id}. The command “rollouts” lists them.")
     return _rollout(row, await _approvals(connection, [rollout_id]))
 
 

@@ -1,7 +1,7 @@
 """The plan of a rollout: which firmware, who gets it, who must approve."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,17 +11,21 @@ from bot.domain.errors import InvalidInput
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.fleet import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.plan import (
+    Circumstances,
     ModelChoice,
     Rules,
     TargetClass,
     approvals_needed,
     choose_firmware,
+    has_drifted,
     is_downgrade,
     make_plan,
     plan_hash,
+    wave_sizes,
 )
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+AROUND = Circumstances(NOW, fleet_size=10)
 
 
 def firmware(version: str = "3.5.0", model: str | None = "2011") -> Firmware:
@@ -36,6 +40,8 @@ def known(
     state: Connectivity = Connectivity.ONLINE,
     flapping: bool = False,
     updating: bool = False,
+    site: str = "oslo",
+    since: datetime = NOW - timedelta(days=2),
 ) -> KnownGateway:
     gateway = Gateway(
         GatewayId(f"bmac-{number:012x}"),
@@ -45,7 +51,7 @@ def known(
         state,
         firmware=version,
     )
-    return KnownGateway(gateway, "oslo", NOW, 1, NOW, flapping=flapping, updating=updating)
+    return KnownGateway(gateway, site, since, 1, NOW, flapping=flapping, updating=updating)
 
 
 @pytest.mark.parametrize(
@@ -63,21 +69,21 @@ def known(
     ],
 )
 def test_every_match_is_in_one_class_with_its_reason(gateway: KnownGateway, cls: TargetClass) -> None:
-    plan = make_plan("tag:oslo", firmware(), [gateway], 1, Rules())
+    plan = make_plan("tag:oslo", firmware(), [gateway], AROUND, Rules())
     assert [target.cls for target in plan.targets] == [cls]
     assert (plan.targets[0].wave > 0) is (cls is TargetClass.ELIGIBLE)
 
 
 def test_a_plan_without_a_match_is_refused() -> None:
     with pytest.raises(InvalidInput, match="No gateway matches"):
-        make_plan("tag:nowhere", firmware(), [], 10, Rules())
+        make_plan("tag:nowhere", firmware(), [], AROUND, Rules())
 
 
 def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> None:
-    plan = make_plan("", firmware(), [known(1), known(2)], 2, Rules())
-    turned = make_plan("", firmware(), [known(2), known(1)], 2, Rules())
-    fewer = make_plan("", firmware(), [known(1)], 2, Rules())
-    other = make_plan("", firmware("3.6.0"), [known(1), known(2)], 2, Rules())
+    plan = make_plan("", firmware(), [known(1), known(2)], AROUND, Rules())
+    turned = make_plan("", firmware(), [known(2), known(1)], AROUND, Rules())
+    fewer = make_plan("", firmware(), [known(1)], AROUND, Rules())
+    other = make_plan("", firmware("3.6.0"), [known(1), known(2)], AROUND, Rules())
     assert plan.hash == turned.hash
     assert len({plan.hash, fewer.hash, other.hash}) == 3
     moved = [replace(target, wave=2) for target in plan.targets]
@@ -85,8 +91,8 @@ def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> Non
 
 
 def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
-    plan = make_plan("", firmware(), [known(1)], 2, Rules())
-    wider = make_plan("", firmware(), [known(1), known(2, state=Connectivity.OFFLINE)], 2, Rules())
+    plan = make_plan("", firmware(), [known(1)], AROUND, Rules())
+    wider = make_plan("", firmware(), [known(1), known(2, state=Connectivity.OFFLINE)], AROUND, Rules())
     assert plan.hash == wider.hash
 
 
@@ -120,7 +126,7 @@ def test_the_second_approval_can_be_turned_off() -> None:
 )
 def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> None:
     assert is_downgrade(present, wanted) is down
-    plan = make_plan("", firmware(wanted), [known(version=present)], 1, Rules())
+    plan = make_plan("", firmware(wanted), [known(version=present)], AROUND, Rules())
     assert plan.downgrades == int(down)
 
 
@@ -150,6 +156,61 @@ def test_no_firmware_at_all_says_so(matching: dict[str, int]) -> None:
         choose_firmware("", "latest", None, [firmware(model="2012")], matching)
 
 
+def test_a_quarantined_gateway_is_left_alone() -> None:
+    around = replace(AROUND, quarantined=frozenset({known().gateway.id}))
+    plan = make_plan("", firmware(), [known()], around, Rules())
+    assert [target.cls for target in plan.targets] == [TargetClass.QUARANTINED]
+    assert plan.waves == ()
+
+
+def test_a_frozen_gateway_takes_part_and_waits() -> None:
+    plan = make_plan("", firmware(), [known()], replace(AROUND, frozen=True), Rules())
+    assert [(target.cls, target.wave) for target in plan.targets] == [(TargetClass.FROZEN, 1)]
+
+
+@pytest.mark.parametrize(
+    ("eligible", "ends", "sizes"),
+    [
+        (400, None, (5, 15, 80, 100, 200)),
+        (60, None, (5, 10, 15, 30)),
+        (20, None, (5, 5, 10)),
+        (19, None, (1, 4, 14)),
+        (1, None, (1,)),
+        (0, None, ()),
+        (100, (0.07, 1.0), (7, 93)),
+        (10, (3,), (3, 7)),
+        (10, (20,), (10,)),
+        (10, (5, 0.1, 1.0), (5, 5)),
+    ],
+)
+def test_waves_are_cumulative_round_up_and_vanish_when_empty(
+    eligible: int, ends: tuple[float, ...] | None, sizes: tuple[int, ...]
+) -> None:
+    assert wave_sizes(eligible, ends) == sizes
+
+
+def test_canaries_differ_in_site_and_have_been_stable_for_a_day() -> None:
+    sites = ["oslo", "bergen", "kyiv", "lviv", "narvik"]
+    steady = [known(10 * n + k, site=site) for n, site in enumerate(sites) for k in range(4)]
+    restless = [known(100 + n, site="aa", since=NOW - timedelta(hours=1)) for n in range(5)]
+    plan = make_plan("", firmware(), [*restless, *steady], AROUND, Rules())
+    canaries = [target for target in plan.targets if target.wave == 1]
+    assert sorted(target.site for target in canaries) == sorted(sites)
+
+
+def test_membership_of_waves_does_not_depend_on_the_order_of_the_matches() -> None:
+    gateways = [known(n, site=f"s{n % 3}") for n in range(30)]
+    plan = make_plan("", firmware(), gateways, AROUND, Rules())
+    assert make_plan("", firmware(), gateways[::-1], AROUND, Rules()).hash == plan.hash
+
+
+@pytest.mark.parametrize(
+    ("planned", "changed", "drifted"), [(100, 5, False), (100, 6, True), (8, 1, False), (8, 2, True)]
+)
+def test_drift_is_more_than_five_percent_and_more_than_one(planned: int, changed: int, drifted: bool) -> None:
+    assert has_drifted(planned, changed) is drifted
+
+
 _VERSIONS = st.sampled_from([None, "3.4.1", "3.5.0", "3.5.0-beta.1", "odd"])
 
 
@@ -165,9 +226,10 @@ _VERSIONS = st.sampled_from([None, "3.4.1", "3.5.0", "3.5.0-beta.1", "odd"])
             updating=st.booleans(),
         ),
         min_size=1,
+        unique_by=lambda one: one.gateway.id,
     )
 )
 def test_counts_always_add_up_to_the_plan(matches: list[KnownGateway]) -> None:
-    plan = make_plan("", firmware(), matches, len(matches), Rules())
+    plan = make_plan("", firmware(), matches, AROUND, Rules())
     assert sum(plan.counts().values()) == len(plan.targets) == len(matches)
     assert sum(plan.waves) == len(plan.eligible) == plan.counts()[TargetClass.ELIGIBLE]

@@ -10,26 +10,16 @@ from hypothesis import strategies as st
 from bot.domain import rollout as machine
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
-from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import Rules
-from bot.domain.rollout import (
-    Finish,
-    Rollout,
-    RolloutId,
-    RolloutState,
-    Start,
-    TargetProgress,
-    TargetState,
-    Wait,
-)
+from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia"})
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.ADMIN: "Ada"})
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
 ADA = Actor("U0ADA", "Ada", Role.ADMIN)
-G1, G2, G3 = GatewayId("g1"), GatewayId("g2"), GatewayId("g3")
+G1, G2 = GatewayId("g1"), GatewayId("g2")
 
 
 def rollout(**changes: object) -> Rollout:
@@ -48,6 +38,7 @@ def rollout(**changes: object) -> Rollout:
         plan_hash="hash",
         approvals_needed=1,
         downgrades=0,
+        planned=10,
         created_at=NOW,
         expires_at=NOW + timedelta(hours=8),
     )
@@ -70,7 +61,7 @@ def test_a_large_rollout_waits_for_a_second_person() -> None:
 
 
 def test_the_requester_cannot_approve() -> None:
-    boss = replace(ADA, user_id="U0OLGA", holders={Role.APPROVER: "Paul, Pia"})
+    boss = replace(PAUL, user_id="U0OLGA", holders={Role.APPROVER: "Paul, Pia"})
     with pytest.raises(NotAllowed, match=r"somebody else has to approve it\. Approvers: Paul, Pia\."):
         machine.approve(rollout(), boss, NOW, Rules())
     assert machine.approve(rollout(), boss, NOW, Rules(self_approval=True)).started_at == NOW
@@ -128,25 +119,126 @@ def test_terminal_states_stay_terminal(state: RolloutState) -> None:
     with pytest.raises(Stale):
         machine.cancel(ended, OLGA, NOW)
     assert machine.expire(ended, NOW + timedelta(days=9)) is ended
-    assert machine.next_step(ended, {(1, TargetState.WAITING): 3}) == Wait()
+    assert machine.advance(ended, {(1, TargetState.WAITING): 3}, NOW, Rules()) == ended
 
 
-def test_the_lowest_wave_that_is_not_settled_goes_on() -> None:
-    running = rollout(state=RolloutState.RUNNING)
-    counts = {(1, TargetState.SUCCEEDED): 5, (2, TargetState.WAITING): 3, (3, TargetState.WAITING): 9}
-    assert machine.next_step(running, counts) == Start(2)
-    assert machine.next_step(running, counts | {(1, TargetState.IN_PROGRESS): 1}) == Wait()
+def running(**changes: object) -> Rollout:
+    return rollout(**{"state": RolloutState.RUNNING, "wave": 1, "started_at": NOW} | changes)
 
 
-def test_a_rollout_is_finished_when_nobody_is_waited_for() -> None:
-    running = rollout(state=RolloutState.RUNNING)
-    settled = {(1, state): 1 for state in TargetState if state.is_settled}
-    assert machine.next_step(running, settled) == Finish()
-    assert machine.next_step(running, {}) == Finish()
+def test_after_the_canary_a_person_promotes() -> None:
+    counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 9}
+    stopped = machine.advance(running(), counts, NOW, Rules())
+    assert stopped.state is RolloutState.PROMOTION
+    assert machine.advance(stopped, counts, NOW + timedelta(days=1), Rules()) == stopped
+    promoted = machine.promote(stopped, OLGA)
+    assert (promoted.state, promoted.wave) == (RolloutState.RUNNING, 2)
 
 
-def test_a_request_starts_nothing() -> None:
-    assert machine.next_step(rollout(), {(1, TargetState.WAITING): 3}) == Wait()
+def test_later_waves_go_on_by_themselves_after_the_soak() -> None:
+    counts = {
+        (1, TargetState.VERIFIED): 5,
+        (2, TargetState.VERIFIED): 9,
+        (3, TargetState.WAITING): 9,
+    }
+    soaking = machine.advance(running(wave=2), counts, NOW, Rules())
+    assert (soaking.wave, soaking.wave_settled_at) == (2, NOW)
+    early = NOW + timedelta(minutes=29)
+    assert machine.advance(soaking, counts, early, Rules()) == soaking
+    assert machine.advance(soaking, counts, NOW + timedelta(minutes=30), Rules()).wave == 3
+
+
+def test_one_single_wave_has_no_canary_and_no_promotion() -> None:
+    done = machine.advance(running(), {(1, TargetState.VERIFIED): 5}, NOW, Rules())
+    assert done.state is RolloutState.FINISHED
+
+
+@pytest.mark.parametrize("state", [state for state in TargetState if not state.is_settled])
+def test_a_wave_waits_for_every_gateway_in_it(state: TargetState) -> None:
+    counts = {(1, TargetState.VERIFIED): 4, (1, state): 1, (2, TargetState.WAITING): 9}
+    assert machine.advance(running(), counts, NOW, Rules()).state is RolloutState.RUNNING
+
+
+def test_waves_are_judged_by_verified_not_by_reported() -> None:
+    counts = {(1, TargetState.REPORTED): 5}
+    assert machine.advance(running(), counts, NOW, Rules()).state is RolloutState.RUNNING
+
+
+def test_a_paused_rollout_does_not_start_its_next_wave() -> None:
+    counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 3}
+    paused = machine.pause(running(), OLGA)
+    assert machine.advance(paused, counts, NOW + timedelta(days=1), Rules()) == paused
+
+
+def test_a_resumed_rollout_asks_for_promotion_again_and_forgets_old_failures() -> None:
+    counts = {(1, TargetState.FAILED): 1, (1, TargetState.VERIFIED): 4, (2, TargetState.WAITING): 3}
+    later = NOW + timedelta(hours=1)
+    resumed = machine.resume(machine.paused(running(), "canary"), OLGA, later)
+    assert (resumed.gate_from, resumed.reason) == (later, None)
+    assert machine.advance(resumed, counts, later, Rules()).state is RolloutState.PROMOTION
+
+
+def test_only_an_admin_starts_through_a_freeze_and_says_why() -> None:
+    held = running(held="everything is frozen by Ada: fair")
+    with pytest.raises(NotAllowed, match="Only an admin"):
+        machine.resume(held, OLGA, NOW)
+    with pytest.raises(machine.ReasonNeeded):
+        machine.resume(held, ADA, NOW, " ")
+    assert machine.resume(held, ADA, NOW, "a security fix").through_freeze == "Ada: a security fix"
+
+
+def test_an_admin_may_approve_their_own_with_a_typed_reason() -> None:
+    own = rollout(requester="U0ADA")
+    with pytest.raises(machine.ReasonNeeded):
+        machine.approve(own, ADA, NOW, Rules())
+    approved = machine.approve(own, ADA, NOW, Rules(), "nobody else is awake")
+    assert approved.approvals[0].reason == "nobody else is awake"
+    with pytest.raises(NotAllowed, match="somebody else"):
+        machine.approve(rollout(requester="U0PAUL"), PAUL, NOW, Rules(), "me too")
+
+
+def test_an_abort_is_for_good() -> None:
+    ended = machine.abort(running(), OLGA, NOW)
+    assert ended.state is RolloutState.ABORTED
+    for act in (machine.pause, machine.promote):
+        with pytest.raises(Stale, match="is aborted"):
+            act(ended, OLGA)
+    with pytest.raises(Stale):
+        machine.resume(ended, OLGA, NOW)
+    with pytest.raises(Stale):
+        machine.take_up(ended, OLGA, 1, NOW)
+
+
+def test_a_retry_stays_inside_the_approval() -> None:
+    done = running(state=RolloutState.FINISHED, finished_at=NOW, wave=3)
+    assert machine.take_up(done, OLGA, 3, NOW + timedelta(days=7)).state is RolloutState.RUNNING
+    assert machine.take_up(done, OLGA, 3, NOW, waves=1).wave == 4
+    with pytest.raises(Stale, match="older than 7 days"):
+        machine.take_up(done, OLGA, 3, NOW + timedelta(days=7, seconds=1))
+
+
+def test_a_rollout_can_start_later() -> None:
+    at = NOW + timedelta(hours=2)
+    approved = machine.approve(rollout(start_at=at), PAUL, NOW, Rules())
+    assert approved.state is RolloutState.SCHEDULED
+    assert machine.begin(approved, at).state is RolloutState.RUNNING
+    assert machine.cancel(approved, OLGA, NOW).state is RolloutState.CANCELED
+
+
+def test_at_most_a_fifth_of_a_site_and_at_least_one_is_in_flight() -> None:
+    waiting = [(GatewayId(f"o{n}"), "oslo") for n in range(8)] + [(G1, "narvik"), (G2, "narvik")]
+    sizes = {"oslo": 20, "narvik": 3}
+    first = machine.choose_starts(waiting, {}, sizes, Rules())
+    assert [gateway for gateway in first if gateway.startswith("o")] == ["o0", "o1", "o2", "o3"]
+    assert [gateway for gateway in first if not gateway.startswith("o")] == [G1]
+    rest = [pair for pair in waiting if pair[0] not in first]
+    assert machine.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, Rules()) == ()
+
+
+def test_a_new_round_waits_until_half_of_it_can_start() -> None:
+    waiting = [(GatewayId(f"o{n}"), "oslo") for n in range(8)]
+    assert machine.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, Rules()) == ()
+    assert len(machine.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, Rules())) == 2
 
 
 @given(st.integers(0, 40), st.integers(1, 12))
@@ -159,68 +251,3 @@ def test_batches_hold_every_gateway_once(number: int, size: int) -> None:
 
 def test_a_jobs_name_carries_the_rollouts_random_id() -> None:
     assert machine.job_name(rollout(), 2, 1) == "meshbot R-7 w2 b1 01J9"
-
-
-def job(*devices: JobDevice, status: JobStatus = JobStatus.IN_PROGRESS) -> VendorJob:
-    return VendorJob(JobId("j1"), status=status, devices=devices)
-
-
-def going(gateway: GatewayId = G1, state: TargetState = TargetState.STARTED) -> TargetProgress:
-    return TargetProgress(gateway, 1, state, NOW)
-
-
-@pytest.mark.parametrize(
-    ("progress", "state"),
-    [
-        (DeviceProgress.QUEUED, TargetState.STARTED),
-        (DeviceProgress.UNKNOWN, TargetState.STARTED),
-        (DeviceProgress.IN_PROGRESS, TargetState.IN_PROGRESS),
-        (DeviceProgress.SUCCEEDED, TargetState.SUCCEEDED),
-        (DeviceProgress.FAILED, TargetState.FAILED),
-        (DeviceProgress.TIMED_OUT, TargetState.FAILED),
-        (DeviceProgress.REJECTED, TargetState.FAILED),
-        (DeviceProgress.REMOVED, TargetState.FAILED),
-        (DeviceProgress.CANCELED, TargetState.FAILED),
-    ],
-)
-def test_each_word_of_the_vendor_means_one_state(progress: DeviceProgress, state: TargetState) -> None:
-    updates = machine.judge_job(job(JobDevice(G1, progress)), [going()], NOW, Rules())
-    assert [update.state for update in updates] == ([] if state is TargetState.STARTED else [state])
-
-
-def test_a_failure_keeps_the_gateways_own_reason() -> None:
-    told = job(JobDevice(G1, DeviceProgress.FAILED, "FAILED", "flash checksum"))
-    (update,) = machine.judge_job(told, [going()], NOW, Rules())
-    assert update.reason == "the gateway reported a failure: flash checksum"
-
-
-def test_silence_for_45_minutes_is_overdue() -> None:
-    told = job(JobDevice(G1, DeviceProgress.IN_PROGRESS))
-    moving = going(state=TargetState.IN_PROGRESS)
-    early = NOW + timedelta(minutes=44)
-    assert machine.judge_job(told, [moving], early, Rules()) == ()
-    (update,) = machine.judge_job(told, [moving], NOW + timedelta(minutes=45), Rules())
-    assert (update.state, update.reason) == (TargetState.OVERDUE, "no result for 45 minutes")
-
-
-def test_a_late_result_corrects_an_overdue_gateway() -> None:
-    told = job(JobDevice(G1, DeviceProgress.SUCCEEDED))
-    late = NOW + timedelta(hours=2)
-    (update,) = machine.judge_job(told, [going(state=TargetState.OVERDUE)], late, Rules())
-    assert update.state is TargetState.SUCCEEDED
-
-
-@pytest.mark.parametrize("status", [JobStatus.COMPLETED, JobStatus.CANCELED])
-def test_a_job_that_ended_without_a_word_about_a_gateway_failed_it(status: JobStatus) -> None:
-    (update,) = machine.judge_job(job(status=status), [going()], NOW, Rules())
-    assert (update.state, update.reason) == (TargetState.FAILED, "the job ended without a result for it")
-
-
-def test_a_job_that_was_refused_fails_only_those_still_waited_for() -> None:
-    targets = [going(G1), going(G2, TargetState.SUCCEEDED), going(G3, TargetState.IN_PROGRESS)]
-    assert [update.gateway_id for update in machine.fail_all(targets, "gone")] == [G1, G3]
-
-
-def test_gateways_of_others_in_the_job_are_left_alone() -> None:
-    told = job(JobDevice(G2, DeviceProgress.FAILED))
-    assert machine.judge_job(told, [going(G1)], NOW, Rules()) == ()

@@ -1,12 +1,11 @@
-"""Rollouts as messages: the plan, the card, lists, the vendor's jobs, and the modal for a reason."""
+"""Plans, lists of rollouts and the portal's jobs as messages, and the modals that ask for a reason."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from bot.domain.firmware import DeviceProgress, VendorJob
-from bot.domain.plan import ModelChoice, Plan, Target, TargetClass
-from bot.domain.rollout import Counts, Decision, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.plan import ModelChoice, Plan, Rules, Target, TargetClass
+from bot.domain.rollout import Freeze, Rollout, RolloutId, TargetState
+from bot.domain.rollout_picture import DrawnPlan
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
@@ -22,8 +21,6 @@ from bot.slack.views.blocks import (
     count,
     date,
     duration,
-    escape,
-    fields,
     header,
     lines,
     message,
@@ -34,86 +31,102 @@ from bot.slack.views.blocks import (
     status,
     text_input,
 )
+from bot.slack.views.rollout_card import (
+    WHOLE_FLEET,
+    downgrade_words,
+    evidence_words,
+    mention,
+    people,
+    said,
+    state_words,
+)
 
 SHOWN = 10
 
-_CLASS_WORDS: Mapping[TargetClass, str] = {
-    TargetClass.ELIGIBLE: "will be updated",
-    TargetClass.ALREADY: "are on this version already",
-    TargetClass.WRONG_MODEL: "are of another model",
-    TargetClass.OFFLINE: "are offline and are left out",
-    TargetClass.FLAPPING: "keep going on and off and are left out",
-    TargetClass.BUSY: "are in another rollout",
+_CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
+    TargetClass.ELIGIBLE: ("will be updated", "will be updated"),
+    TargetClass.FROZEN: ("will be updated once the freeze ends", "will be updated once the freeze ends"),
+    TargetClass.ALREADY: ("is on this version already", "are on this version already"),
+    TargetClass.WRONG_MODEL: ("is of another model", "are of another model"),
+    TargetClass.OFFLINE: ("is offline: parked, and can catch up later",) * 2,
+    TargetClass.FLAPPING: ("keeps going on and off: left out", "keep going on and off: left out"),
+    TargetClass.BUSY: ("is in another rollout", "are in another rollout"),
+    TargetClass.QUARANTINED: (
+        "failed 3 times in a day: left alone for 24 h",
+        "failed 3 times in a day: left alone for 24 h",
+    ),
 }
-
-_STATE: Mapping[RolloutState, tuple[str, str]] = {
-    RolloutState.REQUESTED: ("waiting for approval", "waiting"),
-    RolloutState.RUNNING: ("running", "running"),
-    RolloutState.FINISHED: ("finished", "done"),
-    RolloutState.DENIED: ("denied", "denied"),
-    RolloutState.EXPIRED: ("expired", "stopped"),
-    RolloutState.CANCELED: ("withdrawn", "stopped"),
-}
-
-_TARGET: Mapping[TargetState, str] = {
-    TargetState.WAITING: "waiting",
-    TargetState.STARTED: "started",
-    TargetState.IN_PROGRESS: "updating",
-    TargetState.SUCCEEDED: "succeeded",
-    TargetState.FAILED: "failed",
-    TargetState.OVERDUE: "overdue",
-}
-
-
-def mention(user_id: str) -> str:
-    """Somebody by name, as Slack shows it; an id that is none is shown as it is."""
-    return f"<@{user_id}>" if re.fullmatch(r"[UW][A-Z0-9]{1,30}", user_id) else escape(user_id)
 
 
 # ---- the plan
 
 
-def plan(plan_id: str, drawn: Plan) -> Message:
+def plan(drawn: DrawnPlan, rules: Rules) -> Message:
     """What an update would do, by class with a reason each, and the button that requests it."""
-    eligible = drawn.eligible
-    what = f"firmware {code(drawn.version)} for model {code(drawn.model)}"
-    title = f"Plan: {what}, {count(len(eligible), 'gateway')} of {len(drawn.targets):,} that match"
+    made = drawn.plan
+    taking_part = made.eligible
+    what = f"firmware {code(made.version)} for model {code(made.model)}"
+    title = f"Plan: {what}, {count(len(taking_part), 'gateway')} of {len(made.targets):,} that match"
     classes = [
-        f"• {bold(f'{number:,}')} {_CLASS_WORDS[cls]}" for cls, number in drawn.counts().items() if number
+        f"• {bold(f'{number:,}')} {_CLASS_WORDS[cls][number != 1]}"
+        for cls, number in made.counts().items()
+        if number
     ]
-    who = _approvals_words(drawn)
+    notices = _notices(drawn)
+    how = [_waves_words(made, rules), _approvals_words(made), evidence_words(drawn.evidence)]
+    if not taking_part:
+        how = ["There is nobody to update, so there is nothing to request."]
     blocks: list[Block] = [
-        header(f"Plan: firmware {drawn.version} for {count(len(eligible), 'gateway')}"),
-        section(f"Query {code(drawn.query or 'the whole fleet')} · model {code(drawn.model)}"),
+        header(f"Plan: firmware {made.version} for {count(len(taking_part), 'gateway')}"),
+        section(f"Query {code(made.query or WHOLE_FLEET)} · model {code(made.model)}"),
         *lines(classes),
+        *(section(notice) for notice in notices),
     ]
-    if eligible:
-        blocks += [section("\n".join([bold("Who gets it"), *_first(eligible, _planned_line)]))]
-    if drawn.downgrades:
-        blocks.append(section(_downgrade_words(drawn.downgrades)))
-    blocks.append(context(who if eligible else "There is nobody to update, so there is nothing to request."))
+    if taking_part:
+        blocks.append(section("\n".join([bold("Who goes first"), *_first(taking_part, _planned_line)])))
+    blocks.append(context(*how))
     blocks += actions(
-        _request_button(plan_id, drawn) if eligible else None,
-        button("Cancel", ids.ROLLOUT_CANCEL, Ref(plan_id)),
+        _request_button(drawn) if taking_part else None,
+        button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id)),
     )
-    said = [title, *(line.removeprefix("• ") for line in classes)]
-    if drawn.downgrades:
-        said.append(_downgrade_words(drawn.downgrades))
-    return message(". ".join(said) + f". {who} Nothing is sent before that.", blocks)
+    spoken = [title, *(line.removeprefix("• ") for line in classes), *notices, *how]
+    return message(". ".join(part.rstrip(".") for part in spoken) + ". Nothing is sent before that.", blocks)
+
+
+def _notices(drawn: DrawnPlan) -> list[str]:
+    told = []
+    if drawn.start_at:
+        told.append(f"⏳ It starts {date(drawn.start_at)}, once it is approved.")
+    if drawn.freeze:
+        told.append(f"🧊 {name(drawn.freeze.says(), 400)}. It can be requested, and starts when that ends.")
+    if drawn.plan.downgrades:
+        told.append(downgrade_words(drawn.plan.downgrades))
+    if drawn.incidents:
+        told.append(f"⚠️ {count(drawn.incidents, 'open incident')} touch its sites: see {code('alerts')}.")
+    return told
+
+
+def _waves_words(made: Plan, rules: Rules) -> str:
+    if len(made.waves) < 2:
+        return "One wave: there is no canary to look at first."
+    sizes = ", ".join(f"{size:,}" for size in made.waves)
+    return (
+        f"{len(made.waves)} waves of {sizes}. A person promotes after the first; "
+        f"then {duration(rules.soak)} between waves, and it stops by itself when too many fail."
+    )
 
 
 def plan_forgotten() -> Message:
-    return _said("The plan is dropped. Nothing was sent and nothing was changed.")
+    return said("The plan is dropped. Nothing was sent and nothing was changed.")
 
 
 def requested(rollout: Rollout) -> Message:
     """Takes the plan's place once it was requested."""
     if rollout.approvals_needed:
-        return _said(
-            f"{rollout.title} is requested: its card waits for "
-            f"{_people(rollout.approvals_needed)} to approve."
+        return said(
+            f"{rollout.title} is requested: its card waits for {people(rollout.approvals_needed)} to approve."
         )
-    return _said(f"{rollout.title} is started; its card shows how it goes.")
+    return said(f"{rollout.title} is started; its card shows how it goes.")
 
 
 def model_choice(choice: ModelChoice) -> Message:
@@ -134,31 +147,25 @@ def model_choice(choice: ModelChoice) -> Message:
     return message(f"{text} {listed}.", blocks)
 
 
-def _request_button(plan_id: str, drawn: Plan) -> Block:
-    number = count(len(drawn.eligible), "gateway")
+def _request_button(drawn: DrawnPlan) -> Block:
+    made = drawn.plan
+    number = count(len(made.eligible), "gateway")
+    when = " as soon as it is approved." if made.approvals_needed else " at once."
     sure = confirm(
-        "Request this update?",
-        f"{number} of model {drawn.model} will be updated to {drawn.version}"
-        + (" as soon as it is approved." if drawn.approvals_needed else " at once."),
-        "Request" if drawn.approvals_needed else "Start",
-        danger=not drawn.approvals_needed,
+        "Request this update?" if made.approvals_needed else "Start this update?",
+        f"{number} of model {made.model} will be updated to {made.version}{when}",
+        "Request" if made.approvals_needed else "Start",
+        danger=not made.approvals_needed,
     )
-    text = "Request approval" if drawn.approvals_needed else "Start"
-    return button(text, ids.ROLLOUT_REQUEST, Ref(plan_id), style="primary", confirm=sure)
+    text = "Request approval" if made.approvals_needed else "Start"
+    return button(text, ids.ROLLOUT_REQUEST, Ref(drawn.id), style="primary", confirm=sure)
 
 
-def _approvals_words(drawn: Plan) -> str:
-    if not drawn.approvals_needed:
+def _approvals_words(made: Plan) -> str:
+    if not made.approvals_needed:
         return "Your own confirmation is enough."
-    who = "admin" if drawn.downgrades else "approver"
-    return f"{count(drawn.approvals_needed, who)} must approve it."
-
-
-def _downgrade_words(number: int) -> str:
-    return (
-        f"⚠️ {bold('Downgrade')}: {count(number, 'gateway')} would go back to an older version. "
-        "Only an admin's approval counts."
-    )
+    who = "admin" if made.downgrades else "approver"
+    return f"{count(made.approvals_needed, who)} must approve it."
 
 
 def _planned_line(target: Target) -> str:
@@ -166,158 +173,7 @@ def _planned_line(target: Target) -> str:
     return f"• {name(target.label)} · {name(target.site, 40)} · now on {before}"
 
 
-# ---- the card
-
-
-def card(
-    rollout: Rollout,
-    counts: Counts,
-    classes: Mapping[TargetClass, int],
-    failures: Sequence[tuple[str, str, str]],
-    failed: int,
-) -> Message:
-    """The one message about a rollout. ``failures`` are the first few: label, site and reason."""
-    total = sum(number for (wave, _), number in counts.items() if wave)
-    word, kind = _state(rollout, failed)
-    title = f"{rollout.title}: firmware {rollout.firmware_version} for {count(total, 'gateway')}"
-    blocks: list[Block] = [
-        header(title),
-        section(f"{status(word, kind)}{_since(rollout)}"),
-        *fields(
-            [
-                ("Requested by", mention(rollout.requester)),
-                ("Approved by", _approved_by(rollout)),
-                ("Query", code(rollout.query or "the whole fleet")),
-                ("Model", code(rollout.model)),
-            ]
-        ),
-    ]
-    progress = [_wave_line(wave, counts) for wave in sorted({wave for wave, _ in counts if wave})]
-    if rollout.started_at:
-        blocks += lines(progress)
-    if rollout.downgrades and not rollout.state.is_final:
-        blocks.append(section(_downgrade_words(rollout.downgrades)))
-    if rollout.reason and rollout.state is not RolloutState.EXPIRED:
-        blocks.append(section(f"Reason: {name(rollout.reason, 1500)}"))
-    failed_lines = [
-        f"• {name(label)} · {name(site, 40)}: {name(reason, 150)}" for label, site, reason in failures
-    ]
-    if failed:
-        more = [f"… and {failed - len(failures):,} more"] if failed > len(failures) else []
-        blocks.append(section("\n".join([bold(f"Failed: {failed:,}"), *failed_lines, *more])))
-    left_out = _left_out(classes)
-    if left_out:
-        blocks.append(context(f"Not taking part: {left_out}"))
-    blocks += _card_buttons(rollout, total)
-    said = [
-        f"{rollout.title}: firmware {code(rollout.firmware_version)} for {count(total, 'gateway')}",
-        f"{word}{_since(rollout)}",
-        f"requested by {mention(rollout.requester)}, approved by {_approved_by(rollout)}",
-        *(progress if rollout.started_at else []),
-        *([f"Reason: {name(rollout.reason, 500)}"] if rollout.reason else []),
-        *(
-            [f"{failed:,} failed: " + "; ".join(line.removeprefix("• ") for line in failed_lines)]
-            if failed
-            else []
-        ),
-        *([f"not taking part: {left_out}"] if left_out else []),
-    ]
-    return message(". ".join(said) + ".", blocks)
-
-
-def _card_buttons(rollout: Rollout, total: int) -> list[Block]:
-    if rollout.state is not RolloutState.REQUESTED:
-        return []
-    ref = Ref(str(rollout.id), rollout.version)
-    what = f"{count(total, 'gateway')} of model {rollout.model} to {rollout.firmware_version}"
-    sure = confirm(f"Approve {rollout.title}?", f"This updates {what}.", "Approve")
-    back = confirm(
-        f"Withdraw {rollout.title}?", f"The request to update {what} ends.", "Withdraw", danger=True
-    )
-    return actions(
-        button("Approve", ids.ROLLOUT_APPROVE, ref, style="primary", confirm=sure),
-        button("Deny…", ids.ROLLOUT_DENY, ref, style="danger"),
-        button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=back),
-    )
-
-
-def _state(rollout: Rollout, failed: int) -> tuple[str, str]:
-    if rollout.state is RolloutState.FINISHED and failed:
-        return "finished with failures", "warning"
-    return _STATE[rollout.state]
-
-
-def _since(rollout: Rollout) -> str:
-    if rollout.state is RolloutState.REQUESTED:
-        missing = _people(rollout.approvals_missing)
-        who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
-        return f": {missing} must approve{who}, until {date(rollout.expires_at)}"
-    if rollout.started_at is None:
-        return f" {date(rollout.finished_at)}" if rollout.finished_at else ""
-    if rollout.finished_at is None:
-        return f" since {date(rollout.started_at)}"
-    return f" {date(rollout.finished_at)}, after {duration(rollout.finished_at - rollout.started_at)}"
-
-
-def _approved_by(rollout: Rollout) -> str:
-    given = [one for one in rollout.approvals if one.decision is Decision.APPROVED]
-    denied = [one for one in rollout.approvals if one.decision is Decision.DENIED]
-    said = [f"{mention(one.user_id)} {date(one.at)}" for one in given]
-    said += [f"denied by {mention(one.user_id)} {date(one.at)}" for one in denied]
-    if not said and not rollout.approvals_needed:
-        return "nobody: the requester's own confirmation was enough"
-    return ", ".join(said) or "nobody yet"
-
-
-def _wave_line(wave: int, counts: Counts) -> str:
-    by_state = {state: number for (of, state), number in counts.items() if of == wave}
-    total = sum(by_state.values())
-    settled = sum(number for state, number in by_state.items() if state.is_settled)
-    details = ", ".join(
-        f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if by_state.get(state)
-    )
-    return f"Wave {wave}: {progress_bar(settled, total)} · {details}"
-
-
-def _left_out(classes: Mapping[TargetClass, int]) -> str:
-    return ", ".join(
-        f"{number:,} {cls.value}"
-        for cls, number in classes.items()
-        if number and cls is not TargetClass.ELIGIBLE
-    )
-
-
-def _people(number: int) -> str:
-    return "1 person" if number == 1 else f"{number} people"
-
-
-# ---- notes
-
-
-def decided_note(body: Mapping[str, Any]) -> Message:
-    """Tells the requester by direct message how their rollout was decided."""
-    title, by = f"R-{body['rollout']}", mention(str(body["by"]))
-    what = f"{code(str(body['version']))} for {code(str(body['query'] or 'the whole fleet'))}"
-    if body["state"] == RolloutState.RUNNING.value:
-        return _said(f"✅ {by} approved {title} ({what}). It starts now.")
-    reason = f" Reason: {name(body['reason'], 1000)}" if body.get("reason") else ""
-    word = "denied" if body["state"] == RolloutState.DENIED.value else "ended"
-    return _said(f"🚫 {by} {word} {title} ({what}).{reason}")
-
-
-def finished_note(body: Mapping[str, Any]) -> Message:
-    """Says in the card's thread, and in the channel, how a rollout ended."""
-    failed, overdue = int(body["failed"]), int(body["overdue"])
-    emoji = "⚠️" if failed or overdue else "✅"
-    said = [f"{int(body['succeeded']):,} succeeded"]
-    said += [f"{failed:,} failed"] if failed else []
-    said += [f"{overdue:,} gave no result in time"] if overdue else []
-    return _said(
-        f"{emoji} R-{body['rollout']} is finished: firmware {code(str(body['version']))}, {', '.join(said)}."
-    )
-
-
-# ---- the modal
+# ---- the modals
 
 
 def deny_modal(rollout: Rollout) -> View:
@@ -342,6 +198,34 @@ def deny_modal(rollout: Rollout) -> View:
     )
 
 
+def override_modal(rollout: Rollout, callback_id: str, prompt: str) -> View:
+    """Asks an admin why they go on all the same; ``prompt`` is what the bot said to that."""
+    titles = {ids.ROLLOUT_APPROVE: "Approve", ids.ROLLOUT_RESUME: "Start"}
+    word = titles.get(callback_id, "Go on")
+    return modal(
+        f"{word} {rollout.title}",
+        [section(name(prompt, 1000)), text_input(ids.REASON, "Why?", multiline=True, most=1000)],
+        callback_id=callback_id,
+        ref=Ref(str(rollout.id), rollout.version),
+        submit=word,
+    )
+
+
+# ---- freezes
+
+
+def freezes(standing: Sequence[Freeze]) -> Message:
+    """Everything that is frozen."""
+    if not standing:
+        return said("Nothing is frozen.")
+    shown = [
+        f"🧊 {bold(code(one.firmware_version) if one.firmware_version else 'Everything')} by "
+        f"{mention(one.by) if one.by != 'meshbot' else 'the bot'} {date(one.at)}: {name(one.reason, 400)}"
+        for one in standing
+    ]
+    return message(". ".join(shown), lines(shown))
+
+
 # ---- lists and details
 
 
@@ -353,19 +237,19 @@ def rollout_list(
 ) -> Message:
     """Rollouts, those that go on first."""
     if not entries:
-        return _said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
+        return said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
     shown = [_rollout_line(rollout, counts) for rollout, counts in entries]
     title = f"Rollouts {offset + 1:,} to {offset + len(entries):,} of {total:,}"
     return message(f"{title}. " + ". ".join(shown) + ".", [section(bold(title)), *lines(shown), *buttons])
 
 
 def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
-    failed = counts.get(TargetState.FAILED, 0) + counts.get(TargetState.OVERDUE, 0)
+    failed = sum(number for state, number in counts.items() if state.is_failure)
     total = sum(number for state, number in counts.items() if state is not TargetState.EXCLUDED)
-    word, kind = _state(rollout, failed)
-    done = f", {counts.get(TargetState.SUCCEEDED, 0):,} of {total:,} succeeded" if rollout.started_at else ""
+    word, kind = state_words(rollout, failed)
+    done = f", {counts.get(TargetState.VERIFIED, 0):,} of {total:,} verified" if rollout.started_at else ""
     bad = f", {failed:,} failed" if failed else ""
-    query = code(rollout.query or "the whole fleet")
+    query = code(rollout.query or WHOLE_FLEET)
     return (
         f"{status(word, kind)} · {bold(rollout.title)} · {code(rollout.firmware_version)} for {query}"
         f"{done}{bad} · {mention(rollout.requester)} {date(rollout.created_at)}"
@@ -377,7 +261,7 @@ def job_list(
 ) -> Message:
     """The portal's jobs, whoever created them, the newest first."""
     if not entries:
-        return _said("The portal has no jobs" + (" beyond these." if offset else " yet."))
+        return said("The portal has no jobs" + (" beyond these." if offset else " yet."))
     shown = [_job_line(job, rollout_id) for job, rollout_id in entries]
     title = f"Jobs {offset + 1:,} to {offset + len(entries):,}, newest first"
     return message(f"{title}. " + ". ".join(shown) + ".", [section(bold(title)), *lines(shown), *buttons])
@@ -427,8 +311,3 @@ def job(found: VendorJob, rollout_id: RolloutId | None, label_of: Callable[[str]
 def _first(targets: Sequence[Target], line: Callable[[Target], str]) -> list[str]:
     shown = [line(target) for target in targets[:SHOWN]]
     return [*shown, f"… and {len(targets) - SHOWN:,} more"] if len(targets) > SHOWN else shown
-
-
-def _said(text: str) -> Message:
-    """A sentence of ours whose names are escaped already."""
-    return message(text, [section(text)])

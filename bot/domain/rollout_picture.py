@@ -1,0 +1,84 @@
+"""What is known of a rollout at one moment, for those who draw it; counts are of gateways, not attempts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bot.domain.plan import Plan, Rules, TargetClass
+from bot.domain.rollout import (
+    FAILURES,
+    Counts,
+    Freeze,
+    Rollout,
+    RolloutState,
+    TargetRecord,
+    TargetState,
+)
+
+ESTIMATE_AFTER = 5  # settled gateways
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a firmware did in this fleet so far: gateways, and how long they were away."""
+
+    attempted: int = 0
+    verified: int = 0
+    failed: int = 0
+    median: timedelta | None = None
+    p95: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPlan:
+    """A plan that may be requested by its id."""
+
+    id: str
+    plan: Plan
+    evidence: Evidence = field(default_factory=Evidence)
+    freeze: Freeze | None = None
+    start_at: datetime | None = None
+    incidents: int = 0  # open ones that touch its gateways
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPicture:
+    """A rollout with what surrounds it."""
+
+    rollout: Rollout
+    counts: Counts
+    classes: Mapping[TargetClass, int]
+    now: datetime
+    rules: Rules = field(default_factory=Rules)
+    failures: Sequence[TargetRecord] = ()  # the newest few
+    stragglers: Sequence[TargetRecord] = ()  # in flight for longest
+    retryable: int = 0
+    returned: int = 0  # parked ones that came back
+    freeze: Freeze | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def total(self) -> int:
+        """Gateways that take part, whatever became of them."""
+        return sum(count for (wave, _), count in self.counts.items() if wave)
+
+    @property
+    def failed(self) -> int:
+        return sum(self.in_state(state) for state in FAILURES)
+
+    @property
+    def last_wave(self) -> int:
+        return max((wave for wave, _ in self.counts), default=0)
+
+    def in_state(self, state: TargetState) -> int:
+        return sum(count for (wave, found), count in self.counts.items() if found is state and wave)
+
+    def ends_about(self) -> datetime | None:
+        """When the rest will be done at the pace so far; None before there is a pace to speak of."""
+        rollout = self.rollout
+        settled = sum(count for (wave, state), count in self.counts.items() if wave and state.is_settled)
+        if rollout.state is not RolloutState.RUNNING or rollout.started_at is None:
+            return None
+        if settled < ESTIMATE_AFTER or settled >= self.total:
+            return None
+        return self.now + (self.now - rollout.started_at) * ((self.total - settled) / settled)

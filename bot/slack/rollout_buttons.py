@@ -1,0 +1,160 @@
+"""Listeners for the buttons and modals of rollouts: one service call each; the card changes by itself."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from bot.domain.access import Actor
+from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.plan import ModelChoice
+from bot.domain.rollout import ReasonNeeded, Rollout, RolloutId
+from bot.domain.rollout_picture import DrawnPlan
+from bot.services.rollout_steering import RolloutSteering
+from bot.services.rollouts import RolloutService
+from bot.slack import ids
+from bot.slack.calls import (
+    Click,
+    ClickListener,
+    Submission,
+    SubmissionAnswer,
+    SubmissionListener,
+    Views,
+)
+from bot.slack.views import rollouts as views
+from bot.slack.views.blocks import Message
+
+Overridable = Callable[[Actor, RolloutId, str | None], Awaitable[Rollout]]
+
+
+class RolloutButtons:
+    """Who may is checked by the services, at the click."""
+
+    def __init__(self, service: RolloutService, steering: RolloutSteering, modals: Views) -> None:
+        self._service = service
+        self._steering = steering
+        self._modals = modals
+
+    def clicks(self) -> Mapping[str, ClickListener]:
+        return {
+            ids.ROLLOUT_REQUEST: self.request,
+            ids.ROLLOUT_CANCEL: self.cancel,
+            ids.ROLLOUT_REPLAN: self.replan,
+            ids.ROLLOUT_APPROVE: self.approve,
+            ids.ROLLOUT_DENY: self.ask_why,
+            ids.ROLLOUT_PAUSE: self.pause,
+            ids.ROLLOUT_RESUME: self.resume,
+            ids.ROLLOUT_PROMOTE: self.promote,
+            ids.ROLLOUT_ABORT: self.abort,
+            ids.ROLLOUT_RETRY_FAILED: self.retry_failed,
+            ids.ROLLOUT_CATCH_UP: self.catch_up,
+        }
+
+    def submissions(self) -> Mapping[str, SubmissionListener]:
+        return {
+            ids.ROLLOUT_DENY: self.deny,
+            ids.ROLLOUT_APPROVE: self.approve_with_reason,
+            ids.ROLLOUT_RESUME: self.resume_with_reason,
+        }
+
+    # ---- before it runs
+
+    async def replan(self, click: Click) -> None:
+        """On a choice of models it plans for one; on a void rollout's card it draws a new plan."""
+        if click.ref.id == "model":
+            parts = click.ref.extra.split("\n", 2)
+            if len(parts) != 3:
+                raise InvalidInput("I do not understand that button any more. Please run the update again.")
+            model, version, query = parts
+            drawn = await self._service.plan(click.actor, click.channel, query, version, model)
+            await click.respond.answer(self._draw(drawn))
+            return
+        drawn = await self._service.plan_again(click.actor, rollout_id(click))
+        await click.respond.add(self._draw(drawn))
+
+    def _draw(self, drawn: DrawnPlan | ModelChoice) -> Message:
+        if isinstance(drawn, ModelChoice):
+            return views.model_choice(drawn)
+        return views.plan(drawn, self._service.rules)
+
+    async def request(self, click: Click) -> None:
+        rollout = await self._service.request(click.actor, click.ref.id)
+        await click.respond.answer(views.requested(rollout))
+
+    async def cancel(self, click: Click) -> None:
+        """On a plan's answer it drops the plan; on a card it withdraws the request."""
+        if click.ref.version:
+            await self._service.cancel(click.actor, rollout_id(click))
+            return
+        await self._service.forget_plan(click.actor, click.ref.id)
+        await click.respond.answer(views.plan_forgotten())
+
+    async def approve(self, click: Click) -> None:
+        await self._or_ask(click, self._service.approve)
+
+    async def approve_with_reason(self, submission: Submission) -> SubmissionAnswer:
+        return await _with_reason(submission, self._service.approve)
+
+    async def ask_why(self, click: Click) -> None:
+        rollout = await self._service.may_decide(click.actor, rollout_id(click))
+        await self._modals.open(_trigger(click), views.deny_modal(rollout))
+
+    async def deny(self, submission: Submission) -> SubmissionAnswer:
+        try:
+            await self._service.deny(
+                submission.actor, RolloutId(int(submission.ref.id)), submission.values.get(ids.REASON, "")
+            )
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.REASON: str(error)})
+        return SubmissionAnswer()
+
+    # ---- while it runs
+
+    async def pause(self, click: Click) -> None:
+        await self._steering.pause(click.actor, rollout_id(click))
+
+    async def resume(self, click: Click) -> None:
+        await self._or_ask(click, self._steering.resume)
+
+    async def resume_with_reason(self, submission: Submission) -> SubmissionAnswer:
+        return await _with_reason(submission, self._steering.resume)
+
+    async def promote(self, click: Click) -> None:
+        await self._steering.promote(click.actor, rollout_id(click))
+
+    async def abort(self, click: Click) -> None:
+        await self._steering.abort(click.actor, rollout_id(click))
+
+    async def retry_failed(self, click: Click) -> None:
+        await self._steering.retry_failed(click.actor, rollout_id(click))
+
+    async def catch_up(self, click: Click) -> None:
+        await self._steering.catch_up(click.actor, rollout_id(click))
+
+    async def _or_ask(self, click: Click, act: Overridable) -> None:
+        """Does it, or asks an admin for the reason that going on all the same takes."""
+        number = rollout_id(click)
+        try:
+            await act(click.actor, number, None)
+        except ReasonNeeded as needed:
+            rollout = (await self._service.picture(number)).rollout
+            view = views.override_modal(rollout, click.action_id, str(needed))
+            await self._modals.open(_trigger(click), view)
+
+
+def rollout_id(click: Click) -> RolloutId:
+    """Raises NotFound for a button that names none."""
+    if not click.ref.id.isdigit():
+        raise NotFound("That button names no rollout any more. The command “rollouts” lists them.")
+    return RolloutId(int(click.ref.id))
+
+
+async def _with_reason(submission: Submission, act: Overridable) -> SubmissionAnswer:
+    reason = submission.values.get(ids.REASON, "").strip()
+    if not reason:
+        return SubmissionAnswer(errors={ids.REASON: "Please say why: the card shows it."})
+    await act(submission.actor, RolloutId(int(submission.ref.id)), reason)
+    return SubmissionAnswer()
+
+
+def _trigger(click: Click) -> str:
+    if click.trigger_id is None:
+        raise InvalidInput("Slack gave me no way to ask you why. Please click once more.")
+    return click.trigger_id

@@ -1,0 +1,411 @@
+"""A rollout's card, the notes in its thread, and its report."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.domain.plan import TargetClass
+from bot.domain.rollout import (
+    Counts,
+    Decision,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    TargetRecord,
+    TargetState,
+)
+from bot.domain.rollout_picture import Evidence, RolloutPicture
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    bold,
+    button,
+    code,
+    confirm,
+    context,
+    count,
+    date,
+    duration,
+    escape,
+    fields,
+    header,
+    lines,
+    message,
+    name,
+    progress_bar,
+    section,
+    status,
+)
+
+WORDS: Mapping[RolloutState, tuple[str, str]] = {
+    RolloutState.REQUESTED: ("waiting for approval", "waiting"),
+    RolloutState.SCHEDULED: ("approved, starts later", "waiting"),
+    RolloutState.RUNNING: ("running", "running"),
+    RolloutState.PROMOTION: ("canary done, waiting for promotion", "waiting"),
+    RolloutState.PAUSED: ("paused", "paused"),
+    RolloutState.FINISHED: ("finished", "done"),
+    RolloutState.ABORTED: ("aborted", "stopped"),
+    RolloutState.DENIED: ("denied", "denied"),
+    RolloutState.EXPIRED: ("expired", "stopped"),
+    RolloutState.CANCELED: ("withdrawn", "stopped"),
+    RolloutState.VOID: ("void: the fleet has changed", "warning"),
+}
+
+_TARGET: Mapping[TargetState, str] = {
+    TargetState.VERIFIED: "verified",
+    TargetState.REPORTED: "reported success, not verified yet",
+    TargetState.IN_PROGRESS: "updating",
+    TargetState.STARTED: "started",
+    TargetState.WAITING: "waiting",
+    TargetState.FAILED: "failed",
+    TargetState.OVERDUE: "overdue",
+    TargetState.NOT_RETURNED: "did not return",
+    TargetState.PARKED: "parked",
+    TargetState.EXCLUDED: "left out",
+}
+
+WHOLE_FLEET = "the whole fleet"
+
+
+def mention(user_id: str) -> str:
+    """Somebody by name, as Slack shows it; an id that is none is shown as it is."""
+    return f"<@{user_id}>" if re.fullmatch(r"[UW][A-Z0-9]{1,30}", user_id) else escape(user_id)
+
+
+def card(picture: RolloutPicture) -> Message:
+    """The one message about a rollout, drawn anew whenever something changes."""
+    rollout = picture.rollout
+    word, kind = state_words(rollout, picture.failed)
+    title = f"{rollout.title}: firmware {rollout.firmware_version} for {count(picture.total, 'gateway')}"
+    state = f"{status(word, kind)}{_since(picture)}"
+    progress = wave_lines(picture.counts) if rollout.started_at else []
+    notices = _notices(picture)
+    blocks: list[Block] = [
+        header(title),
+        section(state),
+        *fields(
+            [
+                ("Requested by", mention(rollout.requester)),
+                ("Approved by", _approved_by(rollout)),
+                ("Query", code(rollout.query or WHOLE_FLEET)),
+                ("Model", code(rollout.model)),
+            ]
+        ),
+        *lines(progress),
+        *(section(notice) for notice in notices),
+    ]
+    failed = _failure_lines(picture)
+    if failed:
+        blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
+    small = _small_print(picture)
+    blocks += [context(*small)] if small else []
+    blocks += _buttons(picture)
+    said = [
+        f"{rollout.title}: firmware {code(rollout.firmware_version)} for {count(picture.total, 'gateway')}",
+        state,
+        f"requested by {mention(rollout.requester)}, approved by {_approved_by(rollout)}",
+        *progress,
+        *notices,
+        *([f"{picture.failed:,} failed: " + "; ".join(failed)] if failed else []),
+        *small,
+    ]
+    return message(". ".join(said) + ".", blocks)
+
+
+def state_words(rollout: Rollout, failed: int) -> tuple[str, str]:
+    """The word for a rollout's state, and the emoji's."""
+    if rollout.state is RolloutState.FINISHED and failed:
+        return "finished with failures", "warning"
+    if rollout.state is RolloutState.RUNNING and rollout.held:
+        return "running, and held", "paused"
+    return WORDS[rollout.state]
+
+
+def wave_lines(counts: Counts) -> list[str]:
+    """A bar for each wave, by verified; then how many are where."""
+    shown = []
+    for wave in sorted({of for of, _ in counts if of}):
+        by_state = {state: number for (of, state), number in counts.items() if of == wave and number}
+        total = sum(by_state.values())
+        done = by_state.get(TargetState.VERIFIED, 0)
+        details = ", ".join(
+            f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if state in by_state
+        )
+        name_of = "Canary" if wave == 1 and max(of for of, _ in counts) > 1 else f"Wave {wave}"
+        shown.append(f"{name_of}: {progress_bar(done, total)} · {details}")
+    return shown
+
+
+def evidence_words(evidence: Evidence) -> str:
+    """What this firmware did so far in this fleet."""
+    if not evidence.attempted:
+        return "This firmware was never tried in this fleet."
+    said = (
+        f"In this fleet so far: {evidence.attempted:,} tried, {evidence.verified:,} verified, "
+        f"{evidence.failed:,} failed"
+    )
+    if evidence.median is None or evidence.p95 is None:
+        return f"{said}."
+    return f"{said}; usually back in {duration(evidence.median)}, nearly always in {duration(evidence.p95)}."
+
+
+def _since(picture: RolloutPicture) -> str:
+    rollout = picture.rollout
+    if rollout.state is RolloutState.REQUESTED:
+        who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
+        return f": {people(rollout.approvals_missing)} must approve{who}, until {date(rollout.expires_at)}"
+    if rollout.state is RolloutState.SCHEDULED and rollout.start_at:
+        return f": {date(rollout.start_at)}"
+    if rollout.started_at is None:
+        return f" {date(rollout.finished_at)}" if rollout.finished_at else ""
+    if rollout.finished_at is not None:
+        return f" {date(rollout.finished_at)}, after {duration(rollout.finished_at - rollout.started_at)}"
+    ends = picture.ends_about()
+    about = f", done about {date(ends)} at this pace" if ends else ""
+    return f" since {date(rollout.started_at)}{about}"
+
+
+def _notices(picture: RolloutPicture) -> list[str]:
+    """What an operator must not miss, a sentence each."""
+    rollout = picture.rollout
+    said = []
+    if rollout.reason and rollout.state is not RolloutState.EXPIRED:
+        said.append(f"Reason: {name(rollout.reason, 800)}")
+    if rollout.held:
+        said.append(f"🧊 Nothing is started now: {name(rollout.held, 400)}.")
+    elif picture.freeze and not rollout.state.is_final and not rollout.through_freeze:
+        said.append(f"🧊 It cannot start yet: {name(picture.freeze.says(), 400)}.")
+    if rollout.through_freeze:
+        said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}")
+    if rollout.downgrades and not rollout.state.is_final:
+        said.append(downgrade_words(rollout.downgrades))
+    soak = _next_wave_words(picture)
+    return [*said, soak] if soak else said
+
+
+def _next_wave_words(picture: RolloutPicture) -> str | None:
+    """What happens next and when."""
+    rollout = picture.rollout
+    if rollout.state is RolloutState.PROMOTION:
+        return "Look at the canary, then promote it: nothing goes on by itself from here."
+    if rollout.state is RolloutState.RUNNING and rollout.wave_settled_at and rollout.wave < picture.last_wave:
+        return f"Wave {rollout.wave + 1} starts {date(rollout.wave_settled_at + picture.rules.soak)}."
+    return None
+
+
+def downgrade_words(number: int) -> str:
+    return (
+        f"⚠️ {bold('Downgrade')}: {count(number, 'gateway')} would go back to an older version. "
+        "Only an admin's approval counts."
+    )
+
+
+def _failure_lines(picture: RolloutPicture) -> list[str]:
+    shown = [_target_line(one) for one in picture.failures]
+    more = picture.failed - len(shown)
+    return [*shown, f"… and {more:,} more"] if more > 0 else shown
+
+
+def _target_line(target: TargetRecord) -> str:
+    reason = f": {name(target.reason, 150)}" if target.reason else ""
+    return f"• {name(target.label)} · {name(target.site, 40)}{reason}"
+
+
+def _small_print(picture: RolloutPicture) -> list[str]:
+    said = []
+    if picture.stragglers:
+        late = ", ".join(
+            f"{name(one.label)} ({duration(picture.now - one.started_at)})"
+            for one in picture.stragglers
+            if one.started_at
+        )
+        said.append(f"Slow: {late}")
+    left_out = ", ".join(
+        f"{number:,} {cls.value}" for cls, number in picture.classes.items() if number and not cls.takes_part
+    )
+    if left_out:
+        said.append(f"Not taking part: {left_out}")
+    if not picture.rollout.state.is_final:
+        said.append(evidence_words(picture.evidence))
+    return said
+
+
+def _approved_by(rollout: Rollout) -> str:
+    said = []
+    for one in rollout.approvals:
+        word = "" if one.decision is Decision.APPROVED else "denied by "
+        because = f", overriding: {name(one.reason, 200)}" if one.reason and not word else ""
+        said.append(f"{word}{mention(one.user_id)} {date(one.at)}{because}")
+    if not said and not rollout.approvals_needed:
+        return "nobody: the requester's own confirmation was enough"
+    return ", ".join(said) or "nobody yet"
+
+
+def people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number} people"
+
+
+# ---- buttons
+
+
+def _buttons(picture: RolloutPicture) -> list[Block]:
+    rollout = picture.rollout
+    ref = Ref(str(rollout.id), rollout.version)
+    what = f"{count(picture.total, 'gateway')} of model {rollout.model} to {rollout.firmware_version}"
+    title = rollout.title
+    shown: list[Block | None] = []
+    if rollout.state is RolloutState.REQUESTED:
+        sure = confirm(f"Approve {title}?", f"This updates {what}.", "Approve")
+        shown += [
+            button("Approve", ids.ROLLOUT_APPROVE, ref, style="primary", confirm=sure),
+            button("Deny…", ids.ROLLOUT_DENY, ref, style="danger"),
+        ]
+    if rollout.state in {RolloutState.REQUESTED, RolloutState.SCHEDULED}:
+        sure = confirm(f"Withdraw {title}?", f"The request to update {what} ends.", "Withdraw", danger=True)
+        shown.append(button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=sure))
+    if rollout.state is RolloutState.PROMOTION:
+        failed = f" {count(picture.failed, 'gateway')} failed so far." if picture.failed else ""
+        sure = confirm(f"Promote {title}?", f"The next wave of {what} starts.{failed}", "Promote")
+        shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))
+    if rollout.state is RolloutState.RUNNING and rollout.held:
+        shown.append(button("Start anyway…", ids.ROLLOUT_RESUME, ref))
+    if rollout.state in {RolloutState.RUNNING, RolloutState.PROMOTION}:
+        shown.append(button("Pause", ids.ROLLOUT_PAUSE, ref))
+    if rollout.state is RolloutState.PAUSED:
+        failed = f"{count(picture.failed, 'gateway')} failed so far; they will not stop it again. "
+        sure = confirm(
+            f"Resume {title}?", f"{failed if picture.failed else ''}The update of {what} goes on.", "Resume"
+        )
+        shown.append(button("Resume", ids.ROLLOUT_RESUME, ref, style="primary", confirm=sure))
+    if rollout.state.is_under_way:
+        sure = confirm(
+            f"Abort {title}?",
+            f"No more of the {what} are started. Those that have started are finished and judged.",
+            "Abort",
+            danger=True,
+        )
+        shown.append(button("Abort", ids.ROLLOUT_ABORT, ref, style="danger", confirm=sure))
+    return actions(*shown, *_again(picture, ref))
+
+
+def _again(picture: RolloutPicture, ref: Ref) -> list[Block | None]:
+    """What can be tried again, inside the same approval or with a new plan."""
+    rollout = picture.rollout
+    if rollout.state is RolloutState.VOID:
+        return [button("Draw a new plan", ids.ROLLOUT_REPLAN, ref, style="primary")]
+    if rollout.state not in {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED}:
+        return []
+    shown: list[Block | None] = []
+    if picture.retryable and picture.failed:
+        again = count(picture.retryable, "gateway")
+        sure = confirm(f"Retry in {rollout.title}?", f"{again} that failed are updated once more.", "Retry")
+        shown.append(button(f"Retry {again}", ids.ROLLOUT_RETRY_FAILED, ref, confirm=sure))
+    if picture.returned:
+        back = count(picture.returned, "gateway")
+        sure = confirm(
+            f"Catch up in {rollout.title}?",
+            f"{back} that were offline came back and are updated in a wave of their own.",
+            "Catch up",
+        )
+        shown.append(button(f"Catch up {back}", ids.ROLLOUT_CATCH_UP, ref, confirm=sure))
+    return shown
+
+
+# ---- notes
+
+
+def decided_note(body: Mapping[str, Any]) -> Message:
+    """Tells the requester by direct message how their rollout was decided."""
+    title, by = f"R-{body['rollout']}", mention(str(body["by"]))
+    what = f"{code(str(body['version']))} for {code(str(body['query'] or WHOLE_FLEET))}"
+    state = str(body["state"])
+    if state in {RolloutState.RUNNING.value, RolloutState.SCHEDULED.value}:
+        when = "It starts now" if state == RolloutState.RUNNING.value else "It starts at its time"
+        return said(f"✅ {by} approved {title} ({what}). {when}.")
+    if state == RolloutState.REQUESTED.value:
+        return said(f"✅ {by} approved {title} ({what}). It needs one more approval.")
+    reason = f" Reason: {name(body['reason'], 1000)}" if body.get("reason") else ""
+    if state == RolloutState.VOID.value:
+        return said(f"⚠️ {title} ({what}) is void when {by} came to approve it.{reason} Draw a new plan.")
+    word = "denied" if state == RolloutState.DENIED.value else "withdrew"
+    return said(f"🚫 {by} {word} {title} ({what}).{reason}")
+
+
+def event_note(body: Mapping[str, Any]) -> Message:
+    """One thing that happened, in the card's thread; the gravest are said in the channel as well."""
+    return said(event_words(str(body["kind"]), body, str(body["by"]) if body.get("by") else None))
+
+
+def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
+    """What happened, as one sentence of mrkdwn."""
+    title = f"R-{body.get('rollout')}"
+    who = mention(by) if by else "The bot"
+    reason = f" Reason: {name(str(body['reason']), 800)}" if body.get("reason") else ""
+    number = int(body.get("count") or 0)
+    tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
+    words = {
+        "requested": f"{who} requested {title}.",
+        "approved": f"✅ {who} approved {title}.{reason}",
+        "denied": f"🚫 {who} denied {title}.{reason}",
+        "withdrawn": f"🛑 {who} withdrew {title}.",
+        "void": f"⚠️ {title} is void.{reason}",
+        "expired": f"🛑 {title} has expired: nobody decided in time.",
+        "reminder": f"⏳ {title} still waits for {people(int(body.get('missing') or 1))} to approve it.",
+        "scheduled": f"⏳ {title} is approved and starts at its time.",
+        "started": f"🔄 {title} has started.",
+        "wave": f"🔄 Wave {body.get('wave')} of {title} begins: {tally} so far.",
+        "canary_done": f"⏳ The canary of {title} is done: {tally}. A person has to promote it.",
+        "promoted": f"🔄 {who} promoted {title}.",
+        "paused": f"⏸️ {title} is paused by {who if by else 'itself'}.{reason}",
+        "resumed": f"🔄 {who} resumed {title}.{reason}",
+        "aborted": f"🛑 {title} is aborted by {who if by else 'itself'}.{reason}"
+        + (" Its firmware is frozen." if body.get("frozen") else ""),
+        "retried": f"🔄 {who} has {count(number, 'gateway')} of {title} tried again.",
+        "catch_up": f"🔄 {who} has {count(number, 'gateway')} of {title} catch up.",
+        "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.",
+        "not_returned": _not_returned_words(title, body),
+    }
+    return words.get(kind, f"{title}: {escape(kind)}.")
+
+
+def _not_returned_words(title: str, body: Mapping[str, Any]) -> str:
+    number = int(body.get("count") or 0)
+    shown = [f"{name(label)} ({name(site, 40)})" for label, site in body.get("gateways") or []]
+    more = f" and {number - len(shown):,} more" if number > len(shown) else ""
+    return (
+        f"❌ {count(number, 'gateway')} did not return after firmware {code(str(body.get('version')))} "
+        f"in {title}: {', '.join(shown)}{more}."
+    )
+
+
+# ---- the report
+
+
+def report(picture: RolloutPicture, events: Sequence[RolloutEvent], buttons: list[Block]) -> Message:
+    """A rollout from request to end: its timeline, its counts, its failures."""
+    rollout = picture.rollout
+    word, kind = state_words(rollout, picture.failed)
+    told = [f"{date(event.at)} {event_words(event.kind, event.body, event.by)}" for event in events]
+    facts = wave_lines(picture.counts)
+    failed = _failure_lines(picture)
+    blocks: list[Block] = [
+        header(f"Report on {rollout.title}: firmware {rollout.firmware_version}"),
+        section(f"{status(word, kind)}{_since(picture)}"),
+        *lines(facts),
+        *lines(told),
+    ]
+    if failed:
+        blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
+    left_out = {cls: number for cls, number in picture.classes.items() if cls is not TargetClass.ELIGIBLE}
+    small = ", ".join(f"{number:,} {cls.value}" for cls, number in left_out.items() if number)
+    blocks += [context(f"Not taking part: {small}")] if small else []
+    spoken = [f"Report on {rollout.title}", f"{word}{_since(picture)}", *facts, *told, *failed]
+    return message(". ".join(spoken), [*blocks, *buttons])
+
+
+def said(text: str) -> Message:
+    """A sentence of ours whose names are escaped already."""
+    return message(text, [section(text)])
