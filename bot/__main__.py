@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=1, help="another number makes another fleet (1)")
     demo.add_argument("--speed", type=_factor, default=1.0, help="how much faster time goes by (1)")
     demo.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
+    demo.add_argument("--keep", metavar="FILE", help="keep the bot's database in this file")
 
     doctor = commands.add_parser("doctor", help="check the set-up, and say how to mend what is wrong")
     doctor.set_defaults(run=_doctor)
@@ -83,6 +84,7 @@ def _demo(chosen: argparse.Namespace) -> int:
             seed=chosen.seed,
             speed=chosen.speed,
             open_browser=not chosen.no_browser,
+            keep=chosen.keep,
         )
     )
 

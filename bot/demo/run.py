@@ -7,6 +7,7 @@ point there, and begins the world anew when somebody asks for it. Nothing is kep
 import asyncio
 import contextlib
 import random
+import re
 import signal
 import tempfile
 import time
@@ -24,12 +25,14 @@ from bot.demo.page_world import World
 from bot.demo.slack_server import SlackServer
 from bot.demo.slack_text import readable
 from bot.demo.slack_workspace import (
+    ADMIN,
     ADMINS,
     APPROVERS,
     ARCHIVED,
     BOT_USER,
     FLEET_ALERTS,
     OPERATORS,
+    OPS,
     PRIVATE_NO_BOT,
     ROLLOUTS,
 )
@@ -49,34 +52,7 @@ TIMES: Mapping[str, tuple[str, str]] = {
     "MESHBOT_ROLLOUTS__RETURN_WITHIN": ("2m", "A gateway must be back within"),
     "MESHBOT_ROLLOUTS__OVERDUE_AFTER": ("5m", "A gateway is overdue after"),
 }
-COMMANDS = (
-    ("help [topic]", "What Meshbot can do"),
-    ("status", "How the fleet and the bot fare"),
-    ("devices [query]", "List gateways, worst first"),
-    ("device <id or name>", "One gateway: facts, changes, incident"),
-    ("rename <id or name> <new name>", "Give a gateway another name"),
-    ("tags", "All tags, and how many gateways carry them"),
-    ("tag <id, name or query> +tag … -tag …", "Add and remove tags"),
-    ("firmware [model]", "Firmware files in the portal"),
-    ("update <query> to <version|latest>", "Plan a firmware rollout"),
-    ("rollouts", "All rollouts"),
-    ("rollout <R-n>", "One rollout"),
-    ("report <R-n>", "How a rollout went"),
-    ("jobs", "Jobs in the portal"),
-    ("job <id>", "One job"),
-    ("alerts", "Open incidents"),
-    ("silence <query> for <duration> [because <reason>]", "Keep alerts quiet for a while"),
-    ("silences", "What is silenced"),
-    ("unsilence <S-n>", "End a silence"),
-    ("freeze [firmware <version>] [because <reason>]", "Let no rollout start"),
-    ("unfreeze [firmware <version>]", "Let rollouts start again"),
-    ("subscribe <offline|rollouts|digest> [query]", "Bring cards to this channel"),
-    ("subscriptions", "What comes where"),
-    ("unsubscribe <n>", "Bring them no more"),
-    ("audit [query]", "Who did what"),
-    ("chart <offline|firmware> [query] [period]", "A chart"),
-    ("settings", "The bot's settings"),
-)
+_USAGE = re.compile(r"`(?P<usage>[^`]+)`\s+(?P<says>.+)")
 _MOST_MESSAGES, _MOST_FILES, _MOST_CALLS = 4_000, 200, 500
 _OUTAGES_PER_HOUR = 12
 _FIRST_OUTAGE_AFTER, _FIRST_OUTAGE_LASTS = 8.0, timedelta(minutes=4)
@@ -170,7 +146,7 @@ class Demo:
             fleet,
             on_speed=app.set_speed,
             facts=_facts(environ),
-            commands=COMMANDS,
+            commands=await _commands(slack, settings.slack.command),
             on_reset=self.reset,
         )
         self.page.show(self.world)
@@ -184,6 +160,18 @@ def _local_slack(clock: SimulatorClock) -> SlackServer:
     for channel in (PRIVATE_NO_BOT, ARCHIVED):  # they are there for tests
         del workspace.channels[channel]
     return slack
+
+
+async def _commands(slack: SlackServer, slash: str) -> list[tuple[str, str]]:
+    """What the bot says that it can do, for the page to complete; asked as anybody asks: with its help."""
+    act = await slack.command(ADMIN, OPS, "help")
+    answer = (await slack.wait_for(lambda: act.responses))[0]
+    shown = "\n".join(str(block["text"]["text"]) for block in answer.blocks if block["type"] == "section")
+    slack.workspace.delete_message(answer)
+    rows = [(readable(row["usage"]), readable(row["says"])) for row in _USAGE.finditer(shown)]
+    return [("help [topic]", "What Meshbot can do")] + [
+        (usage.removeprefix(f"{slash} "), says) for usage, says in rows if usage.startswith(f"{slash} ")
+    ]
 
 
 def _quicken(fleet: FleetSimulator) -> None:

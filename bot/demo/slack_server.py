@@ -45,7 +45,7 @@ class SlackServer(People):
         clock: Callable[[], float] = time.time,
         patience: Callable[[], float] | None = None,
     ) -> None:
-        """`clock` stamps what happens; `patience`, where it differs, tells when triggers and limits run out."""
+        """`clock` stamps what happens; `patience`, if it differs, tells when triggers and limits run out."""
         super().__init__(signing_secret=signing_secret, command=command, clock=clock, patience=patience)
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
         self.calls: deque[Call] = deque(maxlen=_MOST_CALLS)

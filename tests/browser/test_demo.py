@@ -26,7 +26,7 @@ class Person:
         await self.tab.get_by_role("heading", name=channel, exact=True).wait_for()
 
     async def write(self, text: str) -> None:
-        field = self.tab.get_by_role("combobox")
+        field = self.tab.get_by_role("combobox", name="Message ")
         await field.fill(text)
         await field.press("Escape")
         await field.press("Enter")
@@ -100,7 +100,7 @@ async def test_several_gateways_are_tagged_after_a_confirmation(demo: Demo, pers
     before = len(demo.world.fleet.at_site("svalbard"))
     await person.write("/mesh tag tag:svalbard +north")
     await person.press("Change", sure="Change")
-    await expect(person.last).to_contain_text("changed")
+    await expect(person.last).to_contain_text(f"{before} gateways changed")
     assert len(demo.world.fleet.at_site("north")) == before
 
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.demo import slack_workspace as workspace
-from bot.domain.access import Role
+from bot.domain.access import Action, Role, require
+from bot.domain.errors import Unavailable
 from bot.slack.people import People
 from tests.slack.connected import Bed, bed
 
@@ -97,6 +98,14 @@ async def test_somebody_slack_never_told_about_reads_and_writes_nothing(made: Be
     made.slack.faults.fail("*", "internal_error", times=100)
     actor = await made.people.actor(workspace.OPERATOR)
     assert (actor.role, actor.certain) == (Role.VIEWER, False)
+
+
+async def test_somebody_whose_groups_are_not_known_is_asked_to_wait_not_refused(made: Bed) -> None:
+    made.slack.faults.fail("usergroups.users.list", "internal_error", times=100)
+    actor = await made.people.actor(workspace.OPERATOR)
+    require(actor, Action.READ)
+    with pytest.raises(Unavailable, match="cannot check right now"):
+        require(actor, Action.RENAME)
 
 
 async def test_a_guest_stays_a_guest_while_slack_is_silent(made: Bed) -> None:

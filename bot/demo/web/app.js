@@ -407,8 +407,8 @@ function start() {
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('dialog[open]')) return;
     if ($('app').classList.contains('drawer')) drawer(false);
-    else if (threadView) closeThread();
-    else if (!$('world').hidden && !roomy.matches) showWorld(false);
+    else if (threadView && event.target.id !== 'write') closeThread();
+    else if ($('world').contains(event.target)) showWorld(false);
   });
   if (localStorage.getItem('meshbot-panel') === 'open' && roomy.matches) showWorld(true, true);
   state.me = sessionStorage.getItem('meshbot-seat') ?? localStorage.getItem('meshbot-seat') ?? 'U0OPERAT01';

@@ -141,6 +141,23 @@ export class MessageList {
     this.list.replaceChildren(...rows);
   }
 
+  /** Older messages before the first one, which is drawn anew since it is not the first any more. */
+  prepend(older, more) {
+    const first = this.messages[0];
+    const node = first && this.nodes.get(first.ts);
+    while (node && this.list.firstChild !== node) this.list.firstChild.remove();
+    node?.remove();
+    this.more = more;
+    this.messages = [...older, ...this.messages];
+    const rows = !more && this.intro ? [this.intro()] : [];
+    let previous = null;
+    for (const message of first ? [...older, first] : older) {
+      rows.push(...this.rows(message, previous));
+      previous = message;
+    }
+    this.list.prepend(...rows);
+  }
+
   /** A message, and the lines that stand before it. */
   rows(message, previous) {
     const rows = [];
@@ -232,9 +249,7 @@ export class MessageList {
     const found = await this.older(this.messages[0]?.ts);
     const before = this.node.scrollHeight - this.node.scrollTop;
     const known = new Set(this.messages.map((one) => one.ts));
-    this.messages = [...found.messages.filter((one) => !known.has(one.ts)), ...this.messages];
-    this.more = found.more;
-    this.redraw();
+    this.prepend(found.messages.filter((one) => !known.has(one.ts)), found.more);
     this.node.scrollTop = this.node.scrollHeight - before;
     this.fetching = false;
   }

@@ -39,7 +39,7 @@ export function drawPanel(node, close, showTour) {
   const model = chooser('Model', models.map((one) => [one, `model ${one}`]));
   const kind = chooser('Kind of firmware', behaviours.map((one) => [one.value, one.text]));
   const length = () => ({ minutes: Number(minutes.value) });
-  said = el('p', { class: 'said', role: 'status' });
+  said = el('p', { class: 'said', role: 'status', text: said?.textContent });
   facts = el('p', { class: 'facts' });
   const pace = el('div', { class: 'segments', role: 'group', 'aria-label': 'Pace of time' }, speeds.map((factor) => el('button', {
     type: 'button', class: 'segment', 'aria-pressed': 'false', data: { speed: factor }, on: { click: () => change('speed', { factor }) },

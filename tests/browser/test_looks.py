@@ -1,0 +1,101 @@
+"""What no single message shows: how much the page weighs, how it bears a long channel, whom it leaves out."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page as Tab
+from playwright.async_api import expect
+
+from bot.demo.slack_workspace import BOT_USER, OPERATOR, OPS, Message
+from tests.browser.room import Room, button, buttons, section
+
+pytestmark = pytest.mark.browser
+
+AUDIT = f"() => {{ {(Path(__file__).parent / 'audit.js').read_text()}\n return [...unnamed(), ...pale()]; }}"
+
+
+async def furnished(room: Room) -> Tab:
+    """A window with something of everything in it."""
+    fields = [{"type": "mrkdwn", "text": "*Site*\noslo"}, {"type": "mrkdwn", "text": f"<@{OPERATOR}> `x`"}]
+    act = [
+        button("Approve", "rollout_approve", style="primary"),
+        button("Deny…", "rollout_deny", style="danger"),
+    ]
+    small = {"type": "context", "elements": [{"type": "mrkdwn", "text": "as of just now"}]}
+    blocks = [section("🔴 *offline*"), {"type": "section", "fields": fields}, small, buttons(*act)]
+    ts = await room.post("card", blocks=blocks)
+    await room.post("note", thread_ts=ts)
+    await room.write("/mesh devices")
+    await room.message("You typed").wait_for()
+    return room.tab
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_everything_has_a_name_and_can_be_read(room: Room, theme: str) -> None:
+    tab = await furnished(room)
+    await tab.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    await tab.get_by_role("button", name="1 reply").click()
+    await expect(tab.get_by_role("complementary", name="Thread").locator(".message")).to_have_count(2)
+    assert await tab.evaluate(AUDIT) == []
+    await tab.get_by_role("button", name="Make things happen").click()
+    assert await tab.evaluate(AUDIT) == []
+    await room.message("offline").get_by_role("button", name="Deny…").click()
+    await tab.get_by_role("dialog").get_by_role("button", name="Deny").click()
+    assert await tab.evaluate(AUDIT) == []
+
+
+async def test_the_audit_sees_an_offence_when_it_is_shown_one(room: Room) -> None:
+    await room.tab.evaluate("""() => {
+      const pale = document.createElement('p');
+      pale.textContent = 'pale words';
+      pale.style.color = '#aaaaaa';
+      document.querySelector('.top').append(document.createElement('button'));
+      document.querySelector('.pane-head').append(pale);
+    }""")
+    found = await room.tab.evaluate(AUDIT)
+    assert [one.split(" ")[0] for one in found] == ["no", "2.32"]
+
+
+async def test_everything_is_reached_by_keyboard_alone(room: Room) -> None:
+    tab = await furnished(room)
+    await tab.locator("body").press("Tab")
+    reached: set[str] = set()
+    for _ in range(60):
+        reached.add(await tab.evaluate("document.activeElement.textContent.trim()"))
+        await tab.keyboard.press("Tab")
+    assert {"Approve", "Deny…", "Next", "fleet-alerts", "Make things happen"} <= reached
+
+
+async def test_the_first_paint_needs_less_than_200_kb(room: Room) -> None:
+    sizes: list[int] = []
+    fresh = await room.context.new_page()
+    fresh.on("response", lambda answer: sizes.append(int(answer.headers.get("content-length", 0))))
+    await fresh.goto(room.page.url)
+    await fresh.locator("#app[data-ready]").wait_for()
+    assert len(sizes) > 10
+    assert sum(sizes) < 200_000
+
+
+async def test_of_two_thousand_messages_only_those_in_sight_are_laid_out(room: Room) -> None:
+    workspace = room.slack.workspace
+    for number in range(2000):
+        text = f"Message {number} about gateway *MT{number}* at <https://mesh.no|oslo>"
+        blocks = [section(text), buttons(button("Details", "incident_details"))] if number % 5 == 0 else []
+        workspace.add(Message(OPS, workspace.next_ts(), text, BOT_USER, blocks=blocks))
+    await room.tab.reload()
+    await room.tab.locator("#app[data-ready]").wait_for()
+    assert await room.tab.evaluate(TO_THE_TOP) == 2000
+    assert 0 < await room.tab.evaluate(LAID_OUT) < 100
+
+
+TO_THE_TOP = """async () => {
+  const box = document.querySelector('#pane .scroller');
+  const count = () => box.querySelectorAll('.message').length;
+  const next = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  for (let round = 0; round < 3000 && count() < 2000; round += 1) { box.scrollTop = 0; await next(); }
+  await next();
+  return count();
+}"""
+
+LAID_OUT = """() => [...document.querySelectorAll('#pane .message .content')]
+  .filter((node) => node.checkVisibility({ contentVisibilityAuto: true })).length"""

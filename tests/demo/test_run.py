@@ -1,0 +1,112 @@
+"""`meshbot demo` as a program: it comes up, says where, keeps nothing, and ends when it is told to."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from bot.demo.run import Demo
+from bot.demo.slack_workspace import OPERATOR, OPS
+
+SOON = 60
+
+
+@asynccontextmanager
+async def meshbot_demo(folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    command = [sys.executable, "-m", "bot", "demo", "--no-browser", "--gateways", "30", *arguments]
+    environ = os.environ | {"TMPDIR": str(folder)}
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=Path(__file__).parents[2],
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def address(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout
+    async with asyncio.timeout(SOON):
+        line = (await process.stdout.readline()).decode()
+    return next(word for word in line.split() if word.startswith("http"))
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        yield busy.getsockname()[1]
+
+
+async def test_a_taken_port_is_answered_with_one_sentence(tmp_path: Path, taken: int) -> None:
+    async with meshbot_demo(tmp_path, "--port", str(taken)) as process:
+        out, error = await asyncio.wait_for(process.communicate(), SOON)
+    assert (process.returncode, out) == (2, b"")
+    assert error.decode() == (
+        f"Port {taken} is taken: end the program that uses it, "
+        f"or choose another one with --port {taken + 1}.\n"
+    )
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_its_page_ends_cleanly_and_leaves_nothing_behind(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    async with meshbot_demo(tmp_path, "--port", "0") as process:
+        where = await address(process)
+        async with aiohttp.ClientSession() as http, http.get(where) as answer:
+            assert answer.status == 200
+        assert os.listdir(tmp_path)
+        process.send_signal(end)
+        _, error = await asyncio.wait_for(process.communicate(), SOON)
+    assert (process.returncode, error) == (0, b"")
+    assert os.listdir(tmp_path) == []
+
+
+async def test_what_it_is_told_to_keep_is_kept(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.db"
+    async with meshbot_demo(tmp_path, "--port", "0", "--keep", str(kept)) as process:
+        await address(process)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), SOON)
+    assert kept.stat().st_size > 0
+
+
+async def test_the_page_completes_what_the_bot_says_that_it_can_do() -> None:
+    demo = Demo(gateways=20)
+    await demo.start()
+    try:
+        words = [usage.split()[0] for usage, _ in demo.world.commands]
+        assert {"help", "status", "devices", "rename", "tag", "update"} <= set(words)
+        assert demo.world.slack.workspace.ephemeral_for(OPERATOR) == []
+        assert all(here and usual and here != usual for _, here, usual in demo.world.facts)
+    finally:
+        await demo.stop()
+
+
+async def test_starting_over_brings_a_new_world_with_the_bot_in_it() -> None:
+    demo = Demo(gateways=20)
+    await demo.start()
+    try:
+        old = demo.world
+        await demo.reset()
+        assert demo.world is not old
+        act = await demo.world.slack.command(OPERATOR, OPS, "status")
+        await demo.world.slack.wait_for(lambda: act.responses)
+        assert demo.page.world is demo.world
+    finally:
+        await demo.stop()
