@@ -165,6 +165,7 @@ class App:
             now=now,
             changed=self._changed,
             sight_lost=self._sight_lost,
+            listed_at=self._listed_at,
         )
         self.steering = RolloutSteering(
             self._database, rules=rules, now=now, changed=self._changed, sight_lost=self._sight_lost
@@ -288,6 +289,9 @@ class App:
 
     async def _sight_lost(self) -> bool:
         return (await self.fleet.snapshot_status()).consecutive_failures >= SIGHT_LOST_AFTER
+
+    async def _listed_at(self) -> datetime | None:
+        return (await self.fleet.snapshot_status()).as_of
 
     async def _incidents_at(self, sites: set[str]) -> int:
         page = await self.alerts.open_incidents(limit=1000)

@@ -175,7 +175,9 @@ class World:
     # ---- rollouts
     async def claim(self, gateway_id: str) -> None:
         async with self.database.write() as connection:
-            await connection.execute(insert(gateway_claims).values(gateway_id=gateway_id, rollout_id=7))
+            await connection.execute(
+                insert(gateway_claims).values(gateway_id=gateway_id, rollout_id=7, started_at=self.now)
+            )
 
     async def unclaim(self, gateway_id: str) -> None:
         async with self.database.write() as connection:

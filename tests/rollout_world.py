@@ -85,8 +85,12 @@ class World:
             now=self.clock.now,
             changed=self._count,
             sight_lost=self._is_blind,
+            listed_at=self._listed_at,
         )
         return service, course
+
+    async def _listed_at(self) -> datetime | None:
+        return (await self.fleet.snapshot_status()).as_of
 
     async def _is_blind(self) -> bool:
         return self.blind

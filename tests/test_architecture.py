@@ -26,7 +26,8 @@ LONGEST = 450
 # The columns of the house. "shared" is what several features stand on, so it may lean on none of them.
 COLUMNS = {
     "fleet": "fleet fleet_intake fleet_search fleet_writes listings writes",
-    "rollouts": "rollouts rollout_course rollout_targets",
+    "rollouts": "rollouts rollout_batches rollout_buttons rollout_card rollout_course rollout_flight rollout_jobs "
+    "rollout_log rollout_steering rollout_targets",
     "alerts": "alerts incidents",
     "about": "about home",
     "shared": "audit blocks bolt bulk calls cards commands csv_file engine guard ids lists manifest outbox "

@@ -1,61 +1,46 @@
 """The course of rollouts: what is due is advanced, judged, stopped or finished, by itself.
 
-A vendor job is an intent in one transaction, the call outside any, its result in another. After a crash, or
-after an answer that was lost, the intent is looked for among the vendor's jobs by its name before it would be
-created again. The domain decides; here is only the order in which it is asked.
+The domain decides; here is only the order in which it is asked. The vendor's jobs are in ``rollout_jobs.py``.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain import plan as planning
 from bot.domain import rollout as decide
+from bot.domain import rollout_starts as starts
 from bot.domain import verdict
 from bot.domain.errors import BotError
-from bot.domain.firmware import FirmwareId, JobDevice, JobId
-from bot.domain.fleet import GatewayId
 from bot.domain.plan import Rules
 from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.verdict import Course, FailureKind, Trip
+from bot.domain.verdict import Course, Trip
 from bot.domain.windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
-from bot.meshtech.errors import (
-    Conflict,
-    JobUnknown,
-    LogInRefused,
-    MeshtechError,
-    RateLimited,
-    RouteMissing,
-    VendorRefused,
-    VendorUnavailable,
-)
+from bot.services.rollout_jobs import RolloutJobs, Told
 from bot.services.rollout_log import BY_ITSELF, about, happened
-from bot.storage import cards, listings
+from bot.storage import cards
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_flight as flight
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
 from bot.storage.engine import Database, Transaction
-from bot.storage.rollout_batches import Batch
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=2)  # longer than any call to the vendor may take
 SOON = timedelta(seconds=5)
-CLOCKS_MAY_DIFFER = timedelta(hours=1)  # the vendor's from ours
 LOST_SIGHT = "the fleet cannot be seen now"
-
-Told = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its job says of each gateway
 
 
 class RolloutCourse:
     """Advances rollouts. ``changed`` is called after a commit that the publisher should know of.
 
     ``sight_lost`` tells that the fleet cannot be seen: then nothing is started, promoted or judged.
+    ``listed_at`` tells when the newest listing was completed.
     """
 
     def __init__(
@@ -67,13 +52,15 @@ class RolloutCourse:
         now: Callable[[], datetime],
         changed: Callable[[], None],
         sight_lost: Callable[[], Awaitable[bool]],
+        listed_at: Callable[[], Awaitable[datetime | None]],
     ) -> None:
         self._database = database
-        self._client = client
+        self._jobs = RolloutJobs(database, client, rules=rules, now=now, changed=changed)
         self._rules = rules
         self._now = now
         self._changed = changed
         self._sight_lost = sight_lost
+        self._listed_at = listed_at
 
     async def advance(self) -> None:
         """Moves on every rollout that is due and that no other process holds; for a tick.
@@ -107,7 +94,7 @@ class RolloutCourse:
             rollout = await self._start_on_time(rollout)
             if rollout.state is not RolloutState.RUNNING:
                 return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
-        told, unsure = await self._ask_vendor(rollout)
+        told, unsure = await self._jobs.ask(rollout)
         blind = await self._sight_lost()
         if not blind:
             await self._judge(rollout, told)
@@ -115,7 +102,7 @@ class RolloutCourse:
             rollout = await self._go_on(rollout)
         rollout, started = await self._start_some(rollout, blind=blind)
         if started:
-            _, still_unsure = await self._ask_vendor(rollout, only_intended=True)
+            _, still_unsure = await self._jobs.ask(rollout, only_intended=True)
             unsure |= still_unsure
         if rollout.state.is_under_way or await self._is_flying(rollout.id):
             return rollout, self._now() + (SOON if unsure else self._rules.poll_every)
@@ -159,139 +146,11 @@ class RolloutCourse:
         self._changed()
         return replace(after, version=rollout.version + 1)
 
-    # ---- the vendor's word
-    async def _ask_vendor(self, rollout: Rollout, *, only_intended: bool = False) -> tuple[Told, bool]:
-        """Creates the jobs that were intended, and asks how the others are; True when one is in doubt."""
-        async with self._database.read() as connection:
-            open_batches = await batches.open_batches(connection, rollout.id)
-        told: dict[int, Mapping[GatewayId, JobDevice]] = {}
-        unsure = False
-        aborted = rollout.state is RolloutState.ABORTED
-        for batch in open_batches:
-            if aborted and batch.state != "canceled" and not await self._call_off(rollout, batch):
-                unsure = True
-            elif aborted and batch.vendor_job_id is None:
-                continue
-            elif batch.state == "intended":
-                unsure |= not await self._create_job(rollout, batch)
-            elif not only_intended:
-                told[batch.id] = await self._follow(rollout, batch)
-        return told, unsure
-
-    async def _call_off(self, rollout: Rollout, batch: Batch) -> bool:
-        """Cancels what an aborted rollout has in the vendor's queue. True when that is done."""
-        job_id = JobId(batch.vendor_job_id) if batch.vendor_job_id else None
-        if job_id is None and batch.called_at is not None:
-            job_id = await self._find_job(batch)
-            if job_id is None and self._now() - batch.called_at < self._rules.look_for:
-                return False
-        if job_id is not None:
-            try:
-                await self._client.cancel_job(job_id)
-            except (Conflict, JobUnknown):
-                log.info("%s is over already", batch.name)
-        async with self._database.write() as connection:
-            if job_id is not None:
-                await batches.record_job(connection, batch.id, job_id)
-            await batches.close_batch(connection, batch.id, "canceled")
-            if job_id is None:
-                courses = [
-                    verdict.spared(one.course)
-                    for one in await flight.flying(connection, rollout.id)
-                    if one.batch_id == batch.id
-                ]
-                await flight.save_courses(connection, rollout.id, courses, self._now())
-        return True
-
-    async def _create_job(self, rollout: Rollout, batch: Batch) -> bool:
-        """Calls the vendor for an intended batch. True when it is known what became of it."""
-        if batch.called_at is not None:
-            job_id = await self._find_job(batch)
-            if job_id is not None:
-                await self._created(batch, job_id)
-                return True
-            if self._now() - batch.called_at < self._rules.look_for:
-                return False
-        async with self._database.write() as connection:
-            members = await batches.batch_members(connection, batch.id)
-            await batches.mark_called(connection, batch.id, self._now())
-        try:
-            job_id = await self._client.create_job(batch.name, FirmwareId(rollout.firmware_id), members)
-        except (VendorRefused, Conflict) as error:
-            reason = f"Meshtech refused the job: {error}"
-            await self._give_up(rollout, batch, reason, "refused", FailureKind.TRANSPORT)
-            return True
-        except (RateLimited, RouteMissing, LogInRefused, VendorUnavailable) as error:
-            log.warning("%s was not sent: %s", batch.name, error)
-            async with self._database.write() as connection:
-                await batches.mark_called(connection, batch.id, None)
-            return False
-        except MeshtechError as error:
-            log.warning("%s: it is not known whether the job exists: %s", batch.name, error)
-            return False
-        await self._created(batch, job_id)
-        return True
-
-    async def _find_job(self, batch: Batch) -> JobId | None:
-        """Looks for the batch's job by its name, among those not older than its intent."""
-        async for job in self._client.jobs():
-            if job.name == batch.name:
-                return job.id
-            if job.created_at is not None and job.created_at < batch.intended_at - CLOCKS_MAY_DIFFER:
-                return None
-        return None
-
-    async def _created(self, batch: Batch, job_id: JobId) -> None:
-        async with self._database.write() as connection:
-            await batches.record_job(connection, batch.id, job_id)
-            await cards.touch(connection, about(batch.rollout_id))
-        self._changed()
-
-    async def _follow(self, rollout: Rollout, batch: Batch) -> Mapping[GatewayId, JobDevice]:
-        """What the batch's job says of each gateway; one that ended is not asked again."""
-        assert batch.vendor_job_id is not None
-        try:
-            job = await self._client.job(JobId(batch.vendor_job_id))
-        except JobUnknown:
-            gone = "its job is gone from the portal"
-            await self._give_up(rollout, batch, gone, "finished", FailureKind.SILENCE)
-            return {}
-        told = {device.device_id: device for device in job.devices}
-        if job.status.terminal:
-            await self._end_of_job(rollout, batch, told)
-        return told
-
-    async def _end_of_job(self, rollout: Rollout, batch: Batch, told: Mapping[GatewayId, JobDevice]) -> None:
-        """Gateways of which an ended job says nothing final have no result to wait for."""
-        async with self._database.write() as connection:
-            courses = [
-                one.course
-                for one in await flight.flying(connection, rollout.id)
-                if one.batch_id == batch.id and not _is_final(told.get(one.course.gateway_id))
-            ]
-            silent = [course for course in courses if course.reported_at is None]
-            over = verdict.fail(silent, "the job ended without a result for it", FailureKind.TRANSPORT)
-            await flight.save_courses(connection, rollout.id, over, self._now())
-
-    async def _give_up(
-        self, rollout: Rollout, batch: Batch, reason: str, state: str, kind: FailureKind
-    ) -> None:
-        async with self._database.write() as connection:
-            courses = [
-                one.course for one in await flight.flying(connection, rollout.id) if one.batch_id == batch.id
-            ]
-            failed = verdict.fail(courses, reason, kind)
-            await flight.save_courses(connection, rollout.id, failed, self._now())
-            await batches.close_batch(connection, batch.id, state, reason)
-            await cards.touch(connection, about(rollout.id))
-        self._changed()
-
     # ---- what the fleet shows
     async def _judge(self, rollout: Rollout, told: Told) -> None:
         """Judges every gateway in flight by its job and by the newest listing, in one transaction."""
-        now = self._now()
+        now, as_of = self._now(), await self._listed_at()
         async with self._database.write() as connection:
-            as_of = (await listings.status(connection)).as_of
             updated, lost = [], []
             for one in await flight.flying(connection, rollout.id):
                 device = told.get(one.batch_id, {}).get(one.course.gateway_id)
@@ -449,7 +308,7 @@ class RolloutCourse:
             await cards.touch(connection, about(rollout.id))
         if not waiting:
             return False
-        chosen = decide.choose_starts(
+        chosen = starts.choose_starts(
             waiting,
             await targets.flying_by_site(connection),
             await targets.site_sizes(connection, (site for _, site in waiting)),
@@ -458,8 +317,8 @@ class RolloutCourse:
         if not chosen:
             return False
         number = await batches.next_batch_number(connection, rollout.id, rollout.wave)
-        for index, members in enumerate(decide.batches(chosen, self._rules), number):
-            name = decide.job_name(rollout, rollout.wave, index)
+        for index, members in enumerate(starts.batches(chosen, self._rules), number):
+            name = starts.job_name(rollout, rollout.wave, index)
             await batches.intend_batch(connection, rollout.id, rollout.wave, index, name, members, now)
         await cards.touch(connection, about(rollout.id))
         return True
@@ -468,10 +327,6 @@ class RolloutCourse:
         async with self._database.read() as connection:
             counts = await targets.count_targets(connection, rollout_id)
         return any(count for (_, state), count in counts.items() if state.is_in_flight)
-
-
-def _is_final(device: JobDevice | None) -> bool:
-    return device is not None and device.progress.terminal
 
 
 def _in_states(counts: decide.Counts, states: set[TargetState]) -> int:

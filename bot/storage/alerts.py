@@ -105,7 +105,8 @@ async def who_is_dark(connection: AsyncConnection, kind: IncidentKind, cut: Cut)
     """
     dark = select(gateways.c.id).where(_in_state(Connectivity.OFFLINE, cut))
     in_one = select(incident_gateways.c.gateway_id).where(_is_in(kind))
-    expected = select(gateway_claims.c.gateway_id)
+    # Only what is in flight is expected to go down; what waits for its wave is not.
+    expected = select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
     return await _ids(connection, dark.except_(in_one, expected))
 
 

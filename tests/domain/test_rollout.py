@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain import rollout as machine
+from bot.domain import rollout_starts as starts
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.fleet import GatewayId
@@ -228,26 +229,26 @@ def test_a_rollout_can_start_later() -> None:
 def test_at_most_a_fifth_of_a_site_and_at_least_one_is_in_flight() -> None:
     waiting = [(GatewayId(f"o{n}"), "oslo") for n in range(8)] + [(G1, "narvik"), (G2, "narvik")]
     sizes = {"oslo": 20, "narvik": 3}
-    first = machine.choose_starts(waiting, {}, sizes, Rules())
+    first = starts.choose_starts(waiting, {}, sizes, Rules())
     assert [gateway for gateway in first if gateway.startswith("o")] == ["o0", "o1", "o2", "o3"]
     assert [gateway for gateway in first if not gateway.startswith("o")] == [G1]
     rest = [pair for pair in waiting if pair[0] not in first]
-    assert machine.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, Rules()) == ()
+    assert starts.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, Rules()) == ()
 
 
 def test_a_new_round_waits_until_half_of_it_can_start() -> None:
     waiting = [(GatewayId(f"o{n}"), "oslo") for n in range(8)]
-    assert machine.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, Rules()) == ()
-    assert len(machine.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, Rules())) == 2
+    assert starts.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, Rules()) == ()
+    assert len(starts.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, Rules())) == 2
 
 
 @given(st.integers(0, 40), st.integers(1, 12))
 def test_batches_hold_every_gateway_once(number: int, size: int) -> None:
     gateways = [GatewayId(str(index)) for index in range(number)]
-    cut = machine.batches(gateways, Rules(batch=size))
+    cut = starts.batches(gateways, Rules(batch=size))
     assert [gateway for batch in cut for gateway in batch] == gateways
     assert all(0 < len(batch) <= size for batch in cut)
 
 
 def test_a_jobs_name_carries_the_rollouts_random_id() -> None:
-    assert machine.job_name(rollout(), 2, 1) == "meshbot R-7 w2 b1 01J9"
+    assert starts.job_name(rollout(), 2, 1) == "meshbot R-7 w2 b1 01J9"

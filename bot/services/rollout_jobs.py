@@ -1,0 +1,189 @@
+"""The vendor's jobs of a rollout: created once each, followed, called off.
+
+A job is an intent in one transaction, the call outside any, its result in another. After a crash, or after
+an answer that was lost, the intent is looked for among the vendor's jobs by its name before it would be
+created again.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from bot.domain import verdict
+from bot.domain.firmware import FirmwareId, JobDevice, JobId
+from bot.domain.fleet import GatewayId
+from bot.domain.plan import Rules
+from bot.domain.rollout import Rollout, RolloutState
+from bot.domain.verdict import FailureKind
+from bot.meshtech.client import MeshtechClient
+from bot.meshtech.errors import (
+    Conflict,
+    JobUnknown,
+    LogInRefused,
+    MeshtechError,
+    RateLimited,
+    RouteMissing,
+    VendorRefused,
+    VendorUnavailable,
+)
+from bot.services.rollout_log import about
+from bot.storage import cards
+from bot.storage import rollout_batches as batches
+from bot.storage import rollout_flight as flight
+from bot.storage.engine import Database
+from bot.storage.rollout_batches import Batch
+
+log = logging.getLogger(__name__)
+
+CLOCKS_MAY_DIFFER = timedelta(hours=1)  # the vendor's from ours
+
+Told = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its job says of each gateway
+
+
+class RolloutJobs:
+    """``changed`` is called after a commit that the publisher should know of."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: MeshtechClient,
+        *,
+        rules: Rules,
+        now: Callable[[], datetime],
+        changed: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._rules = rules
+        self._now = now
+        self._changed = changed
+
+    async def ask(self, rollout: Rollout, *, only_intended: bool = False) -> tuple[Told, bool]:
+        """Creates the jobs that were intended, and asks how the others are; True when one is in doubt."""
+        async with self._database.read() as connection:
+            open_batches = await batches.open_batches(connection, rollout.id)
+        told: dict[int, Mapping[GatewayId, JobDevice]] = {}
+        unsure = False
+        aborted = rollout.state is RolloutState.ABORTED
+        for batch in open_batches:
+            if aborted and batch.state != "canceled" and not await self._call_off(rollout, batch):
+                unsure = True
+            elif aborted and batch.vendor_job_id is None:
+                continue
+            elif batch.state == "intended":
+                unsure |= not await self._create_job(rollout, batch)
+            elif not only_intended:
+                told[batch.id] = await self._follow(rollout, batch)
+        return told, unsure
+
+    async def _call_off(self, rollout: Rollout, batch: Batch) -> bool:
+        """Cancels what an aborted rollout has in the vendor's queue. True when that is done."""
+        job_id = JobId(batch.vendor_job_id) if batch.vendor_job_id else None
+        if job_id is None and batch.called_at is not None:
+            job_id = await self._find_job(batch)
+            if job_id is None and self._now() - batch.called_at < self._rules.look_for:
+                return False
+        if job_id is not None:
+            try:
+                await self._client.cancel_job(job_id)
+            except (Conflict, JobUnknown):
+                log.info("%s is over already", batch.name)
+        async with self._database.write() as connection:
+            if job_id is not None:
+                await batches.record_job(connection, batch.id, job_id)
+            await batches.close_batch(connection, batch.id, "canceled")
+            if job_id is None:
+                courses = [
+                    verdict.spared(one.course)
+                    for one in await flight.flying(connection, rollout.id)
+                    if one.batch_id == batch.id
+                ]
+                await flight.save_courses(connection, rollout.id, courses, self._now())
+        return True
+
+    async def _create_job(self, rollout: Rollout, batch: Batch) -> bool:
+        """Calls the vendor for an intended batch. True when it is known what became of it."""
+        if batch.called_at is not None:
+            job_id = await self._find_job(batch)
+            if job_id is not None:
+                await self._created(batch, job_id)
+                return True
+            if self._now() - batch.called_at < self._rules.look_for:
+                return False
+        async with self._database.write() as connection:
+            members = await batches.batch_members(connection, batch.id)
+            await batches.mark_called(connection, batch.id, self._now())
+        try:
+            job_id = await self._client.create_job(batch.name, FirmwareId(rollout.firmware_id), members)
+        except (VendorRefused, Conflict) as error:
+            reason = f"Meshtech refused the job: {error}"
+            await self._give_up(rollout, batch, reason, "refused", FailureKind.TRANSPORT)
+            return True
+        except (RateLimited, RouteMissing, LogInRefused, VendorUnavailable) as error:
+            log.warning("%s was not sent: %s", batch.name, error)
+            async with self._database.write() as connection:
+                await batches.mark_called(connection, batch.id, None)
+            return False
+        except MeshtechError as error:
+            log.warning("%s: it is not known whether the job exists: %s", batch.name, error)
+            return False
+        await self._created(batch, job_id)
+        return True
+
+    async def _find_job(self, batch: Batch) -> JobId | None:
+        """Looks for the batch's job by its name, among those not older than its intent."""
+        async for job in self._client.jobs():
+            if job.name == batch.name:
+                return job.id
+            if job.created_at is not None and job.created_at < batch.intended_at - CLOCKS_MAY_DIFFER:
+                return None
+        return None
+
+    async def _created(self, batch: Batch, job_id: JobId) -> None:
+        async with self._database.write() as connection:
+            await batches.record_job(connection, batch.id, job_id)
+            await cards.touch(connection, about(batch.rollout_id))
+        self._changed()
+
+    async def _follow(self, rollout: Rollout, batch: Batch) -> Mapping[GatewayId, JobDevice]:
+        """What the batch's job says of each gateway; one that ended is not asked again."""
+        assert batch.vendor_job_id is not None
+        try:
+            job = await self._client.job(JobId(batch.vendor_job_id))
+        except JobUnknown:
+            gone = "its job is gone from the portal"
+            await self._give_up(rollout, batch, gone, "finished", FailureKind.SILENCE)
+            return {}
+        told = {device.device_id: device for device in job.devices}
+        if job.status.terminal:
+            await self._end_of_job(rollout, batch, told)
+        return told
+
+    async def _end_of_job(self, rollout: Rollout, batch: Batch, told: Mapping[GatewayId, JobDevice]) -> None:
+        """Gateways of which an ended job says nothing final have no result to wait for."""
+        async with self._database.write() as connection:
+            courses = [
+                one.course
+                for one in await flight.flying(connection, rollout.id)
+                if one.batch_id == batch.id and not _is_final(told.get(one.course.gateway_id))
+            ]
+            silent = [course for course in courses if course.reported_at is None]
+            over = verdict.fail(silent, "the job ended without a result for it", FailureKind.TRANSPORT)
+            await flight.save_courses(connection, rollout.id, over, self._now())
+
+    async def _give_up(
+        self, rollout: Rollout, batch: Batch, reason: str, state: str, kind: FailureKind
+    ) -> None:
+        async with self._database.write() as connection:
+            courses = [
+                one.course for one in await flight.flying(connection, rollout.id) if one.batch_id == batch.id
+            ]
+            failed = verdict.fail(courses, reason, kind)
+            await flight.save_courses(connection, rollout.id, failed, self._now())
+            await batches.close_batch(connection, batch.id, state, reason)
+            await cards.touch(connection, about(rollout.id))
+        self._changed()
+
+
+def _is_final(device: JobDevice | None) -> bool:
+    return device is not None and device.progress.terminal
