@@ -97,6 +97,15 @@ async def test_a_gateway_of_unknown_state_is_not_offline(database: Database) -> 
     assert await world.live() == []
 
 
+async def test_a_listing_that_does_not_have_a_gateway_opens_nothing_for_it(database: Database) -> None:
+    world = await World.begin(database, "Oslo/a")
+    world.goes("offline", "a")
+    await world.passes(4)
+    world.release("a")
+    await world.passes(5)
+    assert await world.rows(select(incidents)) == []
+
+
 async def test_a_gateway_in_a_rollout_is_expected_to_be_down(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await world.claim("a")
