@@ -236,6 +236,23 @@ async def test_a_gateway_that_goes_dark_again_rejoins_the_incident_that_is_still
     assert {one.id: one.offline_since for one in incident.first}[GatewayId("a")] == again
 
 
+async def test_a_gateway_that_moved_before_it_went_dark_again_is_an_incident_of_its_new_site(
+    database: Database,
+) -> None:
+    world = await one_dark(database)
+    world.goes("offline", "b")
+    await world.passes(5)
+    world.goes("online", "a")
+    await world.passes(4)
+    world.sites["a"] = "Bergen"
+    world.goes("offline", "a")
+    await world.passes(5)
+    assert [(one.site, one.tally.down, one.tally.back) for one in await world.live()] == [
+        ("Bergen", 1, 0),
+        ("Oslo", 1, 1),
+    ]
+
+
 async def test_a_gateway_whose_tags_change_stays_in_its_incident(database: Database) -> None:
     world = await one_dark(database)
     world.sites["a"] = "Bergen"
