@@ -185,7 +185,11 @@ class Outside:
         def first() -> Message | None:
             return next(iter(self.in_channel(channel, words)), None)
 
-        return await self.slack.wait_for(first, IN_TIME)
+        try:
+            return await self.slack.wait_for(first, IN_TIME)
+        except TimeoutError as error:
+            there = "\n".join(map(message_text, self.in_channel(channel)))
+            raise AssertionError(f"“{words}” is not said in {channel}, but:\n{there}") from error
 
     # ---- what there is afterwards
     def rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:

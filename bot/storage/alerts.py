@@ -38,11 +38,19 @@ from bot.domain.alerts import (
 )
 from bot.domain.fleet import VANISHED_AFTER, Connectivity, GatewayId, Listing
 from bot.storage.cards import CardKind
-from bot.storage.tables import Moment, cards, gateway_claims, gateways, incident_gateways, incidents, listings
+from bot.storage.tables import (
+    RANKS,
+    Moment,
+    cards,
+    gateway_claims,
+    gateways,
+    incident_gateways,
+    incidents,
+    listings,
+)
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 5000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
-_RANKS = {Connectivity.OFFLINE: 0, Connectivity.ONLINE: 2}  # as gateways.rank has them
 # Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.
 _IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("'open'")])
 _MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
@@ -326,7 +334,7 @@ def _in_state(state: Connectivity, cut: Cut, *, named: bool = False) -> ColumnEl
     """
     rank = gateways.c.rank + 0 if named else gateways.c.rank
     return and_(
-        rank == _RANKS[state],
+        rank == RANKS[state],
         gateways.c.since <= cut.since,
         gateways.c.since_listing <= cut.listing,
         gateways.c.missed == 0,
@@ -335,7 +343,7 @@ def _in_state(state: Connectivity, cut: Cut, *, named: bool = False) -> ColumnEl
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
     online = exists().where(
-        gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == _RANKS[Connectivity.ONLINE]
+        gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == RANKS[Connectivity.ONLINE]
     )
     someone = exists().where(
         incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.left_at.is_(None), ~online

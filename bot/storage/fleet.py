@@ -26,6 +26,7 @@ from bot.domain.fleet import (
 )
 from bot.storage import bulk
 from bot.storage.tables import (
+    RANKS,
     Moment,
     fleet_events,
     from_micros,
@@ -35,7 +36,6 @@ from bot.storage.tables import (
     to_micros,
 )
 
-RANKS = {Connectivity.OFFLINE: 0, Connectivity.UNKNOWN: 1, Connectivity.ONLINE: 2}
 WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
 # Few values, many gateways: a model, a version, a site is folded once.
 _fold = lru_cache(maxsize=4096)(fold)
@@ -245,26 +245,26 @@ def _row(known: KnownGateway, digest: bytes) -> bulk.Row:
     name, model, hardware, firmware = gateway.name, gateway.model, gateway.hardware, gateway.firmware
     return (
         gateway.id,
+        RANKS[gateway.connectivity],
+        to_micros(known.since),
         fold(gateway.id),
-        name,
         fold(name) if name else "",
-        model,
+        _fold(known.site),
         _fold(model) if model else "",
-        hardware,
-        _fold(hardware) if hardware else "",
-        firmware,
-        _fold(firmware) if firmware else "",
         _firmware_key(firmware),
+        _fold(firmware) if firmware else "",
+        _fold(hardware) if hardware else "",
+        name,
+        model,
+        hardware,
+        firmware,
         gateway.imei,
         gateway.status,
         gateway.boot_mode,
         _write_tags(gateway.tags),
         known.site,
-        _fold(known.site),
         gateway.connectivity.value,
-        RANKS[gateway.connectivity],
         None if gateway.changed_at is None else to_micros(gateway.changed_at),
-        to_micros(known.since),
         known.since_listing,
         to_micros(known.first_seen),
         known.timestamp_moves,

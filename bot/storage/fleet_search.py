@@ -8,14 +8,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, literal, not_, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
 from bot.domain.query import COMPARE, Age, Field, Pattern, Query, StateWord, Term, Untagged, Value, Version
 from bot.storage import fleet
-from bot.storage.fleet import RANKS, WORST_FIRST, flapping_ids, updating_ids
-from bot.storage.tables import gateway_tags, gateways
+from bot.storage.fleet import WORST_FIRST, flapping_ids, updating_ids
+from bot.storage.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
 
 _ESCAPE = "/"  # a backslash means something to PostgreSQL and its driver as well
 _MANY = 500  # ids in one statement
@@ -28,6 +28,7 @@ _COLUMNS = {
     Field.NAME: gateways.c.name_folded,
     Field.ID: gateways.c.id_folded,
 }
+_BESIDE_THE_INDEX = {Field.SITE, Field.MODEL, Field.FIRMWARE, Field.HARDWARE, Field.ID, Field.ANY}
 _OFFLINE, _UNKNOWN = RANKS[Connectivity.OFFLINE], RANKS[Connectivity.UNKNOWN]
 
 
@@ -46,16 +47,29 @@ async def page(
         return [], counted
     statement = _where(fleet.rows(), query, now).offset(offset).limit(limit)
     rank, *ties = WORST_FIRST
-    if query.terms and (offset + limit) * 20 > counted.total:
-        # Of few matches an index in this order would be walked from end to end; sorting them is cheaper.
-        statement = statement.order_by(rank + 0, *ties)
+    if _is_far_between(query) and (offset + limit) * 20 > counted.total:
+        statement = statement.order_by(rank + 0, *ties)  # no index is in this order
     else:
         statement = statement.order_by(rank, *ties)
     return await marked(connection, await fleet.read(connection, statement), now), counted
 
 
+def _is_far_between(query: Query) -> bool:
+    """Whether few matches are better scanned for and sorted than looked for along the index in their order.
+
+    They are when each must be looked up in the table and nothing else leads to them.
+    """
+    return any(term.field in _BESIDE_THE_INDEX for term in query.terms) and not any(
+        term.field in {Field.TAG, Field.STATE} and not term.negated for term in query.terms
+    )
+
+
 async def counts(connection: AsyncConnection, query: Query, now: datetime) -> Counts:
     rank = gateways.c.rank
+    if not query.terms:
+        alone = [select(func.count()).where(rank == one).scalar_subquery() for one in (_OFFLINE, _UNKNOWN)]
+        everything = select(func.count()).select_from(gateways).scalar_subquery()
+        return Counts(*(await connection.execute(select(everything, *alone))).one())
     found = await connection.execute(
         _where(
             select(
@@ -89,12 +103,12 @@ async def marked(
     """The same gateways with what their rows do not say: which flap, which are being updated."""
     flapping: set[str] = set()
     updating: set[str] = set()
-    wanted = [known.gateway.id for known in found]
-    for start in range(0, len(wanted), _MANY):
-        some = wanted[start : start + _MANY]
-        flaps, updates = flapping_ids(now), updating_ids()
-        flapping.update(await connection.scalars(flaps.where(flaps.selected_columns[0].in_(some))))
-        updating.update(await connection.scalars(updates.where(updates.selected_columns[0].in_(some))))
+    for start in range(0, len(found), _MANY):
+        some = [known.gateway.id for known in found[start : start + _MANY]]
+        flaps = flapping_ids(now).where(fleet_events.c.gateway_id.in_(some)).add_columns(literal(value=0))
+        updates = updating_ids().where(gateway_claims.c.gateway_id.in_(some)).add_columns(literal(value=1))
+        for gateway_id, updates_it in await connection.execute(union_all(flaps, updates)):
+            (updating if updates_it else flapping).add(gateway_id)
     return [_marked(known, flapping, updating) for known in found]
 
 

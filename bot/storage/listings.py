@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet import Connectivity, Listing, SnapshotStatus
-from bot.storage.fleet import RANKS
-from bot.storage.tables import UNSETTLED, gateways, listings
+from bot.storage.tables import RANKS, UNSETTLED, gateways, listings
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 _CHUNK = 5_000
@@ -67,33 +67,25 @@ async def last_begun(connection: AsyncConnection) -> datetime | None:
 
 
 async def status(connection: AsyncConnection) -> SnapshotStatus:
-    """Read from the newest end: a table of months costs no more than one of minutes."""
-    columns = (listings.c.number, listings.c.finished_at)
-    completed = (
-        await connection.execute(
-            select(*columns)
-            .where(listings.c.outcome == COMPLETED)
-            .order_by(listings.c.number.desc())
-            .limit(1)
+    """One statement, read from the newest end: a table of months costs no more than one of minutes."""
+    last = _newest_of(listings.c.number, listings.c.outcome == COMPLETED)
+    since = listings.c.number > func.coalesce(last, 0)
+    failed = listings.c.outcome == FAILED
+    found = await connection.execute(
+        select(
+            _newest_of(listings.c.finished_at, listings.c.outcome == COMPLETED),
+            last,
+            select(func.count()).select_from(gateways).scalar_subquery(),
+            select(func.count()).where(since, failed).scalar_subquery(),
+            _newest_of(listings.c.error, since, failed),
+            _newest_of(listings.c.started_at),
         )
-    ).first()
-    number, as_of = completed or (None, None)
-    failed = (
-        await connection.execute(
-            select(listings.c.error)
-            .where(listings.c.outcome == FAILED, listings.c.number > (number or 0))
-            .order_by(listings.c.number.desc())
-        )
-    ).all()
-    known = await connection.scalar(select(func.count()).select_from(gateways))
-    return SnapshotStatus(
-        as_of=as_of,
-        listing=number,
-        gateways=int(known or 0) if as_of else 0,
-        consecutive_failures=len(failed),
-        last_error=failed[0].error if failed else None,
-        listed_at=await last_begun(connection),
     )
+    return SnapshotStatus(*found.one())
+
+
+def _newest_of(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+    return select(column).where(*conditions).order_by(listings.c.number.desc()).limit(1).scalar_subquery()
 
 
 async def count_online(connection: AsyncConnection) -> int:

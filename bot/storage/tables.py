@@ -22,8 +22,12 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from bot.domain.fleet import Connectivity
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# What gateways.rank holds, so that an index has the worst first.
+RANKS = {Connectivity.OFFLINE: 0, Connectivity.UNKNOWN: 1, Connectivity.ONLINE: 2}
 
 
 def to_micros(moment: datetime) -> int:
@@ -90,27 +94,28 @@ _Folded = Text().with_variant(Text(collation="C"), "postgresql")
 gateways = Table(
     "gateways",
     metadata,
+    # First what queries look at: SQLite reads a row from its beginning, and no further than it must.
     Column("id", _Folded, primary_key=True),
+    Column("rank", Integer, nullable=False),  # 0 offline, 1 unknown, 2 online: worst first
+    Column("since", Moment, nullable=False),
     Column("id_folded", _Folded, nullable=False),
-    Column("name", Text),
     Column("name_folded", _Folded, nullable=False),  # empty when there is none
-    Column("model", Text),
+    Column("site_folded", _Folded, nullable=False),
     Column("model_folded", _Folded, nullable=False),
-    Column("hardware", Text),
-    Column("hardware_folded", _Folded, nullable=False),
-    Column("firmware", Text),
-    Column("firmware_folded", _Folded, nullable=False),
     Column("firmware_key", _Folded),
+    Column("firmware_folded", _Folded, nullable=False),
+    Column("hardware_folded", _Folded, nullable=False),
+    Column("name", Text),
+    Column("model", Text),
+    Column("hardware", Text),
+    Column("firmware", Text),
     Column("imei", Text),
     Column("status", Text),
     Column("boot_mode", Text),
     Column("tags", Text, nullable=False),  # a JSON array: written by the ten thousand, so by hand
     Column("site", Text, nullable=False),
-    Column("site_folded", _Folded, nullable=False),
     Column("state", String(8), nullable=False),  # online, offline, unknown
-    Column("rank", Integer, nullable=False),  # 0 offline, 1 unknown, 2 online: worst first
     Column("changed_at", Moment),
-    Column("since", Moment, nullable=False),
     Column("since_listing", BigInteger, nullable=False),
     Column("first_seen", Moment, nullable=False),
     Column("timestamp_moves", Integer, nullable=False, default=0),

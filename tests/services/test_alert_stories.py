@@ -185,7 +185,7 @@ async def live_through(story: Sequence[Chapter]) -> Counter[str]:
         return model.happened
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(story=st.lists(chapters, min_size=5, max_size=9))
 def test_incidents_follow_their_rules_whatever_happens(story: Sequence[Chapter]) -> None:
     asyncio.run(live_through(story))

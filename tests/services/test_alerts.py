@@ -97,6 +97,15 @@ async def test_a_gateway_of_unknown_state_is_not_offline(database: Database) -> 
     assert await world.live() == []
 
 
+async def test_a_listing_that_does_not_have_a_gateway_opens_nothing_for_it(database: Database) -> None:
+    world = await World.begin(database, "Oslo/a")
+    world.goes("offline", "a")
+    await world.passes(4)
+    world.release("a")
+    await world.passes(5)
+    assert await world.rows(select(incidents)) == []
+
+
 async def test_a_gateway_in_a_rollout_is_expected_to_be_down(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await world.claim("a")
@@ -225,6 +234,23 @@ async def test_a_gateway_that_goes_dark_again_rejoins_the_incident_that_is_still
     incident = await world.only_incident()
     assert (incident.tally.down, incident.tally.back) == (2, 0)
     assert {one.id: one.offline_since for one in incident.first}[GatewayId("a")] == again
+
+
+async def test_a_gateway_that_moved_before_it_went_dark_again_is_an_incident_of_its_new_site(
+    database: Database,
+) -> None:
+    world = await one_dark(database)
+    world.goes("offline", "b")
+    await world.passes(5)
+    world.goes("online", "a")
+    await world.passes(4)
+    world.sites["a"] = "Bergen"
+    world.goes("offline", "a")
+    await world.passes(5)
+    assert [(one.site, one.tally.down, one.tally.back) for one in await world.live()] == [
+        ("Bergen", 1, 0),
+        ("Oslo", 1, 1),
+    ]
 
 
 async def test_a_gateway_whose_tags_change_stays_in_its_incident(database: Database) -> None:

@@ -84,6 +84,23 @@ async def test_writers_at_the_same_time_wait_for_each_other(database: Database) 
     assert await owners(database) == ["20"]
 
 
+async def test_ten_processes_write_to_one_sqlite_at_once_and_none_fails(tmp_path: Path) -> None:
+    opened = [Database.open(f"sqlite:///{tmp_path}/meshbot.db") for _ in range(10)]
+    await migrate(opened[0])
+
+    async def read_then_write(database: Database, number: int) -> None:
+        for _ in range(5):
+            async with database.write() as connection:
+                before = (await connection.execute(select(ticks.c.name))).scalars().all()
+                row = {"name": f"{number}-{len(before)}", "owner": "me", "lease_until": NOW}
+                await connection.execute(insert(ticks).values(row))
+
+    await asyncio.gather(*(read_then_write(one, number) for number, one in enumerate(opened)))
+    assert len(await owners(opened[0])) == 50
+    for one in opened:
+        await one.close()
+
+
 async def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
     async with database.write() as connection:
         await connection.execute(insert(ticks).values(name="a", owner="me", lease_until=NOW))

@@ -9,7 +9,7 @@ export function confirmed(confirm, from) {
   return new Promise((resolve) => {
     const yes = el('button', { type: 'button', class: `button large ${confirm.style ?? 'primary'}` }, plain(confirm.confirm));
     const no = el('button', { type: 'button', class: 'button large' }, plain(confirm.deny));
-    const dialog = el('dialog', { class: 'window small', 'aria-labelledby': 'confirm-title' },
+    const dialog = el('dialog', { class: 'window little', 'aria-labelledby': 'confirm-title' },
       el('header', { class: 'window-head' }, el('h2', { id: 'confirm-title' }, plain(confirm.title)),
         iconButton('close', 'Close', () => dialog.close())),
       el('div', { class: 'window-body text' }, words(confirm.text)),

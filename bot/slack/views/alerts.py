@@ -179,8 +179,11 @@ def _where(incident: Incident) -> str:
 
 
 def _where_plain(incident: Incident) -> str:
-    """For a heading, where nothing is escaped."""
-    return "without a tag" if incident.site == NO_SITE else f"at {incident.site}"
+    """For headings and labels, which are plain text; cut, or what follows a long name would be lost."""
+    if incident.site == NO_SITE:
+        return "without a tag"
+    site = incident.site
+    return f"at {site if len(site) <= _NAME else site[: _NAME - 1].rstrip() + '…'}"
 
 
 def _since(tally: Tally) -> str:

@@ -103,38 +103,38 @@ def upgrade() -> None:
     op.create_table(
         "gateways",
         sa.Column("id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("since", Moment(), nullable=False),
         sa.Column("id_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
-        sa.Column("name", sa.Text(), nullable=True),
         sa.Column(
             "name_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
         ),
-        sa.Column("model", sa.Text(), nullable=True),
+        sa.Column(
+            "site_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column(
             "model_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
-        sa.Column("hardware", sa.Text(), nullable=True),
-        sa.Column(
-            "hardware_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
-        sa.Column("firmware", sa.Text(), nullable=True),
-        sa.Column(
-            "firmware_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
         ),
         sa.Column(
             "firmware_key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=True
         ),
+        sa.Column(
+            "firmware_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "hardware_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("model", sa.Text(), nullable=True),
+        sa.Column("hardware", sa.Text(), nullable=True),
+        sa.Column("firmware", sa.Text(), nullable=True),
         sa.Column("imei", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=True),
         sa.Column("boot_mode", sa.Text(), nullable=True),
         sa.Column("tags", sa.Text(), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
-        sa.Column(
-            "site_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
         sa.Column("state", sa.String(length=8), nullable=False),
-        sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("changed_at", Moment(), nullable=True),
-        sa.Column("since", Moment(), nullable=False),
         sa.Column("since_listing", sa.BigInteger(), nullable=False),
         sa.Column("first_seen", Moment(), nullable=False),
         sa.Column("timestamp_moves", sa.Integer(), nullable=False),

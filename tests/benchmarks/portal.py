@@ -1,0 +1,74 @@
+"""A simulated portal in a process of its own, so that its work is not counted in ours."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.demo.fleet_simulator import FleetSimulator
+
+USERNAME, PASSWORD = "demo", "demo-password"
+
+
+@dataclass
+class Portal:
+    """Where it listens, and how to have gateways changed in it."""
+
+    auth_url: str
+    api_url: str
+    _process: "subprocess.Popen[str]"
+
+    def change(self, gateways: int) -> None:
+        """So many gateways get new names."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{gateways}\n")
+        self._process.stdin.flush()
+        self._process.stdout.readline()
+
+
+@contextmanager
+def portal(gateways: int) -> Iterator[Portal]:
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, str(gateways)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        auth_url, api_url = json.loads(process.stdout.readline())
+        yield Portal(auth_url, api_url, process)
+    finally:
+        process.stdin.close()
+        process.wait(30)
+        process.stdout.close()
+
+
+async def serve(gateways: int) -> None:
+    """Each line on stdin is a number of gateways to change; its end is ours."""
+    simulator = FleetSimulator(gateways=gateways, username=USERNAME, password=PASSWORD)
+    simulator.keep_requests(0)
+    await simulator.start()
+    print(json.dumps([simulator.auth_url, simulator.api_url]), flush=True)
+    changes = 0
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        for id_ in list(simulator.devices)[: int(line)]:
+            changes += 1
+            simulator.rename(id_, f"changed {changes}")
+            simulator.device(id_).encoded()
+        print("changed", flush=True)
+    await simulator.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))

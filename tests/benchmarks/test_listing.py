@@ -1,0 +1,141 @@
+"""How long 100,000 gateways take to be taken in, against fetching them with httpx and ``json.loads``.
+
+Bare fetch and listing alternate, in one process, against one portal in a process of its own.
+"""
+
+import asyncio
+import gc
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot.meshtech.client import MeshtechClient
+from bot.services.fleet import FleetService
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
+from tests.benchmarks.portal import PASSWORD, USERNAME, Portal, portal
+
+GATEWAYS = 100_000
+TURNS = 5
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Portal]:
+    with portal(GATEWAYS) as running:
+        yield running
+
+
+async def bare_fetch(vendor: Portal, page_size: int = 250) -> int:
+    """What anybody would write: every page, decoded, counted."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(
+            f"{vendor.auth_url}/api/v1/auth/login", json={"username": USERNAME, "password": PASSWORD}
+        )
+        headers = {"Authorization": f"Bearer {answer.json()['authToken']}"}
+        parameters = {"MaxResults": str(page_size)}
+        found = 0
+        while True:
+            answer = await client.get(f"{vendor.api_url}/api/v1/devices", params=parameters, headers=headers)
+            page = json.loads(answer.content)
+            found += len(page["items"])
+            if page["nextToken"] is None:
+                return found
+            parameters["NextToken"] = page["nextToken"]
+
+
+@asynccontextmanager
+async def service(vendor: Portal, folder: Path, page_size: int = 250) -> AsyncIterator[FleetService]:
+    database = Database.open(f"sqlite:///{folder}/fleet.db")
+    await migrate(database)
+    client = MeshtechClient(vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=now, page_size=page_size)
+    yield FleetService(database, client, now=now)
+    await client.aclose()
+    await database.close()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def timed(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Seconds by the clock, and seconds of this process's own work."""
+    gc.collect()
+    began, worked = time.perf_counter(), time.process_time()
+    assert await work()
+    return time.perf_counter() - began, time.process_time() - worked
+
+
+async def test_a_listing_against_the_bare_fetch(vendor: Portal, tmp_path: Path) -> None:
+    await bare_fetch(vendor)
+    bare, first, steady, much = [], [], [], []
+    for turn in range(TURNS):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        async with service(vendor, folder) as fleet:
+            bare.append(await timed(lambda: bare_fetch(vendor)))
+            first.append(await timed(fleet.take_in_listing))
+            vendor.change(100)
+            steady.append(await timed(fleet.take_in_listing))
+            vendor.change(10_000)
+            much.append(await timed(fleet.take_in_listing))
+    print(f"\n{GATEWAYS:,} gateways, pages of 250, median of {TURNS}: seconds, and times the bare fetch")
+    print(f"{'':34}{'clock':>8}{'ratio':>8}{'worst':>8}{'cpu':>8}   goal")
+    for name, times, goal in (
+        ("bare fetch, httpx and json.loads", bare, ""),
+        ("first listing", first, "4 x"),
+        ("listing with 100 changes", steady, "1 x"),
+        ("listing with 10,000 changes", much, ""),
+    ):
+        ratios = [mine[0] / theirs[0] for mine, theirs in zip(times, bare, strict=True)]
+        clock, cpu = (statistics.median(values) for values in zip(*times, strict=True))
+        print(f"{name:34}{clock:8.2f}{statistics.median(ratios):8.2f}{max(ratios):8.2f}{cpu:8.2f}   {goal}")
+
+
+async def test_memory_does_not_grow_with_the_number_of_pages(vendor: Portal, tmp_path: Path) -> None:
+    print(f"\npeak memory of a listing of {GATEWAYS:,} above the memory before it, MB")
+    async with service(vendor, tmp_path) as fleet:
+        await fleet.take_in_listing()
+    for page_size in (250, 50):
+        async with service(vendor, tmp_path, page_size) as fleet:
+            await fleet.take_in_listing()  # fills the map of digests
+            before = memory("VmRSS")
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            assert await fleet.take_in_listing()
+            pages = GATEWAYS // page_size
+            print(f"{pages:8,} pages: {memory('VmHWM') - before:6.1f} (of {memory('VmHWM'):.0f})")
+
+
+async def test_the_event_loop_is_free_while_a_listing_is_taken_in(vendor: Portal, tmp_path: Path) -> None:
+    late: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            late.append((time.perf_counter() - began - 0.001) * 1000)
+
+    print("\nhow late a timer of 1 ms is while a listing is taken in, ms")
+    async with service(vendor, tmp_path) as fleet:
+        for name, changes in (("first", 0), ("steady", 100), ("much changed", 10_000)):
+            late.clear()
+            vendor.change(changes)
+            watching = asyncio.create_task(watch())
+            assert await fleet.take_in_listing()
+            watching.cancel()
+            p50, p99 = statistics.median(late), statistics.quantiles(late, n=100)[98]
+            print(f"{name:14} p50 {p50:6.1f}   p99 {p99:6.1f}   worst {max(late):6.1f}")
+
+
+def memory(name: str) -> float:
+    """Megabytes by the kernel's own count."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024

@@ -1,0 +1,281 @@
+"""Every command and every button of the running bot, in a fleet with hostile names: what Slack gets to see.
+
+Slack is the local one, which objects to whatever the real one would refuse, cut off or turn into a ping.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.app import App
+from bot.demo.fleet_simulator import Device, FleetSimulator
+from bot.demo.slack_events import Interaction
+from bot.demo.slack_payloads import walk
+from bot.demo.slack_text import message_text
+from bot.demo.slack_workspace import APPROVER, BOT_USER, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, Message
+from bot.settings import load_settings
+from tests.process import IN_TIME, PASSWORD, Outside, outside
+
+PING = "<!channel> *x* &lt; \u202e"
+TAG = "<!channel> *x* &lt;"  # which can be typed
+LONG = "M" * 300
+PINGS = ("<!channel", "<!here", "<!everyone", "<!subteam")
+
+
+def hostile_fleet() -> FleetSimulator:
+    """Thirty gateways at sites and with names that are markup, or longer than anything should be."""
+    portal = FleetSimulator(gateways=0, password=PASSWORD)
+    portal.pickup = portal.download = portal.reboot = (timedelta(0), timedelta(0))
+    names = [PING, LONG, *(f"MT{10000 + number}" for number in range(28))]
+    since = portal.clock.now() - timedelta(days=3)
+    for number, name in enumerate(names):
+        site, mac = (TAG, LONG, "oslo")[number % 3], f"bmac-{number:012x}"
+        portal.labels.add(site)
+        portal.add_device(
+            Device(mac, name, ("2011", "2012")[number % 2], [site, "roof"], True, since, "3.4.1")
+        )
+    portal.add_firmware("2011", "9.0.0")
+    portal.add_firmware("2012", "9.0.0")
+    return portal
+
+
+@asynccontextmanager
+async def bot_in_slack(folder: Path, **variables: str) -> AsyncIterator[Outside]:
+    """The whole bot inside this process, connected, with the fleet taken in."""
+    async with outside(folder, hostile_fleet(), **variables) as world:
+        app = App(load_settings(world.variables, env_file=None, secrets_dir=None))
+        await app.start()
+        try:
+            await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
+            await world.has_listed()
+            yield world
+        finally:
+            await app.stop()
+
+
+def from_the_bot(world: Outside) -> list[Message]:
+    return [one for one in world.slack.workspace.messages.values() if one.user == BOT_USER]
+
+
+def check_all(world: Outside) -> None:
+    """Whatever the bot said: nothing Slack objects to, nothing without words, nothing that pings."""
+    assert world.slack.problems == []
+    assert not world.slack.rejected
+    for message in from_the_bot(world):
+        assert message.text.strip() or message.files
+        for text in (message.text, *marked(message.blocks)):
+            assert not [ping for ping in PINGS if ping in text], text
+
+
+def marked(thing: Any) -> Iterator[str]:
+    """Every text in which Slack reads markup."""
+    if isinstance(thing, list):
+        for one in thing:
+            yield from marked(one)
+    elif isinstance(thing, dict):
+        if thing.get("type") == "mrkdwn":
+            yield thing["text"]
+        for one in thing.values():
+            yield from marked(one)
+
+
+# A command, and what its answer says in plain words.
+COMMANDS = {
+    "help": "rollouts",
+    "help update": "update model:2011 fw:&lt;3.5.0 to latest",
+    "help query": "name:MT",
+    "divices": "Did you mean devices",
+    "status": "30 gateways",
+    "devices": "of 30 gateways",
+    "devices fw:<9.0.0 -model:2012": "of 15 gateways",
+    'devices tag:"<!channel>*" is:online': "10 gateways",
+    "devices fw:<": "has no order",
+    f"device {LONG}": "MMMM",
+    "device bmac-000000000000": "&lt;!channel&gt;",
+    "device nobody": "nobody",
+    "tags": "oslo",
+    "firmware": "9.0.0",
+    "firmware 2011": "9.0.0",
+    "settings": "BOT_TOKEN",
+    "alerts": "alert",
+    "rollouts": "rollout",
+    "rollout R-7": "R-7",
+    "jobs": "jobs",
+    "job 12": "12",
+    'rename MT10001 "<!channel> & *co*"': "&lt;!channel&gt; &amp;",
+    "rename MT10002 http://example.com": "http://example.com",
+    'tag MT10003 +"<!here> you" -roof': "&lt;!here&gt; you",
+    "tag tag:oslo +checked": "10 gateways",
+    "update tag:oslo to 9.0.0": "2011",
+    "update tag:oslo model:2011 to 9.0.0": "9.0.0",
+    "update tag:oslo to 1.2.3": "1.2.3",
+    "update name:* to": "version",
+}
+# Slack sends an entity that somebody typed as one more; only so can it be told from what it stands for.
+WITH_ENTITIES = {'devices tag:"<!channel> *x* &lt;"': "10 gateways", f"device {PING}": "&amp;lt;"}
+
+
+@pytest.mark.parametrize("mangled", [False, True], ids=["as typed", "as Slack sends it from a Mac"])
+async def test_each_command_is_answered_in_words_that_slack_takes(mangled: bool, tmp_path: Path) -> None:
+    async with bot_in_slack(tmp_path) as world:
+        said = {}
+        expected = COMMANDS | WITH_ENTITIES if mangled else COMMANDS
+        for command in expected:
+            act = await world.slack.command(OPERATOR, OPS, command, mangled=mangled)
+            said[command] = (await world.reply(act)).text
+        wrong = [f"{one} -> {said[one]}" for one, words in expected.items() if words not in said[one]]
+        assert wrong == []
+        assert not [text for text in said.values() if "went wrong" in text]
+        check_all(world)
+
+
+@dataclass
+class Desk:
+    """People at work: every act is kept, and with it every button they got to see."""
+
+    world: Outside
+    acts: list[Interaction] = field(default_factory=list)
+    clicked: set[str] = field(default_factory=set)
+
+    async def asks(self, command: str, user: str = OPERATOR) -> Message:
+        self.acts.append(await self.world.slack.command(user, OPS, command))
+        return await self.world.reply(self.acts[-1])
+
+    async def clicks(
+        self, message: Message, action_id: str, user: str = OPERATOR, *, shows: str = ""
+    ) -> Interaction:
+        """Clicks, and waits until the message itself shows something."""
+        act = await self.world.slack.click(user, message, action_id)
+        self.acts.append(act)
+        self.clicked.add(action_id)
+        assert (await act.ack).ok
+        await self.world.shows(message, shows)
+        return act
+
+    async def refreshes(self, message: Message) -> None:
+        before = message.edits
+        await self.clicks(message, "refresh")
+        await self.world.slack.wait_for(lambda: message.edits > before, IN_TIME)
+
+    def drawn(self) -> set[str]:
+        seen = [
+            *(call.args for call in self.world.slack.calls),
+            *(post for act in self.acts for post in act.posts),
+        ]
+        blocks = [block for one in seen for block in one.get("blocks") or []]
+        return {one["action_id"] for _, one in walk(blocks) if "action_id" in one}
+
+
+async def test_each_button_does_its_work_in_messages_that_slack_takes(tmp_path: Path) -> None:
+    async with bot_in_slack(
+        tmp_path,
+        CHANNELS__ALERTS=FLEET_ALERTS,
+        ALERTS__OFFLINE_AFTER="0",
+        ALERTS__OFFLINE_LISTINGS="1",
+        ALERTS__ONLINE_AFTER="0",
+        ALERTS__ONLINE_LISTINGS="1",
+        ALERTS__GROUP_WAIT="0",
+        ALERTS__STARTUP_LISTINGS="1",
+    ) as world:
+        desk = Desk(world)
+        await turns_pages(desk)
+        await changes_and_takes_back(desk)
+        await plans_and_decides(desk)
+        await sees_incidents(desk)
+        assert desk.drawn() - desk.clicked == set()
+        check_all(world)
+
+
+async def turns_pages(desk: Desk) -> None:
+    listed = await desk.asks("devices")
+    await desk.clicks(listed, "page_next", shows="11–20 of 30 gateways")
+    await desk.clicks(listed, "page_previous", shows="1–10 of 30 gateways")
+    sent = await desk.world.reply(await desk.clicks(listed, "export_csv"))
+    assert "30 rows" in sent.text
+    (file,) = desk.world.slack.workspace.files.values()
+    assert file.complete
+    for command in ("devices", "tags", "firmware", "jobs", "alerts", "rollouts", "device bmac-000000000000"):
+        shown = await desk.asks(command)
+        if "Refresh" in message_text(shown):
+            await desk.refreshes(shown)
+
+
+async def changes_and_takes_back(desk: Desk) -> None:
+    renamed = await desk.asks(f'rename {LONG} "{PING}"')
+    assert "&lt;!channel&gt;" in renamed.text
+    await desk.clicks(renamed, "write_undo", shows="back")
+    asked = await desk.asks("tag tag:oslo +spare")
+    before = asked.snapshot()
+    await desk.clicks(asked, "write_cancel", shows="cancelled")
+    late = await desk.clicks(before, "write_confirm")
+    await desk.world.slack.wait_for(lambda: len(late.responses) == 2, IN_TIME)
+    await desk.clicks(await desk.asks("tag tag:oslo +spare"), "write_confirm")
+
+
+async def plans_and_decides(desk: Desk) -> None:
+    world = desk.world
+    choice = await desk.asks(f"update name:{LONG},MT* to 9.0.0")
+    await desk.clicks(choice, "rollout_replan", shows="Plan: ")
+    await desk.clicks(choice, "rollout_cancel", shows="dropped")
+    for number, (action, decided) in enumerate(
+        [("rollout_cancel", "withdrawn"), ("rollout_deny", "denied"), ("rollout_approve", "15 succeeded")], 1
+    ):
+        plan = await desk.asks("update model:2011 to 9.0.0")
+        assert "of 15 that match" in plan.text
+        await desk.clicks(plan, "rollout_request", shows=f"R-{number}")
+        card = await world.message(ROLLOUTS, f"R-{number}")
+        await desk.clicks(card, action, OPERATOR if action == "rollout_cancel" else APPROVER)
+        if action == "rollout_deny":
+            modal = await world.slack.wait_for(lambda: world.slack.top_view(APPROVER), IN_TIME)
+            await world.slack.submit(APPROVER, modal, {"reason": {"reason": f"{PING} no"}})
+            assert "&lt;!channel&gt;" in (await world.message(OPERATOR, "no")).text
+        await world.shows(card, decided)
+    shown = await desk.asks("rollout R-3")
+    await desk.clicks(shown, "export_csv")
+    await world.slack.wait_for(lambda: len(world.slack.workspace.files) == 2, IN_TIME)
+    (job,) = world.portal.jobs
+    assert "R-3" in (await desk.asks(f"job {job}")).text
+
+
+async def sees_incidents(desk: Desk) -> None:
+    world = desk.world
+    world.portal.disconnect(world.portal.devices)
+    cards = [await world.message(FLEET_ALERTS, site) for site in ("at oslo", "!channel>", "at MMMM")]
+    for card in cards:
+        await desk.clicks(card, "incident_ack", shows="cknowledged by")
+        details = await world.reply(await desk.clicks(card, "incident_details"))
+        assert "10 gateways" in details.text
+    world.portal.connect(world.portal.devices)
+    for card in cards:
+        await world.shows(card, "were offline")
+    assert len(world.in_channel(FLEET_ALERTS)) == len(cards)
+
+
+async def test_a_mention_in_a_thread_is_answered_in_that_thread(tmp_path: Path) -> None:
+    async with bot_in_slack(tmp_path) as world:
+        slack = world.slack
+        parent = slack.workspace.add(Message(OPS, slack.workspace.next_ts(), "Is Oslo well?", APPROVER))
+        for text, words in (
+            ("devices tag:oslo", "10 gateways"),
+            ("help", "What I can do"),
+            (f"device {LONG}", "MMM"),
+            ("rename MT10003 Roof", "Roof"),
+        ):
+            assert words in (await mentioned(world, parent, text)).text
+        assert slack.workspace.in_channel(OPS) == [parent]
+        check_all(world)
+
+
+async def mentioned(world: Outside, parent: Message, text: str) -> Message:
+    """What the bot says to it in the thread, where the mention itself stands as well."""
+    slack = world.slack
+    seen = len(slack.workspace.thread(parent))
+    act = await slack.mention(OPERATOR, OPS, text, parent.ts, mangled=True)
+    assert (await act.ack).ok
+    await slack.wait_for(lambda: len(slack.workspace.thread(parent)) == seen + 2, IN_TIME)
+    return slack.workspace.thread(parent)[-1]
