@@ -8,6 +8,8 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from bot.demo.fleet_simulator import Device, FleetSimulator
 from bot.demo.slack_text import message_text
 from bot.demo.slack_workspace import APPROVER, APPROVER_2, FLEET_ALERTS, OPERATOR, ROLLOUTS, VIEWER
@@ -37,6 +39,7 @@ def fleet() -> FleetSimulator:
     return portal
 
 
+@pytest.mark.timeout(600)  # it waits for many things, on a machine that may be busy
 async def test_an_operator_s_hour(tmp_path: Path) -> None:
     async with outside(
         tmp_path,
