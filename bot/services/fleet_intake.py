@@ -82,6 +82,8 @@ class _Pass:
     def finish(self) -> None:
         """Forgets digests of gateways that a later page showed otherwise."""
         news = self.news
+        if len(news) == len(self.seen):
+            return  # nothing was known, as in a first listing
         for digest in [d for d, id_ in self.seen.items() if id_ in news and news[id_][1] != d]:
             del self.seen[digest]
 
@@ -190,7 +192,8 @@ class FleetIntake:
     async def _write_news(
         self, found: _Pass, listing: Listing, size: int, changes: _Changes, *, first: bool
     ) -> None:
-        news = sorted(found.news.values(), key=_by_id)
+        ids = await asyncio.to_thread(sorted, found.news)  # in the order of the table, which writes less
+        news = [found.news[id_] for id_ in ids]
         if not size:
             # Into an empty snapshot all goes at once: who looks sees nothing, or everything.
             async with self._database.write() as connection:
@@ -301,10 +304,6 @@ class FleetIntake:
 
 def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-
-
-def _by_id(news: tuple[Gateway, bytes]) -> str:
-    return news[0].id
 
 
 def _was_lost(before: KnownGateway | None, after: KnownGateway) -> bool:
