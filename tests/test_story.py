@@ -51,6 +51,7 @@ async def test_an_operator_s_hour(tmp_path: Path) -> None:
         ALERTS__ONLINE_LISTINGS="2",
         ALERTS__GROUP_WAIT="1s",
         ALERTS__STARTUP_LISTINGS="1",
+        ROLLOUTS__WAVES="1,100%",
     ) as world:
         bot = await world.run()
         await world.has_listed()
@@ -109,7 +110,7 @@ async def tags_by_query(world: Outside) -> None:
 
 
 async def updates_oslo(world: Outside) -> None:
-    """Ana asks; she may not approve her own; Arne does; one card tells all of it."""
+    """Ana asks; she may not approve her own; Arne does; Otto promotes; one card tells all of it."""
     slack, portal = world.slack, world.portal
     plan = await world.answer(APPROVER, "update tag:oslo to 3.5.0")
     assert "12 gateways" in message_text(plan)
@@ -126,7 +127,11 @@ async def updates_oslo(world: Outside) -> None:
     assert not portal.jobs, "nor does a refused click"
 
     await slack.click(APPROVER_2, card, "rollout_approve")
-    await world.shows(card, "12 succeeded")
+    await world.shows(card, "canary done")
+    assert len(portal.jobs) == 1, "after the canary a person promotes"
+    await slack.click(OPERATOR, card, "rollout_promote")
+    await world.shows(card, "finished")
+    assert "11 verified" in message_text(card)
     assert {portal.devices[one].firmware for one in portal.at_site("oslo")} == {"3.5.0"}
     assert {len(jobs) for jobs in portal.starts.values()} == {1}
     assert card.edits > 1, "it was edited while it ran"
@@ -147,7 +152,7 @@ async def is_denied(world: Outside) -> None:
     assert (await submitted.ack).ok
     await world.shows(card, "Not before the fair")
     await world.message(OPERATOR, "Not before the fair")
-    assert len(world.portal.jobs) == 1
+    assert len(world.portal.jobs) == 2, "those of R-1"
 
 
 async def sees_bergen_go_and_come_back(world: Outside) -> None:
@@ -187,12 +192,13 @@ def what_is_left(world: Outside) -> None:
         (OPERATOR, "undo rename", "done"),
         (VIEWER, "rename", "refused"),
         (OPERATOR, "tag", "done"),
-        (APPROVER, "request", "done"),
+        (APPROVER, "rollout_request", "done"),
         (APPROVER, "rollout_approve", "refused"),
         (OPERATOR, "rollout_approve", "refused"),
-        (APPROVER_2, "approve", "done"),
-        (APPROVER, "deny", "done"),
-        ("meshbot", "finish", "done"),
+        (APPROVER_2, "rollout_approve", "done"),
+        (OPERATOR, "rollout_promote", "done"),
+        (APPROVER, "rollout_deny", "done"),
+        ("meshbot", "rollout_finished", "done"),
         (OPERATOR, "incident_ack", "done"),
     }
     assert expected <= set(audited)

@@ -19,6 +19,18 @@ BY_ITSELF = "meshbot"
 NOTE = "rollout_event"
 TOLD = "rollout_decided"
 BROADCAST = frozenset({"paused", "aborted", "not_returned", "finished"})  # said in the channel as well
+# In the audit log an act has the name of its button, as a refusal of it has.
+_ACTIONS = {
+    "requested": "rollout_request",
+    "approved": "rollout_approve",
+    "denied": "rollout_deny",
+    "withdrawn": "rollout_cancel",
+    "paused": "rollout_pause",
+    "resumed": "rollout_resume",
+    "promoted": "rollout_promote",
+    "aborted": "rollout_abort",
+    "retried": "rollout_retry_failed",
+}
 QUIET = frozenset({"requested"})  # the card itself says so
 
 
@@ -78,7 +90,7 @@ def _entry(rollout: Rollout, kind: str, now: datetime, by: str, body: Mapping[st
     return AuditEntry(
         at=now,
         actor=by,
-        action=f"rollout {kind}",
+        action=_ACTIONS.get(kind, f"rollout_{kind}"),
         subject=rollout.title,
         outcome=Outcome.DONE,
         after=f"{rollout.query} to {rollout.firmware_version}",

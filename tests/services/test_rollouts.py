@@ -46,10 +46,10 @@ async def test_every_decision_is_audited_and_told_to_the_requester(database_url:
         await it.running()
         await it.passes(40)
         assert await it.audited() == [
-            ("U0OLGA", "rollout requested", "R-1"),
-            ("U0PAUL", "rollout approved", "R-1"),
-            ("meshbot", "rollout started", "R-1"),
-            ("meshbot", "rollout finished", "R-1"),
+            ("U0OLGA", "rollout_request", "R-1"),
+            ("U0PAUL", "rollout_approve", "R-1"),
+            ("meshbot", "rollout_started", "R-1"),
+            ("meshbot", "rollout_finished", "R-1"),
         ]
         assert ("U0OLGA", "rollout_decided") in await it.notes()
         assert await it.events(RolloutId(1)) == ["requested", "approved", "started", "finished"]
@@ -68,8 +68,8 @@ async def test_two_approvers_at_the_same_instant_decide_once(database_url: str) 
         polite = [one for one in both if isinstance(one, Stale)]
         assert len(decided) == len(polite) == 1
         assert "a moment ago" in str(polite[0])
-        assert [entry for entry in await it.audited() if entry[1] == "rollout approved"] == [
-            (decided[0].approvals[0].user_id, "rollout approved", "R-1")
+        assert [entry for entry in await it.audited() if entry[1] == "rollout_approve"] == [
+            (decided[0].approvals[0].user_id, "rollout_approve", "R-1")
         ]
 
 
