@@ -101,6 +101,7 @@ class App:
             operators=settings.access.operators,
             approvers=settings.access.approvers,
             admins=settings.access.admins,
+            scopes={one: parse(query) for one, query in settings.access.scopes},
             now=now,
         )
         self._build_services(now)
@@ -158,6 +159,7 @@ class App:
             now=now,
             new_id=lambda: secrets.token_hex(8),
             changed=self._changed,
+            within=self.fleet.require_within,
         )
         self.course = RolloutCourse(
             self._database,
@@ -169,7 +171,12 @@ class App:
             listed_at=self._listed_at,
         )
         self.steering = RolloutSteering(
-            self._database, rules=rules, now=now, changed=self._changed, sight_lost=self._sight_lost
+            self._database,
+            rules=rules,
+            now=now,
+            changed=self._changed,
+            sight_lost=self._sight_lost,
+            within=self.fleet.require_within,
         )
         self.audit = AuditService(self._database, now=now)
 
@@ -254,6 +261,11 @@ class App:
         await self._session.close()
         await self._client.aclose()
         await self._database.close()
+
+    @property
+    def slack(self) -> SlackApp:
+        """What people reach it by."""
+        return self._slack
 
     @property
     def port(self) -> int:
