@@ -284,6 +284,9 @@ async def test_a_mention_in_a_thread_is_answered_in_that_thread(tmp_path: Path) 
             ("rename MT10003 Roof", "Roof"),
         ):
             assert words in (await mentioned(world, parent, text)).text
+        listed = await mentioned(world, parent, "devices")
+        await slack.click(OPERATOR, listed, "page_next")
+        await world.shows(listed, "11–20 of")
         assert slack.workspace.in_channel(OPS) == [parent]
         check_all(world)
 

@@ -37,6 +37,10 @@ PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
+# These stand on answers only, also on one in a thread, where it is a message that everybody sees.
+ON_ANSWERS: Final = frozenset(
+    {WRITE_CONFIRM, WRITE_CANCEL, WRITE_UNDO, PAGE_NEXT, PAGE_PREVIOUS, REFRESH, EXPORT_CSV, ROLLOUT_REQUEST}
+)
 
 # What each button, and the modal of the same name, is for: checked before its listener is asked. What is not
 # named here only shows something.
