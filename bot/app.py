@@ -40,6 +40,7 @@ from bot.services.rollouts import RolloutService
 from bot.settings import Settings
 from bot.slack.about import AboutCommands
 from bot.slack.alerts import AlertListeners
+from bot.slack.audit import AuditCommands
 from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
 from bot.slack.fleet import FleetCommands
@@ -189,7 +190,8 @@ class App:
         rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
-        lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists()]
+        audit = AuditCommands(self.audit)
+        lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists(), audit.lists()]
         shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
         writes = WriteCommands(self.fleet, self.writes, now=now)
         return SlackApp(
@@ -200,6 +202,7 @@ class App:
                 writes.feature(),
                 rollouts.feature(),
                 alerts.feature(),
+                audit.feature(),
                 about.feature(),
                 shared,
             ],

@@ -35,6 +35,10 @@ PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
+# These stand on answers only, also on one in a thread, where it is a message that everybody sees.
+ON_ANSWERS: Final = frozenset(
+    {WRITE_CONFIRM, WRITE_CANCEL, WRITE_UNDO, PAGE_NEXT, PAGE_PREVIOUS, REFRESH, EXPORT_CSV, ROLLOUT_REQUEST}
+)
 
 # A button that only opens an address: Slack reports the click, and nothing is to be done
 LINK: Final = "link"

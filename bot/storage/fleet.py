@@ -79,7 +79,12 @@ def rows() -> Select[Any]:
 
 
 async def read(connection: AsyncConnection, statement: Select[Any]) -> list[KnownGateway]:
-    return [_known(row) for row in (await connection.execute(statement)).all()]
+    return known((await connection.execute(statement)).all())
+
+
+def known(found: Iterable[Sequence[Any]]) -> list[KnownGateway]:
+    """The gateways of rows that hold what ``rows`` selects and nothing more."""
+    return [_known(row) for row in found]
 
 
 async def load(

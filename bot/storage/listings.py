@@ -93,7 +93,7 @@ async def status(connection: AsyncConnection) -> SnapshotStatus:
         select(
             _newest_of(listings.c.finished_at, listings.c.outcome == COMPLETED),
             last,
-            select(func.count()).select_from(gateways).scalar_subquery(),
+            func.coalesce(_newest_of(listings.c.gateways, listings.c.outcome == COMPLETED), 0),
             select(func.count()).where(since, failed).scalar_subquery(),
             _newest_of(listings.c.error, since, failed),
             _newest_of(listings.c.started_at),

@@ -288,20 +288,20 @@ def test_a_flapping_card_that_is_over_says_how_each_is_now() -> None:
     on = gateway(1, left_at=NOW + 90 * MINUTE, left_as=Leave.BACK)
     off = gateway(2, left_at=NOW + 90 * MINUTE, left_as=Leave.STILL_DOWN)
     shown = replace(over(), kind=IncidentKind.FLAPPING, first=(on, off))
-    assert "🟢 online *MT1* `bmac-0001` for the last hour" in card(shown).text
-    assert "🔴 offline *MT2* `bmac-0002` for the last hour" in card(shown).text
+    assert "🟢 online MT1 bmac-0001 for the last hour" in card(shown).text
+    assert "🔴 offline MT2 bmac-0002 for the last hour" in card(shown).text
 
 
 def test_what_did_not_return_is_louder_and_names_rollout_and_firmware() -> None:
     shown = of_kind(IncidentKind.NOT_RETURNED, site="R-7", rollout_id=7, firmware="3.5.0", running_rollout=7)
     drawn = card(shown)
     assert heading(drawn) == "🚨 Did not return: 2 gateways from rollout R-7 to 3.5.0"
-    assert ids.INCIDENT_PAUSE_ROLLOUT in {one["action_id"] for one in buttons(drawn)}
+    assert ids.INCIDENT_PAUSE_ROLLOUT in buttons(drawn)
 
 
 def test_a_rollout_that_does_not_run_cannot_be_paused() -> None:
     shown = of_kind(IncidentKind.NOT_RETURNED, site="R-7", rollout_id=7, firmware="3.5.0")
-    assert ids.INCIDENT_PAUSE_ROLLOUT not in {one["action_id"] for one in buttons(card(shown))}
+    assert ids.INCIDENT_PAUSE_ROLLOUT not in buttons(card(shown))
 
 
 def test_lost_sight_says_how_many_are_gone_and_what_is_held() -> None:
