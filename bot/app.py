@@ -42,6 +42,7 @@ from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
 from bot.slack.fleet import FleetCommands
 from bot.slack.fleet_writes import WriteCommands
+from bot.slack.home import HomeTab
 from bot.slack.lists import list_clicks
 from bot.slack.people import People
 from bot.slack.publisher import Publisher
@@ -191,6 +192,15 @@ class App:
         lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists(), audit.lists()]
         shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
         writes = WriteCommands(self.fleet, self.writes, now=now)
+        self.home = HomeTab(
+            self.fleet,
+            self.rollouts,
+            self.alerts,
+            Modals(self._api),
+            actor_of=self._people.actor,
+            command=settings.slack.command,
+            now=now,
+        )
         return SlackApp(
             self._api,
             self._people,
@@ -201,6 +211,7 @@ class App:
                 alerts.feature(),
                 audit.feature(),
                 about.feature(),
+                self.home.feature(),
                 shared,
             ],
             on_refused=self.audit.refused,
@@ -217,6 +228,7 @@ class App:
         scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self.course.advance)
         scheduler.add("writes", timedelta(seconds=30), self._resume_writes)
         scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
+        scheduler.add("home", timedelta(minutes=1), self.home.redraw)
         scheduler.add("prune", timedelta(hours=1), self._prune)
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)

@@ -118,7 +118,7 @@ def alerts(
         )
         return message(" ".join([text, *unposted]), [section(text), *map(context, unposted), *_foot(place)])
     title = f"{bold(place.says('open alert'))}, the unacknowledged first"
-    rows = [(incident, _row(incident)) for incident in page]
+    rows = [(incident, listed(incident)) for incident in page]
     blocks: list[Block] = [section(title)]
     for incident, row in rows:
         blocks += [section(row), *actions(_acknowledge(incident, str(offset)), _details(incident))]
@@ -152,7 +152,8 @@ def csv_row(one: AffectedGateway) -> tuple[str | None, ...]:
 _NO_CHANNEL = "No channel for alerts is set (MESHBOT_CHANNELS__ALERTS), so these are shown here only."
 
 
-def _row(incident: Incident) -> str:
+def listed(incident: Incident) -> str:
+    """An incident in a list."""
     said = [
         _since(incident.tally),
         *_others(incident.tally),
@@ -248,6 +249,11 @@ def _acknowledge(incident: Incident, redraw: str = "") -> Block | None:
     ref = Ref(str(incident.id), incident.version, redraw)
     spoken = f"Acknowledge: {_where_plain(incident)}"
     return button("Acknowledge", ids.INCIDENT_ACK, ref, style="primary", label=spoken)
+
+
+def row_buttons(incident: Incident, *, may_acknowledge: bool) -> list[Block]:
+    """The buttons of an incident where it is listed for one person."""
+    return actions(_acknowledge(incident) if may_acknowledge else None, _details(incident))
 
 
 def _details(incident: Incident) -> Block:
