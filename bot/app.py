@@ -11,22 +11,21 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 import aiohttp
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 import bot
-from bot.domain.alerts import AlertRules
+from bot.domain.access import Actor
 from bot.domain.errors import Unavailable
 from bot.domain.fleet import GatewayId, Taken
-from bot.domain.plan import Rules
 from bot.domain.query import parse
-from bot.domain.windows import Window
-from bot.meshtech.client import MeshtechClient
+from bot.domain.rollout import RolloutId
 from bot.metrics import BotMetrics
+from bot.rules import alert_rules, client_of, rollout_rules
 from bot.scheduler import Scheduler
+from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
 from bot.services.audit import AuditService
 from bot.services.fleet import FleetService
@@ -58,7 +57,6 @@ from bot.web import Readiness, WebServer
 log = logging.getLogger(__name__)
 
 DRAIN = timedelta(seconds=20)
-SIGHT_LOST_AFTER = 3  # listings that failed in a row
 FLEET_HISTORY = timedelta(days=90)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
 
@@ -92,7 +90,7 @@ class App:
         self._draining = False
         self._publishing: asyncio.Task[None] | None = None
         self._database = Database.open(settings.database_url.get_secret_value())
-        self._client = _client(settings, now)
+        self._client = client_of(settings, now)
         self._session: aiohttp.ClientSession = new_session()
         self._api = WebApi(
             settings.slack.bot_token.get_secret_value(), self._session, base_url=settings.slack.api_url
@@ -140,14 +138,22 @@ class App:
             listing_every=settings.fleet.poll_every,
         )
         self.writes = FleetWrites(self._database, self._client, now=now, site_tag=settings.fleet.site_tag)
-        self.alerts = AlertService(
+        when_to_alert = alert_rules(settings)
+        self.alert_course = AlertCourse(
             self._database,
-            rules=_alert_rules(settings),
+            rules=when_to_alert,
             default_channel=settings.channels.alerts,
             now=now,
             changed=self._changed,
         )
-        rules = _rollout_rules(settings)
+        self.alerts = AlertService(
+            self._database,
+            rules=when_to_alert,
+            default_channel=settings.channels.alerts,
+            now=now,
+            changed=self._changed,
+        )
+        rules = rollout_rules(settings)
         self.rollouts = RolloutService(
             self._database,
             self._client,
@@ -183,7 +189,7 @@ class App:
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
-        alerts = AlertListeners(self.alerts)
+        alerts = AlertListeners(self.alerts, self._pause_rollout)
         rollout_buttons = RolloutButtons(self.rollouts, self.steering, Modals(self._api))
         rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
@@ -289,10 +295,10 @@ class App:
         await self.fleet.take_in_listing()
 
     async def _evaluate(self, taken: Taken) -> None:
-        await self.alerts.evaluate(taken.listing)
+        await self.alert_course.evaluate(taken.listing)
 
     async def _alert(self) -> None:
-        await self.alerts.tick()
+        await self.alert_course.tick()
 
     async def _resume_writes(self) -> None:
         await self.writes.resume_writes()
@@ -315,7 +321,7 @@ class App:
         return (await self.fleet.counts(parse(""))).total
 
     async def _sight_lost(self) -> bool:
-        return (await self.fleet.snapshot_status()).consecutive_failures >= SIGHT_LOST_AFTER
+        return await self.alert_course.lost_sight() is not None
 
     async def _listed_at(self) -> datetime | None:
         return (await self.fleet.snapshot_status()).as_of
@@ -323,6 +329,9 @@ class App:
     async def _incidents_at(self, sites: set[str]) -> int:
         page = await self.alerts.open_incidents(limit=1000)
         return sum(incident.site in sites for incident in page.incidents)
+
+    async def _pause_rollout(self, actor: Actor, rollout_id: int) -> None:
+        await self.steering.pause(actor, RolloutId(rollout_id))
 
     async def _rollout_line(self, gateway_id: GatewayId) -> str | None:
         rollout_id = await self.rollouts.rollout_of(gateway_id)
@@ -387,63 +396,6 @@ async def run(settings: Settings) -> int:
     finally:
         await app.stop()
     return 0
-
-
-def _client(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
-    meshtech = settings.meshtech
-    return MeshtechClient(
-        meshtech.auth_url,
-        meshtech.api_url,
-        meshtech.username,
-        meshtech.password.get_secret_value(),
-        now=now,
-        page_size=meshtech.page_size,
-        next_token_parameter=meshtech.next_token_parameter,
-        routes=meshtech.routes,
-        fields=meshtech.fields,
-    )
-
-
-def _alert_rules(settings: Settings) -> AlertRules:
-    alerts = settings.alerts
-    return AlertRules(
-        offline_after=alerts.offline_after,
-        offline_listings=alerts.offline_listings,
-        online_after=alerts.online_after,
-        online_listings=alerts.online_listings,
-        group_wait=alerts.group_wait,
-        startup_listings=alerts.startup_listings,
-    )
-
-
-def _rollout_rules(settings: Settings) -> Rules:
-    rollouts = settings.rollouts
-    above, share = rollouts.second_above or (None, None)
-    return Rules(
-        approvals=rollouts.approvals,
-        second_above_gateways=above,
-        second_above_share=share,
-        self_approval=rollouts.self_approval,
-        approval_expires=rollouts.approval_expires,
-        waves=rollouts.waves,
-        soak=rollouts.soak,
-        batch=rollouts.batch,
-        per_site=rollouts.per_site,
-        overdue_after=rollouts.overdue_after,
-        return_within=rollouts.return_within,
-        stable_for=rollouts.stable_for,
-        window=_window(settings),
-        zone=ZoneInfo(settings.timezone),
-        look_for=rollouts.look_for,
-        poll_every=settings.jobs.poll_every,
-    )
-
-
-def _window(settings: Settings) -> Window | None:
-    if settings.rollouts.window is None:
-        return None
-    days, begins, ends = settings.rollouts.window
-    return Window(frozenset(days), begins, ends)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

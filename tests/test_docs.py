@@ -43,7 +43,8 @@ def test_every_setting_named_in_prose_is_one(document: str) -> None:
 
 def test_a_setting_that_has_no_effect_yet_is_named_as_such() -> None:
     """An operator must not wait for a wave because a variable was accepted."""
-    source = "".join((ROOT / "bot" / name).read_text(encoding="utf-8") for name in ("app.py", "__main__.py"))
+    names = ("app.py", "rules.py", "__main__.py")
+    source = "".join((ROOT / "bot" / name).read_text(encoding="utf-8") for name in names)
     paths = [line.variable.removeprefix("MESHBOT_").lower().split("__") for line in load().describe()]
     idle = [
         "MESHBOT_" + "__".join(path).upper()

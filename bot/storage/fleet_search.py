@@ -26,7 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
 from bot.domain.query import COMPARE, Age, Field, Pattern, Query, StateWord, Term, Untagged, Value, Version
 from bot.storage import fleet
-from bot.storage.fleet import WORST_FIRST, flapping_ids, updating_ids
+from bot.storage.flaps import flapping_ids
+from bot.storage.fleet import WORST_FIRST, updating_ids
 from bot.storage.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
 
 _ESCAPE = "/"  # a backslash means something to PostgreSQL and its driver as well

@@ -30,11 +30,29 @@ async def begin(connection: AsyncConnection, now: datetime) -> int:
     return number
 
 
-async def complete(connection: AsyncConnection, listing: Listing, gateways_seen: int, changes: int) -> None:
+async def complete(
+    connection: AsyncConnection,
+    listing: Listing,
+    gateways_seen: int,
+    changes: int,
+    *,
+    online_before: int = 0,
+    online_lost: int = 0,
+) -> None:
+    """``online_lost`` of ``online_before`` are offline, unknown or missing now."""
+    online = select(func.count()).where(gateways.c.rank == RANKS[Connectivity.ONLINE], gateways.c.missed == 0)
     await connection.execute(
         update(listings)
         .where(listings.c.number == listing.number)
-        .values(outcome=COMPLETED, finished_at=listing.finished_at, gateways=gateways_seen, changes=changes)
+        .values(
+            outcome=COMPLETED,
+            finished_at=listing.finished_at,
+            gateways=gateways_seen,
+            changes=changes,
+            online_before=online_before,
+            online_lost=online_lost,
+            online=online.scalar_subquery(),
+        )
     )
 
 
