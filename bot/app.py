@@ -18,13 +18,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 import bot
-from bot import settled
 from bot.domain.access import Actor
 from bot.domain.errors import Unavailable
 from bot.domain.fleet import GatewayId, Taken
 from bot.domain.query import parse
 from bot.domain.rollout import RolloutId
 from bot.metrics import BotMetrics
+from bot.rules import alert_rules, client_of, rollout_rules
 from bot.scheduler import Scheduler
 from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
@@ -43,6 +43,7 @@ from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
 from bot.slack.fleet import FleetCommands
 from bot.slack.fleet_writes import WriteCommands
+from bot.slack.home import HomeTab
 from bot.slack.lists import list_clicks
 from bot.slack.people import People
 from bot.slack.publisher import Publisher
@@ -92,7 +93,7 @@ class App:
         self._draining = False
         self._publishing: asyncio.Task[None] | None = None
         self._database = Database.open(settings.database_url.get_secret_value())
-        self._client = settled.client(settings, now)
+        self._client = client_of(settings, now)
         self._session: aiohttp.ClientSession = new_session()
         self._api = WebApi(
             settings.slack.bot_token.get_secret_value(), self._session, base_url=settings.slack.api_url
@@ -140,7 +141,6 @@ class App:
             listing_every=settings.fleet.poll_every,
         )
         self.writes = FleetWrites(self._database, self._client, now=now, site_tag=settings.fleet.site_tag)
-        alert_rules = settled.alert_rules(settings)
         self.silences = SilenceService(
             self._database,
             matching=self.fleet.ids_matching,
@@ -149,9 +149,10 @@ class App:
             now=now,
             changed=self._changed,
         )
+        when_to_alert = alert_rules(settings)
         self.alert_course = AlertCourse(
             self._database,
-            rules=alert_rules,
+            rules=when_to_alert,
             default_channel=settings.channels.alerts,
             now=now,
             changed=self._changed,
@@ -159,12 +160,12 @@ class App:
         )
         self.alerts = AlertService(
             self._database,
-            rules=alert_rules,
+            rules=when_to_alert,
             default_channel=settings.channels.alerts,
             now=now,
             changed=self._changed,
         )
-        rules = settled.rollout_rules(settings)
+        rules = rollout_rules(settings)
         self.rollouts = RolloutService(
             self._database,
             self._client,
@@ -216,6 +217,15 @@ class App:
             zone=ZoneInfo(settings.timezone),
             now=now,
         )
+        self.home = HomeTab(
+            self.fleet,
+            self.rollouts,
+            self.alerts,
+            Modals(self._api),
+            actor_of=self._people.actor,
+            command=settings.slack.command,
+            now=now,
+        )
         return SlackApp(
             self._api,
             self._people,
@@ -227,6 +237,7 @@ class App:
                 silences.feature(),
                 audit.feature(),
                 about.feature(),
+                self.home.feature(),
                 shared,
             ],
             on_refused=self.audit.refused,
@@ -243,6 +254,7 @@ class App:
         scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self.course.advance)
         scheduler.add("writes", timedelta(seconds=30), self._resume_writes)
         scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
+        scheduler.add("home", timedelta(minutes=1), self.home.redraw)
         scheduler.add("prune", timedelta(hours=1), self._prune)
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)

@@ -21,8 +21,6 @@ DOCUMENTS = {
     for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 }
 
-SETTLING = ("app.py", "settled.py", "__main__.py")  # who reads settings
-
 # These words stand for a default; everything else in that column is one.
 NO_VALUE = {"": "empty", "required": "required", "one of the two": "one of the two"}
 
@@ -45,7 +43,8 @@ def test_every_setting_named_in_prose_is_one(document: str) -> None:
 
 def test_a_setting_that_has_no_effect_yet_is_named_as_such() -> None:
     """An operator must not wait for a wave because a variable was accepted."""
-    source = "".join((ROOT / "bot" / name).read_text(encoding="utf-8") for name in SETTLING)
+    names = ("app.py", "rules.py", "__main__.py")
+    source = "".join((ROOT / "bot" / name).read_text(encoding="utf-8") for name in names)
     paths = [line.variable.removeprefix("MESHBOT_").lower().split("__") for line in load().describe()]
     idle = [
         "MESHBOT_" + "__".join(path).upper()

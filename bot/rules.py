@@ -1,4 +1,4 @@
-"""Settings as the plain values that the parts receive: nobody below the root reads a setting."""
+"""The settings as what the layers below take: the portal's client, the rules of alerts and of rollouts."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +11,8 @@ from bot.meshtech.client import MeshtechClient
 from bot.settings import Settings
 
 
-def client(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
+def client_of(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
+    """The portal, as the settings say it is. Raises StartupError."""
     meshtech = settings.meshtech
     return MeshtechClient(
         meshtech.auth_url,
@@ -27,6 +28,7 @@ def client(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
 
 
 def alert_rules(settings: Settings) -> AlertRules:
+    """When silence becomes an alert."""
     alerts = settings.alerts
     return AlertRules(
         offline_after=alerts.offline_after,
@@ -41,6 +43,7 @@ def alert_rules(settings: Settings) -> AlertRules:
 
 
 def rollout_rules(settings: Settings) -> Rules:
+    """How an update goes."""
     rollouts = settings.rollouts
     above, share = rollouts.second_above or (None, None)
     return Rules(
