@@ -31,6 +31,7 @@ from bot.services.alerts import AlertService
 from bot.services.audit import AuditService
 from bot.services.fleet import FleetService
 from bot.services.fleet_writes import FleetWrites
+from bot.services.reminders import Reminders
 from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
@@ -158,6 +159,13 @@ class App:
             changed=self._changed,
             silenced=self.silences.silenced,
         )
+        self.reminders = Reminders(
+            self._database,
+            groups=settings.alerts.escalate_to,
+            silenced=self.silences.silenced,
+            now=now,
+            changed=self._changed,
+        )
         self.alerts = AlertService(
             self._database,
             rules=when_to_alert,
@@ -201,7 +209,7 @@ class App:
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
-        alerts = AlertListeners(self.alerts, self._pause_rollout)
+        alerts = AlertListeners(self.alerts, self._pause_rollout, reminds=bool(settings.alerts.escalate_to))
         rollout_buttons = RolloutButtons(self.rollouts, self.steering, Modals(self._api))
         rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
@@ -319,6 +327,7 @@ class App:
 
     async def _alert(self) -> None:
         await self.alert_course.tick()
+        await self.reminders.tick()
         await self.silences.announce()
 
     async def _resume_writes(self) -> None:

@@ -10,6 +10,7 @@ from bot.domain.fleet import GatewayId
 from bot.services.alert_course import GATEWAYS
 from bot.services.alerts import AlertService
 from bot.services.incident_moves import JOINED
+from bot.services.reminders import ESCALATED, STILL_YOURS
 from bot.slack import ids
 from bot.slack.calls import Click, Command, CommandCall, Feature
 from bot.slack.lists import ListFile, ListHandler
@@ -23,10 +24,12 @@ PauseRollout = Callable[[Actor, int], Awaitable[None]]
 class AlertListeners:
     """Translate only: parse, one call of the service, render.
 
-    ``pause_rollout`` is another feature's: who may is checked there.
+    ``pause_rollout`` is another feature's: who may is checked there. ``reminds``: groups are told of what
+    nobody acknowledges, so a card says when.
     """
 
-    def __init__(self, service: AlertService, pause_rollout: PauseRollout) -> None:
+    def __init__(self, service: AlertService, pause_rollout: PauseRollout, *, reminds: bool = False) -> None:
+        self._reminds = reminds
         self._service = service
         self._pause_rollout = pause_rollout
 
@@ -39,7 +42,12 @@ class AlertListeners:
                 ids.INCIDENT_DETAILS: self.details,
             },
             cards={"incident": self.draw_card},
-            notes={JOINED: views.joined_note, GATEWAYS: self.gateways_note},
+            notes={
+                JOINED: views.joined_note,
+                GATEWAYS: self.gateways_note,
+                ESCALATED: views.escalated_note,
+                STILL_YOURS: views.still_yours_note,
+            },
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -80,7 +88,8 @@ class AlertListeners:
 
     # ---- what is drawn
     async def draw_card(self, subject: str) -> Message:
-        return cards.card(await self._service.incident(_incident_id(subject)), self._service.rules)
+        incident = await self._service.incident(_incident_id(subject))
+        return cards.card(incident, self._service.rules, reminds=self._reminds)
 
     async def gateways_note(self, body: Mapping[str, Any]) -> Message:
         page = await self._service.affected(IncidentId(int(body["incident"])))

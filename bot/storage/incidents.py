@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, func, select
@@ -50,6 +51,14 @@ async def open_ids(connection: AsyncConnection) -> Sequence[IncidentId]:
         )
     )
     return [IncidentId(one) for one in rows.scalars()]
+
+
+async def open_at_a_glance(connection: AsyncConnection) -> Sequence[tuple[Incident, datetime | None]]:
+    """Open incidents without their gateways, and when those who have them were last asked: one query."""
+    rows = await connection.execute(
+        select(incidents).where(incidents.c.state == IncidentState.OPEN.value).order_by(incidents.c.id)
+    )
+    return [(_incident(row, Tally()), row.ack_reminded_at) for row in rows]
 
 
 async def larger_than(

@@ -16,6 +16,7 @@ from bot.slack.views.blocks import (
     date,
     duration,
     lines,
+    mention,
     message,
     name,
     section,
@@ -50,6 +51,24 @@ def joined_note(body: Mapping[str, Any]) -> Message:
     )
     text = f"🔴 Offline: {count(number, 'more gateway')} here: {named}."
     return message(text, [section(text)])
+
+
+def escalated_note(body: Mapping[str, Any]) -> Message:
+    """Groups are told that nobody has it."""
+    groups = " ".join(f"<!subteam^{group}>" for group in body["groups"])
+    text = f"{groups} nobody has acknowledged this yet{_still(body)}."
+    return message(text, [section(text)])
+
+
+def still_yours_note(body: Mapping[str, Any]) -> Message:
+    """Whoever has it for hours is asked."""
+    text = f"{mention(str(body['user']))} you acknowledged this a while ago{_still(body)}. Is it still yours?"
+    return message(text, [section(text)])
+
+
+def _still(body: Mapping[str, Any]) -> str:
+    down = int(body["down"])
+    return f", and {count(down, 'gateway is', 'gateways are')} still down" if down else ""
 
 
 def gateways_note(incident: Incident, gateways: Sequence[AffectedGateway]) -> Message:

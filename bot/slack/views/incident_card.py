@@ -3,6 +3,8 @@
 A card shows moments, never ages: it stays in the channel as it was drawn.
 """
 
+from datetime import datetime
+
 from bot.domain.alerts import (
     AffectedGateway,
     AlertRules,
@@ -14,6 +16,7 @@ from bot.domain.alerts import (
     Trait,
 )
 from bot.domain.fleet import NO_SITE
+from bot.domain.reminders import next_reminder
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
@@ -48,19 +51,24 @@ BEGIN = {
 }
 
 
-def card(incident: Incident, rules: AlertRules) -> Message:
-    """The one message about an incident, from its first post to its end."""
+def card(incident: Incident, rules: AlertRules, *, reminds: bool = False) -> Message:
+    """The one message about an incident, from its first post to its end. ``reminds``: it says when next."""
     if incident.kind is IncidentKind.SIGHT:
         return _sight_card(incident)
-    return _open_card(incident, rules) if incident.state.is_live else _closed_card(incident)
+    if not incident.state.is_live:
+        return _closed_card(incident)
+    upcoming = next_reminder(incident) if reminds else None
+    return _open_card(incident, rules, upcoming)
 
 
-def _open_card(incident: Incident, rules: AlertRules) -> Message:
+def _open_card(incident: Incident, rules: AlertRules, upcoming: datetime | None) -> Message:
     tally = incident.tally
     said = said_of(incident)
     shown = [down_line(one, incident) for one in incident.first if one.is_down]
     rest = more(tally.down - len(shown))
     taken = who(incident) or "Nobody has acknowledged this yet."
+    if upcoming is not None:
+        taken += f" The groups on call are told {date(upcoming)}."
     happens = _happens(incident, rules)
     blocks: list[Block] = [
         header(f"{title(incident)} {where_plain(incident)}"),

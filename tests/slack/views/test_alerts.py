@@ -329,3 +329,18 @@ def test_a_silenced_card_says_by_whom_until_when_and_why() -> None:
     hushed = Silenced("U0ANA00001", NOW + 60 * MINUTE, "paint on the mast")
     text = card(replace(incident(), silenced=hushed)).text
     assert f"🔕 silenced by <@U0ANA00001> until {date(hushed.until)}: paint on the mast." in text
+
+
+def test_a_card_says_when_the_groups_are_told_next() -> None:
+    drawn = sendable(incident_card.card(incident(), RULES, reminds=True))
+    assert f"The groups on call are told {date(NOW + 11 * MINUTE)}." in drawn.text
+    assert "on call" not in sendable(incident_card.card(incident(acknowledged=ANA), RULES, reminds=True)).text
+
+
+def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
+    note = sendable(views.escalated_note({"groups": ["S0ONCALL01"], "down": 2}))
+    assert (
+        note.text == "<!subteam^S0ONCALL01> nobody has acknowledged this yet, and 2 gateways are still down."
+    )
+    asked = sendable(views.still_yours_note({"user": "U0ANA00001", "down": 0}))
+    assert asked.text == "<@U0ANA00001> you acknowledged this a while ago. Is it still yours?"

@@ -1,0 +1,42 @@
+"""When somebody is reminded of an incident: groups while nobody has it, and later whoever has it."""
+
+from datetime import datetime, timedelta
+
+from bot.domain.alerts import Incident, IncidentKind, IncidentState
+
+FIRST, SECOND = timedelta(minutes=10), timedelta(minutes=30)
+EVERY, TIMES = timedelta(hours=1), 5
+ACKNOWLEDGED = timedelta(hours=4)
+SCHEDULE = (FIRST, SECOND, *(SECOND + EVERY * number for number in range(1, TIMES + 1)))
+# Only edited, or about what no gateway can be asked for.
+_QUIET = frozenset({IncidentKind.FLAPPING})
+
+
+def reminders_due(incident: Incident, now: datetime) -> int:
+    """How many reminders an incident should have had that nobody acknowledged. After a pause only one is
+    made up for: the number counts, not what was missed.
+
+    What did not return is louder: its groups are told with its first post.
+    """
+    if incident.state is not IncidentState.OPEN or incident.acknowledged or incident.kind in _QUIET:
+        return 0
+    since = now - incident.post_at
+    at_once = 1 if incident.kind is IncidentKind.NOT_RETURNED else 0
+    return at_once + sum(since >= after for after in SCHEDULE)
+
+
+def next_reminder(incident: Incident) -> datetime | None:
+    """When its groups are told the next time, unless somebody acknowledges it."""
+    at_once = 1 if incident.kind is IncidentKind.NOT_RETURNED else 0
+    made = incident.reminded - at_once
+    if incident.acknowledged or incident.kind in _QUIET or made >= len(SCHEDULE):
+        return None
+    return incident.post_at + SCHEDULE[max(made, 0)]
+
+
+def is_acknowledged_for_long(incident: Incident, reminded_at: datetime | None, now: datetime) -> bool:
+    """Whether whoever has it should be asked how it goes."""
+    taken = incident.acknowledged
+    if incident.state is not IncidentState.OPEN or taken is None:
+        return False
+    return now - max(taken.at, reminded_at or taken.at) >= ACKNOWLEDGED

@@ -1,0 +1,114 @@
+"""Who is reminded of an incident, and when that stops."""
+
+from collections.abc import AsyncIterator, Collection
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.services.reminders import ESCALATED, STILL_YOURS, Reminders
+from bot.storage.engine import Database
+from tests.alert_world import ANA, MINUTE, World, rollout
+
+GROUPS = ["S0ONCALL01"]
+
+
+class Room:
+    """One dark gateway in a posted incident, and reminders."""
+
+    def __init__(self, world: World, groups: list[str]) -> None:
+        self.world = world
+        self.hushed: set[str] = set()
+        self.reminders = Reminders(
+            world.database, groups=groups, silenced=self._silenced, now=lambda: world.now
+        )
+
+    async def _silenced(self) -> Collection[str]:
+        return self.hushed
+
+    async def after(self, length: timedelta) -> list[str]:
+        """The notes there are so long after the first post, with a tick each minute."""
+        incident = await self.world.only_incident()
+        while self.world.now < incident.post_at + length:
+            self.world.now += MINUTE
+            await self.reminders.tick()
+        return [note.kind for note in await self.world.notes()]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    world = await World.begin(database, "Oslo/a", "Oslo/b")
+    world.goes("offline", "a")
+    await world.passes(6)
+    yield world
+    await database.close()
+
+
+async def test_groups_are_told_after_ten_and_thirty_minutes_then_hourly_five_times(world: World) -> None:
+    room = Room(world, GROUPS)
+    told = [len(await room.after(timedelta(minutes=m))) for m in (9, 10, 29, 30, 89, 90, 330, 1000)]
+    assert told == [0, 1, 1, 2, 2, 3, 7, 7]
+    (first, *_) = await world.notes()
+    assert (first.kind, first.broadcast, first.body["groups"]) == (ESCALATED, True, GROUPS)
+
+
+async def test_without_groups_nobody_is_told(world: World) -> None:
+    assert await Room(world, []).after(timedelta(hours=2)) == []
+
+
+async def test_an_acknowledgement_stops_escalation(world: World) -> None:
+    room = Room(world, GROUPS)
+    await room.after(timedelta(minutes=10))
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    assert await room.after(timedelta(hours=2)) == [ESCALATED]
+
+
+async def test_a_silence_stops_escalation(world: World) -> None:
+    room = Room(world, GROUPS)
+    room.hushed = {"a"}
+    assert await room.after(timedelta(hours=2)) == []
+
+
+async def test_a_rollout_stops_escalation(world: World) -> None:
+    await world.claim("a")
+    assert await Room(world, GROUPS).after(timedelta(hours=2)) == []
+
+
+async def test_the_end_stops_escalation(world: World) -> None:
+    room = Room(world, GROUPS)
+    world.goes("online", "a")
+    await world.passes(4)
+    world.now += timedelta(hours=1)
+    assert await room.reminders.tick() == 0
+    assert await world.notes() == []
+
+
+async def test_after_a_pause_what_was_missed_is_said_once(world: World) -> None:
+    room = Room(world, GROUPS)
+    world.now += timedelta(hours=3)
+    assert await room.reminders.tick() == 1
+    assert await room.reminders.tick() == 0
+
+
+async def test_who_acknowledged_is_asked_after_four_hours_and_again(world: World) -> None:
+    room = Room(world, GROUPS)
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    assert await room.after(timedelta(hours=3, minutes=59)) == []
+    assert await room.after(timedelta(hours=4, minutes=1)) == [STILL_YOURS]
+    assert await room.after(timedelta(hours=8, minutes=2)) == [STILL_YOURS] * 2
+
+
+async def test_what_did_not_return_is_told_at_once(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/other.db")
+    world = await World.begin(database, "Oslo/a")
+    world.goes("offline", "a")
+    await world.claim("a")
+    await world.passes(20)
+    await rollout(world, "a")
+    await world.unclaim("a")
+    await world.passes(2)
+    assert await Room(world, GROUPS).reminders.tick() == 1
+    await database.close()
