@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -33,6 +34,7 @@ from bot.services.fleet_writes import FleetWrites
 from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
+from bot.services.silences import SilenceService
 from bot.settings import Settings
 from bot.slack.about import AboutCommands
 from bot.slack.alerts import AlertListeners
@@ -49,6 +51,7 @@ from bot.slack.respond import Modals
 from bot.slack.rollout_buttons import RolloutButtons
 from bot.slack.rollout_form import RolloutForm
 from bot.slack.rollouts import RolloutListeners
+from bot.slack.silences import SilenceListeners
 from bot.slack.views.about import Setting, Status
 from bot.slack.web_api import WebApi, new_session
 from bot.storage.engine import Database
@@ -139,6 +142,14 @@ class App:
             listing_every=settings.fleet.poll_every,
         )
         self.writes = FleetWrites(self._database, self._client, now=now, site_tag=settings.fleet.site_tag)
+        self.silences = SilenceService(
+            self._database,
+            matching=self.fleet.ids_matching,
+            channel=settings.channels.alerts,
+            zone=ZoneInfo(settings.timezone),
+            now=now,
+            changed=self._changed,
+        )
         when_to_alert = alert_rules(settings)
         self.alert_course = AlertCourse(
             self._database,
@@ -146,6 +157,7 @@ class App:
             default_channel=settings.channels.alerts,
             now=now,
             changed=self._changed,
+            silenced=self.silences.silenced,
         )
         self.alerts = AlertService(
             self._database,
@@ -200,6 +212,13 @@ class App:
         lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists(), audit.lists()]
         shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
         writes = WriteCommands(self.fleet, self.writes, now=now)
+        silences = SilenceListeners(
+            self.silences,
+            Modals(self._api),
+            incident=self.alerts.incident,
+            zone=ZoneInfo(settings.timezone),
+            now=now,
+        )
         self.home = HomeTab(
             self.fleet,
             self.rollouts,
@@ -218,6 +237,7 @@ class App:
                 rollouts.feature(),
                 form.feature(),
                 alerts.feature(),
+                silences.feature(),
                 audit.feature(),
                 about.feature(),
                 self.home.feature(),
@@ -302,6 +322,7 @@ class App:
 
     async def _alert(self) -> None:
         await self.alert_course.tick()
+        await self.silences.announce()
 
     async def _resume_writes(self) -> None:
         await self.writes.resume_writes()

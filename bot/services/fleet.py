@@ -122,6 +122,11 @@ class FleetService:
         for start in range(0, len(wanted), CHUNK):
             yield await self.gateways(wanted[start : start + CHUNK])
 
+    async def ids_matching(self, query: Query) -> Sequence[str]:
+        """The ids of all that match, worst first."""
+        async with self._database.read() as connection:
+            return await fleet_search.ids(connection, query, self._now())
+
     async def counts(self, query: Query) -> Counts:
         async with self._database.read() as connection:
             return await fleet_search.counts(connection, query, self._now())
