@@ -50,6 +50,7 @@ from bot.slack.people import People
 from bot.slack.publisher import Publisher
 from bot.slack.respond import Modals
 from bot.slack.rollout_buttons import RolloutButtons
+from bot.slack.rollout_form import RolloutForm
 from bot.slack.rollouts import RolloutListeners
 from bot.slack.silences import SilenceListeners
 from bot.slack.views.about import Setting, Status
@@ -211,7 +212,8 @@ class App:
         settings = self._settings
         alerts = AlertListeners(self.alerts, self._pause_rollout, reminds=bool(settings.alerts.escalate_to))
         rollout_buttons = RolloutButtons(self.rollouts, self.steering, Modals(self._api))
-        rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons)
+        form = RolloutForm(self.fleet, self.rollouts, Modals(self._api))
+        rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons, form.open)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
         audit = AuditCommands(self.audit)
@@ -241,6 +243,7 @@ class App:
                 fleet.feature(),
                 writes.feature(),
                 rollouts.feature(),
+                form.feature(),
                 alerts.feature(),
                 silences.feature(),
                 audit.feature(),

@@ -32,7 +32,7 @@ COLUMNS = {
     "rollout_jobs rollout_log rollout_steering rollout_targets",
     "alerts": "alerts incidents alert_course incident_moves incident_card flapping storms causes "
     "returns looks silences reminders",
-    "about": "about home",
+    "about": "about home rollout_form",
     "shared": "audit blocks bolt bulk calls cards commands csv_file engine flaps guard ids lists manifest "
     "outbox pace payloads people publisher respond schema sockets tables upsert views web_api",
 }

@@ -18,8 +18,9 @@ class Screen:
     published: list[dict[str, Any]] = field(default_factory=list)
     opened: list[View] = field(default_factory=list)
 
-    async def open(self, _trigger_id: str, view: View) -> None:
+    async def open(self, _trigger_id: str, view: View) -> str:
         self.opened.append(view)
+        return "V0VIEW0001"
 
     async def update(self, _view_id: str, view: View) -> None:
         self.opened.append(view)

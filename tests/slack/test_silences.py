@@ -31,8 +31,9 @@ class Modals:
     def __init__(self) -> None:
         self.opened: list[View] = []
 
-    async def open(self, trigger_id: str, view: View) -> None:
+    async def open(self, trigger_id: str, view: View) -> str:
         self.opened.append(view)
+        return "V0VIEW0001"
 
     async def update(self, view_id: str, view: View) -> None:
         self.opened.append(view)
