@@ -39,7 +39,7 @@ def test_above_four_hours_a_reason_is_needed() -> None:
 
 
 def test_seven_days_are_the_longest() -> None:
-    assert parse_silence("tag:oslo for 7d because x", OSLO, NOW)
+    assert parse_silence("tag:oslo for 7d because x", OSLO, NOW).reason == "x"
     with pytest.raises(InvalidInput, match="Seven days"):
         parse_silence("tag:oslo for 7d1m because x", OSLO, NOW)
 
