@@ -265,6 +265,7 @@ async def sees_incidents(desk: Desk) -> None:
     for site, words in (("oslo", "at oslo"), (TAG, "!channel>"), (LONG, "at MMMM")):
         world.portal.disconnect([one for one in world.portal.devices if is_at(world, one, site)])
         cards.append(await world.message(FLEET_ALERTS, words))
+        await world.shows(cards[-1], "10 gateways")
     await silences_one(desk, cards[0])
     for card in cards:
         await desk.clicks(card, "incident_ack", shows="cknowledged by")

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, exists, func, or_, select
 
 from bot.domain.events import CONNECTIVITY_KINDS
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
-from bot.storage.tables import fleet_events
+from bot.storage.tables import fleet_events, rollout_targets
 
 
 def flapping_ids(now: datetime) -> Select[tuple[str]]:
@@ -15,8 +15,18 @@ def flapping_ids(now: datetime) -> Select[tuple[str]]:
 
 
 def changed_ids(now: datetime) -> Select[tuple[str]]:
-    """Gateways that changed their connectivity in the last hour, once for each change."""
+    """Gateways that changed their connectivity in the last hour, once for each change.
+
+    What a rollout did to them, from a gateway's start to its verdict, is no change of their own.
+    """
+    target = rollout_targets.c
+    updated = exists().where(
+        target.gateway_id == fleet_events.c.gateway_id,
+        target.started_at <= fleet_events.c.at,
+        or_(target.settled_at.is_(None), target.settled_at >= fleet_events.c.at),
+    )
     return select(fleet_events.c.gateway_id).where(
         fleet_events.c.at >= now - FLAPPING_WITHIN,
         fleet_events.c.kind.in_(sorted(kind.value for kind in CONNECTIVITY_KINDS)),
+        ~updated,
     )

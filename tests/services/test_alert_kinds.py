@@ -94,6 +94,15 @@ async def test_what_a_rollout_restarts_does_not_flap(database: Database) -> None
     assert await world.live() == []
 
 
+async def test_the_restarts_of_a_rollout_that_is_done_are_no_flapping(database: Database) -> None:
+    world = await World.begin(database, "Oslo/a")
+    await flaps(world, "a", 2)
+    await rollout(world, "a", state="verified")
+    world.now += MINUTE
+    await flaps(world, "a", 2)
+    assert await world.live() == []
+
+
 # ---- storms
 async def stormy(database: Database, dark: int = 12, **rules: object) -> World:
     world = await World.begin(database, *OTHERS, rules=AlertRules(**rules))  # type: ignore[arg-type]
