@@ -270,7 +270,7 @@ def _buttons(picture: RolloutPicture) -> list[Block]:
         failed = f" {count(picture.failed, 'gateway')} failed so far." if picture.failed else ""
         sure = confirm(f"Promote {title}?", f"The next wave of {what} starts.{failed}", "Promote")
         shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))
-    if rollout.state is RolloutState.RUNNING and rollout.held:
+    if rollout.state is RolloutState.RUNNING and picture.freeze and not rollout.through_freeze:
         shown.append(button("Start anyway…", ids.ROLLOUT_RESUME, ref))
     if rollout.state in {RolloutState.RUNNING, RolloutState.PROMOTION}:
         shown.append(button("Pause", ids.ROLLOUT_PAUSE, ref))
