@@ -240,6 +240,23 @@ async def plans_and_decides(desk: Desk) -> None:
     await world.slack.wait_for(lambda: len(world.slack.workspace.files) == 2, IN_TIME)
     (job,) = world.portal.jobs
     assert "R-3" in (await desk.asks(f"job {job}")).text
+    await steers(desk)
+
+
+async def steers(desk: Desk) -> None:
+    """A rollout that takes its time is paused, resumed and aborted."""
+    world = desk.world
+    world.portal.download = (timedelta(hours=1), timedelta(hours=1))
+    await desk.clicks(await desk.asks("update model:2012 to 9.0.0"), "rollout_request", shows="R-4")
+    card = await world.message(ROLLOUTS, "R-4")
+    await desk.clicks(card, "rollout_approve", APPROVER)
+    await world.shows(card, "running since")
+    await desk.clicks(card, "rollout_pause")
+    await world.shows(card, "paused")
+    await desk.clicks(card, "rollout_resume")
+    await world.shows(card, "running since")
+    await desk.clicks(card, "rollout_abort")
+    await world.shows(card, "aborted by")
 
 
 async def sees_incidents(desk: Desk) -> None:

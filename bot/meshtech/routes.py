@@ -138,6 +138,11 @@ class RouteTable:
         encoded = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
         return f"{url}{'&' if '?' in url else '?'}{encoded}"
 
+    def field_names(self, operation: Operation) -> Mapping[str, str]:
+        """What the settings say of this operation's fields: ours to theirs."""
+        names = self._fields.get(operation)
+        return names.as_set if names else {}
+
     def translates(self, operation: Operation) -> bool:
         return operation in self._fields
 
@@ -182,6 +187,10 @@ class _Names:
                 )
             self._theirs[ours] = theirs
             self._ours.setdefault(theirs, []).append(ours)
+
+    @property
+    def as_set(self) -> Mapping[str, str]:
+        return dict(self._theirs)
 
     def theirs(self, name: str) -> str:
         return self._theirs.get(name, name)

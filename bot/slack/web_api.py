@@ -7,6 +7,8 @@ modal. The connection pool is shared and belongs to the caller.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -86,6 +88,7 @@ class WebApi:
         self.session = session
         self.base_url = base_url
         self.scopes: frozenset[str] = frozenset()
+        self.server_time: datetime | None = None  # Slack's own, when it last answered auth.test
         self.proxy = proxy_for(base_url)
         self._sleep = sleep
         # The SDK's own retry repeats a POST after a broken connection, which would post twice.
@@ -111,6 +114,7 @@ class WebApi:
             raise SlackFailed(method, BROKEN, detail="no JSON")
         if method == "auth.test":
             self.scopes = _scopes(answer.headers)
+            self.server_time = _date(answer.headers)
         return data
 
     async def patient(self, method: str, **arguments: Any) -> Json:
@@ -237,6 +241,14 @@ def _seconds(header: str | None) -> float:
 def _scopes(headers: Mapping[str, str]) -> frozenset[str]:
     text = next((value for key, value in headers.items() if key.lower() == "x-oauth-scopes"), "")
     return frozenset(scope.strip() for scope in text.split(",") if scope.strip())
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    text = next((value for key, value in headers.items() if key.lower() == "date"), "")
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _sentence(method: str, code: str, detail: str) -> str:

@@ -32,8 +32,7 @@ async def ensure_schema(database: Database) -> None:
 async def migrate(database: Database) -> tuple[str | None, str]:
     """Applies what is missing; returns the revision before and after. Raises StartupError when it cannot."""
     before = await current(database)
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if before is not None and before not in known:
+    if before is not None and before not in known():
         raise StartupError(
             f"The database has schema {before}, which this version does not know: it was written by a newer "
             "one. Run that version, or restore the backup that was made before the upgrade."
@@ -61,6 +60,11 @@ def needed() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None, "the package holds its migrations"
     return head
+
+
+def known() -> set[str]:
+    """Every revision that this code can bring up to date."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def _upgrade(connection: Connection) -> None:

@@ -108,7 +108,7 @@ async def test_memory_does_not_grow_with_the_number_of_pages(vendor: Portal, tmp
         async with service(vendor, tmp_path, page_size) as fleet:
             await fleet.take_in_listing()  # fills the map of digests
             before = memory("VmRSS")
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            forget_peak()
             assert await fleet.take_in_listing()
             pages = GATEWAYS // page_size
             print(f"{pages:8,} pages: {memory('VmHWM') - before:6.1f} (of {memory('VmHWM'):.0f})")
@@ -133,6 +133,10 @@ async def test_the_event_loop_is_free_while_a_listing_is_taken_in(vendor: Portal
             watching.cancel()
             p50, p99 = statistics.median(late), statistics.quantiles(late, n=100)[98]
             print(f"{name:14} p50 {p50:6.1f}   p99 {p99:6.1f}   worst {max(late):6.1f}")
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def memory(name: str) -> float:

@@ -48,7 +48,10 @@ _CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
     TargetClass.FROZEN: ("will be updated once the freeze ends", "will be updated once the freeze ends"),
     TargetClass.ALREADY: ("is on this version already", "are on this version already"),
     TargetClass.WRONG_MODEL: ("is of another model", "are of another model"),
-    TargetClass.OFFLINE: ("is offline: parked, and can catch up later",) * 2,
+    TargetClass.OFFLINE: (
+        "is offline: parked, and can catch up later",
+        "are offline: parked, and can catch up later",
+    ),
     TargetClass.FLAPPING: ("keeps going on and off: left out", "keep going on and off: left out"),
     TargetClass.BUSY: ("is in another rollout", "are in another rollout"),
     TargetClass.QUARANTINED: (
@@ -102,7 +105,8 @@ def _notices(drawn: DrawnPlan) -> list[str]:
     if drawn.plan.downgrades:
         told.append(downgrade_words(drawn.plan.downgrades))
     if drawn.incidents:
-        told.append(f"⚠️ {count(drawn.incidents, 'open incident')} touch its sites: see {code('alerts')}.")
+        touch = count(drawn.incidents, "open incident touches", "open incidents touch")
+        told.append(f"⚠️ {touch} its sites: see {code('alerts')}.")
     return told
 
 

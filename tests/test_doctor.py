@@ -1,0 +1,262 @@
+"""`meshbot doctor`: each broken set-up is named with its fix, and a right one leaves with exit status 0."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot import doctor
+from bot.demo import slack_workspace as workspace
+from bot.demo.fleet_simulator import FleetSimulator
+from bot.demo.slack_api import ALL_SCOPES
+from bot.demo.slack_server import SlackServer
+from bot.domain.fleet import GatewayId
+from bot.meshtech.client import MeshtechClient
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
+from tests.process import PASSWORD
+from tests.test_settings import load
+
+
+@dataclass
+class SetUp:
+    """A Slack, a portal and settings that fit them; a test breaks one thing."""
+
+    slack: SlackServer
+    portal: FleetSimulator
+    variables: dict[str, str]
+    said: list[str] = field(default_factory=list)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def examined(self, openapi: str | None = None, **variables: str) -> int:
+        settings = load(**{**self.variables, **variables})
+        return await doctor.run(settings, openapi=openapi, now=self.now, say=self.said.append)
+
+    async def fault(self, **variables: str) -> str:
+        """The one line that is wrong."""
+        assert await self.examined(**variables) == 1
+        wrong = [line for line in self.said if line.startswith("WRONG")]
+        assert len(wrong) == 1, self.said
+        return wrong[0]
+
+
+@asynccontextmanager
+async def set_up(folder: Path, scopes: frozenset[str] | None = None) -> AsyncIterator[SetUp]:
+    slack = SlackServer(bot_token="xoxb-bot-secret", app_token="xapp-app-secret", scopes=scopes)
+    portal = FleetSimulator(gateways=3, username="fleet@example.com", password=PASSWORD)
+    await slack.start()
+    await portal.start()
+    variables = {
+        "SLACK__API_URL": slack.api_url,
+        "MESHTECH__AUTH_URL": portal.auth_url,
+        "MESHTECH__API_URL": portal.api_url,
+        "MESHTECH__PASSWORD": PASSWORD,
+        "DATABASE_URL": f"sqlite:///{folder}/meshbot.db",
+        "CHANNELS__ALERTS": workspace.FLEET_ALERTS,
+        "CHANNELS__ROLLOUTS": workspace.ROLLOUTS,
+        "ACCESS__OPERATORS": workspace.OPERATORS,
+        "ACCESS__APPROVERS": workspace.APPROVERS,
+        "ACCESS__ADMINS": workspace.ADMIN,
+    }
+    try:
+        yield SetUp(slack, portal, variables)
+    finally:
+        await portal.stop()
+        await slack.stop()
+
+
+@pytest.fixture
+async def right(tmp_path: Path) -> AsyncIterator[SetUp]:
+    async with set_up(tmp_path) as made:
+        yield made
+
+
+async def test_a_right_set_up_leaves_with_exit_status_0(right: SetUp, tmp_path: Path) -> None:
+    assert await right.examined() == 0, right.said
+    assert right.said[-1] == "Everything holds."
+    assert not (tmp_path / "meshbot.db").exists(), "looking changes nothing"
+
+
+async def test_no_line_holds_a_secret(right: SetUp) -> None:
+    await right.examined(MESHTECH__PASSWORD="not-the-right-one")
+    text = "\n".join(right.said)
+    assert not [one for one in ("xoxb-bot", "xapp-app", "not-the-right-one", PASSWORD) if one in text]
+
+
+async def test_a_bot_token_that_slack_refuses_is_named(right: SetUp) -> None:
+    fault = await right.fault(SLACK__BOT_TOKEN="xoxb-another")
+    assert "MESHBOT_SLACK__BOT_TOKEN (invalid_auth). Copy it again" in fault
+
+
+async def test_a_slack_that_does_not_answer_is_no_wrong_token(right: SetUp) -> None:
+    await right.slack.stop()
+    assert "Slack does not answer" in await right.fault()
+
+
+async def test_a_scope_that_is_missing_is_named_with_where_to_add_it(tmp_path: Path) -> None:
+    async with set_up(tmp_path, ALL_SCOPES - {"files:write"}) as broken:
+        fault = await broken.fault()
+    assert "files:write is missing" in fault
+    assert "meshbot manifest" in fault
+    assert "reinstall" in fault
+
+
+async def test_an_optional_scope_that_is_missing_is_no_fault(tmp_path: Path) -> None:
+    async with set_up(tmp_path, ALL_SCOPES - {"groups:history"}) as made:
+        assert await made.examined() == 0
+    assert any("not granted: groups:history" in line for line in made.said)
+
+
+async def test_an_app_token_that_slack_refuses_is_named(right: SetUp) -> None:
+    assert "MESHBOT_SLACK__APP_TOKEN (invalid_auth)" in await right.fault(SLACK__APP_TOKEN="xapp-another")
+
+
+async def test_a_channel_that_does_not_exist_is_named(right: SetUp) -> None:
+    fault = await right.fault(CHANNELS__ALERTS="C0NOWHERE1")
+    assert "MESHBOT_CHANNELS__ALERTS names a channel that does not exist" in fault
+
+
+async def test_a_channel_without_the_bot_is_named_with_the_invitation(right: SetUp) -> None:
+    fault = await right.fault(CHANNELS__ROLLOUTS=workspace.RANDOM)
+    assert "the bot is not in #random (MESHBOT_CHANNELS__ROLLOUTS). Say /invite @Meshbot there." in fault
+
+
+async def test_a_channel_that_is_archived_is_named(right: SetUp) -> None:
+    assert "#archived is archived" in await right.fault(CHANNELS__ALERTS=workspace.ARCHIVED)
+
+
+async def test_no_channel_for_alerts_is_a_fault_and_none_for_rollouts_is_not(right: SetUp) -> None:
+    assert "Set MESHBOT_CHANNELS__ALERTS" in await right.fault(CHANNELS__ALERTS="", CHANNELS__ROLLOUTS="")
+
+
+async def test_a_user_group_that_does_not_exist_is_named(right: SetUp) -> None:
+    fault = await right.fault(ACCESS__OPERATORS="S0NOBODY01")
+    assert "MESHBOT_ACCESS__OPERATORS: there is no user group S0NOBODY01" in fault
+
+
+async def test_an_empty_user_group_is_named(right: SetUp) -> None:
+    right.slack.workspace.groups[workspace.OPERATORS].users.clear()
+    assert "is empty. Add people to it" in await right.fault()
+
+
+async def test_one_approver_is_one_too_few(right: SetUp) -> None:
+    fault = await right.fault(ACCESS__APPROVERS=workspace.APPROVER, ACCESS__ADMINS="")
+    assert "1 may approve a rollout, and 2 are needed" in fault
+    assert "MESHBOT_ACCESS__APPROVERS" in fault
+
+
+async def test_one_approver_is_enough_who_may_approve_their_own(right: SetUp) -> None:
+    alone = {"ACCESS__APPROVERS": workspace.APPROVER, "ACCESS__ADMINS": ""}
+    assert await right.examined(**alone, ROLLOUTS__SELF_APPROVAL="true") == 0
+
+
+@pytest.mark.parametrize("user", [workspace.GUEST, workspace.EXTERNAL])
+async def test_a_guest_or_stranger_among_those_with_a_role_is_named(right: SetUp, user: str) -> None:
+    fault = await right.fault(ACCESS__OPERATORS=f"{workspace.OPERATORS},{user}")
+    assert f"{user} is a guest, a bot or of another organisation" in fault
+
+
+async def test_somebody_who_left_is_named(right: SetUp) -> None:
+    fault = await right.fault(ACCESS__OPERATORS=f"{workspace.OPERATORS},{workspace.DEACTIVATED}")
+    assert "has left the workspace. Remove the id." in fault
+
+
+async def test_a_refused_log_in_names_the_two_settings(right: SetUp) -> None:
+    fault = await right.fault(MESHTECH__PASSWORD="not-the-right-one")
+    assert "MESHBOT_MESHTECH__USERNAME" in fault
+    assert "MESHBOT_MESHTECH__PASSWORD" in fault
+
+
+async def test_a_portal_that_does_not_answer_is_named_with_its_host(right: SetUp) -> None:
+    await right.portal.stop()
+    assert right.portal.api_url.removeprefix("http://") in await right.fault()
+
+
+async def test_a_clock_that_is_off_is_named(right: SetUp) -> None:
+    right.now = lambda: datetime.now(UTC) + timedelta(minutes=10)
+    assert await right.examined() == 1
+    wrong = [line for line in right.said if line.startswith("WRONG")]
+    assert wrong
+    assert all("s ahead of" in line and "time synchronisation" in line for line in wrong)
+
+
+async def test_a_database_in_a_folder_that_is_not_there_is_named(right: SetUp, tmp_path: Path) -> None:
+    fault = await right.fault(DATABASE_URL=f"sqlite:///{tmp_path}/no/meshbot.db")
+    assert f"{tmp_path}/no does not exist" in fault
+
+
+async def test_a_file_that_is_no_database_is_named(right: SetUp, tmp_path: Path) -> None:
+    (tmp_path / "meshbot.db").write_text("these are not the rows you are looking for\n" * 100)
+    assert "MESHBOT_DATABASE_URL: the database does not open" in await right.fault()
+
+
+async def test_a_schema_of_a_newer_version_is_named(right: SetUp, tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    await migrate(database)
+    async with database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    await database.close()
+    assert "9999 is not known to this version: a newer one wrote it" in await right.fault()
+
+
+@pytest.mark.postgres
+async def test_a_postgresql_without_the_schema_is_sent_to_migrate(right: SetUp, postgres_url: str) -> None:
+    assert "Run `meshbot migrate` once." in await right.fault(DATABASE_URL=postgres_url)
+
+
+# ---- the vendor's contract
+async def test_a_document_of_the_assumed_portal_agrees(right: SetUp, tmp_path: Path) -> None:
+    (tmp_path / "openapi.json").write_text(json.dumps(right.portal.openapi()))
+    assert await right.examined(f"{tmp_path}/openapi.json") == 0, right.said
+    assert sum(line.startswith("ok     contract ") for line in right.said) == 12
+
+
+async def test_a_document_that_cannot_be_read_is_named(right: SetUp, tmp_path: Path) -> None:
+    assert await right.examined(f"{tmp_path}/nowhere.json") == 1
+    assert any("The OpenAPI document cannot be read from" in line for line in right.said)
+
+
+async def test_what_it_prints_for_another_portal_once_set_makes_a_job_run(right: SetUp) -> None:
+    right.portal.routes |= {
+        "CREATE_JOB": "POST /api/v2/fota/updates",
+        "LIST_JOBS": "GET /api/v2/fota/updates",
+        "GET_JOB": "GET /api/v2/fota/updates/{id}",
+    }
+    right.portal.fields |= {
+        "CREATE_JOB": {"deviceIds": "things", "firmwareId": "fw"},
+        "GET_JOB": {"devices": "things", "deviceId": "thingKey"},
+    }
+    where = f"{right.portal.api_url}/swagger/v1/swagger.json"
+    assert await right.examined(where) == 1
+    printed = dict(line.partition("=")[::2] for line in right.said if line.startswith("MESHBOT_"))
+    assert printed["MESHBOT_MESHTECH__ROUTES__CREATE_JOB"] == "POST /api/v2/fota/updates"
+    right.variables |= {name.removeprefix("MESHBOT_"): value for name, value in printed.items()}
+
+    right.said.clear()
+    assert await right.examined(where) == 0, right.said
+    assert await _updated(right)
+
+
+async def _updated(right: SetUp) -> bool:
+    """Whether a job made with these settings comes into being and is found again, with its gateway."""
+    meshtech = load(**right.variables).meshtech
+    client = MeshtechClient(
+        meshtech.auth_url,
+        meshtech.api_url,
+        meshtech.username,
+        PASSWORD,
+        now=right.now,
+        routes=meshtech.routes,
+        fields=meshtech.fields,
+    )
+    gateway = next(iter(right.portal.devices.values()))
+    firmware = await anext(client.firmwares(gateway.wire()["modelNumber"]))
+    made = await client.create_job("a name", firmware.id, [GatewayId(gateway.wire()["id"])])
+    job = await client.job(made)
+    names = [one.name async for one in client.jobs()]
+    await client.aclose()
+    return job.name in names and [one.device_id for one in job.devices] == [gateway.wire()["id"]]
