@@ -409,6 +409,7 @@ def take_up(rollout: Rollout, actor: Actor, last_wave: int, now: datetime, *, wa
         wave_settled_at=None,
         gate_from=now,
         reason=None,
+        through_freeze=None,  # that was for a freeze of then
     )
 
 

@@ -249,20 +249,15 @@ async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
 
     Whoever went on through an older freeze did not decide about this one: it holds those rollouts too.
     """
-    added = await connection.execute(
-        insert_or_ignore(
-            connection,
-            freezes,
-            {
-                "firmware_version": freeze.firmware_version,
-                "by": freeze.by,
-                "by_name": freeze.by_name,
-                "reason": freeze.reason,
-                "at": freeze.at,
-            },
-        )
-    )
-    if added.rowcount != 1:
+    values = {
+        "firmware_version": freeze.firmware_version,
+        "by": freeze.by,
+        "by_name": freeze.by_name,
+        "reason": freeze.reason,
+        "at": freeze.at,
+    }
+    insertion = insert_or_ignore(connection, freezes, values).returning(freezes.c.firmware_version)
+    if (await connection.execute(insertion)).first() is None:
         return False
     of_it = rollouts.c.firmware_version == freeze.firmware_version if freeze.firmware_version else true()
     await connection.execute(
