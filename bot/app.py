@@ -18,15 +18,18 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 import bot
+from bot.domain.access import Actor
 from bot.domain.alerts import AlertRules
 from bot.domain.errors import Unavailable
 from bot.domain.fleet import GatewayId, Taken
 from bot.domain.plan import Rules
 from bot.domain.query import parse
+from bot.domain.rollout import RolloutId
 from bot.domain.windows import Window
 from bot.meshtech.client import MeshtechClient
 from bot.metrics import BotMetrics
 from bot.scheduler import Scheduler
+from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
 from bot.services.audit import AuditService
 from bot.services.fleet import FleetService
@@ -37,6 +40,7 @@ from bot.services.rollouts import RolloutService
 from bot.settings import Settings
 from bot.slack.about import AboutCommands
 from bot.slack.alerts import AlertListeners
+from bot.slack.audit import AuditCommands
 from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
 from bot.slack.fleet import FleetCommands
@@ -56,7 +60,6 @@ from bot.web import Readiness, WebServer
 log = logging.getLogger(__name__)
 
 DRAIN = timedelta(seconds=20)
-SIGHT_LOST_AFTER = 3  # listings that failed in a row
 FLEET_HISTORY = timedelta(days=90)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
 
@@ -100,6 +103,7 @@ class App:
             operators=settings.access.operators,
             approvers=settings.access.approvers,
             admins=settings.access.admins,
+            scopes={one: parse(query) for one, query in settings.access.scopes},
             now=now,
         )
         self._build_services(now)
@@ -137,9 +141,17 @@ class App:
             listing_every=settings.fleet.poll_every,
         )
         self.writes = FleetWrites(self._database, self._client, now=now, site_tag=settings.fleet.site_tag)
+        alert_rules = _alert_rules(settings)
+        self.alert_course = AlertCourse(
+            self._database,
+            rules=alert_rules,
+            default_channel=settings.channels.alerts,
+            now=now,
+            changed=self._changed,
+        )
         self.alerts = AlertService(
             self._database,
-            rules=_alert_rules(settings),
+            rules=alert_rules,
             default_channel=settings.channels.alerts,
             now=now,
             changed=self._changed,
@@ -157,6 +169,7 @@ class App:
             now=now,
             new_id=lambda: secrets.token_hex(8),
             changed=self._changed,
+            within=self.fleet.require_within,
         )
         self.course = RolloutCourse(
             self._database,
@@ -168,18 +181,24 @@ class App:
             listed_at=self._listed_at,
         )
         self.steering = RolloutSteering(
-            self._database, rules=rules, now=now, changed=self._changed, sight_lost=self._sight_lost
+            self._database,
+            rules=rules,
+            now=now,
+            changed=self._changed,
+            sight_lost=self._sight_lost,
+            within=self.fleet.require_within,
         )
         self.audit = AuditService(self._database, now=now)
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
-        alerts = AlertListeners(self.alerts)
+        alerts = AlertListeners(self.alerts, self._pause_rollout)
         rollout_buttons = RolloutButtons(self.rollouts, self.steering, Modals(self._api))
         rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
-        lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists()]
+        audit = AuditCommands(self.audit)
+        lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists(), audit.lists()]
         shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
         writes = WriteCommands(self.fleet, self.writes, now=now)
         return SlackApp(
@@ -190,6 +209,7 @@ class App:
                 writes.feature(),
                 rollouts.feature(),
                 alerts.feature(),
+                audit.feature(),
                 about.feature(),
                 shared,
             ],
@@ -253,6 +273,11 @@ class App:
         await self._database.close()
 
     @property
+    def slack(self) -> SlackApp:
+        """What people reach it by."""
+        return self._slack
+
+    @property
     def port(self) -> int:
         """Where health, metrics and, in HTTP mode, Slack's requests are answered."""
         return self._web.port
@@ -262,10 +287,10 @@ class App:
         await self.fleet.take_in_listing()
 
     async def _evaluate(self, taken: Taken) -> None:
-        await self.alerts.evaluate(taken.listing)
+        await self.alert_course.evaluate(taken.listing)
 
     async def _alert(self) -> None:
-        await self.alerts.tick()
+        await self.alert_course.tick()
 
     async def _resume_writes(self) -> None:
         await self.writes.resume_writes()
@@ -288,7 +313,7 @@ class App:
         return (await self.fleet.counts(parse(""))).total
 
     async def _sight_lost(self) -> bool:
-        return (await self.fleet.snapshot_status()).consecutive_failures >= SIGHT_LOST_AFTER
+        return await self.alert_course.lost_sight() is not None
 
     async def _listed_at(self) -> datetime | None:
         return (await self.fleet.snapshot_status()).as_of
@@ -296,6 +321,9 @@ class App:
     async def _incidents_at(self, sites: set[str]) -> int:
         page = await self.alerts.open_incidents(limit=1000)
         return sum(incident.site in sites for incident in page.incidents)
+
+    async def _pause_rollout(self, actor: Actor, rollout_id: int) -> None:
+        await self.steering.pause(actor, RolloutId(rollout_id))
 
     async def _rollout_line(self, gateway_id: GatewayId) -> str | None:
         rollout_id = await self.rollouts.rollout_of(gateway_id)
@@ -386,6 +414,8 @@ def _alert_rules(settings: Settings) -> AlertRules:
         online_listings=alerts.online_listings,
         group_wait=alerts.group_wait,
         startup_listings=alerts.startup_listings,
+        storm_gateways=alerts.storm_gateways,
+        storm_share=alerts.storm_share,
     )
 
 

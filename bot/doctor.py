@@ -202,6 +202,10 @@ async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
                 yield _wrong(f"access {one}", f"{variable}: {error}")
             else:
                 holders[role] |= found
+    for one, _ in settings.access.scopes:
+        if not any(one in getattr(settings.access, role) for role in _ROLES):
+            text = f"MESHBOT_ACCESS__SCOPES limits {one}, which has no role. Name the id that has one."
+            yield _wrong(f"access {one}", text)
     for group in settings.alerts.escalate_to:
         try:
             await _group(api, group)

@@ -12,6 +12,9 @@ from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bot.domain.errors import InvalidInput
+from bot.domain.query import parse
+
 # Days as 0 (Monday) to 6, then from when until when. An end that is not after its start is the next day's.
 Window = tuple[tuple[int, ...], time, time]
 # A count of gateways is an int, a share of them a float: 5 and 0.05.
@@ -168,6 +171,26 @@ def channel(text: str) -> str | None:
 
 def people(text: str) -> tuple[str, ...]:
     return _ids(text, "UWS", "it must be a comma-separated list of user ids (U…) and user-group ids (S…)")
+
+
+def scopes(text: str) -> tuple[tuple[str, str], ...]:
+    """``S0123=tag:oslo,U0456=site:bergen``: an id and a query. A comma inside a query stays in it."""
+    found = [part.partition("=") for part in re.split(r",\s*(?=[UWS][A-Z0-9]{2,}=)", text) if part.strip()]
+    pairs = tuple((one.strip(), query.strip()) for one, _, query in found)
+    if not all(re.fullmatch(r"[UWS][A-Z0-9]{2,}", one) and query for one, query in pairs):
+        raise ValueError("it is written id=query, with commas between, like S0123456789=tag:oslo")
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("an id stands in it twice")
+    for _, query in pairs:
+        try:
+            parse(query)
+        except InvalidInput as error:
+            raise ValueError(f"a query in it cannot be understood: {str(error).rstrip('.')}") from None
+    return pairs
+
+
+def show_scopes(value: tuple[tuple[str, str], ...]) -> str:
+    return ",".join(f"{one}={query}" for one, query in value)
 
 
 def groups(text: str) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ Flag = Annotated[bool, Kind(values.flag, show=values.show_flag)]
 Url = Annotated[str, Kind(values.url)]
 Channel = Annotated[str | None, Kind(values.channel, show=lambda value: value or "")]
 People = Annotated[tuple[str, ...], Kind(values.people, show=",".join)]
+Scopes = Annotated[tuple[tuple[str, str], ...], Kind(values.scopes, show=values.show_scopes)]
 Groups = Annotated[tuple[str, ...], Kind(values.groups, show=",".join)]
 Threshold = Annotated[tuple[int, float] | None, Kind(values.threshold, show=values.show_threshold)]
 Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves)]
@@ -181,6 +182,11 @@ class Access(_Group):
     operators: People = _setting("", "user ids (`U…`) and user-group ids (`S…`) that may write and request")
     approvers: People = _setting("", "the same for those who may also approve rollouts")
     admins: People = _setting("", "the same for those who may also freeze, downgrade and override")
+    scopes: Scopes = _setting(
+        "",
+        "`id=query,…`: who has a role by that id changes only the gateways of the query, "
+        "e.g. `S0123456789=tag:oslo`; reading is not limited",
+    )
 
 
 class Fleet(_Group):

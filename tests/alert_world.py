@@ -9,6 +9,7 @@ from sqlalchemy import Select, delete, insert, select
 
 from bot.domain.access import Actor, Role
 from bot.domain.alerts import AlertRules, Incident
+from bot.domain.events import FleetEvent
 from bot.domain.fleet import (
     VANISHED_AFTER,
     Connectivity,
@@ -19,10 +20,11 @@ from bot.domain.fleet import (
     first_sight,
     take_in,
 )
-from bot.services.alerts import AlertService, Evaluation
+from bot.services.alert_course import AlertCourse, Evaluation
+from bot.services.alerts import AlertService
 from bot.storage import fleet
 from bot.storage.engine import Database
-from bot.storage.tables import cards, gateway_claims, listings, metadata, notes
+from bot.storage.tables import cards, gateway_claims, listings, metadata, notes, rollout_targets, rollouts
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -46,7 +48,8 @@ class World:
         self.known: dict[str, KnownGateway] = {}
         self.number = 0
         self.changed = 0
-        self.alerts = self.restarted()
+        self.paused: list[tuple[str, int]] = []
+        self.restart()
 
     @classmethod
     async def begin(
@@ -66,15 +69,29 @@ class World:
             await world.listing()
         return world
 
-    def restarted(self) -> AlertService:
+    def restart(self) -> None:
         """A process that has just started, on the same database."""
-        return AlertService(
+        self.course = self.restarted()
+        self.alerts = AlertService(
             self.database,
             rules=self.rules,
             default_channel=self.channel,
             now=lambda: self.now,
             changed=self._count_change,
         )
+
+    def restarted(self) -> AlertCourse:
+        return AlertCourse(
+            self.database,
+            rules=self.rules,
+            default_channel=self.channel,
+            now=lambda: self.now,
+            changed=self._count_change,
+        )
+
+    async def pause(self, actor: Actor, rollout_id: int) -> None:
+        """What the root passes to the card's button."""
+        self.paused.append((actor.user_id, rollout_id))
 
     def _count_change(self) -> None:
         self.changed += 1
@@ -108,7 +125,7 @@ class World:
         for _ in range(int(minutes)):
             self.now += MINUTE
             done = await self.listing()
-            await self.alerts.tick()
+            await self.course.tick()
         return done
 
     async def passes_quickly(self, minutes: float, listings: int) -> Evaluation:
@@ -121,7 +138,7 @@ class World:
 
     async def listing(self) -> Evaluation:
         listing = await self.take_in()
-        return await self.alerts.evaluate(listing)
+        return await self.course.evaluate(listing)
 
     async def failed_listing(self) -> None:
         self.number += 1
@@ -131,20 +148,38 @@ class World:
         """A completed listing becomes the snapshot, and nobody has evaluated it yet."""
         self.number += 1
         listing = Listing(self.number, self.now, self.now)
-        changed, gone = self._difference(listing)
+        online, seen = self._online(), set(self.known)
+        changed, gone, events = self._difference(listing)
         async with self.database.write() as connection:
             await fleet.save(connection, [(known, _digest(known)) for known in changed])
+            new = [known.gateway for known in changed if known.gateway.id not in seen]
+            old = [known.gateway for known in changed if known.gateway.id in seen]
+            await fleet.save_tags(connection, new, old)
             await fleet.remove(connection, gone)
-        await self._write_listing("completed")
+            await fleet.add_events(connection, events)
+        now = self._online()
+        await self._write_listing("completed", len(online), len(online - now), len(now))
         return listing
 
-    def _difference(self, listing: Listing) -> tuple[list[KnownGateway], list[str]]:
+    def _online(self) -> set[str]:
+        return {
+            known.gateway.id
+            for known in self.known.values()
+            if known.gateway.connectivity is Connectivity.ONLINE and not known.missed
+        }
+
+    def _difference(self, listing: Listing) -> tuple[list[KnownGateway], list[str], list[FleetEvent]]:
         changed: list[KnownGateway] = []
+        events: list[FleetEvent] = []
         gone: list[str] = []
         for gateway_id, seen in self.fleet.items():
             before = self.known.get(gateway_id)
             site = self.sites[gateway_id]
-            after = take_in(before, seen, listing, site)[0] if before else first_sight(seen, listing, site)
+            if before:
+                after, happened = take_in(before, seen, listing, site)
+                events += happened
+            else:
+                after = first_sight(seen, listing, site)
             if after != before:
                 changed.append(after)
         for gateway_id in self.known.keys() - self.fleet.keys():
@@ -157,9 +192,9 @@ class World:
             self.known[known.gateway.id] = known
         for gateway_id in gone:
             del self.known[gateway_id]
-        return changed, gone
+        return changed, gone, events
 
-    async def _write_listing(self, outcome: str) -> None:
+    async def _write_listing(self, outcome: str, before: int = 0, lost: int = 0, online: int = 0) -> None:
         async with self.database.write() as connection:
             await connection.execute(
                 insert(listings).values(
@@ -169,6 +204,9 @@ class World:
                     outcome=outcome,
                     gateways=len(self.fleet),
                     changes=0,
+                    online_before=before,
+                    online_lost=lost,
+                    online=online,
                 )
             )
 
@@ -208,3 +246,44 @@ class World:
 def _digest(known: KnownGateway) -> bytes:
     """The intake keeps one of every gateway; nothing here compares them."""
     return md5(known.gateway.id.encode(), usedforsecurity=False).digest()
+
+
+async def rollout(world: World, *ids: str, state: str = "not_returned") -> None:
+    """A rollout R-1 that runs and has given these up just now."""
+    async with world.database.write() as connection:
+        await connection.execute(
+            insert(rollouts).values(_ROLLOUT | {"created_at": world.now, "expires_at": world.now})
+        )
+        for one in ids:
+            await connection.execute(
+                insert(rollout_targets).values(
+                    rollout_id=1,
+                    gateway_id=one,
+                    label=one,
+                    site="Oslo",
+                    cls="eligible",
+                    wave=1,
+                    state=state,
+                    started_at=world.now - 25 * MINUTE,
+                    settled_at=world.now,
+                )
+            )
+
+
+_ROLLOUT = {
+    "id": 1,
+    "uid": "u",
+    "state": "running",
+    "requester": "U0ANA00001",
+    "requester_name": "Ana",
+    "query": "",
+    "model": "2011",
+    "firmware_id": "f",
+    "firmware_version": "3.5.0",
+    "plan_hash": "h",
+    "planned": 2,
+    "approvals_needed": 1,
+    "downgrades": 0,
+    "wave": 1,
+    "reminded": False,
+}

@@ -259,9 +259,6 @@ def settings(portal: FleetSimulator, slack: SlackServer, folder: Path) -> dict[s
         "MESHBOT_ROLLOUTS__SECOND_ABOVE": "off",
         "MESHBOT_ROLLOUTS__WAVES": "100%",
         "MESHBOT_ROLLOUTS__PER_SITE": "100%",
-        "MESHBOT_ROLLOUTS__STABLE_FOR": "0",
-        "MESHBOT_ROLLOUTS__WAVES": "100%",
-        "MESHBOT_ROLLOUTS__PER_SITE": "100%",
         "MESHBOT_ROLLOUTS__SOAK": "0",
         "MESHBOT_ROLLOUTS__STABLE_FOR": "0",
     }

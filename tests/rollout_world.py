@@ -69,6 +69,7 @@ class World:
             now=self.clock.now,
             changed=self._count,
             sight_lost=self._is_blind,
+            within=self.fleet.require_within,
         )
 
     def restarted(self, rules: Rules | None = None) -> tuple[RolloutService, RolloutCourse]:
@@ -86,6 +87,7 @@ class World:
             now=self.clock.now,
             new_id=lambda: f"id{next(self._numbers):04}",
             changed=self._count,
+            within=self.fleet.require_within,
         )
         course = RolloutCourse(
             self.database,

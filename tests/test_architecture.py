@@ -30,10 +30,11 @@ COLUMNS = {
     "fleet": "fleet fleet_intake fleet_search fleet_writes listings writes",
     "rollouts": "rollouts rollout_batches rollout_buttons rollout_card rollout_course rollout_flight "
     "rollout_jobs rollout_log rollout_steering rollout_targets",
-    "alerts": "alerts incidents",
+    "alerts": "alerts incidents alert_course incident_moves incident_card flapping storms causes "
+    "returns looks",
     "about": "about home",
-    "shared": "audit blocks bolt bulk calls cards commands csv_file engine guard ids lists manifest outbox "
-    "pace payloads people publisher respond schema sockets tables upsert views web_api",
+    "shared": "audit blocks bolt bulk calls cards commands csv_file engine flaps guard ids lists manifest "
+    "outbox pace payloads people publisher respond schema sockets tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

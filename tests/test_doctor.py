@@ -260,3 +260,8 @@ async def _updated(right: SetUp) -> bool:
     names = [one.name async for one in client.jobs()]
     await client.aclose()
     return job.name in names and [one.device_id for one in job.devices] == [gateway.wire()["id"]]
+
+
+async def test_a_limit_for_an_id_without_a_role_is_named(right: SetUp) -> None:
+    fault = await right.fault(ACCESS__SCOPES="S0NOBODY01=tag:oslo")
+    assert "MESHBOT_ACCESS__SCOPES limits S0NOBODY01, which has no role" in fault

@@ -261,8 +261,10 @@ async def steers(desk: Desk) -> None:
 
 async def sees_incidents(desk: Desk) -> None:
     world = desk.world
-    world.portal.disconnect(world.portal.devices)
-    cards = [await world.message(FLEET_ALERTS, site) for site in ("at oslo", "!channel>", "at MMMM")]
+    cards = []
+    for site, words in (("oslo", "at oslo"), (TAG, "!channel>"), (LONG, "at MMMM")):
+        world.portal.disconnect([one for one in world.portal.devices if is_at(world, one, site)])
+        cards.append(await world.message(FLEET_ALERTS, words))
     for card in cards:
         await desk.clicks(card, "incident_ack", shows="cknowledged by")
         details = await world.reply(await desk.clicks(card, "incident_details"))
@@ -271,6 +273,21 @@ async def sees_incidents(desk: Desk) -> None:
     for card in cards:
         await world.shows(card, "were offline")
     assert len(world.in_channel(FLEET_ALERTS)) == len(cards)
+    await sees_a_storm(world)
+
+
+async def sees_a_storm(world: Outside) -> None:
+    """All of them at once are first taken for lost sight, and then, since they stay away, for one storm."""
+    world.portal.disconnect(world.portal.devices)
+    await world.message(FLEET_ALERTS, "isibility lost")
+    storm = await world.message(FLEET_ALERTS, "at 3 sites")
+    await world.message(FLEET_ALERTS, "An outage, no failure of sight")
+    world.portal.connect(world.portal.devices)
+    await world.shows(storm, "were offline")
+
+
+def is_at(world: Outside, device: str, site: str) -> bool:
+    return site in (world.portal.devices[device].labels or [])
 
 
 async def test_a_mention_in_a_thread_is_answered_in_that_thread(tmp_path: Path) -> None:
@@ -284,6 +301,9 @@ async def test_a_mention_in_a_thread_is_answered_in_that_thread(tmp_path: Path) 
             ("rename MT10003 Roof", "Roof"),
         ):
             assert words in (await mentioned(world, parent, text)).text
+        listed = await mentioned(world, parent, "devices")
+        await slack.click(OPERATOR, listed, "page_next")
+        await world.shows(listed, "11–20 of")
         assert slack.workspace.in_channel(OPS) == [parent]
         check_all(world)
 

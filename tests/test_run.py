@@ -34,6 +34,7 @@ WRONG = {
     "ACCESS__OPERATORS": "@otto",
     "ACCESS__APPROVERS": "ana",
     "ACCESS__ADMINS": "C0ALERTS01",
+    "ACCESS__SCOPES": "tag:oslo",
     "FLEET__POLL_EVERY": "0",
     "JOBS__POLL_EVERY": "-5s",
     "ALERTS__OFFLINE_AFTER": "five minutes",

@@ -317,3 +317,13 @@ def test_a_description_says_value_and_default_as_one_would_write_them() -> None:
     assert described["MESHBOT_ROLLOUTS__WAVES"].value == "5,5%,25%,50%,100%"
     assert described["MESHBOT_ROLLOUTS__SECOND_ABOVE"].value == "100,25%"
     assert all(line.meaning for line in described.values())
+
+
+def test_scopes_are_ids_with_queries_whose_own_commas_stay_in_them() -> None:
+    settings = load(ACCESS__SCOPES="S0123=tag:oslo,bergen,U0456=site:tromsø is:online")
+    assert settings.access.scopes == (("S0123", "tag:oslo,bergen"), ("U0456", "site:tromsø is:online"))
+
+
+@pytest.mark.parametrize("text", ["S0123", "S0123=", "S0123=tag:oslo,S0123=tag:bergen", "S0123=is:purple"])
+def test_scopes_that_cannot_be_understood_are_refused(text: str) -> None:
+    assert complaint(ACCESS__SCOPES=text).startswith("MESHBOT_ACCESS__SCOPES is not usable: ")

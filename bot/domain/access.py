@@ -1,10 +1,15 @@
 """Who may do what. Roles build on each other; every refusal names the missing role and who has it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from bot.domain.errors import NotAllowed, Unavailable
+from bot.domain.fleet import KnownGateway
+from bot.domain.query import Query
+
+_NAMED = 3  # gateways that a refusal names
 
 
 class Role(IntEnum):
@@ -68,6 +73,7 @@ class Actor:
 
     ``certain`` is False while Slack could not be asked for longer than a stale answer is trusted: such an
     actor reads, and writes nothing. ``holders`` tells for each role who has it, as text for a refusal.
+    ``limits``: they change only gateways of one of these queries; none: of the whole fleet.
     """
 
     user_id: str
@@ -75,6 +81,7 @@ class Actor:
     role: Role
     certain: bool = True
     holders: Mapping[Role, str] = field(default_factory=dict)
+    limits: tuple[Query, ...] = ()
 
     def may(self, action: Action) -> bool:
         return self.role >= role_needed(action)
@@ -91,6 +98,22 @@ def require(actor: Actor, action: Action) -> None:
             f"I cannot check right now whether you may {action}, since Slack does not tell me your groups. "
             "Nothing was changed; please try again in a few minutes."
         )
+
+
+def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway], now: datetime) -> None:
+    """Raises NotAllowed when some gateway is outside of what the actor is limited to."""
+    if not actor.limits:
+        return
+    outside = [one for one in gateways if not any(limit.matches(one, now) for limit in actor.limits)]
+    if not outside:
+        return
+    names = ", ".join(one.gateway.label for one in outside[:_NAMED])
+    more = f" and {len(outside) - _NAMED:,} more" if len(outside) > _NAMED else ""
+    mine = " or ".join(f"“{limit.text}”" for limit in actor.limits)
+    raise NotAllowed(
+        f"You may {action} only among the gateways of {mine}, and this touches others: {names}{more}. "
+        "Narrow the query, or ask an operator of those gateways."
+    )
 
 
 def _refusal(actor: Actor, action: Action, needed: Role) -> str:

@@ -22,7 +22,16 @@ FIRST_GATEWAYS = 10  # so many are named on a card
 class IncidentKind(StrEnum):
     """What an incident is about; a site has at most one live incident of each kind."""
 
-    OFFLINE = "offline"
+    OFFLINE = "offline"  # of one site
+    STORM = "storm"  # gateways of many sites, gone together
+    FLAPPING = "flapping"
+    NOT_RETURNED = "not_returned"  # of one rollout
+    SIGHT = "sight"  # the fleet cannot be seen; has no gateways
+
+    @property
+    def trouble(self) -> "IncidentKind":
+        """What is wrong with its gateways: a gateway is in one live incident of each trouble."""
+        return IncidentKind.OFFLINE if self is IncidentKind.STORM else self
 
 
 class IncidentState(StrEnum):
@@ -46,6 +55,7 @@ class Leave(StrEnum):
 
     BACK = "back"
     RELEASED = "released"  # it is no longer in the fleet
+    STILL_DOWN = "still_down"  # quiet for long enough, and offline
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class AlertRules:
     online_listings: int = 3
     group_wait: timedelta = timedelta(seconds=60)
     startup_listings: int = 2
+    storm_gateways: int = 10
+    storm_share: float = 0.2
 
     @property
     def lookback(self) -> int:
@@ -172,9 +184,38 @@ class Tally:
         return self.down + self.back + self.released
 
 
+class Trait(StrEnum):
+    """In what gateways can be alike."""
+
+    TAG = "tag"
+    MODEL = "model"
+    FIRMWARE = "firmware"
+    ROLLOUT = "rollout"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of an incident's gateways have something in common."""
+
+    trait: Trait
+    value: str
+    gateways: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blindness:
+    """What a "visibility lost" is about: so many listings failed, or so many of those online were gone."""
+
+    failures: int = 0
+    lost: int = 0
+    online_before: int = 0
+    outage: bool = False  # it was no failure of sight: what was gone stayed gone
+
+
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Gateways of one site that went dark together, with the first of them by name.
+    """Gateways of one site, storm or rollout that are in trouble, with the first of them by name.
 
     ``version`` rises with a person's decision and with the end, not with each gateway that joins: what a
     person acknowledges is the incident.
@@ -191,6 +232,26 @@ class Incident:
     acknowledged: Acknowledgement | None = None
     resolved_at: datetime | None = None
     first: tuple[AffectedGateway, ...] = ()  # those down first, longest offline first
+    sites: int = 1
+    cause: tuple[Share, ...] = ()
+    blindness: Blindness | None = None
+    rollout_id: int | None = None
+    firmware: str | None = None  # that the rollout brings
+    running_rollout: int | None = None  # of the cause or the incident itself: it can be paused
+    reminded: int = 0
+
+    @property
+    def place(self) -> str:
+        """For sentences: where, or of what."""
+        match self.kind:
+            case IncidentKind.STORM:
+                return f"at {self.sites} sites"
+            case IncidentKind.NOT_RETURNED:
+                return f"of rollout {self.site}"
+            case IncidentKind.SIGHT:
+                return "of the whole fleet"
+            case _:
+                return f"at {self.site}"
 
 
 def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetime) -> Stale | NotFound:
@@ -198,7 +259,7 @@ def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetim
     if incident is None:
         return NotFound("I do not know that incident any more. Run alerts to see what is open.")
     if not incident.state.is_live:
-        return Stale(f"The incident at {incident.site} is over, so there is nothing left to acknowledge.")
+        return Stale(f"The incident {incident.place} is over, so there is nothing left to acknowledge.")
     taken = incident.acknowledged
     if taken is None:
         return Stale("This incident changed since the button was drawn. Please click again on its card.")

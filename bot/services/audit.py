@@ -1,9 +1,11 @@
-"""The audit log for the whole house: refusals that no service came to see, and forgetting by age."""
+"""The audit log for the whole house: looking into it, refusals no service came to see, forgetting by age."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.domain.access import Actor
+from bot.domain.access import Action, Actor, require
+from bot.domain.audit import AuditQuery
 from bot.domain.events import AuditEntry, Outcome
 from bot.storage import audit
 from bot.storage.engine import Database
@@ -11,12 +13,29 @@ from bot.storage.engine import Database
 KEPT = timedelta(days=365)
 
 
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Entries, newest first, from ``offset`` of ``total``."""
+
+    entries: Sequence[AuditEntry]
+    total: int
+    offset: int
+
+
 class AuditService:
-    """Writes what people were refused, and forgets what is older than a year."""
+    """Tells who did what, writes what people were refused, and forgets what is older than a year."""
 
     def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
+
+    async def find(self, actor: Actor, query: AuditQuery, limit: int, offset: int = 0) -> AuditPage:
+        """A page of what answers the question; behind the end, the last page. Raises NotAllowed."""
+        require(actor, Action.READ)
+        async with self._database.read() as connection:
+            total = await audit.count(connection, query)
+            offset = min(offset, max(total - 1, 0) // limit * limit)
+            return AuditPage(await audit.find(connection, query, limit, offset), total, offset)
 
     async def refused(self, actor: Actor, what: str, channel: str, sentence: str) -> None:
         """``what`` they tried, and the sentence they read."""

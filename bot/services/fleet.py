@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.domain.access import Action, Actor, require_within
 from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.events import FleetEvent
 from bot.domain.firmware import Firmware
@@ -148,6 +149,11 @@ class FleetService:
         if not found:
             raise NotFound(await asyncio.to_thread(_not_found, text, dict(near)))
         return found[0]
+
+    async def require_within(self, actor: Actor, action: Action, ids: Sequence[str]) -> None:
+        """Raises NotAllowed when one of these gateways is outside of what the actor is limited to."""
+        if actor.limits:
+            require_within(actor, action, await self.gateways(ids), self._now())
 
     async def recent_events(self, gateway_id: str, limit: int = 10) -> tuple[FleetEvent, ...]:
         """What happened to a gateway, newest first."""

@@ -169,7 +169,14 @@ class FleetIntake:
         missing = found.missing()
         await self._write_missing(found.seen, missing, listing, changes)
         async with self._database.write() as connection:
-            await listings.complete(connection, listing, len(found.seen), len(changes.events))
+            await listings.complete(
+                connection,
+                listing,
+                len(found.seen),
+                len(changes.events),
+                online_before=online_before,
+                online_lost=changes.online_lost,
+            )
         self._digests, self._digests_of = found.seen, number
         return Taken(
             listing=listing,

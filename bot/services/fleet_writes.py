@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.domain.access import Action, Actor, require
+from bot.domain.access import Action, Actor, require, require_within
 from bot.domain.errors import BotError, InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.events import AuditEntry, FleetEvent, FleetEventKind, Outcome
 from bot.domain.fleet import Gateway, GatewayId, KnownGateway, fold, site_of
@@ -67,6 +67,7 @@ class FleetWrites:
         """A write of one gateway, running. Raises InvalidInput for a bad name or the one it has."""
         was = gateway.gateway
         await self._require(actor, Action.RENAME, was.id, channel)
+        require_within(actor, Action.RENAME, [gateway], self._now())
         name = checked_name(new_name)
         if name == was.name:
             raise InvalidInput(f"{was.id} is called “{name}” already, so there is nothing to change.")
@@ -102,6 +103,7 @@ class FleetWrites:
         add, remove = _checked_change(add, remove)
         async with self._database.write() as connection:
             matching = await self._matching(connection, which)
+            require_within(actor, Action.TAG, matching, self._now())
             spelled = await fleet_search.spellings(connection, {fold(tag) for tag in add})
             add = [spelled.get(fold(tag), tag) for tag in add]
             items = [item for known in matching if (item := _tagging(known.gateway, add, remove))]
@@ -139,6 +141,8 @@ class FleetWrites:
             before = await _load(connection, write_id)
             self._refuse_undo(before)
             present = await fleet.load(connection, [item.gateway_id for item in before.done])
+            if actor.user_id != before.actor:  # what is one's own is taken back, though its tag be gone
+                require_within(actor, Action.UNDO, present.values(), self._now())
             items = [undoing(item, before.kind, _gateway(present, item)) for item in before.done]
             if not any(item.state is ItemState.WAITING for item in items):
                 raise Stale(f"There is nothing left to take back: {items[0].error}")
@@ -241,6 +245,8 @@ class FleetWrites:
         now = self._now()
         async with self._database.write() as connection:
             write = await _load(connection, write_id)
+            present = await fleet.load(connection, [item.gateway_id for item in write.items])
+            require_within(actor, _ACTIONS[write.kind], present.values(), now)
             if write.state is not WriteState.PROPOSED or write.version != version:
                 raise Stale(_DECIDED[write.state])
             if state is WriteState.RUNNING and now >= write.expires_at:
@@ -402,8 +408,7 @@ def _tagging(gateway: Gateway, add: Sequence[str], remove: Sequence[str]) -> Wri
 
 
 def _gateway(present: dict[str, KnownGateway], item: WriteItem) -> Gateway | None:
-    known = present.get(item.gateway_id)
-    return known.gateway if known else None
+    return known.gateway if (known := present.get(item.gateway_id)) else None
 
 
 def _ended(item: WriteItem, kind: WriteKind, shown: Gateway | None) -> WriteItem:

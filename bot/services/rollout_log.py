@@ -3,17 +3,20 @@
 One function writes all of it inside the transaction of what it tells about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.domain.access import Actor
+from bot.domain.access import Action, Actor
 from bot.domain.events import AuditEntry, Outcome
 from bot.domain.rollout import Rollout, RolloutEvent, RolloutId
 from bot.storage import audit, cards
 from bot.storage import rollouts as store
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Transaction
+
+Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
+"""Refuses somebody who is limited to a part of the fleet when one of these gateways is outside of it."""
 
 BY_ITSELF = "meshbot"
 NOTE = "rollout_event"
@@ -32,6 +35,10 @@ _ACTIONS = {
     "retried": "rollout_retry_failed",
 }
 QUIET = frozenset({"requested"})  # the card itself says so
+
+
+async def anywhere(_actor: Actor, _action: Action, _gateways: Sequence[str]) -> None:
+    """Nobody is limited to a part of the fleet."""
 
 
 def about(rollout_id: RolloutId) -> About:

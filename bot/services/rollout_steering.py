@@ -9,7 +9,7 @@ from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.events import AuditEntry, Outcome
 from bot.domain.plan import Rules
 from bot.domain.rollout import Freeze, Rollout, RolloutId, TargetState
-from bot.services.rollout_log import happened
+from bot.services.rollout_log import Within, anywhere, happened
 from bot.storage import audit
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
@@ -27,7 +27,9 @@ class RolloutSteering:
         now: Callable[[], datetime],
         changed: Callable[[], None],
         sight_lost: Callable[[], Awaitable[bool]],
+        within: Within = anywhere,
     ) -> None:
+        self._within = within
         self._database = database
         self._rules = rules
         self._now = now
@@ -40,6 +42,7 @@ class RolloutSteering:
 
     async def resume(self, actor: Actor, rollout_id: RolloutId, override: str | None = None) -> Rollout:
         """Raises NotAllowed, Stale, and ReasonNeeded when a freeze holds it and an admin may go on."""
+        await self._require_within(actor, rollout_id)
         async with self._database.read() as connection:
             version = (await store.load(connection, rollout_id)).firmware_version
             freeze = await store.freeze_of(connection, version)
@@ -58,6 +61,7 @@ class RolloutSteering:
                 "The fleet cannot be seen right now, so nobody knows how the canary is. "
                 "Please promote it once the listings succeed again."
             )
+        await self._require_within(actor, rollout_id)
         return await self._decide(
             actor, rollout_id, "promoted", lambda before, _: decide.promote(before, actor)
         )
@@ -77,6 +81,7 @@ class RolloutSteering:
 
     async def retry_failed(self, actor: Actor, rollout_id: RolloutId) -> int:
         """Has those that failed and are online and free tried again; returns how many."""
+        await self._require_within(actor, rollout_id)
         now = self._now()
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
@@ -96,6 +101,7 @@ class RolloutSteering:
 
     async def catch_up(self, actor: Actor, rollout_id: RolloutId) -> int:
         """Has parked gateways that came back follow in a wave of their own; returns how many."""
+        await self._require_within(actor, rollout_id)
         now = self._now()
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
@@ -113,6 +119,13 @@ class RolloutSteering:
             await happened(connection, after, "catch_up", now, actor, count=count, wave=last + 1)
         self._changed()
         return count
+
+    async def _require_within(self, actor: Actor, rollout_id: RolloutId) -> None:
+        """Who is limited to a part of the fleet may stop any rollout, and has only their own go on."""
+        if actor.limits:
+            async with self._database.read() as connection:
+                found = await targets.list_targets(connection, rollout_id)
+            await self._within(actor, Action.STEER, [one.gateway_id for one in found])
 
     async def _take_up(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
         refused = await targets.claim_gateways(connection, before.id)

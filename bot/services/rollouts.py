@@ -12,7 +12,7 @@ from datetime import datetime
 
 from bot.domain import plan as planning
 from bot.domain import rollout as decide
-from bot.domain.access import Action, Actor, require
+from bot.domain.access import Action, Actor, require, require_within
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.domain.fleet import GatewayId, KnownGateway
@@ -30,7 +30,7 @@ from bot.domain.rollout import (
 )
 from bot.domain.rollout_picture import DrawnPlan, Evidence, RolloutPicture
 from bot.meshtech.client import MeshtechClient
-from bot.services.rollout_log import about, happened, tell_requester
+from bot.services.rollout_log import Within, about, anywhere, happened, tell_requester
 from bot.storage import cards
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_targets as targets
@@ -69,7 +69,8 @@ class RolloutService:
 
     ``matching`` gives the gateways of a query in chunks, ``fleet_size`` how many there are in all.
     ``incidents_at`` counts the open incidents at some sites, ``may_post`` tells whether a card can be shown
-    in a channel. ``changed`` is called after a commit that the publisher should know of.
+    in a channel. ``changed`` is called after a commit that the publisher should know of. ``within`` refuses
+    somebody who is limited to a part of the fleet when gateways are outside of it.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class RolloutService:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         changed: Callable[[], None],
+        within: Within = anywhere,
     ) -> None:
         self._database = database
+        self._within = within
         self._client = client
         self._matching = matching
         self._fleet_size = fleet_size
@@ -120,6 +123,7 @@ class RolloutService:
         matches = [known async for chunk in self._matching(query) for known in chunk]
         if not matches:
             raise InvalidInput("No gateway matches that query, so there is nothing to update.")
+        require_within(actor, Action.REQUEST, matches, self.now())
         by_model = Counter(known.gateway.model for known in matches if known.gateway.model)
         chosen = planning.choose_firmware(query.text, version, model, firmwares, by_model)
         if isinstance(chosen, ModelChoice):
@@ -167,6 +171,7 @@ class RolloutService:
             saved = await store.load_plan(connection, plan_id)
         if actor.user_id != saved.requester:
             raise Stale("That plan was drawn for somebody else. Run the update yourself to request it.")
+        await self._within(actor, Action.REQUEST, [one.gateway_id for one in saved.plan.eligible])
         channel = await self._card_channel(saved.channel)
         now = self.now()
         async with self._database.write() as connection:
@@ -237,6 +242,9 @@ class RolloutService:
         ReasonNeeded when an admin may do it with a reason.
         """
         now = self.now()
+        if actor.limits:
+            ids = [one.gateway_id for one in await self.targets(rollout_id)]
+            await self._within(actor, Action.APPROVE, ids)
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
             after = decide.approve(before, actor, now, self.rules, override)

@@ -1,32 +1,45 @@
 """Listeners for incidents: ``alerts``, and the buttons of their cards."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts import IncidentId
-from bot.domain.errors import NotFound
+from bot.domain.errors import NotFound, Stale
 from bot.domain.fleet import GatewayId
-from bot.services.alerts import JOINED, AlertService
+from bot.services.alert_course import GATEWAYS
+from bot.services.alerts import AlertService
+from bot.services.incident_moves import JOINED
 from bot.slack import ids
 from bot.slack.calls import Click, Command, CommandCall, Feature
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.views import alerts as views
+from bot.slack.views import incident_card as cards
 from bot.slack.views.blocks import Message
-from bot.slack.views.csv_file import CsvFile
+
+PauseRollout = Callable[[Actor, int], Awaitable[None]]
 
 
 class AlertListeners:
-    """Translate only: parse, one call of the service, render."""
+    """Translate only: parse, one call of the service, render.
 
-    def __init__(self, service: AlertService) -> None:
+    ``pause_rollout`` is another feature's: who may is checked there.
+    """
+
+    def __init__(self, service: AlertService, pause_rollout: PauseRollout) -> None:
         self._service = service
+        self._pause_rollout = pause_rollout
 
     def feature(self) -> Feature:
         return Feature(
             commands={"alerts": Command("alerts", "List open alerts", self.alerts)},
-            clicks={ids.INCIDENT_ACK: self.acknowledge, ids.INCIDENT_DETAILS: self.details},
+            clicks={
+                ids.INCIDENT_ACK: self.acknowledge,
+                ids.INCIDENT_PAUSE_ROLLOUT: self.pause,
+                ids.INCIDENT_DETAILS: self.details,
+            },
             cards={"incident": self.draw_card},
-            notes={JOINED: views.joined_note},
+            notes={JOINED: views.joined_note, GATEWAYS: self.gateways_note},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -54,12 +67,24 @@ class AlertListeners:
             page = await self._alerts_page(click.actor, int(click.ref.extra), "")
             await click.respond.answer(page)
 
+    async def pause(self, click: Click) -> None:
+        """The rollout that the incident is about or that explains it, while it runs. Its own card says so."""
+        incident = await self._service.incident(_incident_id(click.ref.id))
+        if incident.running_rollout is None:
+            raise Stale("That rollout does not run any more, so there is nothing to pause.")
+        await self._pause_rollout(click.actor, incident.running_rollout)
+        await self._service.redraw(incident.id)
+
     async def details(self, click: Click) -> None:
         await click.respond.add(await self._gateways_page(click.actor, 0, click.ref.id))
 
     # ---- what is drawn
     async def draw_card(self, subject: str) -> Message:
-        return views.card(await self._service.incident(_incident_id(subject)), self._service.rules)
+        return cards.card(await self._service.incident(_incident_id(subject)), self._service.rules)
+
+    async def gateways_note(self, body: Mapping[str, Any]) -> Message:
+        page = await self._service.affected(IncidentId(int(body["incident"])))
+        return views.gateways_note(page.incident, page.gateways)
 
     async def _alerts_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)
@@ -77,10 +102,8 @@ class AlertListeners:
     async def _export(self, actor: Actor, question: str) -> ListFile:
         require(actor, Action.READ)
         page = await self._service.affected(_incident_id(question))
-        file = CsvFile(views.CSV_HEADING)
-        file.add(views.csv_row(one) for one in page.gateways)
-        title = f"Gateways of the incident at {page.incident.site}"
-        return ListFile(f"incident-{page.incident.id}.csv", title, file.content(), file.rows)
+        file = views.gateways_file(page.incident, page.gateways)
+        return ListFile(file.name, file.title, file.content, len(page.gateways))
 
 
 def _incident_id(text: str) -> IncidentId:

@@ -20,8 +20,9 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.domain.access import Action, require
 from bot.domain.errors import InvalidInput
-from bot.slack import payloads
+from bot.slack import ids, payloads
 from bot.slack.calls import CardDrawing, Feature, NoteDrawing, SubmissionAnswer
 from bot.slack.commands import Router
 from bot.slack.guard import Attempt, Guard, OnRefused, said_view
@@ -69,10 +70,11 @@ class SlackApp:
         self.guard = Guard(on_refused)
         self.cards: Mapping[str, CardDrawing] = joined("card", [one.cards for one in features])
         self.notes: Mapping[str, NoteDrawing] = joined("note", [one.notes for one in features])
-        self._clicks = joined("button", [one.clicks for one in features])
-        self._submissions = joined("modal", [one.submissions for one in features])
+        self.clicks = joined("button", [one.clicks for one in features])
+        self.submissions = joined("modal", [one.submissions for one in features])
         self._events = joined("event", [one.events for one in features])
-        self._router = Router(joined("command", [one.commands for one in features]), command)
+        self.commands = joined("command", [one.commands for one in features])
+        self._router = Router(self.commands, command)
         self._modals = Modals(api)
         self._monotonic = monotonic
         self._sleep = sleep
@@ -235,10 +237,11 @@ class SlackApp:
         attempt = Attempt(pressed.action_id, pressed.channel, respond)
 
         async def work() -> None:
-            listener = self._clicks.get(pressed.action_id)
+            listener = self.clicks.get(pressed.action_id)
             if listener is None:
                 raise InvalidInput("I do not know that button any more. Please run the command again.")
             attempt.actor = await self.people.actor(pressed.user)
+            require(attempt.actor, ids.PURPOSES.get(pressed.action_id, Action.READ))
             await listener(pressed.to_click(attempt.actor, respond))
 
         self.guard.answer(attempt, work)
@@ -251,10 +254,11 @@ class SlackApp:
         known = attempt.actor is not None
 
         async def work() -> SubmissionAnswer:
-            listener = self._submissions.get(sent.callback_id)
+            listener = self.submissions.get(sent.callback_id)
             if listener is None:
                 raise InvalidInput("I do not know that form any more. Please start again.")
             attempt.actor = attempt.actor or await self.people.actor(sent.user)
+            require(attempt.actor, ids.PURPOSES.get(sent.callback_id, Action.READ))
             return await listener(sent.to_submission(attempt.actor))
 
         task = self.guard.decide(attempt, sent.title, work)

@@ -74,7 +74,7 @@ ClickListener = Callable[[Click], Awaitable[None]]
 SubmissionListener = Callable[[Submission], Awaitable[SubmissionAnswer]]
 EventListener = Callable[[Mapping[str, Any]], Awaitable[None]]
 CardDrawing = Callable[[str], Awaitable[Message]]
-NoteDrawing = Callable[[Mapping[str, Any]], Message]
+NoteDrawing = Callable[[Mapping[str, Any]], Message | Awaitable[Message]]
 
 
 class Views(Protocol):

@@ -5,9 +5,11 @@ the database when it is clicked.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bot.domain.access import Action
 from bot.domain.errors import InvalidInput
 
 # Cards
@@ -35,6 +37,32 @@ PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
+# These stand on answers only, also on one in a thread, where it is a message that everybody sees.
+ON_ANSWERS: Final = frozenset(
+    {WRITE_CONFIRM, WRITE_CANCEL, WRITE_UNDO, PAGE_NEXT, PAGE_PREVIOUS, REFRESH, EXPORT_CSV, ROLLOUT_REQUEST}
+)
+
+# What each button, and the modal of the same name, is for: checked before its listener is asked. What is not
+# named here only shows something.
+PURPOSES: Final[Mapping[str, Action]] = {
+    ROLLOUT_REQUEST: Action.REQUEST,
+    ROLLOUT_REPLAN: Action.REQUEST,
+    ROLLOUT_CANCEL: Action.CANCEL,
+    ROLLOUT_APPROVE: Action.APPROVE,
+    ROLLOUT_DENY: Action.DENY,
+    ROLLOUT_PAUSE: Action.STEER,
+    ROLLOUT_RESUME: Action.STEER,
+    ROLLOUT_ABORT: Action.STEER,
+    ROLLOUT_PROMOTE: Action.STEER,
+    ROLLOUT_RETRY_FAILED: Action.STEER,
+    ROLLOUT_CATCH_UP: Action.STEER,
+    INCIDENT_ACK: Action.ACKNOWLEDGE,
+    INCIDENT_SILENCE: Action.ACKNOWLEDGE,
+    INCIDENT_PAUSE_ROLLOUT: Action.STEER,
+    WRITE_CONFIRM: Action.TAG,
+    WRITE_CANCEL: Action.TAG,
+    WRITE_UNDO: Action.UNDO,
+}
 
 # A button that only opens an address: Slack reports the click, and nothing is to be done
 LINK: Final = "link"

@@ -35,7 +35,7 @@ class Press:
     channel: str
     action_id: str
     url: str
-    on_answer: bool  # on an ephemeral answer of ours, whose place the next one takes
+    on_answer: bool  # on an answer of ours, whose place the next one takes
     is_link: bool
     value: str
     block_id: str
@@ -103,7 +103,7 @@ def press(body: Json) -> Press:
         channel=str((body.get("channel") or {}).get("id") or container.get("channel_id") or ""),
         action_id=str(action["action_id"]),
         url=str(body.get("response_url") or ""),
-        on_answer=bool(container.get("is_ephemeral")),
+        on_answer=bool(container.get("is_ephemeral")) or str(action["action_id"]) in ids.ON_ANSWERS,
         is_link=bool(action.get("url")) or str(action["action_id"]).startswith(ids.LINK),
         value=str(action.get("value") or ""),
         block_id=str(action.get("block_id") or ""),

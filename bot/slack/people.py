@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from bot.domain.access import Actor, Role
+from bot.domain.query import Query
 from bot.slack.web_api import SlackFailed, WebApi
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class People:
         operators: Sequence[str] = (),
         approvers: Sequence[str] = (),
         admins: Sequence[str] = (),
+        scopes: Mapping[str, Query] | None = None,
         now: Callable[[], datetime],
     ) -> None:
         self._api = api
@@ -111,6 +113,7 @@ class People:
             Role.APPROVER: tuple(approvers),
             Role.ADMIN: tuple(admins),
         }
+        self._scopes = dict(scopes or {})
         self._groups_wanted = tuple(
             dict.fromkeys(one for ids in self._configured.values() for one in ids if one.startswith("S"))
         )
@@ -175,14 +178,25 @@ class People:
             role,
             certain=self._age(user_id) <= TRUSTED,
             holders=_Holders(self._holders),
+            limits=self._limits(user_id),
         )
 
     def _role(self, user_id: str) -> Role:
         for role in (Role.ADMIN, Role.APPROVER, Role.OPERATOR):
-            for one in self._configured[role]:
-                if one == user_id or user_id in (self._groups.value(one) or frozenset()):
-                    return role
+            if any(self._is(one, user_id) for one in self._configured[role]):
+                return role
         return Role.VIEWER
+
+    def _limits(self, user_id: str) -> tuple[Query, ...]:
+        """The queries of all ids that give them a role; none as soon as one of those ids is not limited."""
+        theirs = [one for ids in self._configured.values() for one in ids if self._is(one, user_id)]
+        if not self._scopes or any(one not in self._scopes for one in theirs):
+            return ()
+        return tuple(dict.fromkeys(self._scopes[one] for one in theirs))
+
+    def _is(self, one: str, user_id: str) -> bool:
+        """Whether an id names this person, or a group they are in."""
+        return one == user_id or user_id in (self._groups.value(one) or frozenset())
 
     def _holder_ids(self) -> list[str]:
         return [one for ids in self._configured.values() for one in ids[:_NAMED]]

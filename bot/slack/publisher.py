@@ -290,7 +290,8 @@ class Publisher:
         return _merged(drawn) if drawn else None
 
     async def _draw_note(self, note: Note) -> Message:
-        return self._notes[note.kind](note.body)
+        drawn = self._notes[note.kind](note.body)
+        return drawn if isinstance(drawn, Message) else await drawn
 
     async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
         if isinstance(error, SlackFailed) and error.code in _GONE and claim.card_id is not None:

@@ -194,7 +194,7 @@ def parse_update(text: str) -> tuple[str, str, str]:
     Raises InvalidInput with the usage.
     """
     query, separator, rest = f" {text.strip()}".rpartition(" to ")
-    version, *when = rest.split(maxsplit=1)
+    version, *when = rest.split(maxsplit=1) or [""]
     if not separator or not version:
         raise InvalidInput(f"I need a query and a version. {USAGE}")
     if not query.strip():

@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -52,8 +53,8 @@ from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 5000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
 # Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.
-_IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("'open'")])
-_MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
+IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("'open'")])
+MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
 
 
@@ -90,37 +91,36 @@ async def completed_listings(
 # ---- who has to move
 async def who_is_back(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[GatewayId]:
     """Gateways in a live incident that are online for long enough."""
-    return await _ids(
+    return await find_ids(
         connection,
         select(incident_gateways.c.gateway_id)
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(_is_in(kind), _in_state(Connectivity.ONLINE, cut)),
+        .where(is_in(kind), in_state(Connectivity.ONLINE, cut)),
     )
 
 
 async def who_is_released(connection: AsyncConnection, kind: IncidentKind) -> Sequence[GatewayId]:
     """Gateways in a live incident that are no longer in the fleet."""
-    return await _ids(
-        connection, select(incident_gateways.c.gateway_id).where(_is_in(kind), ~_in_the_fleet())
+    return await find_ids(
+        connection, select(incident_gateways.c.gateway_id).where(is_in(kind), ~_in_the_fleet())
     )
 
 
-async def who_is_dark(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[GatewayId]:
-    """Gateways offline for long enough, in no live incident, and not expected to be down by a rollout.
+async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Sequence[GatewayId]:
+    """Gateways offline for long enough, in no live incident of any kind, and not expected to be down by a
+    rollout.
 
     EXCEPT, and not NOT EXISTS: where PostgreSQL has no statistics yet of an incident that has just begun, it
     would look through all of it for each gateway (6 s for 10,000).
     """
-    dark = select(gateways.c.id).where(_in_state(Connectivity.OFFLINE, cut))
-    in_one = select(incident_gateways.c.gateway_id).where(_is_in(kind))
-    # Only what is in flight is expected to go down; what waits for its wave is not.
-    expected = select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
-    return await _ids(connection, dark.except_(in_one, expected))
+    dark = select(gateways.c.id).where(in_state(Connectivity.OFFLINE, cut))
+    in_one = select(incident_gateways.c.gateway_id).where(incident_gateways.c.left_at.is_(None))
+    return await find_ids(connection, dark.except_(in_one, expected_ids()))
 
 
 async def who_has_left(connection: AsyncConnection, kind: IncidentKind) -> Sequence[GatewayId]:
     """Gateways that have left the incident, still live, of their site."""
-    return await _ids(
+    return await find_ids(
         connection,
         select(incident_gateways.c.gateway_id)
         .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
@@ -134,31 +134,31 @@ async def leave_as_back(
     connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], cut: Cut
 ) -> Sequence[Moved]:
     """Those of the gateways that are back leave, at the moment they came back."""
-    moved = await connection.execute(
+    left = await connection.execute(
         update(incident_gateways)
         .where(
-            _is_in(kind),
+            is_in(kind),
             incident_gateways.c.gateway_id.in_(ids),
             incident_gateways.c.gateway_id == gateways.c.id,
-            _in_state(Connectivity.ONLINE, cut, named=True),
+            in_state(Connectivity.ONLINE, cut, named=True),
         )
         .values(left_at=gateways.c.since, left_as=Leave.BACK.value)
-        .returning(*_MOVED)
+        .returning(*MOVED)
     )
-    return _moved(moved.all())
+    return moved(left.all())
 
 
 async def leave_as_released(
     connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
 ) -> Sequence[Moved]:
     """Those of the gateways that are no longer in the fleet leave."""
-    moved = await connection.execute(
+    left = await connection.execute(
         update(incident_gateways)
-        .where(_is_in(kind), incident_gateways.c.gateway_id.in_(ids), ~_in_the_fleet())
+        .where(is_in(kind), incident_gateways.c.gateway_id.in_(ids), ~_in_the_fleet())
         .values(left_at=at, left_as=Leave.RELEASED.value)
-        .returning(*_MOVED)
+        .returning(*MOVED)
     )
-    return _moved(moved.all())
+    return moved(left.all())
 
 
 async def begin_incidents(
@@ -169,7 +169,7 @@ async def begin_incidents(
     post_at: datetime,
 ) -> int:
     """A live incident for each site of the gateways that has none; returns how many. They join it next."""
-    have_one = select(incidents.c.site_folded).where(incidents.c.kind == kind.value, _IS_LIVE)
+    have_one = select(incidents.c.site_folded).where(incidents.c.kind == kind.value, IS_LIVE)
     sites = (
         select(
             literal(kind.value),
@@ -195,7 +195,7 @@ async def join_again(
     connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
 ) -> Sequence[Moved]:
     """Those that had left the live incident of their site, and went dark again, are down in it once more."""
-    moved = await connection.execute(
+    left = await connection.execute(
         update(incident_gateways)
         .where(
             incident_gateways.c.gateway_id.in_(ids),
@@ -203,10 +203,10 @@ async def join_again(
             incident_gateways.c.gateway_id == gateways.c.id,
             _had_left(kind),
         )
-        .values(label=_label(), offline_since=gateways.c.since, joined_at=at, left_at=None, left_as=None)
-        .returning(*_MOVED)
+        .values(label=label(), offline_since=gateways.c.since, joined_at=at, left_at=None, left_as=None)
+        .returning(*MOVED)
     )
-    return _moved(moved.all())
+    return moved(left.all())
 
 
 async def join(
@@ -218,22 +218,22 @@ async def join(
     """
     incident = (
         select(incidents.c.id)
-        .where(incidents.c.kind == kind.value, incidents.c.site_folded == gateways.c.site_folded, _IS_LIVE)
+        .where(incidents.c.kind == kind.value, incidents.c.site_folded == gateways.c.site_folded, IS_LIVE)
         .scalar_subquery()
     )
     joining = select(
         incident,
         gateways.c.id,
         literal(kind.value),
-        _label(),
+        label(),
         literal(at, Moment),
         gateways.c.since,
     ).where(gateways.c.id.in_(ids), incident.is_not(None))
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
-    moved = await connection.execute(
-        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*_MOVED)
+    left = await connection.execute(
+        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)
     )
-    return _moved(moved.all())
+    return moved(left.all())
 
 
 # ---- incidents go on
@@ -245,7 +245,7 @@ async def end_incidents(
     unposted = incidents.c.state == IncidentState.GATHERING.value
     ended = await connection.execute(
         update(incidents)
-        .where(_IS_LIVE, incidents.c.id.not_in(inhabited))
+        .where(IS_LIVE, incidents.c.id.not_in(inhabited), incidents.c.kind != IncidentKind.SIGHT.value)
         .values(
             state=case((unposted, IncidentState.DROPPED.value), else_=IncidentState.RESOLVED.value),
             resolved_at=at,
@@ -260,34 +260,41 @@ async def end_incidents(
     }
 
 
-async def has_due(connection: AsyncConnection, now: datetime) -> bool:
-    return bool((await connection.execute(select(exists().where(_is_due(now))))).scalar())
-
-
-async def open_due(connection: AsyncConnection, now: datetime, limit: int) -> int:
-    """Opens incidents whose gathering is over; returns how many.
+async def who_is_due(connection: AsyncConnection, now: datetime, limit: int) -> Sequence[IncidentId]:
+    """Incidents whose gathering is over, oldest first.
 
     One whose gateways are all online at the moment waits: either they stay, and it is dropped unposted, or
     one goes away again.
     """
     due = select(incidents.c.id).where(_is_due(now)).order_by(incidents.c.id).limit(limit)
+    return [IncidentId(one) for one in (await connection.execute(due)).scalars()]
+
+
+async def open_due(connection: AsyncConnection, ids: Sequence[IncidentId], now: datetime) -> int:
+    """Opens those of the incidents that are still due; returns how many."""
     opened = await connection.execute(
-        update(incidents)
-        .where(incidents.c.id.in_(due.scalar_subquery()), incidents.c.state == IncidentState.GATHERING.value)
-        .values(state=IncidentState.OPEN.value)
+        update(incidents).where(incidents.c.id.in_(ids), _is_due(now)).values(state=IncidentState.OPEN.value)
     )
     return opened.rowcount
 
 
-async def open_without_card(connection: AsyncConnection, limit: int) -> Sequence[IncidentId]:
-    """Open incidents that no channel shows yet, oldest first."""
+async def open_without_card(
+    connection: AsyncConnection, limit: int, after: IncidentId, *, only_sight: bool = False
+) -> Sequence[IncidentId]:
+    """Open incidents that no channel shows yet, in their order, behind that one."""
     shown = exists().where(
         cards.c.kind == CardKind.INCIDENT.value, cards.c.subject == cast(incidents.c.id, Text)
     )
+    kinds = [kind.value for kind in IncidentKind if kind is IncidentKind.SIGHT or not only_sight]
     rows = await connection.execute(
         select(incidents.c.id)
-        .where(incidents.c.state == IncidentState.OPEN.value, ~shown)
-        .order_by(incidents.c.opened_at, incidents.c.id)
+        .where(
+            incidents.c.state == IncidentState.OPEN.value,
+            incidents.c.kind.in_(kinds),
+            incidents.c.id > after,
+            ~shown,
+        )
+        .order_by(incidents.c.id)
         .limit(limit)
     )
     return [IncidentId(row.id) for row in rows]
@@ -312,7 +319,7 @@ async def acknowledge(
         .where(
             incidents.c.id == incident_id,
             incidents.c.version == version,
-            _IS_LIVE,
+            IS_LIVE,
             incidents.c.acknowledged_by.is_(None),
         )
         .values(
@@ -326,7 +333,7 @@ async def acknowledge(
 
 
 # ---- conditions
-def _in_state(state: Connectivity, cut: Cut, *, named: bool = False) -> ColumnElement[bool]:
+def in_state(state: Connectivity, cut: Cut, *, named: bool = False) -> ColumnElement[bool]:
     """The cut of bot/domain/alerts.py, as SQL; a test holds the two against each other.
 
     ``named``: the statement names its gateways. The sum then keeps SQLite from reading all that are in that
@@ -346,20 +353,27 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
         gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == RANKS[Connectivity.ONLINE]
     )
     someone = exists().where(
-        incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.left_at.is_(None), ~online
+        incident_gateways.c.incident_id == incidents.c.id,
+        incident_gateways.c.left_at.is_(None),
+        or_(~online, incidents.c.kind == IncidentKind.FLAPPING.value),
     )
     return and_(incidents.c.state == IncidentState.GATHERING.value, incidents.c.post_at <= now, someone)
 
 
-def _is_in(kind: IncidentKind) -> ColumnElement[bool]:
+def is_in(kind: IncidentKind) -> ColumnElement[bool]:
     return and_(incident_gateways.c.kind == kind.value, incident_gateways.c.left_at.is_(None))
+
+
+def expected_ids() -> Select[tuple[str]]:
+    """Gateways that a rollout has in flight: only these are expected to go down, not what waits."""
+    return select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
 
 
 def _had_left(kind: IncidentKind) -> ColumnElement[bool]:
     """Joined with both: the incident is live and still that of the gateway's site, and it has left it."""
     return and_(
         incidents.c.kind == kind.value,
-        _IS_LIVE,
+        IS_LIVE,
         incidents.c.site_folded == gateways.c.site_folded,
         incident_gateways.c.left_at.is_not(None),
     )
@@ -369,13 +383,15 @@ def _in_the_fleet() -> ColumnElement[bool]:
     return exists().where(gateways.c.id == incident_gateways.c.gateway_id, gateways.c.missed < VANISHED_AFTER)
 
 
-def _label() -> ColumnElement[str]:
+def label() -> ColumnElement[str]:
     return func.coalesce(func.nullif(gateways.c.name, ""), gateways.c.id)
 
 
-async def _ids(connection: AsyncConnection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[GatewayId]:
+async def find_ids(
+    connection: AsyncConnection, query: Select[Any] | CompoundSelect[Any]
+) -> Sequence[GatewayId]:
     return sorted(GatewayId(one) for one in (await connection.execute(query)).scalars())
 
 
-def _moved(rows: Sequence[Row[Any]]) -> Sequence[Moved]:
+def moved(rows: Sequence[Row[Any]]) -> Sequence[Moved]:
     return [Moved(IncidentId(row.incident_id), GatewayId(row.gateway_id), row.label) for row in rows]

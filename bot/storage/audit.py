@@ -1,11 +1,14 @@
 """The audit log: rows are added, read, and pruned by age; never changed."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.events import AuditEntry
+from bot.domain.audit import AuditQuery
+from bot.domain.events import AuditEntry, Outcome
 from bot.storage.tables import audit
 
 
@@ -15,9 +18,56 @@ async def record(connection: AsyncConnection, *entries: AuditEntry) -> None:
         await connection.execute(insert(audit), [_row(entry) for entry in entries])
 
 
+async def count(connection: AsyncConnection, query: AuditQuery) -> int:
+    """How many entries answer the question."""
+    found = await connection.execute(select(func.count()).select_from(audit).where(*_terms(query)))
+    return int(found.scalar_one())
+
+
+async def find(
+    connection: AsyncConnection, query: AuditQuery, limit: int, offset: int = 0
+) -> Sequence[AuditEntry]:
+    """The entries that answer the question, newest first."""
+    newest = select(audit).where(*_terms(query)).order_by(audit.c.at.desc(), audit.c.id.desc())
+    return [_entry(row) for row in await connection.execute(newest.limit(limit).offset(offset))]
+
+
 async def prune(connection: AsyncConnection, before: datetime) -> int:
     """Forgets what is older; returns how many rows."""
     return (await connection.execute(delete(audit).where(audit.c.at < before))).rowcount
+
+
+def _terms(query: AuditQuery) -> list[ColumnElement[bool]]:
+    terms: list[ColumnElement[bool]] = []
+    if query.actors:
+        terms.append(audit.c.actor.in_(query.actors))
+    if query.outcomes:
+        terms.append(audit.c.outcome.in_([one.value for one in query.outcomes]))
+    for word in query.words:
+        # R-1 is not R-12: a subject that is a number is compared as a whole.
+        in_subject = func.lower(audit.c.subject) == word
+        if not word.removeprefix("r-").isdecimal():
+            in_subject = func.lower(audit.c.subject).contains(word, autoescape=True)
+        in_action = func.lower(audit.c.action).contains(word, autoescape=True)
+        terms.append(
+            or_(in_subject, in_action, func.lower(audit.c.plan_hash).startswith(word, autoescape=True))
+        )
+    return terms
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        subject=row.subject,
+        outcome=Outcome(row.outcome),
+        before=row.before,
+        after=row.after,
+        channel=row.channel,
+        reason=row.reason,
+        plan_hash=row.plan_hash,
+    )
 
 
 def _row(entry: AuditEntry) -> dict[str, object]:

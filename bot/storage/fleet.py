@@ -10,13 +10,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, delete, func, select, type_coerce, update
+from sqlalchemy import BigInteger, ColumnElement, Select, delete, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.events import CONNECTIVITY_KINDS, FleetEvent, FleetEventKind
+from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.fleet import (
-    FLAPPING_CHANGES,
-    FLAPPING_WITHIN,
     Connectivity,
     Gateway,
     GatewayId,
@@ -81,7 +79,12 @@ def rows() -> Select[Any]:
 
 
 async def read(connection: AsyncConnection, statement: Select[Any]) -> list[KnownGateway]:
-    return [_known(row) for row in (await connection.execute(statement)).all()]
+    return known((await connection.execute(statement)).all())
+
+
+def known(found: Iterable[Sequence[Any]]) -> list[KnownGateway]:
+    """The gateways of rows that hold what ``rows`` selects and nothing more."""
+    return [_known(row) for row in found]
 
 
 async def load(
@@ -173,19 +176,6 @@ async def recent_events(connection: AsyncConnection, gateway_id: str, limit: int
 
 async def forget_events(connection: AsyncConnection, before: datetime) -> int:
     return (await connection.execute(delete(fleet_events).where(fleet_events.c.at < before))).rowcount
-
-
-def flapping_ids(now: datetime) -> Select[tuple[str]]:
-    """Gateways that changed their connectivity too often in the last hour."""
-    return (
-        select(fleet_events.c.gateway_id)
-        .where(
-            fleet_events.c.at >= now - FLAPPING_WITHIN,
-            fleet_events.c.kind.in_(sorted(kind.value for kind in CONNECTIVITY_KINDS)),
-        )
-        .group_by(fleet_events.c.gateway_id)
-        .having(func.count() >= FLAPPING_CHANGES)
-    )
 
 
 def updating_ids() -> Select[tuple[str]]:

@@ -8,13 +8,26 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, literal, not_, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
 from bot.domain.query import COMPARE, Age, Field, Pattern, Query, StateWord, Term, Untagged, Value, Version
 from bot.storage import fleet
-from bot.storage.fleet import WORST_FIRST, flapping_ids, updating_ids
+from bot.storage.flaps import flapping_ids
+from bot.storage.fleet import WORST_FIRST, updating_ids
 from bot.storage.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
 
 _ESCAPE = "/"  # a backslash means something to PostgreSQL and its driver as well
@@ -45,13 +58,24 @@ async def page(
     counted = await counts(connection, query, now)
     if offset >= counted.total:
         return [], counted
-    statement = _where(fleet.rows(), query, now).offset(offset).limit(limit)
+    id_ = gateways.c.id
+    # Beside each row, not in a statement of their own: each costs some trips to the thread of SQLite.
+    flags = (
+        exists(flapping_ids(now).where(fleet_events.c.gateway_id == id_).correlate(gateways)),
+        exists(updating_ids().where(gateway_claims.c.gateway_id == id_).correlate(gateways)),
+    )
+    statement = _where(fleet.rows(), query, now).add_columns(*flags).offset(offset).limit(limit)
     rank, *ties = WORST_FIRST
     if _is_far_between(query) and (offset + limit) * 20 > counted.total:
         statement = statement.order_by(rank + 0, *ties)  # no index is in this order
     else:
         statement = statement.order_by(rank, *ties)
-    return await marked(connection, await fleet.read(connection, statement), now), counted
+    found = (await connection.execute(statement)).all()
+    known = fleet.known(row[:-2] for row in found)
+    return [
+        replace(one, flapping=bool(row[-2]), updating=bool(row[-1])) if row[-2] or row[-1] else one
+        for row, one in zip(found, known, strict=True)
+    ], counted
 
 
 def _is_far_between(query: Query) -> bool:

@@ -1,6 +1,7 @@
 """Incidents as a person asks for them: one with its gateways, or a page of those that are live."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, func, select
@@ -11,15 +12,18 @@ from bot.domain.alerts import (
     LIVE,
     Acknowledgement,
     AffectedGateway,
+    Blindness,
     Incident,
     IncidentId,
     IncidentKind,
     IncidentState,
     Leave,
+    Share,
     Tally,
+    Trait,
 )
 from bot.domain.fleet import GatewayId
-from bot.storage.tables import incident_gateways, incidents
+from bot.storage.tables import gateways, incident_gateways, incidents, rollouts
 
 _LIVE = [state.value for state in LIVE]
 
@@ -31,7 +35,32 @@ async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident
         return None
     tallies = await _tallies(connection, [incident_id])
     first = await affected(connection, incident_id, FIRST_GATEWAYS, 0)
-    return _incident(row, tallies.get(incident_id, Tally()), first)
+    incident = _incident(row, tallies.get(incident_id, Tally()), first)
+    return await _with_rollout(connection, await _with_sites(connection, incident))
+
+
+async def open_ids(connection: AsyncConnection) -> Sequence[IncidentId]:
+    """Incidents that are posted and not over, of gateways that can have something in common."""
+    rows = await connection.execute(
+        select(incidents.c.id).where(
+            incidents.c.state == IncidentState.OPEN.value,
+            incidents.c.kind.in_([IncidentKind.OFFLINE.value, IncidentKind.STORM.value]),
+        )
+    )
+    return [IncidentId(one) for one in rows.scalars()]
+
+
+async def larger_than(
+    connection: AsyncConnection, ids: Sequence[IncidentId], number: int
+) -> Collection[IncidentId]:
+    """Those of the incidents that had more gateways than that."""
+    rows = await connection.execute(
+        select(incident_gateways.c.incident_id)
+        .where(incident_gateways.c.incident_id.in_(ids))
+        .group_by(incident_gateways.c.incident_id)
+        .having(func.count() > number)
+    )
+    return {IncidentId(one) for one in rows.scalars()}
 
 
 async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:
@@ -50,7 +79,8 @@ async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[In
         )
     ).all()
     tallies = await _tallies(connection, [row.id for row in rows])
-    return tuple(_incident(row, tallies.get(row.id, Tally())) for row in rows)
+    found = [_incident(row, tallies.get(row.id, Tally())) for row in rows]
+    return tuple([await _with_sites(connection, one) for one in found])
 
 
 async def count_live(connection: AsyncConnection) -> int:
@@ -76,19 +106,41 @@ async def affected(
     return tuple(_affected(row) for row in rows)
 
 
-async def live_incident_of(
-    connection: AsyncConnection, gateway_id: str, kind: IncidentKind
-) -> IncidentId | None:
-    """The live incident that a gateway is in, if it is in one."""
+async def live_incident_of(connection: AsyncConnection, gateway_id: str) -> IncidentId | None:
+    """The live incident that a gateway is in; of several kinds the newest."""
     found = await connection.execute(
-        select(incident_gateways.c.incident_id).where(
-            incident_gateways.c.kind == kind.value,
-            incident_gateways.c.gateway_id == gateway_id,
-            incident_gateways.c.left_at.is_(None),
-        )
+        select(incident_gateways.c.incident_id)
+        .where(incident_gateways.c.gateway_id == gateway_id, incident_gateways.c.left_at.is_(None))
+        .order_by(incident_gateways.c.incident_id.desc())
+        .limit(1)
     )
     number = found.scalar()
     return None if number is None else IncidentId(number)
+
+
+async def _with_sites(connection: AsyncConnection, incident: Incident) -> Incident:
+    if incident.kind is not IncidentKind.STORM:
+        return incident
+    found = await connection.execute(
+        select(func.count(gateways.c.site_folded.distinct()))
+        .select_from(incident_gateways)
+        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(incident_gateways.c.incident_id == incident.id)
+    )
+    return replace(incident, sites=int(found.scalar_one()))
+
+
+async def _with_rollout(connection: AsyncConnection, incident: Incident) -> Incident:
+    """With the firmware that a rollout brings, and whether it still runs, so that it can be paused."""
+    named = [int(one.value) for one in incident.cause if one.trait is Trait.ROLLOUT]
+    rollout = incident.rollout_id or (named[0] if named else None)
+    if rollout is None:
+        return incident
+    row = (await connection.execute(select(rollouts).where(rollouts.c.id == rollout))).first()
+    if row is None:
+        return incident
+    running = rollout if row.state == "running" else None
+    return replace(incident, firmware=row.firmware_version, running_rollout=running)
 
 
 async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[int, Tally]:
@@ -122,6 +174,7 @@ def _affected(row: Row[Any]) -> AffectedGateway:
 
 
 def _incident(row: Row[Any], tally: Tally, first: tuple[AffectedGateway, ...] = ()) -> Incident:
+    sight = row.kind == IncidentKind.SIGHT.value
     acknowledged = (
         Acknowledgement(row.acknowledged_by, row.acknowledged_name or "Somebody", row.acknowledged_at)
         if row.acknowledged_by
@@ -139,4 +192,8 @@ def _incident(row: Row[Any], tally: Tally, first: tuple[AffectedGateway, ...] = 
         acknowledged=acknowledged,
         resolved_at=row.resolved_at,
         first=first,
+        cause=tuple(Share(Trait(trait), *rest) for trait, *rest in row.cause or ()) if not sight else (),
+        blindness=Blindness(**row.cause) if sight else None,
+        rollout_id=row.rollout_id,
+        reminded=row.reminded,
     )

@@ -30,11 +30,29 @@ async def begin(connection: AsyncConnection, now: datetime) -> int:
     return number
 
 
-async def complete(connection: AsyncConnection, listing: Listing, gateways_seen: int, changes: int) -> None:
+async def complete(
+    connection: AsyncConnection,
+    listing: Listing,
+    gateways_seen: int,
+    changes: int,
+    *,
+    online_before: int = 0,
+    online_lost: int = 0,
+) -> None:
+    """``online_lost`` of ``online_before`` are offline, unknown or missing now."""
+    online = select(func.count()).where(gateways.c.rank == RANKS[Connectivity.ONLINE], gateways.c.missed == 0)
     await connection.execute(
         update(listings)
         .where(listings.c.number == listing.number)
-        .values(outcome=COMPLETED, finished_at=listing.finished_at, gateways=gateways_seen, changes=changes)
+        .values(
+            outcome=COMPLETED,
+            finished_at=listing.finished_at,
+            gateways=gateways_seen,
+            changes=changes,
+            online_before=online_before,
+            online_lost=online_lost,
+            online=online.scalar_subquery(),
+        )
     )
 
 
@@ -75,7 +93,7 @@ async def status(connection: AsyncConnection) -> SnapshotStatus:
         select(
             _newest_of(listings.c.finished_at, listings.c.outcome == COMPLETED),
             last,
-            select(func.count()).select_from(gateways).scalar_subquery(),
+            func.coalesce(_newest_of(listings.c.gateways, listings.c.outcome == COMPLETED), 0),
             select(func.count()).where(since, failed).scalar_subquery(),
             _newest_of(listings.c.error, since, failed),
             _newest_of(listings.c.started_at),

@@ -83,6 +83,9 @@ listings = Table(
     Column("outcome", String(16), nullable=False),  # running, completed, failed
     Column("gateways", Integer, nullable=False, default=0),
     Column("changes", Integer, nullable=False, default=0),
+    Column("online_before", Integer),  # these three of completed ones: were online, were lost, are online
+    Column("online_lost", Integer),
+    Column("online", Integer),
     Column("error", Text),
     sqlite_autoincrement=True,
 )
@@ -323,6 +326,10 @@ incidents = _numbered(
     Column("acknowledged_name", Text),
     Column("acknowledged_at", Moment),
     Column("resolved_at", Moment),
+    Column("cause", JSON),  # what its gateways have in common
+    Column("rollout_id", _Id),  # from which they did not return
+    Column("reminded", Integer, nullable=False, default=0),  # how often, while nobody has it
+    Column("ack_reminded_at", Moment),
     Index(
         "uq_incidents_live_site",
         "kind",
@@ -352,6 +359,31 @@ incident_gateways = Table(
         sqlite_where=text("left_at IS NULL"),
         postgresql_where=text("left_at IS NULL"),
     ),
+)
+
+silences = _numbered(
+    "silences",
+    Column("query", Text, nullable=False),  # empty: the gateways of the incident
+    Column("incident_id", _Id),
+    Column("by", String(32), nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("until", Moment, nullable=False, index=True),
+    Column("announced_at", Moment),
+    Column("ended_by", String(32)),
+)
+subscriptions = _numbered(
+    "subscriptions",
+    Column("channel", String(32), nullable=False),
+    Column("topic", String(16), nullable=False),  # offline, rollouts, digest
+    Column("query", Text, nullable=False),
+    Column("minute", Integer),  # of the day, of a digest
+    Column("zone", Text),
+    Column("digested_on", String(10)),
+    Column("by", String(32), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("channel", "topic", "query"),
 )
 
 # ---- what Slack shall show

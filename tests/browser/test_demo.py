@@ -112,7 +112,7 @@ async def test_firmware_is_planned_requested_approved_by_another_and_watched_to_
     await person.tab.get_by_role("button", name="Make things happen").click()
     await person.tab.get_by_role("button", name="× 10").click()
     await person.go_to("ops")
-    await person.write("/mesh update tag:svalbard model:2011 to 3.5.0")
+    await person.write("/mesh update tag:ålesund model:2011 to 3.5.0")
     await person.press("Request approval", sure="Request")
     await person.go_to("rollouts")
     card = person.message("R-1")
@@ -120,6 +120,8 @@ async def test_firmware_is_planned_requested_approved_by_another_and_watched_to_
     await expect(person.last).to_contain_text("Only visible to you")
     await person.be("Ana Moe")
     await person.press("Approve", card.first, sure="Approve")
+    await expect(card.first.get_by_role("button", name="Promote")).to_be_visible(timeout=ONE_MINUTE * 2)
+    await person.press("Promote", card.first, sure="Promote")
     await expect(person.tab.locator("#pane")).to_contain_text("R-1 is finished", timeout=ONE_MINUTE * 2)
     updated = [one for one in demo.world.fleet.devices.values() if one.firmware == "3.5.0"]
     assert updated

@@ -15,15 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from bot.domain.alerts import AlertRules, IncidentState
-from bot.domain.fleet import VANISHED_AFTER
-from bot.services.alerts import Evaluation
+from bot.domain.alerts import AlertRules, IncidentKind, IncidentState
+from bot.domain.fleet import FLAPPING_CHANGES, VANISHED_AFTER
+from bot.services.alert_course import Evaluation
 from bot.storage.engine import Database
 from bot.storage.tables import incident_gateways, incidents
 from tests.alert_world import World
 
 GATEWAYS = ("Oslo/a", "Oslo/b", "Bergen/c", "bergen/d")
 IDS = tuple(text.rpartition("/")[2] for text in GATEWAYS)
+HOUR = timedelta(hours=1)
 RULES = AlertRules(
     offline_after=timedelta(minutes=5),
     offline_listings=3,
@@ -75,6 +76,8 @@ class Model:
         self.world = world
         self.seen: dict[str, Seen] = {}
         self.down: dict[str, str] = {}  # gateway to the site whose incident it is in
+        self.flapping: dict[str, str] = {}  # the same of incidents about flapping
+        self.changes: dict[str, list[datetime]] = {one: [] for one in IDS}
         self.claimed: set[str] = set()
         self.listings_since_start = 0
         self.happened: Counter[str] = Counter()
@@ -90,12 +93,12 @@ class Model:
         for _ in range(chapter.listings):
             self.world.now += timedelta(minutes=chapter.minutes)
             await self.listing(twice=chapter.other == "twice")
-            await self.world.alerts.tick()
+            await self.world.course.tick()
             await self.check()
 
     async def happens(self, other: str, one: str) -> None:
         if other == "restart":
-            self.world.alerts = self.world.restarted()
+            self.world.restart()
             self.listings_since_start = 0
         elif other == "failed listing":
             await self.world.failed_listing()
@@ -111,20 +114,22 @@ class Model:
         listing = await self.world.take_in()
         self.see()
         expected = self.expect()
-        done = await self.world.alerts.evaluate(listing)
+        done = await self.world.course.evaluate(listing)
         assert (done.joined, done.back, done.released) == expected
         self.happened.update(joined=done.joined, back=done.back, released=done.released, ended=done.resolved)
         if twice:
-            again = await self.world.alerts.evaluate(listing)
+            again = await self.world.course.evaluate(listing)
             assert again == Evaluation(opening=done.opening)
 
     async def check(self) -> None:
-        rows = await self.world.rows(LIVE_GATEWAYS)
-        assert len({row.gateway_id for row in rows}) == len(rows), "a gateway is in two live incidents"
-        assert {row.gateway_id: row.site_folded for row in rows} == self.down
         found = await self.world.rows(select(incidents))
-        live = [row.site_folded for row in found if IncidentState(row.state).is_live]
-        assert sorted(live) == sorted(set(self.down.values())), "an incident lives without gateways, or twice"
+        for kind, expected in ((IncidentKind.OFFLINE, self.down), (IncidentKind.FLAPPING, self.flapping)):
+            rows = [row for row in await self.world.rows(LIVE_GATEWAYS) if row.kind == kind.value]
+            assert len({row.gateway_id for row in rows}) == len(rows), "a gateway is in two of a kind"
+            assert {row.gateway_id: row.site_folded for row in rows} == expected
+            of_kind = [row for row in found if row.kind == kind.value]
+            live = [row.site_folded for row in of_kind if IncidentState(row.state).is_live]
+            assert sorted(live) == sorted(set(expected.values())), "one lives without gateways, or twice"
         posted = [str(row.id) for row in found if row.state in {"open", "resolved"}]
         assert sorted(card.subject for card in await self.world.cards()) == sorted(posted)
 
@@ -135,6 +140,8 @@ class Model:
             since = gateway.changed_at or self.world.now
             if before is None or before.state != state or before.since < since:
                 self.seen[one] = Seen(state, since, 1)
+                if before is not None:
+                    self.changes[one].append(since)
             else:
                 self.seen[one] = Seen(state, before.since, before.listings + before.missed + 1)
         for one in self.seen.keys() - self.world.fleet.keys():
@@ -154,22 +161,36 @@ class Model:
         released = [one for one in self.down if one not in self.seen]
         for one in (*back, *released):
             del self.down[one]
+        lately = {one: sum(when >= at - HOUR for when in self.changes[one]) for one in IDS}
+        quiet = [one for one in self.flapping if one in self.seen and not lately[one]]
+        gone = [one for one in self.flapping if one not in self.seen]
+        for one in (*quiet, *gone):
+            del self.flapping[one]
+        counts = len(back) + len(quiet), len(released) + len(gone)
         if self.listings_since_start < RULES.startup_listings:
-            return 0, len(back), len(released)
+            return 0, *counts
+        restless = [
+            one
+            for one in self.seen
+            if lately[one] >= FLAPPING_CHANGES and one not in self.flapping and one not in self.claimed
+        ]
+        for one in restless:
+            self.flapping[one] = self.world.sites[one].casefold()
         dark = [
             one
             for one, seen in self.seen.items()
             if seen.is_for("offline", at, RULES.offline_after, RULES.offline_listings)
             and one not in self.down
+            and one not in self.flapping
             and one not in self.claimed
         ]
         for one in dark:
             self.down[one] = self.world.sites[one].casefold()
-        return len(dark), len(back), len(released)
+        return len(dark) + len(restless), *counts
 
 
 LIVE_GATEWAYS = (
-    select(incident_gateways.c.gateway_id, incidents.c.site_folded)
+    select(incident_gateways.c.gateway_id, incident_gateways.c.kind, incidents.c.site_folded)
     .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
     .where(incident_gateways.c.left_at.is_(None))
 )
@@ -186,7 +207,7 @@ async def live_through(story: Sequence[Chapter]) -> Counter[str]:
 
 
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
-@given(story=st.lists(chapters, min_size=5, max_size=9))
+@given(story=st.lists(chapters, min_size=5, max_size=12))
 def test_incidents_follow_their_rules_whatever_happens(story: Sequence[Chapter]) -> None:
     asyncio.run(live_through(story))
 

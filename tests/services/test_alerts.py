@@ -11,7 +11,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.alerts import AlertRules, IncidentId, IncidentKind, IncidentState, Leave
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.fleet import GatewayId
-from bot.services.alerts import JOINED
+from bot.services.incident_moves import JOINED
 from bot.storage import alerts as store
 from bot.storage.engine import Database
 from bot.storage.tables import audit, incidents
@@ -143,10 +143,10 @@ async def test_an_incident_gathers_for_a_minute_before_its_first_post(database: 
     world.goes("offline", "a")
     await world.passes(5)
     world.now += timedelta(seconds=59)
-    assert await world.alerts.tick() == 0
+    assert await world.course.tick() == 0
     assert await world.cards() == []
     world.now += timedelta(seconds=1)
-    assert await world.alerts.tick() == 1
+    assert await world.course.tick() == 1
     (card,) = await world.cards()
     assert (card.kind, card.subject, card.channel) == ("incident", "1", "C0ALERTS")
 
@@ -185,15 +185,17 @@ async def test_without_a_channel_an_incident_is_kept_and_posted_once_there_is_on
     world = await one_dark(database, channel=None)
     assert await world.cards() == []
     world.channel = "C0NEW"
-    world.alerts = world.restarted()
+    world.restart()
     await world.passes(3)
     assert [card.channel for card in await world.cards()] == ["C0NEW"]
 
 
 async def test_a_tick_posts_every_incident_of_a_bad_night(database: Database) -> None:
     names = [f"site{number}/g{number}" for number in range(230)]
-    world = await World.begin(database, *names)
-    world.goes("offline", *world.fleet)
+    others = [f"Kyiv-office/k{number}" for number in range(240)]
+    rules = AlertRules(storm_gateways=1000, storm_share=1)
+    world = await World.begin(database, *names, *others, rules=rules)
+    world.goes("offline", *(one for one in world.fleet if one.startswith("g")))
     await world.passes(7)
     assert len(await world.cards()) == 230
 
@@ -331,7 +333,7 @@ async def test_no_new_alert_before_two_listings_after_a_start(database: Database
     world.goes("offline", "a")
     await world.passes(4)
     world.now += 60 * MINUTE
-    world.alerts = world.restarted()
+    world.restart()
     assert (await world.passes(1)).opening is False
     assert await world.live() == []
     assert (await world.passes(1)).opened == 1
@@ -341,7 +343,7 @@ async def test_open_incidents_are_reconciled_at_the_first_listing_after_a_start(
     world = await one_dark(database)
     world.goes("online", "a")
     await world.passes(2)
-    world.alerts = world.restarted()
+    world.restart()
     await world.passes(1)
     assert await world.live() == []
 
@@ -351,8 +353,8 @@ async def test_what_gathered_before_a_start_waits_for_its_listings(database: Dat
     world.goes("offline", "a")
     await world.passes(5)
     world.now += 60 * MINUTE
-    world.alerts = world.restarted()
-    assert await world.alerts.tick() == 0
+    world.restart()
+    assert await world.course.tick() == 0
     await world.passes(2)
     assert len(await world.cards()) == 1
 
@@ -438,7 +440,8 @@ async def test_what_nobody_has_acknowledged_is_listed_first(database: Database) 
 
 
 async def test_a_page_behind_the_end_is_the_last_page(database: Database) -> None:
-    world = await World.begin(database, *(f"site{number}/g{number}" for number in range(5)))
+    rules = AlertRules(storm_gateways=1000, storm_share=1000)
+    world = await World.begin(database, *(f"site{number}/g{number}" for number in range(5)), rules=rules)
     world.goes("offline", *world.fleet)
     await world.passes(5)
     page = await world.alerts.open_incidents(limit=2, offset=80)
@@ -467,7 +470,9 @@ async def test_the_incident_of_a_gateway_is_the_live_one(database: Database) -> 
 # ---- many gateways, several replicas, crashes
 async def test_more_gateways_than_fit_a_chunk_all_join_and_all_leave(database: Database) -> None:
     many = store.CHUNK + 20
-    world = await World.begin(database, *(f"site{number % 9}/g{number}" for number in range(many)))
+    rules = AlertRules(storm_gateways=10_000, storm_share=1000)
+    names = [f"site{number % 9}/g{number}" for number in range(many)]
+    world = await World.begin(database, *names, rules=rules)
     world.goes("offline", *world.fleet)
     done = await world.passes(5)
     assert (done.opened, done.joined) == (9, many)
@@ -483,7 +488,7 @@ async def test_two_replicas_that_evaluate_at_once_open_one_incident(database: Da
     await world.passes(4)
     world.now += MINUTE
     listing = await world.take_in()
-    both = await asyncio.gather(world.alerts.evaluate(listing), other.evaluate(listing))
+    both = await asyncio.gather(world.course.evaluate(listing), other.evaluate(listing))
     assert sum(one.opened for one in both) == 2
     assert sum(one.joined for one in both) == 3
     assert [one.tally.down for one in await world.live()] == [1, 2]
@@ -495,7 +500,7 @@ async def test_two_replicas_that_tick_at_once_open_one_card(database: Database) 
     world.goes("offline", "a")
     await world.passes(5)
     world.now += MINUTE
-    opened = await asyncio.gather(world.alerts.tick(), other.tick())
+    opened = await asyncio.gather(world.course.tick(), other.tick())
     assert sorted(opened) == [0, 1]
     assert len(await world.cards()) == 1
 
@@ -521,8 +526,8 @@ async def test_the_same_listing_evaluated_twice_changes_nothing_more(database: D
     await world.passes(4)
     world.now += MINUTE
     listing = await world.take_in()
-    first = await world.alerts.evaluate(listing)
-    again = await world.alerts.evaluate(listing)
+    first = await world.course.evaluate(listing)
+    again = await world.course.evaluate(listing)
     assert (first.joined, again.joined) == (1, 0)
     assert len(await world.notes()) == 1
 
@@ -530,7 +535,7 @@ async def test_the_same_listing_evaluated_twice_changes_nothing_more(database: D
 async def test_before_the_first_completed_listing_there_is_nothing_to_evaluate(database: Database) -> None:
     world = await World.begin(database, listings=0)
     await world.failed_listing()
-    assert await world.alerts.tick() == 0
+    assert await world.course.tick() == 0
     assert await world.live() == []
 
 

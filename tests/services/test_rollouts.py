@@ -9,6 +9,7 @@ import pytest
 from bot.demo.fleet_simulator import Behaviour
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.plan import ModelChoice, TargetClass
+from bot.domain.query import parse
 from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
 from tests.rollout_world import ADA, MINUTE, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, VERA, world
 
@@ -341,3 +342,18 @@ async def test_a_refused_job_is_tried_once_more_by_itself(database_url: str) -> 
         await it.passes(40)
         assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
         assert it.started_more_than_once() == {}
+
+
+async def test_who_is_limited_plans_and_approves_within_and_not_beyond(database_url: str) -> None:
+    async with world(database_url) as it:
+        bergen = (parse("tag:bergen"),)
+        with pytest.raises(NotAllowed, match="among the gateways of “tag:bergen”"):
+            await it.plan(actor=replace(OLGA, limits=bergen))
+        rollout = await it.requested(actor=replace(OLGA, limits=(parse("tag:oslo"),)))
+        with pytest.raises(NotAllowed, match="approve a firmware rollout only among"):
+            await it.rollouts.approve(replace(PAUL, limits=bergen), rollout.id)
+        await it.rollouts.approve(PAUL, rollout.id)
+        stopper = replace(OLGA, limits=bergen)
+        await it.steering.pause(stopper, rollout.id)
+        with pytest.raises(NotAllowed, match="steer a firmware rollout only among"):
+            await it.steering.resume(stopper, rollout.id)

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts import IncidentId
+from bot.domain.alerts import AlertRules, IncidentId
 from bot.domain.errors import NotAllowed, NotFound, Stale
 from bot.domain.fleet import GatewayId
 from bot.slack import ids
@@ -14,9 +15,13 @@ from bot.slack.alerts import AlertListeners
 from bot.slack.calls import Click, CommandCall
 from bot.slack.ids import Ref
 from bot.slack.lists import list_clicks
+from bot.slack.views.blocks import Message
 from bot.storage.engine import Database
-from tests.alert_world import ANA, BEN, World
+from bot.storage.tables import incidents
+from tests.alert_world import ANA, BEN, World, rollout
 from tests.slack.shown import Answers, buttons, sendable
+
+NO_STORMS = AlertRules(storm_gateways=1000, storm_share=10)
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Eighteen gateways at Oslo and one at Bergen are offline, each site in a posted incident."""
     database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
     gateways = [f"Oslo/g{number:02}" for number in range(18)]
-    world = await World.begin(database, *gateways, "Bergen/b")
+    world = await World.begin(database, *gateways, "Bergen/b", rules=NO_STORMS)
     world.goes("offline", *world.fleet)
     await world.passes(7)
     yield world
@@ -33,7 +38,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 def listeners(world: World) -> AlertListeners:
-    return AlertListeners(world.alerts)
+    return AlertListeners(world.alerts, world.pause)
 
 
 async def oslo(world: World) -> Ref:
@@ -148,9 +153,10 @@ async def test_the_note_about_those_who_joined_is_drawn_from_its_body(
     await world.passes(1)
     world.goes("offline", "late")
     await world.passes(6)
-    (note,) = await world.notes()
-    drawn = sendable(listeners.feature().notes[note.kind](note.body))
-    assert drawn.text == "🔴 Offline: 1 more gateway here: late."
+    note = (await world.notes())[-1]
+    drawn = listeners.feature().notes[note.kind](note.body)
+    assert isinstance(drawn, Message)
+    assert sendable(drawn).text == "🔴 Offline: 1 more gateway here: late."
 
 
 async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(
@@ -162,3 +168,34 @@ async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(
     with pytest.raises(Stale, match="is over"):
         await click(listeners, ids.INCIDENT_ACK, ref)
     assert (await world.alerts.incident(IncidentId(int(ref.id)))).acknowledged is None
+
+
+async def test_the_file_of_all_gateways_is_drawn_into_the_cards_thread(
+    world: World, listeners: AlertListeners
+) -> None:
+    (note,) = await world.notes()
+    drawing = listeners.feature().notes[note.kind](note.body)
+    assert not isinstance(drawing, Message)
+    drawn = await drawing
+    assert sendable(drawn).text == "All 18 gateways at Oslo are in this file."
+    assert drawn.files[0].content.count(b"\r\n") == 19
+
+
+async def test_pausing_a_rollout_that_does_not_run_is_refused_with_a_sentence(
+    world: World, listeners: AlertListeners
+) -> None:
+    with pytest.raises(Stale, match="does not run any more"):
+        await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, await oslo(world))
+    assert world.paused == []
+
+
+async def test_the_rollout_that_explains_an_incident_is_paused_from_its_card(
+    world: World, listeners: AlertListeners
+) -> None:
+    await rollout(world, "g00", state="verified")
+    async with world.database.write() as connection:
+        await connection.execute(update(incidents).values(rollout_id=1))
+    shown = (await world.cards())[0].wanted
+    await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, await oslo(world))
+    assert world.paused == [(ANA.user_id, 1)]
+    assert max(card.wanted for card in await world.cards()) > shown

@@ -45,10 +45,10 @@ class Echo:
         clicks = {
             "refresh": self.replace,
             "write_undo": self.below,
-            "rollout_deny": self.ask,
+            "some_form": self.ask,
             "incident_silence": self.chosen,
         }
-        return Feature(commands, clicks, {"rollout_deny": self.decide}, {"app_home_opened": self.home})
+        return Feature(commands, clicks, {"some_form": self.decide}, {"app_home_opened": self.home})
 
     async def echo(self, call: CommandCall) -> None:
         shown = [
@@ -56,7 +56,7 @@ class Echo:
             *blocks.actions(
                 blocks.button("Refresh", "refresh", Ref("list", 3, call.text)),
                 blocks.button("Undo", "write_undo", Ref("w-1")),
-                blocks.button("Deny", "rollout_deny", Ref("R-7", 2)),
+                blocks.button("Deny", "some_form", Ref("R-7", 2)),
                 blocks.button("Old", "gone_button", Ref("x")),
                 blocks.link_button("Portal", "link_portal", "https://example.com"),
             ),
@@ -104,7 +104,7 @@ class Echo:
     async def ask(self, click: Click) -> None:
         assert click.trigger_id
         inputs = [blocks.text_input("reason", "Why?"), blocks.text_input("until", "Until?", optional=True)]
-        view = blocks.modal("Deny R-7", inputs, callback_id="rollout_deny", ref=click.ref, submit="Deny")
+        view = blocks.modal("Deny R-7", inputs, callback_id="some_form", ref=click.ref, submit="Deny")
         await self.modals.open(click.trigger_id, view)
 
     async def decide(self, submission: Submission) -> SubmissionAnswer:
@@ -281,7 +281,7 @@ async def test_a_link_is_acknowledged_and_that_is_all() -> None:
 
 # ---- modals
 async def opened(made: Bed, user: str = OTTO) -> Any:
-    await made.slack.click(user, await typed(made, "echo x", user), "rollout_deny")
+    await made.slack.click(user, await typed(made, "echo x", user), "some_form")
     return await made.slack.wait_for(lambda: made.slack.top_view(user))
 
 
@@ -334,7 +334,7 @@ async def test_somebody_not_known_yet_is_looked_up_behind_a_working_view() -> No
 async def test_a_trigger_that_expired_is_explained() -> None:
     async with running() as (made, _, _):
         made.slack.faults.fail("views.open", "expired_trigger_id")
-        act = await made.slack.click(OTTO, await typed(made, "echo x"), "rollout_deny")
+        act = await made.slack.click(OTTO, await typed(made, "echo x"), "some_form")
         assert "Please click again" in await first_answer(made, act)
 
 

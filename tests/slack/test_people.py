@@ -8,6 +8,7 @@ import pytest
 from bot.demo import slack_workspace as workspace
 from bot.domain.access import Action, Role, require
 from bot.domain.errors import Unavailable
+from bot.domain.query import parse
 from bot.slack.people import People
 from tests.slack.connected import Bed, bed
 
@@ -158,3 +159,30 @@ async def test_the_holders_of_a_role_nobody_has_are_nobody(made: Bed) -> None:
     people = People(made.api, now=made.clock.now)
     assert (await people.actor(workspace.VIEWER)).holders[Role.ADMIN] == ""
     await people.close()
+
+
+async def limits(made: Bed, user: str, **scopes: str) -> tuple[str, ...]:
+    """What somebody is limited to, where operators and approvers are groups, and Ana is both."""
+    people = People(
+        made.api,
+        operators=[workspace.OPERATORS, workspace.APPROVER],
+        approvers=[workspace.APPROVERS],
+        scopes={one: parse(query) for one, query in scopes.items()},
+        now=made.clock.now,
+    )
+    found = (await people.actor(user)).limits
+    await people.close()
+    return tuple(limit.text for limit in found)
+
+
+async def test_an_operator_is_limited_to_the_query_of_their_group(made: Bed) -> None:
+    assert await limits(made, workspace.OPERATOR, **{workspace.OPERATORS: "tag:oslo"}) == ("tag:oslo",)
+
+
+async def test_who_has_a_role_by_an_id_without_a_limit_has_none(made: Bed) -> None:
+    assert await limits(made, workspace.APPROVER, **{workspace.APPROVERS: "tag:oslo"}) == ()
+
+
+async def test_the_limits_of_all_their_ids_add_up(made: Bed) -> None:
+    both = {workspace.APPROVERS: "tag:oslo", workspace.APPROVER: "tag:bergen"}
+    assert set(await limits(made, workspace.APPROVER, **both)) == {"tag:oslo", "tag:bergen"}

@@ -36,7 +36,7 @@ async def dark(database: Database, *gateways: str) -> tuple[World, Cut]:
 
 async def fill(database: Database, cut: Cut) -> None:
     async with database.write() as connection:
-        dark = await store.who_is_dark(connection, OFFLINE, cut)
+        dark = await store.who_is_dark(connection, cut)
         await store.begin_incidents(connection, OFFLINE, dark, START, START + MINUTE)
         await store.join(connection, OFFLINE, dark, START)
 
@@ -72,7 +72,7 @@ async def test_a_gateway_is_never_in_two_live_incidents_of_a_kind(database: Data
 
 async def in_incident(database: Database, gateway_id: str) -> int | None:
     async with database.read() as connection:
-        return await incidents.live_incident_of(connection, gateway_id, OFFLINE)
+        return await incidents.live_incident_of(connection, gateway_id)
 
 
 async def test_a_site_never_has_two_live_incidents_of_a_kind(database: Database) -> None:
@@ -99,7 +99,7 @@ async def test_beginning_and_joining_twice_changes_nothing(database: Database) -
     ids = [GatewayId(one) for one in world.fleet]
     async with database.write() as connection:
         assert await store.begin_incidents(connection, OFFLINE, ids, START, START) == 0
-        assert list(await store.who_is_dark(connection, OFFLINE, cut)) == []
+        assert list(await store.who_is_dark(connection, cut)) == []
         assert list(await store.join(connection, OFFLINE, ids, START)) == []
         assert list(await store.join_again(connection, OFFLINE, ids, START)) == []
 
@@ -129,8 +129,8 @@ async def test_an_incident_that_nobody_is_in_is_neither_posted_nor_kept(database
     await dark(database, "Oslo/a")
     async with database.write() as connection:
         await store.begin_incidents(connection, OFFLINE, [GatewayId("a")], START, START)
-        assert not await store.has_due(connection, START + MINUTE)
-        assert await store.open_due(connection, START + MINUTE, 10) == 0
+        assert list(await store.who_is_due(connection, START + MINUTE, 10)) == []
+        assert await store.open_due(connection, [IncidentId(1)], START + MINUTE) == 0
         assert (await store.end_incidents(connection, START + MINUTE))[IncidentState.DROPPED] == [1]
 
 
@@ -138,9 +138,11 @@ async def test_no_more_incidents_open_at_once_than_are_asked_for(database: Datab
     _, cut = await dark(database, *(f"site{number}/g{number}" for number in range(5)))
     await fill(database, cut)
     async with database.write() as connection:
-        assert await store.open_due(connection, START + MINUTE, 3) == 3
-        assert list(await store.open_without_card(connection, 10)) == [1, 2, 3]
-        assert await store.open_due(connection, START + MINUTE, 3) == 2
+        first = await store.who_is_due(connection, START + MINUTE, 3)
+        assert await store.open_due(connection, first, START + MINUTE) == 3
+        assert list(await store.open_without_card(connection, 10, IncidentId(0))) == [1, 2, 3]
+        assert list(await store.open_without_card(connection, 10, IncidentId(1))) == [2, 3]
+        assert list(await store.who_is_due(connection, START + MINUTE, 3)) == [4, 5]
 
 
 async def test_an_acknowledgement_needs_the_version_that_was_drawn(database: Database) -> None:

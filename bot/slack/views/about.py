@@ -87,7 +87,11 @@ def _log_in(state: Status) -> str:
     said += f" since {date(state.log_in_since)}"
     if state.log_in_next_try:
         said += f", next try {date(state.log_in_next_try)}"
-    return f"{said}: {escape(state.log_in_error)}" if state.log_in_error else said
+    if state.log_in_error:
+        said += f": {escape(state.log_in_error)}"
+    if state.log_in == "refused":
+        said += f". Check {code('MESHBOT_MESHTECH__USERNAME')} and {code('MESHBOT_MESHTECH__PASSWORD')}"
+    return said
 
 
 def _slack(state: Status) -> str:

@@ -1,5 +1,6 @@
 """Incidents as messages."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,17 +9,21 @@ from bot.domain.alerts import (
     Acknowledgement,
     AffectedGateway,
     AlertRules,
+    Blindness,
     Incident,
     IncidentId,
     IncidentKind,
     IncidentState,
     Leave,
+    Share,
     Tally,
+    Trait,
 )
 from bot.domain.fleet import NO_SITE, GatewayId
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views import alerts as views
+from bot.slack.views import incident_card
 from bot.slack.views.blocks import Message, date
 from tests.slack.shown import NAMES, buttons, elements, sendable, words
 
@@ -69,7 +74,7 @@ def over(**changes: object) -> Incident:
 
 
 def card(shown: Incident) -> Message:
-    return sendable(views.card(shown, RULES))
+    return sendable(incident_card.card(shown, RULES))
 
 
 def heading(message: Message) -> str:
@@ -245,3 +250,74 @@ def test_a_gateways_card_says_in_which_incident_it_is() -> None:
     assert views.line(incident()) == "🔴 Offline: in the open incident at Kyiv-office, with 2 other gateways."
     assert "acknowledged by <@U0ANA00001>" in views.line(incident(gateway(1), acknowledged=ANA))
     assert "other" not in views.line(incident(gateway(1)))
+
+
+# ---- kinds
+def of_kind(kind: IncidentKind, **changes: object) -> Incident:
+    return replace(incident(gateway(1), gateway(2)), kind=kind, **changes)  # type: ignore[arg-type]
+
+
+def test_a_storm_is_one_card_that_counts_its_sites_and_names_its_cause() -> None:
+    share = Share(Trait.TAG, "Kyiv-office", 38, 40)
+    shown = of_kind(IncidentKind.STORM, sites=3, cause=(share,), tally=Tally(down=40, since=NOW))
+    drawn = card(shown)
+    assert heading(drawn) == "🔴 Storm: 40 gateways offline at 3 sites"
+    assert "38 of 40 at Kyiv-office" in drawn.text
+    assert "38 more: Details lists them all" in drawn.text
+
+
+@pytest.mark.parametrize(
+    ("trait", "words"),
+    [
+        (Trait.MODEL, "3 of 4 of model X"),
+        (Trait.FIRMWARE, "3 of 4 on firmware X"),
+        (Trait.ROLLOUT, "3 of 4 in rollout R-X"),
+    ],
+)
+def test_a_cause_is_named_by_what_it_is(trait: Trait, words: str) -> None:
+    assert words in card(of_kind(IncidentKind.OFFLINE, cause=(Share(trait, "X", 3, 4),))).text
+
+
+def test_a_flapping_card_says_that_it_is_only_edited() -> None:
+    drawn = card(of_kind(IncidentKind.FLAPPING))
+    assert heading(drawn) == "🟡 Flapping: 2 gateways at Kyiv-office"
+    assert "Only this card is edited" in drawn.text
+
+
+def test_a_flapping_card_that_is_over_says_how_each_is_now() -> None:
+    on = gateway(1, left_at=NOW + 90 * MINUTE, left_as=Leave.BACK)
+    off = gateway(2, left_at=NOW + 90 * MINUTE, left_as=Leave.STILL_DOWN)
+    shown = replace(over(), kind=IncidentKind.FLAPPING, first=(on, off))
+    assert "🟢 online MT1 bmac-0001 for the last hour" in card(shown).text
+    assert "🔴 offline MT2 bmac-0002 for the last hour" in card(shown).text
+
+
+def test_what_did_not_return_is_louder_and_names_rollout_and_firmware() -> None:
+    shown = of_kind(IncidentKind.NOT_RETURNED, site="R-7", rollout_id=7, firmware="3.5.0", running_rollout=7)
+    drawn = card(shown)
+    assert heading(drawn) == "🚨 Did not return: 2 gateways from rollout R-7 to 3.5.0"
+    assert ids.INCIDENT_PAUSE_ROLLOUT in buttons(drawn)
+
+
+def test_a_rollout_that_does_not_run_cannot_be_paused() -> None:
+    shown = of_kind(IncidentKind.NOT_RETURNED, site="R-7", rollout_id=7, firmware="3.5.0")
+    assert ids.INCIDENT_PAUSE_ROLLOUT not in buttons(card(shown))
+
+
+def test_lost_sight_says_how_many_are_gone_and_what_is_held() -> None:
+    shown = of_kind(IncidentKind.SIGHT, blindness=Blindness(lost=25, online_before=40))
+    drawn = card(shown)
+    assert heading(drawn) == "⚠️ Visibility lost"
+    assert "25 of 40 gateways" in drawn.text
+    assert "New alerts are held" in drawn.text
+
+
+def test_lost_sight_by_failed_listings_says_so() -> None:
+    assert "3 listings in a row failed" in card(of_kind(IncidentKind.SIGHT, blindness=Blindness(3))).text
+
+
+@pytest.mark.parametrize(("outage", "words"), [(False, "can be seen again"), (True, "An outage")])
+def test_the_card_about_lost_sight_says_how_it_ended(outage: bool, words: str) -> None:
+    blind = Blindness(lost=25, online_before=40, outage=outage)
+    shown = of_kind(IncidentKind.SIGHT, blindness=blind, state=IncidentState.RESOLVED, resolved_at=NOW)
+    assert words in card(shown).text

@@ -175,6 +175,10 @@ def upgrade() -> None:
         sa.Column("acknowledged_name", sa.Text(), nullable=True),
         sa.Column("acknowledged_at", Moment(), nullable=True),
         sa.Column("resolved_at", Moment(), nullable=True),
+        sa.Column("cause", sa.JSON(), nullable=True),
+        sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("reminded", sa.Integer(), nullable=False),
+        sa.Column("ack_reminded_at", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
         sqlite_autoincrement=True,
     )
@@ -197,6 +201,9 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(length=16), nullable=False),
         sa.Column("gateways", sa.Integer(), nullable=False),
         sa.Column("changes", sa.Integer(), nullable=False),
+        sa.Column("online_before", sa.Integer(), nullable=True),
+        sa.Column("online_lost", sa.Integer(), nullable=True),
+        sa.Column("online", sa.Integer(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_listings")),
         sqlite_autoincrement=True,
@@ -275,6 +282,41 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_rollouts_due_at", "rollouts", ["due_at"], unique=False)
+    op.create_table(
+        "silences",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("by", sa.String(length=32), nullable=False),
+        sa.Column("by_name", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("until", Moment(), nullable=False),
+        sa.Column("announced_at", Moment(), nullable=True),
+        sa.Column("ended_by", sa.String(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_silences_until"), "silences", ["until"], unique=False)
+    op.create_table(
+        "subscriptions",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("topic", sa.String(length=16), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("minute", sa.Integer(), nullable=True),
+        sa.Column("zone", sa.Text(), nullable=True),
+        sa.Column("digested_on", sa.String(length=10), nullable=True),
+        sa.Column("by", sa.String(length=32), nullable=False),
+        sa.Column("created_at", Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
+        sa.UniqueConstraint("channel", "topic", "query", name=op.f("uq_subscriptions_channel_topic_query")),
+        sqlite_autoincrement=True,
+    )
     op.create_table(
         "ticks",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -456,6 +498,9 @@ def downgrade() -> None:
     op.drop_index("ix_writes_state", table_name="writes")
     op.drop_table("writes")
     op.drop_table("ticks")
+    op.drop_table("subscriptions")
+    op.drop_index(op.f("ix_silences_until"), table_name="silences")
+    op.drop_table("silences")
     op.drop_index("ix_rollouts_due_at", table_name="rollouts")
     op.drop_table("rollouts")
     op.drop_index(op.f("ix_plans_expires_at"), table_name="plans")

@@ -1,0 +1,35 @@
+"""A question about the audit log, as words: who, what, which thing, and how it ended, joined by "and"."""
+
+import re
+from dataclasses import dataclass
+
+from bot.domain.events import Outcome
+
+BOT = "meshbot"  # the actor of what the bot decided by itself
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Entries of one of these actors, with one of these outcomes, each word in action, subject or plan."""
+
+    actors: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    words: tuple[str, ...] = ()  # casefolded
+
+
+def parse_audit(text: str) -> AuditQuery:
+    """``@ana tag refused``, ``R-7``, ``meshbot``: any word that is no person and no outcome is looked for."""
+    actors: list[str] = []
+    outcomes: list[Outcome] = []
+    words: list[str] = []
+    for word in text.split():
+        if match := _MENTION.fullmatch(word):
+            actors.append(match[1] or match[2])
+        elif word.casefold() == BOT:
+            actors.append(BOT)
+        elif word.casefold() in set(Outcome):
+            outcomes.append(Outcome(word.casefold()))
+        else:
+            words.append(word.casefold())
+    return AuditQuery(tuple(actors), tuple(outcomes), tuple(words))

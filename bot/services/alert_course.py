@@ -1,0 +1,230 @@
+"""The course of incidents: after each listing gateways leave theirs and join others, by themselves.
+
+The rules are the domain's, the sets are the database's. Any replica may evaluate, and any may be cut short:
+each step is one short transaction that changes what is not so yet. Knows nothing of Slack.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.domain import sight as seeing
+from bot.domain.alerts import AlertRules, IncidentId, IncidentKind, Sight, may_open, offline_cut, online_cut
+from bot.domain.fleet import Listing
+from bot.domain.sight import LostSight
+from bot.domain.storms import Candidate, shared_cause
+from bot.services.incident_moves import IncidentMoves, about
+from bot.storage import alerts as store
+from bot.storage import cards, causes, incidents, looks
+from bot.storage.cards import CardKind
+from bot.storage.engine import Database, Transaction
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 100  # incidents opened in one transaction
+ROLLOUT_LATELY = timedelta(hours=24)  # a rollout that had a gateway before that is no cause
+GATEWAYS = "incident_gateways"  # the kind of the note with the file of all gateways
+ON_A_CARD = 10
+
+Silenced = Callable[[], Awaitable[Collection[str]]]
+Channels = Callable[[IncidentId], Awaitable[Sequence[str]]]
+
+
+async def _nobody() -> Collection[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a listing changed. ``opening`` is False while new alerts are held."""
+
+    opening: bool = False
+    opened: int = 0
+    joined: int = 0
+    back: int = 0
+    released: int = 0
+    resolved: int = 0
+    dropped: int = 0
+
+
+class AlertCourse:
+    """Moves incidents on.
+
+    ``default_channel`` gets the cards that ``channels`` names no other for; without one, incidents are kept
+    and listed. ``silenced`` tells whose alerts are silenced now. ``changed`` is called after a commit that
+    the publisher should know of. New alerts wait for listings that began after the course was made.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        rules: AlertRules,
+        default_channel: str | None,
+        now: Callable[[], datetime],
+        changed: Callable[[], None] = lambda: None,
+        silenced: Silenced = _nobody,
+        channels: Channels | None = None,
+    ) -> None:
+        self.rules = rules
+        self._moves = IncidentMoves(database, rules)
+        self._default_channel = default_channel
+        self._database = database
+        self._now = now
+        self._changed = changed
+        self._silenced = silenced
+        self._channels = channels
+        self._started_at = now()
+
+    async def evaluate(self, listing: Listing) -> Evaluation:
+        """After a completed listing: gateways leave their incidents and join others, incidents end and begin.
+
+        Those that are open are reconciled first, and also while new alerts are held: after a start, and
+        while the fleet cannot be seen.
+        """
+        lost = await self._look()
+        async with self._database.read() as connection:
+            completed = await store.completed_listings(connection, self.rules.lookback, listing.number)
+        if not completed:
+            return Evaluation()
+        sight = Sight(completed)
+        moves, at = self._moves, sight.at
+        back = await moves.leave_as_quiet(at)
+        released = 0
+        for trouble in (IncidentKind.OFFLINE, IncidentKind.NOT_RETURNED):
+            back += await moves.leave_as_back(trouble, online_cut(self.rules, sight))
+            released += await moves.leave_as_released(trouble, at)
+        released += await moves.leave_as_released(IncidentKind.FLAPPING, at)
+        resolved, dropped = await moves.end(at)
+        opening = lost is None and may_open(self.rules, sight, self._started_at)
+        opened, joined = await self._open(sight, listing.number) if opening else (0, 0)
+        done = Evaluation(opening, opened, joined, back, released, resolved, dropped)
+        if opened or joined or back or released or resolved:
+            log.info("incidents after listing %d: %s", listing.number, done)
+            self._changed()
+        return done
+
+    async def _open(self, sight: Sight, listing: int) -> tuple[int, int]:
+        """The loudest first: a gateway that did not return, or flaps, is not an offline one too."""
+        moves, at = self._moves, sight.at
+        silenced = await self._silenced()
+        done = [
+            await moves.open_not_returned(at, silenced),
+            await moves.open_flapping(at, listing, silenced),
+        ]
+        cut = offline_cut(self.rules, sight)
+        if cut is not None:
+            done.append(await moves.open_offline(cut, at, listing, silenced))
+        opened, joined = (sum(numbers) for numbers in zip(*done, strict=True))
+        if joined:
+            async with self._database.read() as connection:
+                posted = await incidents.open_ids(connection)
+            await self._explain(posted)
+        return opened, joined
+
+    async def tick(self) -> int:
+        """Opens the incidents that have gathered for long enough, with a card each; returns how many.
+
+        After a start nothing is posted before the listings that new alerts wait for: an incident may have
+        been over since long before.
+        """
+        now = self._now()
+        may_post = await self._look() is None and await self._may_post()
+        opened = 0
+        while may_post:
+            async with self._database.read() as connection:
+                due = await store.who_is_due(connection, now, AT_ONCE)
+            if not due:
+                break
+            await self._explain(due)
+            async with self._database.write() as connection:
+                opened += await store.open_due(connection, due, now)
+        shown = await self._open_cards(now, only_sight=not may_post)
+        if opened or shown:
+            self._changed()
+        return opened
+
+    # ---- sight
+    async def lost_sight(self) -> LostSight | None:
+        """Why the fleet cannot be seen now: then nothing new is told of it, and nothing promoted."""
+        async with self._database.read() as connection:
+            return seeing.lost_sight(await looks.looks(connection))
+
+    async def _look(self) -> LostSight | None:
+        """Says once that sight is lost, and says so no longer when it returns."""
+        async with self._database.read() as connection:
+            seen = await looks.looks(connection)
+            told = await looks.live(connection)
+        lost = seeing.lost_sight(seen)
+        if (lost is None) == (told is None):
+            return lost
+        async with self._database.write() as connection:
+            if lost is not None:
+                await looks.begin(connection, lost, self._now())
+                log.warning("visibility lost: %s", lost)
+            else:
+                outage = seeing.is_outage(seen)
+                ended = await looks.end(connection, self._now(), outage=outage)
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in ended})
+        self._changed()
+        return lost
+
+    # ---- steps of a tick
+    async def _may_post(self) -> bool:
+        async with self._database.read() as connection:
+            completed = await store.completed_listings(connection, self.rules.lookback)
+        return may_open(self.rules, Sight(completed), self._started_at)
+
+    async def _open_cards(self, now: datetime, *, only_sight: bool) -> int:
+        """For every open incident that has none: also those opened before a channel was set."""
+        shown, last = 0, IncidentId(0)
+        while True:
+            async with self._database.read() as connection:
+                waiting = await store.open_without_card(connection, AT_ONCE, last, only_sight=only_sight)
+                large = await incidents.larger_than(connection, waiting, ON_A_CARD)
+            if not waiting:
+                return shown
+            where = {one: await self._where(one) for one in waiting}
+            where = {one: channels for one, channels in where.items() if channels}
+            if where:
+                async with self._database.write() as connection:
+                    for one, channels in where.items():
+                        await self._open_card(connection, one, channels, now, with_file=one in large)
+            shown, last = shown + len(where), waiting[-1]
+
+    async def _open_card(
+        self,
+        connection: Transaction,
+        incident: IncidentId,
+        channels: Sequence[str],
+        now: datetime,
+        *,
+        with_file: bool,
+    ) -> None:
+        await cards.open_cards(connection, about(incident), channels, now)
+        if with_file:
+            body = {"incident": incident}
+            await cards.add_note(
+                connection, about(incident), f"incident/{incident}/file", GATEWAYS, body, now
+            )
+
+    async def _where(self, incident: IncidentId) -> Sequence[str]:
+        found = await self._channels(incident) if self._channels is not None else ()
+        return found or ([self._default_channel] if self._default_channel else [])
+
+    async def _explain(self, ids: Sequence[IncidentId]) -> None:
+        """Works out anew what the gateways of these incidents have in common."""
+        if not ids:
+            return
+        async with self._database.read() as connection:
+            fleet = await causes.fleet_counts(connection)
+            found: Mapping[IncidentId, tuple[Sequence[Candidate], int]] = {
+                one: await causes.candidates(connection, one, fleet, self._now() - ROLLOUT_LATELY)
+                for one in ids
+            }
+        async with self._database.write() as connection:
+            for one, (candidates, many) in found.items():
+                cause = shared_cause(candidates, many, fleet.gateways)
+                if await causes.save(connection, one, cause):
+                    await cards.touch_all(connection, CardKind.INCIDENT, {str(one)})

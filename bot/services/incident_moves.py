@@ -1,0 +1,196 @@
+"""Gateways leave incidents and join others: who, in which order, and in transactions that nobody waits for.
+
+Each step finds out in one query who has to move, and moves them in chunks; a move changes only what is not
+so yet, so that a step cut short is finished by the next evaluation.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+
+from bot.domain.alerts import AlertRules, Cut, IncidentId, IncidentKind, IncidentState
+from bot.domain.fleet import GatewayId
+from bot.domain.storms import Gone, Window, find_storm
+from bot.storage import alerts as store
+from bot.storage import cards, flapping, returns, storms
+from bot.storage.alerts import Moved
+from bot.storage.cards import About, CardKind
+from bot.storage.engine import Database, Transaction
+
+Move = Callable[[Transaction, Sequence[GatewayId]], Awaitable[Sequence[Moved]]]
+
+JOINED = "incident_joined"  # the kind of the note about gateways that joined a posted incident
+NAMED = 3  # gateways that such a note names
+
+
+class IncidentMoves:
+    """One evaluation's steps.."""
+
+    def __init__(self, database: Database, rules: AlertRules) -> None:
+        self._database = database
+        self._rules = rules
+
+    # ---- leaving
+    async def leave_as_back(self, trouble: IncidentKind, cut: Cut | None) -> int:
+        if cut is None:
+            return 0
+        async with self._database.read() as connection:
+            back = await store.who_is_back(connection, trouble, cut)
+        return await self._move(back, lambda to, ids: store.leave_as_back(to, trouble, ids, cut))
+
+    async def leave_as_released(self, trouble: IncidentKind, at: datetime) -> int:
+        async with self._database.read() as connection:
+            released = await store.who_is_released(connection, trouble)
+        return await self._move(released, lambda to, ids: store.leave_as_released(to, trouble, ids, at))
+
+    async def leave_as_quiet(self, at: datetime) -> int:
+        async with self._database.read() as connection:
+            quiet = await flapping.who_is_quiet(connection, at)
+        return await self._move(quiet, lambda to, ids: flapping.leave_as_quiet(to, ids, at))
+
+    async def end(self, at: datetime) -> tuple[int, int]:
+        """Incidents that nobody is in any more; returns how many were resolved, and how many dropped."""
+        async with self._database.write() as connection:
+            await store.take_turn(connection)
+            ended = await store.end_incidents(connection, at)
+            resolved = ended[IncidentState.RESOLVED]
+            await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in resolved})
+        return len(resolved), len(ended[IncidentState.DROPPED])
+
+    # ---- joining
+    async def open_flapping(self, at: datetime, listing: int, silenced: Collection[str]) -> tuple[int, int]:
+        """Those that begin to flap; how many incidents began, and how many gateways joined."""
+        async with self._database.read() as connection:
+            flap = await flapping.who_flaps(connection, at)
+        flap = [one for one in flap if one not in silenced]
+        done = await self._join_sites(IncidentKind.FLAPPING, flap, at)
+        async with self._database.write() as connection:
+            await flapping.touch_changed(connection, listing)
+        return done
+
+    async def open_not_returned(self, at: datetime, silenced: Collection[str]) -> tuple[int, int]:
+        """Those that a rollout gave up on, in an incident of that rollout."""
+        async with self._database.read() as connection:
+            by_rollout = await returns.who_did_not_return(connection, at)
+        opened = joined = 0
+        for rollout, found in by_rollout.items():
+            ids = [one for one in found if one not in silenced]
+
+            async def join(
+                connection: Transaction, ids: Sequence[GatewayId], rollout: int = rollout
+            ) -> Sequence[Moved]:
+                nonlocal opened
+                opened += await returns.begin(connection, rollout, at, at + self._rules.group_wait)
+                return await returns.join(connection, rollout, ids, at)
+
+            joined += await self._move(ids, join, joining=at)
+        return opened, joined
+
+    async def open_offline(
+        self, cut: Cut, at: datetime, listing: int, silenced: Collection[str]
+    ) -> tuple[int, int]:
+        """Those that are dark and in no incident: a storm's, if they went together, or else their site's."""
+        async with self._database.read() as connection:
+            dark = [one for one in await store.who_is_dark(connection, cut) if one not in silenced]
+            if not dark:
+                return 0, 0
+            left = set(await store.who_has_left(connection, IncidentKind.OFFLINE))
+            everyone = await storms.gone(connection, cut)
+        gone = {one: everyone[one] for one in dark if one not in left and one in everyone}
+        joined = await self._join_live_storms(gone, at)
+        opened, more = await self._open_storm(gone, at, listing)
+        rest = [one for one in dark if one in gone or one in left]
+        sites = await self._join_sites(IncidentKind.OFFLINE, rest, at)
+        return opened + sites[0], joined + more + sites[1]
+
+    async def _join_live_storms(self, gone: dict[GatewayId, Gone], at: datetime) -> int:
+        """Takes out of ``gone`` whoever went with a storm that is still there."""
+        joined = 0
+        async with self._database.read() as connection:
+            live = await storms.live(connection)
+            left = {storm: set(await storms.who_left(connection, storm)) for storm in live}
+        for storm, window in live.items():
+            ids = [one for one, went in gone.items() if window.is_near(went.since) and one not in left[storm]]
+            joined += await self._move(ids, _into(storm, at), joining=at)
+            for one in ids:
+                del gone[one]
+        return joined
+
+    async def _open_storm(self, gone: dict[GatewayId, Gone], at: datetime, listing: int) -> tuple[int, int]:
+        async with self._database.read() as connection:
+            gathering = await storms.gathering(connection)
+            fleet = await storms.fleet_size(connection)
+        window = find_storm(self._rules, [*gone.values(), *gathering], fleet)
+        if window is None:
+            return 0, 0
+        ids = [one for one, went in gone.items() if window.first <= went.since <= window.last]
+        joined = await self._move(ids, self._storm_of(listing, window, at))
+        for one in ids:
+            del gone[one]
+        await self.end(at)
+        return 1, joined
+
+    def _storm_of(self, listing: int, window: Window, at: datetime) -> Move:
+        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+            storm = await storms.begin(connection, listing, at, at + self._rules.group_wait)
+            await storms.absorb(connection, storm, window)
+            return await storms.join(connection, storm, ids, at)
+
+        return join
+
+    async def _join_sites(
+        self, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
+    ) -> tuple[int, int]:
+        """The gateways join the incident of their site, which begins where there is none."""
+        if not ids:
+            return 0, 0
+        async with self._database.read() as connection:
+            left = set(await store.who_has_left(connection, kind))
+        joining = at if kind is IncidentKind.OFFLINE else None  # a flapping card is only edited
+        again = [one for one in ids if one in left]
+        joined = await self._move(again, lambda to, ids: store.join_again(to, kind, ids, at), joining=joining)
+        opened = 0
+
+        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+            nonlocal opened
+            opened += await store.begin_incidents(connection, kind, ids, at, at + self._rules.group_wait)
+            return await store.join(connection, kind, ids, at)
+
+        joined += await self._move([one for one in ids if one not in left], join, joining=joining)
+        return opened, joined
+
+    async def _move(self, ids: Sequence[GatewayId], move: Move, *, joining: datetime | None = None) -> int:
+        """Moves the gateways chunk by chunk; the cards that show them change with each chunk."""
+        total = 0
+        for start in range(0, len(ids), store.CHUNK):
+            async with self._database.write() as connection:
+                await store.take_turn(connection)
+                moved = await move(connection, ids[start : start + store.CHUNK])
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one.incident) for one in moved})
+                if moved and joining is not None:
+                    await _note_joined(connection, moved, joining)
+            total += len(moved)
+        return total
+
+
+def _into(storm: IncidentId, at: datetime) -> Move:
+    async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+        return await storms.join(connection, storm, ids, at)
+
+    return join
+
+
+async def _note_joined(connection: Transaction, moved: Sequence[Moved], at: datetime) -> None:
+    """Tells the threads of incidents that are posted already; the others have no thread yet."""
+    gateways: defaultdict[IncidentId, list[Moved]] = defaultdict(list)
+    for one in moved:
+        gateways[one.incident].append(one)
+    for incident_id in await store.which_are_open(connection, list(gateways)):
+        joined = sorted(gateways[incident_id], key=lambda one: one.gateway)
+        body = {"count": len(joined), "first": [one.label for one in joined[:NAMED]]}
+        key = f"incident/{incident_id}/joined/{at.isoformat()}/{joined[0].gateway}"
+        await cards.add_note(connection, about(incident_id), key, JOINED, body, at)
+
+
+def about(incident_id: IncidentId) -> About:
+    return About(CardKind.INCIDENT, str(incident_id))

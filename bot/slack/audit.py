@@ -1,0 +1,52 @@
+"""``audit``: who did, or was refused, what, and when."""
+
+from collections.abc import Mapping
+
+from bot.domain.access import Actor
+from bot.domain.audit import parse_audit
+from bot.services.audit import AuditService
+from bot.slack.calls import Command, CommandCall, Feature
+from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.views import audit as views
+from bot.slack.views.blocks import Message
+from bot.slack.views.csv_file import CsvFile
+
+MOST_ROWS = 50_000  # of one file
+
+
+class AuditCommands:
+    """Translate only: parse, one call of the service, render."""
+
+    def __init__(self, service: AuditService) -> None:
+        self._service = service
+
+    def feature(self) -> Feature:
+        return Feature(
+            commands={
+                "audit": Command(
+                    "audit [query]",
+                    "Who did, or was refused, what and when",
+                    self.audit,
+                    examples=("audit @ana", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
+                )
+            }
+        )
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        return {views.AUDIT: ListHandler(self._page, export=self._export)}
+
+    async def audit(self, call: CommandCall) -> None:
+        question = " ".join(call.text.split())
+        check_question(question)
+        await call.respond.answer(await self._page(call.actor, 0, question))
+
+    async def _page(self, actor: Actor, offset: int, question: str) -> Message:
+        page = await self._service.find(actor, parse_audit(question), views.PAGE, offset)
+        return views.entries(page.entries, page.total, page.offset, question)
+
+    async def _export(self, actor: Actor, question: str) -> ListFile:
+        page = await self._service.find(actor, parse_audit(question), MOST_ROWS)
+        file = CsvFile(views.CSV_HEADING)
+        file.add(views.csv_row(one) for one in page.entries)
+        cut = f", the newest {MOST_ROWS:,}" if page.total > MOST_ROWS else ""
+        return ListFile("audit.csv", f"Audit log{cut}", file.content(), file.rows)

@@ -1,0 +1,301 @@
+"""The card of an incident, and the words in which incidents are told of. Pure functions.
+
+A card shows moments, never ages: it stays in the channel as it was drawn.
+"""
+
+from bot.domain.alerts import (
+    AffectedGateway,
+    AlertRules,
+    Incident,
+    IncidentKind,
+    Leave,
+    Share,
+    Tally,
+    Trait,
+)
+from bot.domain.fleet import NO_SITE
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    bold,
+    button,
+    code,
+    confirm,
+    context,
+    count,
+    date,
+    duration,
+    header,
+    lines,
+    mention,
+    message,
+    name,
+    section,
+    status,
+)
+
+NAME = 40  # characters of a name or a site, so that a page fits whatever they hold
+_OVER = "🟢 Over"
+BEGIN = {
+    IncidentKind.OFFLINE: "🔴 Offline",
+    IncidentKind.STORM: "🔴 Storm",
+    IncidentKind.FLAPPING: "🟡 Flapping",
+    IncidentKind.NOT_RETURNED: "🚨 Did not return",
+    IncidentKind.SIGHT: "⚠️ Visibility lost",
+}
+
+
+def card(incident: Incident, rules: AlertRules) -> Message:
+    """The one message about an incident, from its first post to its end."""
+    if incident.kind is IncidentKind.SIGHT:
+        return _sight_card(incident)
+    return _open_card(incident, rules) if incident.state.is_live else _closed_card(incident)
+
+
+def _open_card(incident: Incident, rules: AlertRules) -> Message:
+    tally = incident.tally
+    said = said_of(incident)
+    shown = [down_line(one, incident) for one in incident.first if one.is_down]
+    rest = more(tally.down - len(shown))
+    taken = who(incident) or "Nobody has acknowledged this yet."
+    happens = _happens(incident, rules)
+    blocks: list[Block] = [
+        header(f"{title(incident)} {where_plain(incident)}"),
+        section(" ".join(said)),
+        *lines([*shown, *rest]),
+        section(taken),
+        context(happens),
+        *actions(acknowledge(incident), pause_rollout(incident), details(incident)),
+    ]
+    heading = f"{title(incident)} {where(incident)}."
+    return message("\n".join([f"{heading} {' '.join(said)}", *shown, *rest, taken, happens]), blocks)
+
+
+def _happens(incident: Incident, rules: AlertRules) -> str:
+    if incident.kind is IncidentKind.FLAPPING:
+        return (
+            "Only this card is edited while they go on and off. After an hour without a change it says how "
+            "they are, and one that is offline then becomes an alert of its own."
+        )
+    return (
+        f"A gateway counts as back after {duration(rules.online_after)} online and "
+        f"{count(rules.online_listings, 'listing')}. When all are back, this card says so."
+    )
+
+
+def _closed_card(incident: Incident) -> Message:
+    tally = incident.tally
+    said = " ".join([_lasted(incident), *causes(incident), *released(tally)])
+    shown = [left_line(one, incident) for one in incident.first]
+    rest = more(tally.total - len(shown))
+    taken = who(incident)
+    were = "was" if tally.total == 1 else "were"
+    state = {
+        IncidentKind.FLAPPING: f"{were} flapping",
+        IncidentKind.NOT_RETURNED: "did not return",
+    }.get(incident.kind, f"{were} offline")
+    heading = f"{_OVER}: {count(tally.total, 'gateway')}"
+    blocks: list[Block] = [
+        header(f"{heading} {where_plain(incident)} {state}"),
+        section(said),
+        *lines([*shown, *rest]),
+        *([context(taken)] if taken else []),
+        *actions(details(incident)),
+    ]
+    text = [f"{heading} {where(incident)} {state}. {said}", *shown, *rest]
+    return message("\n".join([*text, taken] if taken else text), blocks)
+
+
+def _sight_card(incident: Incident) -> Message:
+    blind = incident.blindness
+    if blind is None:
+        why = "I cannot see the fleet."
+    elif blind.failures:
+        why = f"{count(blind.failures, 'listing')} in a row failed, so I cannot see the fleet."
+    else:
+        why = (
+            f"{blind.lost:,} of {count(blind.online_before, 'gateway')} that were online are gone between "
+            "two listings. So many do not go at once; it is likelier that the view of them failed."
+        )
+    since = f"Since {date(incident.opened_at)}."
+    if incident.state.is_live:
+        heading = BEGIN[IncidentKind.SIGHT]
+        then = (
+            "New alerts are held, and so are the rollouts: nothing is started, promoted or judged. When the "
+            "listings are as before this card says so; if three more say the same, it is an outage."
+        )
+        taken = who(incident)
+        blocks = [header(heading), section(f"{why} {since}"), context(then), *actions(acknowledge(incident))]
+        if taken:
+            blocks.insert(2, section(taken))
+        return message("\n".join(filter(None, [f"{heading}. {why} {since}", taken, then])), blocks)
+    until = f"Until {date(incident.resolved_at)}." if incident.resolved_at else ""
+    if blind is not None and blind.outage:
+        heading = "🔴 An outage, no failure of sight"
+        then = "Three more listings said the same, so those gateways are gone: their alerts follow."
+    else:
+        heading = f"{_OVER}: the fleet can be seen again"
+        then = "Alerts and rollouts go on from what the listings say now."
+    said = " ".join(filter(None, [why, since, until]))
+    return message(f"{heading}. {said} {then}", [header(heading), section(said), context(then)])
+
+
+# ---- words
+def title(incident: Incident) -> str:
+    tally = incident.tally
+    gone = tally.back + tally.released
+    number = f"{tally.down:,} of {count(tally.total, 'gateway')}" if gone else count(tally.down, "gateway")
+    offline = " offline" if incident.kind is IncidentKind.STORM else ""
+    if incident.kind is IncidentKind.SIGHT:
+        return BEGIN[incident.kind]
+    return f"{BEGIN[incident.kind]}: {number}{offline}"
+
+
+def where(incident: Incident) -> str:
+    return _place(incident, name(incident.site, NAME))
+
+
+def where_plain(incident: Incident) -> str:
+    """For headings and labels, which are plain text; cut, or what follows a long name would be lost."""
+    site = incident.site
+    return _place(incident, site if len(site) <= NAME else site[: NAME - 1].rstrip() + "…")
+
+
+def _place(incident: Incident, site: str) -> str:
+    if incident.kind is IncidentKind.STORM:
+        return f"at {count(incident.sites, 'site')}"
+    if incident.kind is IncidentKind.NOT_RETURNED:
+        firmware = f" to {name(incident.firmware, NAME)}" if incident.firmware else ""
+        return f"from rollout {site}{firmware}"
+    if incident.kind is IncidentKind.SIGHT:
+        return "of the whole fleet"
+    return "without a tag" if incident.site == NO_SITE else f"at {site}"
+
+
+def said_of(incident: Incident) -> list[str]:
+    """Since when, why, and what became of some."""
+    return [since(incident), *causes(incident), *others(incident.tally)]
+
+
+def since(incident: Incident) -> str:
+    tally = incident.tally
+    if incident.kind is IncidentKind.SIGHT:
+        return f"Since {date(incident.opened_at)}."
+    if tally.since is None:
+        return "Its gateways are being counted."
+    if incident.kind is IncidentKind.FLAPPING:
+        return f"4 changes or more within an hour, seen {date(incident.opened_at)}."
+    if incident.kind is IncidentKind.NOT_RETURNED:
+        return f"Started by the rollout and down since {date(tally.since)}: given up, and still not back."
+    return f"{'Offline since' if tally.total == 1 else 'The first went offline'} {date(tally.since)}."
+
+
+def causes(incident: Incident) -> list[str]:
+    """What they have in common, the best first."""
+    if not incident.cause:
+        return []
+    return [f"What they share: {', '.join(map(_share, incident.cause))}."]
+
+
+def _share(share: Share) -> str:
+    numbers = f"{share.gateways:,} of {share.of:,}"
+    value = name(share.value, NAME)
+    match share.trait:
+        case Trait.TAG:
+            return f"{bold(f'{numbers} at {value}')}"
+        case Trait.MODEL:
+            return f"{bold(f'{numbers} of model {value}')}"
+        case Trait.FIRMWARE:
+            return f"{bold(f'{numbers} on firmware {value}')}"
+        case Trait.ROLLOUT:
+            return f"{bold(f'{numbers} in rollout R-{value}')}"
+
+
+def others(tally: Tally) -> list[str]:
+    back = [f"{count(tally.back, 'gateway is', 'gateways are')} back online."] if tally.back else []
+    return [*back, *released(tally)]
+
+
+def released(tally: Tally) -> list[str]:
+    if not tally.released:
+        return []
+    return [f"{count(tally.released, 'gateway is', 'gateways are')} no longer in the fleet (released)."]
+
+
+def counts(tally: Tally) -> str:
+    gone = f", {tally.released:,} released" if tally.released else ""
+    return f"{tally.down:,} offline, {tally.back:,} back{gone}"
+
+
+def _lasted(incident: Incident) -> str:
+    begun, until = incident.tally.since, incident.tally.until or incident.resolved_at
+    if begun is None or until is None:
+        return "Over."
+    word = "Flapping" if incident.kind is IncidentKind.FLAPPING else "Offline"
+    return f"{word} from {date(begun)} to {date(until)}, {duration(until - begun)} in all."
+
+
+def who(incident: Incident) -> str:
+    taken = incident.acknowledged
+    return f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}." if taken else ""
+
+
+def down_line(one: AffectedGateway, incident: Incident) -> str:
+    if incident.kind is IncidentKind.FLAPPING:
+        return f"{status('flapping')} {_named(one)}, its last change {date(one.offline_since)} or later"
+    return f"{status('offline')} {_named(one)} since {date(one.offline_since)}"
+
+
+def left_line(one: AffectedGateway, incident: Incident) -> str:
+    if one.left_at is None:
+        return down_line(one, incident)
+    if one.left_as is Leave.RELEASED:
+        return f"{status('released')} {_named(one)}: offline since {date(one.offline_since)}, then gone"
+    if one.left_as is Leave.STILL_DOWN:
+        return f"{status('offline')} {_named(one)} for the last hour"
+    if incident.kind is IncidentKind.FLAPPING:
+        return f"{status('online')} {_named(one)} for the last hour"
+    away = duration(one.left_at - one.offline_since)
+    return f"{status('back', 'online')} {_named(one)} since {date(one.left_at)}, after {away}"
+
+
+def _named(one: AffectedGateway) -> str:
+    return bold(name(one.label, NAME)) + (f" {code(one.id)}" if one.label != one.id else "")
+
+
+def more(number: int) -> list[str]:
+    return [f"… and {count(number, 'more', 'more')}: Details lists them all."] if number > 0 else []
+
+
+# ---- buttons
+def acknowledge(incident: Incident, redraw: str = "") -> Block | None:
+    """``redraw``: the offset of the list to draw again. A card has none: it changes by itself."""
+    if incident.acknowledged is not None:
+        return None
+    ref = Ref(str(incident.id), incident.version, redraw)
+    spoken = f"Acknowledge: {where_plain(incident)}"
+    return button("Acknowledge", ids.INCIDENT_ACK, ref, style="primary", label=spoken)
+
+
+def pause_rollout(incident: Incident) -> Block | None:
+    """Where the rollout that explains it, or that it is about, still runs."""
+    if incident.running_rollout is None:
+        return None
+    rollout = f"R-{incident.running_rollout}"
+    return button(
+        f"Pause rollout {rollout}",
+        ids.INCIDENT_PAUSE_ROLLOUT,
+        Ref(str(incident.id), incident.version),
+        style="danger",
+        confirm=confirm(
+            f"Pause {rollout}?", "Nothing more is started; what has started is still judged.", "Pause"
+        ),
+    )
+
+
+def details(incident: Incident) -> Block:
+    ref = Ref(str(incident.id), incident.version)
+    return button("Details", ids.INCIDENT_DETAILS, ref, label=f"Details: {where_plain(incident)}")

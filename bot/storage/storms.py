@@ -1,0 +1,125 @@
+"""Storms as rows: gateways of many sites in one incident. The rule is in bot/domain/storms.py."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.alerts import Cut, IncidentId, IncidentKind, IncidentState
+from bot.domain.fleet import Connectivity, GatewayId
+from bot.domain.storms import Gone, Window
+from bot.storage.alerts import IS_LIVE, MOVED, Moved, in_state, label, moved
+from bot.storage.tables import Moment, gateways, incident_gateways, incidents
+from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
+
+_STORM = IncidentKind.STORM.value
+
+
+async def gone(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayId, Gone]:
+    """Every gateway that is offline for long enough."""
+    rows = await connection.execute(
+        select(gateways.c.id, gateways.c.since, gateways.c.site_folded).where(
+            in_state(Connectivity.OFFLINE, cut)
+        )
+    )
+    return {GatewayId(row.id): Gone(row.since, row.site_folded) for row in rows}
+
+
+async def gathering(connection: AsyncConnection) -> Sequence[Gone]:
+    """Those that are down in incidents of sites that nobody has seen yet."""
+    rows = await connection.execute(
+        select(incident_gateways.c.offline_since, incidents.c.site_folded)
+        .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
+        .where(_is_gathering(), incident_gateways.c.left_at.is_(None))
+    )
+    return [Gone(row.offline_since, row.site_folded) for row in rows]
+
+
+async def live(connection: AsyncConnection) -> Mapping[IncidentId, Window]:
+    """The storms that go on."""
+    rows = await connection.execute(
+        select(
+            incidents.c.id,
+            func.min(incident_gateways.c.offline_since).label("first"),
+            func.max(incident_gateways.c.offline_since).label("last"),
+        )
+        .join(incident_gateways, incident_gateways.c.incident_id == incidents.c.id)
+        .where(incidents.c.kind == _STORM, IS_LIVE)
+        .group_by(incidents.c.id)
+        .order_by(incidents.c.id)
+    )
+    return {IncidentId(row.id): Window(row.first, row.last) for row in rows}
+
+
+async def who_left(connection: AsyncConnection, storm: IncidentId) -> Sequence[GatewayId]:
+    """Those that came back from it: when they go again, that is another matter."""
+    rows = await connection.execute(
+        select(incident_gateways.c.gateway_id).where(
+            incident_gateways.c.incident_id == storm, incident_gateways.c.left_at.is_not(None)
+        )
+    )
+    return [GatewayId(one) for one in rows.scalars()]
+
+
+async def fleet_size(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(func.count()).select_from(gateways))).scalar_one())
+
+
+async def begin(connection: AsyncConnection, listing: int, at: datetime, post_at: datetime) -> IncidentId:
+    """The storm of that listing; evaluated twice, it is the same."""
+    key = f"storm {listing}"
+    row = {
+        "kind": _STORM,
+        "site": "",
+        "site_folded": key,
+        "state": IncidentState.GATHERING.value,
+        "version": 1,
+        "opened_at": at,
+        "post_at": post_at,
+    }
+    await connection.execute(insert_or_ignore(connection, incidents, row))
+    found = await connection.execute(
+        select(incidents.c.id).where(incidents.c.kind == _STORM, incidents.c.site_folded == key, IS_LIVE)
+    )
+    return IncidentId(found.scalar_one())
+
+
+async def absorb(connection: AsyncConnection, storm: IncidentId, window: Window) -> None:
+    """What gathers for sites and went in that time is the storm's; emptied incidents end unposted."""
+    unposted = select(incidents.c.id).where(_is_gathering())
+    await connection.execute(
+        update(incident_gateways)
+        .where(
+            incident_gateways.c.incident_id.in_(unposted),
+            incident_gateways.c.left_at.is_(None),
+            incident_gateways.c.offline_since >= window.first,
+            incident_gateways.c.offline_since <= window.last,
+        )
+        .values(incident_id=storm)
+    )
+
+
+async def join(
+    connection: AsyncConnection, storm: IncidentId, ids: Sequence[GatewayId], at: datetime
+) -> Sequence[Moved]:
+    """The gateways join the storm; those that are in another incident stay where they are."""
+    joining = select(
+        literal(storm),
+        gateways.c.id,
+        literal(IncidentKind.OFFLINE.value),
+        label(),
+        literal(at, Moment),
+        gateways.c.since,
+    ).where(gateways.c.id.in_(ids))
+    names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
+    joined = await connection.execute(
+        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)
+    )
+    return moved(joined.all())
+
+
+def _is_gathering() -> ColumnElement[bool]:
+    return (incidents.c.kind == IncidentKind.OFFLINE.value) & (
+        incidents.c.state == IncidentState.GATHERING.value
+    )

@@ -1,0 +1,153 @@
+"""Who did what, asked for in Slack: words that narrow it, pages, and a file."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.domain.access import Actor, Role
+from bot.domain.errors import NotAllowed
+from bot.domain.events import AuditEntry, Outcome
+from bot.services.audit import KEPT, AuditService
+from bot.slack import ids
+from bot.slack.audit import AuditCommands
+from bot.slack.calls import Click, CommandCall
+from bot.slack.commands import Router
+from bot.slack.lists import list_clicks
+from bot.storage import audit
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
+from tests.slack.shown import HOSTILE, LONG, Answers, buttons, sendable
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ANA, BEN = "U0ANA00001", "U0BEN00001"
+VERA = Actor("U0VERA0001", "Vera", Role.VIEWER)
+GUEST = Actor("U0GUEST001", "Gus", Role.NONE)
+
+
+def entry(
+    number: int, actor: str = ANA, action: str = "rename", subject: str = "", **more: str
+) -> AuditEntry:
+    outcome = Outcome(more.pop("outcome", "done"))
+    at = NOW - timedelta(minutes=number)
+    return AuditEntry(at, actor, action, subject or f"bmac-{number:04}", outcome, **more)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(database_url)
+    await migrate(opened)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def commands(database: Database) -> AuditCommands:
+    return AuditCommands(AuditService(database, now=lambda: NOW))
+
+
+async def record(database: Database, *entries: AuditEntry) -> None:
+    async with database.write() as connection:
+        await audit.record(connection, *entries)
+
+
+async def asked(commands: AuditCommands, text: str = "", actor: Actor = VERA) -> Answers:
+    answers = Answers()
+    listener = Router(commands.feature().commands, "/mesh")
+    await listener.route(CommandCall(actor, "C0OPS00001", f"audit {text}", answers))
+    return answers
+
+
+async def test_an_entry_tells_who_what_before_after_where_when_outcome_and_plan(
+    database: Database, commands: AuditCommands
+) -> None:
+    told = entry(
+        1, before="Roof", after="Roof north", channel="C0OPS00001", reason="moved", plan_hash="abc" * 20
+    )
+    await record(database, told)
+    text = (await asked(commands)).last.text
+    for said in ("✅ done", "2026-03-02 11:59", f"<@{ANA}>", "rename bmac-0001", "Roof → Roof north"):
+        assert said in text
+    assert "in <#C0OPS00001> (moved), plan abcabcabcabc" in text
+
+
+@pytest.mark.parametrize(
+    ("question", "subjects"),
+    [
+        (f"<@{BEN}>", {"R-1", "R-12"}),
+        (f"<@{BEN}|ben>", {"R-1", "R-12"}),
+        (BEN, {"R-1", "R-12"}),
+        ("r-1", {"R-1"}),
+        ("Refused", {"R-12"}),
+        ("refused failed", {"R-12", "bmac-0003"}),
+        ("rename", {"bmac-0003"}),
+        ("approve r-12", {"R-12"}),
+        ("meshbot", {"R-3"}),
+        ("feed", {"R-1"}),
+        ("%", set()),
+    ],
+)
+async def test_words_narrow_it_by_person_act_thing_outcome_and_plan(
+    question: str, subjects: set[str], database: Database, commands: AuditCommands
+) -> None:
+    await record(
+        database,
+        entry(1, BEN, "rollout_approve", "R-1", plan_hash="feedbeef"),
+        entry(2, BEN, "rollout_approve", "R-12", outcome="refused"),
+        entry(3, outcome="failed"),
+        entry(4, "meshbot", "rollout_paused", "R-3"),
+    )
+    text = (await asked(commands, question)).last.text
+    lines = text.splitlines()[1:]
+    assert {subject for subject in ("R-1", "R-12", "R-3", "bmac-0003") if _names(lines, subject)} == subjects
+
+
+def _names(lines: list[str], subject: str) -> bool:
+    return any(subject in line.replace(",", " ").split() for line in lines)
+
+
+async def test_pages_go_from_the_newest_to_the_oldest(database: Database, commands: AuditCommands) -> None:
+    await record(database, *(entry(number) for number in range(12)))
+    answers = await asked(commands)
+    assert answers.last.text.startswith("1–10 of 12 entries")
+    ref = buttons(answers.last)[ids.PAGE_NEXT]
+    await list_clicks(commands.lists())[ids.PAGE_NEXT](Click(VERA, "C0OPS00001", ids.PAGE_NEXT, ref, answers))
+    assert "bmac-0011" in answers.last.text
+    assert "bmac-0009" not in answers.last.text
+
+
+async def test_the_whole_answer_comes_as_a_file(database: Database, commands: AuditCommands) -> None:
+    await record(database, *(entry(number, after="=1+1") for number in range(12)), entry(13, BEN))
+    answers = await asked(commands, ANA)
+    ref = buttons(answers.last)[ids.EXPORT_CSV]
+    await list_clicks(commands.lists())[ids.EXPORT_CSV](
+        Click(VERA, "C0OPS00001", ids.EXPORT_CSV, ref, answers)
+    )
+    ((name, content, _),) = answers.files
+    assert name == "audit.csv"
+    assert content.decode("utf-8-sig").count("\r\n") == 13
+    assert "'=1+1" in content.decode()
+
+
+async def test_an_empty_answer_says_how_to_ask(commands: AuditCommands) -> None:
+    assert "No entries for &lt;here&gt;" in (await asked(commands, "<here>")).last.text
+
+
+async def test_names_from_outside_ring_at_nobody_and_fit(database: Database, commands: AuditCommands) -> None:
+    await record(database, *(entry(n, before=LONG, after=HOSTILE, reason=HOSTILE * 9) for n in range(10)))
+    assert "<!channel>" not in sendable((await asked(commands)).last).text
+
+
+async def test_a_guest_does_not_read_the_audit_log(commands: AuditCommands) -> None:
+    with pytest.raises(NotAllowed, match="Guests and people from other organisations"):
+        await asked(commands, actor=GUEST)
+
+
+async def test_entries_are_forgotten_after_a_year_and_not_before(
+    database: Database, commands: AuditCommands
+) -> None:
+    await record(
+        database, entry(int(KEPT.total_seconds() // 60) + 1), entry(int(KEPT.total_seconds() // 60) - 1)
+    )
+    await AuditService(database, now=lambda: NOW).prune()
+    assert (await asked(commands)).last.text.startswith("1 entry")
