@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR)
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.APPROVER: "Paul, Pia", Role.ADMIN: "Ada"})
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
-ADA = Actor("U0ADA", "Ada", Role.ADMIN)
+ADA = Actor("U0ADAM", "Ada", Role.ADMIN)
 VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
 ONE_WAVE = Rules(waves=(1.0,), per_site=1.0)
 WAVES = Rules(
