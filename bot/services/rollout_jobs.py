@@ -99,11 +99,8 @@ class RolloutJobs:
                 await batches.record_job(connection, batch.id, job_id)
             await batches.close_batch(connection, batch.id, "canceled")
             if job_id is None:
-                courses = [
-                    verdict.spared(one.course)
-                    for one in await flight.flying(connection, rollout.id)
-                    if one.batch_id == batch.id
-                ]
+                aloft = await flight.flying(connection, rollout.id, batch.id)
+                courses = [verdict.spared(one.course) for one in aloft]
                 await self._save(connection, rollout, courses)
         return True
 
@@ -188,10 +185,8 @@ class RolloutJobs:
             rollout = await store.load(connection, batch.rollout_id)
             silent = [
                 one.course
-                for one in await flight.flying(connection, rollout.id)
-                if one.batch_id == batch.id
-                and one.course.reported_at is None
-                and not _is_final(told.get(one.course.gateway_id))
+                for one in await flight.flying(connection, rollout.id, batch.id)
+                if one.course.reported_at is None and not _is_final(told.get(one.course.gateway_id))
             ]
             reason, kind = "the job ended without a result for it", FailureKind.TRANSPORT
             over = verdict.fail(silent, reason, kind, aborted=rollout.state is RolloutState.ABORTED)
@@ -200,9 +195,7 @@ class RolloutJobs:
     async def _give_up(self, batch: Batch, reason: str, state: str, kind: FailureKind) -> None:
         async with self._database.write() as connection:
             rollout = await store.load(connection, batch.rollout_id)
-            courses = [
-                one.course for one in await flight.flying(connection, rollout.id) if one.batch_id == batch.id
-            ]
+            courses = [one.course for one in await flight.flying(connection, rollout.id, batch.id)]
             failed = verdict.fail(courses, reason, kind, aborted=rollout.state is RolloutState.ABORTED)
             await self._save(connection, rollout, failed)
             await batches.close_batch(connection, batch.id, state, reason)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, case, func, select, update
+from sqlalchemy import Row, and_, bindparam, case, func, select, true, update
 
 from bot.domain.events import FleetEventKind
 from bot.domain.fleet import Connectivity, GatewayId
@@ -35,8 +35,11 @@ class Flying:
 # ---- in flight
 
 
-async def flying(connection: Transaction, rollout_id: RolloutId) -> tuple[Flying, ...]:
-    """Every gateway in flight, beside the newest listing's word about it."""
+async def flying(
+    connection: Transaction, rollout_id: RolloutId, batch_id: int | None = None
+) -> tuple[Flying, ...]:
+    """Every gateway in flight, or those of one batch, beside the newest listing's word about it."""
+    of_batch = targets.batch_id == batch_id if batch_id is not None else true()
     found = await connection.execute(
         select(
             rollout_targets,
@@ -46,7 +49,7 @@ async def flying(connection: Transaction, rollout_id: RolloutId) -> tuple[Flying
             gateways.c.firmware.label("firmware"),
         )
         .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
-        .where(targets.rollout_id == rollout_id, targets.state.in_(_FLYING))
+        .where(targets.rollout_id == rollout_id, targets.state.in_(_FLYING), of_batch)
         .order_by(targets.gateway_id)
     )
     return tuple(_flying(row) for row in found.all())
