@@ -19,15 +19,12 @@ from pydantic import SecretStr
 
 import bot
 from bot.domain.access import Actor
-from bot.domain.alerts import AlertRules
 from bot.domain.errors import Unavailable
 from bot.domain.fleet import GatewayId, Taken
-from bot.domain.plan import Rules
 from bot.domain.query import parse
 from bot.domain.rollout import RolloutId
-from bot.domain.windows import Window
-from bot.meshtech.client import MeshtechClient
 from bot.metrics import BotMetrics
+from bot.rules import alert_rules, client_of, rollout_rules
 from bot.scheduler import Scheduler
 from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
@@ -37,6 +34,7 @@ from bot.services.fleet_writes import FleetWrites
 from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
+from bot.services.silences import SilenceService
 from bot.settings import Settings
 from bot.slack.about import AboutCommands
 from bot.slack.alerts import AlertListeners
@@ -45,12 +43,15 @@ from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
 from bot.slack.fleet import FleetCommands
 from bot.slack.fleet_writes import WriteCommands
+from bot.slack.home import HomeTab
 from bot.slack.lists import list_clicks
 from bot.slack.people import People
 from bot.slack.publisher import Publisher
 from bot.slack.respond import Modals
 from bot.slack.rollout_buttons import RolloutButtons
+from bot.slack.rollout_form import RolloutForm
 from bot.slack.rollouts import RolloutListeners
+from bot.slack.silences import SilenceListeners
 from bot.slack.views.about import Setting, Status
 from bot.slack.web_api import WebApi, new_session
 from bot.storage.engine import Database
@@ -93,7 +94,7 @@ class App:
         self._draining = False
         self._publishing: asyncio.Task[None] | None = None
         self._database = Database.open(settings.database_url.get_secret_value())
-        self._client = _client(settings, now)
+        self._client = client_of(settings, now)
         self._session: aiohttp.ClientSession = new_session()
         self._api = WebApi(
             settings.slack.bot_token.get_secret_value(), self._session, base_url=settings.slack.api_url
@@ -141,22 +142,31 @@ class App:
             listing_every=settings.fleet.poll_every,
         )
         self.writes = FleetWrites(self._database, self._client, now=now, site_tag=settings.fleet.site_tag)
-        alert_rules = _alert_rules(settings)
+        self.silences = SilenceService(
+            self._database,
+            matching=self.fleet.ids_matching,
+            channel=settings.channels.alerts,
+            zone=ZoneInfo(settings.timezone),
+            now=now,
+            changed=self._changed,
+        )
+        when_to_alert = alert_rules(settings)
         self.alert_course = AlertCourse(
             self._database,
-            rules=alert_rules,
+            rules=when_to_alert,
             default_channel=settings.channels.alerts,
             now=now,
             changed=self._changed,
+            silenced=self.silences.silenced,
         )
         self.alerts = AlertService(
             self._database,
-            rules=alert_rules,
+            rules=when_to_alert,
             default_channel=settings.channels.alerts,
             now=now,
             changed=self._changed,
         )
-        rules = _rollout_rules(settings)
+        rules = rollout_rules(settings)
         self.rollouts = RolloutService(
             self._database,
             self._client,
@@ -194,13 +204,30 @@ class App:
         settings = self._settings
         alerts = AlertListeners(self.alerts, self._pause_rollout)
         rollout_buttons = RolloutButtons(self.rollouts, self.steering, Modals(self._api))
-        rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons)
+        form = RolloutForm(self.fleet, self.rollouts, Modals(self._api))
+        rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons, form.open)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
         audit = AuditCommands(self.audit)
         lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists(), audit.lists()]
         shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
         writes = WriteCommands(self.fleet, self.writes, now=now)
+        silences = SilenceListeners(
+            self.silences,
+            Modals(self._api),
+            incident=self.alerts.incident,
+            zone=ZoneInfo(settings.timezone),
+            now=now,
+        )
+        self.home = HomeTab(
+            self.fleet,
+            self.rollouts,
+            self.alerts,
+            Modals(self._api),
+            actor_of=self._people.actor,
+            command=settings.slack.command,
+            now=now,
+        )
         return SlackApp(
             self._api,
             self._people,
@@ -208,9 +235,12 @@ class App:
                 fleet.feature(),
                 writes.feature(),
                 rollouts.feature(),
+                form.feature(),
                 alerts.feature(),
+                silences.feature(),
                 audit.feature(),
                 about.feature(),
+                self.home.feature(),
                 shared,
             ],
             on_refused=self.audit.refused,
@@ -227,6 +257,7 @@ class App:
         scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self.course.advance)
         scheduler.add("writes", timedelta(seconds=30), self._resume_writes)
         scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
+        scheduler.add("home", timedelta(minutes=1), self.home.redraw)
         scheduler.add("prune", timedelta(hours=1), self._prune)
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)
@@ -291,6 +322,7 @@ class App:
 
     async def _alert(self) -> None:
         await self.alert_course.tick()
+        await self.silences.announce()
 
     async def _resume_writes(self) -> None:
         await self.writes.resume_writes()
@@ -388,65 +420,6 @@ async def run(settings: Settings) -> int:
     finally:
         await app.stop()
     return 0
-
-
-def _client(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
-    meshtech = settings.meshtech
-    return MeshtechClient(
-        meshtech.auth_url,
-        meshtech.api_url,
-        meshtech.username,
-        meshtech.password.get_secret_value(),
-        now=now,
-        page_size=meshtech.page_size,
-        next_token_parameter=meshtech.next_token_parameter,
-        routes=meshtech.routes,
-        fields=meshtech.fields,
-    )
-
-
-def _alert_rules(settings: Settings) -> AlertRules:
-    alerts = settings.alerts
-    return AlertRules(
-        offline_after=alerts.offline_after,
-        offline_listings=alerts.offline_listings,
-        online_after=alerts.online_after,
-        online_listings=alerts.online_listings,
-        group_wait=alerts.group_wait,
-        startup_listings=alerts.startup_listings,
-        storm_gateways=alerts.storm_gateways,
-        storm_share=alerts.storm_share,
-    )
-
-
-def _rollout_rules(settings: Settings) -> Rules:
-    rollouts = settings.rollouts
-    above, share = rollouts.second_above or (None, None)
-    return Rules(
-        approvals=rollouts.approvals,
-        second_above_gateways=above,
-        second_above_share=share,
-        self_approval=rollouts.self_approval,
-        approval_expires=rollouts.approval_expires,
-        waves=rollouts.waves,
-        soak=rollouts.soak,
-        batch=rollouts.batch,
-        per_site=rollouts.per_site,
-        overdue_after=rollouts.overdue_after,
-        return_within=rollouts.return_within,
-        stable_for=rollouts.stable_for,
-        window=_window(settings),
-        zone=ZoneInfo(settings.timezone),
-        look_for=rollouts.look_for,
-        poll_every=settings.jobs.poll_every,
-    )
-
-
-def _window(settings: Settings) -> Window | None:
-    if settings.rollouts.window is None:
-        return None
-    days, begins, ends = settings.rollouts.window
-    return Window(frozenset(days), begins, ends)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

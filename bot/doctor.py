@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot.domain.errors import BotError
-from bot.meshtech.client import MeshtechClient
 from bot.meshtech.contract import Difference, compare, fetch, server_time
 from bot.meshtech.routes import RouteTable
+from bot.rules import client_of
 from bot.settings import Settings
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
 from bot.slack.web_api import SlackFailed, WebApi, new_session
@@ -286,17 +286,7 @@ def _clock(whose: str, theirs: datetime, ours: datetime) -> Finding:
 async def _meshtech(settings: Settings, now: Callable[[], datetime]) -> Findings:
     meshtech = settings.meshtech
     try:
-        client = MeshtechClient(
-            meshtech.auth_url,
-            meshtech.api_url,
-            meshtech.username,
-            meshtech.password.get_secret_value(),
-            now=now,
-            page_size=meshtech.page_size,
-            next_token_parameter=meshtech.next_token_parameter,
-            routes=meshtech.routes,
-            fields=meshtech.fields,
-        )
+        client = client_of(settings, now)
     except BotError as error:
         yield _wrong("Meshtech", str(error))
         return

@@ -1,5 +1,6 @@
 """A fleet, its listings and an alert service on a real database, moved along by the test."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -20,7 +21,7 @@ from bot.domain.fleet import (
     first_sight,
     take_in,
 )
-from bot.services.alert_course import AlertCourse, Evaluation
+from bot.services.alert_course import AlertCourse, Evaluation, Silenced
 from bot.services.alerts import AlertService
 from bot.storage import fleet
 from bot.storage.engine import Database
@@ -49,6 +50,7 @@ class World:
         self.number = 0
         self.changed = 0
         self.paused: list[tuple[str, int]] = []
+        self.silenced: Silenced = _nobody
         self.restart()
 
     @classmethod
@@ -87,6 +89,7 @@ class World:
             default_channel=self.channel,
             now=lambda: self.now,
             changed=self._count_change,
+            silenced=self.silenced,
         )
 
     async def pause(self, actor: Actor, rollout_id: int) -> None:
@@ -241,6 +244,10 @@ class World:
     async def rows(self, query: Select[Any]) -> list[Any]:
         async with self.database.read() as connection:
             return list((await connection.execute(query)).all())
+
+
+async def _nobody() -> Collection[str]:
+    return ()
 
 
 def _digest(known: KnownGateway) -> bytes:

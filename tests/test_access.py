@@ -36,7 +36,8 @@ KINDS: Mapping[str, Mapping[str, object]] = {
     "unknown": {},  # the workspace has nobody of that id when the bot asks
 }
 REFUSALS = ("needs the role", "you need to be", "Guests and people from other organisations cannot")
-QUIETLY = {"audit": "nothing-of-that-name"}  # else it quotes the refusals of others
+# Alone, the one quotes the refusals of others, and the other opens a window instead of answering.
+QUIETLY = {"audit": "nothing-of-that-name", "update": "oslo"}
 AUDITOR = Actor("U0AUDITOR1", "auditor", Role.ADMIN)
 
 
@@ -211,3 +212,13 @@ async def test_help_shows_what_one_may_do_and_no_more(tmp_path: Path) -> None:
                 assert bool(re.search(rf"/mesh {word}[ `]", said)) == (role >= Role[command.needs.upper()]), (
                     word
                 )
+
+
+async def test_the_home_tab_is_drawn_for_who_opens_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        for role, kind in everybody():
+            one = person(role, kind)
+            assert (await (await made.slack.open_home(one)).ack).ok
+            await made.app.slack.guard.idle()
+            shown = str(made.slack.workspace.homes[one].blocks)
+            assert ("The fleet" in shown) == (kind == "member")

@@ -31,8 +31,8 @@ COLUMNS = {
     "rollouts": "rollouts rollout_batches rollout_buttons rollout_card rollout_course rollout_flight "
     "rollout_holds rollout_jobs rollout_log rollout_steering rollout_targets",
     "alerts": "alerts incidents alert_course incident_moves incident_card flapping storms causes "
-    "returns looks",
-    "about": "about home",
+    "returns looks silences",
+    "about": "about home rollout_form",
     "shared": "audit blocks bolt bulk calls cards commands csv_file engine flaps guard ids lists manifest "
     "outbox pace payloads people publisher respond schema sockets tables upsert views web_api",
 }

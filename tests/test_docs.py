@@ -4,11 +4,16 @@ import ast
 import importlib
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bot.domain import plan, sight, storms, verdict
 from bot.domain.access import Role
+from bot.domain.alerts import AlertRules
+from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
+from bot.domain.plan import Rules
 from bot.meshtech.routes import ROUTES
 from bot.settings import OPERATIONS
 from bot.slack.calls import Command
@@ -43,7 +48,8 @@ def test_every_setting_named_in_prose_is_one(document: str) -> None:
 
 def test_a_setting_that_has_no_effect_yet_is_named_as_such() -> None:
     """An operator must not wait for a wave because a variable was accepted."""
-    source = "".join((ROOT / "bot" / name).read_text(encoding="utf-8") for name in ("app.py", "__main__.py"))
+    names = ("app.py", "rules.py", "__main__.py")
+    source = "".join((ROOT / "bot" / name).read_text(encoding="utf-8") for name in names)
     paths = [line.variable.removeprefix("MESHBOT_").lower().split("__") for line in load().describe()]
     idle = [
         "MESHBOT_" + "__".join(path).upper()
@@ -145,3 +151,52 @@ def test_every_make_target_and_every_word_of_the_command_line_exists(document: s
     assert set(re.findall(r"`meshbot[^`]*?(--[\w-]+)", text)) <= set(re.findall(r"\"(--[\w-]+)\"", entry)) | {
         "--help"
     }
+
+
+# ---- how it decides
+def test_the_numbers_of_how_it_decides_are_the_code_s() -> None:
+    text = " ".join(DOCUMENTS["docs/how-it-decides.md"].split())
+    rules, alerts = Rules(), AlertRules()
+    for said in (
+        f"after {plan.QUARANTINE_AFTER} failed attempts, for {_hours(plan.QUARANTINE)} hours",
+        f"above {rules.second_above_gateways} gateways or {rules.second_above_share:.0%} of a fleet of "
+        f"{plan.SHARE_COUNTS_FROM} or more".replace("%", " %"),
+        f"when more than {plan.DRIFT_SHARE:.0%} of them".replace("%", " %"),
+        f"After {_hours(rules.approval_expires)} hours (`APPROVAL_EXPIRES`)",
+        f"with fewer than {plan.SMALL_BELOW} of them",
+        f"stable for {_hours(plan.STABLE_CANARY)} hours",
+        f"At most {rules.per_site:.0%} of a site".replace("%", " %"),
+        f"{rules.batch} in one job",
+        f"{_minutes(rules.soak)} minutes (`SOAK`)",
+        f"{_minutes(rules.stable_for)} minutes (`STABLE_FOR`)",
+        f"{_minutes(rules.overdue_after)} minutes (`OVERDUE_AFTER`)",
+        f"{_minutes(rules.return_within)} minutes (`RETURN_WITHIN`)",
+        f"{verdict.PAUSE_SHARE:.0%} of those finished or overdue".replace("%", " %"),
+        f"once {verdict.SHARE_AFTER} have finished",
+        f"{verdict.IN_A_ROW} in a row did not return, or {verdict.AT_ONE_SITE} at one site",
+        f"{verdict.COLLATERAL_LEAST} of them, and {verdict.COLLATERAL_SHARE:.0%} of the site".replace(
+            "%", " %"
+        ),
+        f"{verdict.STOP_SHARE:.0%} failed".replace("%", " %"),
+        f"for {_minutes(alerts.offline_after)} minutes (`OFFLINE_AFTER`) and on {alerts.offline_listings}",
+        f"{_minutes(alerts.online_after)} minutes (`ONLINE_AFTER`) and {alerts.online_listings} listings",
+        f"{alerts.group_wait.seconds} seconds (`GROUP_WAIT`)",
+        f"{alerts.storm_gateways} gateways (`STORM_GATEWAYS`), or {alerts.storm_share:.0%}".replace(
+            "%", " %"
+        ),
+        f"and at least {storms.LEAST}, that go",
+        f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
+        f"{sight.FAILURES} listings in a row fail",
+        f"at least {sight.FLEET} gateways",
+        f"{sight.CONFIRM} further listings",
+        f"{alerts.startup_listings} listings (`STARTUP_LISTINGS`)",
+    ):
+        assert said in text, said
+
+
+def _minutes(length: timedelta) -> int:
+    return int(length.total_seconds() // 60)
+
+
+def _hours(length: timedelta) -> int:
+    return _minutes(length) // 60

@@ -265,6 +265,7 @@ async def sees_incidents(desk: Desk) -> None:
     for site, words in (("oslo", "at oslo"), (TAG, "!channel>"), (LONG, "at MMMM")):
         world.portal.disconnect([one for one in world.portal.devices if is_at(world, one, site)])
         cards.append(await world.message(FLEET_ALERTS, words))
+    await silences_one(desk, cards[0])
     for card in cards:
         await desk.clicks(card, "incident_ack", shows="cknowledged by")
         details = await world.reply(await desk.clicks(card, "incident_details"))
@@ -274,6 +275,15 @@ async def sees_incidents(desk: Desk) -> None:
         await world.shows(card, "were offline")
     assert len(world.in_channel(FLEET_ALERTS)) == len(cards)
     await sees_a_storm(world)
+
+
+async def silences_one(desk: Desk, card: Message) -> None:
+    await desk.clicks(card, "incident_silence")
+    modal = await desk.world.slack.wait_for(lambda: desk.world.slack.top_view(OPERATOR), IN_TIME)
+    choice = {"duration": {"duration": "30m"}, "reason": {"reason": f"{PING} mast"}}
+    await desk.world.slack.submit(OPERATOR, modal, choice)
+    await desk.world.shows(card, "silenced by")
+    assert "S-1 is over" in (await desk.asks("unsilence S-1")).text
 
 
 async def sees_a_storm(world: Outside) -> None:

@@ -46,6 +46,7 @@ class Action(StrEnum):
     STEER = "steer a firmware rollout"
     FREEZE = "freeze or unfreeze firmware"
     ACKNOWLEDGE = "acknowledge an incident"
+    SILENCE = "silence alerts"
 
 
 _NEEDS: Mapping[Action, Role] = {
@@ -60,6 +61,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.STEER: Role.OPERATOR,
     Action.FREEZE: Role.ADMIN,
     Action.ACKNOWLEDGE: Role.OPERATOR,
+    Action.SILENCE: Role.OPERATOR,
 }
 
 

@@ -204,6 +204,15 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Silenced:
+    """By whom an incident was silenced from its card, until when."""
+
+    user_id: str
+    until: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Blindness:
     """What a "visibility lost" is about: so many listings failed, or so many of those online were gone."""
 
@@ -239,6 +248,7 @@ class Incident:
     firmware: str | None = None  # that the rollout brings
     running_rollout: int | None = None  # of the cause or the incident itself: it can be paused
     reminded: int = 0
+    silenced: Silenced | None = None
 
     @property
     def place(self) -> str:

@@ -6,6 +6,7 @@ renaming and tagging `fleet_writes`. Knows nothing of Slack.
 
 import asyncio
 import difflib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -121,6 +122,11 @@ class FleetService:
         for start in range(0, len(wanted), CHUNK):
             yield await self.gateways(wanted[start : start + CHUNK])
 
+    async def ids_matching(self, query: Query) -> Sequence[str]:
+        """The ids of all that match, worst first."""
+        async with self._database.read() as connection:
+            return await fleet_search.ids(connection, query, self._now())
+
     async def counts(self, query: Query) -> Counts:
         async with self._database.read() as connection:
             return await fleet_search.counts(connection, query, self._now())
@@ -149,6 +155,15 @@ class FleetService:
         if not found:
             raise NotFound(await asyncio.to_thread(_not_found, text, dict(near)))
         return found[0]
+
+    async def versions(self) -> list[tuple[str, int]]:
+        """Firmware versions and how many gateways run each, the most frequent first."""
+        async with self._database.read() as connection:
+            found = await fleet_search.firmware_counts(connection)
+        together: Counter[str] = Counter()
+        for (_, version), number in found.items():
+            together[version] += number
+        return sorted(together.items(), key=lambda pair: (-pair[1], pair[0]))
 
     async def require_within(self, actor: Actor, action: Action, ids: Sequence[str]) -> None:
         """Raises NotAllowed when one of these gateways is outside of what the actor is limited to."""

@@ -48,6 +48,8 @@ class Click:
     trigger_id: str | None = None
     selected: str | None = None
     message_ts: str | None = None
+    view_id: str | None = None  # of the modal or home tab it was in
+    values: Mapping[str, str] = field(default_factory=dict)  # what else is entered there, by block id
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ NoteDrawing = Callable[[Mapping[str, Any]], Message | Awaitable[Message]]
 class Views(Protocol):
     """Opens modals. Called with the trigger of a click or a command, before anything slow."""
 
-    async def open(self, trigger_id: str, view: View) -> None: ...
+    async def open(self, trigger_id: str, view: View) -> str:
+        """The id of the view, by which it can be changed."""
 
     async def update(self, view_id: str, view: View) -> None: ...
 

@@ -42,6 +42,22 @@ ON_ANSWERS: Final = frozenset(
     {WRITE_CONFIRM, WRITE_CANCEL, WRITE_UNDO, PAGE_NEXT, PAGE_PREVIOUS, REFRESH, EXPORT_CSV, ROLLOUT_REQUEST}
 )
 
+# A button that only opens an address: Slack reports the click, and nothing is to be done
+LINK: Final = "link"
+
+# The window in which an update is put together: its choices, and the choice of the whole fleet
+ROLLOUT_FORM: Final = "rollout_form"
+ROLLOUT_MODEL: Final = "rollout_model"
+ROLLOUT_VERSION: Final = "rollout_version"
+ROLLOUT_PLACE: Final = "rollout_place"
+ROLLOUT_START: Final = "rollout_start"
+ROLLOUT_EVERYWHERE: Final = "everywhere"
+
+# Inputs of modals: the block and its element share a name
+REASON: Final = "reason"
+DURATION: Final = "duration"
+UNTIL: Final = "until"
+
 # What each button, and the modal of the same name, is for: checked before its listener is asked. What is not
 # named here only shows something.
 PURPOSES: Final[Mapping[str, Action]] = {
@@ -56,21 +72,17 @@ PURPOSES: Final[Mapping[str, Action]] = {
     ROLLOUT_PROMOTE: Action.STEER,
     ROLLOUT_RETRY_FAILED: Action.STEER,
     ROLLOUT_CATCH_UP: Action.STEER,
+    ROLLOUT_FORM: Action.REQUEST,
+    ROLLOUT_MODEL: Action.REQUEST,
+    ROLLOUT_VERSION: Action.REQUEST,
+    ROLLOUT_PLACE: Action.REQUEST,
     INCIDENT_ACK: Action.ACKNOWLEDGE,
-    INCIDENT_SILENCE: Action.ACKNOWLEDGE,
+    INCIDENT_SILENCE: Action.SILENCE,
     INCIDENT_PAUSE_ROLLOUT: Action.STEER,
     WRITE_CONFIRM: Action.TAG,
     WRITE_CANCEL: Action.TAG,
     WRITE_UNDO: Action.UNDO,
 }
-
-# A button that only opens an address: Slack reports the click, and nothing is to be done
-LINK: Final = "link"
-
-# Inputs of modals: the block and its element share a name
-REASON: Final = "reason"
-DURATION: Final = "duration"
-UNTIL: Final = "until"
 
 _VALUE = re.compile(r"([A-Za-z0-9_-]{1,64})\.(\d{1,9})(?:\.(.{0,1800}))?", re.DOTALL)
 

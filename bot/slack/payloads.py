@@ -42,6 +42,9 @@ class Press:
     trigger_id: str | None
     selected: str | None
     message_ts: str | None
+    view_id: str | None
+    metadata: str
+    values: Mapping[str, str]
 
     def to_click(self, actor: Actor, respond: Responder) -> Click:
         """Raises InvalidInput for a value that is none of ours."""
@@ -54,13 +57,15 @@ class Press:
             trigger_id=self.trigger_id,
             selected=self.selected,
             message_ts=self.message_ts,
+            view_id=self.view_id,
+            values=self.values,
         )
 
     def _ref(self) -> Ref:
         """A menu has no value of its own: its block's id says what it is about, else the option itself."""
         if self.selected is None:
             return ids.decode(self.value) if self.value else Ref("")
-        for text in (self.block_id, self.selected):
+        for text in (self.block_id, self.metadata, self.selected):
             try:
                 return ids.decode(text)
             except InvalidInput:
@@ -98,6 +103,7 @@ def call(actor: Actor, channel: str, text: str, respond: Responder, trigger_id: 
 def press(body: Json) -> Press:
     action: Json = body["actions"][0]
     container: Json = body.get("container") or {}
+    view: Json = body.get("view") or {}
     return Press(
         user=str(body["user"]["id"]),
         channel=str((body.get("channel") or {}).get("id") or container.get("channel_id") or ""),
@@ -110,6 +116,9 @@ def press(body: Json) -> Press:
         trigger_id=body.get("trigger_id"),
         selected=None if action.get("type") == "button" else entered(action),
         message_ts=container.get("message_ts"),
+        view_id=view.get("id"),
+        metadata=str(view.get("private_metadata") or ""),
+        values=_values((view.get("state") or {}).get("values") or {}),
     )
 
 

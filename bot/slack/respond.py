@@ -109,9 +109,10 @@ class Modals:
     def __init__(self, api: WebApi) -> None:
         self._api = api
 
-    async def open(self, trigger_id: str, view: View) -> None:
-        """Raises SlackFailed at once when Slack does not take it: a trigger lives three seconds."""
-        await self._api.call("views.open", trigger_id=trigger_id, view=view)
+    async def open(self, trigger_id: str, view: View) -> str:
+        """Its id. Raises SlackFailed at once when Slack does not take it: a trigger lives three seconds."""
+        opened = await self._api.call("views.open", trigger_id=trigger_id, view=view)
+        return str(opened["view"]["id"])
 
     async def update(self, view_id: str, view: View) -> None:
         await self._api.patient("views.update", view_id=view_id, view=view)

@@ -1,7 +1,7 @@
 """Listeners for rollouts: the commands, and the lists and cards they are drawn by."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
@@ -32,7 +32,14 @@ _CSV = ["id", "name", "site", "firmware before", "wave", "class", "state", "reas
 class RolloutListeners:
     """Translate only: parse, one call of the service, render."""
 
-    def __init__(self, service: RolloutService, steering: RolloutSteering, buttons: RolloutButtons) -> None:
+    def __init__(
+        self,
+        service: RolloutService,
+        steering: RolloutSteering,
+        buttons: RolloutButtons,
+        form: Callable[[CommandCall], Awaitable[None]] | None = None,
+    ) -> None:
+        self._form = form
         self._service = service
         self._steering = steering
         self._buttons = buttons
@@ -42,7 +49,7 @@ class RolloutListeners:
             commands={
                 "update": Command(
                     "update <query> to <version|latest> [at <HH:MM or date>]",
-                    "Plan a firmware update",
+                    "Plan a firmware update; alone, it opens a window with menus",
                     self.update,
                     needs="operator",
                     examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
@@ -87,6 +94,9 @@ class RolloutListeners:
     # ---- commands
 
     async def update(self, call: CommandCall) -> None:
+        if self._form is not None and call.trigger_id and not call.text.strip():
+            await self._form(call)
+            return
         zone, now = self._service.rules.zone, self._service.now()
         query, version, at = parse_update(call.text)
         start_at = parse_start(at, zone, now) if at else None

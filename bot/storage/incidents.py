@@ -19,11 +19,12 @@ from bot.domain.alerts import (
     IncidentState,
     Leave,
     Share,
+    Silenced,
     Tally,
     Trait,
 )
 from bot.domain.fleet import GatewayId
-from bot.storage.tables import gateways, incident_gateways, incidents, rollouts
+from bot.storage.tables import gateways, incident_gateways, incidents, rollouts, silences
 
 _LIVE = [state.value for state in LIVE]
 
@@ -36,7 +37,8 @@ async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident
     tallies = await _tallies(connection, [incident_id])
     first = await affected(connection, incident_id, FIRST_GATEWAYS, 0)
     incident = _incident(row, tallies.get(incident_id, Tally()), first)
-    return await _with_rollout(connection, await _with_sites(connection, incident))
+    incident = await _with_rollout(connection, await _with_sites(connection, incident))
+    return await _with_silence(connection, incident)
 
 
 async def open_ids(connection: AsyncConnection) -> Sequence[IncidentId]:
@@ -141,6 +143,18 @@ async def _with_rollout(connection: AsyncConnection, incident: Incident) -> Inci
         return incident
     running = rollout if row.state == "running" else None
     return replace(incident, firmware=row.firmware_version, running_rollout=running)
+
+
+async def _with_silence(connection: AsyncConnection, incident: Incident) -> Incident:
+    """The last that was made from its card and not ended early; the card says until when."""
+    found = await connection.execute(
+        select(silences)
+        .where(silences.c.incident_id == incident.id, silences.c.ended_by.is_(None))
+        .order_by(silences.c.until.desc())
+        .limit(1)
+    )
+    row = found.first()
+    return incident if row is None else replace(incident, silenced=Silenced(row.by, row.until, row.reason))
 
 
 async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[int, Tally]:

@@ -44,6 +44,7 @@ class Echo:
         }
         clicks = {
             "refresh": self.replace,
+            "incident_details": self.replace,
             "write_undo": self.below,
             "some_form": self.ask,
             "incident_silence": self.chosen,
@@ -242,19 +243,29 @@ async def test_what_is_added_leaves_the_answer_where_it_was() -> None:
         assert answer.text == "x"
 
 
+async def clicked_in_a_channel(made: Bed, action_id: str) -> tuple[str, str | None]:
+    """What a message of the bot says, and to whom something else was said, after a button on it."""
+    sent = await made.api.call(
+        "chat.postMessage",
+        channel=workspace.OPS,
+        text="card",
+        blocks=[blocks.section("card"), *blocks.actions(blocks.button("Go", action_id, Ref("x")))],
+    )
+    card = made.slack.workspace.find(workspace.OPS, sent["ts"])
+    assert card is not None
+    act = await made.slack.click(ANA, card, action_id)
+    assert await first_answer(made, act) == "page two"
+    return card.text, act.responses[0].ephemeral_to
+
+
 async def test_a_click_on_a_card_never_replaces_it() -> None:
     async with running() as (made, _, _):
-        sent = await made.api.call(
-            "chat.postMessage",
-            channel=workspace.OPS,
-            text="card",
-            blocks=[blocks.section("card"), *blocks.actions(blocks.button("Go", "refresh", Ref("x")))],
-        )
-        card = made.slack.workspace.find(workspace.OPS, sent["ts"])
-        assert card is not None
-        act = await made.slack.click(ANA, card, "refresh")
-        assert await first_answer(made, act) == "page two"
-        assert (card.text, act.responses[0].ephemeral_to) == ("card", ANA)
+        assert await clicked_in_a_channel(made, "incident_details") == ("card", ANA)
+
+
+async def test_a_click_on_an_answer_in_a_thread_takes_its_place() -> None:
+    async with running() as (made, _, _):
+        assert await clicked_in_a_channel(made, "refresh") == ("page two", None)
 
 
 async def test_a_choice_in_a_menu_says_what_was_chosen_and_about_what() -> None:

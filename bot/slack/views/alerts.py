@@ -79,7 +79,7 @@ def alerts(
         )
         return message(" ".join([text, *unposted]), [section(text), *map(context, unposted), *_foot(place)])
     heading = f"{bold(place.says('open alert'))}, the unacknowledged first"
-    rows = [(incident, _row(incident)) for incident in page]
+    rows = [(incident, listed(incident)) for incident in page]
     blocks: list[Block] = [section(heading)]
     for incident, row in rows:
         blocks += [section(row), *actions(acknowledge(incident, str(offset)), details(incident))]
@@ -115,11 +115,17 @@ def csv_row(one: AffectedGateway) -> tuple[str | None, ...]:
 _NO_CHANNEL = "No channel for alerts is set (MESHBOT_CHANNELS__ALERTS), so these are shown here only."
 
 
-def _row(incident: Incident) -> str:
+def listed(incident: Incident) -> str:
+    """An incident where several are shown."""
     said = [*said_of(incident), who(incident) or "Nobody has acknowledged this yet."]
     if incident.state is IncidentState.GATHERING:
         said.append(f"⏳ gathering: it is posted after {date(incident.post_at)}.")
     return f"{bold(title(incident))} {where(incident)}\n{' '.join(said)}"
+
+
+def row_buttons(incident: Incident, *, may_acknowledge: bool) -> list[Block]:
+    """The buttons of an incident where it is listed for one person."""
+    return actions(acknowledge(incident) if may_acknowledge else None, details(incident))
 
 
 def _foot(place: Place) -> list[Block]:

@@ -32,7 +32,7 @@ _UNSEEN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-_MARK = re.compile(r"[*~`]|(?<![^\W_])_|_(?![^\W_])|:(?=[^\s:]+:)|(?:^|(?<=\n))>")
+_MARK = re.compile(r"[*~`]|(?<!\w)_|_(?!\w)|:(?=[^\s:]+:)|(?:^|(?<=\n))>")
 _OWN_MARK = re.compile(rf"(?<!{BREAK})(?:`([^`\n]*)`|[*`~])(?!{BREAK})")
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})

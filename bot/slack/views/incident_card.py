@@ -68,7 +68,7 @@ def _open_card(incident: Incident, rules: AlertRules) -> Message:
         *lines([*shown, *rest]),
         section(taken),
         context(happens),
-        *actions(acknowledge(incident), pause_rollout(incident), details(incident)),
+        *actions(acknowledge(incident), silence(incident), pause_rollout(incident), details(incident)),
     ]
     heading = f"{title(incident)} {where(incident)}."
     return message("\n".join([f"{heading} {' '.join(said)}", *shown, *rest, taken, happens]), blocks)
@@ -240,7 +240,13 @@ def _lasted(incident: Incident) -> str:
 
 def who(incident: Incident) -> str:
     taken = incident.acknowledged
-    return f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}." if taken else ""
+    hushed = incident.silenced
+    silent = ""
+    if hushed:
+        why = f": {name(hushed.reason, 300)}" if hushed.reason else ""
+        silent = f"{status('silenced')} by {mention(hushed.user_id)} until {date(hushed.until)}{why}."
+    has = f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}." if taken else ""
+    return " ".join(filter(None, [has, silent]))
 
 
 def down_line(one: AffectedGateway, incident: Incident) -> str:
@@ -278,6 +284,11 @@ def acknowledge(incident: Incident, redraw: str = "") -> Block | None:
     ref = Ref(str(incident.id), incident.version, redraw)
     spoken = f"Acknowledge: {where_plain(incident)}"
     return button("Acknowledge", ids.INCIDENT_ACK, ref, style="primary", label=spoken)
+
+
+def silence(incident: Incident) -> Block:
+    ref = Ref(str(incident.id), incident.version)
+    return button("Silence", ids.INCIDENT_SILENCE, ref, label=f"Silence: {where_plain(incident)}")
 
 
 def pause_rollout(incident: Incident) -> Block | None:

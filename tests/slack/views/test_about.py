@@ -28,7 +28,7 @@ WELL = Status(
 
 def said(state: Status) -> str:
     message = sendable(views.bot_status(state, NOW))
-    assert words(message).replace("*", "") == message.text
+    assert words(message).replace("*", "").replace("`", "") == message.text
     return message.text
 
 

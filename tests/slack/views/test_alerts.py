@@ -16,6 +16,7 @@ from bot.domain.alerts import (
     IncidentState,
     Leave,
     Share,
+    Silenced,
     Tally,
     Trait,
 )
@@ -108,13 +109,14 @@ def test_an_unacknowledged_card_says_so_and_what_happens_next() -> None:
     drawn = card(incident())
     assert "Nobody has acknowledged this yet." in drawn.text
     assert "counts as back after 3 min online and 3 listings" in drawn.text
-    assert buttons(drawn) == {ids.INCIDENT_ACK: Ref("7", 2), ids.INCIDENT_DETAILS: Ref("7", 2)}
+    ours = (ids.INCIDENT_ACK, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS)
+    assert buttons(drawn) == dict.fromkeys(ours, Ref("7", 2))
 
 
 def test_an_acknowledged_card_says_who_has_it_and_offers_no_second_acknowledgement() -> None:
     drawn = card(incident(acknowledged=ANA))
     assert f"👀 acknowledged by <@U0ANA00001> {date(ANA.at)}." in drawn.text
-    assert list(buttons(drawn)) == [ids.INCIDENT_DETAILS]
+    assert list(buttons(drawn)) == [ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS]
 
 
 def test_a_card_names_those_still_down_and_counts_the_others() -> None:
@@ -321,3 +323,9 @@ def test_the_card_about_lost_sight_says_how_it_ended(outage: bool, words: str) -
     blind = Blindness(lost=25, online_before=40, outage=outage)
     shown = of_kind(IncidentKind.SIGHT, blindness=blind, state=IncidentState.RESOLVED, resolved_at=NOW)
     assert words in card(shown).text
+
+
+def test_a_silenced_card_says_by_whom_until_when_and_why() -> None:
+    hushed = Silenced("U0ANA00001", NOW + 60 * MINUTE, "paint on the mast")
+    text = card(replace(incident(), silenced=hushed)).text
+    assert f"🔕 silenced by <@U0ANA00001> until {date(hushed.until)}: paint on the mast." in text

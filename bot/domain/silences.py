@@ -1,0 +1,85 @@
+"""Silences: nobody is told of some gateways for a while. Each has an end, and a long one a reason."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NewType
+from zoneinfo import ZoneInfo
+
+from bot.domain.alerts import IncidentId
+from bot.domain.durations import parse_duration
+from bot.domain.errors import InvalidInput
+from bot.domain.windows import parse_start
+
+SilenceId = NewType("SilenceId", int)
+
+LONGEST = timedelta(days=7)
+REASON_ABOVE = timedelta(hours=4)
+CHOICES = ("30m", "1h", "4h", "12h", "24h")
+ANNOUNCED = timedelta(minutes=15)  # before its end
+USAGE = (
+    "Write it as “silence tag:oslo for 4h because the mast is being painted”, "
+    "or with “until 2026-05-06” instead of “for”."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """``query`` says whose alerts are held; an empty one means the gateways of the incident."""
+
+    id: SilenceId
+    query: str
+    incident_id: IncidentId | None
+    by: str
+    by_name: str
+    reason: str | None
+    created_at: datetime
+    until: datetime
+
+    @property
+    def title(self) -> str:
+        return f"S-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wants silenced."""
+
+    query: str
+    until: datetime
+    reason: str | None = None
+
+
+def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> Asked:
+    """``<query> for <duration> [because <reason>]``, or ``until <date>``. Raises InvalidInput."""
+    asked, _, reason = re.sub(r"\s+", " ", text).strip().partition(" because ")
+    match = re.fullmatch(r"(.+) (for|until) (.+)", asked, re.IGNORECASE)
+    if match is None:
+        raise InvalidInput(f"A silence needs gateways and an end; there is none for ever. {USAGE}")
+    query, word, end = match.groups()
+    until = now + parse_duration(end) if word.lower() == "for" else parse_start(end, zone, now)
+    return checked(Asked(query.strip(), until, reason.strip() or None), now)
+
+
+def checked(asked: Asked, now: datetime) -> Asked:
+    """Raises InvalidInput for one that is over already, lasts too long, or lacks the reason that it needs."""
+    length = asked.until - now
+    if length <= timedelta(0):
+        raise InvalidInput("That silence would be over before it begins. Please choose a later end.")
+    if length > LONGEST:
+        raise InvalidInput(
+            "Seven days are the longest silence. Please choose an earlier end; you can silence them again."
+        )
+    if length > REASON_ABOVE and not asked.reason:
+        raise InvalidInput(
+            "A silence of more than four hours needs a reason, for those who wonder: add “because …”."
+        )
+    return asked
+
+
+def parse_number(text: str) -> SilenceId:
+    """``S-3`` or ``3``. Raises InvalidInput."""
+    match = re.fullmatch(r"(?:s-?)?(\d{1,15})", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise InvalidInput("Name the silence by its number, such as “unsilence S-3”; “silences” lists them.")
+    return SilenceId(int(match[1]))

@@ -1,0 +1,145 @@
+"""Silences: made, listed, ended early, and announced before they end."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.alerts import IncidentId, IncidentKind
+from bot.domain.errors import NotFound, Stale
+from bot.domain.events import AuditEntry, Outcome
+from bot.domain.fleet import NO_SITE
+from bot.domain.query import Query, parse
+from bot.domain.silences import ANNOUNCED, Asked, Silence, checked, parse_number, parse_silence
+from bot.storage import audit, cards, incidents
+from bot.storage import silences as store
+from bot.storage.cards import About, CardKind
+from bot.storage.engine import Database
+
+ENDING = "silence_ending"  # the kind of the message that one is about to end
+
+Matching = Callable[[Query], Awaitable[Sequence[str]]]
+
+
+class SilenceService:
+    """``matching`` finds the ids of a query's gateways; ``channel`` is where a coming end is announced,
+    besides to who made the silence.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        matching: Matching,
+        channel: str | None,
+        zone: ZoneInfo,
+        now: Callable[[], datetime],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._matching = matching
+        self._channel = channel
+        self._zone = zone
+        self._now = now
+        self._changed = changed
+
+    async def silence(self, actor: Actor, text: str, channel: str) -> tuple[Silence, int]:
+        """The silence, and how many gateways it covers now. Raises NotAllowed, InvalidInput."""
+        require(actor, Action.SILENCE)
+        asked = parse_silence(text, self._zone, self._now())
+        query = parse(asked.query)
+        covered = len(await self._matching(query))
+        return await self._add(actor, asked, None, channel), covered
+
+    async def silence_incident(
+        self, actor: Actor, incident_id: IncidentId, until: datetime, reason: str | None, channel: str | None
+    ) -> Silence:
+        """Of a site's incident the whole site, else the gateways in it. Raises Stale when it is over."""
+        require(actor, Action.SILENCE)
+        async with self._database.read() as connection:
+            incident = await incidents.load(connection, incident_id)
+        if incident is None:
+            raise NotFound("I do not know that incident any more. Run alerts to see what is open.")
+        if not incident.state.is_live:
+            raise Stale(f"The incident {incident.place} is over, so there is nothing left to silence.")
+        of_site = incident.kind in {IncidentKind.OFFLINE, IncidentKind.FLAPPING}
+        whole_site = of_site and incident.site != NO_SITE
+        query = f'site:"{incident.site}"' if whole_site and '"' not in incident.site else ""
+        asked = checked(Asked(query, until, reason), self._now())
+        return await self._add(actor, asked, incident_id, channel)
+
+    async def _add(
+        self, actor: Actor, asked: Asked, incident: IncidentId | None, channel: str | None
+    ) -> Silence:
+        now = self._now()
+        async with self._database.write() as connection:
+            by = (actor.user_id, actor.name)
+            made = await store.add(connection, asked.query, incident, by, asked.reason, now, asked.until)
+            await audit.record(connection, _entry(actor, "silence", made, now, channel))
+            if incident is not None:
+                await cards.touch(connection, About(CardKind.INCIDENT, str(incident)), urgent=True)
+        self._changed()
+        return made
+
+    async def unsilence(self, actor: Actor, text: str, channel: str) -> Silence:
+        """Ends one early. Raises NotAllowed, InvalidInput, NotFound."""
+        require(actor, Action.SILENCE)
+        number, now = parse_number(text), self._now()
+        async with self._database.write() as connection:
+            ended = await store.end(connection, number, actor.user_id, now)
+            if ended is None:
+                raise NotFound(f"No silence S-{number} holds now. “silences” lists those that do.")
+            await audit.record(connection, _entry(actor, "unsilence", ended, now, channel))
+            if ended.incident_id is not None:
+                await cards.touch(connection, About(CardKind.INCIDENT, str(ended.incident_id)), urgent=True)
+        self._changed()
+        return ended
+
+    async def active(self, actor: Actor) -> Sequence[Silence]:
+        """Those that hold now, the first to end first."""
+        require(actor, Action.READ)
+        async with self._database.read() as connection:
+            return await store.active(connection, self._now())
+
+    async def silenced(self) -> Collection[str]:
+        """The ids of all gateways that a silence covers now."""
+        async with self._database.read() as connection:
+            found = await store.active(connection, self._now())
+        ids: set[str] = set()
+        for one in found:
+            if one.query:
+                ids.update(await self._matching(parse(one.query)))
+            elif one.incident_id is not None:
+                async with self._database.read() as connection:
+                    ids.update(await store.gateways_of(connection, one.incident_id))
+        return ids
+
+    async def announce(self) -> None:
+        """Says of each silence, once, that it is about to end: what is still dark is told of again."""
+        now = self._now()
+        async with self._database.read() as connection:
+            soon = [one for one in await store.active(connection, now) if one.until <= now + ANNOUNCED]
+        if not soon:
+            return
+        async with self._database.write() as connection:
+            for one in await store.to_announce(connection, now, ANNOUNCED):
+                body = {"silence": one.title, "query": one.query, "by": one.by}
+                body["until"] = one.until.isoformat()
+                for place in filter(None, dict.fromkeys([self._channel, one.by])):
+                    key = f"silence/{one.id}/{place}"
+                    await cards.add_message(connection, place, key, ENDING, body, now)
+        self._changed()
+
+
+def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:
+    covers = silence.query or f"gateways of incident {silence.incident_id}"
+    return AuditEntry(
+        at=now,
+        actor=actor.user_id,
+        action=action,
+        subject=f"{silence.title}: {covers}",
+        outcome=Outcome.DONE,
+        after=silence.until.isoformat(),
+        channel=channel,
+        reason=silence.reason,
+    )

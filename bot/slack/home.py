@@ -1,0 +1,139 @@
+"""The home tab: drawn when somebody opens it, then for ten minutes whenever what it shows has changed.
+
+Slack tells when it is opened and not when it is closed, hence the ten minutes. A button is offered only where
+the domain itself would not refuse the click.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.domain import rollout as decide
+from bot.domain.access import Action, Actor, require
+from bot.domain.errors import BotError, NotAllowed
+from bot.domain.query import parse
+from bot.domain.rollout import Rollout, RolloutState
+from bot.services.alerts import AlertService
+from bot.services.fleet import FleetService
+from bot.services.rollouts import RolloutService
+from bot.slack import ids
+from bot.slack.calls import Feature, Views
+from bot.slack.views import home as views
+from bot.slack.views.blocks import View
+from bot.slack.views.home import HomePicture, HomeRollout
+
+log = logging.getLogger(__name__)
+
+WATCHED_FOR = timedelta(minutes=10)
+MOST_WATCHED = 200  # tabs that are drawn again by themselves
+_LOOKED_AT = 50  # rollouts, those that go on first
+
+
+@dataclass(slots=True)
+class _Watched:
+    until: datetime
+    shown: View
+
+
+class HomeTab:
+    """Draws everybody their own. ``actor_of`` tells who somebody is."""
+
+    def __init__(
+        self,
+        fleet: FleetService,
+        rollouts: RolloutService,
+        alerts: AlertService,
+        screen: Views,
+        *,
+        actor_of: Callable[[str], Awaitable[Actor]],
+        command: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._fleet = fleet
+        self._rollouts = rollouts
+        self._alerts = alerts
+        self._screen = screen
+        self._actor_of = actor_of
+        self._command = command
+        self._now = now
+        self._watched: dict[str, _Watched] = {}
+
+    def feature(self) -> Feature:
+        return Feature(events={"app_home_opened": self.opened})
+
+    async def opened(self, event: Mapping[str, Any]) -> None:
+        """Draws the tab of whoever opened it."""
+        if event.get("tab", "home") != "home" or not event.get("user"):
+            return
+        user = str(event["user"])
+        view = await self._draw(user)
+        await self._screen.publish(user, view)
+        self._watched.pop(user, None)
+        while len(self._watched) >= MOST_WATCHED:
+            del self._watched[next(iter(self._watched))]
+        self._watched[user] = _Watched(self._now() + WATCHED_FOR, view)
+
+    async def redraw(self) -> None:
+        """A tick, once a minute: draws again what was opened lately and is another now."""
+        now = self._now()
+        for user, watched in list(self._watched.items()):
+            if now >= watched.until:
+                del self._watched[user]
+                continue
+            view = await self._draw(user)
+            if _without_age(view) != _without_age(watched.shown):
+                await self._screen.publish(user, view)
+                watched.shown = view
+
+    async def _draw(self, user: str) -> View:
+        actor = await self._actor_of(user)
+        try:
+            require(actor, Action.READ)
+        except NotAllowed as error:
+            return views.closed(str(error))
+        return views.tab(await self._picture(actor), self._now())
+
+    async def _picture(self, actor: Actor) -> HomePicture:
+        page = await self._rollouts.page(0, _LOOKED_AT)
+        live = [line.rollout for line in page.lines if not line.rollout.state.is_final]
+        offered = [HomeRollout(rollout, self._allowed(rollout, actor)) for rollout in live]
+        asked = {ids.ROLLOUT_APPROVE, ids.ROLLOUT_PROMOTE}
+        waiting = [one for one in offered if one.allowed & asked]
+        incidents = await self._alerts.open_incidents(views.LISTED)
+        return HomePicture(
+            counts=await self._fleet.counts(parse("")),
+            listed_at=(await self._fleet.snapshot_status()).as_of,
+            versions=(await self._fleet.versions())[: views.VERSIONS],
+            waiting=waiting,
+            mine=[one for one in offered if one.rollout.requester == actor.user_id and one not in waiting],
+            incidents=incidents.incidents,
+            incidents_total=incidents.total,
+            may_acknowledge=_is_allowed(lambda: require(actor, Action.ACKNOWLEDGE)),
+            command=self._command,
+        )
+
+    def _allowed(self, rollout: Rollout, actor: Actor) -> frozenset[str]:
+        """What the domain would let this actor do with it now."""
+        now, rules = self._now(), self._rollouts.rules
+        tried: dict[str, Callable[[], object]] = {ids.ROLLOUT_PAUSE: lambda: decide.pause(rollout, actor)}
+        if not actor.limits:  # whether all its gateways are within a limit is looked up at the click
+            tried[ids.ROLLOUT_APPROVE] = lambda: decide.approve(rollout, actor, now, rules)
+            tried[ids.ROLLOUT_PROMOTE] = lambda: decide.promote(rollout, actor)
+        if rollout.state is RolloutState.REQUESTED:
+            tried[ids.ROLLOUT_DENY] = lambda: decide.deny(rollout, actor, "looking", now)
+        return frozenset(action for action, attempt in tried.items() if _is_allowed(attempt))
+
+
+def _is_allowed(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except BotError:
+        return False
+    return True
+
+
+def _without_age(view: View) -> list[Any]:
+    """What a tab says but for how old it is, which alone is no reason to draw it again."""
+    return [block for block in view["blocks"] if block["type"] != "context"]

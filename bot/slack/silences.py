@@ -1,0 +1,95 @@
+"""Listeners for silences: three commands, the button on an incident's card, and its modal."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from bot.domain.access import Action, require
+from bot.domain.alerts import Incident, IncidentId
+from bot.domain.durations import parse_duration
+from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.windows import parse_start
+from bot.services.silences import ENDING, SilenceService
+from bot.slack import ids
+from bot.slack.calls import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer, Views
+from bot.slack.views import silences as views
+
+
+class SilenceListeners:
+    """Translate only: parse, one call of the service, render."""
+
+    def __init__(
+        self,
+        service: SilenceService,
+        modals: Views,
+        *,
+        incident: Callable[[IncidentId], Awaitable[Incident]],
+        zone: ZoneInfo,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._service = service
+        self._modals = modals
+        self._incident = incident
+        self._zone = zone
+        self._now = now
+
+    def feature(self) -> Feature:
+        return Feature(
+            commands={
+                "silence": Command(
+                    "silence <query> for <duration> [because <reason>]",
+                    "Hold the alerts of some gateways for a while, or until a date",
+                    self.silence,
+                    "operator",
+                    ("silence tag:oslo for 2h", "silence tag:oslo until 2026-05-06 because of paint"),
+                ),
+                "silences": Command("silences", "List silences", self.silences),
+                "unsilence": Command("unsilence <S-n>", "End a silence early", self.unsilence, "operator"),
+            },
+            clicks={ids.INCIDENT_SILENCE: self.ask},
+            submissions={ids.INCIDENT_SILENCE: self.silence_incident},
+            notes={ENDING: views.ending},
+        )
+
+    async def silence(self, call: CommandCall) -> None:
+        made, covered = await self._service.silence(call.actor, call.text, call.channel)
+        await call.respond.answer(views.silenced(made, covered))
+
+    async def silences(self, call: CommandCall) -> None:
+        await call.respond.answer(views.listed(await self._service.active(call.actor)))
+
+    async def unsilence(self, call: CommandCall) -> None:
+        ended = await self._service.unsilence(call.actor, call.text, call.channel)
+        await call.respond.answer(views.unsilenced(ended))
+
+    async def ask(self, click: Click) -> None:
+        require(click.actor, Action.SILENCE)
+        incident = await self._incident(_incident_id(click.ref.id))
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
+        await self._modals.open(click.trigger_id, views.silence_modal(incident))
+
+    async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
+        """What cannot be is said at the field that it is about."""
+        values, now = submission.values, self._now()
+        day = values.get(ids.UNTIL)
+        block = ids.UNTIL if day else ids.DURATION
+        try:
+            length = values.get(ids.DURATION, "")
+            until = parse_start(day, self._zone, now) if day else now + parse_duration(length)
+            await self._service.silence_incident(
+                submission.actor,
+                _incident_id(submission.ref.id),
+                until,
+                values.get(ids.REASON),
+                submission.channel,
+            )
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.REASON if "reason" in str(error) else block: str(error)})
+        return SubmissionAnswer()
+
+
+def _incident_id(text: str) -> IncidentId:
+    if not (text.isdecimal() and len(text) < 19):
+        raise NotFound("That button names no incident any more. Run alerts to see what is open.")
+    return IncidentId(int(text))

@@ -1,0 +1,150 @@
+"""The home tab: the fleet at a glance, what waits for the reader, what is open. Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain.alerts import Incident
+from bot.domain.fleet import Counts
+from bot.domain.rollout import Rollout
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views import alerts as alert_views
+from bot.slack.views.blocks import (
+    Block,
+    View,
+    actions,
+    button,
+    code,
+    confirm,
+    context,
+    count,
+    escape,
+    header,
+    home,
+    lines,
+    mention,
+    name,
+    progress_bar,
+    section,
+    status,
+)
+from bot.slack.views.fleet import as_of, counts_text
+from bot.slack.views.rollout_card import state_words
+
+VERSIONS = 5
+LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HomeRollout:
+    """A rollout on the home tab, with the action ids that the reader would not be refused."""
+
+    rollout: Rollout
+    allowed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HomePicture:
+    """What the home tab shows to one person."""
+
+    counts: Counts
+    listed_at: datetime | None
+    versions: Sequence[tuple[str, int]]  # the most frequent first
+    waiting: Sequence[HomeRollout]  # for the reader's approval or promotion
+    mine: Sequence[HomeRollout]  # asked for by the reader, not over
+    incidents: Sequence[Incident]
+    incidents_total: int
+    may_acknowledge: bool
+    command: str
+
+
+def tab(picture: HomePicture, now: datetime) -> View:
+    """The whole tab, drawn anew each time."""
+    return home(
+        [
+            *_fleet(picture, now),
+            *_rollouts("Waits for you", picture.waiting),
+            *_rollouts("Your rollouts", picture.mine),
+            *_incidents(picture),
+            context(f"{code(f'{picture.command} help')} lists what you can do."),
+        ]
+    )
+
+
+def closed(sentence: str) -> View:
+    """For somebody who may see nothing of the fleet."""
+    return home([section(escape(sentence))])
+
+
+def _fleet(picture: HomePicture, now: datetime) -> list[Block]:
+    total = picture.counts.total
+    seen = as_of(picture.listed_at, now) if picture.listed_at else "no listing has been completed yet"
+    bars = [
+        f"{name(version or 'unknown')}  {progress_bar(number, total)}" for version, number in picture.versions
+    ]
+    return [
+        header("The fleet"),
+        section(f"{count(total, 'gateway')}: {counts_text(picture.counts)}"),
+        *lines(bars),
+        context(seen),
+    ]
+
+
+def _rollouts(title: str, listed: Sequence[HomeRollout]) -> list[Block]:
+    if not listed:
+        return []
+    shown = [header(title)]
+    for one in listed[:LISTED]:
+        shown += [section(_rollout_line(one.rollout)), *_rollout_buttons(one)]
+    if more := len(listed) - LISTED:
+        shown += [context(f"and {more} more")] if more > 0 else []
+    return shown
+
+
+def _rollout_line(rollout: Rollout) -> str:
+    word, kind = state_words(rollout, 0)
+    what = f"{count(rollout.planned, 'gateway')} of model {name(rollout.model)}"
+    return (
+        f"{status(word, kind)} *{rollout.title}*: {what} to {name(rollout.firmware_version)}, "
+        f"asked for by {mention(rollout.requester)}"
+    )
+
+
+def _rollout_buttons(one: HomeRollout) -> list[Block]:
+    rollout = one.rollout
+    ref, title = Ref(str(rollout.id), rollout.version), rollout.title
+    what = f"This updates {count(rollout.planned, 'gateway')} to {rollout.firmware_version}."
+    offered = (
+        button(
+            "Approve",
+            ids.ROLLOUT_APPROVE,
+            ref,
+            confirm=confirm(f"Approve {title}?", what, "Approve"),
+            label=f"Approve {title}",
+        ),
+        button("Deny…", ids.ROLLOUT_DENY, ref, style="danger", label=f"Deny {title}"),
+        button(
+            "Promote",
+            ids.ROLLOUT_PROMOTE,
+            ref,
+            confirm=confirm(f"Promote {title}?", "The next wave starts.", "Promote"),
+            label=f"Promote {title}",
+        ),
+        button("Pause", ids.ROLLOUT_PAUSE, ref, label=f"Pause {title}"),
+    )
+    return actions(*(each for each in offered if each["action_id"] in one.allowed))
+
+
+def _incidents(picture: HomePicture) -> list[Block]:
+    if not picture.incidents_total:
+        return [header("Open alerts"), section(status("Nothing is open.", "done"))]
+    shown = [header("Open alerts")]
+    for incident in picture.incidents:
+        shown += [
+            section(alert_views.listed(incident)),
+            *alert_views.row_buttons(incident, may_acknowledge=picture.may_acknowledge),
+        ]
+    if more := picture.incidents_total - len(picture.incidents):
+        shown.append(context(f"and {count(more, 'more alert')}: {code(f'{picture.command} alerts')}"))
+    return shown

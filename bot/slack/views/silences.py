@@ -1,0 +1,91 @@
+"""Silences as messages, and the modal that makes one. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.domain.alerts import Incident
+from bot.domain.silences import CHOICES, Silence
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Message,
+    View,
+    bold,
+    code,
+    count,
+    date,
+    date_input,
+    mention,
+    message,
+    modal,
+    name,
+    section,
+    select,
+    sentence,
+    status,
+    text_input,
+)
+from bot.slack.views.incident_card import where_plain
+
+_WORDS = {"30m": "30 minutes", "1h": "1 hour", "4h": "4 hours", "12h": "12 hours", "24h": "24 hours"}
+
+
+def silenced(silence: Silence, covered: int) -> Message:
+    """The answer to whoever silenced."""
+    text = (
+        f"{status('silenced')} as {bold(silence.title)}: {_what(silence)}, "
+        f"{count(covered, 'gateway')} now, until {date(silence.until)}. "
+        "Nothing opens, repeats or escalates for them until then; I say so before it ends."
+    )
+    return message(text, [section(text)])
+
+
+def unsilenced(silence: Silence) -> Message:
+    return sentence(f"{silence.title} is over. What is still dark is told of after the next listing.")
+
+
+def listed(silences: Sequence[Silence]) -> Message:
+    """All that hold, the first to end first."""
+    if not silences:
+        return sentence("No silence holds now.")
+    title = f"{bold(count(len(silences), 'silence'))}, the first to end first"
+    rows = [
+        f"{bold(one.title)} {_what(one)} until {date(one.until)}, by {mention(one.by)}{_why(one)}"
+        for one in silences
+    ]
+    return message("\n".join([title, *rows]), [section(title), *map(section, rows[:40])])
+
+
+def ending(body: Mapping[str, Any]) -> Message:
+    """One is about to end."""
+    until = datetime.fromisoformat(str(body["until"]))
+    what = code(str(body["query"])) if body["query"] else "the gateways of an incident"
+    text = (
+        f"{status('silenced')}: {body['silence']} by {mention(str(body['by']))}, {what}, ends {date(until)}."
+    )
+    return message(text, [section(text)])
+
+
+def silence_modal(incident: Incident) -> View:
+    """How long, and why. A date goes before a duration."""
+    return modal(
+        "Silence",
+        [
+            section(f"The alerts {name(where_plain(incident), 80)} are held until then, not for ever."),
+            select(ids.DURATION, "For", [(one, _WORDS[one]) for one in CHOICES], initial="1h"),
+            date_input(ids.UNTIL, "Or until a day, at most 7 days from now", optional=True),
+            text_input(ids.REASON, "Why? Needed above 4 hours", optional=True, most=500),
+        ],
+        callback_id=ids.INCIDENT_SILENCE,
+        ref=Ref(str(incident.id), incident.version),
+        submit="Silence",
+    )
+
+
+def _what(silence: Silence) -> str:
+    return code(silence.query) if silence.query else f"the gateways of incident {silence.incident_id}"
+
+
+def _why(silence: Silence) -> str:
+    return f": {name(silence.reason, 300)}" if silence.reason else ""

@@ -1,0 +1,116 @@
+"""The home tab as people with different roles see it, in the whole bot."""
+
+from pathlib import Path
+from typing import Any
+
+from bot.demo.slack_limits import problems_of_view
+from bot.domain.access import Actor, Role
+from bot.domain.rollout import RolloutState
+from bot.slack import ids
+from bot.slack.views import home as views
+from tests.rollout_world import ADA, OLGA, PAUL, VERA, World, world
+from tests.slack.home_room import Screen, home_of
+
+GUS = Actor("U0GUS", "Gus", Role.NONE)
+
+
+def said(view: dict[str, Any]) -> str:
+    return str(view["blocks"])
+
+
+def buttons(view: dict[str, Any]) -> list[str]:
+    return [
+        one["action_id"]
+        for block in view["blocks"]
+        if block["type"] == "actions"
+        for one in block["elements"]
+    ]
+
+
+async def seen(it: World, actor: Actor) -> dict[str, Any]:
+    screen = Screen()
+    home = home_of(it, screen, actor)
+    await home.opened({"type": "app_home_opened", "user": actor.user_id, "tab": "home"})
+    (view,) = screen.published
+    assert problems_of_view(view) == []
+    return view
+
+
+async def test_the_fleet_is_seen_at_a_glance(database_url: str) -> None:
+    async with world(database_url) as it:
+        view = await seen(it, VERA)
+        assert "8 gateways: 0 offline, 8 online" in said(view)
+        assert "3.4.1" in said(view)
+        assert "Nothing is open." in said(view)
+        assert "/mesh help" in said(view)
+
+
+async def test_a_viewer_s_home_has_no_button_that_refuses(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.requested()
+        assert buttons(await seen(it, VERA)) == []
+
+
+async def test_an_approver_sees_what_waits_for_them(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.requested()
+        view = await seen(it, PAUL)
+        assert "Waits for you" in said(view)
+        assert "*R-1*: 8 gateways of model 2011 to 9.0.0" in said(view)
+        assert buttons(view) == [ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY]
+
+
+async def test_the_requester_sees_their_rollout_and_cannot_approve_it(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.requested(actor=PAUL)
+        view = await seen(it, PAUL)
+        assert "Your rollouts" in said(view)
+        assert ids.ROLLOUT_APPROVE not in buttons(view)
+
+
+async def test_who_has_approved_is_not_asked_again(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout_id = await it.running()
+        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
+        assert ids.ROLLOUT_APPROVE not in buttons(await seen(it, ADA))
+
+
+async def test_one_s_own_running_rollout_can_be_paused_from_there(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.running()
+        assert buttons(await seen(it, OLGA)) == [ids.ROLLOUT_PAUSE]
+
+
+async def test_a_guest_reads_why_there_is_nothing(database_url: str) -> None:
+    async with world(database_url) as it:
+        view = await seen(it, GUS)
+        assert "Guests and people from other organisations" in said(view)
+        assert "gateways:" not in said(view)
+
+
+async def test_it_is_drawn_again_for_ten_minutes_and_only_when_it_changed(tmp_path: Path) -> None:
+    async with world(f"sqlite:///{tmp_path}/meshbot.db") as it:
+        screen = Screen()
+        home = home_of(it, screen, PAUL)
+        await home.opened({"user": PAUL.user_id, "tab": "home"})
+        await it.passes(1)
+        await home.redraw()
+        assert len(screen.published) == 1, "only its age is another"
+        await it.requested()
+        await home.redraw()
+        assert len(screen.published) == 2
+        await it.passes(10)
+        await it.rollouts.cancel(OLGA, (await it.rollouts.page(0)).lines[0].rollout.id)
+        await home.redraw()
+        assert len(screen.published) == 2, "it may have been closed long ago"
+
+
+async def test_the_messages_tab_is_not_the_home_tab(database_url: str) -> None:
+    async with world(database_url) as it:
+        screen = Screen()
+        await home_of(it, screen, VERA).opened({"user": VERA.user_id, "tab": "messages"})
+        assert screen.published == []
+
+
+def test_what_a_closed_home_says_rings_at_nobody() -> None:
+    assert "<!channel>" not in said(views.closed("<!channel>"))

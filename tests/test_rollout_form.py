@@ -1,0 +1,71 @@
+"""An update put together in a window: opened by ``update`` alone, drawn anew at each choice, requested."""
+
+from pathlib import Path
+
+from bot.demo.slack_workspace import OPS, View
+from bot.domain.access import Role
+from bot.slack import ids
+from tests.test_access import House, house, person
+
+OTTO = person(Role.OPERATOR, "member")
+
+
+async def opened(made: House) -> View:
+    await made.app.fleet.take_in_listing()
+    typed = await made.slack.command(OTTO, OPS, "update")
+    await typed.ack
+    await made.app.slack.guard.idle()
+    (view,) = made.slack.workspace.open_views(OTTO)
+    return view
+
+
+async def something(made: House) -> tuple[str, str]:
+    """The newest version of a model that a gateway has."""
+    offered = await made.app.fleet.firmware()
+    newest = max((one for one in offered if one.gateways), key=lambda one: one.gateways).firmware
+    versions = [one.firmware.version for one in offered if one.firmware.model == newest.model]
+    return str(newest.model), str(versions[0])
+
+
+async def choose(made: House, view: View, action_id: str, value: str) -> None:
+    clicked = await made.slack.click_in_view(OTTO, view, action_id, selected=value)
+    assert (await clicked.ack).ok
+    await made.app.slack.guard.idle()
+
+
+async def test_an_update_is_requested_without_typing(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        view = await opened(made)
+        model, version = await something(made)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        assert "Nothing is sent before it is approved" in str(view.body)
+        await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
+        assert "Plan: firmware" in str(view.body)
+        await (await made.slack.submit(OTTO, view)).ack
+        await made.app.slack.guard.idle()
+        assert "is requested" in str(view.body)
+        assert [line.rollout.requester for line in (await made.app.rollouts.page(0)).lines] == [OTTO]
+
+
+async def test_a_start_that_cannot_be_understood_is_said_at_its_field(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        view = await opened(made)
+        model, version = await something(made)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
+        start = {ids.ROLLOUT_START: {ids.ROLLOUT_START: "soonish"}}
+        await (await made.slack.submit(OTTO, view, start)).ack
+        await made.app.slack.guard.idle()
+        assert ids.ROLLOUT_START in view.errors
+        assert (await made.app.rollouts.page(0)).lines == ()
+
+
+async def test_a_window_half_filled_in_is_not_submitted(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        view = await opened(made)
+        model, _ = await something(made)
+        only = {ids.ROLLOUT_MODEL: {ids.ROLLOUT_MODEL: model}}
+        await (await made.slack.submit(OTTO, view, only)).ack
+        assert view.errors == {ids.ROLLOUT_MODEL: "Choose a model, a version and which gateways."}
