@@ -216,6 +216,20 @@ async def test_neighbours_that_a_rollout_does_not_touch_and_that_go_offline_paus
         assert len(it.portal.starts) == 2
 
 
+async def test_neighbours_that_went_and_came_back_between_two_looks_pause_it_too(database_url: str) -> None:
+    async with world(database_url, gateways=12, rules=WAVES, quick=True) as it:
+        rollout_id = await it.running("name:MT10000,MT10001,MT10002")
+        await it.passes(1)
+        neighbours = list(it.portal.devices)[6:10]
+        it.portal.disconnect(neighbours)
+        it.clock.advance(MINUTE)
+        await it.fleet.take_in_listing()
+        it.portal.connect(neighbours)
+        await it.passes(1)
+        reason = (await it.rollouts.picture(rollout_id)).rollout.reason
+        assert reason == "4 gateways at oslo that are not part of it went offline since it works there"
+
+
 async def test_one_neighbour_that_goes_offline_does_not_pause(database_url: str) -> None:
     async with world(database_url, gateways=8, rules=WAVES, quick=True) as it:
         rollout_id = await it.running("name:MT10000,MT10001,MT10002")

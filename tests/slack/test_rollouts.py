@@ -27,9 +27,10 @@ class Modals:
     def __init__(self) -> None:
         self.opened: list[View] = []
 
-    async def open(self, trigger_id: str, view: View) -> None:
+    async def open(self, trigger_id: str, view: View) -> str:
         assert problems_of_view(view) == []
         self.opened.append(view)
+        return f"V{len(self.opened)}"
 
     async def update(self, view_id: str, view: View) -> None:
         raise AssertionError("no modal of rollouts is updated")
