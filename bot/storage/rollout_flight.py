@@ -155,7 +155,7 @@ async def _collateral(connection: Transaction, rollout: Rollout, now: datetime) 
         .where(gateways.c.site.in_(sites), _is_untouched(gateways.c.id, rollout))
         .group_by(gateways.c.site)
     )
-    by_site = dict(untouched.all())
+    by_site: dict[str, int] = dict(untouched.all())
     usual = await _usual(connection, sites, rollout.started_at or now)
     return tuple(
         Collateral(site, number, by_site.get(site, 0), usual.get(site, 0) * ((now - began) / USUAL_OVER))
