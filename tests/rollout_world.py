@@ -1,18 +1,18 @@
 """A portal on the wire, a fleet taken in from it, and rollouts on a database; the clock is the portal's."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from bot.demo.fleet_simulator import Behaviour, Device, FleetSimulator, SimulatorClock
+from bot.demo.fleet_simulator import Behaviour, Device, Firmware, FleetSimulator, SimulatorClock
 from bot.domain.access import Actor, Role
 from bot.domain.plan import Rules
 from bot.domain.query import parse
-from bot.domain.rollout import Rollout, RolloutId, TargetState
-from bot.domain.rollout_picture import DrawnPlan
+from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout_picture import DrawnPlan, RolloutPicture
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.services.rollout_course import RolloutCourse
@@ -20,16 +20,25 @@ from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
-from bot.storage.tables import audit, cards, notes, rollout_targets
+from bot.storage.tables import audit, cards, gateway_claims, notes, rollout_targets
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR)
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.APPROVER: "Paul, Pia", Role.ADMIN: "Ada"})
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
-ADA = Actor("U0ADA", "Ada", Role.ADMIN)
+ADA = Actor("U0ADAM", "Ada", Role.ADMIN)
 VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
 ONE_WAVE = Rules(waves=(1.0,), per_site=1.0)
+WAVES = Rules(
+    waves=(2, 0.5, 1.0),
+    per_site=1.0,
+    second_above_share=None,
+    soak=3 * MINUTE,
+    overdue_after=12 * MINUTE,
+    return_within=6 * MINUTE,
+    stable_for=2 * MINUTE,
+)
 MODEL, OLD, NEW = "2011", "3.4.1", "9.0.0"
 
 
@@ -125,7 +134,51 @@ class World:
             await self.fleet.take_in_listing()
             await self.course.advance()
 
+    async def until(
+        self, rollout_id: RolloutId, holds: Callable[[RolloutPicture], bool], most: int = 60
+    ) -> RolloutPicture:
+        """Minute after minute until something holds of the rollout."""
+        for _ in range(most):
+            picture = await self.rollouts.picture(rollout_id)
+            if holds(picture):
+                return picture
+            await self.passes(1)
+        raise AssertionError(f"not within {most} minutes: {picture.rollout.state} {picture.counts}")
+
+    async def comes_to(self, rollout_id: RolloutId, state: RolloutState, most: int = 60) -> RolloutPicture:
+        return await self.until(rollout_id, lambda picture: picture.rollout.state is state, most)
+
+    async def past_the_canary(self, **changes: object) -> RolloutId:
+        """A running rollout whose canary was good and promoted; then the firmware changes."""
+        rollout_id = await self.running("name:*")
+        await self.comes_to(rollout_id, RolloutState.PROMOTION)
+        for name, value in changes.items():
+            setattr(self.firmware, name, value)
+        await self.steering.promote(PAUL, rollout_id)
+        return rollout_id
+
+    @property
+    def firmware(self) -> Firmware:
+        return self.portal.firmware(MODEL, NEW)
+
     # ---- what came of it
+    async def in_flight(self, rollout_id: RolloutId) -> set[str]:
+        states = await self.states(rollout_id)
+        return {gateway for gateway, state in states.items() if state.is_in_flight}
+
+    async def claimed(self) -> set[str]:
+        """Gateways that a rollout has for itself."""
+        async with self.database.read() as connection:
+            return set((await connection.execute(select(gateway_claims.c.gateway_id))).scalars().all())
+
+    async def broadcasts(self) -> list[str]:
+        """What was said in the channel as well, by kind."""
+        async with self.database.read() as connection:
+            rows = await connection.execute(
+                select(notes.c.body).where(notes.c.broadcast).order_by(notes.c.id)
+            )
+            return [body["kind"] for body in rows.scalars().all()]
+
     async def states(self, rollout_id: RolloutId) -> dict[str, TargetState]:
         async with self.database.read() as connection:
             rows = await connection.execute(
@@ -168,11 +221,19 @@ async def world(
     gateways: int = 8,
     rules: Rules | None = None,
     behaviour: Behaviour = Behaviour.GOOD,
+    sites: Sequence[str] = ("oslo",),
+    quick: bool = False,
 ) -> AsyncIterator[World]:
-    """``gateways`` in Oslo, online for a day, on the old version; the new one behaves as told."""
+    """``gateways`` that take turns at ``sites``, online for a day, on the old version.
+
+    The new one behaves as told; a ``quick`` gateway is flashed in a minute and away for another.
+    """
     portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=0, start=START))
+    if quick:
+        portal.pickup = (timedelta(0), timedelta(0))
+        portal.download = portal.reboot = (MINUTE, MINUTE)
     for number in range(gateways):
-        portal.add_device(_device(number))
+        portal.add_device(_device(number, sites[number % len(sites)]))
     portal.add_firmware(MODEL, NEW, behaviour, share=1.0)
     await portal.start()
     database = Database.open(database_url)
@@ -189,12 +250,12 @@ async def world(
         await portal.stop()
 
 
-def _device(number: int) -> Device:
+def _device(number: int, site: str) -> Device:
     return Device(
         id=f"bmac-{number:012x}",
         friendly_name=f"MT{10000 + number}",
         model=MODEL,
-        labels=["oslo"],
+        labels=[site],
         connected=True,
         changed_at=START - timedelta(days=1),
         firmware=OLD,

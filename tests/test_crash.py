@@ -2,7 +2,8 @@
 
 A moment is a condition at one of the two servers, chosen by a seed among those that are sure to come: a
 request that has arrived, been carried out or lost its answer, a Slack call, or an answer that the database,
-held by the test, does not let the bot write down. The portal's clock stands still and moves between lives.
+held by the test, does not let the bot write down. The portal's clock stands still and moves between lives,
+in which three waves are requested, approved, promoted and flashed.
 """
 
 import asyncio
@@ -22,7 +23,9 @@ from bot.demo.slack_workspace import APPROVER, OPERATOR, OPS, ROLLOUTS, Message
 from tests.process import IN_TIME, PASSWORD, Bot, Outside, outside
 
 GATEWAYS, BATCH = 60, 20
-STEP = timedelta(seconds=30)  # of the portal's clock between two lives: something changes in each
+WAVES = "5,50%,100%"
+JOBS = {1: [5], 2: [5, 20, 5], 3: [5, 20, 5, 20, 10]}  # gateways in each job, once a wave was started
+STEP = timedelta(minutes=3)  # of the portal's clock between two lives: something changes in each
 TO_THE_END = timedelta(hours=1)
 
 
@@ -99,6 +102,7 @@ def held(database: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
+FLYING = "state IN ('started', 'in_progress', 'reported')"
 LOST_JOB = request("CREATE_JOB", "lost_answer")
 
 
@@ -117,18 +121,36 @@ def moments(world: Outside, chosen: list[str]) -> list[Moment]:
         return [*requests("LIST_FIRMWARE"), *both("chat.postMessage")]
     if states == ["requested"]:
         return [unwritten("CREATE_JOB"), *requests("CREATE_JOB"), *both("chat.update")]
-    if states == ["running"]:
+    if states == ["running"] or states == ["promotion"]:
         return running_moments(world, chosen)
     assert states == ["finished"]
     return finished_moments(world)
 
 
+def all_started(world: Outside, wave: int | None = None) -> bool:
+    """Whether the jobs of a wave, of the open one unless told otherwise, are in the portal."""
+    if wave is None:
+        ((wave,),) = world.rows("SELECT wave FROM rollouts") or [(0,)]
+    return wave > 0 and len(world.portal.jobs) >= len(JOBS[wave])
+
+
+def wave_is_over(world: Outside) -> int:
+    """The open wave, when nothing of it is waited for; else 0."""
+    ((wave,),) = world.rows("SELECT wave FROM rollouts") or [(0,)]
+    rest = world.rows(
+        f"SELECT 1 FROM rollout_targets WHERE wave <= {wave} AND (state = 'waiting' OR {FLYING})"
+    )
+    return 0 if rest else wave
+
+
 def running_moments(world: Outside, chosen: list[str]) -> list[Moment]:
-    if len(world.portal.jobs) < GATEWAYS // BATCH:
+    if not all_started(world) or wave_is_over(world) in {1, 2}:
         if LOST_JOB.name not in chosen:
             return [LOST_JOB]
         return [unwritten("CREATE_JOB"), *requests("CREATE_JOB")]
-    still_open = len(world.rows("SELECT 1 FROM rollout_batches WHERE state IN ('intended', 'created')"))
+    if wave_is_over(world):
+        return both("chat.postMessage")  # the end is told
+    still_open = len(world.rows(f"SELECT DISTINCT batch_id FROM rollout_targets WHERE {FLYING}"))
     following = [
         unwritten("GET_JOB"),
         *requests("GET_JOB"),
@@ -154,7 +176,10 @@ def finished_moments(world: Outside) -> list[Moment]:
 
 
 async def acts(world: Outside) -> None:
-    """What the people do in this life, by what they see: one requests the update, another approves it."""
+    """What the people do in this life, by what they see: one requests the update, another approves it.
+
+    When the canary is done, they promote it.
+    """
     states = [state for (state,) in world.rows("SELECT state FROM rollouts")]
     await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
     if not states:
@@ -164,6 +189,14 @@ async def acts(world: Outside) -> None:
     if states in ([], ["requested"]):
         card = await world.message(ROLLOUTS, "R-1")
         await world.slack.click(APPROVER, card, "rollout_approve")
+    if wave_is_over(world) == 1:
+        await promotes(world)
+
+
+async def promotes(world: Outside) -> None:
+    card = await world.message(ROLLOUTS, "R-1")
+    await world.shows(card, "waiting for promotion")
+    await world.slack.click(APPROVER, card, "rollout_promote")
 
 
 async def lives_until(world: Outside, moment: Moment) -> None:
@@ -190,9 +223,13 @@ async def lives_to_the_end(world: Outside) -> Message:
     bot = await world.run()
     await acts(world)
     card = await world.message(ROLLOUTS, "R-1")
-    await world.slack.wait_for(lambda: len(world.portal.jobs) == GATEWAYS // BATCH, IN_TIME)
-    world.portal.clock.advance(TO_THE_END)
-    await world.shows(card, f"{GATEWAYS} verified")
+    for wave in JOBS:
+        await world.slack.wait_for(lambda: all_started(world, wave), IN_TIME)  # noqa: B023 - it is awaited here
+        world.portal.clock.advance(TO_THE_END)
+        if wave == 1 and len(world.portal.jobs) == 1:
+            await promotes(world)
+    await world.shows(card, "Wave 3")
+    await world.shows(card, "30 verified")
     thread = world.slack.workspace.thread
     await world.slack.wait_for(lambda: any("is finished" in note.text for note in thread(card)), IN_TIME)
     assert await world.stop(bot) == 0
@@ -208,19 +245,19 @@ async def test_whenever_it_is_killed_each_gateway_is_started_once(
 ) -> None:
     choose = random.Random(seed).choice
     chosen: list[str] = []
-    async with outside(tmp_path, fleet(), ROLLOUTS__BATCH=str(BATCH)) as world:
-        for life in range(kills):
+    async with outside(tmp_path, fleet(), ROLLOUTS__BATCH=str(BATCH), ROLLOUTS__WAVES=WAVES) as world:
+        for _ in range(kills):
             moment = choose(moments(world, chosen))
             chosen.append(moment.name)
             await lives_until(world, moment)
-            if len(world.portal.jobs) == GATEWAYS // BATCH:
-                world.portal.clock.advance(STEP if life < kills - 4 else TO_THE_END)
+            if all_started(world):
+                world.portal.clock.advance(STEP)
         card = await lives_to_the_end(world)
-        assert LOST_JOB.name in chosen
+        assert LOST_JOB.name in chosen, chosen
         assert len(world.lives) == kills + 1
         assert {len(jobs) for jobs in world.portal.starts.values()} == {1}, chosen
         assert len(world.portal.starts) == GATEWAYS
-        assert [len(job.devices) for job in world.portal.jobs.values()] == [BATCH] * 3, chosen
+        assert [len(job.devices) for job in world.portal.jobs.values()] == JOBS[3], chosen
         assert [one for one in world.in_channel(ROLLOUTS) if not one.is_reply] == [card], chosen
         notes = [line for note in world.slack.workspace.thread(card) for line in note.text.splitlines()]
         assert len(notes) == len(set(notes)), chosen

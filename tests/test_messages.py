@@ -256,7 +256,7 @@ async def steers(desk: Desk) -> None:
     await desk.clicks(card, "rollout_resume")
     await world.shows(card, "running since")
     await desk.clicks(card, "rollout_abort")
-    await world.shows(card, "aborted by")
+    await world.shows(card, "Aborted by")
 
 
 async def sees_incidents(desk: Desk) -> None:

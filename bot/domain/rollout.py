@@ -329,31 +329,37 @@ def pause(rollout: Rollout, actor: Actor) -> Rollout:
 
 def paused(rollout: Rollout, reason: str) -> Rollout:
     """By a person or by itself."""
-    return replace(rollout, state=RolloutState.PAUSED, reason=reason)
+    return replace(rollout, state=RolloutState.PAUSED, reason=reason, held=None)
 
 
-def resume(rollout: Rollout, actor: Actor, now: datetime, override: str | None = None) -> Rollout:
+def resume(
+    rollout: Rollout,
+    actor: Actor,
+    now: datetime,
+    override: str | None = None,
+    freeze: Freeze | None = None,
+) -> Rollout:
     """Goes on after a pause, its failures so far seen by a person and not counted again.
 
-    One that a freeze holds goes on only for an admin who says why (``override``; ReasonNeeded without it).
+    One that a ``freeze`` holds goes on only for an admin who says why (``override``; else ReasonNeeded).
     """
     require(actor, Action.STEER)
-    if rollout.state is RolloutState.RUNNING and rollout.held:
-        return _start_through(rollout, actor, override)
+    if rollout.state is RolloutState.RUNNING and freeze is not None and rollout.through_freeze is None:
+        return _start_through(rollout, actor, override, freeze)
     if rollout.state is not RolloutState.PAUSED:
         raise Stale(_is_now(rollout, "resumed"))
     return replace(rollout, state=RolloutState.RUNNING, reason=None, gate_from=now, wave_settled_at=None)
 
 
-def _start_through(rollout: Rollout, actor: Actor, override: str | None) -> Rollout:
+def _start_through(rollout: Rollout, actor: Actor, override: str | None, freeze: Freeze) -> Rollout:
     if actor.role < Role.ADMIN:
         raise NotAllowed(
-            f"{rollout.title} is held: {rollout.held}. Only an admin may start through a freeze. "
+            f"{rollout.title} is held: {freeze.says()}. Only an admin may start through a freeze. "
             f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}."
         )
     if not (override or "").strip():
         raise ReasonNeeded(
-            f"{rollout.title} is held: {rollout.held}. As an admin you may go on all the same: say why. "
+            f"{rollout.title} is held: {freeze.says()}. As an admin you may go on all the same: say why. "
             "The card shows your reason."
         )
     return replace(rollout, through_freeze=f"{actor.name}: {(override or '').strip()}")
@@ -403,6 +409,7 @@ def take_up(rollout: Rollout, actor: Actor, last_wave: int, now: datetime, *, wa
         wave_settled_at=None,
         gate_from=now,
         reason=None,
+        through_freeze=None,  # that was for a freeze of then
     )
 
 
@@ -421,7 +428,9 @@ def advance(rollout: Rollout, counts: Counts, now: datetime, rules: Rules) -> Ro
         return _next_wave(rollout)  # nobody was left in it
     if rollout.wave_settled_at is None:
         settled = replace(rollout, wave_settled_at=now)
-        return replace(settled, state=RolloutState.PROMOTION) if rollout.wave == CANARY else settled
+        if rollout.wave != CANARY:
+            return settled
+        return replace(settled, state=RolloutState.PROMOTION, held=None)
     return _next_wave(rollout) if now >= rollout.wave_settled_at + rules.soak else rollout
 
 

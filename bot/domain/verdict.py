@@ -79,8 +79,9 @@ def judge(
     """The course after what the vendor's job tells of it (``told``) and what the listing shows (``seen``).
 
     ``as_of`` is when the newest listing was: what it shows is judged by that time, since a gateway may have
-    come back after it. A transport failure of a first attempt waits to be tried again. In an ``aborted``
-    rollout a gateway whose part in the job was canceled was spared, and did not fail.
+    come back after it. A transport failure of a first attempt waits to be tried again, once the gateway
+    is online: one that went dark is waited for. In an ``aborted`` rollout nothing is tried again, and a
+    gateway whose part in the job was canceled was spared, and did not fail.
     """
     if not course.state.is_in_flight:
         return course
@@ -88,7 +89,9 @@ def judge(
         return spared(course)
     if told is not None and told.progress in _FAILURES:
         words, kind = _FAILURES[told.progress]
-        return _failed(course, f"{words}: {told.details}" if told.details else words, kind)
+        if not (kind is FailureKind.TRANSPORT and _is_dark(course, seen, as_of)):
+            reason = f"{words}: {told.details}" if told.details else words
+            return _failed(course, reason, kind, aborted=aborted)
     if told is not None and told.progress is DeviceProgress.SUCCEEDED and course.reported_at is None:
         course = replace(course, state=TargetState.REPORTED, reported_at=now)
     elif (
@@ -102,6 +105,13 @@ def judge(
     if seen is None:
         return _failed(course, "it is no longer in the fleet", FailureKind.DEVICE)
     return _judge_sighting(_noted(course, seen), seen, version, now, min(now, as_of), rules)
+
+
+def _is_dark(course: Course, seen: Sighting | None, as_of: datetime | None) -> bool:
+    """Whether a listing since its start shows it offline."""
+    if seen is None or as_of is None or as_of < course.started_at:
+        return False
+    return seen.connectivity is not Connectivity.ONLINE
 
 
 def _noted(course: Course, seen: Sighting) -> Course:
@@ -156,8 +166,8 @@ _FAILURES: Mapping[DeviceProgress, tuple[str, FailureKind]] = {
 }
 
 
-def _failed(course: Course, reason: str, kind: FailureKind) -> Course:
-    if kind is FailureKind.TRANSPORT and course.attempts == 1:
+def _failed(course: Course, reason: str, kind: FailureKind, *, aborted: bool = False) -> Course:
+    if kind is FailureKind.TRANSPORT and course.attempts == 1 and not aborted:
         return replace(
             course,
             state=TargetState.WAITING,
@@ -179,9 +189,14 @@ def spared(course: Course) -> Course:
     return replace(course, state=TargetState.EXCLUDED, reason="not started: aborted", kind=None)
 
 
-def fail(courses: Sequence[Course], reason: str, kind: FailureKind) -> tuple[Course, ...]:
+def fail(
+    courses: Sequence[Course], reason: str, kind: FailureKind, *, aborted: bool = False
+) -> tuple[Course, ...]:
     """Every one that is in flight fails for one reason: its job was refused, or is gone."""
-    return tuple(_failed(course, reason, kind) if course.state.is_in_flight else course for course in courses)
+    return tuple(
+        _failed(course, reason, kind, aborted=aborted) if course.state.is_in_flight else course
+        for course in courses
+    )
 
 
 # ---- gates

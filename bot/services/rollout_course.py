@@ -18,8 +18,8 @@ from bot.domain.errors import BotError
 from bot.domain.plan import Rules
 from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.verdict import Course, Trip
-from bot.domain.windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
+from bot.services.rollout_holds import hold
 from bot.services.rollout_jobs import RolloutJobs, Told
 from bot.services.rollout_log import BY_ITSELF, about, happened
 from bot.storage import cards
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=2)  # longer than any call to the vendor may take
 SOON = timedelta(seconds=5)
-LOST_SIGHT = "the fleet cannot be seen now"
 
 
 class RolloutCourse:
@@ -94,15 +93,15 @@ class RolloutCourse:
             rollout = await self._start_on_time(rollout)
             if rollout.state is not RolloutState.RUNNING:
                 return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
-        told, unsure = await self._jobs.ask(rollout)
         blind = await self._sight_lost()
+        told, unsure = await self._jobs.ask(rollout, blind=blind)
         if not blind:
             await self._judge(rollout, told)
             rollout = await self._look_at_gates(rollout)
             rollout = await self._go_on(rollout)
         rollout, started = await self._start_some(rollout, blind=blind)
         if started:
-            _, still_unsure = await self._jobs.ask(rollout, only_intended=True)
+            _, still_unsure = await self._jobs.ask(rollout, blind=blind, only_intended=True)
             unsure |= still_unsure
         if rollout.state.is_under_way or await self._is_flying(rollout.id):
             return rollout, self._now() + (SOON if unsure else self._rules.poll_every)
@@ -115,6 +114,7 @@ class RolloutCourse:
         if expired is not rollout:
             async with self._database.write() as connection:
                 await store.save(connection, rollout, expired, None)
+                await targets.set_aside_all(connection, rollout.id, "not started: expired", now)
                 await happened(connection, expired, "expired", now)
             self._changed()
             return replace(expired, version=rollout.version + 1), None
@@ -148,12 +148,17 @@ class RolloutCourse:
 
     # ---- what the fleet shows
     async def _judge(self, rollout: Rollout, told: Told) -> None:
-        """Judges every gateway in flight by its job and by the newest listing, in one transaction."""
+        """Judges every gateway in flight by its job and by the newest listing, in one transaction.
+
+        One whose job has told nothing yet, since it could not be created so far, is not judged.
+        """
         now, as_of = self._now(), await self._listed_at()
         async with self._database.write() as connection:
             updated, lost = [], []
             for one in await flight.flying(connection, rollout.id):
-                device = told.get(one.batch_id, {}).get(one.course.gateway_id)
+                if one.batch_id not in told:
+                    continue
+                device = told[one.batch_id].get(one.course.gateway_id)
                 after = verdict.judge(
                     one.course,
                     device,
@@ -193,16 +198,19 @@ class RolloutCourse:
         )
 
     async def _look_at_gates(self, rollout: Rollout) -> Rollout:
-        """Pauses, or stops for good and freezes the firmware, when a gate says so."""
-        if rollout.state not in {RolloutState.RUNNING, RolloutState.PROMOTION}:
+        """Pauses, or stops for good and freezes the firmware, when a gate says so.
+
+        One that is paused can still be stopped for good, by what was in flight then.
+        """
+        if not rollout.state.is_under_way:
             return rollout
         now = self._now()
         async with self._database.write() as connection:
             fresh = await store.load(connection, rollout.id, to_change=True)
-            if fresh.state not in {RolloutState.RUNNING, RolloutState.PROMOTION}:
+            if not fresh.state.is_under_way:
                 return fresh  # somebody else was faster
             trip = verdict.look(await flight.tally(connection, fresh, now))
-            if trip is None:
+            if trip is None or (fresh.state is RolloutState.PAUSED and not trip.for_good):
                 return fresh
             counts = await targets.count_targets(connection, fresh.id)
             if not trip.for_good and not _in_states(counts, {TargetState.WAITING}):
@@ -275,7 +283,7 @@ class RolloutCourse:
             fresh = await store.load(connection, rollout.id, to_change=True)
             if fresh.state is not RolloutState.RUNNING:
                 return fresh, False
-            held = await self._holds(connection, fresh, now, blind=blind)
+            held = await hold(connection, fresh, self._rules, now, blind=blind)
             if held != fresh.held:
                 await store.save(connection, fresh, replace(fresh, held=held), now)
                 await cards.touch(connection, about(fresh.id))
@@ -284,26 +292,14 @@ class RolloutCourse:
         self._changed()
         return fresh, started
 
-    async def _holds(
-        self, connection: Transaction, rollout: Rollout, now: datetime, *, blind: bool
-    ) -> str | None:
-        """What keeps this rollout's gateways from being started now, in words."""
-        if blind:
-            return LOST_SIGHT
-        freeze = await store.freeze_of(connection, rollout.firmware_version)
-        if freeze is not None and rollout.through_freeze is None:
-            return freeze.says()
-        rules = self._rules
-        if not may_start(rules.window, rules.zone, now):
-            opens = next_start(rules.window, rules.zone, now).astimezone(rules.zone)
-            return f"outside the window; it opens {opens:%A %H:%M} ({rules.zone.key})"
-        return None
-
     async def _intend(self, connection: Transaction, rollout: Rollout, now: datetime) -> bool:
-        waiting, away = await targets.waiting_gateways(connection, rollout.id, rollout.wave)
+        version = rollout.firmware_version
+        waiting, away, done = await targets.waiting_gateways(connection, rollout.id, rollout.wave, version)
         parked = [(gateway_id, "offline when its turn came") for gateway_id in away]
         await targets.set_aside(connection, rollout.id, parked, TargetState.PARKED, now)
-        if parked:
+        already = [(gateway_id, "already on it when its turn came") for gateway_id in done]
+        await targets.set_aside(connection, rollout.id, already, TargetState.EXCLUDED, now)
+        if parked or already:
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))
         if not waiting:

@@ -6,15 +6,15 @@ created again.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.domain import verdict
-from bot.domain.firmware import FirmwareId, JobDevice, JobId
+from bot.domain.firmware import FirmwareId, JobDevice, JobId, JobStatus
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import Rules
 from bot.domain.rollout import Rollout, RolloutState
-from bot.domain.verdict import FailureKind
+from bot.domain.verdict import Course, FailureKind
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import (
     Conflict,
@@ -26,11 +26,14 @@ from bot.meshtech.errors import (
     VendorRefused,
     VendorUnavailable,
 )
+from bot.services.rollout_holds import hold
 from bot.services.rollout_log import about
 from bot.storage import cards
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_flight as flight
-from bot.storage.engine import Database
+from bot.storage import rollout_targets as targets
+from bot.storage import rollouts as store
+from bot.storage.engine import Database, Transaction
 from bot.storage.rollout_batches import Batch
 
 log = logging.getLogger(__name__)
@@ -58,8 +61,11 @@ class RolloutJobs:
         self._now = now
         self._changed = changed
 
-    async def ask(self, rollout: Rollout, *, only_intended: bool = False) -> tuple[Told, bool]:
-        """Creates the jobs that were intended, and asks how the others are; True when one is in doubt."""
+    async def ask(self, rollout: Rollout, *, blind: bool, only_intended: bool = False) -> tuple[Told, bool]:
+        """Creates the jobs that were intended, and asks how the others are; True when one is in doubt.
+
+        ``blind``: the fleet cannot be seen, so none is created.
+        """
         async with self._database.read() as connection:
             open_batches = await batches.open_batches(connection, rollout.id)
         told: dict[int, Mapping[GatewayId, JobDevice]] = {}
@@ -71,9 +77,9 @@ class RolloutJobs:
             elif aborted and batch.vendor_job_id is None:
                 continue
             elif batch.state == "intended":
-                unsure |= not await self._create_job(rollout, batch)
+                unsure |= not await self._create_job(rollout, batch, blind=blind)
             elif not only_intended:
-                told[batch.id] = await self._follow(rollout, batch)
+                told[batch.id] = await self._follow(batch)
         return told, unsure
 
     async def _call_off(self, rollout: Rollout, batch: Batch) -> bool:
@@ -93,15 +99,12 @@ class RolloutJobs:
                 await batches.record_job(connection, batch.id, job_id)
             await batches.close_batch(connection, batch.id, "canceled")
             if job_id is None:
-                courses = [
-                    verdict.spared(one.course)
-                    for one in await flight.flying(connection, rollout.id)
-                    if one.batch_id == batch.id
-                ]
-                await flight.save_courses(connection, rollout.id, courses, self._now())
+                aloft = await flight.flying(connection, rollout.id, batch.id)
+                courses = [verdict.spared(one.course) for one in aloft]
+                await self._save(connection, rollout, courses)
         return True
 
-    async def _create_job(self, rollout: Rollout, batch: Batch) -> bool:
+    async def _create_job(self, rollout: Rollout, batch: Batch, *, blind: bool) -> bool:
         """Calls the vendor for an intended batch. True when it is known what became of it."""
         if batch.called_at is not None:
             job_id = await self._find_job(batch)
@@ -110,25 +113,41 @@ class RolloutJobs:
                 return True
             if self._now() - batch.called_at < self._rules.look_for:
                 return False
-        async with self._database.write() as connection:
-            members = await batches.batch_members(connection, batch.id)
-            await batches.mark_called(connection, batch.id, self._now())
+        members = await self._about_to_call(rollout, batch, blind=blind)
+        if not members:
+            return True
         try:
             job_id = await self._client.create_job(batch.name, FirmwareId(rollout.firmware_id), members)
         except (VendorRefused, Conflict) as error:
             reason = f"Meshtech refused the job: {error}"
-            await self._give_up(rollout, batch, reason, "refused", FailureKind.TRANSPORT)
+            await self._give_up(batch, reason, "refused", FailureKind.TRANSPORT)
             return True
         except (RateLimited, RouteMissing, LogInRefused, VendorUnavailable) as error:
             log.warning("%s was not sent: %s", batch.name, error)
             async with self._database.write() as connection:
-                await batches.mark_called(connection, batch.id, None)
+                await batches.mark_not_called(connection, batch.id)
             return False
         except MeshtechError as error:
             log.warning("%s: it is not known whether the job exists: %s", batch.name, error)
             return False
         await self._created(batch, job_id)
         return True
+
+    async def _about_to_call(self, rollout: Rollout, batch: Batch, *, blind: bool) -> Sequence[GatewayId]:
+        """The gateways to start now; none when a person or a rule was faster: then they wait again."""
+        now = self._now()
+        async with self._database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)
+            members = await batches.batch_members(connection, batch.id)
+            running = fresh.state is RolloutState.RUNNING
+            if running and await hold(connection, fresh, self._rules, now, blind=blind) is None:
+                await batches.mark_called(connection, batch.id, members, now)
+                return members
+            if fresh.state is not RolloutState.ABORTED:  # then the next round calls it off
+                await batches.take_back(connection, batch.id, members)
+                await cards.touch(connection, about(rollout.id))
+        self._changed()
+        return ()
 
     async def _find_job(self, batch: Batch) -> JobId | None:
         """Looks for the batch's job by its name, among those not older than its intent."""
@@ -145,44 +164,49 @@ class RolloutJobs:
             await cards.touch(connection, about(batch.rollout_id))
         self._changed()
 
-    async def _follow(self, rollout: Rollout, batch: Batch) -> Mapping[GatewayId, JobDevice]:
-        """What the batch's job says of each gateway; one that ended is not asked again."""
+    async def _follow(self, batch: Batch) -> Mapping[GatewayId, JobDevice]:
+        """What the batch's job says of each gateway."""
         assert batch.vendor_job_id is not None
         try:
             job = await self._client.job(JobId(batch.vendor_job_id))
         except JobUnknown:
             gone = "its job is gone from the portal"
-            await self._give_up(rollout, batch, gone, "finished", FailureKind.SILENCE)
+            await self._give_up(batch, gone, "finished", FailureKind.SILENCE)
             return {}
         told = {device.device_id: device for device in job.devices}
-        if job.status.terminal:
-            await self._end_of_job(rollout, batch, told)
+        # In one that was canceled, gateways that had begun go on.
+        if job.status is JobStatus.COMPLETED:
+            await self._end_of_job(batch, told)
         return told
 
-    async def _end_of_job(self, rollout: Rollout, batch: Batch, told: Mapping[GatewayId, JobDevice]) -> None:
+    async def _end_of_job(self, batch: Batch, told: Mapping[GatewayId, JobDevice]) -> None:
         """Gateways of which an ended job says nothing final have no result to wait for."""
         async with self._database.write() as connection:
-            courses = [
+            rollout = await store.load(connection, batch.rollout_id)
+            silent = [
                 one.course
-                for one in await flight.flying(connection, rollout.id)
-                if one.batch_id == batch.id and not _is_final(told.get(one.course.gateway_id))
+                for one in await flight.flying(connection, rollout.id, batch.id)
+                if one.course.reported_at is None and not _is_final(told.get(one.course.gateway_id))
             ]
-            silent = [course for course in courses if course.reported_at is None]
-            over = verdict.fail(silent, "the job ended without a result for it", FailureKind.TRANSPORT)
-            await flight.save_courses(connection, rollout.id, over, self._now())
+            reason, kind = "the job ended without a result for it", FailureKind.TRANSPORT
+            over = verdict.fail(silent, reason, kind, aborted=rollout.state is RolloutState.ABORTED)
+            await self._save(connection, rollout, over)
 
-    async def _give_up(
-        self, rollout: Rollout, batch: Batch, reason: str, state: str, kind: FailureKind
-    ) -> None:
+    async def _give_up(self, batch: Batch, reason: str, state: str, kind: FailureKind) -> None:
         async with self._database.write() as connection:
-            courses = [
-                one.course for one in await flight.flying(connection, rollout.id) if one.batch_id == batch.id
-            ]
-            failed = verdict.fail(courses, reason, kind)
-            await flight.save_courses(connection, rollout.id, failed, self._now())
+            rollout = await store.load(connection, batch.rollout_id)
+            courses = [one.course for one in await flight.flying(connection, rollout.id, batch.id)]
+            failed = verdict.fail(courses, reason, kind, aborted=rollout.state is RolloutState.ABORTED)
+            await self._save(connection, rollout, failed)
             await batches.close_batch(connection, batch.id, state, reason)
-            await cards.touch(connection, about(rollout.id))
         self._changed()
+
+    async def _save(self, connection: Transaction, rollout: Rollout, courses: Sequence[Course]) -> None:
+        """Writes what became of some, and lets go of those that settled."""
+        if courses:
+            await flight.save_courses(connection, rollout.id, courses, self._now())
+            await targets.free_gateways(connection, rollout.id)
+            await cards.touch(connection, about(rollout.id))
 
 
 def _is_final(device: JobDevice | None) -> bool:

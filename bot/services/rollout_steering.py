@@ -43,11 +43,14 @@ class RolloutSteering:
     async def resume(self, actor: Actor, rollout_id: RolloutId, override: str | None = None) -> Rollout:
         """Raises NotAllowed, Stale, and ReasonNeeded when a freeze holds it and an admin may go on."""
         await self._require_within(actor, rollout_id)
+        async with self._database.read() as connection:
+            version = (await store.load(connection, rollout_id)).firmware_version
+            freeze = await store.freeze_of(connection, version)
         return await self._decide(
             actor,
             rollout_id,
             "resumed",
-            lambda before, now: decide.resume(before, actor, now, override),
+            lambda before, now: decide.resume(before, actor, now, override, freeze),
             reason=override,
         )
 

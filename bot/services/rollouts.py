@@ -252,6 +252,7 @@ class RolloutService:
             if planning.has_drifted(before.planned, changed):
                 after = decide.void(before, changed, now)
                 await store.save(connection, before, after, None)
+                await targets.set_aside_all(connection, rollout_id, "not started: void", now)
                 await happened(connection, after, "void", now, actor, reason=after.reason)
             else:
                 await happened(connection, after, "approved", now, actor, reason=override)

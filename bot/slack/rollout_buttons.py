@@ -141,7 +141,7 @@ class RolloutButtons:
 
 def rollout_id(click: Click) -> RolloutId:
     """Raises NotFound for a button that names none."""
-    if not click.ref.id.isdigit():
+    if not (click.ref.id.isascii() and click.ref.id.isdigit() and len(click.ref.id) < 18):
         raise NotFound("That button names no rollout any more. The command “rollouts” lists them.")
     return RolloutId(int(click.ref.id))
 

@@ -127,11 +127,50 @@ async def batch_members(connection: Transaction, batch_id: int) -> tuple[Gateway
     return tuple(GatewayId(gateway) for gateway in found.scalars().all())
 
 
-async def mark_called(connection: Transaction, batch_id: int, now: datetime | None) -> None:
-    """``now``: the call is about to be made. None: it is certain that nothing reached the vendor."""
+async def mark_called(
+    connection: Transaction, batch_id: int, members: Sequence[GatewayId], now: datetime
+) -> None:
+    """The call is about to be made: its gateways' time begins now, however long ago they were chosen."""
     await connection.execute(
         update(rollout_batches).where(rollout_batches.c.id == batch_id).values(called_at=now)
     )
+    await connection.execute(
+        update(rollout_targets).where(rollout_targets.c.batch_id == batch_id).values(started_at=now)
+    )
+    for start in range(0, len(members), CHUNK):
+        await connection.execute(
+            update(gateway_claims)
+            .where(gateway_claims.c.gateway_id.in_(members[start : start + CHUNK]))
+            .values(started_at=now)
+        )
+
+
+async def mark_not_called(connection: Transaction, batch_id: int) -> None:
+    """It is certain that nothing reached the vendor."""
+    await connection.execute(
+        update(rollout_batches).where(rollout_batches.c.id == batch_id).values(called_at=None)
+    )
+
+
+async def take_back(connection: Transaction, batch_id: int, members: Sequence[GatewayId]) -> None:
+    """There is no job, and there may be none now: its gateways wait again, as if never chosen."""
+    await connection.execute(
+        update(rollout_targets)
+        .where(rollout_targets.c.batch_id == batch_id)
+        .values(
+            state=TargetState.WAITING.value,
+            batch_id=None,
+            started_at=None,
+            attempts=rollout_targets.c.attempts - 1,
+        )
+    )
+    for start in range(0, len(members), CHUNK):
+        await connection.execute(
+            update(gateway_claims)
+            .where(gateway_claims.c.gateway_id.in_(members[start : start + CHUNK]))
+            .values(started_at=None)
+        )
+    await close_batch(connection, batch_id, "taken back")
 
 
 async def record_job(connection: Transaction, batch_id: int, job_id: str) -> None:

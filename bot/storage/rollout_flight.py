@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, case, func, select, update
+from sqlalchemy import Column, ColumnElement, Row, Subquery, and_, bindparam, case, func, select, true, update
 
 from bot.domain.events import FleetEventKind
 from bot.domain.fleet import Connectivity, GatewayId
@@ -35,8 +35,11 @@ class Flying:
 # ---- in flight
 
 
-async def flying(connection: Transaction, rollout_id: RolloutId) -> tuple[Flying, ...]:
-    """Every gateway in flight, beside the newest listing's word about it."""
+async def flying(
+    connection: Transaction, rollout_id: RolloutId, batch_id: int | None = None
+) -> tuple[Flying, ...]:
+    """Every gateway in flight, or those of one batch, beside the newest listing's word about it."""
+    of_batch = targets.batch_id == batch_id if batch_id is not None else true()
     found = await connection.execute(
         select(
             rollout_targets,
@@ -46,7 +49,7 @@ async def flying(connection: Transaction, rollout_id: RolloutId) -> tuple[Flying
             gateways.c.firmware.label("firmware"),
         )
         .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
-        .where(targets.rollout_id == rollout_id, targets.state.in_(_FLYING))
+        .where(targets.rollout_id == rollout_id, targets.state.in_(_FLYING), of_batch)
         .order_by(targets.gateway_id)
     )
     return tuple(_flying(row) for row in found.all())
@@ -132,7 +135,7 @@ async def _has_others(connection: Transaction, rollout: Rollout) -> bool:
 
 
 async def _collateral(connection: Transaction, rollout: Rollout, now: datetime) -> tuple[Collateral, ...]:
-    """Untouched gateways of the sites at work that went offline since, where there are any."""
+    """The sites at work of whose untouched gateways some went offline since."""
     at_work = (
         select(targets.site, func.min(targets.started_at).label("began"))
         .where(
@@ -143,29 +146,54 @@ async def _collateral(connection: Transaction, rollout: Rollout, now: datetime) 
         .group_by(targets.site)
         .subquery()
     )
+    gone = await _gone(connection, rollout, at_work)
+    if not gone:
+        return ()
+    sites = [site for site, _, _ in gone]
+    untouched = await connection.execute(
+        select(gateways.c.site, func.count())
+        .where(gateways.c.site.in_(sites), _is_untouched(gateways.c.id, rollout))
+        .group_by(gateways.c.site)
+    )
+    by_site: dict[str, int] = dict(untouched.all())
+    usual = await _usual(connection, sites, rollout.started_at or now)
+    return tuple(
+        Collateral(site, number, by_site.get(site, 0), usual.get(site, 0) * ((now - began) / USUAL_OVER))
+        for site, began, number in gone
+    )
+
+
+async def _gone(
+    connection: Transaction, rollout: Rollout, at_work: Subquery
+) -> Sequence[tuple[str, datetime, int]]:
+    """How many went offline at each site since work began there, those that are back again among them."""
+    event = fleet_events.c
+    found = await connection.execute(
+        select(at_work.c.site, at_work.c.began, func.count(event.gateway_id.distinct()))
+        .select_from(
+            fleet_events.join(gateways, gateways.c.id == event.gateway_id).join(
+                at_work, at_work.c.site == gateways.c.site
+            )
+        )
+        .where(
+            event.kind == FleetEventKind.WENT_OFFLINE.value,
+            event.at >= (rollout.gate_from or rollout.created_at),
+            event.at >= at_work.c.began,
+            _is_untouched(event.gateway_id, rollout),
+        )
+        .group_by(at_work.c.site, at_work.c.began)
+    )
+    return [(site, began, number) for site, began, number in found.all()]
+
+
+def _is_untouched(gateway_id: Column[str], rollout: Rollout) -> ColumnElement[bool]:
+    """Neither this rollout started it, nor was any other flashing it meanwhile."""
     mine = select(targets.gateway_id).where(targets.rollout_id == rollout.id, targets.attempts > 0)
     flashed = select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
-    since = rollout.gate_from or rollout.created_at
-    gone_now = and_(
-        gateways.c.state == Connectivity.OFFLINE.value,
-        gateways.c.since >= at_work.c.began,
-        gateways.c.since >= since,
+    lately = select(targets.gateway_id).where(
+        targets.settled_at >= (rollout.started_at or rollout.created_at), targets.attempts > 0
     )
-    found = await connection.execute(
-        select(gateways.c.site, at_work.c.began, func.count(), func.count(case((gone_now, 1))).label("gone"))
-        .select_from(gateways.join(at_work, at_work.c.site == gateways.c.site))
-        .where(gateways.c.id.not_in(mine), gateways.c.id.not_in(flashed))
-        .group_by(gateways.c.site, at_work.c.began)
-        .having(func.count(case((gone_now, 1))) > 0)
-    )
-    rows = found.all()
-    if not rows:
-        return ()
-    usual = await _usual(connection, [row.site for row in rows], rollout.started_at or now)
-    return tuple(
-        Collateral(site, gone, untouched, usual.get(site, 0) * ((now - began) / USUAL_OVER))
-        for site, began, untouched, gone in rows
-    )
+    return and_(gateway_id.not_in(mine), gateway_id.not_in(flashed), gateway_id.not_in(lately))
 
 
 async def _usual(connection: Transaction, sites: Sequence[str], before: datetime) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, update
 
-from bot.domain.fleet import Connectivity, GatewayId
+from bot.domain.fleet import Connectivity, GatewayId, fold
 from bot.domain.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
 from bot.domain.rollout import FAILURES, IN_FLIGHT, Counts, RolloutId, TargetRecord, TargetState
 from bot.storage.engine import Transaction
@@ -214,11 +214,14 @@ async def count_drifted(connection: Transaction, rollout_id: RolloutId, version:
 
 
 async def waiting_gateways(
-    connection: Transaction, rollout_id: RolloutId, upto_wave: int
-) -> tuple[tuple[tuple[GatewayId, str], ...], tuple[GatewayId, ...]]:
-    """Those whose wave is open, with their sites, and apart from them those that are not online now."""
+    connection: Transaction, rollout_id: RolloutId, upto_wave: int, version: str
+) -> tuple[tuple[tuple[GatewayId, str], ...], tuple[GatewayId, ...], tuple[GatewayId, ...]]:
+    """Those whose wave is open, with their sites.
+
+    Apart from them those that are not online now, and those that run the version already.
+    """
     found = await connection.execute(
-        select(targets.gateway_id, targets.site, gateways.c.state)
+        select(targets.gateway_id, targets.site, gateways.c.state, gateways.c.firmware)
         .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
         .where(
             targets.rollout_id == rollout_id,
@@ -227,13 +230,15 @@ async def waiting_gateways(
         )
         .order_by(targets.wave, targets.site, targets.gateway_id)
     )
-    online, away = [], []
-    for gateway, site, state in found.all():
-        if state == Connectivity.ONLINE.value:
-            online.append((GatewayId(gateway), site))
-        else:
+    online, away, done = [], [], []
+    for gateway, site, state, firmware in found.all():
+        if state != Connectivity.ONLINE.value:
             away.append(GatewayId(gateway))
-    return tuple(online), tuple(away)
+        elif fold(firmware or "") == fold(version):
+            done.append(GatewayId(gateway))
+        else:
+            online.append((GatewayId(gateway), site))
+    return tuple(online), tuple(away), tuple(done)
 
 
 async def flying_by_site(connection: Transaction) -> dict[str, int]:
@@ -342,8 +347,12 @@ async def parked_and_back(
 async def failed_and_online(
     connection: Transaction, rollout_id: RolloutId, version: str, now: datetime
 ) -> tuple[GatewayId, ...]:
-    """Gateways that failed, are online, free, and not on the version all the same."""
-    return await _online(connection, rollout_id, targets.state.in_(_FAILED), version, now)
+    """Gateways that failed, are online, free, not too often, and not on the version all the same."""
+    found = await _online(connection, rollout_id, targets.state.in_(_FAILED), version, now)
+    if not found:
+        return ()
+    left_alone = await quarantined(connection, now)
+    return tuple(gateway_id for gateway_id in found if gateway_id not in left_alone)
 
 
 async def _online(

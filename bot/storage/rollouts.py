@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, true, update
 
 from bot.domain.errors import NotFound, Stale
 from bot.domain.fleet import GatewayId
@@ -245,21 +245,27 @@ async def freeze_of(connection: Transaction, firmware_version: str) -> Freeze | 
 
 
 async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
-    """False when it was frozen already; then who froze it first stands."""
-    added = await connection.execute(
-        insert_or_ignore(
-            connection,
-            freezes,
-            {
-                "firmware_version": freeze.firmware_version,
-                "by": freeze.by,
-                "by_name": freeze.by_name,
-                "reason": freeze.reason,
-                "at": freeze.at,
-            },
-        )
+    """False when it was frozen already; then who froze it first stands.
+
+    Whoever went on through an older freeze did not decide about this one: it holds those rollouts too.
+    """
+    values = {
+        "firmware_version": freeze.firmware_version,
+        "by": freeze.by,
+        "by_name": freeze.by_name,
+        "reason": freeze.reason,
+        "at": freeze.at,
+    }
+    insertion = insert_or_ignore(connection, freezes, values).returning(freezes.c.firmware_version)
+    if (await connection.execute(insertion)).first() is None:
+        return False
+    of_it = rollouts.c.firmware_version == freeze.firmware_version if freeze.firmware_version else true()
+    await connection.execute(
+        update(rollouts)
+        .where(rollouts.c.through_freeze.is_not(None), rollouts.c.state.in_(GOING_ON), of_it)
+        .values(through_freeze=None, version=rollouts.c.version + 1)
     )
-    return added.rowcount == 1
+    return True
 
 
 async def remove_freeze(connection: Transaction, firmware_version: str) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy.sql.dml import Insert
 
 
 def insert_or_ignore(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> Insert:
-    """An insert that does nothing when such a row exists; ``rowcount`` tells which."""
+    """An insert that does nothing when such a row exists; RETURNING tells which."""
     statement: Insert = _insert(connection, table).values(dict(values)).on_conflict_do_nothing()
     return statement
 

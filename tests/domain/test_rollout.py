@@ -13,13 +13,14 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import Rules
-from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia"})
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.ADMIN: "Ada"})
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
 ADA = Actor("U0ADA", "Ada", Role.ADMIN)
+FREEZE = Freeze("", "U0ADA", "Ada", "fair", NOW)
 G1, G2 = GatewayId("g1"), GatewayId("g2")
 
 
@@ -182,10 +183,16 @@ def test_a_resumed_rollout_asks_for_promotion_again_and_forgets_old_failures() -
 def test_only_an_admin_starts_through_a_freeze_and_says_why() -> None:
     held = running(held="everything is frozen by Ada: fair")
     with pytest.raises(NotAllowed, match="Only an admin"):
-        machine.resume(held, OLGA, NOW)
+        machine.resume(held, OLGA, NOW, freeze=FREEZE)
     with pytest.raises(machine.ReasonNeeded):
-        machine.resume(held, ADA, NOW, " ")
-    assert machine.resume(held, ADA, NOW, "a security fix").through_freeze == "Ada: a security fix"
+        machine.resume(held, ADA, NOW, " ", FREEZE)
+    assert machine.resume(held, ADA, NOW, "a security fix", FREEZE).through_freeze == "Ada: a security fix"
+
+
+def test_what_holds_starts_and_is_no_freeze_cannot_be_overridden() -> None:
+    held = running(held="outside the window; it opens Monday 09:00 (UTC)")
+    with pytest.raises(Stale, match="is running, so it cannot be resumed now"):
+        machine.resume(held, ADA, NOW, "now, please")
 
 
 def test_an_admin_may_approve_their_own_with_a_typed_reason() -> None:

@@ -106,13 +106,19 @@ def card(picture: RolloutPicture) -> Message:
     said = [
         f"{rollout.title}: firmware {code(rollout.firmware_version)} for {count(picture.total, 'gateway')}",
         state,
-        f"requested by {mention(rollout.requester)}, approved by {_approved_by(rollout)}",
+        f"Requested by {mention(rollout.requester)}, approved by {_approved_by(rollout)}",
+        f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
         *progress,
         *notices,
-        *([f"{picture.failed:,} failed: " + "; ".join(failed)] if failed else []),
+        *([f"{picture.failed:,} failed: " + _in_a_row(failed)] if failed else []),
         *small,
     ]
-    return message(". ".join(said) + ".", blocks)
+    return message(spoken(said), blocks)
+
+
+def spoken(parts: Sequence[str]) -> str:
+    """What the blocks show, as sentences one after the other; some of them end by themselves."""
+    return ". ".join(part.removeprefix("• ").removesuffix(".") for part in parts if part) + "."
 
 
 def state_words(rollout: Rollout, failed: int) -> tuple[str, str]:
@@ -160,9 +166,11 @@ def _since(picture: RolloutPicture) -> str:
     if rollout.state is RolloutState.SCHEDULED and rollout.start_at:
         return f": {date(rollout.start_at)}"
     if rollout.started_at is None:
-        return f" {date(rollout.finished_at)}" if rollout.finished_at else ""
+        return f", {date(rollout.finished_at)}" if rollout.finished_at else ""
     if rollout.finished_at is not None:
         return f" {date(rollout.finished_at)}, after {duration(rollout.finished_at - rollout.started_at)}"
+    if rollout.state is not RolloutState.RUNNING:
+        return f", started {date(rollout.started_at)}"
     ends = picture.ends_about()
     about = f", done about {date(ends)} at this pace" if ends else ""
     return f" since {date(rollout.started_at)}{about}"
@@ -173,17 +181,25 @@ def _notices(picture: RolloutPicture) -> list[str]:
     rollout = picture.rollout
     said = []
     if rollout.reason and rollout.state is not RolloutState.EXPIRED:
-        said.append(f"Reason: {name(rollout.reason, 800)}")
+        said.append(_why(rollout.reason))
     if rollout.held:
         said.append(f"🧊 Nothing is started now: {name(rollout.held, 400)}.")
     elif picture.freeze and not rollout.state.is_final and not rollout.through_freeze:
         said.append(f"🧊 It cannot start yet: {name(picture.freeze.says(), 400)}.")
     if rollout.through_freeze:
-        said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}")
+        said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}.")
     if rollout.downgrades and not rollout.state.is_final:
         said.append(downgrade_words(rollout.downgrades))
     soak = _next_wave_words(picture)
     return [*said, soak] if soak else said
+
+
+def _why(reason: str) -> str:
+    """A reason as a sentence; who did it is one by itself."""
+    said = name(reason, 800)
+    if reason.startswith(("paused by ", "aborted by ", "withdrawn by ")):
+        return f"{said[0].upper()}{said[1:]}."
+    return f"Reason: {said.removesuffix('.')}."
 
 
 def _next_wave_words(picture: RolloutPicture) -> str | None:
@@ -207,6 +223,10 @@ def _failure_lines(picture: RolloutPicture) -> list[str]:
     shown = [_target_line(one) for one in picture.failures]
     more = picture.failed - len(shown)
     return [*shown, f"… and {more:,} more"] if more > 0 else shown
+
+
+def _in_a_row(shown: Sequence[str]) -> str:
+    return "; ".join(line.removeprefix("• ") for line in shown)
 
 
 def _target_line(target: TargetRecord) -> str:
@@ -270,7 +290,7 @@ def _buttons(picture: RolloutPicture) -> list[Block]:
         failed = f" {count(picture.failed, 'gateway')} failed so far." if picture.failed else ""
         sure = confirm(f"Promote {title}?", f"The next wave of {what} starts.{failed}", "Promote")
         shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))
-    if rollout.state is RolloutState.RUNNING and rollout.held:
+    if rollout.state is RolloutState.RUNNING and picture.freeze and not rollout.through_freeze:
         shown.append(button("Start anyway…", ids.ROLLOUT_RESUME, ref))
     if rollout.state in {RolloutState.RUNNING, RolloutState.PROMOTION}:
         shown.append(button("Pause", ids.ROLLOUT_PAUSE, ref))
@@ -327,11 +347,13 @@ def decided_note(body: Mapping[str, Any]) -> Message:
         return said(f"✅ {by} approved {title} ({what}). {when}.")
     if state == RolloutState.REQUESTED.value:
         return said(f"✅ {by} approved {title} ({what}). It needs one more approval.")
-    reason = f" Reason: {name(body['reason'], 1000)}" if body.get("reason") else ""
+    reason = f" {_why(str(body['reason']))}" if body.get("reason") else ""
     if state == RolloutState.VOID.value:
-        return said(f"⚠️ {title} ({what}) is void when {by} came to approve it.{reason} Draw a new plan.")
-    word = "denied" if state == RolloutState.DENIED.value else "withdrew"
-    return said(f"🚫 {by} {word} {title} ({what}).{reason}")
+        offer = "Its card offers a new plan."
+        return said(f"⚠️ {title} ({what}) turned out void when {by} approved it.{reason} {offer}")
+    if state == RolloutState.CANCELED.value:
+        return said(f"🚫 {by} withdrew {title} ({what}).")
+    return said(f"🚫 {by} denied {title} ({what}).{reason}")
 
 
 def event_note(body: Mapping[str, Any]) -> Message:
@@ -343,7 +365,8 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
     """What happened, as one sentence of mrkdwn."""
     title = f"R-{body.get('rollout')}"
     who = mention(by) if by else "The bot"
-    reason = f" Reason: {name(str(body['reason']), 800)}" if body.get("reason") else ""
+    reason = f" {_why(str(body['reason']))}" if body.get("reason") else ""
+    frozen = " Its firmware is frozen." if body.get("frozen") else ""
     number = int(body.get("count") or 0)
     tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
     words = {
@@ -359,12 +382,13 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
         "wave": f"🔄 Wave {body.get('wave')} of {title} begins: {tally} so far.",
         "canary_done": f"⏳ The canary of {title} is done: {tally}. A person has to promote it.",
         "promoted": f"🔄 {who} promoted {title}.",
-        "paused": f"⏸️ {title} is paused by {who if by else 'itself'}.{reason}",
+        "paused": f"⏸️ {who} paused {title}." if by else f"⏸️ {title} paused itself.{reason}",
         "resumed": f"🔄 {who} resumed {title}.{reason}",
-        "aborted": f"🛑 {title} is aborted by {who if by else 'itself'}.{reason}"
-        + (" Its firmware is frozen." if body.get("frozen") else ""),
-        "retried": f"🔄 {who} has {count(number, 'gateway')} of {title} tried again.",
-        "catch_up": f"🔄 {who} has {count(number, 'gateway')} of {title} catch up.",
+        "aborted": f"🛑 {who} aborted {title}."
+        if by
+        else f"🛑 {title} stopped itself for good.{reason}{frozen}",
+        "retried": f"🔄 {who} tries {count(number, 'gateway')} of {title} again.",
+        "catch_up": f"🔄 {who} lets {count(number, 'gateway')} of {title} catch up.",
         "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.",
         "not_returned": _not_returned_words(title, body),
     }
@@ -402,8 +426,11 @@ def report(picture: RolloutPicture, events: Sequence[RolloutEvent], buttons: lis
     left_out = {cls: number for cls, number in picture.classes.items() if cls is not TargetClass.ELIGIBLE}
     small = ", ".join(f"{number:,} {cls.value}" for cls, number in left_out.items() if number)
     blocks += [context(f"Not taking part: {small}")] if small else []
-    spoken = [f"Report on {rollout.title}", f"{word}{_since(picture)}", *facts, *told, *failed]
-    return message(". ".join(spoken), [*blocks, *buttons])
+    out = f"Not taking part: {small}" if small else ""
+    state = f"{word}{_since(picture)}"
+    parts = [f"Report on {rollout.title}: firmware {rollout.firmware_version}", state, *facts, *told]
+    bad = [f"{picture.failed:,} failed: {_in_a_row(failed)}"] if failed else []
+    return message(spoken([*parts, *bad, out]), [*blocks, *buttons])
 
 
 def said(text: str) -> Message:

@@ -38,6 +38,7 @@ from bot.slack.views.rollout_card import (
     mention,
     people,
     said,
+    spoken,
     state_words,
 )
 
@@ -77,6 +78,7 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
     ]
     notices = _notices(drawn)
     how = [_waves_words(made, rules), _approvals_words(made), evidence_words(drawn.evidence)]
+    first = _first(taking_part, _planned_line)
     if not taking_part:
         how = ["There is nobody to update, so there is nothing to request."]
     blocks: list[Block] = [
@@ -86,14 +88,15 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
         *(section(notice) for notice in notices),
     ]
     if taking_part:
-        blocks.append(section("\n".join([bold("Who goes first"), *_first(taking_part, _planned_line)])))
+        blocks.append(section("\n".join([bold("Who goes first"), *first])))
     blocks.append(context(*how))
     blocks += actions(
         _request_button(drawn) if taking_part else None,
         button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id)),
     )
-    spoken = [title, *(line.removeprefix("• ") for line in classes), *notices, *how]
-    return message(". ".join(part.rstrip(".") for part in spoken) + ". Nothing is sent before that.", blocks)
+    after = "Nothing is sent before that." if taking_part else ""
+    query = f"Query {code(made.query or WHOLE_FLEET)}"
+    return message(spoken([title, query, *classes, *notices, *first, *how, after]), blocks)
 
 
 def _notices(drawn: DrawnPlan) -> list[str]:
@@ -223,11 +226,12 @@ def freezes(standing: Sequence[Freeze]) -> Message:
     if not standing:
         return said("Nothing is frozen.")
     shown = [
-        f"🧊 {bold(code(one.firmware_version) if one.firmware_version else 'Everything')} by "
-        f"{mention(one.by) if one.by != 'meshbot' else 'the bot'} {date(one.at)}: {name(one.reason, 400)}"
+        f"🧊 {f'Firmware {code(one.firmware_version)}' if one.firmware_version else bold('Everything')} "
+        f"is frozen by {mention(one.by) if one.by != 'meshbot' else 'the bot'}, {date(one.at)}: "
+        f"{name(one.reason, 400)}"
         for one in standing
     ]
-    return message(". ".join(shown), lines(shown))
+    return message(spoken(shown), lines(shown))
 
 
 # ---- lists and details
@@ -308,8 +312,8 @@ def job(found: VendorJob, rollout_id: RolloutId | None, label_of: Callable[[str]
     blocks = [section(line), section(f"{bar} · {counts}" if found.devices else "It names no gateways.")]
     if bad_lines:
         blocks.append(section("\n".join([bold(f"Ended badly: {len(bad):,}"), *bad_lines])))
-    spoken = [line, f"{bar} finished", counts, *(one.removeprefix("• ") for one in bad_lines)]
-    return message(". ".join(part for part in spoken if part) + ".", blocks)
+    done = f"{bar} finished" if found.devices else "It names no gateways"
+    return message(spoken([line, done, counts, *bad_lines]), blocks)
 
 
 def _first(targets: Sequence[Target], line: Callable[[Target], str]) -> list[str]:

@@ -1,0 +1,122 @@
+"""What a tick of a rollout of 10,000 gateways costs beside one of 100: time, queries, calls.
+
+The portal answers inside the same process, so its work is counted in both. What Slack would be called for is
+what the ticks leave for the publisher: cards to be drawn anew, and notes.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, func, select
+
+from bot.demo.fleet_simulator import Behaviour
+from bot.domain.rollout import RolloutState
+from bot.storage.tables import cards, notes
+from tests.rollout_world import MINUTE, WAVES, World, world
+
+FEW, MANY, BATCH = 100, 10_000, 500
+RULES = replace(WAVES, waves=(1.0,), second_above_gateways=None, batch=BATCH, overdue_after=60 * MINUTE)
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
+
+
+@dataclass
+class Cost:
+    seconds: float = 0.0
+    queries: int = 0
+    vendor: int = 0
+    slack: int = 0
+
+
+@dataclass
+class Ticks:
+    """The dearest tick of each kind."""
+
+    by_kind: dict[str, Cost] = field(default_factory=dict)
+
+    def add(self, kind: str, cost: Cost) -> None:
+        known = self.by_kind.get(kind)
+        if known is None or cost.seconds < known.seconds:  # of several alike the least disturbed
+            self.by_kind[kind] = cost
+
+
+async def test_a_tick_grows_with_batches_and_never_in_slack(tmp_path: Path) -> None:
+    small, large = await ticks_of(FEW, tmp_path), await ticks_of(MANY, tmp_path)
+    print(f"\n{'tick':<22}{'gateways':>9}{'ms':>9}{'µs each':>9}{'queries':>9}{'vendor':>8}{'Slack':>7}")
+    for kind, cost in small.by_kind.items():
+        for number, shown in ((FEW, cost), (MANY, large.by_kind[kind])):
+            each = shown.seconds / number * 1e6
+            ms = shown.seconds * 1000
+            print(
+                f"{kind:<22}{number:>9,}{ms:>9.1f}{each:>9.1f}{shown.queries:>9}{shown.vendor:>8}{shown.slack:>7}"
+            )
+    for kind, cost in small.by_kind.items():
+        grown = large.by_kind[kind]
+        jobs = MANY // BATCH
+        assert grown.vendor <= cost.vendor * jobs, kind
+        assert grown.slack == cost.slack, kind
+        assert grown.seconds <= cost.seconds * (MANY / FEW) * 1.2, kind
+        assert grown.queries <= cost.queries + 15 * jobs, kind
+
+
+async def ticks_of(gateways: int, folder: Path) -> Ticks:
+    """A rollout from its start to its end; what each kind of tick costs."""
+    ticks = Ticks()
+    url = f"sqlite:///{folder}/{gateways}.db"
+    async with world(url, gateways=gateways, rules=RULES, behaviour=Behaviour.GOOD, quick=True) as it:
+        it.portal.download = it.portal.reboot = (5 * MINUTE, 5 * MINUTE)
+        rollout_id = await it.running("name:*")
+        await measured(it, ticks, "all are started")
+        for _ in range(3):
+            await measured(it, ticks, "nothing changes")
+        it.clock.advance(3 * MINUTE)
+        await measured(it, ticks, "all go down")
+        it.clock.advance(4 * MINUTE)
+        await measured(it, ticks, "all report")
+        await measured(it, ticks, "all are seen back")
+        it.clock.advance(2 * MINUTE)
+        await measured(it, ticks, "all are verified")
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.rollout.state is RolloutState.FINISHED, picture.counts
+    return ticks
+
+
+async def measured(it: World, ticks: Ticks, kind: str) -> None:
+    """A minute with its listing, which is not measured, and the tick after it, which is."""
+    it.clock.advance(MINUTE)
+    await it.fleet.take_in_listing()
+    calls, said = len(it.portal.requests), await slack_calls(it)
+    with counted(it) as queries:
+        began = time.perf_counter()
+        await it.course.advance()
+        seconds = time.perf_counter() - began
+    vendor = len(it.portal.requests) - calls
+    slack = await slack_calls(it) - said
+    ticks.add(kind, Cost(seconds, sum(queries), vendor, slack))
+
+
+async def slack_calls(it: World) -> int:
+    """Notes there are, and cards that Slack does not show as they are wanted, one call each."""
+    async with it.database.read() as connection:
+        posted = await connection.execute(select(func.count()).select_from(notes))
+        behind = await connection.execute(select(func.count()).where(cards.c.wanted > cards.c.shown))
+        return posted.scalar_one() + behind.scalar_one()
+
+
+@contextmanager
+def counted(it: World) -> Iterator[list[int]]:
+    queries: list[int] = []
+
+    def one_more(*_: object) -> None:
+        queries.append(1)
+
+    engine = it.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", one_more)
+    try:
+        yield queries
+    finally:
+        event.remove(engine, "before_cursor_execute", one_more)

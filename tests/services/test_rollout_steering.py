@@ -1,0 +1,368 @@
+"""What people do with a rollout that runs, and freezes, against a portal on the wire."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.demo.fleet_simulator import Behaviour, TargetStatus
+from bot.domain.errors import NotAllowed, Stale
+from bot.domain.plan import TargetClass
+from bot.domain.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
+from bot.domain.rollout_picture import DrawnPlan
+from tests.rollout_world import ADA, MINUTE, NEW, OLGA, ONE_WAVE, PAUL, START, WAVES, World, world
+
+QUICK = replace(WAVES, waves=(1.0,))
+SLOWLY = replace(QUICK, per_site=0.25)  # two of eight at once
+FIRST = "bmac-000000000000"
+
+
+# ---- freezes
+
+
+async def test_a_freeze_stops_new_starts_of_a_running_wave_and_what_has_started_is_judged(
+    database_url: str,
+) -> None:
+    async with world(database_url, rules=SLOWLY, quick=True) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.freeze(ADA, "", "trade fair")
+        await it.passes(8)
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.counts == {(1, TargetState.VERIFIED): 2, (1, TargetState.WAITING): 6}
+        assert picture.rollout.held == "everything is frozen by Ada: trade fair"
+        await it.steering.unfreeze(ADA, "")
+        await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert it.started_more_than_once() == {}
+
+
+async def test_a_freeze_of_other_firmware_holds_nothing(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        await it.steering.freeze(ADA, "1.2.3", "it bricks")
+        await it.comes_to(await it.running(), RolloutState.FINISHED)
+
+
+async def test_only_an_admin_freezes(database_url: str) -> None:
+    async with world(database_url, gateways=1) as it:
+        with pytest.raises(NotAllowed):
+            await it.steering.freeze(PAUL, NEW, "it bricks")
+        await it.steering.freeze(ADA, NEW, "it bricks")
+        with pytest.raises(NotAllowed):
+            await it.steering.unfreeze(PAUL, NEW)
+        with pytest.raises(Stale, match="frozen already"):
+            await it.steering.freeze(ADA, NEW, "once more")
+
+
+async def test_frozen_gateways_are_a_class_of_the_plan_and_can_be_requested(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.steering.freeze(ADA, NEW, "it bricks")
+        drawn = await it.plan()
+        assert drawn.plan.counts()[TargetClass.FROZEN] == 8
+        assert drawn.freeze is not None
+        assert (await it.requested()).planned == 8
+
+
+async def test_an_admin_starts_through_a_freeze_with_a_reason_that_is_kept(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        await it.steering.freeze(ADA, NEW, "it bricks")
+        rollout_id = await it.running()
+        await it.passes(2)
+        assert it.jobs_created() == []
+        with pytest.raises(NotAllowed, match="Only an admin"):
+            await it.steering.resume(PAUL, rollout_id)
+        with pytest.raises(ReasonNeeded):
+            await it.steering.resume(ADA, rollout_id)
+        await it.steering.resume(ADA, rollout_id, "the fix is tested")
+        await it.passes(1)
+        assert len(it.portal.starts) == 8
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.rollout.through_freeze == "Ada: the fix is tested"
+
+
+async def test_a_freeze_that_comes_after_an_override_holds_again(database_url: str) -> None:
+    async with world(database_url, rules=SLOWLY, quick=True) as it:
+        await it.steering.freeze(ADA, NEW, "it bricks")
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.resume(ADA, rollout_id, "the fix is tested")
+        await it.passes(1)
+        await it.steering.freeze(ADA, "", "trade fair")
+        await it.passes(8)
+        assert len(it.portal.starts) == 2
+        assert (await it.rollouts.picture(rollout_id)).rollout.through_freeze is None
+
+
+async def test_lost_sight_is_no_freeze_and_nobody_starts_through_it(database_url: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        it.blind = True
+        rollout_id = await it.running()
+        await it.passes(1)
+        with pytest.raises(Stale, match="cannot be resumed"):
+            await it.steering.resume(ADA, rollout_id, "I can see it")
+
+
+# ---- pause, resume, abort
+
+
+async def test_a_paused_rollout_starts_nothing_and_judges_what_has_started(database_url: str) -> None:
+    async with world(database_url, rules=SLOWLY, quick=True) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.pause(PAUL, rollout_id)
+        await it.passes(8)
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.rollout.reason == "paused by Paul"
+        assert picture.counts == {(1, TargetState.VERIFIED): 2, (1, TargetState.WAITING): 6}
+        await it.steering.resume(PAUL, rollout_id)
+        assert (await it.comes_to(rollout_id, RolloutState.FINISHED)).rollout.reason is None
+        assert it.started_more_than_once() == {}
+
+
+@pytest.mark.parametrize("fault", [503, "rate_limited"])
+async def test_a_job_that_did_not_reach_the_vendor_is_not_sent_after_a_pause(
+    database_url: str, fault: int | str
+) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        it.portal.faults.add("CREATE_JOB", fault, times=9)
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.pause(PAUL, rollout_id)
+        it.portal.faults.clear()
+        await it.passes(5)
+        assert it.jobs_created() == []
+        assert (await it.rollouts.picture(rollout_id)).in_state(TargetState.WAITING) == 8
+        await it.steering.resume(PAUL, rollout_id)
+        await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert it.started_more_than_once() == {}
+
+
+async def test_a_job_whose_answer_was_lost_before_a_pause_is_found_and_judged(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        it.portal.faults.add("CREATE_JOB", "lost_answer")
+        rollout_id = await it.running()
+        await it.course.advance()
+        await it.steering.pause(PAUL, rollout_id)
+        await it.until(rollout_id, lambda picture: picture.in_state(TargetState.VERIFIED) == 8)
+        assert it.started_more_than_once() == {}
+
+
+async def test_an_abort_cancels_the_vendors_queue_and_judges_what_is_in_flight(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        it.portal.download = (3 * MINUTE, 3 * MINUTE)
+        rollout_id = await it.running()
+        it.portal.disconnect([FIRST])  # the listing does not show it yet: it stays in the vendor's queue
+        it.clock.advance(MINUTE)
+        await it.course.advance()
+        await it.steering.abort(PAUL, rollout_id)
+        picture = await it.until(rollout_id, lambda seen: seen.in_state(TargetState.VERIFIED) == 7)
+        job = next(iter(it.portal.jobs.values()))
+        assert job.devices[FIRST].status is TargetStatus.CANCELED
+        assert picture.counts == {(1, TargetState.VERIFIED): 7, (1, TargetState.EXCLUDED): 1}
+        assert await it.claimed() == set()
+
+
+async def test_an_abort_lets_go_of_gateways_whose_job_never_reached_the_vendor(database_url: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        it.portal.faults.add("CREATE_JOB", "rate_limited", times=9)
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.abort(PAUL, rollout_id)
+        await it.passes(2)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 8}
+        assert it.jobs_created() == []
+        assert await it.claimed() == set()
+
+
+async def test_an_aborted_rollout_tries_nothing_once_more(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True, behaviour=Behaviour.SILENT) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.abort(PAUL, rollout_id)
+        end(it, TargetStatus.TIMED_OUT)
+        await it.passes(3)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.FAILED): 8}
+        assert await it.claimed() == set()
+
+
+async def test_an_aborted_rollout_starts_nothing_more(database_url: str) -> None:
+    async with world(database_url, rules=SLOWLY, quick=True) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.abort(PAUL, rollout_id)
+        await it.passes(8)
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.counts == {(1, TargetState.VERIFIED): 2, (1, TargetState.EXCLUDED): 6}
+        for act in (it.steering.resume, it.steering.pause, it.steering.promote, it.steering.abort):
+            with pytest.raises(Stale):
+                await act(PAUL, rollout_id)
+
+
+# ---- once more
+
+
+async def test_a_transport_failure_is_tried_once_more_by_itself_and_no_more(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True, behaviour=Behaviour.SILENT) as it:
+        rollout_id = await it.running("name:MT10000")
+        await it.passes(1)
+        end(it, TargetStatus.TIMED_OUT)
+        await it.passes(1)
+        assert len(it.jobs_created()) == 2
+        end(it, TargetStatus.TIMED_OUT)
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.FAILED): 1}
+        assert len(it.jobs_created()) == 2
+
+
+async def test_a_failure_that_the_gateway_reported_is_never_tried_again_by_itself(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=QUICK, quick=True, behaviour=Behaviour.FAILS) as it:
+        await it.comes_to(await it.running(), RolloutState.FINISHED)
+        assert it.started_more_than_once() == {}
+
+
+async def test_one_that_timed_out_and_is_offline_did_not_return(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=QUICK, quick=True, behaviour=Behaviour.BRICKS) as it:
+        rollout_id = await it.running()
+        await it.passes(2)
+        end(it, TargetStatus.TIMED_OUT)
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.NOT_RETURNED): 2}
+
+
+async def test_the_failed_ones_are_tried_again_in_the_same_approval(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=QUICK, quick=True, behaviour=Behaviour.FAILS) as it:
+        rollout_id = await it.running()
+        assert (await it.comes_to(rollout_id, RolloutState.FINISHED)).retryable == 2
+        it.firmware.share = 0
+        assert await it.steering.retry_failed(OLGA, rollout_id) == 2
+        await it.passes(1)
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 2}
+        assert {row.attempts for row in await it.rollouts.targets(rollout_id)} == {2}
+
+
+async def test_after_three_failed_attempts_a_gateway_is_left_alone_for_a_day(database_url: str) -> None:
+    async with world(database_url, gateways=1, rules=QUICK, quick=True, behaviour=Behaviour.FAILS) as it:
+        rollout_id = await it.running()
+        await it.comes_to(rollout_id, RolloutState.FINISHED)
+        for _ in range(2):
+            await it.steering.retry_failed(OLGA, rollout_id)
+            await it.passes(1)
+            await it.comes_to(rollout_id, RolloutState.FINISHED)
+        with pytest.raises(Stale):
+            await it.steering.retry_failed(OLGA, rollout_id)
+        assert (await it.plan()).plan.counts()[TargetClass.QUARANTINED] == 1
+        it.clock.advance(timedelta(hours=24))
+        await it.fleet.take_in_listing()
+        assert (await it.plan()).plan.counts()[TargetClass.ELIGIBLE] == 1
+
+
+async def test_parked_gateways_that_came_back_catch_up_in_a_wave_of_their_own(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        it.portal.disconnect([FIRST])
+        await it.fleet.take_in_listing()
+        rollout_id = await it.running()
+        await it.comes_to(rollout_id, RolloutState.FINISHED)
+        with pytest.raises(Stale, match="long enough"):
+            await it.steering.catch_up(OLGA, rollout_id)
+        it.portal.connect([FIRST])
+        await it.passes(3)
+        assert (await it.rollouts.picture(rollout_id)).returned == 1
+        assert await it.steering.catch_up(OLGA, rollout_id) == 1
+        await it.passes(1)
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 7, (2, TargetState.VERIFIED): 1}
+
+
+# ---- before it runs
+
+
+async def test_a_rollout_starts_at_its_time(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        rollout_id = await scheduled(it)
+        await it.passes(3)
+        assert it.jobs_created() == []
+        it.clock.advance(timedelta(minutes=57))
+        await it.passes(1)
+        assert len(it.portal.starts) == 8
+        assert "started" in await it.events(rollout_id)
+
+
+@pytest.mark.parametrize(("gone", "state"), [(1, RolloutState.RUNNING), (2, RolloutState.VOID)])
+async def test_drift_until_its_time_voids_it(database_url: str, gone: int, state: RolloutState) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout_id = await scheduled(it)
+        it.portal.disconnect(list(it.portal.devices)[:gone])
+        it.clock.advance(timedelta(hours=1))
+        await it.passes(1)
+        picture = await it.rollouts.picture(rollout_id)
+        assert picture.rollout.state is state
+        assert picture.in_state(TargetState.WAITING) == 0
+
+
+async def test_drift_until_the_approval_voids_it_and_offers_a_new_plan(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout = await it.requested()
+        it.portal.disconnect(list(it.portal.devices)[:2])
+        await it.fleet.take_in_listing()
+        void = await it.rollouts.approve(PAUL, rollout.id)
+        assert (void.state, it.jobs_created()) == (RolloutState.VOID, [])
+        assert "2 of its 8 gateways" in (void.reason or "")
+        assert (await it.rollouts.picture(rollout.id)).counts == {(1, TargetState.EXCLUDED): 8}
+        again = await it.rollouts.plan_again(OLGA, rollout.id)
+        assert again.plan.counts()[TargetClass.OFFLINE] == 2  # type: ignore[union-attr]
+
+
+async def test_a_request_is_reminded_of_once_and_expires(database_url: str) -> None:
+    async with world(database_url, gateways=1) as it:
+        rollout = await it.requested()
+        for _ in range(9):
+            it.clock.advance(timedelta(hours=1))
+            await it.course.advance()
+        assert await it.events(rollout.id) == ["requested", "reminder", "expired"]
+        assert (await it.rollouts.picture(rollout.id)).counts == {(1, TargetState.EXCLUDED): 1}
+
+
+async def test_an_admin_approves_their_own_with_a_reason_that_the_card_shows(database_url: str) -> None:
+    async with world(database_url, gateways=1) as it:
+        rollout = await it.requested(actor=ADA)
+        with pytest.raises(ReasonNeeded):
+            await it.rollouts.approve(ADA, rollout.id)
+        approved = await it.rollouts.approve(ADA, rollout.id, "nobody else is awake")
+        assert approved.approvals[0].reason == "nobody else is awake"
+
+
+async def test_only_an_admins_approval_counts_for_a_downgrade(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=ONE_WAVE) as it:
+        rollout = await it.requested(version="3.3.0")
+        assert rollout.downgrades == 2
+        with pytest.raises(NotAllowed, match="only an admin's approval counts"):
+            await it.rollouts.approve(PAUL, rollout.id)
+        assert (await it.rollouts.approve(ADA, rollout.id)).state is RolloutState.RUNNING
+
+
+async def test_a_plan_tells_what_the_firmware_did_so_far_in_this_fleet(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        it.portal.reboot = (2 * MINUTE, 2 * MINUTE)
+        rollout_id = await it.running("name:MT10000,MT10001,MT10002")
+        await it.passes(1)
+        it.portal.disconnect([FIRST])
+        await it.comes_to(rollout_id, RolloutState.FINISHED)
+        evidence = (await it.plan()).evidence
+        assert (evidence.attempted, evidence.verified, evidence.failed) == (3, 2, 1)
+        assert evidence.median == evidence.p95 == 2 * MINUTE
+
+
+def end(it: World, status: TargetStatus) -> None:
+    """The vendor ends the newest job with this result for every gateway that has none."""
+    job = list(it.portal.jobs.values())[-1]
+    for gateway, target in list(job.devices.items()):
+        if not target.status.is_final:
+            it.portal._finish(job, gateway, status, None)
+
+
+async def scheduled(it: World) -> RolloutId:
+    drawn = await it.rollouts.plan(OLGA, "C0OPS", "tag:oslo", NEW, start_at=START + timedelta(hours=1))
+    assert isinstance(drawn, DrawnPlan)
+    rollout = await it.rollouts.request(OLGA, drawn.id)
+    assert (await it.rollouts.approve(PAUL, rollout.id)).state is RolloutState.SCHEDULED
+    return rollout.id

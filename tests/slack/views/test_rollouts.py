@@ -1,0 +1,436 @@
+"""Rollouts as messages: plans, cards in every state, notes, reports, lists, jobs and modals."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.demo.slack_limits import problems_of_view
+from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
+from bot.domain.fleet import GatewayId
+from bot.domain.plan import ModelChoice, Plan, Rules, Target, TargetClass
+from bot.domain.rollout import (
+    Approval,
+    Decision,
+    Freeze,
+    Rollout,
+    RolloutEvent,
+    RolloutId,
+    RolloutState,
+    TargetRecord,
+    TargetState,
+)
+from bot.domain.rollout_picture import DrawnPlan, Evidence, RolloutPicture
+from bot.services.rollout_log import BROADCAST
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views import rollout_card as cards
+from bot.slack.views import rollouts as views
+from bot.slack.views.blocks import Message, date
+from tests.slack.shown import HOSTILE, NAMES, buttons, elements, sendable, words
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PAUL = Approval("U0PAUL", "Paul", Decision.APPROVED, "hash", NOW)
+FROZEN = Freeze("3.5.0", "U0ADAM01", "Ada", "it bricks", NOW)
+PINGS = ("<!channel", "<!here", "<!everyone", "<!subteam")
+HEADINGS = [
+    "Who",
+    "goes",
+    "first",
+    "Ended",
+    "badly",
+    "Requested",
+    "Approved",
+    "by",
+    "Query",
+    "Model",
+    "Failed",
+]
+RUNNING = {(1, TargetState.VERIFIED): 5, (2, TargetState.IN_PROGRESS): 4, (2, TargetState.FAILED): 1}
+
+
+def rollout(state: RolloutState = RolloutState.RUNNING, **changes: object) -> Rollout:
+    begun = state.is_under_way or state in {RolloutState.FINISHED, RolloutState.ABORTED}
+    made = Rollout(
+        id=RolloutId(7),
+        uid="01J9",
+        state=state,
+        version=3,
+        requester="U0OLGA",
+        requester_name="Olga",
+        channel="C0OPS",
+        query="tag:oslo",
+        model="2011",
+        firmware_id="fw",
+        firmware_version="3.5.0",
+        plan_hash="hash",
+        planned=10,
+        approvals_needed=1,
+        downgrades=0,
+        created_at=NOW,
+        expires_at=NOW + timedelta(hours=8),
+        started_at=NOW if begun else None,
+        finished_at=NOW + 90 * MINUTE if state.is_final else None,
+        wave=2 if begun else 0,
+        approvals=(PAUL,) if begun else (),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def record(label: str = "MT1", site: str = "oslo", reason: str | None = "it bricked") -> TargetRecord:
+    return TargetRecord(
+        GatewayId("g"),
+        label,
+        site,
+        "3.4.1",
+        TargetClass.ELIGIBLE,
+        2,
+        TargetState.FAILED,
+        reason,
+        1,
+        NOW,
+        NOW,
+        MINUTE,
+    )
+
+
+def picture(shown: Rollout, counts: Mapping[Any, int] = RUNNING, **changes: object) -> RolloutPicture:
+    classes = {TargetClass.ELIGIBLE: 10, TargetClass.OFFLINE: 2, TargetClass.ALREADY: 0}
+    made = RolloutPicture(shown, counts, classes, NOW + 90 * MINUTE)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def card(shown: Rollout, counts: Mapping[Any, int] = RUNNING, **changes: object) -> Message:
+    return sendable(cards.card(picture(shown, counts, **changes)))
+
+
+# ---- the card, state by state
+
+WITHDRAW, PAUSE, ABORT = ids.ROLLOUT_CANCEL, ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABORT
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "offers"),
+    [
+        (
+            RolloutState.REQUESTED,
+            "waiting for approval: 1 person must approve, until",
+            {ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, WITHDRAW},
+        ),
+        (RolloutState.SCHEDULED, "approved, starts later", {WITHDRAW}),
+        (RolloutState.RUNNING, "running since", {PAUSE, ABORT}),
+        (
+            RolloutState.PROMOTION,
+            "canary done, waiting for promotion",
+            {ids.ROLLOUT_PROMOTE, PAUSE, ABORT},
+        ),
+        (RolloutState.PAUSED, "paused, started", {ids.ROLLOUT_RESUME, ABORT}),
+        (RolloutState.FINISHED, "finished with failures", set()),
+        (RolloutState.ABORTED, "aborted", set()),
+        (RolloutState.DENIED, "denied", set()),
+        (RolloutState.EXPIRED, "expired", set()),
+        (RolloutState.CANCELED, "withdrawn", set()),
+        (RolloutState.VOID, "void: the fleet has changed", {ids.ROLLOUT_REPLAN}),
+    ],
+)
+def test_a_card_says_its_state_and_offers_what_can_be_done(
+    state: RolloutState, says: str, offers: set[str]
+) -> None:
+    drawn = card(rollout(state))
+    assert says in drawn.text
+    assert says in words(drawn)
+    assert set(buttons(drawn)) == offers
+    assert set(buttons(drawn).values()) <= {Ref("7", 3)}
+
+
+def test_a_card_has_a_bar_for_each_wave_with_counts_of_gateways() -> None:
+    drawn = card(rollout())
+    assert "Canary: " in drawn.text
+    assert "· 5 verified" in drawn.text
+    assert "Wave 2: " in drawn.text
+    assert "· 4 updating, 1 failed" in drawn.text
+
+
+def test_a_single_wave_is_no_canary() -> None:
+    assert "Canary" not in card(rollout(), {(1, TargetState.VERIFIED): 5}).text
+
+
+def test_a_card_says_who_did_what() -> None:
+    overriding = replace(PAUL, user_id="U0ADAM01", reason="nobody else is awake")
+    drawn = card(rollout(approvals=(overriding,), through_freeze="Ada: the fix is tested"))
+    assert "Requested by <@U0OLGA>, approved by <@U0ADAM01>" in drawn.text
+    assert "overriding: nobody else is awake" in drawn.text
+    assert "Goes on through a freeze, by Ada: the fix is tested" in drawn.text
+
+
+def test_a_card_names_the_reason_of_a_pause_and_the_failed_gateways_with_theirs() -> None:
+    paused = rollout(RolloutState.PAUSED, reason="1 gateway of the canary failed")
+    drawn = card(paused, failures=(record(),))
+    assert "Reason: 1 gateway of the canary failed" in drawn.text
+    assert "1 failed: MT1 · oslo: it bricked" in drawn.text
+    assert "• MT1 · oslo: it bricked" in words(drawn)
+
+
+def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
+    counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5}
+    drawn = card(rollout(), counts, stragglers=(record(),))
+    assert "Slow: MT1 (1 h 30 min)" in drawn.text
+    assert f"done about {date(NOW + 180 * MINUTE)} at this pace" in drawn.text
+
+
+def test_a_card_says_when_the_next_wave_starts() -> None:
+    soaking = rollout(wave=1, wave_settled_at=NOW)
+    drawn = card(soaking, {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5})
+    assert f"Wave 2 starts {date(NOW + 30 * MINUTE)}" in drawn.text
+
+
+def test_a_frozen_rollout_says_so_and_offers_to_start_anyway() -> None:
+    held = rollout(held=FROZEN.says())
+    drawn = card(held, freeze=FROZEN)
+    assert "running, and held" in drawn.text
+    assert "Nothing is started now: firmware 3.5.0 is frozen by Ada: it bricks" in drawn.text
+    assert ids.ROLLOUT_RESUME in buttons(drawn)
+    assert ids.ROLLOUT_RESUME not in buttons(card(replace(held, through_freeze="Ada: tested"), freeze=FROZEN))
+
+
+def test_what_is_held_by_the_night_cannot_be_started_anyway() -> None:
+    drawn = card(rollout(held="outside the window; it opens Monday 22:00 (Europe/Oslo)"))
+    assert "it opens Monday 22:00" in drawn.text
+    assert ids.ROLLOUT_RESUME not in buttons(drawn)
+
+
+def test_a_downgrade_is_named_as_such() -> None:
+    drawn = card(rollout(RolloutState.REQUESTED, downgrades=2))
+    assert "2 gateways would go back to an older version. Only an admin's approval counts" in drawn.text
+    assert "1 person must approve (an admin, since it is a downgrade)" in drawn.text
+
+
+def test_what_can_be_taken_up_again_has_its_buttons_with_counts() -> None:
+    drawn = card(rollout(RolloutState.FINISHED), retryable=1, returned=2)
+    assert set(buttons(drawn)) == {ids.ROLLOUT_RETRY_FAILED, ids.ROLLOUT_CATCH_UP}
+    assert [one["text"]["text"] for one in elements(drawn)] == ["Retry 1 gateway", "Catch up 2 gateways"]
+
+
+@pytest.mark.parametrize("state", list(RolloutState))
+def test_every_button_that_changes_much_asks_first_and_names_the_rollout(state: RolloutState) -> None:
+    drawn = card(rollout(state), retryable=1, returned=2)
+    harmless = {ids.ROLLOUT_PAUSE, ids.ROLLOUT_DENY, ids.ROLLOUT_REPLAN}
+    for block in drawn.blocks:
+        for one in block["elements"] if block["type"] == "actions" else ():
+            if one["action_id"] not in harmless:
+                assert "R-7" in one["confirm"]["title"]["text"]
+
+
+# ---- sentences
+
+
+def everything_said(hostile: str) -> list[Message]:
+    """Each message of the feature, with names that others chose."""
+    shown = [record(hostile, hostile, hostile)] * 5
+    many = {(wave, state): 2 for wave in (1, 2, 3, 4, 5) for state in TargetState}
+    denial = Approval("U0PAUL", hostile, Decision.DENIED, "hash", NOW, hostile)
+    all_at_once = {
+        "reason": hostile,
+        "query": hostile,
+        "held": hostile,
+        "through_freeze": hostile,
+        "downgrades": 3,
+        "approvals": (PAUL, replace(PAUL, reason=hostile), denial),
+    }
+    around: dict[str, Any] = {
+        "failures": shown,
+        "stragglers": shown[:3],
+        "retryable": 3,
+        "returned": 2,
+        "freeze": replace(FROZEN, reason=hostile, by_name=hostile),
+        "evidence": Evidence(50, 40, 10, 3 * MINUTE, 9 * MINUTE),
+    }
+    every = [rollout(state, **all_at_once) for state in RolloutState]
+    events = [RolloutEvent(NOW, kind, "U0PAUL", {**BODY, "reason": hostile}) for kind in EVENTS]
+    device = JobDevice(GatewayId("g"), DeviceProgress.FAILED, hostile, hostile, NOW)
+    job = VendorJob(JobId(hostile), hostile, JobStatus.COMPLETED, hostile, None, NOW, NOW, (device,) * 12)
+    drawn = plan(hostile)
+    return [
+        *(cards.card(picture(one, many, **around)) for one in every),
+        cards.report(picture(every[2], many, **around), events, []),
+        *(cards.event_note({"kind": kind, **BODY, "reason": hostile}) for kind in EVENTS),
+        *(cards.decided_note({**DECIDED, "state": one.value, "reason": hostile}) for one in RolloutState),
+        views.plan(drawn, Rules()),
+        views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
+        views.freezes([replace(FROZEN, reason=hostile, by_name=hostile)] * 3),
+        views.rollout_list([(one, {TargetState.FAILED: 3}) for one in every], 40, 10, []),
+        views.job_list([(job, None), (job, RolloutId(7))], 0, []),
+        views.job(job, None, str),
+        views.requested(every[0]),
+        views.plan_forgotten(),
+    ]
+
+
+EVENTS = {
+    "requested": "<@U0OLGA> requested R-7.",
+    "approved": "✅ <@U0OLGA> approved R-7. Reason: a word.",
+    "denied": "🚫 <@U0OLGA> denied R-7. Reason: a word.",
+    "withdrawn": "🛑 <@U0OLGA> withdrew R-7.",
+    "void": "⚠️ R-7 is void. Reason: a word.",
+    "expired": "🛑 R-7 has expired: nobody decided in time.",
+    "reminder": "⏳ R-7 still waits for 1 person to approve it.",
+    "scheduled": "⏳ R-7 is approved and starts at its time.",
+    "started": "🔄 R-7 has started.",
+    "wave": "🔄 Wave 2 of R-7 begins: 5 verified, 1 failed so far.",
+    "canary_done": "⏳ The canary of R-7 is done: 5 verified, 1 failed. A person has to promote it.",
+    "promoted": "🔄 <@U0OLGA> promoted R-7.",
+    "paused": "⏸️ <@U0OLGA> paused R-7.",
+    "resumed": "🔄 <@U0OLGA> resumed R-7. Reason: a word.",
+    "aborted": "🛑 <@U0OLGA> aborted R-7.",
+    "retried": "🔄 <@U0OLGA> tries 3 gateways of R-7 again.",
+    "catch_up": "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up.",
+    "finished": "⚠️ R-7 is finished: 5 verified, 1 failed.",
+    "not_returned": "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
+}
+BODY: Mapping[str, Any] = {
+    "rollout": 7,
+    "reason": "a word",
+    "missing": 1,
+    "wave": 2,
+    "verified": 5,
+    "failed": 1,
+    "count": 3,
+    "version": "3.5.0",
+    "gateways": [["MT1", "oslo"]],
+}
+DECIDED = {"rollout": 7, "by": "U0PAUL", "version": "3.5.0", "query": "tag:oslo", "reason": "a word"}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_every_event_is_one_sentence_in_the_thread(kind: str) -> None:
+    assert sendable(cards.event_note({"kind": kind, "by": "U0OLGA", **BODY})).text == EVENTS[kind]
+
+
+def test_what_it_did_by_itself_says_so() -> None:
+    paused = cards.event_note({"kind": "paused", "by": None, **BODY})
+    stopped = cards.event_note({"kind": "aborted", "by": None, "frozen": True, **BODY})
+    assert paused.text == "⏸️ R-7 paused itself. Reason: a word."
+    assert stopped.text == "🛑 R-7 stopped itself for good. Reason: a word. Its firmware is frozen."
+
+
+def test_every_event_that_is_broadcast_has_a_sentence() -> None:
+    assert set(EVENTS) >= BROADCAST
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (RolloutState.RUNNING, "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It starts now."),
+        (
+            RolloutState.SCHEDULED,
+            "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It starts at its time.",
+        ),
+        (
+            RolloutState.REQUESTED,
+            "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It needs one more approval.",
+        ),
+        (RolloutState.DENIED, "🚫 <@U0PAUL> denied R-7 (3.5.0 for tag:oslo). Reason: a word."),
+        (RolloutState.CANCELED, "🚫 <@U0PAUL> withdrew R-7 (3.5.0 for tag:oslo)."),
+        (
+            RolloutState.VOID,
+            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void when <@U0PAUL> approved it. Reason: a word. "
+            "Its card offers a new plan.",
+        ),
+    ],
+)
+def test_the_requester_is_told_how_it_was_decided(state: RolloutState, says: str) -> None:
+    assert sendable(cards.decided_note({**DECIDED, "state": state.value})).text == says
+
+
+@pytest.mark.parametrize("hostile", [*NAMES, "", "plain"])
+def test_slack_takes_every_message_whatever_things_are_called(hostile: str) -> None:
+    for message in everything_said(hostile):
+        assert not any(ping in sendable(message).text for ping in PINGS)
+
+
+def test_no_sentence_ends_twice() -> None:
+    for message in everything_said("a word"):
+        assert ".." not in message.text, message.text
+        assert ": ." not in message.text
+        assert "  " not in message.text
+
+
+def test_the_text_says_all_that_the_blocks_say() -> None:
+    for drawn in everything_said("plain"):
+        spoken = re.findall(r"\w+", drawn.text)
+        shown = re.findall(r"\w+", words(drawn))
+        assert set(shown) - set(spoken) <= set(HEADINGS), drawn.text
+
+
+# ---- plans
+
+
+def plan(site: str = "oslo", waves: tuple[int, ...] = (1, 2), **changes: object) -> DrawnPlan:
+    target = Target(GatewayId("g"), site, site, "2011", "3.4.1", TargetClass.ELIGIBLE, 1)
+    left_out = [replace(target, cls=cls, wave=0) for cls in TargetClass if not cls.takes_part]
+    eligible = [target, replace(target, wave=2), replace(target, wave=2)] if waves else []
+    made = Plan("tag:oslo", "fw", "2011", "3.5.0", (*eligible, *left_out), waves, 2, 50)
+    return DrawnPlan("id1", replace(made, **changes))  # type: ignore[arg-type]
+
+
+def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> None:
+    drawn = sendable(
+        views.plan(replace(plan(), evidence=Evidence(9, 8, 1, 3 * MINUTE, 9 * MINUTE), incidents=1), Rules())
+    )
+    for said in (
+        "3 gateways of 9 that match",
+        "3 will be updated",
+        "1 is on this version already",
+        "1 is of another model",
+        "1 is offline: parked, and can catch up later",
+        "1 keeps going on and off: left out",
+        "1 is in another rollout",
+        "1 failed 3 times in a day: left alone for 24 h",
+        "2 waves of 1, 2",
+        "2 approvers must approve it",
+        "9 tried, 8 verified, 1 failed; usually back in 3 min, nearly always in 9 min",
+        "1 open incident touches its sites",
+    ):
+        assert said in drawn.text
+    assert buttons(drawn) == {ids.ROLLOUT_REQUEST: Ref("id1"), ids.ROLLOUT_CANCEL: Ref("id1")}
+
+
+def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
+    drawn = sendable(views.plan(plan(waves=()), Rules()))
+    assert "There is nobody to update" in drawn.text
+    assert ids.ROLLOUT_REQUEST not in buttons(drawn)
+
+
+def test_a_plan_says_when_it_starts_and_what_is_frozen() -> None:
+    drawn = sendable(views.plan(replace(plan(), start_at=NOW, freeze=FROZEN), Rules()))
+    assert f"It starts {date(NOW)}, once it is approved" in drawn.text
+    assert "firmware 3.5.0 is frozen by Ada: it bricks" in drawn.text
+
+
+def test_a_plan_for_one_person_asks_for_their_own_confirmation() -> None:
+    drawn = sendable(views.plan(plan(approvals_needed=0), Rules()))
+    assert "Your own confirmation is enough" in drawn.text
+    assert "Nothing is sent before that" in drawn.text
+
+
+# ---- modals
+
+
+@pytest.mark.parametrize("name", [*NAMES, "plain"])
+def test_slack_takes_the_modals_whatever_the_reason_was(name: str) -> None:
+    held = rollout(firmware_version=name, held=name)
+    for view in (
+        views.deny_modal(held),
+        views.override_modal(held, ids.ROLLOUT_APPROVE, name),
+        views.override_modal(held, ids.ROLLOUT_RESUME, name),
+    ):
+        assert problems_of_view(view) == []
+
+
+def test_a_name_cannot_ping_from_a_rollouts_card() -> None:
+    drawn = card(rollout(reason=HOSTILE), failures=(record(HOSTILE, HOSTILE, HOSTILE),))
+    assert "<!channel>" not in drawn.text + words(drawn)
