@@ -120,7 +120,9 @@ class IncidentMoves:
         async with self._database.read() as connection:
             gathering = await storms.gathering(connection)
             fleet = await storms.fleet_size(connection)
-        window = find_storm(self._rules, [*gone.values(), *gathering], fleet)
+        # By gateway: one that another replica has just put into an incident is not counted twice.
+        together = {**gathering, **gone}
+        window = find_storm(self._rules, list(together.values()), fleet)
         if window is None:
             return 0, 0
         ids = [one for one, went in gone.items() if window.first <= went.since <= window.last]

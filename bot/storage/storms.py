@@ -26,14 +26,14 @@ async def gone(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayId, Gone
     return {GatewayId(row.id): Gone(row.since, row.site_folded) for row in rows}
 
 
-async def gathering(connection: AsyncConnection) -> Sequence[Gone]:
+async def gathering(connection: AsyncConnection) -> Mapping[GatewayId, Gone]:
     """Those that are down in incidents of sites that nobody has seen yet."""
     rows = await connection.execute(
-        select(incident_gateways.c.offline_since, incidents.c.site_folded)
+        select(incident_gateways.c.gateway_id, incident_gateways.c.offline_since, incidents.c.site_folded)
         .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
         .where(_is_gathering(), incident_gateways.c.left_at.is_(None))
     )
-    return [Gone(row.offline_since, row.site_folded) for row in rows]
+    return {GatewayId(row.gateway_id): Gone(row.offline_since, row.site_folded) for row in rows}
 
 
 async def live(connection: AsyncConnection) -> Mapping[IncidentId, Window]:
