@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from bot.demo.fleet_simulator import Device, FleetSimulator, SimulatorClock
@@ -215,6 +216,15 @@ async def lives_until(world: Outside, moment: Moment) -> None:
     await world.kill(bot)
     world.portal.faults.clear()
     world.slack.faults.clear()
+    await what_was_sent_has_come(world)
+
+
+async def what_was_sent_has_come(world: Outside) -> None:
+    """A request that the dead bot had sent is carried out: it stood in line before these."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.get(f"{world.portal.api_url}/nothing") as answer:
+                assert answer.status == 404
 
 
 async def lives_to_the_end(world: Outside) -> Message:
@@ -224,7 +234,9 @@ async def lives_to_the_end(world: Outside) -> Message:
     await acts(world)
     card = await world.message(ROLLOUTS, "R-1")
     for wave in JOBS:
-        await world.slack.wait_for(lambda: all_started(world, wave), IN_TIME)  # noqa: B023 - it is awaited here
+        async with asyncio.timeout(IN_TIME):
+            while not all_started(world, wave):
+                await world.reached("LIST_DEVICES")
         world.portal.clock.advance(TO_THE_END)
         if wave == 1 and len(world.portal.jobs) == 1:
             await promotes(world)
