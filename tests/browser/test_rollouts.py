@@ -1,0 +1,95 @@
+"""Bad firmware stops by itself and good firmware arrives: on the page, sixty times as fast."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from bot.demo.run import Demo
+from tests.browser.room import browser
+from tests.browser.test_demo import Person
+
+pytestmark = [pytest.mark.browser, pytest.mark.soak, pytest.mark.timeout(400)]
+
+SOON, TO_THE_END = 30_000, 180_000
+QUERY = "tag:Kyiv-office model:2011"
+
+
+@pytest.fixture
+async def demo() -> AsyncIterator[Demo]:
+    """A quiet world: whatever goes wrong is the firmware's doing."""
+    world = Demo(gateways=240, speed=60)
+    await world.start()
+    yield world
+    await world.stop()
+
+
+@pytest.fixture
+async def person(demo: Demo) -> AsyncIterator[Person]:
+    async with browser() as chromium:
+        context = await chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+        context.set_default_timeout(SOON)
+        expect.set_options(timeout=SOON)
+        tab = await context.new_page()
+        await tab.goto(demo.page.url)
+        await tab.get_by_role("button", name="Skip", exact=True).click()
+        demo.world.fleet.live(outages_per_hour=0)
+        yield Person(tab)
+
+
+async def begun(person: Person, version: str) -> Locator:
+    """An operator requests it, an approver approves; its card."""
+    await person.tab.get_by_text("240 gateways").first.wait_for(state="attached")
+    await person.write(f"/mesh update {QUERY} to {version}")
+    await person.press("Request approval", sure="Request")
+    await person.go_to("rollouts")
+    stamp = await person.message("R-1").get_attribute("data-ts")
+    card = person.tab.locator(f'#pane .message[data-ts="{stamp}"]')
+    await person.be("Ana Moe")
+    await person.press("Approve", card, sure="Approve")
+    return card
+
+
+async def goes_on_until(person: Person, card: Locator, end: re.Pattern[str]) -> None:
+    """The canary is promoted, if it comes to that."""
+    promote = card.get_by_role("button", name="Promote")
+    reached = card.filter(has_text=end)
+    await expect(promote.or_(reached).first).to_be_visible(timeout=TO_THE_END)
+    if await promote.is_visible():
+        await person.press("Promote", card, sure="Promote")
+    await expect(card).to_contain_text(end, timeout=TO_THE_END)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("3.6.0", r"gateways? of the canary failed|gateways failed|did not return|failed at Kyiv-office"),
+        ("3.6.2", r"\d gateways? of the canary failed"),
+        ("3.6.3", r"\d gateways? of the canary failed"),
+        ("3.6.4", r"\d+ gateways at Kyiv-office that are not part of it went offline since it works there"),
+    ],
+    ids=["bricks", "lies", "never answers", "drops its neighbours"],
+)
+async def test_bad_firmware_is_stopped_with_the_reason_on_the_card(
+    demo: Demo, person: Person, version: str, reason: str
+) -> None:
+    card = await begun(person, version)
+    await goes_on_until(person, card, re.compile(reason))
+    await expect(card).to_contain_text(re.compile("paused|aborted"))
+    touched = len(demo.world.fleet.starts)
+    assert touched < len(demo.world.fleet.at_site("Kyiv-office")) / 2
+    assert demo.world.slack.problems == []
+
+
+async def test_good_firmware_reaches_every_gateway_verified(demo: Demo, person: Person) -> None:
+    card = await begun(person, "3.5.0")
+    await goes_on_until(person, card, re.compile("✅ finished"))
+    updated = [one for one in demo.world.fleet.devices.values() if one.firmware == "3.5.0"]
+    started = demo.world.fleet.starts
+    assert len(updated) == len(started) > 20
+    assert {len(jobs) for jobs in started.values()} == {1}
+    await expect(card).not_to_contain_text("failed")
+    for wave in range(2, 5):
+        await expect(card).to_contain_text(f"Wave {wave}")
+    assert demo.world.slack.problems == []
