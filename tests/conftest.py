@@ -4,6 +4,7 @@ PostgreSQL and Chromium are not asked of a newcomer: without them their tests ar
 says so. In CI (``CI=true``) they are asked for, and their absence is a failure.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -86,6 +87,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _missing() -> list[str]:
     return [mark for mark, (_, find, _install) in _NEEDS.items() if find() is None]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A test that configures logging, as the command line does, leaves no trace of it to the next one."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    known = {name: one for name, one in root.manager.loggerDict.items() if isinstance(one, logging.Logger)}
+    before = {name: (one.level, one.disabled, one.propagate) for name, one in known.items()}
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    for name, one in root.manager.loggerDict.items():
+        if isinstance(one, logging.Logger):
+            one_level, one.disabled, one.propagate = before.get(name, (logging.NOTSET, False, True))
+            one.setLevel(one_level)
 
 
 @pytest.fixture(scope="session")

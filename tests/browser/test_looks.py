@@ -82,8 +82,8 @@ async def test_of_two_thousand_messages_only_those_in_sight_are_laid_out(room: R
         text = f"Message {number} about gateway *MT{number}* at <https://mesh.no|oslo>"
         blocks = [section(text), buttons(button("Details", "incident_details"))] if number % 5 == 0 else []
         workspace.add(Message(OPS, workspace.next_ts(), text, BOT_USER, blocks=blocks))
-    await room.tab.reload()
-    await room.tab.locator("#app[data-ready]").wait_for()
+    await room.tab.reload(timeout=60_000)
+    await room.tab.locator("#app[data-ready]").wait_for(timeout=60_000)
     assert await room.tab.evaluate(TO_THE_TOP) == 2000
     assert 0 < await room.tab.evaluate(LAID_OUT) < 100
 

@@ -10,7 +10,7 @@ from bot.demo.run import Demo
 from tests.browser.room import browser
 from tests.browser.test_demo import Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.soak, pytest.mark.timeout(400)]
 
 SOON, TO_THE_END = 30_000, 180_000
 QUERY = "tag:Kyiv-office model:2011"
