@@ -49,15 +49,15 @@ def test_every_import_contract_is_kept() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_file_stands_in_the_readme_s_map_and_the_map_names_no_other() -> None:
+def test_every_file_stands_in_the_map_and_the_map_names_no_other() -> None:
     present = {path.relative_to(ROOT).as_posix() for path in BOT if path.name != "__init__.py"}
-    assert set(files_of_the_map((ROOT / "README.md").read_text(encoding="utf-8"))) == present
+    assert set(files_of_the_map((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))) == present
 
 
-def files_of_the_map(readme: str) -> Iterator[str]:
+def files_of_the_map(document: str) -> Iterator[str]:
     """The Python files of the block that begins with ``bot/``: names, two spaces or more, what they do."""
-    block = re.search(r"^```\n(bot/\n.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    assert block, "the README has a map of bot/"
+    block = re.search(r"^```\n(bot/\n.*?)^```", document, re.MULTILINE | re.DOTALL)
+    assert block, "there is a map of bot/"
     folders: list[str] = []
     for line in block[1].splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
