@@ -383,6 +383,9 @@ subscriptions = _numbered(
     Column("digested_on", String(10)),
     Column("by", String(32), nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("broken", Text),  # why nothing can be posted in its channel
+    Column("removed_at", Moment),  # ended; the row stays for Undo
     UniqueConstraint("channel", "topic", "query"),
 )
 

@@ -1,0 +1,176 @@
+"""Subscriptions: what a channel wants to be told of, and how somebody asks for it.
+
+Cards of alerts and rollouts go to the channels whose subscription matches one of their gateways; a digest
+comes once a day. Where a card goes is decided by what its gateways are, not by how they fare.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import cache
+from typing import NewType
+from zoneinfo import available_timezones
+
+from bot.domain.errors import InvalidInput
+from bot.domain.query import Field, Query, parse
+
+SubscriptionId = NewType("SubscriptionId", int)
+
+DIGEST_AT = time(8)
+MOST = 50  # of one channel: more would hide who gets what
+
+
+class Topic(StrEnum):
+    OFFLINE = "offline"
+    ROLLOUTS = "rollouts"
+    DIGEST = "digest"
+
+
+USAGE: Mapping[Topic, str] = {
+    Topic.OFFLINE: "subscribe offline [query]",
+    Topic.ROLLOUTS: "subscribe rollouts [query]",
+    Topic.DIGEST: "subscribe digest [query] [at <HH:MM>] [in <IANA zone>]",
+}
+_OTHER_WORDS: Mapping[str, Topic] = {
+    "alert": Topic.OFFLINE,
+    "alerts": Topic.OFFLINE,
+    "incident": Topic.OFFLINE,
+    "incidents": Topic.OFFLINE,
+    "down": Topic.OFFLINE,
+    "update": Topic.ROLLOUTS,
+    "updates": Topic.ROLLOUTS,
+    "firmware": Topic.ROLLOUTS,
+    "daily": Topic.DIGEST,
+    "report": Topic.DIGEST,
+    "summary": Topic.DIGEST,
+}
+# A card looks once for its channels, when its gateways are dark or about to be updated anyway.
+_FARING = frozenset({Field.STATE, Field.AGE})
+_WORD = re.compile(r'(?:"[^"]*"?|[^\s"])+')
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a channel wants. ``at`` and ``zone`` are a digest's, None where nothing was said.
+
+    ``broken`` is why nothing can be posted in the channel.
+    """
+
+    id: SubscriptionId
+    channel: str
+    topic: Topic
+    query: str  # canonical; empty: the whole fleet
+    by: str
+    created_at: datetime
+    at: time | None = None
+    zone: str | None = None
+    broken: str | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody asks for, understood and checked."""
+
+    topic: Topic
+    query: Query
+    at: time | None = None
+    zone: str | None = None
+
+
+def parse_subscription(text: str) -> Draft:
+    """What stands behind the word ``subscribe``, as ``USAGE`` has it. Raises InvalidInput."""
+    words = _WORD.findall(text)
+    if not words:
+        raise InvalidInput(f"Subscribe to what? {_usages()}")
+    topic, rest = _topic(words[0]), words[1:]
+    if topic is Topic.DIGEST:
+        return _digest(rest)
+    if len(rest) > 1 and rest[-2].casefold() in {"at", "in"}:
+        raise InvalidInput(
+            f"Only a digest comes at a time of its own, in a zone of its own: “{USAGE[Topic.DIGEST]}”. "
+            f"Cards come when something happens: “{USAGE[topic]}”."
+        )
+    query = parse(" ".join(rest))
+    faring = next((term for term in query.terms if term.field in _FARING), None)
+    if faring is not None:
+        raise InvalidInput(
+            f"{faring.text}: where a card goes is decided when it is opened, and how a gateway fares at that "
+            "moment makes no choice. Say which gateways they are, such as tag:oslo, site:oslo or model:2011."
+        )
+    return Draft(topic, query)
+
+
+def parse_number(text: str) -> SubscriptionId:
+    """``3``. Raises InvalidInput."""
+    match = re.fullmatch(r"#?(\d{1,15})", text.strip())
+    if match is None:
+        raise InvalidInput(
+            "Name the subscription by its number, such as “unsubscribe 3”; “subscriptions” lists them."
+        )
+    return SubscriptionId(int(match[1]))
+
+
+def _topic(word: str) -> Topic:
+    folded = word.casefold()
+    known = [topic.value for topic in Topic]
+    if folded in known:
+        return Topic(folded)
+    near: Sequence[str] = (
+        [_OTHER_WORDS[folded]] if folded in _OTHER_WORDS else get_close_matches(folded, known, 1)
+    )
+    hint = f"Did you mean “{USAGE[Topic(near[0])]}”? " if near else ""
+    raise InvalidInput(f"I cannot subscribe a channel to “{word[:40]}”. {hint}{_usages()}")
+
+
+def _digest(words: Sequence[str]) -> Draft:
+    """The time and the zone stand at the end, in either order."""
+    rest = list(words)
+    said: dict[str, str] = {}
+    while len(rest) > 1 and (key := rest[-2].casefold()) in {"at", "in"} and key not in said:
+        said[key] = rest.pop()
+        rest.pop()
+    if rest and (key := rest[-1].casefold()) in {"at", "in"}:
+        missing = "a time, such as “at 08:00”" if key == "at" else "a time zone, such as “in Europe/Oslo”"
+        raise InvalidInput(f"After “{key}” stands {missing}.")
+    query = parse(" ".join(rest))
+    at = parse_time(said["at"]) if "at" in said else None
+    return Draft(Topic.DIGEST, query, at, parse_zone(said["in"]) if "in" in said else None)
+
+
+def parse_time(text: str) -> time:
+    """``08:00``, on a clock of 24 hours. Raises InvalidInput."""
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})", text, re.ASCII)
+    if match is None or int(match[1]) > 23 or int(match[2]) > 59:
+        raise InvalidInput(f"“{text[:40]}” is no time of the day: write it as 08:00 or 17:30.")
+    return time(int(match[1]), int(match[2]))
+
+
+def parse_zone(text: str) -> str:
+    """An IANA time zone in its own spelling, whatever the case. Raises InvalidInput with near ones."""
+    zones = _zones()
+    folded = text.casefold().replace(" ", "_")
+    if folded in zones:
+        return zones[folded]
+    places = {name.rpartition("/")[2]: name for name in sorted(zones)}
+    near = [zones[name] for name in get_close_matches(folded, zones, 3, 0.75)]
+    near += [zones[places[one]] for one in get_close_matches(folded, places, 3, 0.75)]
+    hint = (
+        f"Did you mean {' or '.join(list(dict.fromkeys(near))[:3])}?"
+        if near
+        else "Write it as Europe/Oslo or UTC."
+    )
+    raise InvalidInput(f"I do not know the time zone “{text[:40]}”. {hint}")
+
+
+@cache
+def _zones() -> Mapping[str, str]:
+    """All zones by their folded names: to list them takes some 10 ms, so it is done once."""
+    return {name.casefold(): name for name in sorted(available_timezones())}
+
+
+def _usages() -> str:
+    return "There are: " + ", ".join(f"“{usage}”" for usage in USAGE.values()) + "."
