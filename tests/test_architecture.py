@@ -34,8 +34,8 @@ COLUMNS = {
     "returns looks silences reminders",
     "about": "about home rollout_form",
     "shared": "audit blocks bolt bulk calls cards commands csv_file engine flaps guard ids lists manifest "
-    "outbox pace payloads people publisher respond schema sockets subscriptions tables upsert views "
-    "web_api",
+    "moments outbox pace payloads people publisher respond schema sockets subscriptions tables upsert "
+    "views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

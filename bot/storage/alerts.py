@@ -39,16 +39,8 @@ from bot.domain.alerts import (
 )
 from bot.domain.fleet import VANISHED_AFTER, Connectivity, GatewayId, Listing
 from bot.storage.cards import CardKind
-from bot.storage.tables import (
-    RANKS,
-    Moment,
-    cards,
-    gateway_claims,
-    gateways,
-    incident_gateways,
-    incidents,
-    listings,
-)
+from bot.storage.moments import Moment
+from bot.storage.tables import RANKS, cards, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 5000  # gateways moved in one transaction: SQLite has one writer, and others wait for it

@@ -23,16 +23,8 @@ from bot.domain.fleet import (
     fold,
 )
 from bot.storage import bulk
-from bot.storage.tables import (
-    RANKS,
-    Moment,
-    fleet_events,
-    from_micros,
-    gateway_claims,
-    gateway_tags,
-    gateways,
-    to_micros,
-)
+from bot.storage.moments import Moment, from_micros, to_micros
+from bot.storage.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
 
 WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
 # Few values, many gateways: a model, a version, a site is folded once.

@@ -26,7 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.cards import About, CardKind
-from bot.storage.tables import cards, from_micros, notes
+from bot.storage.moments import from_micros
+from bot.storage.tables import cards, notes
 
 REPOSTED: Final = "reposted"
 MOST_MERGED: Final = 20  # notes in one message

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts import IncidentId, IncidentKind, IncidentState
 from bot.domain.fleet import Connectivity, GatewayId
 from bot.storage.alerts import IS_LIVE, MOVED, Moved, is_in, label, moved
-from bot.storage.tables import RANKS, Moment, gateways, incident_gateways, incidents, rollout_targets
+from bot.storage.moments import Moment
+from bot.storage.tables import RANKS, gateways, incident_gateways, incidents, rollout_targets
 from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
 
 _KIND = IncidentKind.NOT_RETURNED

@@ -10,7 +10,8 @@ from bot.domain.alerts import Cut, IncidentId, IncidentKind, IncidentState
 from bot.domain.fleet import Connectivity, GatewayId
 from bot.domain.storms import Gone, Window
 from bot.storage.alerts import IS_LIVE, MOVED, Moved, in_state, label, moved
-from bot.storage.tables import Moment, gateways, incident_gateways, incidents
+from bot.storage.moments import Moment
+from bot.storage.tables import gateways, incident_gateways, incidents
 from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
 
 _STORM = IncidentKind.STORM.value

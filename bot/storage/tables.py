@@ -1,6 +1,5 @@
-"""The schema, in one place. Times are whole microseconds since 1970: they sort alike on every database."""
+"""The schema, in one place."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -19,37 +18,12 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
 
 from bot.domain.fleet import Connectivity
+from bot.storage.moments import Moment
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 # What gateways.rank holds, so that an index has the worst first.
 RANKS = {Connectivity.OFFLINE: 0, Connectivity.UNKNOWN: 1, Connectivity.ONLINE: 2}
-
-
-def to_micros(moment: datetime) -> int:
-    return (moment - EPOCH) // _MICROSECOND
-
-
-def from_micros(value: int) -> datetime:
-    return EPOCH + timedelta(microseconds=value)
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware UTC datetime, stored as whole microseconds since 1970."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
-        return None if value is None else to_micros(value)
-
-    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
-        return None if value is None else from_micros(value)
-
 
 metadata = MetaData(
     naming_convention={

@@ -20,8 +20,9 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.storage import fleet
 from bot.storage.engine import Database
+from bot.storage.moments import to_micros
 from bot.storage.schema import migrate
-from bot.storage.tables import listings, to_micros
+from bot.storage.tables import listings
 from tests.builders import NOW, known
 
 GATEWAYS = 100_000

@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.errors import StartupError, Unavailable
 from bot.storage.engine import Database, async_url
+from bot.storage.moments import from_micros, to_micros
 from bot.storage.schema import migrate
-from bot.storage.tables import from_micros, ticks, to_micros
+from bot.storage.tables import ticks
 from tests.builders import NOW
 
 LEASE = timedelta(minutes=1)

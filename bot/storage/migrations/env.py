@@ -5,7 +5,8 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Connection
 
-from bot.storage.tables import Moment, metadata
+from bot.storage.moments import Moment
+from bot.storage.tables import metadata
 
 
 def _render(kind: str, value: Any, _context: object) -> str | Literal[False]:
