@@ -231,6 +231,7 @@ class App:
             self.fleet,
             self.rollouts,
             self.alerts,
+            self.silences,
             Modals(self._api),
             actor_of=self._people.actor,
             command=settings.slack.command,

@@ -243,6 +243,8 @@ class SlackApp:
             attempt.actor = await self.people.actor(pressed.user)
             require(attempt.actor, ids.PURPOSES.get(pressed.action_id, Action.READ))
             await listener(pressed.to_click(attempt.actor, respond))
+            if pressed.on_home and (drawn := self._events.get("app_home_opened")):
+                await drawn({"user": pressed.user})  # what was done there shows there at once
 
         self.guard.answer(attempt, work)
 

@@ -18,8 +18,10 @@ from bot.domain.rollout import Rollout, RolloutState
 from bot.services.alerts import AlertService
 from bot.services.fleet import FleetService
 from bot.services.rollouts import RolloutService
+from bot.services.silences import SilenceService
 from bot.slack import ids
 from bot.slack.calls import Feature, Views
+from bot.slack.guard import outcome
 from bot.slack.views import home as views
 from bot.slack.views.blocks import View
 from bot.slack.views.home import HomePicture, HomeRollout
@@ -45,6 +47,7 @@ class HomeTab:
         fleet: FleetService,
         rollouts: RolloutService,
         alerts: AlertService,
+        silences: SilenceService,
         screen: Views,
         *,
         actor_of: Callable[[str], Awaitable[Actor]],
@@ -54,6 +57,7 @@ class HomeTab:
         self._fleet = fleet
         self._rollouts = rollouts
         self._alerts = alerts
+        self._silences = silences
         self._screen = screen
         self._actor_of = actor_of
         self._command = command
@@ -82,10 +86,15 @@ class HomeTab:
             if now >= watched.until:
                 del self._watched[user]
                 continue
-            view = await self._draw(user)
-            if _without_age(view) != _without_age(watched.shown):
-                await self._screen.publish(user, view)
-                watched.shown = view
+            failed = await outcome(self._draw_again(user, watched))
+            if isinstance(failed, Exception):
+                log.warning("the home tab of %s was not drawn again: %s", user, failed)
+
+    async def _draw_again(self, user: str, watched: _Watched) -> None:
+        view = await self._draw(user)
+        if _without_age(view) != _without_age(watched.shown):
+            await self._screen.publish(user, view)
+            watched.shown = view
 
     async def _draw(self, user: str) -> View:
         actor = await self._actor_of(user)
@@ -110,7 +119,10 @@ class HomeTab:
             mine=[one for one in offered if one.rollout.requester == actor.user_id and one not in waiting],
             incidents=incidents.incidents,
             incidents_total=incidents.total,
+            silences=await self._silences.active(actor),
             may_acknowledge=_is_allowed(lambda: require(actor, Action.ACKNOWLEDGE)),
+            may_silence=_is_allowed(lambda: require(actor, Action.SILENCE)),
+            may_request=_is_allowed(lambda: require(actor, Action.REQUEST)),
             command=self._command,
         )
 

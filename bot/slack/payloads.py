@@ -43,6 +43,7 @@ class Press:
     selected: str | None
     message_ts: str | None
     view_id: str | None
+    on_home: bool
     metadata: str
     values: Mapping[str, str]
 
@@ -117,6 +118,7 @@ def press(body: Json) -> Press:
         selected=None if action.get("type") == "button" else entered(action),
         message_ts=container.get("message_ts"),
         view_id=view.get("id"),
+        on_home=view.get("type") == "home",
         metadata=str(view.get("private_metadata") or ""),
         values=_values((view.get("state") or {}).get("values") or {}),
     )

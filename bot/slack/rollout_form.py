@@ -30,15 +30,27 @@ class RolloutForm:
 
     def feature(self) -> Feature:
         return Feature(
-            clicks=dict.fromkeys(_CHOICES, self.choose), submissions={ids.ROLLOUT_FORM: self.submit}
+            clicks={**dict.fromkeys(_CHOICES, self.choose), ids.ROLLOUT_FORM: self.begin},
+            submissions={ids.ROLLOUT_FORM: self.submit},
         )
 
     async def open(self, call: CommandCall) -> None:
-        """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
+        """From the command ``update`` alone."""
         require(call.actor, Action.REQUEST)
         assert call.trigger_id is not None, "a mention has none, and is answered with the usage"
-        view_id = await self._screen.open(call.trigger_id, views.loading())
-        form = views.form(await self._offers(), {}, views.nothing_chosen(), call.channel)
+        await self._open(call.trigger_id, call.channel)
+
+    async def begin(self, click: Click) -> None:
+        """From the button on the home tab, where there is no channel."""
+        require(click.actor, Action.REQUEST)
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to open a window. Please click once more.")
+        await self._open(click.trigger_id, click.channel)
+
+    async def _open(self, trigger_id: str, channel: str) -> None:
+        """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
+        view_id = await self._screen.open(trigger_id, views.loading())
+        form = views.form(await self._offers(), {}, views.nothing_chosen(), channel)
         await self._screen.update(view_id, form)
 
     async def choose(self, click: Click) -> None:

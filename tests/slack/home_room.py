@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor
 from bot.domain.alerts import AlertRules
 from bot.services.alerts import AlertService
+from bot.services.silences import SilenceService
 from bot.slack.home import HomeTab
 from bot.slack.views.blocks import View
+from bot.slack.web_api import SlackFailed
 from tests.rollout_world import World
 
 
@@ -17,6 +20,8 @@ class Screen:
 
     published: list[dict[str, Any]] = field(default_factory=list)
     opened: list[View] = field(default_factory=list)
+    drawn_for: list[str] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)  # whose tab Slack does not take
 
     async def open(self, _trigger_id: str, view: View) -> str:
         self.opened.append(view)
@@ -25,8 +30,17 @@ class Screen:
     async def update(self, _view_id: str, view: View) -> None:
         self.opened.append(view)
 
-    async def publish(self, _user_id: str, view: View) -> None:
+    async def publish(self, user_id: str, view: View) -> None:
+        if user_id in self.gone:
+            raise SlackFailed("views.publish", "user_not_found")
+        self.drawn_for.append(user_id)
         self.published.append(view)
+
+
+def silences_of(it: World) -> SilenceService:
+    return SilenceService(
+        it.database, matching=it.fleet.ids_matching, channel=None, zone=ZoneInfo("UTC"), now=it.clock.now
+    )
 
 
 def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
@@ -38,5 +52,12 @@ def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
         return actor
 
     return HomeTab(
-        it.fleet, it.rollouts, alerts, screen, actor_of=actor_of, command="/mesh", now=it.clock.now
+        it.fleet,
+        it.rollouts,
+        alerts,
+        silences_of(it),
+        screen,
+        actor_of=actor_of,
+        command="/mesh",
+        now=it.clock.now,
     )

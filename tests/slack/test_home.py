@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from bot.demo.slack_limits import problems_of_view
+from bot.demo.slack_workspace import OPS
 from bot.domain.access import Actor, Role
 from bot.domain.rollout import RolloutState
+from bot.domain.rollout_picture import DrawnPlan
 from bot.slack import ids
 from bot.slack.views import home as views
 from tests.rollout_world import ADA, OLGA, PAUL, VERA, World, world
-from tests.slack.home_room import Screen, home_of
+from tests.slack.home_room import Screen, home_of, silences_of
+from tests.test_access import House, house, person
 
 GUS = Actor("U0GUS", "Gus", Role.NONE)
 
@@ -36,6 +39,18 @@ async def seen(it: World, actor: Actor) -> dict[str, Any]:
     return view
 
 
+async def at_home(made: House, user: str, click: str = "") -> str:
+    """What somebody's home tab shows in the whole bot, and after a click on it."""
+    if not click or user not in made.slack.workspace.homes:
+        assert (await (await made.slack.open_home(user)).ack).ok
+        await made.app.slack.guard.idle()
+    if click:
+        act = await made.slack.click_in_view(user, made.slack.workspace.homes[user], click)
+        assert (await act.ack).ok
+        await made.app.slack.guard.idle()
+    return str(made.slack.workspace.homes[user].blocks)
+
+
 async def test_the_fleet_is_seen_at_a_glance(database_url: str) -> None:
     async with world(database_url) as it:
         view = await seen(it, VERA)
@@ -57,7 +72,7 @@ async def test_an_approver_sees_what_waits_for_them(database_url: str) -> None:
         view = await seen(it, PAUL)
         assert "Waits for you" in said(view)
         assert "*R-1*: 8 gateways of model 2011 to 9.0.0" in said(view)
-        assert buttons(view) == [ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY]
+        assert buttons(view) == [ids.ROLLOUT_FORM, ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY]
 
 
 async def test_the_requester_sees_their_rollout_and_cannot_approve_it(database_url: str) -> None:
@@ -78,7 +93,25 @@ async def test_who_has_approved_is_not_asked_again(database_url: str) -> None:
 async def test_one_s_own_running_rollout_can_be_paused_from_there(database_url: str) -> None:
     async with world(database_url) as it:
         await it.running()
-        assert buttons(await seen(it, OLGA)) == [ids.ROLLOUT_PAUSE]
+        assert buttons(await seen(it, OLGA)) == [ids.ROLLOUT_FORM, ids.ROLLOUT_PAUSE]
+
+
+async def test_what_is_silenced_is_told_with_who_why_and_until_when(database_url: str) -> None:
+    async with world(database_url) as it:
+        assert "Silences" not in said(await seen(it, VERA))
+        await silences_of(it).silence(OLGA, "tag:oslo for 2h because of <!here> paint", "C0OPS")
+        shown = said(await seen(it, VERA))
+        assert "*S-1* `tag:oslo` until" in shown
+        assert f"by <@{OLGA.user_id}>" in shown
+        assert "paint" in shown
+        assert "<!here>" not in shown
+
+
+async def test_more_silences_than_fit_are_counted(database_url: str) -> None:
+    async with world(database_url) as it:
+        for _ in range(views.LISTED + 2):
+            await silences_of(it).silence(OLGA, "tag:oslo for 2h", "C0OPS")
+        assert "and 2 more silences: `/mesh silences` lists them" in said(await seen(it, VERA))
 
 
 async def test_a_guest_reads_why_there_is_nothing(database_url: str) -> None:
@@ -103,6 +136,41 @@ async def test_it_is_drawn_again_for_ten_minutes_and_only_when_it_changed(tmp_pa
         await it.rollouts.cancel(OLGA, (await it.rollouts.page(0)).lines[0].rollout.id)
         await home.redraw()
         assert len(screen.published) == 2, "it may have been closed long ago"
+
+
+async def test_a_tab_that_cannot_be_drawn_keeps_no_other_from_being_drawn(tmp_path: Path) -> None:
+    async with world(f"sqlite:///{tmp_path}/meshbot.db") as it:
+        screen = Screen()
+        home = home_of(it, screen, PAUL)
+        for user in ("U0GONE0001", PAUL.user_id):
+            await home.opened({"user": user})
+        screen.gone.add("U0GONE0001")
+        await it.requested()
+        await home.redraw()
+        assert screen.drawn_for == ["U0GONE0001", PAUL.user_id, PAUL.user_id]
+
+
+async def test_the_window_for_an_update_opens_from_the_home_tab(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        otto = person(Role.OPERATOR, "member")
+        await at_home(made, otto, ids.ROLLOUT_FORM)
+        (view,) = made.slack.workspace.open_views(otto)
+        assert "Update firmware" in str(view.body)
+
+
+async def test_what_is_done_on_the_home_tab_shows_there_at_once(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        await made.app.fleet.take_in_listing()
+        offered = await made.app.fleet.firmware()
+        models = {one.firmware.model for one in offered if one.gateways}
+        other = next(one.firmware for one in offered if one.firmware.model in models and not one.gateways)
+        otto = await made.app.slack.people.actor(person(Role.OPERATOR, "member"))
+        plan = await made.app.rollouts.plan(otto, OPS, f"model:{other.model}", str(other.version))
+        assert isinstance(plan, DrawnPlan)
+        await made.app.rollouts.request(otto, plan.id)
+        ada = person(Role.ADMIN, "member")  # whatever it is, a downgrade too
+        assert "Waits for you" in await at_home(made, ada)
+        assert "Waits for you" not in await at_home(made, ada, ids.ROLLOUT_APPROVE)
 
 
 async def test_the_messages_tab_is_not_the_home_tab(database_url: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.domain.alerts import AffectedGateway, AlertRules, Incident, IncidentState
+from bot.domain.alerts import AffectedGateway, AlertRules, Incident, IncidentKind, IncidentState
 from bot.slack.views.blocks import (
     Block,
     File,
@@ -31,6 +31,7 @@ from bot.slack.views.incident_card import (
     down_line,
     left_line,
     said_of,
+    silence,
     title,
     where,
     where_plain,
@@ -142,9 +143,13 @@ def listed(incident: Incident) -> str:
     return f"{bold(title(incident))} {where(incident)}\n{' '.join(said)}"
 
 
-def row_buttons(incident: Incident, *, may_acknowledge: bool) -> list[Block]:
+def row_buttons(incident: Incident, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:
     """The buttons of an incident where it is listed for one person."""
-    return actions(acknowledge(incident) if may_acknowledge else None, details(incident))
+    return actions(
+        acknowledge(incident) if may_acknowledge else None,
+        silence(incident) if may_silence and incident.kind is not IncidentKind.SIGHT else None,
+        details(incident),
+    )
 
 
 def _foot(place: Place) -> list[Block]:

@@ -7,9 +7,11 @@ from datetime import datetime
 from bot.domain.alerts import Incident
 from bot.domain.fleet import Counts
 from bot.domain.rollout import Rollout
+from bot.domain.silences import Silence
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views import alerts as alert_views
+from bot.slack.views import silences as silence_views
 from bot.slack.views.blocks import (
     Block,
     View,
@@ -55,7 +57,10 @@ class HomePicture:
     mine: Sequence[HomeRollout]  # asked for by the reader, not over
     incidents: Sequence[Incident]
     incidents_total: int
+    silences: Sequence[Silence]  # all that hold, the first to end first
     may_acknowledge: bool
+    may_silence: bool
+    may_request: bool
     command: str
 
 
@@ -64,9 +69,11 @@ def tab(picture: HomePicture, now: datetime) -> View:
     return home(
         [
             *_fleet(picture, now),
+            *(_start() if picture.may_request else []),
             *_rollouts("Waits for you", picture.waiting),
             *_rollouts("Your rollouts", picture.mine),
             *_incidents(picture),
+            *_silences(picture),
             context(f"{code(f'{picture.command} help')} lists what you can do."),
         ]
     )
@@ -89,6 +96,10 @@ def _fleet(picture: HomePicture, now: datetime) -> list[Block]:
         *lines(bars),
         context(seen),
     ]
+
+
+def _start() -> list[Block]:
+    return actions(button("Update firmware…", ids.ROLLOUT_FORM, Ref("new"), label="Update firmware"))
 
 
 def _rollouts(title: str, listed: Sequence[HomeRollout]) -> list[Block]:
@@ -143,8 +154,23 @@ def _incidents(picture: HomePicture) -> list[Block]:
     for incident in picture.incidents:
         shown += [
             section(alert_views.listed(incident)),
-            *alert_views.row_buttons(incident, may_acknowledge=picture.may_acknowledge),
+            *alert_views.row_buttons(
+                incident, may_acknowledge=picture.may_acknowledge, may_silence=picture.may_silence
+            ),
         ]
     if more := picture.incidents_total - len(picture.incidents):
         shown.append(context(f"and {count(more, 'more alert')}: {code(f'{picture.command} alerts')}"))
     return shown
+
+
+def _silences(picture: HomePicture) -> list[Block]:
+    if not picture.silences:
+        return []
+    shown = [section(silence_views.line(one)) for one in picture.silences[:LISTED]]
+    more = len(picture.silences) - LISTED
+    rest = f"and {count(more, 'more silence')}: " if more > 0 else ""
+    command = picture.command
+    shown.append(
+        context(f"{rest}{code(f'{command} silences')} lists them, {code(f'{command} unsilence')} ends one.")
+    )
+    return [header("Silences"), *shown]

@@ -50,11 +50,14 @@ def listed(silences: Sequence[Silence]) -> Message:
     if not silences:
         return sentence("No silence holds now.")
     title = f"{bold(count(len(silences), 'silence'))}, the first to end first"
-    rows = [
-        f"{bold(one.title)} {_what(one)} until {date(one.until)}, by {mention(one.by)}{_why(one)}"
-        for one in silences
-    ]
+    rows = [line(one) for one in silences]
     return message("\n".join([title, *rows]), [section(title), *map(section, rows[:40])])
+
+
+def line(silence: Silence) -> str:
+    """A silence where several are shown."""
+    ends = f"until {date(silence.until)}, by {mention(silence.by)}"
+    return f"{bold(silence.title)} {_what(silence)} {ends}{_why(silence)}"
 
 
 def ending(body: Mapping[str, Any]) -> Message:
