@@ -33,9 +33,9 @@ COLUMNS = {
     "alerts": "alerts incidents alert_course incident_moves incident_card flapping storms causes "
     "returns looks silences reminders",
     "about": "about home rollout_form",
-    "shared": "audit blocks bolt bulk calls cards commands csv_file engine flaps guard ids lists manifest "
-    "moments outbox pace payloads people publisher respond schema sockets subscriptions tables upsert "
-    "views web_api",
+    "shared": "audit blocks bolt bulk calls cards channels commands conditions csv_file engine flaps guard "
+    "ids lists manifest moments outbox pace payloads people publisher respond schema sockets "
+    "subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

@@ -24,7 +24,7 @@ from bot.domain.fleet import (
 )
 from bot.storage import bulk
 from bot.storage.moments import Moment, from_micros, to_micros
-from bot.storage.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
+from bot.storage.tables import RANKS, fleet_events, gateway_tags, gateways
 
 WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
 # Few values, many gateways: a model, a version, a site is folded once.
@@ -168,11 +168,6 @@ async def recent_events(connection: AsyncConnection, gateway_id: str, limit: int
 
 async def forget_events(connection: AsyncConnection, before: datetime) -> int:
     return (await connection.execute(delete(fleet_events).where(fleet_events.c.at < before))).rowcount
-
-
-def updating_ids() -> Select[tuple[str]]:
-    """Gateways that a rollout has claimed."""
-    return select(gateway_claims.c.gateway_id)
 
 
 def _known(row: Any) -> KnownGateway:

@@ -1,7 +1,6 @@
-"""Queries as SQL: pages, counts, one gateway by what a person calls it.
+"""Searching the snapshot: pages, counts, one gateway by what a person calls it.
 
-The answers are those of ``Query.matches`` on SQLite and PostgreSQL alike. Knows nothing of how the snapshot
-came to be.
+Knows nothing of how the snapshot came to be.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,46 +8,27 @@ from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import (
-    ColumnElement,
     Select,
-    and_,
     exists,
-    false,
     func,
     literal,
-    not_,
-    or_,
     select,
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
-from bot.domain.query import COMPARE, Age, Field, Pattern, Query, StateWord, Term, Untagged, Value, Version
+from bot.domain.query import Field, Query
 from bot.storage import fleet
+from bot.storage.conditions import condition, like, updating_ids
 from bot.storage.flaps import flapping_ids
-from bot.storage.fleet import WORST_FIRST, updating_ids
+from bot.storage.fleet import WORST_FIRST
 from bot.storage.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
 
-_ESCAPE = "/"  # a backslash means something to PostgreSQL and its driver as well
 _MANY = 500  # ids in one statement
 _NEAR = 400  # names that are compared for likeness
-_COLUMNS = {
-    Field.SITE: gateways.c.site_folded,
-    Field.MODEL: gateways.c.model_folded,
-    Field.FIRMWARE: gateways.c.firmware_folded,
-    Field.HARDWARE: gateways.c.hardware_folded,
-    Field.NAME: gateways.c.name_folded,
-    Field.ID: gateways.c.id_folded,
-}
 _BESIDE_THE_INDEX = {Field.SITE, Field.MODEL, Field.FIRMWARE, Field.HARDWARE, Field.ID, Field.ANY}
 _OFFLINE, _UNKNOWN = RANKS[Connectivity.OFFLINE], RANKS[Connectivity.UNKNOWN]
-
-
-def condition(query: Query, now: datetime) -> ColumnElement[bool] | None:
-    """The query as a condition on ``gateways``; None when it matches everything."""
-    terms = [_term(term, now) for term in query.terms]
-    return and_(*terms) if terms else None
 
 
 async def page(
@@ -151,7 +131,7 @@ async def names_near(connection: AsyncConnection, text: str) -> list[tuple[str, 
     folded = fold(text)
     found: dict[str, str] = {}
     for name, shown in ((gateways.c.name_folded, gateways.c.name), (gateways.c.id_folded, gateways.c.id)):
-        for alike in (_like(name, (folded[:3], "")), _like(name, ("", folded[-4:]))):
+        for alike in (like(name, (folded[:3], "")), like(name, ("", folded[-4:]))):
             rows = await connection.execute(select(name, shown).where(name != "", alike).limit(_NEAR))
             found |= {key: value for key, value in rows.all() if value}
     return list(found.items())
@@ -208,64 +188,3 @@ def _where(statement: Select, query: Query, now: datetime) -> Select:  # type: i
 def _marked(known: KnownGateway, flapping: Collection[str], updating: Collection[str]) -> KnownGateway:
     flaps, updates = known.gateway.id in flapping, known.gateway.id in updating
     return replace(known, flapping=flaps, updating=updates) if flaps or updates else known
-
-
-def _term(term: Term, now: datetime) -> ColumnElement[bool]:
-    if term.field is Field.TAG:
-        wanted = _tagged(term.values)
-    else:
-        wanted = or_(*(_value(term.field, value, now) for value in term.values))
-    return not_(wanted) if term.negated else wanted
-
-
-def _tagged(values: Sequence[Value]) -> ColumnElement[bool]:
-    """Any of the tags, or no tag at all."""
-    table = gateway_tags.c
-    exact = [v.pieces[0] for v in values if isinstance(v, Pattern) and len(v.pieces) == 1]
-    alike = [_like(table.folded, v.pieces) for v in values if isinstance(v, Pattern) and len(v.pieces) > 1]
-    wanted: list[ColumnElement[bool]] = []
-    if exact or alike:
-        named = [table.folded.in_(exact)] if exact else []
-        wanted.append(gateways.c.id.in_(select(table.gateway_id).where(or_(*named, *alike))))
-    if any(isinstance(value, Untagged) for value in values):
-        wanted.append(~exists().where(table.gateway_id == gateways.c.id))
-    return or_(*wanted)
-
-
-def _value(field: Field, value: Value, now: datetime) -> ColumnElement[bool]:
-    if isinstance(value, Pattern):
-        if field is Field.ANY:
-            return or_(_text(gateways.c.id_folded, value), _text(gateways.c.name_folded, value))
-        return _text(_COLUMNS[field], value)
-    if isinstance(value, Version):
-        key = gateways.c.firmware_key
-        # Not NULL even where there is no key: a negation must turn it round.
-        return and_(key.is_not(None), COMPARE[value.comparison](key, value.key))
-    if isinstance(value, Age):
-        edge = now - value.duration
-        return gateways.c.since < edge if value.longer else gateways.c.since > edge
-    if isinstance(value, StateWord):
-        return _state(value, now)
-    return false()
-
-
-def _state(word: StateWord, now: datetime) -> ColumnElement[bool]:
-    if word is StateWord.FLAPPING:
-        return gateways.c.id.in_(flapping_ids(now))
-    if word is StateWord.UPDATING:
-        return gateways.c.id.in_(updating_ids())
-    return gateways.c.rank == RANKS[Connectivity(word.value)]
-
-
-def _text(column: ColumnElement[str], pattern: Pattern) -> ColumnElement[bool]:
-    pieces = pattern.pieces
-    return _like(column, pieces) if len(pieces) > 1 else column == pieces[0]
-
-
-def _like(column: ColumnElement[str], pieces: Sequence[str]) -> ColumnElement[bool]:
-    """Pieces with anything between them; what LIKE itself finds special in them is escaped."""
-    escaped = (
-        piece.replace(_ESCAPE, _ESCAPE * 2).replace("%", _ESCAPE + "%").replace("_", _ESCAPE + "_")
-        for piece in pieces
-    )
-    return column.like("%".join(escaped), escape=_ESCAPE)

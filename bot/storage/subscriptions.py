@@ -8,7 +8,7 @@ from sqlalchemy import Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.subscriptions import Draft, Subscription, SubscriptionId, Topic
-from bot.storage.tables import subscriptions
+from bot.storage.tables import broken_channels, subscriptions
 from bot.storage.upsert import insert_or_ignore
 
 _LIVE = subscriptions.c.removed_at.is_(None)
@@ -19,7 +19,7 @@ async def add(
 ) -> Subscription:
     """The channel's subscription to that topic and query: a new one, or the one there is or was, made anew.
 
-    A time and a zone take the place of those before; what was broken counts as whole.
+    A time and a zone take the place of those before.
     """
     key = {"channel": channel, "topic": draft.topic.value, "query": draft.query.text}
     values = {
@@ -28,7 +28,6 @@ async def add(
         "by": by,
         "created_at": now,
         "removed_at": None,
-        "broken": None,
     }
     same = and_(*(subscriptions.c[name] == value for name, value in key.items()))
     renewing = (
@@ -63,7 +62,7 @@ async def restore(connection: AsyncConnection, number: SubscriptionId, version: 
     ended = await connection.execute(
         update(subscriptions)
         .where(subscriptions.c.id == number, subscriptions.c.version == version, ~_LIVE)
-        .values(removed_at=None, broken=None, version=subscriptions.c.version + 1)
+        .values(removed_at=None, version=subscriptions.c.version + 1)
         .returning(*subscriptions.c)
     )
     row = ended.first()
@@ -110,25 +109,17 @@ async def count_of(connection: AsyncConnection, channel: str) -> int:
     return int(counted.scalar_one())
 
 
-async def break_all(connection: AsyncConnection, channel: str, reason: str) -> Sequence[Subscription]:
-    """Those of a channel in which nothing can be posted any more; only those that were whole before."""
-    broken = await connection.execute(
-        update(subscriptions)
-        .where(_LIVE, subscriptions.c.channel == channel, subscriptions.c.broken.is_(None))
-        .values(broken=reason, version=subscriptions.c.version + 1)
-        .returning(*subscriptions.c)
-    )
-    return [_subscription(row) for row in broken.all()]
-
-
 async def _find(connection: AsyncConnection, condition: Any) -> Sequence[Subscription]:
     rows = await connection.execute(
-        select(subscriptions).where(_LIVE, condition).order_by(subscriptions.c.id)
+        select(subscriptions, broken_channels.c.reason)
+        .outerjoin(broken_channels, broken_channels.c.channel == subscriptions.c.channel)
+        .where(_LIVE, condition)
+        .order_by(subscriptions.c.id)
     )
-    return [_subscription(row) for row in rows]
+    return [_subscription(row, row.reason) for row in rows]
 
 
-def _subscription(row: Row[Any]) -> Subscription:
+def _subscription(row: Row[Any], broken: str | None = None) -> Subscription:
     return Subscription(
         SubscriptionId(row.id),
         row.channel,
@@ -138,6 +129,6 @@ def _subscription(row: Row[Any]) -> Subscription:
         row.created_at,
         None if row.minute is None else time(*divmod(row.minute, 60)),
         row.zone,
-        row.broken,
+        broken,
         row.version,
     )

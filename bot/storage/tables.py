@@ -358,9 +358,17 @@ subscriptions = _numbered(
     Column("by", String(32), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("version", Integer, nullable=False, server_default=text("1")),
-    Column("broken", Text),  # why nothing can be posted in its channel
     Column("removed_at", Moment),  # ended; the row stays for Undo
     UniqueConstraint("channel", "topic", "query"),
+)
+# In which nothing can be posted: archived, or without the bot.
+broken_channels = Table(
+    "broken_channels",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    Column("reason", String(64), nullable=False),  # Slack's own word
+    Column("since", Moment, nullable=False),
+    Column("told_at", Moment),  # the admins
 )
 
 # ---- what Slack shall show

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from bot.domain.subscriptions import Subscription, Topic, parse_subscription
+from bot.storage import channels
 from bot.storage import subscriptions as store
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
@@ -68,14 +69,15 @@ async def test_what_was_made_anew_meanwhile_is_not_brought_back_over_it(database
         assert await store.restore(connection, made.id, ended.version) is None
 
 
-async def test_those_of_a_channel_break_once_and_are_whole_when_made_anew(database: Database) -> None:
-    made = await add(database, "C1", "offline")
+async def test_those_of_a_broken_channel_say_why_until_it_is_whole(database: Database) -> None:
+    await add(database, "C1", "offline")
     await add(database, "C2", "offline")
     async with database.write() as connection:
-        broken = await store.break_all(connection, "C1", "is_archived")
-        assert [(one.id, one.broken) for one in broken] == [(made.id, "is_archived")]
-        assert await store.break_all(connection, "C1", "not_in_channel") == []
-    assert (await add(database, "C1", "offline")).broken is None
+        assert await channels.lose(connection, "C1", "is_archived", NOW)
+        found = await store.of_topic(connection, Topic.OFFLINE)
+        assert [one.broken for one in found] == ["is_archived", None]
+        await channels.heal(connection, "C1")
+        assert [one.broken for one in await store.of_topic(connection, Topic.OFFLINE)] == [None, None]
 
 
 async def test_those_of_one_channel_are_listed_before_the_others(database: Database) -> None:

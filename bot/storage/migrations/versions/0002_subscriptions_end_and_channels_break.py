@@ -1,4 +1,4 @@
-"""Subscriptions end, and break"""
+"""Subscriptions end, and channels break"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,11 +15,18 @@ def upgrade() -> None:
     op.add_column(
         "subscriptions", sa.Column("version", sa.Integer(), nullable=False, server_default=sa.text("1"))
     )
-    op.add_column("subscriptions", sa.Column("broken", sa.Text(), nullable=True))
     op.add_column("subscriptions", sa.Column("removed_at", Moment(), nullable=True))
+    op.create_table(
+        "broken_channels",
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("reason", sa.String(length=64), nullable=False),
+        sa.Column("since", Moment(), nullable=False),
+        sa.Column("told_at", Moment(), nullable=True),
+        sa.PrimaryKeyConstraint("channel", name=op.f("pk_broken_channels")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("broken_channels")
     op.drop_column("subscriptions", "removed_at")
-    op.drop_column("subscriptions", "broken")
     op.drop_column("subscriptions", "version")
