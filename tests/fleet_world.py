@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, text
 
 from bot.demo.fleet_simulator import Device, FleetSimulator, SimulatorClock
 from bot.domain.events import FleetEvent, FleetEventKind
@@ -108,6 +108,11 @@ class World:
     async def rows(self, statement: Select[Any]) -> list[Any]:
         async with self.database.read() as connection:
             return list((await connection.execute(statement)).all())
+
+    async def execute(self, statement: str) -> None:
+        """What somebody does to the database behind the bot's back."""
+        async with self.database.write() as connection:
+            await connection.execute(text(statement))
 
     async def close(self) -> None:
         for client in self._clients:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.errors import InvalidInput
+from bot.domain.errors import InvalidInput, Stale
 from bot.domain.fleet import Gateway, fold
 
 UNDO_WITHIN = timedelta(minutes=10)
@@ -139,6 +139,19 @@ def undoing(item: WriteItem, kind: WriteKind, now: Gateway | None) -> WriteItem:
     if kind is WriteKind.TAG:
         back = replace(back, before=now.tags, after=retagged(now.tags, item.removed, item.added))
     return replace(back, state=ItemState.WAITING)
+
+
+def require_undoable(write: Write, now: datetime) -> None:
+    """Raises Stale, saying why, for a write that cannot be taken back."""
+    if write.undone_by is not None:
+        raise Stale("This was taken back already.")
+    if write.state is not WriteState.DONE:
+        raise Stale("This is not done yet, so there is nothing to take back.")
+    if now >= write.expires_at:
+        minutes = int(UNDO_WITHIN.total_seconds() // 60)
+        raise Stale(f"The {minutes} minutes for Undo are over: change it back with a command of its own.")
+    if not write.done:
+        raise Stale("Nothing of this change was carried out, so there is nothing to take back.")
 
 
 def is_still(item: WriteItem, kind: WriteKind, gateway: Gateway) -> bool:

@@ -29,6 +29,7 @@ from bot.domain.writes import (
     checked_name,
     checked_tag,
     is_still,
+    require_undoable,
     retagged,
     undoing,
 )
@@ -139,7 +140,7 @@ class FleetWrites:
         await self._require(actor, Action.UNDO, write_id, channel)
         async with self._database.write() as connection:
             before = await _load(connection, write_id)
-            self._refuse_undo(before)
+            require_undoable(before, self._now())
             present = await fleet.load(connection, [item.gateway_id for item in before.done])
             if actor.user_id != before.actor:  # what is one's own is taken back, though its tag be gone
                 require_within(actor, Action.UNDO, present.values(), self._now())
@@ -174,11 +175,16 @@ class FleetWrites:
         waiting = [item for item in write.items if item.state is ItemState.WAITING]
         refusal = await self._create_labels(write, waiting)
         limit = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for item in waiting:
-                group.create_task(self._run_item(write, item, refusal, limit))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item in waiting:
+                    group.create_task(self._run_item(write, item, refusal, limit))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors  # the others are of the same kind: the database is gone
         async with self._database.write() as connection:
             await writes.advance(connection, write, WriteState.DONE, self._now() + UNDO_WITHIN)
+            if write.undoes is not None and not (await _load(connection, write_id)).done:
+                await writes.count_no_undo(connection, write_id)
             return await _load(connection, write_id)
 
     async def resume_writes(self) -> tuple[Write, ...]:
@@ -255,18 +261,7 @@ class FleetWrites:
                 raise Stale("Somebody decided about this a moment ago.")
             return await _load(connection, write_id)
 
-    def _refuse_undo(self, write: Write) -> None:
-        if write.undone_by is not None:
-            raise Stale("This was taken back already.")
-        if write.state is not WriteState.DONE:
-            raise Stale("This is not done yet, so there is nothing to take back.")
-        if self._now() >= write.expires_at:
-            minutes = int(UNDO_WITHIN.total_seconds() // 60)
-            raise Stale(f"The {minutes} minutes for Undo are over: change it back with a command of its own.")
-        if not write.done:
-            raise Stale("Nothing of this change was carried out, so there is nothing to take back.")
-
-    async def _create_labels(self, write: Write, items: Sequence[WriteItem]) -> MeshtechError | None:
+    async def _create_labels(self, write: Write, items: Sequence[WriteItem]) -> BotError | None:
         """Makes tags known that no gateway carries yet; what kept the vendor from it, if anything."""
         if write.kind is not WriteKind.TAG:
             return None
@@ -276,12 +271,12 @@ class FleetWrites:
         try:
             for folded in wanted.keys() - known.keys():
                 await self._client.create_label(wanted[folded])
-        except MeshtechError as error:
+        except BotError as error:
             return error
         return None
 
     async def _run_item(
-        self, write: Write, item: WriteItem, refusal: MeshtechError | None, limit: asyncio.Semaphore
+        self, write: Write, item: WriteItem, refusal: BotError | None, limit: asyncio.Semaphore
     ) -> None:
         async with limit:
             shown: Gateway | None = None
@@ -290,7 +285,7 @@ class FleetWrites:
                     raise refusal
                 await self._ask(write.kind, item)
                 shown = await self._read_back(item)
-            except MeshtechError as error:
+            except BotError as error:
                 ended = replace(item, state=ItemState.FAILED, error=str(error))
             else:
                 ended = _ended(item, write.kind, shown)

@@ -100,7 +100,13 @@ class WriteCommands:
     async def undo(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
             write = await self._writes.undo(click.actor, click.ref.id, click.channel)
-        await self._carry_out(write, click.respond)
+        undone = await self._run(write, click.respond)
+        before = await self._writes.get(click.ref.id)
+        if before.may_be_undone(self._now()):  # nothing of it worked: the button stays, the reason goes below
+            await click.respond.answer(views.write(before, self._now()))
+            await click.respond.add(views.write(undone, self._now()))
+        else:
+            await click.respond.answer(views.write(undone, self._now()))
 
     async def _which(self, target: str) -> Query | Sequence[str]:
         """One gateway by its id or exact name; else, or where a field is named, what it says as a query."""
@@ -115,17 +121,20 @@ class WriteCommands:
             return query
 
     async def _carry_out(self, write: Write, respond: Responder) -> None:
+        ended = await self._run(write, respond)
+        await respond.answer(views.write(ended, self._now()))
+
+    async def _run(self, write: Write, respond: Responder) -> Write:
         ended = asyncio.Event()
         progress = asyncio.create_task(self._show_progress(write, respond, ended))
         try:
-            write = await self._writes.run(write.id)
+            return await self._writes.run(write.id)
         finally:
             ended.set()
             # Progress that could not be shown does not stop the work, nor hide how it ended.
             (failure,) = await asyncio.gather(progress, return_exceptions=True)
             if failure is not None:
                 log.info("the progress of write %s could not be shown", write.id, exc_info=failure)
-        await respond.answer(views.write(write, self._now()))
 
     async def _show_progress(self, write: Write, respond: Responder, ended: asyncio.Event) -> None:
         for pause in self._progress_after:

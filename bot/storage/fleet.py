@@ -26,6 +26,7 @@ from bot.storage import bulk
 from bot.storage.moments import Moment, from_micros, to_micros
 from bot.storage.tables import RANKS, fleet_events, gateway_tags, gateways
 
+_MANY = 2_000  # ids in one statement: PostgreSQL's protocol takes 65,535 values
 WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
 # Few values, many gateways: a model, a version, a site is folded once.
 _fold = lru_cache(maxsize=4096)(fold)
@@ -83,12 +84,14 @@ async def load(
     connection: AsyncConnection, ids: Collection[str], *, lock: bool = False
 ) -> dict[str, KnownGateway]:
     """The snapshot's gateways of these ids; ``lock`` keeps other transactions from writing them."""
-    if not ids:
-        return {}
-    statement = _READ.where(gateways.c.id.in_(list(ids)))
-    if lock:
-        statement = statement.order_by(gateways.c.id).with_for_update()
-    return {known.gateway.id: known for known in await read(connection, statement)}
+    found: dict[str, KnownGateway] = {}
+    wanted = sorted(ids) if lock else list(ids)  # two that lock the same rows do so in the same order
+    for start in range(0, len(wanted), _MANY):
+        statement = _READ.where(gateways.c.id.in_(wanted[start : start + _MANY]))
+        if lock:
+            statement = statement.order_by(gateways.c.id).with_for_update()
+        found |= {known.gateway.id: known for known in await read(connection, statement)}
+    return found
 
 
 async def save(connection: AsyncConnection, changed: Iterable[tuple[KnownGateway, bytes]]) -> None:

@@ -95,9 +95,7 @@ async def ids(connection: AsyncConnection, query: Query, now: datetime) -> list[
 
 async def by_ids(connection: AsyncConnection, wanted: Sequence[str], now: datetime) -> list[KnownGateway]:
     """Those of the ids that are in the snapshot, in the order of the ids."""
-    found: dict[str, KnownGateway] = {}
-    for start in range(0, len(wanted), _MANY):
-        found |= await fleet.load(connection, wanted[start : start + _MANY])
+    found = await fleet.load(connection, wanted)
     return await marked(connection, [found[id_] for id_ in wanted if id_ in found], now)
 
 

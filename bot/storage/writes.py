@@ -107,6 +107,11 @@ async def settle(connection: AsyncConnection, write_id: str, item: WriteItem) ->
     return done.rowcount == 1
 
 
+async def count_no_undo(connection: AsyncConnection, write_id: str) -> None:
+    """What it was to take back is as it was, and may be taken back by another."""
+    await connection.execute(update(writes).where(writes.c.id == write_id).values(undoes=None))
+
+
 async def forget(connection: AsyncConnection, before: datetime) -> int:
     """Prunes writes; one that is still running stays."""
     return (

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -294,3 +295,36 @@ async def test_old_writes_are_forgotten(fleet: World) -> None:
     await fleet.writes.prune(timedelta(days=7))
     with pytest.raises(NotFound):
         await fleet.writes.get(write.id)
+
+
+async def test_a_tag_that_no_address_can_name_fails_for_its_gateway_and_ends_the_write(fleet: World) -> None:
+    await tag(fleet, "id:a", add=("..",))
+    write = await tag(fleet, "id:a", remove=("..",))
+    assert write.state is WriteState.DONE
+    assert "cannot be asked" in (write.failed[0].error or "")
+
+
+async def test_an_undo_of_which_nothing_worked_may_be_tried_again(fleet: World) -> None:
+    write = await rename(fleet, "a", "Bergen 1")
+    fleet.portal.faults.add("RENAME_DEVICE", 403)
+    failed = await fleet.writes.run((await fleet.writes.undo(OPERATOR, write.id)).id)
+    assert failed.failed
+    assert (await fleet.writes.get(write.id)).may_be_undone(fleet.now())
+    await fleet.writes.run((await fleet.writes.undo(OPERATOR, write.id)).id)
+    assert fleet.portal.device("a").friendly_name == "MT-a"
+
+
+async def test_a_write_that_loses_the_database_midway_says_so_and_is_resumed(tmp_path: Path) -> None:
+    async with world(f"sqlite:///{tmp_path}/meshbot.db", "a", "b") as fleet:
+        await fleet.taken()
+        hanging = fleet.portal.faults.add("ADD_LABEL", "hang")
+        running = asyncio.create_task(tag(fleet, "", add=("roof",)))
+        await asyncio.wait_for(hanging.reached.wait(), 10)
+        await fleet.execute("ALTER TABLE write_items RENAME TO elsewhere")
+        fleet.portal.faults.clear()
+        with pytest.raises(Unavailable, match="database does not answer"):
+            await running
+        await fleet.execute("ALTER TABLE elsewhere RENAME TO write_items")
+        fleet.later(timedelta(minutes=3))
+        (write,) = await fleet.writes.resume_writes()
+    assert len(write.done) == 2

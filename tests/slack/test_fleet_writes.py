@@ -61,6 +61,15 @@ async def test_a_second_undo_is_refused_and_loses_its_button(room: Room) -> None
     assert buttons(room.answers.last) == {}
 
 
+async def test_an_undo_that_the_vendor_refuses_keeps_its_button(room: Room) -> None:
+    await room.says("rename MT0001 Roof")
+    room.portal.faults.add("RENAME_DEVICE", 403)
+    await room.clicks(ids.WRITE_UNDO)
+    assert "may not do this" in room.answers.added[-1].text
+    await room.clicks(ids.WRITE_UNDO)
+    assert room.device("bmac-0001").friendly_name == "MT0001"
+
+
 async def test_undo_after_ten_minutes_is_refused_and_loses_its_button(room: Room) -> None:
     await room.says("rename MT0001 Roof")
     room.later(minutes=10, seconds=1)

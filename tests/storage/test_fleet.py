@@ -150,6 +150,13 @@ async def test_a_row_comes_back_as_it_was_written(database: Database) -> None:
         assert list((await fleet.load(connection, ["x", full.gateway.id])).values()) == [full, bare]
 
 
+async def test_more_gateways_than_a_statement_takes_values_are_loaded_at_once(database: Database) -> None:
+    async with database.write() as connection:
+        await fleet.save(connection, [(known("bmac-1"), b"1")])
+        wanted = [*(f"absent-{number}" for number in range(70_000)), "bmac-1"]
+        assert set(await fleet.load(connection, wanted, lock=True)) == {"bmac-1"}
+
+
 async def test_saving_a_row_again_replaces_it(database: Database) -> None:
     await store(database, [known(name="old")])
     async with database.write() as connection:
