@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
@@ -73,6 +73,12 @@ class SlackApp:
         self.clicks = joined("button", [one.clicks for one in features])
         self.submissions = joined("modal", [one.submissions for one in features])
         self._events = joined("event", [one.events for one in features])
+        self._own_events: Mapping[str, Callable[[Json], None]] = {
+            "app_mention": self._mention,
+            "subteam_members_changed": self._group_changed,
+            "subteam_updated": self._group_changed,
+            "user_change": self._person_changed,
+        }
         self.commands = joined("command", [one.commands for one in features])
         self._router = Router(self.commands, command)
         self._modals = Modals(api)
@@ -90,6 +96,11 @@ class SlackApp:
             if app_token
             else None
         )
+
+    @property
+    def events(self) -> Set[str]:
+        """The types of all events that something happens on: those the manifest subscribes to."""
+        return self._own_events.keys() | self._events.keys()
 
     # ---- from start to end
     async def start(self) -> None:
@@ -283,14 +294,16 @@ class SlackApp:
         if self._is_repeated(str(body.get("event_id") or "")):
             return
         kind = str(event.get("type"))
-        if kind == "app_mention":
-            self._mention(event)
-        elif kind in {"subteam_members_changed", "subteam_updated"}:
-            self.people.forget_group(str(event.get("subteam_id") or (event.get("subteam") or {}).get("id")))
-        elif kind == "user_change":
-            self.people.forget_user(str((event.get("user") or {}).get("id")))
+        if kind in self._own_events:
+            self._own_events[kind](event)
         if listener := self._events.get(kind):
             self.guard.observe(kind, lambda: listener(event))
+
+    def _group_changed(self, event: Json) -> None:
+        self.people.forget_group(str(event.get("subteam_id") or (event.get("subteam") or {}).get("id")))
+
+    def _person_changed(self, event: Json) -> None:
+        self.people.forget_user(str((event.get("user") or {}).get("id")))
 
     def _mention(self, event: Json) -> None:
         """The same grammar as the slash command, which threads do not have."""

@@ -1,13 +1,19 @@
 """The manifest: what the code needs is asked for, nothing else, in the form Slack takes."""
 
+import copy
+import functools
+import operator
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.demo.slack_api import ALL_SCOPES
-from bot.slack.manifest import as_yaml, manifest
+from bot.slack.manifest import BOT_SCOPES, EVENTS, OPTIONAL_SCOPES, USAGE_HINT, as_yaml, manifest
+from tests.slack.manifest_rules import faults, schemas
+from tests.test_access import house
 
 ROOT = Path(__file__).parents[2]
 FORMS = [manifest(), manifest("/mesh-test"), manifest(http_url="https://bot.example.com")]
@@ -47,16 +53,98 @@ def test_history_is_optional_and_the_rest_is_what_is_used() -> None:
     assert "chat:write.customize" not in scopes["bot"]
 
 
+@pytest.mark.parametrize("schema", schemas())
 @pytest.mark.parametrize("made", FORMS)
-def test_lengths_and_shapes_are_what_slack_s_schema_asks_for(made: dict[str, Any]) -> None:
-    command = made["features"]["slash_commands"][0]
-    assert 1 <= len(made["display_information"]["name"]) <= 35
-    assert len(made["display_information"]["description"]) <= 140
-    assert re.fullmatch(r"#[0-9a-f]{6}", made["display_information"]["background_color"])
-    assert re.fullmatch(r"/[a-z0-9_-]{1,31}", command["command"])
-    assert len(command["description"]) <= 2000
-    assert len(command["usage_hint"]) <= 1000
-    assert set(made) == {"_metadata", "display_information", "features", "oauth_config", "settings"}
+def test_slack_takes_it(made: dict[str, Any], schema: str) -> None:
+    assert faults(made, schemas()[schema]) == []
+
+
+# Where in the manifest, and what stands there instead; None takes it away.
+MUTATIONS: Mapping[str, object] = {
+    "display_information.name": None,
+    "display_information.description": "x" * 141,
+    "display_information.background_color": "#1d3557ff",
+    "features.bot_user.display_name": None,
+    "features.bot_user.always_online": "yes",
+    "features.app_home.home_tab_enabled": "true",
+    "features.app_home.about_tab_enabled": True,
+    "features.slash_commands.0.command": "mesh",
+    "features.slash_commands.0.description": "",
+    "features.slash_commands.0.usage_hint": "x" * 1001,
+    "features.slash_commands.0.url": "bot.example.com",
+    "oauth_config.scopes.bot": "chat:write",
+    "oauth_config.scopes.bot.0": "x" * 51,
+    "settings.event_subscriptions.bot_events.0": "app_mention",  # it stands there already
+    "settings.event_subscriptions.request_url": "",
+    "settings.interactivity.is_enabled": None,
+    "settings.socket_mode_enabled": 1,
+    "settings.socket_mode": True,
+    "name": "Meshbot",
+}
+
+
+@pytest.mark.parametrize("schema", schemas())
+@pytest.mark.parametrize("place", MUTATIONS)
+def test_what_slack_would_not_take_is_seen(place: str, schema: str) -> None:
+    *way, last = [int(one) if one.isdigit() else one for one in place.split(".")]
+    broken: Any = copy.deepcopy(FORMS[2])
+    inner = functools.reduce(operator.getitem, way, broken)
+    inner[last] = MUTATIONS[place]
+    if MUTATIONS[place] is None:
+        del inner[last]
+    assert faults(broken, schemas()[schema])
+
+
+# ---- what is asked for is what is used
+# By the method's or the event's name: the scopes that Slack wants for it. A channel may be public or private.
+SCOPES: Mapping[str, set[str]] = {
+    "apps.connections.open": set(),  # has a token of its own
+    "auth.test": set(),
+    "chat.postMessage": {"chat:write"},
+    "chat.update": {"chat:write"},
+    "conversations.history": {"channels:history", "groups:history"},
+    "conversations.info": {"channels:read", "groups:read"},
+    "conversations.open": {"im:write"},
+    "conversations.replies": {"channels:history", "groups:history"},
+    "files.completeUploadExternal": {"files:write"},
+    "files.getUploadURLExternal": {"files:write"},
+    "usergroups.list": {"usergroups:read"},
+    "usergroups.users.list": {"usergroups:read"},
+    "users.info": {"users:read"},
+    "views.open": set(),
+    "views.publish": set(),
+    "views.update": set(),
+    "app_home_opened": set(),
+    "app_mention": {"app_mentions:read"},
+    "subteam_members_changed": {"usergroups:read"},
+    "subteam_updated": {"usergroups:read"},
+    "user_change": {"users:read"},
+}
+METHOD = re.compile(r'"((?:apps|auth|chat|conversations|files|usergroups|users|views)\.[A-Za-z.]+)"')
+NO_METHOD = {"files.upload"}  # what a failed upload is called, whose bytes go to an address of Slack's
+
+
+def test_each_scope_is_one_that_a_method_or_an_event_of_ours_needs_and_none_is_missing() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "bot" / "slack").glob("*.py"))]
+    used = {method for source in sources for method in METHOD.findall(source)} - NO_METHOD
+    needed = {scope for one in [*used, *EVENTS] for scope in SCOPES[one]} | {"commands"}
+    assert needed == {*BOT_SCOPES, *OPTIONAL_SCOPES}
+    assert used | set(EVENTS) == set(SCOPES), "nothing is listed that is not used"
+
+
+def test_only_reading_the_history_is_optional() -> None:
+    optional = {one for one, scopes in SCOPES.items() if scopes & set(OPTIONAL_SCOPES)}
+    assert optional == {"conversations.history", "conversations.replies"}
+
+
+async def test_every_event_that_the_bot_listens_to_is_subscribed_and_no_other(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        assert made.app.slack.events == set(EVENTS)
+
+
+async def test_the_hint_behind_the_slash_command_names_commands_that_exist(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        assert set(USAGE_HINT.split(", ")) <= {*made.app.slack.commands, "help"}
 
 
 def test_the_yaml_says_what_the_manifest_says() -> None:
