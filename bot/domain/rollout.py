@@ -77,6 +77,7 @@ class TargetState(StrEnum):
 
 FAILURES = tuple(state for state in TargetState if state.is_failure)
 IN_FLIGHT = tuple(state for state in TargetState if state.is_in_flight)
+SILENT = (TargetState.OVERDUE, TargetState.NOT_RETURNED)  # the vendor's job may go on for these
 
 
 class Decision(StrEnum):

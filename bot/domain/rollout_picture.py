@@ -54,6 +54,7 @@ class RolloutPicture:
     stragglers: Sequence[TargetRecord] = ()  # in flight for longest
     retryable: int = 0
     returned: int = 0  # parked ones that came back
+    late: int = 0  # counted as failed, and kept until their job is over
     freeze: Freeze | None = None
     evidence: Evidence = field(default_factory=Evidence)
 

@@ -15,12 +15,15 @@ from bot.domain import rollout as decide
 from bot.domain import rollout_starts as starts
 from bot.domain import verdict
 from bot.domain.errors import BotError
+from bot.domain.firmware import JobDevice
+from bot.domain.fleet import GatewayId
 from bot.domain.plan import Rules
-from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.verdict import Course, Trip
 from bot.meshtech.client import MeshtechClient
 from bot.services.rollout_holds import hold
 from bot.services.rollout_jobs import RolloutJobs, Told
+from bot.services.rollout_late import RolloutLate
 from bot.services.rollout_log import BY_ITSELF, about, happened
 from bot.storage import cards
 from bot.storage import rollout_batches as batches
@@ -55,6 +58,7 @@ class RolloutCourse:
     ) -> None:
         self._database = database
         self._jobs = RolloutJobs(database, client, rules=rules, now=now, changed=changed)
+        self._late = RolloutLate(database, client, rules=rules, now=now, changed=changed)
         self._rules = rules
         self._now = now
         self._changed = changed
@@ -99,13 +103,14 @@ class RolloutCourse:
             await self._judge(rollout, told)
             rollout = await self._look_at_gates(rollout)
             rollout = await self._go_on(rollout)
+        look_again = await self._late.look(rollout, told)
         rollout, started = await self._start_some(rollout, blind=blind)
         if started:
             _, still_unsure = await self._jobs.ask(rollout, blind=blind, only_intended=True)
             unsure |= still_unsure
         if rollout.state.is_under_way or await self._is_flying(rollout.id):
             return rollout, self._now() + (SOON if unsure else self._rules.poll_every)
-        return rollout, None
+        return rollout, self._now() + look_again if look_again else None
 
     # ---- before it runs
     async def _wait_for_approval(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
@@ -155,6 +160,7 @@ class RolloutCourse:
         now, as_of = self._now(), await self._listed_at()
         async with self._database.write() as connection:
             updated, lost = [], []
+            silent: dict[GatewayId, JobDevice | None] = {}
             for one in await flight.flying(connection, rollout.id):
                 if one.batch_id not in told:
                     continue
@@ -173,9 +179,12 @@ class RolloutCourse:
                     updated.append(after)
                 if after.state is TargetState.NOT_RETURNED:
                     lost.append(after)
+                if after.state in SILENT:
+                    silent[after.gateway_id] = device
             if not updated:
                 return
             await flight.save_courses(connection, rollout.id, updated, now)
+            await self._late.keep(connection, rollout, silent)
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))
             if lost:

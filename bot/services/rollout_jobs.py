@@ -177,6 +177,7 @@ class RolloutJobs:
         # In one that was canceled, gateways that had begun go on.
         if job.status is JobStatus.COMPLETED:
             await self._end_of_job(batch, told)
+            return {gateway_id: device for gateway_id, device in told.items() if _is_final(device)}
         return told
 
     async def _end_of_job(self, batch: Batch, told: Mapping[GatewayId, JobDevice]) -> None:

@@ -91,7 +91,8 @@ class RolloutSteering:
             if not which:
                 raise Stale(
                     f"None of the gateways that failed in {before.title} can be tried now: "
-                    "those that are offline have to come back first."
+                    "those that are offline have to come back first, and a job of Meshtech's that still has "
+                    "one has to be over for it."
                 )
             count = await targets.retry(connection, rollout_id, which)
             await self._take_up(connection, before, after, now)

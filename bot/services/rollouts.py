@@ -36,6 +36,7 @@ from bot.storage import rollout_batches as batches
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
 from bot.storage.engine import Database, Transaction
+from bot.storage.rollout_late import count_late
 
 SHOWN_FAILURES = 5
 SHOWN_STRAGGLERS = 3
@@ -329,6 +330,7 @@ class RolloutService:
             returned = await targets.parked_and_back(
                 connection, rollout_id, version, now - self.rules.stable_for
             )
+            kept = await count_late(connection, rollout_id)
             freeze = await store.freeze_of(connection, version)
             evidence = await _evidence(connection, version, rollout.model)
         late = now - self.rules.overdue_after / 2
@@ -340,6 +342,7 @@ class RolloutService:
             stragglers=tuple(one for one in flying if one.started_at and one.started_at <= late),
             retryable=len(retryable),
             returned=len(returned),
+            late=kept,
             freeze=freeze,
             evidence=evidence,
             now=now,

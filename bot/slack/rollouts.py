@@ -16,7 +16,7 @@ from bot.slack.calls import Command, CommandCall, Feature
 from bot.slack.ids import Ref
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.rollout_buttons import RolloutButtons
-from bot.slack.views import rollout_card
+from bot.slack.views import rollout_card, rollout_notes
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message, actions, button
 from bot.slack.views.csv_file import CsvFile
@@ -80,7 +80,7 @@ class RolloutListeners:
             clicks=self._buttons.clicks(),
             submissions=self._buttons.submissions(),
             cards={"rollout": self.draw_card},
-            notes={"rollout_decided": rollout_card.decided_note, "rollout_event": rollout_card.event_note},
+            notes={"rollout_decided": rollout_notes.decided_note, "rollout_event": rollout_notes.event_note},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -114,7 +114,7 @@ class RolloutListeners:
         picture = await self._service.picture(rollout_id)
         events = await self._service.timeline(rollout_id)
         csv = button("All gateways as CSV", ids.EXPORT_CSV, Ref(ROLLOUT, 0, str(rollout_id)))
-        await call.respond.answer(rollout_card.report(picture, events, actions(csv)))
+        await call.respond.answer(rollout_notes.report(picture, events, actions(csv)))
 
     async def jobs(self, call: CommandCall) -> None:
         await call.respond.answer(await self._jobs_page(call.actor, 0, ""))

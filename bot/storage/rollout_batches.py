@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, select, update
 from bot.domain.fleet import GatewayId
 from bot.domain.rollout import IN_FLIGHT, RolloutId, TargetState
 from bot.storage.engine import Transaction
+from bot.storage.rollout_late import late_batches
 from bot.storage.rollout_targets import CHUNK
 from bot.storage.tables import gateway_claims, rollout_batches, rollout_targets
 
@@ -83,7 +84,7 @@ async def intend_batch(
 
 
 async def open_batches(connection: Transaction, rollout_id: RolloutId) -> tuple[Batch, ...]:
-    """Batches whose job is yet to be created, or still has gateways in flight."""
+    """Batches whose job is yet to be created, still has gateways in flight, or may flash late ones."""
     flying = (
         select(rollout_targets.c.batch_id)
         .where(
@@ -97,7 +98,7 @@ async def open_batches(connection: Transaction, rollout_id: RolloutId) -> tuple[
         .where(
             rollout_batches.c.rollout_id == rollout_id,
             rollout_batches.c.state.in_(["intended", "created", "canceled"]),
-            rollout_batches.c.id.in_(flying),
+            rollout_batches.c.id.in_(flying) | rollout_batches.c.id.in_(late_batches(rollout_id)),
         )
         .order_by(rollout_batches.c.id)
     )

@@ -8,7 +8,15 @@ from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, upda
 
 from bot.domain.fleet import Connectivity, GatewayId, fold
 from bot.domain.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
-from bot.domain.rollout import FAILURES, IN_FLIGHT, Counts, RolloutId, TargetRecord, TargetState
+from bot.domain.rollout import (
+    FAILURES,
+    IN_FLIGHT,
+    SILENT,
+    Counts,
+    RolloutId,
+    TargetRecord,
+    TargetState,
+)
 from bot.storage.engine import Transaction
 from bot.storage.tables import gateway_claims, gateways, rollout_targets
 from bot.storage.upsert import insert_or_ignore_selected
@@ -16,7 +24,7 @@ from bot.storage.upsert import insert_or_ignore_selected
 CHUNK = 1000  # rows in one statement
 USUAL_OVER = timedelta(hours=24)
 COLLATERAL_FOR = timedelta(hours=1)  # after its last gateway settled a site is watched on
-_SETTLED = [state.value for state in TargetState if state.is_settled]
+_OVER = [state.value for state in TargetState if state.is_settled and state not in SILENT]
 _FAILED = [state.value for state in FAILURES]
 _FLYING = [state.value for state in IN_FLIGHT]
 
@@ -167,8 +175,11 @@ async def claim_gateways(connection: Transaction, rollout_id: RolloutId) -> tupl
 
 
 async def free_gateways(connection: Transaction, rollout_id: RolloutId) -> None:
-    """Lets go of every gateway that this rollout no longer waits for."""
-    settled = select(targets.gateway_id).where(targets.rollout_id == rollout_id, targets.state.in_(_SETTLED))
+    """Lets go of every gateway that this rollout no longer waits for and that no job may still flash.
+
+    What settled by its silence is kept until its job is over: see ``rollout_late``.
+    """
+    settled = select(targets.gateway_id).where(targets.rollout_id == rollout_id, targets.state.in_(_OVER))
     await connection.execute(
         delete(gateway_claims).where(
             gateway_claims.c.rollout_id == rollout_id, gateway_claims.c.gateway_id.in_(settled)

@@ -1,15 +1,12 @@
-"""A rollout's card, the notes in its thread, and its report."""
+"""A rollout's card."""
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from bot.domain.plan import TargetClass
 from bot.domain.rollout import (
     Counts,
     Decision,
     Rollout,
-    RolloutEvent,
     RolloutState,
     TargetRecord,
     TargetState,
@@ -80,7 +77,7 @@ def card(picture: RolloutPicture) -> Message:
     rollout = picture.rollout
     word, kind = state_words(rollout, picture.failed)
     title = f"{rollout.title}: firmware {rollout.firmware_version} for {count(picture.total, 'gateway')}"
-    state = f"{status(word, kind)}{_since(picture)}"
+    state = f"{status(word, kind)}{since_words(picture)}"
     progress = wave_lines(picture.counts) if rollout.started_at else []
     notices = _notices(picture)
     blocks: list[Block] = [
@@ -97,7 +94,7 @@ def card(picture: RolloutPicture) -> Message:
         *lines(progress),
         *(section(notice) for notice in notices),
     ]
-    failed = _failure_lines(picture)
+    failed = failure_lines(picture)
     if failed:
         blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
     small = _small_print(picture)
@@ -110,7 +107,7 @@ def card(picture: RolloutPicture) -> Message:
         f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
         *progress,
         *notices,
-        *([f"{picture.failed:,} failed: " + _in_a_row(failed)] if failed else []),
+        *([f"{picture.failed:,} failed: " + in_a_row(failed)] if failed else []),
         *small,
     ]
     return message(spoken(said), blocks)
@@ -158,7 +155,7 @@ def evidence_words(evidence: Evidence) -> str:
     return f"{said}; usually back in {duration(evidence.median)}, nearly always in {duration(evidence.p95)}."
 
 
-def _since(picture: RolloutPicture) -> str:
+def since_words(picture: RolloutPicture) -> str:
     rollout = picture.rollout
     if rollout.state is RolloutState.REQUESTED:
         who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
@@ -181,7 +178,7 @@ def _notices(picture: RolloutPicture) -> list[str]:
     rollout = picture.rollout
     said = []
     if rollout.reason and rollout.state is not RolloutState.EXPIRED:
-        said.append(_why(rollout.reason))
+        said.append(reason_words(rollout.reason))
     if rollout.held:
         said.append(f"🧊 Nothing is started now: {name(rollout.held, 400)}.")
     elif picture.freeze and not rollout.state.is_final and not rollout.through_freeze:
@@ -194,7 +191,7 @@ def _notices(picture: RolloutPicture) -> list[str]:
     return [*said, soak] if soak else said
 
 
-def _why(reason: str) -> str:
+def reason_words(reason: str) -> str:
     """A reason as a sentence; who did it is one by itself."""
     said = name(reason, 800)
     if reason.startswith(("paused by ", "aborted by ", "withdrawn by ")):
@@ -219,13 +216,13 @@ def downgrade_words(number: int) -> str:
     )
 
 
-def _failure_lines(picture: RolloutPicture) -> list[str]:
+def failure_lines(picture: RolloutPicture) -> list[str]:
     shown = [_target_line(one) for one in picture.failures]
     more = picture.failed - len(shown)
     return [*shown, f"… and {more:,} more"] if more > 0 else shown
 
 
-def _in_a_row(shown: Sequence[str]) -> str:
+def in_a_row(shown: Sequence[str]) -> str:
     return "; ".join(line.removeprefix("• ") for line in shown)
 
 
@@ -243,6 +240,12 @@ def _small_print(picture: RolloutPicture) -> list[str]:
             if one.started_at
         )
         said.append(f"Slow: {late}")
+    if picture.late:
+        are = "is" if picture.late == 1 else "are"
+        said.append(
+            f"{count(picture.late, 'gateway')} counted as failed {are} still in a job of Meshtech's: "
+            "no other rollout starts before that job is over for them"
+        )
     left_out = ", ".join(
         f"{number:,} {cls.value}" for cls, number in picture.classes.items() if number and not cls.takes_part
     )
@@ -332,105 +335,6 @@ def _again(picture: RolloutPicture, ref: Ref) -> list[Block | None]:
         )
         shown.append(button(f"Catch up {back}", ids.ROLLOUT_CATCH_UP, ref, confirm=sure))
     return shown
-
-
-# ---- notes
-
-
-def decided_note(body: Mapping[str, Any]) -> Message:
-    """Tells the requester by direct message how their rollout was decided."""
-    title, by = f"R-{body['rollout']}", mention(str(body["by"]))
-    what = f"{code(str(body['version']))} for {code(str(body['query'] or WHOLE_FLEET))}"
-    state = str(body["state"])
-    if state in {RolloutState.RUNNING.value, RolloutState.SCHEDULED.value}:
-        when = "It starts now" if state == RolloutState.RUNNING.value else "It starts at its time"
-        return said(f"✅ {by} approved {title} ({what}). {when}.")
-    if state == RolloutState.REQUESTED.value:
-        return said(f"✅ {by} approved {title} ({what}). It needs one more approval.")
-    reason = f" {_why(str(body['reason']))}" if body.get("reason") else ""
-    if state == RolloutState.VOID.value:
-        offer = "Its card offers a new plan."
-        return said(f"⚠️ {title} ({what}) turned out void when {by} approved it.{reason} {offer}")
-    if state == RolloutState.CANCELED.value:
-        return said(f"🚫 {by} withdrew {title} ({what}).")
-    return said(f"🚫 {by} denied {title} ({what}).{reason}")
-
-
-def event_note(body: Mapping[str, Any]) -> Message:
-    """One thing that happened, in the card's thread; the gravest are said in the channel as well."""
-    return said(event_words(str(body["kind"]), body, str(body["by"]) if body.get("by") else None))
-
-
-def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
-    """What happened, as one sentence of mrkdwn."""
-    title = f"R-{body.get('rollout')}"
-    who = mention(by) if by else "The bot"
-    reason = f" {_why(str(body['reason']))}" if body.get("reason") else ""
-    frozen = " Its firmware is frozen." if body.get("frozen") else ""
-    number = int(body.get("count") or 0)
-    tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
-    words = {
-        "requested": f"{who} requested {title}.",
-        "approved": f"✅ {who} approved {title}.{reason}",
-        "denied": f"🚫 {who} denied {title}.{reason}",
-        "withdrawn": f"🛑 {who} withdrew {title}.",
-        "void": f"⚠️ {title} is void.{reason}",
-        "expired": f"🛑 {title} has expired: nobody decided in time.",
-        "reminder": f"⏳ {title} still waits for {people(int(body.get('missing') or 1))} to approve it.",
-        "scheduled": f"⏳ {title} is approved and starts at its time.",
-        "started": f"🔄 {title} has started.",
-        "wave": f"🔄 Wave {body.get('wave')} of {title} begins: {tally} so far.",
-        "canary_done": f"⏳ The canary of {title} is done: {tally}. A person has to promote it.",
-        "promoted": f"🔄 {who} promoted {title}.",
-        "paused": f"⏸️ {who} paused {title}." if by else f"⏸️ {title} paused itself.{reason}",
-        "resumed": f"🔄 {who} resumed {title}.{reason}",
-        "aborted": f"🛑 {who} aborted {title}."
-        if by
-        else f"🛑 {title} stopped itself for good.{reason}{frozen}",
-        "retried": f"🔄 {who} tries {count(number, 'gateway')} of {title} again.",
-        "catch_up": f"🔄 {who} lets {count(number, 'gateway')} of {title} catch up.",
-        "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.",
-        "not_returned": _not_returned_words(title, body),
-    }
-    return words.get(kind, f"{title}: {escape(kind)}.")
-
-
-def _not_returned_words(title: str, body: Mapping[str, Any]) -> str:
-    number = int(body.get("count") or 0)
-    shown = [f"{name(label)} ({name(site, 40)})" for label, site in body.get("gateways") or []]
-    more = f" and {number - len(shown):,} more" if number > len(shown) else ""
-    return (
-        f"❌ {count(number, 'gateway')} did not return after firmware {code(str(body.get('version')))} "
-        f"in {title}: {', '.join(shown)}{more}."
-    )
-
-
-# ---- the report
-
-
-def report(picture: RolloutPicture, events: Sequence[RolloutEvent], buttons: list[Block]) -> Message:
-    """A rollout from request to end: its timeline, its counts, its failures."""
-    rollout = picture.rollout
-    word, kind = state_words(rollout, picture.failed)
-    told = [f"{date(event.at)} {event_words(event.kind, event.body, event.by)}" for event in events]
-    facts = wave_lines(picture.counts)
-    failed = _failure_lines(picture)
-    blocks: list[Block] = [
-        header(f"Report on {rollout.title}: firmware {rollout.firmware_version}"),
-        section(f"{status(word, kind)}{_since(picture)}"),
-        *lines(facts),
-        *lines(told),
-    ]
-    if failed:
-        blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
-    left_out = {cls: number for cls, number in picture.classes.items() if cls is not TargetClass.ELIGIBLE}
-    small = ", ".join(f"{number:,} {cls.value}" for cls, number in left_out.items() if number)
-    blocks += [context(f"Not taking part: {small}")] if small else []
-    out = f"Not taking part: {small}" if small else ""
-    state = f"{word}{_since(picture)}"
-    parts = [f"Report on {rollout.title}: firmware {rollout.firmware_version}", state, *facts, *told]
-    bad = [f"{picture.failed:,} failed: {_in_a_row(failed)}"] if failed else []
-    return message(spoken([*parts, *bad, out]), [*blocks, *buttons])
 
 
 def said(text: str) -> Message:

@@ -28,6 +28,7 @@ from bot.services.rollout_log import BROADCAST
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views import rollout_card as cards
+from bot.slack.views import rollout_notes as notes
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message, date
 from tests.slack.shown import HOSTILE, NAMES, buttons, elements, sendable, words
@@ -182,6 +183,11 @@ def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
     assert f"done about {date(NOW + 180 * MINUTE)} at this pace" in drawn.text
 
 
+def test_a_card_says_who_is_still_in_a_job_though_counted_as_failed() -> None:
+    shown = cards.card(picture(rollout(RolloutState.FINISHED), late=2))
+    assert "2 gateways counted as failed are still in a job of Meshtech's" in shown.text
+
+
 def test_a_card_says_when_the_next_wave_starts() -> None:
     soaking = rollout(wave=1, wave_settled_at=NOW)
     drawn = card(soaking, {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5})
@@ -256,9 +262,9 @@ def everything_said(hostile: str) -> list[Message]:
     drawn = plan(hostile)
     return [
         *(cards.card(picture(one, many, **around)) for one in every),
-        cards.report(picture(every[2], many, **around), events, []),
-        *(cards.event_note({"kind": kind, **BODY, "reason": hostile}) for kind in EVENTS),
-        *(cards.decided_note({**DECIDED, "state": one.value, "reason": hostile}) for one in RolloutState),
+        notes.report(picture(every[2], many, **around), events, []),
+        *(notes.event_note({"kind": kind, **BODY, "reason": hostile}) for kind in EVENTS),
+        *(notes.decided_note({**DECIDED, "state": one.value, "reason": hostile}) for one in RolloutState),
         views.plan(drawn, Rules()),
         views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
         views.freezes([replace(FROZEN, reason=hostile, by_name=hostile)] * 3),
@@ -289,6 +295,7 @@ EVENTS = {
     "retried": "🔄 <@U0OLGA> tries 3 gateways of R-7 again.",
     "catch_up": "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up.",
     "finished": "⚠️ R-7 is finished: 5 verified, 1 failed.",
+    "late": "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
     "not_returned": "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
 }
 BODY: Mapping[str, Any] = {
@@ -301,18 +308,19 @@ BODY: Mapping[str, Any] = {
     "count": 3,
     "version": "3.5.0",
     "gateways": [["MT1", "oslo"]],
+    "endings": [["MT1", "oslo", "timed out"]],
 }
 DECIDED = {"rollout": 7, "by": "U0PAUL", "version": "3.5.0", "query": "tag:oslo", "reason": "a word"}
 
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_every_event_is_one_sentence_in_the_thread(kind: str) -> None:
-    assert sendable(cards.event_note({"kind": kind, "by": "U0OLGA", **BODY})).text == EVENTS[kind]
+    assert sendable(notes.event_note({"kind": kind, "by": "U0OLGA", **BODY})).text == EVENTS[kind]
 
 
 def test_what_it_did_by_itself_says_so() -> None:
-    paused = cards.event_note({"kind": "paused", "by": None, **BODY})
-    stopped = cards.event_note({"kind": "aborted", "by": None, "frozen": True, **BODY})
+    paused = notes.event_note({"kind": "paused", "by": None, **BODY})
+    stopped = notes.event_note({"kind": "aborted", "by": None, "frozen": True, **BODY})
     assert paused.text == "⏸️ R-7 paused itself. Reason: a word."
     assert stopped.text == "🛑 R-7 stopped itself for good. Reason: a word. Its firmware is frozen."
 
@@ -343,7 +351,7 @@ def test_every_event_that_is_broadcast_has_a_sentence() -> None:
     ],
 )
 def test_the_requester_is_told_how_it_was_decided(state: RolloutState, says: str) -> None:
-    assert sendable(cards.decided_note({**DECIDED, "state": state.value})).text == says
+    assert sendable(notes.decided_note({**DECIDED, "state": state.value})).text == says
 
 
 @pytest.mark.parametrize("hostile", [*NAMES, "", "plain"])

@@ -1,0 +1,145 @@
+"""What is said of a rollout beside its card: the notes in its thread, direct messages, its report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.domain.plan import TargetClass
+from bot.domain.rollout import RolloutEvent, RolloutState
+from bot.domain.rollout_picture import RolloutPicture
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    bold,
+    code,
+    context,
+    count,
+    date,
+    escape,
+    header,
+    lines,
+    message,
+    name,
+    section,
+    status,
+)
+from bot.slack.views.rollout_card import (
+    WHOLE_FLEET,
+    failure_lines,
+    in_a_row,
+    mention,
+    people,
+    reason_words,
+    said,
+    since_words,
+    spoken,
+    state_words,
+    wave_lines,
+)
+
+
+def decided_note(body: Mapping[str, Any]) -> Message:
+    """Tells the requester by direct message how their rollout was decided."""
+    title, by = f"R-{body['rollout']}", mention(str(body["by"]))
+    what = f"{code(str(body['version']))} for {code(str(body['query'] or WHOLE_FLEET))}"
+    state = str(body["state"])
+    if state in {RolloutState.RUNNING.value, RolloutState.SCHEDULED.value}:
+        when = "It starts now" if state == RolloutState.RUNNING.value else "It starts at its time"
+        return said(f"✅ {by} approved {title} ({what}). {when}.")
+    if state == RolloutState.REQUESTED.value:
+        return said(f"✅ {by} approved {title} ({what}). It needs one more approval.")
+    reason = f" {reason_words(str(body['reason']))}" if body.get("reason") else ""
+    if state == RolloutState.VOID.value:
+        offer = "Its card offers a new plan."
+        return said(f"⚠️ {title} ({what}) turned out void when {by} approved it.{reason} {offer}")
+    if state == RolloutState.CANCELED.value:
+        return said(f"🚫 {by} withdrew {title} ({what}).")
+    return said(f"🚫 {by} denied {title} ({what}).{reason}")
+
+
+def event_note(body: Mapping[str, Any]) -> Message:
+    """One thing that happened, in the card's thread; the gravest are said in the channel as well."""
+    return said(event_words(str(body["kind"]), body, str(body["by"]) if body.get("by") else None))
+
+
+def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
+    """What happened, as one sentence of mrkdwn."""
+    title = f"R-{body.get('rollout')}"
+    who = mention(by) if by else "The bot"
+    reason = f" {reason_words(str(body['reason']))}" if body.get("reason") else ""
+    frozen = " Its firmware is frozen." if body.get("frozen") else ""
+    number = int(body.get("count") or 0)
+    tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
+    words = {
+        "requested": f"{who} requested {title}.",
+        "approved": f"✅ {who} approved {title}.{reason}",
+        "denied": f"🚫 {who} denied {title}.{reason}",
+        "withdrawn": f"🛑 {who} withdrew {title}.",
+        "void": f"⚠️ {title} is void.{reason}",
+        "expired": f"🛑 {title} has expired: nobody decided in time.",
+        "reminder": f"⏳ {title} still waits for {people(int(body.get('missing') or 1))} to approve it.",
+        "scheduled": f"⏳ {title} is approved and starts at its time.",
+        "started": f"🔄 {title} has started.",
+        "wave": f"🔄 Wave {body.get('wave')} of {title} begins: {tally} so far.",
+        "canary_done": f"⏳ The canary of {title} is done: {tally}. A person has to promote it.",
+        "promoted": f"🔄 {who} promoted {title}.",
+        "paused": f"⏸️ {who} paused {title}." if by else f"⏸️ {title} paused itself.{reason}",
+        "resumed": f"🔄 {who} resumed {title}.{reason}",
+        "aborted": f"🛑 {who} aborted {title}."
+        if by
+        else f"🛑 {title} stopped itself for good.{reason}{frozen}",
+        "retried": f"🔄 {who} tries {count(number, 'gateway')} of {title} again.",
+        "catch_up": f"🔄 {who} lets {count(number, 'gateway')} of {title} catch up.",
+        "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.",
+        "not_returned": _not_returned_words(title, body),
+        "late": _late_words(title, body),
+    }
+    return words.get(kind, f"{title}: {escape(kind)}.")
+
+
+def _not_returned_words(title: str, body: Mapping[str, Any]) -> str:
+    number = int(body.get("count") or 0)
+    shown = [f"{name(label)} ({name(site, 40)})" for label, site in body.get("gateways") or []]
+    more = f" and {number - len(shown):,} more" if number > len(shown) else ""
+    return (
+        f"❌ {count(number, 'gateway')} did not return after firmware {code(str(body.get('version')))} "
+        f"in {title}: {', '.join(shown)}{more}."
+    )
+
+
+def _late_words(title: str, body: Mapping[str, Any]) -> str:
+    number = int(body.get("count") or 0)
+    by_ending: dict[str, list[str]] = {}
+    for label, site, words in body.get("endings") or []:
+        by_ending.setdefault(str(words), []).append(f"{name(label)} ({name(site, 40)})")
+    shown = "; ".join(f"{', '.join(named)} {escape(words)}" for words, named in by_ending.items())
+    rest = number - sum(map(len, by_ending.values()))
+    more = f"; and {rest:,} more" if rest > 0 else ""
+    return f"⌛ {count(number, 'gateway')} of {title} that counted as failed already: {shown}{more}."
+
+
+# ---- the report
+
+
+def report(picture: RolloutPicture, events: Sequence[RolloutEvent], buttons: list[Block]) -> Message:
+    """A rollout from request to end: its timeline, its counts, its failures."""
+    rollout = picture.rollout
+    word, kind = state_words(rollout, picture.failed)
+    told = [f"{date(event.at)} {event_words(event.kind, event.body, event.by)}" for event in events]
+    facts = wave_lines(picture.counts)
+    failed = failure_lines(picture)
+    blocks: list[Block] = [
+        header(f"Report on {rollout.title}: firmware {rollout.firmware_version}"),
+        section(f"{status(word, kind)}{since_words(picture)}"),
+        *lines(facts),
+        *lines(told),
+    ]
+    if failed:
+        blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
+    left_out = {cls: number for cls, number in picture.classes.items() if cls is not TargetClass.ELIGIBLE}
+    small = ", ".join(f"{number:,} {cls.value}" for cls, number in left_out.items() if number)
+    blocks += [context(f"Not taking part: {small}")] if small else []
+    out = f"Not taking part: {small}" if small else ""
+    state = f"{word}{since_words(picture)}"
+    parts = [f"Report on {rollout.title}: firmware {rollout.firmware_version}", state, *facts, *told]
+    bad = [f"{picture.failed:,} failed: {in_a_row(failed)}"] if failed else []
+    return message(spoken([*parts, *bad, out]), [*blocks, *buttons])
