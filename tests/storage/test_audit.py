@@ -1,0 +1,64 @@
+"""The audit log only grows, and forgets by age: the database itself refuses to change a row."""
+
+import ast
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Update, select, update
+from sqlalchemy.exc import DBAPIError
+
+from bot.domain.audit import AuditQuery
+from bot.domain.events import AuditEntry, Outcome
+from bot.storage import audit
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
+from bot.storage.tables import audit as table
+from tests.builders import NOW
+
+BOT = Path(__file__).parents[2] / "bot"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(database_url)
+    await migrate(opened)
+    async with opened.write() as connection:
+        await audit.record(connection, entry(1), entry(400))
+    yield opened
+    await opened.close()
+
+
+def entry(days: int) -> AuditEntry:
+    return AuditEntry(NOW - timedelta(days=days), "U0ANA00001", "rename", f"day {days}", Outcome.DONE)
+
+
+async def write(database: Database, statement: Update) -> None:
+    async with database.write() as connection:
+        await connection.execute(statement)
+
+
+async def test_the_database_refuses_to_change_a_row(database: Database) -> None:
+    with pytest.raises(DBAPIError, match="rows of the audit log are never changed"):
+        await write(database, update(table).values(outcome="done"))
+    async with database.read() as connection:
+        assert len(await audit.find(connection, AuditQuery(), 10)) == 2
+
+
+async def test_pruning_forgets_what_is_older_and_nothing_else(database: Database) -> None:
+    async with database.write() as connection:
+        assert await audit.prune(connection, NOW - timedelta(days=365)) == 1
+    async with database.read() as connection:
+        assert list(await connection.scalars(select(table.c.subject))) == ["day 1"]
+
+
+def test_no_line_of_the_code_changes_a_row_and_only_pruning_deletes_one() -> None:
+    found = []
+    for path in sorted(BOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                calls = [ast.unparse(one) for one in ast.walk(node) if isinstance(one, ast.Call)]
+                words = ("delete(audit)", "update(audit)", "delete(tables.audit)", "update(tables.audit)")
+                found += [(path.name, node.name) for call in calls if call in words]
+    assert found == [("audit.py", "prune")]
