@@ -19,6 +19,7 @@ import httpx
 import msgspec
 
 from bot.meshtech.errors import LogInRefused, LogInUnreachable, MeshtechError
+from bot.meshtech.models import retry_after
 from bot.meshtech.routes import absolute_url
 
 log = logging.getLogger(__name__)
@@ -182,7 +183,8 @@ class MeshtechAuth(httpx.Auth):
 
     def _take_answer(self, response: httpx.Response) -> None:
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
-            self._failed(AuthState.UNREACHABLE, f"it answered {response.status_code}")
+            pause = retry_after(response.headers, self._now())
+            self._failed(AuthState.UNREACHABLE, f"it answered {response.status_code}", pause)
             return
         if not response.is_success:
             elsewhere = response.is_redirect or response.status_code in (404, 405)
@@ -205,11 +207,13 @@ class MeshtechAuth(httpx.Auth):
         since = self._status.since if self._status.state is AuthState.LOGGED_IN else now
         self._status = AuthStatus(AuthState.LOGGED_IN, since)
 
-    def _failed(self, state: AuthState, why: str) -> None:
+    def _failed(self, state: AuthState, why: str, pause: timedelta | None = None) -> None:
+        """``pause`` is what the vendor asks for: kept, but not for ever."""
         delays = REFUSED_DELAYS if state is AuthState.REFUSED else UNREACHABLE_DELAYS
         count = self._failures[state] = self._failures.get(state, 0) + 1
         now = self._now()
-        next_try = now + delays[min(count, len(delays)) - 1]
+        wanted = min(pause or timedelta(), REFUSED_DELAYS[-1])
+        next_try = now + max(delays[min(count, len(delays)) - 1], wanted)
         since = self._status.since if self._status.state is state else now
         self._status = AuthStatus(state, since, next_try, why)
         log.warning("log-in at %s failed: %s; next try at %s", self._host, why, next_try.isoformat())
@@ -286,9 +290,12 @@ def _life(secret: Secret, now: datetime) -> timedelta | None:
     expires, issued = claims.get("exp"), claims.get("iat")
     if not isinstance(expires, int | float):
         return None
-    left = expires - now.timestamp()
-    if left <= 0 and isinstance(issued, int | float):
-        left = expires - issued
+    try:
+        left = expires - now.timestamp()
+        if left <= 0 and isinstance(issued, int | float):
+            left = expires - issued
+    except OverflowError:  # an integer of hundreds of digits
+        return None
     return timedelta(seconds=min(left, 10**8)) if left > 0 else None
 
 

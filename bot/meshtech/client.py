@@ -45,7 +45,7 @@ from bot.meshtech.sending import Call, Counters, Sender, unreadable
 log = logging.getLogger(__name__)
 
 MAX_PAGES = 50_000  # a hundred thousand gateways in pages of two
-_TOKEN_REFUSED = (400, 403, 404, 410, 422)
+_TOKEN_REFUSED = (400, 403, 404, 410, 414, 422)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _Wire = TypeVar("_Wire", WireDevice, WireFirmware, WireJob)
 

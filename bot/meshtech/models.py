@@ -6,8 +6,10 @@ was asked for nor what it is good for.
 """
 
 import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -24,6 +26,8 @@ from bot.domain.firmware import (
 from bot.domain.fleet import Connectivity, Gateway, GatewayId
 
 Scalar = str | int | float | bool | None
+LONGEST = 300  # characters of a gateway's texts: an index of PostgreSQL holds 2,704 bytes, name and id
+_OLDEST = 2000  # a time before it is a null in disguise: year 1 of .NET, 1970 of Unix
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 # What a decoder raises for bytes that are not JSON, for values of a wrong type, and for nesting without end.
@@ -51,23 +55,23 @@ class WireDevice(msgspec.Struct, rename="camel"):
     status: Scalar = None
 
     def to_domain(self) -> Gateway | None:
-        """None when it has no id: nothing can be said about it then."""
+        """None when it has no id, or none that can be one: nothing can be said about it then."""
         identity = text(self.id)
-        if identity is None:
+        if identity is None or len(identity) > LONGEST:
             return None
         connectivity = self.connectivity
         return Gateway(
             id=GatewayId(identity),
-            name=text(self.friendly_name),
-            model=text(self.model_number),
+            name=_cut(text(self.friendly_name)),
+            model=_cut(text(self.model_number)),
             tags=label_texts(self.labels) if self.labels else (),
             connectivity=_STATES[connectivity.connected] if connectivity else _NO_STATE,
             changed_at=instant(connectivity.timestamp) if connectivity else None,
-            firmware=text(self.firmware_version),
-            hardware=text(self.hardware_version),
-            imei=text(self.imei),
-            status=text(self.status),
-            boot_mode=text(self.boot_mode),
+            firmware=_cut(text(self.firmware_version)),
+            hardware=_cut(text(self.hardware_version)),
+            imei=_cut(text(self.imei)),
+            status=_cut(text(self.status)),
+            boot_mode=_cut(text(self.boot_mode)),
         )
 
 
@@ -233,10 +237,14 @@ def text(value: Any) -> str | None:
     return found if found and not found.isspace() else None
 
 
+def _cut(found: str | None) -> str | None:
+    return found if found is None or len(found) <= LONGEST else found[:LONGEST]
+
+
 def instant(value: Any) -> datetime | None:
     """An aware time in UTC from ISO 8601 or seconds since 1970; None for anything else.
 
-    Seven fractional digits are what .NET writes, year 1 is its null, and a time without a zone is UTC.
+    Seven fractional digits are what .NET writes, and a time without a zone is UTC.
     """
     try:
         if isinstance(value, str):
@@ -248,7 +256,7 @@ def instant(value: Any) -> datetime | None:
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return found if found.year > 1 else None
+    return found if found.year >= _OLDEST else None
 
 
 def label_texts(value: Any) -> tuple[str, ...]:
@@ -256,7 +264,7 @@ def label_texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         return ()
     found = (text(item.get("label") if isinstance(item, dict) else item) for item in value)
-    return tuple(dict.fromkeys(label for label in found if label is not None))
+    return tuple(dict.fromkeys(label[:LONGEST] for label in found if label is not None))
 
 
 def _job_devices(value: Any) -> Iterable[JobDevice]:
@@ -273,3 +281,16 @@ def _details(value: Any) -> str | None:
         value = inside if isinstance(inside, dict) else value
         value = ", ".join(f"{name}: {text(inner)}" for name, inner in value.items() if text(inner))
     return text(value)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """How long ``Retry-After`` asks to wait: seconds, or a date; None when it is missing or is neither."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}", value, re.ASCII):
+        return timedelta(seconds=int(value))
+    try:
+        until = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
+    return max(until - now, timedelta())

@@ -9,10 +9,9 @@ import logging
 import random
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import httpx
@@ -32,7 +31,7 @@ from bot.meshtech.errors import (
     VendorRefused,
     VendorUnavailable,
 )
-from bot.meshtech.models import UNREADABLE, read_json, text
+from bot.meshtech.models import UNREADABLE, read_json, retry_after, text
 from bot.meshtech.routes import ROUTES, Operation
 
 log = logging.getLogger(__name__)
@@ -157,7 +156,10 @@ class Sender:
 
     async def _exchange(self, call: Call) -> httpx.Response:
         headers = {"Content-Type": "application/json"} if call.body is not None else None
-        request = self._http.build_request(call.method, call.url, content=call.body, headers=headers)
+        try:
+            request = self._http.build_request(call.method, call.url, content=call.body, headers=headers)
+        except httpx.InvalidURL:  # too long an id or token in it; a server would say so with this status
+            raise _refusal(call, httpx.codes.REQUEST_URI_TOO_LONG, "") from None
         # `from None`: the frames of httpx and what is below them hold the headers, token included.
         try:
             async with asyncio.timeout(self._deadline):
@@ -274,16 +276,3 @@ def _message_in(answer: Any) -> str:
         if isinstance(answer.get(name), str) and (found := text(answer[name])):
             return found
     return ""
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """How long ``Retry-After`` asks to wait: seconds, or a date; None when it is missing or is neither."""
-    value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}", value, re.ASCII):
-        return timedelta(seconds=int(value))
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
-    return max(until - now, timedelta())

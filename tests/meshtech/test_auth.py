@@ -136,7 +136,9 @@ async def test_a_token_is_replaced_five_minutes_before_its_own_end(
     assert len(meshtech.log_in.seen) == 2
 
 
-@pytest.mark.parametrize("token", ["opaque", "a.b.c", "a.!.c", "..", "a.W10.c", "a.bnVsbA.c"])
+@pytest.mark.parametrize(
+    "token", ["opaque", "a.b.c", "a.!.c", "..", "a.W10.c", "a.bnVsbA.c", jwt(exp=10**400)]
+)
 async def test_a_token_that_is_no_jwt_is_used_all_the_same(meshtech: World, token: str) -> None:
     meshtech.log_in.always = Answer(body={"status": "SUCCESS", "authToken": token})
     meshtech.api.always = page()
@@ -220,6 +222,21 @@ async def test_the_pause_before_an_unreachable_log_in_never_exceeds_half_a_minut
     await ask_every_10_seconds_for_an_hour(meshtech)
 
     assert 110 <= len(meshtech.log_in.seen) <= 130
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("600", 600), ("999999999", 1800)])
+async def test_a_log_in_that_is_asked_to_wait_waits_half_an_hour_at_most(
+    meshtech: World, asked: str, kept: int
+) -> None:
+    meshtech.api.always = page()
+    meshtech.log_in.then(Answer(429, headers={"Retry-After": asked}))
+    for seconds in (0, kept - 1):
+        meshtech.clock.advance(seconds=seconds)
+        with pytest.raises(LogInUnreachable):
+            await meshtech.client.check()
+    meshtech.clock.advance(seconds=1)
+
+    await meshtech.client.check()
 
 
 async def test_a_refresh_that_fails_leaves_the_old_token_in_use_until_it_ends(meshtech: World) -> None:

@@ -57,6 +57,13 @@ async def test_an_expired_next_token_breaks_the_listing(meshtech: World, status:
         await ids_of_all_gateways(meshtech)
 
 
+async def test_a_next_token_that_no_address_holds_breaks_the_listing(meshtech: World) -> None:
+    meshtech.api.then(page(device(), token="x" * 70_000))
+
+    with pytest.raises(ListingBroken, match="begins anew"):
+        await ids_of_all_gateways(meshtech)
+
+
 async def test_a_refused_page_size_names_the_setting(meshtech: World) -> None:
     meshtech.api.always = Answer(400, {"title": "MaxResults must be at most 100"})
 

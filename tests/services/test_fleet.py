@@ -1,6 +1,8 @@
 """Taking in listings, and asking the fleet about itself, against a portal on the wire."""
 
 import asyncio
+import random
+import string
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -294,3 +296,14 @@ async def test_old_events_and_listings_are_forgotten_and_the_snapshot_is_not(fle
     assert await fleet.events() == []
     assert (await fleet.fleet.search(parse("is:offline"))).total == 1
     assert (await fleet.fleet.snapshot_status()).as_of == START + timedelta(minutes=2)
+
+
+async def test_a_gateway_with_texts_of_any_length_does_not_stop_the_listing(database_url: str) -> None:
+    letters = "".join(random.Random(1).choices(string.ascii_letters, k=5_000))
+    async with world(database_url, "a") as fleet:
+        fleet.device("b", friendly_name=letters, model=letters, labels=[letters, letters[::-1]])
+        fleet.device(letters)
+        await fleet.taken()
+        snapshot = await fleet.snapshot()
+    assert sorted(snapshot) == ["a", "b"]
+    assert letters.startswith(snapshot["b"].gateway.name or "nothing")
