@@ -13,6 +13,7 @@ RUN useradd --system --uid 10001 --home-dir /data meshbot && install -d -o meshb
 COPY --from=build /opt/meshbot /opt/meshbot
 ENV PATH=/opt/meshbot/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
     MESHBOT_DATABASE_URL=sqlite:////data/meshbot.db \
     MESHBOT_HTTP__HOST=0.0.0.0
 USER meshbot

@@ -29,6 +29,7 @@ from bot.scheduler import Scheduler
 from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
 from bot.services.audit import AuditService
+from bot.services.charts import ChartService
 from bot.services.fleet import FleetService
 from bot.services.fleet_writes import FleetWrites
 from bot.services.reminders import Reminders
@@ -42,6 +43,7 @@ from bot.slack.alerts import AlertListeners
 from bot.slack.audit import AuditCommands
 from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
+from bot.slack.charts import ChartListeners
 from bot.slack.fleet import FleetCommands
 from bot.slack.fleet_writes import WriteCommands
 from bot.slack.home import HomeTab
@@ -207,6 +209,7 @@ class App:
             within=self.fleet.require_within,
         )
         self.audit = AuditService(self._database, now=now)
+        self.charts = ChartService(self._database, now=now)
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
@@ -220,6 +223,7 @@ class App:
         lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists(), audit.lists()]
         shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
         writes = WriteCommands(self.fleet, self.writes, now=now)
+        charts = ChartListeners(self.charts, zone=ZoneInfo(settings.timezone))
         silences = SilenceListeners(
             self.silences,
             Modals(self._api),
@@ -243,6 +247,7 @@ class App:
             [
                 fleet.feature(),
                 writes.feature(),
+                charts.feature(),
                 rollouts.feature(),
                 form.feature(),
                 alerts.feature(),

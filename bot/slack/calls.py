@@ -21,8 +21,8 @@ class Responder(Protocol):
     async def add(self, message: Message) -> None:
         """Shows it to the asker only, below; what was there stays. Refusals of a click on a card go here."""
 
-    async def send_file(self, name: str, content: bytes, title: str) -> None:
-        """Sends the asker a file by direct message."""
+    async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
+        """Sends the asker a file by direct message; ``alt`` says what a picture shows."""
 
 
 @dataclass(frozen=True, slots=True)

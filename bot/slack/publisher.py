@@ -270,9 +270,7 @@ class Publisher:
 
     async def _send_file(self, channel: str, thread_ts: str, file: File) -> None:
         """Into the thread; without it the note still says what it has to."""
-        problem = await outcome(
-            self._api.send_file(channel, file.name, file.content, file.title, thread_ts=thread_ts)
-        )
+        problem = await outcome(self._api.send_file(channel, file, thread_ts=thread_ts))
         if isinstance(problem, Exception):
             log.warning("the file %s could not be sent: %s", file.name, problem)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from bot.slack.views.blocks import Message, View
+from bot.slack.views.blocks import File, Message, View
 from bot.slack.web_api import Sleep, WebApi
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,9 @@ class DirectResponder:
     async def add(self, message: Message) -> None:
         await post(self._api, self._user_id, message)
 
-    async def send_file(self, name: str, content: bytes, title: str) -> None:
+    async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
         channel = await self._api.direct_channel(self._user_id)
-        await self._api.send_file(channel, name, content, title)
+        await self._api.send_file(channel, File(name, content, title, alt))
 
 
 class ThreadResponder(DirectResponder):

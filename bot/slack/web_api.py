@@ -18,6 +18,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import StartupError, Unavailable
+from bot.slack.views.blocks import File
 
 log = logging.getLogger(__name__)
 
@@ -144,18 +145,25 @@ class WebApi:
             self._direct[user_id] = str(opened["channel"]["id"])
         return self._direct[user_id]
 
-    async def send_file(
-        self, channel: str, name: str, content: bytes, title: str, thread_ts: str | None = None
-    ) -> str:
+    async def send_file(self, channel: str, file: File, thread_ts: str | None = None) -> str:
         """Uploads a file and shows it in a channel (not a user id), or in a thread there; returns its id."""
-        target = await self.patient("files.getUploadURLExternal", filename=name, length=len(content))
+        return await self._send_file(file, channel_id=channel, thread_ts=thread_ts)
+
+    async def upload(self, file: File) -> str:
+        """Uploads a file that an image block shows; returns its id."""
+        return await self._send_file(file)
+
+    async def _send_file(self, file: File, **where: str | None) -> str:
+        target = await self.patient(
+            "files.getUploadURLExternal",
+            filename=file.name,
+            length=len(file.content),
+            alt_txt=file.alt or None,
+        )
         file_id = str(target["file_id"])
-        await self._upload(str(target["upload_url"]), name, content)
+        await self._upload(str(target["upload_url"]), file.name, file.content)
         await self.patient(
-            "files.completeUploadExternal",
-            files=[{"id": file_id, "title": title}],
-            channel_id=channel,
-            thread_ts=thread_ts,
+            "files.completeUploadExternal", files=[{"id": file_id, "title": file.title}], **where
         )
         return file_id
 

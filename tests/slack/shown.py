@@ -67,7 +67,7 @@ class Answers:
     async def add(self, message: Message) -> None:
         self.added.append(sendable(message))
 
-    async def send_file(self, name: str, content: bytes, title: str) -> None:
+    async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
         self.files.append((name, content, title))
 
     @property

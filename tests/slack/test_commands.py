@@ -26,7 +26,7 @@ class Told:
     async def add(self, message: Message) -> None:
         await self.answer(message)
 
-    async def send_file(self, name: str, content: bytes, title: str) -> None:
+    async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
         raise AssertionError("no file is sent here")
 
 

@@ -33,7 +33,7 @@ class Heard:
             raise ConnectionError
         self.said.append(normalise(message.text))
 
-    async def send_file(self, name: str, content: bytes, title: str) -> None:
+    async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
         raise AssertionError("no file is sent here")
 
 

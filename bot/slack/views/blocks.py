@@ -40,11 +40,12 @@ _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that goes with a note, into its thread."""
+    """A file that goes with a note, into its thread. ``alt`` says what a picture shows."""
 
     name: str
     content: bytes
     title: str
+    alt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

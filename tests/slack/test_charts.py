@@ -1,0 +1,102 @@
+"""Charts on their way to people: through a local Slack, out of a real database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.demo.slack_server import SlackServer
+from bot.demo.slack_workspace import OPERATOR, OPS, File
+from bot.services.charts import ChartService
+from bot.slack.charts import FRESH_FOR, ChartListeners, LatestChart
+from bot.slack.views.blocks import home
+from tests.fleet_world import World, world
+from tests.slack.connected import Bed, bed, connected
+
+HOUR, UTC = timedelta(hours=1), ZoneInfo("UTC")
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[World]:
+    """Two gateways that are known for an hour."""
+    async with world(f"sqlite:///{tmp_path}/meshbot.db", "a", "b") as made:
+        await made.taken()
+        made.later(HOUR)
+        yield made
+
+
+def charts(fleet: World) -> ChartService:
+    return ChartService(fleet.database, now=fleet.now)
+
+
+async def pictures(made: Bed, place: str, number: int = 1) -> list[File]:
+    """The files of a channel, or of somebody's direct messages, once there are so many."""
+
+    def files() -> list[File]:
+        return [file for one in made.slack.workspace.in_channel(place) for file in one.files]
+
+    await made.slack.wait_for(lambda: len(files()) >= number)
+    return files()
+
+
+async def test_a_chart_goes_to_the_asker_s_direct_messages_and_the_answer_says_so(fleet: World) -> None:
+    listeners = ChartListeners(charts(fleet), zone=UTC)
+    async with connected([listeners.feature()]) as (made, _):
+        said = await made.says(OPERATOR, "chart offline 1h")
+        (picture,) = await pictures(made, OPERATOR)
+    assert "as a direct message" in said
+    assert "All 2 gateways: 0 offline now" in said
+    assert picture.content is not None
+    assert picture.content.startswith(b"\x89PNG")
+    assert picture.alt_text.startswith("The share of gateways offline")
+
+
+async def test_a_mention_in_a_thread_gets_its_chart_by_direct_message_too(fleet: World) -> None:
+    listeners = ChartListeners(charts(fleet), zone=UTC)
+    async with connected([listeners.feature()]) as (made, _):
+        await made.slack.mention(OPERATOR, OPS, "chart firmware model:2011 7d")
+        (picture,) = await pictures(made, OPERATOR)
+        posted = await made.slack.wait_for(
+            lambda: [one for one in made.slack.calls if one.method == "chat.postMessage"]
+        )
+    assert (picture.name, picture.title) == ("firmware.png", "Firmware of the gateways of model:2011")
+    assert posted[0].args["channel"] == OPS
+    assert "a period changes nothing" in posted[0].args["text"]
+
+
+async def test_what_cannot_be_drawn_is_said_and_nothing_is_sent(fleet: World) -> None:
+    listeners = ChartListeners(charts(fleet), zone=UTC)
+    async with connected([listeners.feature()]) as (made, _):
+        assert "No gateway matches" in await made.says(OPERATOR, "chart offline tag:nowhere")
+        assert "there are offline and firmware" in await made.says(OPERATOR, "chart pie")
+        assert made.slack.workspace.in_channel(OPERATOR) == []
+
+
+async def test_the_latest_chart_is_uploaded_once_however_many_look(fleet: World) -> None:
+    async with bed() as made:
+        latest = LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now)
+        first, *others = await asyncio.gather(*(latest.blocks() for _ in range(5)))
+        assert others == [first] * 4
+        assert len(made.slack.workspace.files) == 1
+
+        fleet.later(FRESH_FOR)
+        assert await latest.blocks() != first
+        assert len(made.slack.workspace.files) == 2
+
+
+async def test_the_latest_chart_is_a_block_that_slack_shows(fleet: World) -> None:
+    async with bed() as made:
+        blocks = await LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now).blocks()
+        await made.modals.publish(OPERATOR, home(blocks))
+        assert made.slack.problems == []
+    (block,) = blocks
+    assert "All 2 gateways" in block["alt_text"]
+
+
+async def test_without_a_past_or_without_an_upload_there_is_no_latest_chart(fleet: World) -> None:
+    async with bed(SlackServer(scopes=frozenset({"chat:write"}))) as made:
+        latest = LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now)
+        assert await latest.blocks() == []
