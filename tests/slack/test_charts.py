@@ -10,13 +10,21 @@ import pytest
 
 from bot.demo.slack_server import SlackServer
 from bot.demo.slack_workspace import OPERATOR, OPS, File
+from bot.domain.charts import firmware_chart
 from bot.services.charts import ChartService
 from bot.slack.charts import FRESH_FOR, ChartListeners, LatestChart
 from bot.slack.views.blocks import home
+from bot.slack.views.charts import firmware_picture
 from tests.fleet_world import World, world
 from tests.slack.connected import Bed, bed, connected
 
 HOUR, UTC = timedelta(hours=1), ZoneInfo("UTC")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """The plotting library; to load it takes longer than a person of these tests waits, on a busy machine."""
+    firmware_picture(firmware_chart([("2011", "3.5.0", 1)]))
 
 
 @pytest.fixture
