@@ -29,12 +29,13 @@ LONGEST = 450
 COLUMNS = {
     "fleet": "charts fleet fleet_intake fleet_search fleet_writes listings writes",
     "rollouts": "rollouts rollout_batches rollout_buttons rollout_card rollout_course rollout_flight "
-    "rollout_holds rollout_jobs rollout_late rollout_log rollout_notes rollout_steering rollout_targets",
-    "alerts": "alerts incidents alert_course incident_moves incident_card flapping storms causes "
-    "returns looks silences reminders",
+    "rollout_holds rollout_jobs rollout_late rollout_log rollout_notes rollout_places rollout_steering "
+    "rollout_targets",
+    "alerts": "alerts incidents alert_course incident_moves incident_places incident_card flapping storms "
+    "causes returns looks silences reminders",
     "about": "about home rollout_form",
     "shared": "audit blocks bolt bulk calls cards channels commands conditions csv_file engine flaps guard "
-    "ids lists manifest moments outbox pace payloads people publisher respond schema sockets "
+    "ids lists lost_channels manifest moments outbox pace payloads people publisher respond schema sockets "
     "subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")

@@ -14,21 +14,19 @@ from bot.domain.alerts import AlertRules, IncidentId, IncidentKind, Sight, may_o
 from bot.domain.fleet import Listing
 from bot.domain.sight import LostSight
 from bot.domain.storms import Candidate, shared_cause
-from bot.services.incident_moves import IncidentMoves, about
+from bot.services.incident_moves import IncidentMoves
+from bot.services.incident_places import IncidentPlaces
 from bot.storage import alerts as store
 from bot.storage import cards, causes, incidents, looks
 from bot.storage.cards import CardKind
-from bot.storage.engine import Database, Transaction
+from bot.storage.engine import Database
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100  # incidents opened in one transaction
 ROLLOUT_LATELY = timedelta(hours=24)  # a rollout that had a gateway before that is no cause
-GATEWAYS = "incident_gateways"  # the kind of the note with the file of all gateways
-ON_A_CARD = 10
 
 Silenced = Callable[[], Awaitable[Collection[str]]]
-Channels = Callable[[IncidentId], Awaitable[Sequence[str]]]
 
 
 async def _nobody() -> Collection[str]:
@@ -51,8 +49,8 @@ class Evaluation:
 class AlertCourse:
     """Moves incidents on.
 
-    ``default_channel`` gets the cards that ``channels`` names no other for; without one, incidents are kept
-    and listed. ``silenced`` tells whose alerts are silenced now. ``changed`` is called after a commit that
+    ``default_channel`` gets the cards that no subscription matches; without one, incidents are kept and
+    listed. ``silenced`` tells whose alerts are silenced now. ``changed`` is called after a commit that
     the publisher should know of. New alerts wait for listings that began after the course was made.
     """
 
@@ -65,16 +63,14 @@ class AlertCourse:
         now: Callable[[], datetime],
         changed: Callable[[], None] = lambda: None,
         silenced: Silenced = _nobody,
-        channels: Channels | None = None,
     ) -> None:
         self.rules = rules
         self._moves = IncidentMoves(database, rules)
-        self._default_channel = default_channel
+        self._places = IncidentPlaces(database, default_channel=default_channel, now=now)
         self._database = database
         self._now = now
         self._changed = changed
         self._silenced = silenced
-        self._channels = channels
         self._started_at = now()
 
     async def evaluate(self, listing: Listing) -> Evaluation:
@@ -103,6 +99,8 @@ class AlertCourse:
         if opened or joined or back or released or resolved:
             log.info("incidents after listing %d: %s", listing.number, done)
             self._changed()
+        if joined:
+            self._places.look_again()
         return done
 
     async def _open(self, sight: Sight, listing: int) -> tuple[int, int]:
@@ -140,7 +138,7 @@ class AlertCourse:
             await self._explain(due)
             async with self._database.write() as connection:
                 opened += await store.open_due(connection, due, now)
-        shown = await self._open_cards(now, only_sight=not may_post)
+        shown = await self._places.open_cards(only_sight=not may_post)
         if opened or shown:
             self._changed()
         return opened
@@ -175,43 +173,6 @@ class AlertCourse:
         async with self._database.read() as connection:
             completed = await store.completed_listings(connection, self.rules.lookback)
         return may_open(self.rules, Sight(completed), self._started_at)
-
-    async def _open_cards(self, now: datetime, *, only_sight: bool) -> int:
-        """For every open incident that has none: also those opened before a channel was set."""
-        shown, last = 0, IncidentId(0)
-        while True:
-            async with self._database.read() as connection:
-                waiting = await store.open_without_card(connection, AT_ONCE, last, only_sight=only_sight)
-                large = await incidents.larger_than(connection, waiting, ON_A_CARD)
-            if not waiting:
-                return shown
-            where = {one: await self._where(one) for one in waiting}
-            where = {one: channels for one, channels in where.items() if channels}
-            if where:
-                async with self._database.write() as connection:
-                    for one, channels in where.items():
-                        await self._open_card(connection, one, channels, now, with_file=one in large)
-            shown, last = shown + len(where), waiting[-1]
-
-    async def _open_card(
-        self,
-        connection: Transaction,
-        incident: IncidentId,
-        channels: Sequence[str],
-        now: datetime,
-        *,
-        with_file: bool,
-    ) -> None:
-        await cards.open_cards(connection, about(incident), channels, now)
-        if with_file:
-            body = {"incident": incident}
-            await cards.add_note(
-                connection, about(incident), f"incident/{incident}/file", GATEWAYS, body, now
-            )
-
-    async def _where(self, incident: IncidentId) -> Sequence[str]:
-        found = await self._channels(incident) if self._channels is not None else ()
-        return found or ([self._default_channel] if self._default_channel else [])
 
     async def _explain(self, ids: Sequence[IncidentId]) -> None:
         """Works out anew what the gateways of these incidents have in common."""

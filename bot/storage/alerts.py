@@ -15,10 +15,8 @@ from sqlalchemy import (
     CompoundSelect,
     Row,
     Select,
-    Text,
     and_,
     case,
-    cast,
     exists,
     func,
     literal,
@@ -38,9 +36,8 @@ from bot.domain.alerts import (
     Leave,
 )
 from bot.domain.fleet import VANISHED_AFTER, Connectivity, GatewayId, Listing
-from bot.storage.cards import CardKind
 from bot.storage.moments import Moment
-from bot.storage.tables import RANKS, cards, gateway_claims, gateways, incident_gateways, incidents, listings
+from bot.storage.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 5000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
@@ -268,28 +265,6 @@ async def open_due(connection: AsyncConnection, ids: Sequence[IncidentId], now: 
         update(incidents).where(incidents.c.id.in_(ids), _is_due(now)).values(state=IncidentState.OPEN.value)
     )
     return opened.rowcount
-
-
-async def open_without_card(
-    connection: AsyncConnection, limit: int, after: IncidentId, *, only_sight: bool = False
-) -> Sequence[IncidentId]:
-    """Open incidents that no channel shows yet, in their order, behind that one."""
-    shown = exists().where(
-        cards.c.kind == CardKind.INCIDENT.value, cards.c.subject == cast(incidents.c.id, Text)
-    )
-    kinds = [kind.value for kind in IncidentKind if kind is IncidentKind.SIGHT or not only_sight]
-    rows = await connection.execute(
-        select(incidents.c.id)
-        .where(
-            incidents.c.state == IncidentState.OPEN.value,
-            incidents.c.kind.in_(kinds),
-            incidents.c.id > after,
-            ~shown,
-        )
-        .order_by(incidents.c.id)
-        .limit(limit)
-    )
-    return [IncidentId(row.id) for row in rows]
 
 
 async def which_are_open(connection: AsyncConnection, ids: Sequence[IncidentId]) -> Sequence[IncidentId]:

@@ -10,10 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.storage.tables import cards, notes
+from bot.storage.tables import broken_channels, cards, notes
 from bot.storage.upsert import insert_or_ignore
 
 
@@ -55,6 +55,12 @@ async def open_cards(
         )
 
 
+def is_shown() -> ColumnElement[bool]:
+    """Of a card: people can see it, or will as soon as it is posted."""
+    lost = select(broken_channels.c.channel)
+    return (cards.c.state == "live") & cards.c.channel.not_in(lost)
+
+
 async def touch(connection: AsyncConnection, about: About, *, urgent: bool = False) -> None:
     """Says that what the card shows has changed. ``urgent``: a person clicked and is looking at it."""
     values: dict[str, Any] = {"wanted": cards.c.wanted + 1}
@@ -88,7 +94,7 @@ async def add_note(
     """Adds a note to the thread of each of the card's copies. A key that was used before adds nothing."""
     found = await connection.execute(
         select(cards.c.id, cards.c.channel)
-        .where(cards.c.kind == about.kind.value, cards.c.subject == about.subject)
+        .where(cards.c.kind == about.kind.value, cards.c.subject == about.subject, cards.c.state == "live")
         .order_by(cards.c.id)
     )
     for card_id, channel in found.all():

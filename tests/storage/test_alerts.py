@@ -140,8 +140,6 @@ async def test_no_more_incidents_open_at_once_than_are_asked_for(database: Datab
     async with database.write() as connection:
         first = await store.who_is_due(connection, START + MINUTE, 3)
         assert await store.open_due(connection, first, START + MINUTE) == 3
-        assert list(await store.open_without_card(connection, 10, IncidentId(0))) == [1, 2, 3]
-        assert list(await store.open_without_card(connection, 10, IncidentId(1))) == [2, 3]
         assert list(await store.who_is_due(connection, START + MINUTE, 3)) == [4, 5]
 
 
