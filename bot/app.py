@@ -64,6 +64,7 @@ from bot.web import Readiness, WebServer
 log = logging.getLogger(__name__)
 
 DRAIN = timedelta(seconds=20)
+LAST_CALLS = timedelta(seconds=4)  # of the publisher, after that
 FLEET_HISTORY = timedelta(days=90)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
 
@@ -287,8 +288,10 @@ class App:
         """Raises StartupError for what keeps the bot from working; whatever was opened is closed again."""
         try:
             await ensure_schema(self._database)
+            await (
+                self._web.start()
+            )  # a second bot by mistake ends here, before it touches what the first does
             await self._database.forget_leases()
-            await self._web.start()
             await self._slack.start()
         except BaseException:
             await self._close()
@@ -304,9 +307,7 @@ class App:
         self.scheduler.pause()
         self._slack.stop_accepting()
         await asyncio.gather(self._slack.drain(DRAIN.total_seconds()), self.scheduler.shutdown(DRAIN))
-        if self._publishing is not None:
-            await self.publisher.stop()
-            await self._publishing
+        await self.publisher.stop(LAST_CALLS)
         await self._close()
         log.info("stopped")
 
@@ -429,9 +430,15 @@ async def run(settings: Settings) -> int:
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(signum, stop.set)
     app = App(settings)
-    await app.start()
+    starting, stopping = asyncio.create_task(app.start()), asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()  # it closes what it opened
+        await asyncio.wait({starting})
+        return 0
+    await starting
     try:
-        await stop.wait()
+        await stopping
     finally:
         await app.stop()
     return 0

@@ -49,7 +49,7 @@ class WebServer:
         self._wanted_port = port
         self._readiness = readiness
         self._registry = registry
-        self._runner = web.AppRunner(self._app(slack_events), access_log=None, shutdown_timeout=20)
+        self._runner = web.AppRunner(self._app(slack_events), access_log=None, shutdown_timeout=2)
 
     @property
     def port(self) -> int:

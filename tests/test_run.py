@@ -1,5 +1,6 @@
 """`meshbot run`: what keeps it from starting is one sentence and exit status 2; then how it runs and ends."""
 
+import asyncio
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -232,6 +233,28 @@ async def test_what_runs_at_sigterm_is_finished_and_what_comes_then_is_not_begun
         kinds = [event.kind for event in world.slack.events]
         assert kinds.index("socket closed") > max(at for at, kind in enumerate(kinds) if kind == "response")
         world.check_nothing_is_wrong()
+
+
+async def test_a_second_bot_by_mistake_leaves_what_the_first_has_claimed(tmp_path: Path) -> None:
+    async with outside(tmp_path, FleetSimulator(gateways=3, password=PASSWORD)) as world:
+        first = await world.run()
+        await world.has_listed()
+        with closing(sqlite3.connect(world.database, timeout=IN_TIME)) as database, database:
+            database.execute("INSERT INTO ticks (name, owner, lease_until) VALUES ('mine', 'first', 9e15)")
+        second = await world.begin(MESHBOT_HTTP__PORT=str(first.port))
+        assert await second.ended() == 2
+        assert world.rows("SELECT owner FROM ticks WHERE name = 'mine'") == [("first",)]
+
+
+async def test_sigterm_ends_a_start_that_waits_for_slack(tmp_path: Path) -> None:
+    async with outside(tmp_path, FleetSimulator(gateways=3, password=PASSWORD)) as world:
+        world.slack.faults.hang("auth.test")
+        bot = await world.begin()
+        await world.slack.wait_for(
+            lambda: [e for e in world.slack.events if e.kind == "hanging call"], IN_TIME
+        )
+        async with asyncio.timeout(20):
+            assert await world.stop(bot) == 0
 
 
 async def test_without_slack_it_stays_up_and_is_not_ready(tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ class SlackServer(People):
             args, token = await _arguments(request)
             fault = self.faults.take(method, args.get("channel"))
             if fault and fault.kind == "hang":
+                self._log.record("hanging call", method=method)
                 await self._stopping.wait()
             status, answer, headers = self._answer(method, token, args, fault)
         except Refused as error:

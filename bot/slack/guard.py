@@ -24,7 +24,7 @@ T = TypeVar("T")
 OnRefused = Callable[[Actor, str, str, str], Awaitable[None]]
 """Writes a refusal into the audit log: who, what they tried, in which channel, and the sentence they read."""
 
-AT_ONCE = 16
+AT_ONCE = 250  # far above what people do: who waits for the portal must keep nobody else waiting
 # Seconds: the work would else run before its acknowledgement, and those of its neighbours, are on the wire.
 _BEHIND_ACK = 0.001
 _ID_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"

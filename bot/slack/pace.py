@@ -15,6 +15,16 @@ CARDS_AT_FULL_PACE: Final = 10
 _MINUTE = timedelta(minutes=1)
 _SLOW_EVERY: Final = timedelta(milliseconds=1010)
 _SLOW_FOR: Final = timedelta(minutes=10)
+_PATIENCE: Final = timedelta(seconds=5)
+_REMEMBERED: Final = 5000
+
+
+class NotYet(Exception):
+    """Nothing may be posted for longer than one waits with a card in one's hands."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(f"no message is taken for {wait}")
+        self.wait = wait
 
 
 class Posts:
@@ -40,8 +50,10 @@ class Posts:
         return max(timedelta(0), self._next_of_all - now)
 
     def take(self, channel: str, now: datetime) -> timedelta:
-        """Reserves the next message of a channel; tells how long to wait before sending it."""
+        """Reserves the next message of a channel; tells how long to wait before sending it, or NotYet."""
         wait = self.wait(now)
+        if wait > _PATIENCE:
+            raise NotYet(wait)
         if self._is_slow(now):
             self._next_of_all = now + wait + _SLOW_EVERY
         else:
@@ -96,9 +108,11 @@ class Retries:
         self._failures: dict[str, int] = {}
 
     def failed(self, key: str) -> timedelta:
-        number = self._failures.get(key, 0)
+        number = self._failures.pop(key, 0)
         self._failures[key] = number + 1
+        if len(self._failures) > _REMEMBERED:  # another replica showed them, or nobody ever will
+            del self._failures[next(iter(self._failures))]
         return timedelta(seconds=self._STEPS[min(number, len(self._STEPS) - 1)])
 
-    def succeeded(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         self._failures.pop(key, None)

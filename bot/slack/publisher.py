@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
-from bot.slack.pace import Edits, Posts, Retries
+from bot.slack.pace import Edits, NotYet, Posts, Retries
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
 from bot.slack.web_api import UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.storage import outbox
@@ -83,6 +83,7 @@ class Publisher:
         self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()
         self._awake = asyncio.Event()
         self._stopping = False
+        self._running: asyncio.Task[None] | None = None
         self.posts = 0
         self.edits = 0
         self.rejected = 0
@@ -91,13 +92,20 @@ class Publisher:
         """Something was committed that Slack shall show."""
         self._awake.set()
 
-    async def stop(self) -> None:
-        """``run`` ends after the calls that are under way."""
+    async def stop(self, within: timedelta = timedelta(seconds=30)) -> None:
+        """``run`` ends after the calls that are under way; what takes longer is given up, and found later."""
         self._stopping = True
         self._awake.set()
+        if self._running is not None:
+            _, late = await asyncio.wait({self._running}, timeout=within.total_seconds())
+            for task in late:
+                log.warning("Slack did not answer in time; a call was cut short")
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def run(self) -> None:
         """Publishes whenever it is woken, and looks by itself every second, until ``stop``."""
+        self._running = asyncio.current_task()
         while not self._stopping:
             self._awake.clear()
             problem = await outcome(self.publish())
@@ -114,7 +122,10 @@ class Publisher:
             pace = self._pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
             if not await outbox.is_due(connection, pace, now):
                 return
-        await asyncio.gather(*(self._work() for _ in range(_WORKERS)))
+        ended = await asyncio.gather(*(self._work() for _ in range(_WORKERS)), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
 
     async def backlog(self) -> Backlog:
         """What Slack does not show yet, for the metrics."""
@@ -136,7 +147,7 @@ class Publisher:
         if isinstance(problem, Exception):
             await self._card_failed(claim, problem)
         else:
-            self._retries.succeeded(claim.uid)
+            self._retries.forget(claim.uid)
         return True
 
     async def _next_notes(self) -> bool:
@@ -149,7 +160,7 @@ class Publisher:
         if isinstance(problem, Exception):
             await self._notes_failed(claim, problem)
         else:
-            self._retries.succeeded(claim.notes[0].uid)
+            self._retries.forget(claim.notes[0].uid)
         return True
 
     def _pace(self, now: datetime, live: int) -> Pace:
@@ -186,7 +197,10 @@ class Publisher:
                     await outbox.record_not_found(connection, claim)
         await self._wait_for_turn(claim.channel)
         async with self._database.write() as connection:
-            await outbox.record_post_intent(connection, claim, self._now())
+            held = await outbox.record_post_intent(connection, claim, self._now(), LEASE)
+        if not held:
+            log.info("a card in %s took so long that another process posts it", claim.channel)
+            return
         answer = await self._post(claim.channel, drawn, _metadata("card", claim.uid))
         async with self._database.write() as connection:
             await outbox.record_shown(
@@ -217,6 +231,7 @@ class Publisher:
             await self._repost(claim.id, claim.channel, error)
             return
         if isinstance(error, SlackFailed) and error.code in _NO_PLACE:
+            self._retries.forget(claim.uid)
             await self._break_card(claim.id, claim.channel, error)
             return
         after = self._try_after(
@@ -242,7 +257,9 @@ class Publisher:
     # ---- notes
     async def _say(self, claim: NoteClaim) -> None:
         drawn = await self._draw_notes(claim.notes)
-        if drawn is None:
+        if drawn is None:  # those that can be drawn stand first in line now
+            async with self._database.write() as connection:
+                await outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=True)
             return
         first = claim.notes[0].uid
         if claim.attempted_at is not None:
@@ -255,7 +272,10 @@ class Publisher:
                 drawn = _said_twice(drawn)
         await self._wait_for_turn(claim.channel)
         async with self._database.write() as connection:
-            await outbox.record_notes_intent(connection, claim, self._now())
+            held = await outbox.record_notes_intent(connection, claim, self._now(), LEASE)
+        if not held:
+            log.info("a note in %s took so long that another process posts it", claim.channel)
+            return
         answer = await self._post(
             claim.channel,
             drawn,
@@ -275,7 +295,7 @@ class Publisher:
             log.warning("the file %s could not be sent: %s", file.name, problem)
 
     async def _draw_notes(self, notes: Sequence[Note]) -> Message | None:
-        """All of them as one message; one that cannot be drawn is put aside."""
+        """All of them as one message; None when one that cannot be drawn was put aside."""
         drawn: list[Message] = []
         for note in notes:
             one = await outcome(self._draw_note(note))
@@ -285,7 +305,7 @@ class Publisher:
             log.error("note %d of kind %s cannot be drawn", note.id, note.kind, exc_info=one)
             async with self._database.write() as connection:
                 await outbox.record_note_broken(connection, note, f"{type(one).__name__}: {one}")
-        return _merged(drawn) if drawn else None
+        return _merged(drawn) if len(drawn) == len(notes) else None
 
     async def _draw_note(self, note: Note) -> Message:
         drawn = self._notes[note.kind](note.body)
@@ -371,6 +391,8 @@ class Publisher:
     def _try_after(self, uid: str, channel: str, what: str, error: Exception) -> datetime:
         """When to try again, after a failure that leaves nothing lost."""
         now = self._now()
+        if isinstance(error, NotYet):
+            return now + error.wait
         if isinstance(error, SlackFailed) and error.is_rate_limit:
             wait = timedelta(seconds=error.retry_after or 1.0)
             self.rejected += 1

@@ -46,6 +46,7 @@ _FORM = frozenset(
         "apps.connections.open",
         "conversations.history",
         "conversations.info",
+        "conversations.replies",
         "files.getUploadURLExternal",
         "usergroups.list",
         "usergroups.users.list",
@@ -54,6 +55,7 @@ _FORM = frozenset(
 )
 _PATIENCE = 4  # tries of a patient call
 _LONGEST_WAIT = 60.0
+_LONGEST_PAUSE = 3600.0  # that is believed; a number without sense would silence the bot for years
 
 
 class SlackFailed(Unavailable):
@@ -241,7 +243,7 @@ def _lost(error: Exception) -> str:
 
 def _seconds(header: str | None) -> float:
     try:
-        return max(0.0, float(header or 1))
+        return min(max(0.0, float(header or 1)), _LONGEST_PAUSE)
     except ValueError:
         return 1.0
 

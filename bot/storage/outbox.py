@@ -49,6 +49,7 @@ class CardClaim:
     attempted_at: datetime | None
     error: str | None
     created_at: datetime
+    lease_until: datetime
 
     @property
     def uid(self) -> str:
@@ -80,6 +81,7 @@ class NoteClaim:
     thread_ts: str | None
     broadcast: bool
     attempted_at: datetime | None
+    lease_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,22 @@ async def claim_card(
             update(cards).where(cards.c.id == row["id"], due).values(lease_until=now + lease)
         )
         if claimed.rowcount == 1:
-            return _card_claim(row)
+            return _card_claim(row, now + lease)
 
 
-async def record_post_intent(connection: AsyncConnection, claim: CardClaim, now: datetime) -> None:
-    """Says, before Slack is called, that a post is about to be made."""
-    await connection.execute(
-        update(cards).where(cards.c.id == claim.id).values(attempted_at=claim.attempted_at or now)
+async def record_post_intent(
+    connection: AsyncConnection, claim: CardClaim, now: datetime, lease: timedelta
+) -> bool:
+    """Says, before Slack is called, that a post is about to be made, and renews the lease for it.
+
+    False when the lease ran out meanwhile and somebody else has the card.
+    """
+    done = await connection.execute(
+        update(cards)
+        .where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
+        .values(attempted_at=claim.attempted_at or now, lease_until=now + lease)
     )
+    return done.rowcount == 1
 
 
 async def record_found(connection: AsyncConnection, claim: CardClaim, channel: str, ts: str) -> None:
@@ -260,6 +270,7 @@ async def claim_notes(
         row["card_ts"],
         row["broadcast"],
         row["attempted_at"],
+        now + lease,
     )
 
 
@@ -281,8 +292,19 @@ async def _line_behind(connection: AsyncConnection, first: RowMapping) -> list[R
     return line
 
 
-async def record_notes_intent(connection: AsyncConnection, claim: NoteClaim, now: datetime) -> None:
+async def record_notes_intent(
+    connection: AsyncConnection, claim: NoteClaim, now: datetime, lease: timedelta
+) -> bool:
+    """As ``record_post_intent``; who holds the first note holds those behind it."""
+    held = await connection.execute(
+        update(notes)
+        .where(notes.c.id == claim.notes[0].id, notes.c.lease_until == claim.lease_until)
+        .values(lease_until=now + lease)
+    )
+    if held.rowcount != 1:
+        return False
     await _update_notes(connection, claim, {"attempted_at": claim.attempted_at or now})
+    return True
 
 
 async def record_note_broken(connection: AsyncConnection, note: Note, reason: str) -> None:
@@ -378,7 +400,7 @@ def _is_free(table: Table, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _card_claim(row: RowMapping) -> CardClaim:
+def _card_claim(row: RowMapping, until: datetime) -> CardClaim:
     return CardClaim(
         row["id"],
         About(CardKind(row["kind"]), row["subject"]),
@@ -391,6 +413,7 @@ def _card_claim(row: RowMapping) -> CardClaim:
         row["attempted_at"],
         row["error"],
         row["created_at"],
+        until,
     )
 
 

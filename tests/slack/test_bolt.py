@@ -517,6 +517,7 @@ async def test_over_http_a_modal_is_decided_before_its_answer() -> None:
         (b"payload=%7Bbroken", {"Content-Type": "application/x-www-form-urlencoded"}),
         (b"command=/mesh", {"X-Slack-Request-Timestamp": "soon", "X-Slack-Signature": "v0=x"}),
         (b"command=/mesh", {"X-Slack-Request-Timestamp": "\u00b2", "X-Slack-Signature": "v0=x"}),
+        (b"command=/mesh", {"X-Slack-Request-Timestamp": "9" * 5000, "X-Slack-Signature": "v0=x"}),
         (b"command=/mesh&ssl_check=0", {"X-Slack-Request-Timestamp": "1", "X-Slack-Signature": "v0=x"}),
     ],
 )

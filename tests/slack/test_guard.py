@@ -208,6 +208,22 @@ async def test_only_so_many_run_at_once() -> None:
     assert len(running) == 5
 
 
+async def test_a_hundred_who_wait_for_the_portal_keep_nobody_waiting() -> None:
+    heard, answered = Heard(), asyncio.Event()
+    guard = Guard(Post().audit)
+
+    async def slow() -> None:
+        await answered.wait()
+
+    async def quick() -> None:
+        answered.set()
+
+    for _ in range(100):
+        guard.answer(Attempt("devices", "", heard, SAM), slow)
+    guard.answer(Attempt("rollout_pause", "", heard, SAM), quick)
+    assert await guard.drain(5)
+
+
 async def test_the_error_of_a_modal_becomes_a_view_that_says_it() -> None:
     post = Post()
 

@@ -289,6 +289,16 @@ async def test_a_rate_limit_loses_nothing_and_is_waited_for(stand: Stand) -> Non
     assert (stand.publisher.rejected, stand.publisher.posts) == (1, 1)
 
 
+async def test_a_pause_without_sense_ends_after_an_hour(stand: Stand) -> None:
+    stand.slack.faults.rate_limit("chat.postMessage", retry_after=10**12)
+    await stand.open()
+    await stand.publish()
+    await stand.publish(after=3599)
+    assert stand.texts() == []
+    await stand.publish(after=1)
+    assert stand.texts() == ["card 7"]
+
+
 async def test_a_rate_limit_on_edits_does_not_stop_posts(stand: Stand) -> None:
     await stand.open()
     await stand.publish()
@@ -475,6 +485,7 @@ async def test_a_note_that_cannot_be_drawn_does_not_stop_the_others(stand: Stand
     await stand.note("c")
     await stand.publish()
     assert stand.thread() == ["c"]
+    assert (await stand.publisher.backlog()).broken == 2
 
 
 async def test_a_note_in_the_thread_of_a_deleted_card_brings_the_card_back(stand: Stand) -> None:
@@ -521,6 +532,19 @@ async def test_the_loop_publishes_when_it_is_woken_and_ends_when_it_is_told(stan
     await stand.slack.wait_for(lambda: stand.texts() == ["card 7"])
     await stand.publisher.stop()
     await asyncio.wait_for(running, 5)
+
+
+async def test_the_loop_ends_though_slack_does_not_answer_and_nothing_is_lost(stand: Stand) -> None:
+    stand.slack.faults.hang("chat.postMessage")
+    running = asyncio.create_task(stand.publisher.run())
+    await stand.open()
+    stand.publisher.wake()
+    await stand.slack.wait_for(lambda: [e for e in stand.slack.events if e.kind == "hanging call"])
+    await stand.publisher.stop(timedelta(0))
+    assert running.done()
+    stand.clock.advance(minutes=2)
+    await stand.another().publish()
+    assert stand.texts() == ["card 7"]
 
 
 async def test_the_loop_survives_a_database_that_does_not_answer(

@@ -65,7 +65,7 @@ class Rows:
 
     async def post(self, claim: NoteClaim) -> None:
         async with self.database.write() as connection:
-            await outbox.record_notes_intent(connection, claim, self.now)
+            await outbox.record_notes_intent(connection, claim, self.now, LEASE)
             await outbox.record_notes_posted(connection, claim, "2.2")
 
     async def shown_card(self, channel: str = "C1") -> CardClaim:
@@ -98,6 +98,31 @@ async def test_a_claim_runs_out(rows: Rows) -> None:
     await rows.claim()
     rows.later(91)
     assert await rows.claim() is not None
+
+
+async def test_who_was_too_slow_with_a_card_does_not_post_it_beside_another(rows: Rows) -> None:
+    await rows.open("C1")
+    slow = await rows.claim()
+    rows.now += LEASE
+    quick = await rows.claim()
+    assert slow
+    assert quick
+    async with rows.database.write() as connection:
+        assert await outbox.record_post_intent(connection, quick, rows.now, LEASE)
+        assert not await outbox.record_post_intent(connection, slow, rows.now, LEASE)
+
+
+async def test_who_was_too_slow_with_notes_does_not_post_them_beside_another(rows: Rows) -> None:
+    await rows.shown_card()
+    await rows.note("a")
+    slow = await rows.claim_notes()
+    rows.now += LEASE
+    quick = await rows.claim_notes()
+    assert slow
+    assert quick
+    async with rows.database.write() as connection:
+        assert await outbox.record_notes_intent(connection, quick, rows.now, LEASE)
+        assert not await outbox.record_notes_intent(connection, slow, rows.now, LEASE)
 
 
 async def test_a_card_that_is_shown_is_not_claimed(rows: Rows) -> None:
@@ -184,7 +209,7 @@ async def test_an_attempt_is_remembered_only_while_its_outcome_is_open(rows: Row
     claim = await rows.claim()
     assert claim
     async with rows.database.write() as connection:
-        await outbox.record_post_intent(connection, claim, rows.now)
+        await outbox.record_post_intent(connection, claim, rows.now, LEASE)
         await outbox.record_failure(connection, claim, rows.now, may_have_worked=unsure)
     again = await rows.claim()
     assert again is not None
@@ -305,7 +330,7 @@ async def test_what_was_attempted_together_is_claimed_together_again(rows: Rows)
     claim = await rows.claim_notes()
     assert claim
     async with rows.database.write() as connection:
-        await outbox.record_notes_intent(connection, claim, rows.now)
+        await outbox.record_notes_intent(connection, claim, rows.now, LEASE)
         await outbox.record_notes_failure(connection, claim, rows.now, may_have_worked=True)
     await rows.note("c")
     again = await rows.claim_notes()

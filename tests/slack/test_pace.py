@@ -1,0 +1,31 @@
+"""The pace of posts, and how long what failed waits."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.slack.pace import NotYet, Posts, Retries
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def test_a_long_pause_is_not_waited_for_with_a_card_in_ones_hands() -> None:
+    posts = Posts()
+    posts.refused("C1", NOW, timedelta(minutes=2))
+    with pytest.raises(NotYet) as caught:
+        posts.take("C2", NOW)
+    assert caught.value.wait == timedelta(minutes=2)
+    assert posts.take("C2", NOW + timedelta(minutes=2)) == timedelta(0)
+
+
+def test_what_fails_again_waits_longer() -> None:
+    retries = Retries()
+    assert [retries.failed("a").seconds for _ in range(7)] == [3, 10, 30, 60, 120, 300, 300]
+
+
+def test_failures_that_nobody_asks_about_again_are_forgotten_in_the_end() -> None:
+    retries = Retries()
+    for number in range(6000):
+        retries.failed(str(number))
+    assert retries.failed("0") == timedelta(seconds=3)
+    assert retries.failed("5999") == timedelta(seconds=10)
