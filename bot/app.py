@@ -149,6 +149,7 @@ class App:
         self.silences = SilenceService(
             self._database,
             matching=self.fleet.ids_matching,
+            within=self.fleet.require_within,
             channel=settings.channels.alerts,
             zone=ZoneInfo(settings.timezone),
             now=now,

@@ -1,7 +1,7 @@
 """Who may do what, through Slack: every command, button and modal for every role and every kind of person.
 
-What is expected is read from ``bot/domain/access.py``; what happens is what a person sees, and what the audit
-log keeps of it.
+What is written stands here and, for commands, in the README; what happens is what a person sees, and what
+the audit log keeps of it. What the code has and nobody wrote down, or the reverse, fails the test.
 """
 
 import re
@@ -18,10 +18,9 @@ from bot.demo.fleet_simulator import FleetSimulator
 from bot.demo.slack_server import SlackServer
 from bot.demo.slack_text import message_text
 from bot.demo.slack_workspace import OPS, TEAM, Message, User
-from bot.domain.access import Action, Actor, Role, role_needed
+from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery
 from bot.domain.events import Outcome
-from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.respond import Modals
 from bot.slack.views import blocks
@@ -35,6 +34,17 @@ KINDS: Mapping[str, Mapping[str, object]] = {
     "external": {"team_id": "T0OTHER001", "is_stranger": True},
     "unknown": {},  # the workspace has nobody of that id when the bot asks
 }
+# The lowest role that may press it, or submit the modal of that name.
+BUTTONS: Mapping[Role, str] = {
+    Role.VIEWER: "page_next page_previous refresh export_csv incident_details",
+    Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
+    "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
+    "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
+    "incident_pause_rollout",
+    Role.APPROVER: "rollout_approve rollout_deny",
+}
+WRITTEN = {button: role for role, buttons in BUTTONS.items() for button in buttons.split()}
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 REFUSALS = ("needs the role", "you need to be", "Guests and people from other organisations cannot")
 # Alone, the one quotes the refusals of others, and the other opens a window instead of answering.
 QUIETLY = {"audit": "nothing-of-that-name", "update": "oslo"}
@@ -51,6 +61,7 @@ class House:
 
     app: App
     slack: SlackServer
+    portal: FleetSimulator
     api: WebApi
 
     async def command(self, user: str, word: str) -> str:
@@ -100,7 +111,8 @@ def _button(action_id: str) -> blocks.Block:
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
+async def house(folder: Path, **variables: str) -> AsyncIterator[House]:
+    """``variables`` are further settings, named without their prefix."""
     slack, portal = SlackServer(), FleetSimulator(gateways=3)
     await slack.start()
     await portal.start()
@@ -118,13 +130,14 @@ async def house(folder: Path) -> AsyncIterator[House]:
         ACCESS__OPERATORS=",".join(person(Role.OPERATOR, kind) for kind in KINDS),
         ACCESS__APPROVERS=",".join(person(Role.APPROVER, kind) for kind in KINDS),
         ACCESS__ADMINS=",".join(person(Role.ADMIN, kind) for kind in KINDS),
+        **variables,
     )
     app, session = App(settings), new_session()
     await app.start()
     try:
         await slack.wait_for(lambda: slack.connected == 2)
         await _move_in(app, slack)
-        yield House(app, slack, WebApi(slack.bot_token, session, base_url=slack.api_url))
+        yield House(app, slack, portal, WebApi(slack.bot_token, session, base_url=slack.api_url))
     finally:
         await app.stop()
         await session.close()
@@ -140,6 +153,13 @@ async def _move_in(app: App, slack: SlackServer) -> None:
             if kind == "unknown":
                 await app.slack.people.actor(one)
             slack.workspace.users[one] = User(one, one.lower(), one, **{"team_id": TEAM, **flags})  # type: ignore[arg-type]
+
+
+def commands_as_written() -> dict[str, Role]:
+    """The README's table of commands, without ``help``, which is the router's own."""
+    table = README.partition("| command | role |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+).*?` \| (\w+) \|", table, re.MULTILINE)
+    return {word: Role[role.upper()] for word, role in rows if word != "help"}
 
 
 def may(role: Role, kind: str, needed: Role) -> bool:
@@ -158,12 +178,13 @@ def is_refusal(said: str) -> bool:
 async def test_every_command_is_answered_or_refused_by_role_and_kind_of_person(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         seen, written = {}, {}
-        for word, command in made.app.slack.commands.items():
+        assert set(made.app.slack.commands) == set(commands_as_written())
+        for word, needed in commands_as_written().items():
             for role, kind in everybody():
                 said = await made.command(person(role, kind), f"{word} {QUIETLY.get(word, '')}")
                 assert said, (word, role, kind)
                 seen[word, role, kind] = not is_refusal(said)
-                written[word, role, kind] = may(role, kind, Role[command.needs.upper()])
+                written[word, role, kind] = may(role, kind, needed)
         assert {key for key in seen if seen[key] != written[key]} == set()
         audited = await made.refused()
         assert {
@@ -176,14 +197,14 @@ async def test_every_command_is_answered_or_refused_by_role_and_kind_of_person(t
 async def test_every_button_works_or_is_refused_by_role_and_kind_of_person(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         buttons = sorted(made.app.slack.clicks)
+        assert set(buttons) == set(WRITTEN)
         card = await made.post_buttons(buttons)
         seen, written = {}, {}
         for button in buttons:
             for role, kind in everybody():
                 said = await made.click(person(role, kind), button, card)
                 seen[button, role, kind] = not is_refusal(said)
-                needed = role_needed(ids.PURPOSES.get(button, Action.READ))
-                written[button, role, kind] = may(role, kind, needed)
+                written[button, role, kind] = may(role, kind, WRITTEN[button])
         assert {key for key in seen if seen[key] != written[key]} == set()
         audited = await made.refused()
         assert {(person(role, kind), one) for (one, role, kind), yes in written.items() if not yes} == audited
@@ -197,8 +218,7 @@ async def test_every_modal_is_taken_or_refused_by_role_and_kind_of_person(tmp_pa
             for role, kind in everybody():
                 said = await made.submit(person(role, kind), modal)
                 seen[modal, role, kind] = not is_refusal(said)
-                needed = role_needed(ids.PURPOSES.get(modal, Action.READ))
-                written[modal, role, kind] = may(role, kind, needed)
+                written[modal, role, kind] = may(role, kind, WRITTEN[modal])
         assert {key for key in seen if seen[key] != written[key]} == set()
         refused = {(person(role, kind), one) for (one, role, kind), yes in written.items() if not yes}
         assert refused <= await made.refused()

@@ -152,7 +152,9 @@ class RolloutSteering:
 
     # ---- freezes
 
-    async def freeze(self, actor: Actor, firmware_version: str, reason: str) -> Freeze:
+    async def freeze(
+        self, actor: Actor, firmware_version: str, reason: str, channel: str | None = None
+    ) -> Freeze:
         """Holds every start, or those of one firmware; what has started is still judged. Raises Stale."""
         require(actor, Action.FREEZE)
         now = self._now()
@@ -162,11 +164,11 @@ class RolloutSteering:
                 standing = await store.freeze_of(connection, firmware_version)
                 raise Stale(f"It is frozen already: {standing.says() if standing else freeze.says()}.")
             await store.hurry(connection, now)
-            await audit.record(connection, _entry(actor, "freeze", freeze, now))
+            await audit.record(connection, _entry(actor, "freeze", freeze, now, channel))
         self._changed()
         return freeze
 
-    async def unfreeze(self, actor: Actor, firmware_version: str) -> None:
+    async def unfreeze(self, actor: Actor, firmware_version: str, channel: str | None = None) -> None:
         """Raises InvalidInput when it is not frozen."""
         require(actor, Action.FREEZE)
         now = self._now()
@@ -178,7 +180,7 @@ class RolloutSteering:
                 raise InvalidInput(f"{what} is not frozen. Now: {there}.")
             await store.hurry(connection, now)
             freeze = Freeze(firmware_version, actor.user_id, actor.name, "", now)
-            await audit.record(connection, _entry(actor, "unfreeze", freeze, now))
+            await audit.record(connection, _entry(actor, "unfreeze", freeze, now, channel))
         self._changed()
 
     async def freezes(self) -> tuple[Freeze, ...]:
@@ -186,12 +188,13 @@ class RolloutSteering:
             return await store.list_freezes(connection)
 
 
-def _entry(actor: Actor, action: str, freeze: Freeze, now: datetime) -> AuditEntry:
+def _entry(actor: Actor, action: str, freeze: Freeze, now: datetime, channel: str | None) -> AuditEntry:
     return AuditEntry(
         at=now,
         actor=actor.user_id,
         action=action,
         subject=f"firmware {freeze.firmware_version}" if freeze.firmware_version else "everything",
         outcome=Outcome.DONE,
+        channel=channel,
         reason=freeze.reason or None,
     )

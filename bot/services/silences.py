@@ -19,11 +19,12 @@ from bot.storage.engine import Database
 ENDING = "silence_ending"  # the kind of the message that one is about to end
 
 Matching = Callable[[Query], Awaitable[Sequence[str]]]
+Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
 
 class SilenceService:
-    """``matching`` finds the ids of a query's gateways; ``channel`` is where a coming end is announced,
-    besides to who made the silence.
+    """``matching`` finds the ids of a query's gateways; ``within`` refuses who is limited to a part of the
+    fleet when one of them is outside; ``channel`` is where a coming end is announced, besides to who made it.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class SilenceService:
         database: Database,
         *,
         matching: Matching,
+        within: Within,
         channel: str | None,
         zone: ZoneInfo,
         now: Callable[[], datetime],
@@ -38,6 +40,7 @@ class SilenceService:
     ) -> None:
         self._database = database
         self._matching = matching
+        self._within = within
         self._channel = channel
         self._zone = zone
         self._now = now
@@ -48,8 +51,9 @@ class SilenceService:
         require(actor, Action.SILENCE)
         asked = parse_silence(text, self._zone, self._now())
         query = parse(asked.query)
-        covered = len(await self._matching(query))
-        return await self._add(actor, asked, None, channel), covered
+        covered = await self._matching(query)
+        await self._within(actor, Action.SILENCE, covered)
+        return await self._add(actor, asked, None, channel), len(covered)
 
     async def silence_incident(
         self, actor: Actor, incident_id: IncidentId, until: datetime, reason: str | None, channel: str | None
@@ -66,6 +70,7 @@ class SilenceService:
         whole_site = of_site and incident.site != NO_SITE
         query = f'site:"{incident.site}"' if whole_site and '"' not in incident.site else ""
         asked = checked(Asked(query, until, reason), self._now())
+        await self._within(actor, Action.SILENCE, list(await self._covered(query, incident_id)))
         return await self._add(actor, asked, incident_id, channel)
 
     async def _add(
@@ -105,14 +110,16 @@ class SilenceService:
         """The ids of all gateways that a silence covers now."""
         async with self._database.read() as connection:
             found = await store.active(connection, self._now())
-        ids: set[str] = set()
-        for one in found:
-            if one.query:
-                ids.update(await self._matching(parse(one.query)))
-            elif one.incident_id is not None:
-                async with self._database.read() as connection:
-                    ids.update(await store.gateways_of(connection, one.incident_id))
-        return ids
+        return {id_ for one in found for id_ in await self._covered(one.query, one.incident_id)}
+
+    async def _covered(self, query: str, incident_id: IncidentId | None) -> Sequence[str]:
+        """The ids of the gateways of the query; without one, of the incident."""
+        if query:
+            return await self._matching(parse(query))
+        if incident_id is None:
+            return []
+        async with self._database.read() as connection:
+            return await store.gateways_of(connection, incident_id)
 
     async def announce(self) -> None:
         """Says of each silence, once, that it is about to end: what is still dark is told of again."""

@@ -128,12 +128,12 @@ class RolloutListeners:
 
     async def freeze(self, call: CommandCall) -> None:
         version, reason = parse_freeze(call.text)
-        await self._steering.freeze(call.actor, version, reason)
+        await self._steering.freeze(call.actor, version, reason, call.channel)
         await call.respond.answer(views.freezes(await self._steering.freezes()))
 
     async def unfreeze(self, call: CommandCall) -> None:
         version, _ = parse_freeze(call.text)
-        await self._steering.unfreeze(call.actor, version)
+        await self._steering.unfreeze(call.actor, version, call.channel)
         await call.respond.answer(views.freezes(await self._steering.freezes()))
 
     async def _plan(

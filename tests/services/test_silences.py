@@ -1,16 +1,17 @@
 """Whose alerts are held, and for how long."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.domain.access import Actor, Role
+from bot.domain.access import Action, Actor, Role, require_within
 from bot.domain.alerts import AlertRules, IncidentId
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
-from bot.domain.query import Query
+from bot.domain.query import Query, parse
 from bot.services.silences import SilenceService
 from bot.storage import fleet_search
 from bot.storage.engine import Database
@@ -25,6 +26,7 @@ class Room:
         self.service = SilenceService(
             world.database,
             matching=self._matching,
+            within=self._within,
             channel="C0ALERTS",
             zone=ZoneInfo("UTC"),
             now=lambda: world.now,
@@ -36,8 +38,12 @@ class Room:
         async with self.world.database.read() as connection:
             return await fleet_search.ids(connection, query, self.world.now)
 
-    async def silence(self, text: str) -> str:
-        made, _ = await self.service.silence(ANA, text, "C0OPS")
+    async def _within(self, actor: Actor, action: Action, gateways: Sequence[str]) -> None:
+        known = [self.world.known[one] for one in gateways]
+        require_within(actor, action, known, self.world.now)
+
+    async def silence(self, text: str, actor: Actor = ANA) -> str:
+        made, _ = await self.service.silence(actor, text, "C0OPS")
         return made.title
 
     async def incident_ends_in(self, length: timedelta) -> None:
@@ -58,6 +64,18 @@ async def test_a_silenced_gateway_opens_no_incident(room: Room) -> None:
     room.world.goes("offline", "a", "c")
     await room.world.passes(7)
     assert [one.site for one in await room.world.live()] == ["Bergen"]
+
+
+async def test_who_is_limited_to_a_part_of_the_fleet_silences_no_other(room: Room) -> None:
+    limited = replace(ANA, limits=(parse("tag:oslo"),))
+    with pytest.raises(NotAllowed, match="silence alerts only among the gateways of “tag:oslo”"):
+        await room.silence("tag:oslo,bergen for 1h", limited)
+    assert await room.silence("tag:oslo for 1h", limited) == "S-1"
+    room.world.goes("offline", "c")
+    await room.world.passes(7)
+    incident = await room.world.only_incident()
+    with pytest.raises(NotAllowed):
+        await room.service.silence_incident(limited, incident.id, room.world.now + 9 * MINUTE, None, None)
 
 
 async def test_what_is_still_dark_when_a_silence_ends_is_told_of(room: Room) -> None:

@@ -39,7 +39,12 @@ class Screen:
 
 def silences_of(it: World) -> SilenceService:
     return SilenceService(
-        it.database, matching=it.fleet.ids_matching, channel=None, zone=ZoneInfo("UTC"), now=it.clock.now
+        it.database,
+        matching=it.fleet.ids_matching,
+        within=it.fleet.require_within,
+        channel=None,
+        zone=ZoneInfo("UTC"),
+        now=it.clock.now,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from bot.domain.access import Actor, Role
 from bot.domain.errors import NotAllowed
 from bot.domain.query import Query
+from bot.services.rollout_log import anywhere
 from bot.services.silences import SilenceService
 from bot.slack import ids
 from bot.slack.calls import Click, CommandCall, Submission
@@ -51,7 +52,12 @@ class Desk:
                 return await fleet_search.ids(connection, query, world.now)
 
         service = SilenceService(
-            world.database, matching=matching, channel=None, zone=UTC, now=lambda: world.now
+            world.database,
+            matching=matching,
+            within=anywhere,
+            channel=None,
+            zone=UTC,
+            now=lambda: world.now,
         )
         self.world = world
         self.modals = Modals()
