@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sqlalchemy import URL, Connection, delete, event, make_url, select, update
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -25,6 +25,14 @@ log = logging.getLogger(__name__)
 Transaction: TypeAlias = AsyncConnection  # what services hand from one storage function to the next
 
 BUSY_TIMEOUT_MS = 15_000
+# By itself libpq waits two minutes for a host that does not answer, and hours for one that vanished.
+_LOST_AFTER = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 SETTING = "MESHBOT_DATABASE_URL"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -135,7 +143,8 @@ def async_url(text: str) -> URL:
     if backend == "sqlite":
         return url.set(drivername="sqlite+aiosqlite")
     if backend in {"postgresql", "postgres"}:
-        return url.set(drivername="postgresql+psycopg")
+        asked = {name: value for name, value in _LOST_AFTER.items() if name not in url.query}
+        return url.set(drivername="postgresql+psycopg").update_query_dict(asked)
     raise StartupError(f"{SETTING} names {backend}: only sqlite:/// and postgresql:// work.")
 
 
@@ -168,8 +177,10 @@ class _translated:  # noqa: N801 - reads as a phrase where it is used
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PoolTimeout | InterfaceError | OperationalError) or (
-            isinstance(error, DBAPIError) and error.connection_invalidated
+        if (
+            isinstance(error, PoolTimeout | InterfaceError | OperationalError)
+            or type(error) is DatabaseError  # SQLite's for a file that is damaged
+            or (isinstance(error, DBAPIError) and error.connection_invalidated)
         ):
             log.warning("the database does not answer", exc_info=error)
             raise Unavailable(

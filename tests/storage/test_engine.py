@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Insert, insert, select
+from sqlalchemy import Insert, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.errors import StartupError, Unavailable
@@ -25,6 +26,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await migrate(opened)
     yield opened
     await opened.close()
+
+
+@asynccontextmanager
+async def closing(database: Database) -> AsyncIterator[Database]:
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 async def owners(database: Database) -> list[str]:
@@ -135,6 +144,32 @@ async def test_a_database_that_is_not_there_says_so_in_a_sentence(tmp_path: Path
         with pytest.raises(Unavailable, match="does not answer"):
             await database.check()
         await database.close()
+
+
+async def test_a_damaged_file_is_said_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "meshbot.db"
+    async with closing(Database.open(f"sqlite:///{file}")) as database:
+        await migrate(database)
+    file.write_bytes(b"not what it was " * (file.stat().st_size // 16))
+    async with closing(Database.open(f"sqlite:///{file}")) as database:
+        with pytest.raises(Unavailable, match="does not answer"):
+            await database.check()
+
+
+@pytest.mark.postgres
+async def test_a_postgresql_that_was_restarted_is_used_again(postgres_url: str) -> None:
+    async with closing(Database.open(postgres_url)) as database:
+        await database.check()
+        with pytest.raises(Unavailable, match="does not answer"):
+            async with database.write() as connection:
+                await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        await database.check()
+
+
+def test_a_postgresql_that_vanished_is_waited_for_as_long_as_the_url_says() -> None:
+    assert async_url("postgresql://user@host/name").query["tcp_user_timeout"] == "30000"
+    own = async_url("postgresql://user@host/name?tcp_user_timeout=5000&sslmode=require").query
+    assert (own["tcp_user_timeout"], own["sslmode"], own["connect_timeout"]) == ("5000", "require", "10")
 
 
 async def test_a_mistake_of_ours_is_not_called_an_outage(database: Database) -> None:
