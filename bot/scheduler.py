@@ -41,8 +41,17 @@ class TickState:
 class Scheduler:
     """Runs every tick at once after ``start``, and then each time its interval is over."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        look_every: timedelta = timedelta(seconds=1),
+    ) -> None:
         self._now = now
+        self._wall = wall
+        self._look_every = look_every
+        self._watching: asyncio.Task[None] | None = None
         self._speed = 1.0
         self._ticks: dict[str, TickState] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -69,6 +78,7 @@ class Scheduler:
 
     def start(self) -> None:
         self._clock.start()
+        self._watching = asyncio.create_task(self._watch_the_wall_clock(), name="wall clock")
 
     def pause(self) -> None:
         """Start no more ticks; those that run go on."""
@@ -88,6 +98,9 @@ class Scheduler:
     async def shutdown(self, timeout: timedelta) -> None:
         """Start no more ticks, wait for those that run, and cancel what is not done by then."""
         self.pause()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         if self._running:
             await asyncio.wait(self._running, timeout=timeout.total_seconds())
         late = list(self._running)
@@ -97,6 +110,17 @@ class Scheduler:
         await asyncio.gather(*late, return_exceptions=True)
         if self._clock.running:
             self._clock.shutdown(wait=False)
+
+    async def _watch_the_wall_clock(self) -> None:
+        """APScheduler waits for a time of day: a clock set back would have it wait that much longer."""
+        before = self._wall()
+        while True:
+            await asyncio.sleep(self._look_every.total_seconds())
+            if (now := self._wall()) < before:
+                logger.warning("the clock was set back", extra={"by": str(before - now)})
+                for name in self._ticks:
+                    self._clock.modify_job(name, next_run_time=datetime.now(UTC))
+            before = now
 
     def _trigger(self, every: timedelta) -> IntervalTrigger:
         return IntervalTrigger(seconds=every.total_seconds() / self._speed, timezone=UTC)

@@ -190,3 +190,14 @@ async def test_a_speed_set_before_a_tick_is_added_holds_for_it(scheduler: Schedu
     scheduler.add("prune", NEVER, tick)
     scheduler.start()
     await tick.until(finished=3)
+
+
+async def test_a_clock_that_is_set_back_does_not_keep_the_ticks_waiting() -> None:
+    wall, tick = [NOON], Counter()
+    scheduler = Scheduler(now=lambda: NOON, wall=lambda: wall[0], look_every=SOON)
+    scheduler.add("listing", NEVER, tick)
+    scheduler.start()
+    await tick.until(finished=1)
+    wall[0] -= timedelta(hours=2)
+    await tick.until(finished=2)
+    await scheduler.shutdown(timedelta(0))

@@ -153,8 +153,7 @@ class MeshtechAuth(httpx.Auth):
         """Wait for the log-in under way, or start one, unless it is too early for another."""
         task = self._logging_in
         if task is None:
-            next_try = self._status.next_try
-            if next_try is not None and self._now() < next_try:
+            if _is_ahead(self._status.next_try, self._now()):
                 return
             task = self._logging_in = asyncio.create_task(self._log_in(), name="meshtech-log-in")
             task.add_done_callback(self._logged_in)
@@ -249,7 +248,7 @@ class _Doubts:
         self._until: datetime | None = None
 
     def forbid_log_in(self, now: datetime) -> bool:
-        return self._until is not None and now < self._until
+        return _is_ahead(self._until, now)
 
     def refused(self, request: httpx.Request, token: _Token, now: datetime) -> None:
         if token is self._token:
@@ -261,6 +260,11 @@ class _Doubts:
     def settled_by(self, request: httpx.Request, token: _Token) -> bool:
         """Whether what was refused with this token is accepted with it now."""
         return token is self._token and _target(request) == self._target
+
+
+def _is_ahead(moment: datetime | None, now: datetime) -> bool:
+    """Whether it is still to come; what is further away than any pause was set by a clock set back since."""
+    return moment is not None and timedelta() < moment - now <= REFUSED_DELAYS[-1]
 
 
 def _target(request: httpx.Request) -> str:

@@ -79,7 +79,7 @@ class FleetService:
         # Two ticks of one scheduler may stand a little closer than they should.
         self._apart = listing_every * 0.9
         self._listing = asyncio.Lock()
-        self._ended: datetime | None = None
+        self._ended = 0  # listings of this process, whatever became of them
         self._told: list[Callable[[Taken], Awaitable[None]]] = []
         self._firmware: tuple[Firmware, ...] = ()
         self._firmware_at: datetime | None = None
@@ -95,9 +95,9 @@ class FleetService:
 
     async def refresh(self) -> SnapshotStatus:
         """A listing, unless one began in the last 15 s; who asks meanwhile waits for it and shares it."""
-        asked = self._now()
+        ended = self._ended
         async with self._listing:
-            if self._ended is None or self._ended < asked:
+            if self._ended == ended:
                 await self._take_in(REFRESH_EVERY)
         return await self.snapshot_status()
 
@@ -178,7 +178,7 @@ class FleetService:
     async def firmware(self, model: str | None = None) -> tuple[FirmwareCount, ...]:
         """What the vendor offers, at most 60 s old: by model, the newest version first."""
         now = self._now()
-        if self._firmware_at is None or now - self._firmware_at >= FIRMWARE_FRESH_FOR:
+        if self._firmware_at is None or not timedelta() <= now - self._firmware_at < FIRMWARE_FRESH_FOR:
             found = [firmware async for firmware in self._client.firmwares()]
             self._firmware = tuple(sorted(sorted(found, key=_order, reverse=True), key=_model))
             self._firmware_at = now
@@ -199,7 +199,7 @@ class FleetService:
 
     async def _take_in(self, apart: timedelta) -> Taken | None:
         taken = await self._intake.take_in(apart)
-        self._ended = self._now()
+        self._ended += 1
         if taken is not None:
             for callback in self._told:
                 await callback(taken)

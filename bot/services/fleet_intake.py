@@ -138,7 +138,7 @@ class FleetIntake:
         started = self._now()
         async with self._database.write() as connection:
             before = await listings.last_begun(connection)
-            if before is not None and started - before < apart:
+            if before is not None and timedelta() <= started - before < apart:
                 return None
             last = await listings.last_completed(connection)
             number = await listings.begin(connection, started)

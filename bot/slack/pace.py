@@ -38,7 +38,8 @@ class Posts:
 
     def full_channels(self, now: datetime) -> frozenset[str]:
         """The channels that take nothing now."""
-        self._due = {channel: due for channel, due in self._due.items() if due > now}
+        # What is further ahead than can be was set by a clock that was set back since.
+        self._due = {channel: due for channel, due in self._due.items() if now < due < now + _MINUTE}
         self._paused = {channel: until for channel, until in self._paused.items() if until > now}
         full = {channel for channel, due in self._due.items() if due - now > (BURST - 1) * MESSAGE_EVERY}
         return frozenset(full | self._paused.keys())
@@ -85,7 +86,7 @@ class Edits:
         return self._every * max(1.0, live_cards / CARDS_AT_FULL_PACE)
 
     def may(self, now: datetime) -> bool:
-        while self._recent and now - self._recent[0] >= _MINUTE:
+        while self._recent and not timedelta() <= now - self._recent[0] < _MINUTE:
             self._recent.popleft()
         return self.may_urgently(now) and len(self._recent) < EDITS_A_MINUTE
 

@@ -56,7 +56,9 @@ class _Cache(Generic[T]):
 
     def age(self, key: str) -> timedelta:
         entry = self._entries.get(key)
-        return timedelta.max if entry is None or entry.forgotten else self._now() - entry.at
+        if entry is None or entry.forgotten or entry.at > self._now():  # a clock that was set back
+            return timedelta.max
+        return self._now() - entry.at
 
     def value(self, key: str) -> T | None:
         entry = self._entries.get(key)

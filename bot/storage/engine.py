@@ -117,7 +117,7 @@ class Database:
             )
             claimed = await connection.execute(
                 update(ticks)
-                .where(ticks.c.name == name, (ticks.c.lease_until <= now) | (ticks.c.owner == owner))
+                .where(ticks.c.name == name, (ticks.c.lease_until <= now) | ticks.c.owner.in_([owner, ""]))
                 .values(owner=owner, lease_until=now + lease)
             )
             return claimed.rowcount == 1

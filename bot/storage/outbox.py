@@ -357,7 +357,8 @@ async def _update_notes(connection: AsyncConnection, claim: NoteClaim, values: d
 def _card_is_due(pace: Pace, now: datetime) -> ColumnElement[bool]:
     unposted = cards.c.ts.is_(None)
     may_post = unposted & cards.c.channel.not_in(pace.full_channels) if pace.posts else false()
-    calm = or_(cards.c.edited_at.is_(None), cards.c.edited_at <= pace.edited_before)
+    set_back = cards.c.edited_at > now + timedelta(minutes=1)  # the clock, since that edit
+    calm = or_(cards.c.edited_at.is_(None), cards.c.edited_at <= pace.edited_before, set_back)
     may_edit = or_(
         cards.c.urgent if pace.urgent_edits else false(),
         calm if pace.edits else false(),

@@ -239,6 +239,19 @@ async def test_a_log_in_that_is_asked_to_wait_waits_half_an_hour_at_most(
     await meshtech.client.check()
 
 
+@pytest.mark.parametrize("trouble", [Answer(503), Answer(403)])
+async def test_a_clock_that_is_set_back_does_not_keep_the_log_in_waiting(
+    meshtech: World, trouble: Answer
+) -> None:
+    meshtech.api.always = page()
+    meshtech.log_in.then(trouble)
+    with pytest.raises(MeshtechError):
+        await meshtech.client.check()
+    meshtech.clock.advance(hours=-2)
+
+    await meshtech.client.check()
+
+
 async def test_a_refresh_that_fails_leaves_the_old_token_in_use_until_it_ends(meshtech: World) -> None:
     meshtech.api.always = page()
     await meshtech.client.check()

@@ -307,3 +307,10 @@ async def test_a_gateway_with_texts_of_any_length_does_not_stop_the_listing(data
         snapshot = await fleet.snapshot()
     assert sorted(snapshot) == ["a", "b"]
     assert letters.startswith(snapshot["b"].gateway.name or "nothing")
+
+
+async def test_a_clock_that_is_set_back_does_not_keep_the_next_listing_waiting(fleet: World) -> None:
+    fleet.later(timedelta(hours=-2))
+    fleet.device("f")
+    await fleet.fleet.refresh()
+    assert "f" in await fleet.snapshot()

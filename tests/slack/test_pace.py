@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.slack.pace import NotYet, Posts, Retries
+from bot.slack.pace import Edits, NotYet, Posts, Retries
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -29,3 +29,16 @@ def test_failures_that_nobody_asks_about_again_are_forgotten_in_the_end() -> Non
         retries.failed(str(number))
     assert retries.failed("0") == timedelta(seconds=3)
     assert retries.failed("5999") == timedelta(seconds=10)
+
+
+def test_a_clock_that_is_set_back_leaves_no_channel_full_and_no_edit_waiting() -> None:
+    posts, edits = Posts(), Edits(timedelta(seconds=15))
+    for _ in range(4):
+        posts.take("C1", NOW)
+    for _ in range(40):
+        edits.take(NOW)
+    assert posts.full_channels(NOW) == {"C1"}
+    assert not edits.may(NOW)
+    earlier = NOW - timedelta(hours=2)
+    assert posts.full_channels(earlier) == frozenset()
+    assert edits.may(earlier)

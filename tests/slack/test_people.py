@@ -79,6 +79,13 @@ async def test_after_five_minutes_the_answer_is_at_once_and_renewed_behind_it(ma
     made.clock.advance(minutes=6)
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_an_old_role(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
+    made.clock.advance(hours=-2)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.VIEWER
+
+
 async def test_when_slack_is_silent_a_young_answer_still_counts(made: Bed) -> None:
     await made.people.actor(workspace.OPERATOR)
     made.slack.faults.fail("*", "internal_error", times=100)

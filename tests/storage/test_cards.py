@@ -152,6 +152,13 @@ async def test_edits_keep_their_distance_and_a_person_s_click_does_not_wait(rows
     assert await rows.claim() is not None
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_an_edit_waiting(rows: Rows) -> None:
+    await rows.shown_card()
+    rows.now -= timedelta(hours=2)
+    await rows.touch()
+    assert await rows.claim() is not None
+
+
 async def test_edits_merge(rows: Rows) -> None:
     await rows.shown_card()
     for _ in range(5):
