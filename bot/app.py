@@ -24,7 +24,7 @@ from bot.domain.fleet import GatewayId, Taken
 from bot.domain.query import parse
 from bot.domain.rollout import RolloutId
 from bot.metrics import BotMetrics
-from bot.rules import alert_rules, client_of, rollout_rules
+from bot.rules import alert_rules, client_of, digests_of, rollout_rules
 from bot.scheduler import Scheduler
 from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
@@ -44,6 +44,7 @@ from bot.slack.audit import AuditCommands
 from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
 from bot.slack.charts import ChartListeners
+from bot.slack.digests import DigestNotes
 from bot.slack.fleet import FleetCommands
 from bot.slack.fleet_writes import WriteCommands
 from bot.slack.home import HomeTab
@@ -212,6 +213,7 @@ class App:
         )
         self.audit = AuditService(self._database, now=now)
         self.charts = ChartService(self._database, now=now)
+        self.digests = digests_of(settings, self._database, now, self._changed)
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
@@ -226,6 +228,7 @@ class App:
         shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
         writes = WriteCommands(self.fleet, self.writes, now=now)
         charts = ChartListeners(self.charts, zone=ZoneInfo(settings.timezone))
+        digests = DigestNotes(self.digests, self.charts, command=settings.slack.command)
         silences = SilenceListeners(
             self.silences,
             Modals(self._api),
@@ -250,6 +253,7 @@ class App:
                 fleet.feature(),
                 writes.feature(),
                 charts.feature(),
+                digests.feature(),
                 rollouts.feature(),
                 form.feature(),
                 alerts.feature(),
@@ -273,6 +277,7 @@ class App:
         scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self.course.advance)
         scheduler.add("writes", timedelta(seconds=30), self._resume_writes)
         scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
+        scheduler.add("digests", timedelta(seconds=30), self.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self.home.redraw)
         scheduler.add("prune", timedelta(hours=1), self._prune)
         if self.clock.speed != 1:

@@ -1,4 +1,4 @@
-"""The settings as what the layers below take: the portal's client, the rules of alerts and of rollouts."""
+"""The settings as what the layers below take: the portal's client, digests, rules of alerts and rollouts."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,7 +8,9 @@ from bot.domain.alerts import AlertRules
 from bot.domain.plan import Rules
 from bot.domain.windows import Window
 from bot.meshtech.client import MeshtechClient
+from bot.services.digests import DigestService
 from bot.settings import Settings
+from bot.storage.engine import Database
 
 
 def client_of(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
@@ -39,6 +41,21 @@ def alert_rules(settings: Settings) -> AlertRules:
         startup_listings=alerts.startup_listings,
         storm_gateways=alerts.storm_gateways,
         storm_share=alerts.storm_share,
+    )
+
+
+def digests_of(
+    settings: Settings, database: Database, now: Callable[[], datetime], changed: Callable[[], None]
+) -> DigestService:
+    """When and where digests come."""
+    return DigestService(
+        database,
+        channel=settings.channels.alerts,
+        at=settings.alerts.digest_at,
+        zone=ZoneInfo(settings.timezone),
+        stable_for=settings.rollouts.stable_for,
+        now=now,
+        changed=changed,
     )
 
 

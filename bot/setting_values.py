@@ -222,6 +222,20 @@ def show_threshold(value: tuple[int, float] | None) -> str:
     return "off" if value is None else f"{value[0]},{show_share(value[1])}"
 
 
+def time_of_day(text: str) -> time | None:
+    """``08:00``; ``off`` is None."""
+    if text.lower() == "off":
+        return None
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})", text, re.ASCII)
+    if match is None or int(match[1]) > 23 or int(match[2]) > 59:
+        raise ValueError("it must be a time of the day between 00:00 and 23:59, like 08:00, or off")
+    return time(int(match[1]), int(match[2]))
+
+
+def show_time_of_day(value: time | None) -> str:
+    return "off" if value is None else f"{value:%H:%M}"
+
+
 def waves(text: str) -> Waves | None:
     """``5,25%,100%`` is (5, 0.25, 1.0); nothing is None: as many as suit the fleet's size."""
     sizes: list[int | float] = []

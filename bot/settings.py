@@ -11,7 +11,7 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
@@ -77,6 +77,7 @@ People = Annotated[tuple[str, ...], Kind(values.people, show=",".join)]
 Scopes = Annotated[tuple[tuple[str, str], ...], Kind(values.scopes, show=values.show_scopes)]
 Groups = Annotated[tuple[str, ...], Kind(values.groups, show=",".join)]
 Threshold = Annotated[tuple[int, float] | None, Kind(values.threshold, show=values.show_threshold)]
+TimeOfDay = Annotated[time | None, Kind(values.time_of_day, show=values.show_time_of_day)]
 Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves)]
 Window = Annotated[values.Window | None, Kind(values.window, show=values.show_window)]
 Route = Annotated[str, Kind(values.route)]
@@ -220,6 +221,11 @@ class Alerts(_Group):
         "2", "listings completed after a start before any new alert"
     )
     escalate_to: Groups = _setting("", "user-group ids that are reminded; empty: none")
+    digest_at: TimeOfDay = _setting(
+        "08:00",
+        "when the daily digest comes, in `MESHBOT_TIMEZONE`: to the channel for alerts where nobody "
+        "subscribed to one, and to those who named no time; `off`: only where somebody subscribed",
+    )
 
 
 class Rollouts(_Group):

@@ -33,9 +33,9 @@ COLUMNS = {
     "rollout_targets",
     "alerts": "alerts incidents alert_course incident_moves incident_places incident_card flapping storms "
     "causes returns looks silences reminders",
-    "about": "about home rollout_form",
+    "about": "about digests home rollout_form",
     "shared": "audit blocks bolt bulk calls cards channels commands conditions csv_file engine flaps guard "
-    "ids lists lost_channels manifest moments outbox pace payloads people publisher respond schema sockets "
+    "ids lists lost_channels manifest moments outbox pace payloads people pictures publisher respond schema sockets "
     "subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")

@@ -1,7 +1,6 @@
 """``chart``: has charts drawn and sends them; and the latest one as a block, for others to show."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,11 +12,10 @@ from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.charts import ChartService
 from bot.slack.calls import Command, CommandCall, Feature
 from bot.slack.lists import check_question
+from bot.slack.pictures import uploaded
 from bot.slack.views import charts as views
-from bot.slack.views.blocks import Block, File, image, utc
-from bot.slack.web_api import SlackFailed, WebApi
-
-log = logging.getLogger(__name__)
+from bot.slack.views.blocks import Block, File, context, date
+from bot.slack.web_api import WebApi
 
 FRESH_FOR: Final = timedelta(minutes=10)
 
@@ -67,11 +65,11 @@ class ChartListeners:
 class LatestChart:
     """The offline chart of the whole fleet as blocks: one upload in ten minutes, however many look at it.
 
-    For a home tab or a modal: ``blocks = [*mine, *await latest.blocks()]`` before ``views.publish``. It is a
-    list of one image block, or of none where there is nothing to draw yet or Slack took no file, so nobody
-    has to ask why. The first call of ten minutes takes a second or two; those who call meanwhile wait for
-    it and share it. Slack may not know a fresh file for a moment and answers ``invalid_blocks`` then:
-    publish once more without the picture.
+    ``app.py`` makes one: ``LatestChart(self.charts, self._api, zone=ZoneInfo(settings.timezone), now=now)``.
+    A home tab then has ``[*its_own, *await latest.blocks()]`` before ``views.publish``: the picture and its
+    small print, or nothing where there is nothing to draw yet or Slack took no file. The first call of ten
+    minutes takes a second or two; those who call meanwhile wait for it and share it. Slack may not know a
+    fresh file for a moment and answers ``invalid_blocks`` then: publish once more without these blocks.
     """
 
     def __init__(
@@ -97,10 +95,7 @@ class LatestChart:
         try:
             numbers = await self._service.offline(EVERYTHING, DEFAULT_PERIOD)
             picture = await asyncio.to_thread(views.offline_picture, numbers, self._zone)
-            file_id = await self._api.upload(picture)
         except NotFound:
             return []
-        except SlackFailed as error:
-            log.warning("the chart of the home tab could not be uploaded: %s", error)
-            return []
-        return [image(picture.alt, file_id=file_id, title=f"{picture.title}, as of {utc(now)}")]
+        images = (await uploaded(self._api, [picture])).values()
+        return [*images, context(f"{picture.title}, as of {date(now)}")] if images else []

@@ -18,6 +18,7 @@ from typing import Any, Final
 from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
 from bot.slack.pace import Edits, NotYet, Posts, Retries
+from bot.slack.pictures import uploaded
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
 from bot.slack.web_api import UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.storage import outbox
@@ -33,6 +34,7 @@ _IDLE = 1.0
 _REMEMBERED = 5000
 _SKEW = timedelta(minutes=1)  # between our clock and Slack's
 _PAGES = 5
+_PICTURE_WAITS = (2.0, 0.0)  # seconds after each refusal of a note with pictures
 _HISTORY = frozenset({"channels:history", "groups:history"})
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 _BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
@@ -270,22 +272,24 @@ class Publisher:
                 return
             if found is None:
                 drawn = _said_twice(drawn)
+        images = await uploaded(self._api, drawn.pictures)
         await self._wait_for_turn(claim.channel)
         async with self._database.write() as connection:
             held = await outbox.record_notes_intent(connection, claim, self._now(), LEASE)
         if not held:
             log.info("a note in %s took so long that another process posts it", claim.channel)
             return
-        answer = await self._post(
+        answer, shown = await self._post_illustrated(
             claim.channel,
             drawn,
-            _metadata("note", first),
+            images,
+            metadata=_metadata("note", first),
             thread_ts=claim.thread_ts,
             reply_broadcast=True if claim.broadcast and claim.thread_ts else None,
         )
         async with self._database.write() as connection:
             await outbox.record_notes_posted(connection, claim, answer["ts"])
-        for file in drawn.files:
+        for file in (*drawn.files, *(one for one in drawn.pictures if one not in shown)):
             await self._send_file(answer["channel"], claim.thread_ts or answer["ts"], file)
 
     async def _send_file(self, channel: str, thread_ts: str, file: File) -> None:
@@ -293,6 +297,21 @@ class Publisher:
         problem = await outcome(self._api.send_file(channel, file, thread_ts=thread_ts))
         if isinstance(problem, Exception):
             log.warning("the file %s could not be sent: %s", file.name, problem)
+
+    async def _post_illustrated(
+        self, channel: str, drawn: Message, images: Mapping[File, Block], **more: Any
+    ) -> tuple[Any, Mapping[File, Block]]:
+        """The answer, and which of its pictures it shows: all, or none where Slack does not take them."""
+        illustrated = replace(drawn, blocks=(*_blocks(drawn), *images.values()))
+        for wait in _PICTURE_WAITS if images else ():
+            try:
+                return await self._post(channel, illustrated, as_text=False, **more), images
+            except SlackFailed as error:
+                if error.code not in _BAD_BLOCKS:
+                    raise
+                log.info("Slack does not show pictures in a note (%s): %s", error.code, error.detail)
+            await self._sleep(wait)
+        return await self._post(channel, drawn, **more), {}
 
     async def _draw_notes(self, notes: Sequence[Note]) -> Message | None:
         """All of them as one message; None when one that cannot be drawn was put aside."""
@@ -347,12 +366,14 @@ class Publisher:
         self.posts += 1
         return answer
 
-    async def _send(self, method: str, drawn: Message, **arguments: Any) -> dict[str, Any]:
-        """Sends it, and in plain words if Slack does not take its blocks."""
+    async def _send(
+        self, method: str, drawn: Message, *, as_text: bool = True, **arguments: Any
+    ) -> dict[str, Any]:
+        """Sends it; ``as_text``: in plain words if Slack does not take its blocks."""
         try:
             return await self._api.call(method, text=drawn.text, blocks=list(drawn.blocks), **arguments)
         except SlackFailed as error:
-            if error.code not in _BAD_BLOCKS:
+            if error.code not in _BAD_BLOCKS or not as_text:
                 raise
             log.error("Slack does not take my blocks (%s), I send the text: %s", error.code, error.detail)
             return await self._api.call(method, text=drawn.text, blocks=[], **arguments)
@@ -425,13 +446,15 @@ def _digest(drawn: Message) -> str:
 
 
 def _said_twice(drawn: Message) -> Message:
-    return message(f"{drawn.text}\n{TWICE}", [*_blocks(drawn), context(TWICE)], drawn.files)
+    blocks = [*_blocks(drawn), context(TWICE)]
+    return message(f"{drawn.text}\n{TWICE}", blocks, drawn.files, drawn.pictures)
 
 
 def _merged(drawn: Sequence[Message]) -> Message:
     blocks = [block for one in drawn for block in _blocks(one)]
     files = [file for one in drawn for file in one.files]
-    return message("\n".join(one.text for one in drawn), fit(blocks), files)
+    pictures = [picture for one in drawn for picture in one.pictures]
+    return message("\n".join(one.text for one in drawn), fit(blocks), files, pictures)
 
 
 def _blocks(drawn: Message) -> Sequence[Block]:

@@ -100,8 +100,8 @@ async def test_the_latest_chart_is_a_block_that_slack_shows(fleet: World) -> Non
         blocks = await LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now).blocks()
         await made.modals.publish(OPERATOR, home(blocks))
         assert made.slack.problems == []
-    (block,) = blocks
-    assert "All 2 gateways" in block["alt_text"]
+    assert [block["type"] for block in blocks] == ["image", "context"]
+    assert "All 2 gateways" in blocks[0]["alt_text"]
 
 
 async def test_without_a_past_or_without_an_upload_there_is_no_latest_chart(fleet: World) -> None:

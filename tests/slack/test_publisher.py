@@ -50,7 +50,7 @@ class Stand:
             self.api,
             self.database,
             {"rollout": self.draw, "incident": self.draw},
-            {"progress": draw_note, "file": draw_file, "broken": draw_badly},
+            {"progress": draw_note, "file": draw_file, "picture": draw_picture, "broken": draw_badly},
             now=self.clock.now,
             sleep=self.sleep,
         )
@@ -117,6 +117,11 @@ def draw_note(body: Mapping[str, Any]) -> Message:
 
 def draw_file(body: Mapping[str, Any]) -> Message:
     return blocks.message("with a file", files=[File("rest.csv", b"id\n1\n", "The rest")])
+
+
+def draw_picture(body: Mapping[str, Any]) -> Message:
+    picture = File("all.png", b"png", "All", "All is well.")
+    return blocks.message("a picture", [blocks.section("a picture")], pictures=[picture])
 
 
 def draw_badly(body: Mapping[str, Any]) -> Message:
@@ -561,3 +566,55 @@ async def test_the_loop_survives_a_database_that_does_not_answer(
     await publisher.stop()
     await running
     await empty.close()
+
+
+# ---- pictures
+async def pictured(stand: Stand) -> Shown:
+    """A note with a picture, posted to a channel of its own."""
+    async with stand.database.write() as connection:
+        await wanted.add_message(connection, ALERTS, "digest", "picture", {}, stand.clock.now())
+    await stand.publish()
+    return stand.slack.workspace.in_channel(ALERTS)[0]
+
+
+def in_thread(stand: Stand, message: Shown) -> list[str]:
+    return [file.alt_text for one in stand.slack.workspace.thread(message) for file in one.files]
+
+
+async def test_a_picture_is_shown_inside_of_its_note(stand: Stand) -> None:
+    message = await pictured(stand)
+    (image,) = [block for block in message.blocks if block["type"] == "image"]
+    assert image["alt_text"] == "All is well."
+    assert stand.slack.workspace.files[image["slack_file"]["id"]].content == b"png"
+    assert in_thread(stand, message) == []
+
+
+async def test_a_picture_that_slack_does_not_know_at_once_is_shown_when_it_does(stand: Stand) -> None:
+    stand.slack.faults.fail("chat.postMessage", "invalid_blocks")
+    message = await pictured(stand)
+    assert "image" in [block["type"] for block in message.blocks]
+    assert stand.slept == [2.0]
+
+
+async def test_a_picture_that_slack_does_not_show_goes_into_the_thread(stand: Stand) -> None:
+    stand.slack.faults.fail("chat.postMessage", "invalid_blocks", times=2)
+    message = await pictured(stand)
+    assert [block["type"] for block in message.blocks] == ["section"]
+    assert in_thread(stand, message) == ["All is well."]
+    assert len(stand.slack.workspace.in_channel(ALERTS)) == 1
+
+
+async def test_a_note_whose_picture_cannot_be_uploaded_is_posted_and_the_thread_tried(stand: Stand) -> None:
+    stand.slack.faults.fail("files.getUploadURLExternal", "internal_error")
+    message = await pictured(stand)
+    assert [block["type"] for block in message.blocks] == ["section"]
+    assert in_thread(stand, message) == ["All is well."]
+
+
+async def test_a_picture_is_no_reason_to_post_twice(stand: Stand) -> None:
+    stand.slack.faults.fail("chat.postMessage", "ratelimited")
+    async with stand.database.write() as connection:
+        await wanted.add_message(connection, ALERTS, "digest", "picture", {}, stand.clock.now())
+    await stand.publish()
+    await stand.publish(after=5)
+    assert stand.texts(ALERTS) == ["a picture"]

@@ -50,16 +50,22 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent: ``text`` says the whole of it in plain words, for screen readers; blocks show it."""
+    """What is sent: ``text`` says the whole of it in plain words, for screen readers; blocks show it.
+
+    ``pictures`` are shown below the blocks of a note; where Slack does not take them there, in its thread.
+    """
 
     text: str
     blocks: Sequence[Block] = field(default_factory=tuple)
     files: Sequence[File] = ()
+    pictures: Sequence[File] = ()
 
 
-def message(text: str, blocks: Sequence[Block] = (), files: Sequence[File] = ()) -> Message:
+def message(
+    text: str, blocks: Sequence[Block] = (), files: Sequence[File] = (), pictures: Sequence[File] = ()
+) -> Message:
     """A message within Slack's limits. ``text`` may hold ``escape``d names, dates and our own marks."""
-    return Message(plain(text), fit(blocks), tuple(files))
+    return Message(plain(text), fit(blocks), tuple(files), tuple(pictures))
 
 
 def sentence(text: str) -> Message:

@@ -1,0 +1,77 @@
+"""The daily digest: when one is due, and what makes a day a quiet one.
+
+A digest belongs to a local date, and each date has one moment at which it is due, so a clock change, a
+restart or a second process cannot make two of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from bot.domain.alerts import Incident
+from bot.domain.fleet import Counts, KnownGateway
+from bot.domain.query import Query, parse
+from bot.domain.rollout import Rollout, TargetState
+from bot.domain.silences import Silence
+
+LATE = timedelta(hours=4)  # a digest of the morning is no use in the afternoon
+PATIENCE = timedelta(minutes=10)  # for a listing that is newer than the moment of the digest
+LONG = parse("is:offline for:>24h")
+FLAPPING = parse("is:flapping")
+ENDING = timedelta(hours=24)  # silences that end within it are told of
+STALE = timedelta(minutes=15)  # without a listing, after which a digest says so
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The first gateways of a kind, and how many there are."""
+
+    first: Sequence[KnownGateway] = ()
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The fleet, or the part of it that a query names, as somebody should know it in the morning."""
+
+    query: str
+    now: datetime
+    counts: Counts
+    as_of: datetime | None
+    long_offline: Listed = Listed()  # the longest first
+    flapping: Listed = Listed()
+    incidents: Sequence[Incident] = ()  # open ones that nobody has
+    rollouts: Sequence[tuple[Rollout, Mapping[TargetState, int]]] = ()  # under way
+    catch_up: Sequence[tuple[Rollout, int]] = ()  # how many of its parked gateways are back
+    silences: Sequence[Silence] = ()  # that end soon
+
+    @property
+    def is_stale(self) -> bool:
+        return self.as_of is None or self.now - self.as_of > STALE
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody has to do or to know anything: one line says so."""
+        waits = (self.incidents, self.rollouts, self.catch_up, self.silences)
+        return not (self.long_offline.total or self.flapping.total or any(waits) or self.is_stale)
+
+
+def due_since(at: time, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """The local moment of the digest that is due now and not too late; None when there is none.
+
+    A time that a clock change leaves out counts as if the clock had not changed, one that it repeats counts
+    once, the first time.
+    """
+    today = now.astimezone(zone).date()
+    for day in (today, today - timedelta(days=1)):
+        moment = datetime.combine(day, at, zone)
+        if timedelta(0) <= now - moment.astimezone(UTC) < LATE:
+            return moment
+    return None
+
+
+def narrowed(query: Query, by: Query) -> Query:
+    """The gateways that both match."""
+    return Query((*query.terms, *by.terms))

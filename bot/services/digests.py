@@ -1,0 +1,209 @@
+"""The daily digest: a message is wanted once a day and destination, and put together when it is drawn."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.domain.alerts import Incident, IncidentId, IncidentState
+from bot.domain.digests import (
+    ENDING,
+    FLAPPING,
+    LONG,
+    PATIENCE,
+    SHOWN,
+    Digest,
+    Listed,
+    due_since,
+    narrowed,
+)
+from bot.domain.query import Query, parse
+from bot.domain.rollout import APPROVAL_LASTS, Rollout, RolloutState
+from bot.domain.silences import Silence
+from bot.domain.subscriptions import DIGEST_AT, Topic
+from bot.storage import cards, fleet_search, incidents, listings, rollout_targets, rollouts, silences
+from bot.storage import digests as store
+from bot.storage import subscriptions as subscribed
+from bot.storage.engine import Database, Transaction
+
+DIGEST = "digest"  # the kind of the message
+_MOST = 50  # rollouts and incidents that are looked at
+_TAKEN_UP = {RolloutState.FINISHED, RolloutState.RUNNING, RolloutState.PAUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """Where a digest goes every day. ``since`` is when that was decided: no digest is due before."""
+
+    key: str
+    number: int | None  # of the subscription
+    channel: str
+    query: str
+    at: time
+    zone: ZoneInfo
+    since: datetime
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "query": self.query,
+            "at": f"{self.at:%H:%M}",
+            "zone": self.zone.key,
+        }
+
+
+class DigestService:
+    """``channel`` gets a digest at ``at`` where nobody subscribed to one; either may be None: then none.
+
+    ``zone`` counts where a subscription names none. ``stable_for`` is how long a parked gateway must be back
+    before it may catch up.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        channel: str | None,
+        at: time | None,
+        zone: ZoneInfo,
+        stable_for: timedelta,
+        now: Callable[[], datetime],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._channel = channel
+        self._at = at
+        self._zone = zone
+        self._stable_for = stable_for
+        self._now = now
+        self._changed = changed
+        self._started_at = now()
+
+    async def tick(self) -> None:
+        """Wants the digests that are due, each once: the key of its row is whose it is, and the local date.
+
+        A listing that is newer than the digest's moment is waited for, but not for long: a digest that says
+        how old its numbers are is better than none.
+        """
+        now = self._now()
+        async with self._database.read() as connection:
+            seen = (await listings.status(connection)).as_of
+            due = [] if seen is None else await self._due(connection, seen, now)
+            known = await store.written(connection, [key for key, _ in due])
+        if not (new := [(key, one) for key, one in due if key not in known]):
+            return
+        async with self._database.write() as connection:
+            for key, one in new:
+                await cards.add_message(connection, one.channel, key, DIGEST, one.body(), now)
+        self._changed()
+
+    async def _due(
+        self, connection: Transaction, seen: datetime, now: datetime
+    ) -> list[tuple[str, _Destination]]:
+        due = []
+        for one in await self._destinations(connection):
+            moment = due_since(one.at, one.zone, now)
+            if moment is None or moment < one.since:
+                continue
+            if seen >= moment or now >= max(moment, self._started_at) + PATIENCE:
+                due.append((f"{DIGEST}/{one.key}/{moment:%Y-%m-%d}", one))
+        return due
+
+    async def _destinations(self, connection: Transaction) -> list[_Destination]:
+        found = [
+            _Destination(
+                str(one.id),
+                one.id,
+                one.channel,
+                one.query,
+                one.at or self._at or DIGEST_AT,
+                ZoneInfo(one.zone) if one.zone else self._zone,
+                one.created_at,
+            )
+            for one in await subscribed.of_topic(connection, Topic.DIGEST)
+            if one.broken is None
+        ]
+        if found or self._channel is None or self._at is None:
+            return found
+        began = await store.first_listing(connection)
+        if began is None:
+            return []
+        return [_Destination("default", None, self._channel, "", self._at, self._zone, began)]
+
+    async def digest(self, text: str) -> Digest:
+        """What a digest of a query says now."""
+        now, query = self._now(), parse(text)
+        async with self._database.read() as connection:
+            counts = await fleet_search.counts(connection, query, now)
+            as_of = (await listings.status(connection)).as_of
+            long_offline = await _listed(connection, narrowed(query, LONG), now)
+            flapping = await _listed(connection, narrowed(query, FLAPPING), now)
+            untaken = await _untaken(connection, query, now)
+            recent = await _recent(connection, query, now)
+            under_way = [one for one in recent if one.state.is_under_way]
+            by_state = await rollout_targets.count_many(connection, [one.id for one in under_way])
+            catch_up = [(one, await self._back(connection, one, now)) for one in recent]
+            ending = await _ending(connection, query, now)
+        return Digest(
+            query.text,
+            now,
+            counts,
+            as_of,
+            long_offline,
+            flapping,
+            untaken,
+            [(one, by_state[one.id]) for one in under_way],
+            [(one, back) for one, back in catch_up if back],
+            ending,
+        )
+
+    async def _back(self, connection: Transaction, rollout: Rollout, now: datetime) -> int:
+        """How many of a rollout's parked gateways may catch up."""
+        began = rollout.started_at
+        if rollout.state not in _TAKEN_UP or began is None or now - began > APPROVAL_LASTS:
+            return 0
+        back = await rollout_targets.parked_and_back(
+            connection, rollout.id, rollout.firmware_version, now - self._stable_for
+        )
+        return len(back)
+
+
+async def _listed(connection: Transaction, query: Query, now: datetime) -> Listed:
+    total = (await fleet_search.counts(connection, query, now)).total
+    first = await store.longest(connection, query, now, SHOWN) if total else []
+    return Listed(await fleet_search.marked(connection, first, now), total)
+
+
+async def _untaken(connection: Transaction, query: Query, now: datetime) -> Sequence[Incident]:
+    live = await incidents.live(connection, _MOST, 0)
+    found = [one for one in live if one.state is IncidentState.OPEN and one.acknowledged is None]
+    if query.terms:
+        about = await store.incidents_of(connection, [one.id for one in found], query, now)
+        return [one for one in found if one.id in about]
+    return found
+
+
+async def _recent(connection: Transaction, query: Query, now: datetime) -> Sequence[Rollout]:
+    found, _ = await rollouts.load_many(connection, _MOST, 0)
+    if query.terms:
+        about = await store.rollouts_of(connection, [one.id for one in found], query, now)
+        return [one for one in found if one.id in about]
+    return found
+
+
+async def _ending(connection: Transaction, query: Query, now: datetime) -> Sequence[Silence]:
+    soon = [one for one in await silences.active(connection, now) if one.until <= now + ENDING]
+    if not query.terms:
+        return soon
+    of_incidents = {one.incident_id for one in soon if one.incident_id is not None}
+    about: set[IncidentId] = await store.incidents_of(connection, of_incidents, query, now)
+    return [
+        one
+        for one in soon
+        if (
+            (await fleet_search.counts(connection, narrowed(query, parse(one.query)), now)).total
+            if one.query
+            else one.incident_id in about
+        )
+    ]

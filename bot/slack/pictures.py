@@ -1,0 +1,23 @@
+"""Pictures inside of messages: uploaded to nobody first, then shown by their id in a block."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from bot.slack.views.blocks import Block, File, image
+from bot.slack.web_api import SlackFailed, WebApi
+
+log = logging.getLogger(__name__)
+
+
+async def uploaded(api: WebApi, pictures: Sequence[File]) -> Mapping[File, Block]:
+    """The blocks that show them, of those that Slack took.
+
+    Slack may not know a fresh file for a moment, and refuses the block with ``invalid_blocks`` until it does.
+    """
+    blocks: dict[File, Block] = {}
+    for picture in pictures:
+        try:
+            blocks[picture] = image(picture.alt, file_id=await api.upload(picture))
+        except SlackFailed as error:
+            log.warning("the picture %s could not be uploaded: %s", picture.name, error)
+    return blocks
