@@ -10,7 +10,6 @@ import secrets
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -25,7 +24,7 @@ from bot.domain.query import parse
 from bot.domain.rollout import RolloutId
 from bot.metrics import BotMetrics
 from bot.rules import alert_rules, client_of, digests_of, rollout_rules
-from bot.scheduler import Scheduler
+from bot.scheduler import Clock, Scheduler, WallClock
 from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
 from bot.services.audit import AuditService
@@ -68,24 +67,6 @@ DRAIN = timedelta(seconds=20)
 LAST_CALLS = timedelta(seconds=4)  # of the publisher, after that
 FLEET_HISTORY = timedelta(days=90)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
-
-
-class Clock(Protocol):
-    """What time it is, and how much faster than the world it goes; the demo's runs ahead."""
-
-    @property
-    def speed(self) -> float: ...
-
-    def now(self) -> datetime: ...
-
-
-class WallClock:
-    """The time of this machine."""
-
-    speed = 1.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 class App:

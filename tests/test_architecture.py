@@ -35,8 +35,8 @@ COLUMNS = {
     "causes returns looks silences reminders",
     "about": "about digests home rollout_form",
     "shared": "audit blocks bolt bulk calls cards channels commands conditions csv_file engine flaps guard "
-    "ids lists lost_channels manifest moments outbox pace payloads people pictures publisher respond schema sockets "
-    "subscriptions tables upsert views web_api",
+    "ids lists lost_channels manifest moments outbox pace payloads people pictures publisher respond schema "
+    "sockets subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

@@ -20,7 +20,7 @@ from bot.slack.guard import outcome
 from bot.slack.pace import Edits, NotYet, Posts, Retries
 from bot.slack.pictures import uploaded
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
-from bot.slack.web_api import UNREACHABLE, SlackFailed, Sleep, WebApi
+from bot.slack.web_api import BAD_BLOCKS, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.storage import outbox
 from bot.storage.engine import Database
 from bot.storage.outbox import Backlog, CardClaim, Note, NoteClaim, Pace
@@ -37,25 +37,6 @@ _PAGES = 5
 _PICTURE_WAITS = (2.0, 0.0)  # seconds after each refusal of a note with pictures
 _HISTORY = frozenset({"channels:history", "groups:history"})
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
-_BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
-_NO_PLACE = frozenset(
-    {
-        "cannot_dm_bot",
-        "channel_is_archived",
-        "channel_not_found",
-        "is_archived",
-        "is_inactive",
-        "messages_tab_disabled",
-        "no_permission",
-        "not_in_channel",
-        "restricted_action",
-        "restricted_action_non_threadable_channel",
-        "restricted_action_read_only_channel",
-        "restricted_action_thread_only_channel",
-        "user_disabled",
-        "user_not_found",
-    }
-)
 TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
 
 
@@ -232,7 +213,7 @@ class Publisher:
         if isinstance(error, SlackFailed) and error.code in _GONE and claim.ts is not None:
             await self._repost(claim.id, claim.channel, error)
             return
-        if isinstance(error, SlackFailed) and error.code in _NO_PLACE:
+        if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             self._retries.forget(claim.uid)
             await self._break_card(claim.id, claim.channel, error)
             return
@@ -307,7 +288,7 @@ class Publisher:
             try:
                 return await self._post(channel, illustrated, as_text=False, **more), images
             except SlackFailed as error:
-                if error.code not in _BAD_BLOCKS:
+                if error.code not in BAD_BLOCKS:
                     raise
                 log.info("Slack does not show pictures in a note (%s): %s", error.code, error.detail)
             await self._sleep(wait)
@@ -335,7 +316,7 @@ class Publisher:
             await self._release_notes(claim, self._now(), error)
             await self._repost(claim.card_id, claim.channel, error)
             return
-        if isinstance(error, SlackFailed) and error.code in _NO_PLACE:
+        if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             log.warning("a note in %s cannot be shown: %s", claim.channel, error.code)
             async with self._database.write() as connection:
                 await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
@@ -373,7 +354,7 @@ class Publisher:
         try:
             return await self._api.call(method, text=drawn.text, blocks=list(drawn.blocks), **arguments)
         except SlackFailed as error:
-            if error.code not in _BAD_BLOCKS or not as_text:
+            if error.code not in BAD_BLOCKS or not as_text:
                 raise
             log.error("Slack does not take my blocks (%s), I send the text: %s", error.code, error.detail)
             return await self._api.call(method, text=drawn.text, blocks=[], **arguments)

@@ -40,6 +40,25 @@ BAD_TOKEN: Final = frozenset(
         "not_allowed_token_type",
     }
 )
+BAD_BLOCKS: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+NO_PLACE: Final = frozenset(
+    {
+        "cannot_dm_bot",
+        "channel_is_archived",
+        "channel_not_found",
+        "is_archived",
+        "is_inactive",
+        "messages_tab_disabled",
+        "no_permission",
+        "not_in_channel",
+        "restricted_action",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel",
+        "restricted_action_thread_only_channel",
+        "user_disabled",
+        "user_not_found",
+    }
+)
 _FORM = frozenset(
     {
         "auth.test",
