@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import charts, plan, sight, storms, verdict
+from bot.domain import charts, digests, plan, sight, storms, verdict
 from bot.domain.access import Role
 from bot.domain.alerts import AlertRules
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
@@ -193,6 +193,9 @@ def test_the_numbers_of_how_it_decides_are_the_code_s() -> None:
         f"shows {charts.DEFAULT_PERIOD.days} days unless another period is given, from "
         f"{_hours(charts.SHORTEST)} hour to {charts.LONGEST.days} days",
         f"at most {charts.MOST_BUCKETS} spans",
+        f"waits up to {_minutes(digests.PATIENCE)} minutes for a listing",
+        f"comes late, up to {_hours(digests.LATE)} hours",
+        f"end within {_hours(digests.ENDING)} hours;",
         f"the {charts.MOST_SITES} sites with the largest share",
         f"the {charts.MOST_MODELS} models with the most gateways share {charts.MOST_BARS} bars",
     ):
