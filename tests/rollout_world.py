@@ -233,7 +233,7 @@ async def world(
         portal.pickup = (timedelta(0), timedelta(0))
         portal.download = portal.reboot = (MINUTE, MINUTE)
     for number in range(gateways):
-        portal.add_device(_device(number, sites[number % len(sites)]))
+        portal.add_device(device(number, sites[number % len(sites)]))
     portal.add_firmware(MODEL, NEW, behaviour, share=1.0)
     await portal.start()
     database = Database.open(database_url)
@@ -250,7 +250,8 @@ async def world(
         await portal.stop()
 
 
-def _device(number: int, site: str) -> Device:
+def device(number: int, site: str) -> Device:
+    """Online for a day, on the old version."""
     return Device(
         id=f"bmac-{number:012x}",
         friendly_name=f"MT{10000 + number}",

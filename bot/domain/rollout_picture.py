@@ -1,5 +1,7 @@
 """What is known of a rollout at one moment, for those who draw it; counts are of gateways, not attempts."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +30,18 @@ class Evidence:
     median: timedelta | None = None
     p95: timedelta | None = None
 
+    @classmethod
+    def of(cls, states: Mapping[TargetState, int], away: Sequence[timedelta]) -> "Evidence":
+        """From gateways by state and from how long they were away, the shortest first."""
+        number = len(away)
+        return cls(
+            attempted=sum(states.values()),
+            verified=states.get(TargetState.VERIFIED, 0),
+            failed=sum(states.get(state, 0) for state in FAILURES),
+            median=(away[(number - 1) // 2] + away[number // 2]) / 2 if away else None,
+            p95=away[math.ceil(0.95 * number) - 1] if away else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class DrawnPlan:
@@ -52,6 +66,8 @@ class RolloutPicture:
     rules: Rules = field(default_factory=Rules)
     failures: Sequence[TargetRecord] = ()  # the newest few
     stragglers: Sequence[TargetRecord] = ()  # in flight for longest
+    first: Sequence[TargetRecord] = ()  # before it starts: some of those who go first
+    incidents: int = 0  # open ones at its sites, while it is not over
     retryable: int = 0
     returned: int = 0  # parked ones that came back
     late: int = 0  # counted as failed, and kept until their job is over
@@ -62,6 +78,14 @@ class RolloutPicture:
     def total(self) -> int:
         """Gateways that take part, whatever became of them."""
         return sum(count for (wave, _), count in self.counts.items() if wave)
+
+    @property
+    def wave_sizes(self) -> tuple[int, ...]:
+        """Gateways in each wave, in order."""
+        sizes: Counter[int] = Counter()
+        for (wave, _), count in self.counts.items():
+            sizes[wave] += count if wave else 0
+        return tuple(sizes[wave] for wave in sorted(sizes) if sizes[wave])
 
     @property
     def failed(self) -> int:

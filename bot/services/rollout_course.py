@@ -24,7 +24,7 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.rollout_holds import hold
 from bot.services.rollout_jobs import RolloutJobs, Told
 from bot.services.rollout_late import RolloutLate
-from bot.services.rollout_log import BY_ITSELF, about, happened
+from bot.services.rollout_log import BY_ITSELF, about, happened, tell_requester
 from bot.storage import cards
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_flight as flight
@@ -121,6 +121,7 @@ class RolloutCourse:
                 await store.save(connection, rollout, expired, None)
                 await targets.set_aside_all(connection, rollout.id, "not started: expired", now)
                 await happened(connection, expired, "expired", now)
+                await tell_requester(connection, expired, None, now)
             self._changed()
             return replace(expired, version=rollout.version + 1), None
         if rollout.reminded or now < decide.remind_at(rollout):
@@ -144,6 +145,7 @@ class RolloutCourse:
                 await targets.set_aside_all(connection, rollout.id, "not started: void", now)
                 await targets.free_gateways(connection, rollout.id)
                 await happened(connection, after, "void", now, reason=after.reason)
+                await tell_requester(connection, after, None, now)
             else:
                 after = decide.begin(rollout, now)
                 await happened(connection, after, "started", now)

@@ -72,9 +72,9 @@ async def happened(
     await audit.record(connection, _entry(rollout, kind, now, by_id or BY_ITSELF, event.body))
 
 
-async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor, now: datetime) -> None:
-    """Says to the requester, by direct message, how it was decided."""
-    if by.user_id == rollout.requester:
+async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor | None, now: datetime) -> None:
+    """Says to the requester, by direct message, how it was decided, or that nobody did (``by`` is None)."""
+    if by is not None and by.user_id == rollout.requester:
         return
     await cards.add_message(
         connection,
@@ -84,7 +84,7 @@ async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor, n
         {
             "rollout": rollout.id,
             "state": rollout.state.value,
-            "by": by.user_id,
+            "by": by.user_id if by is not None else None,
             "version": rollout.firmware_version,
             "query": rollout.query,
             "reason": rollout.reason,

@@ -40,6 +40,7 @@ from bot.storage.rollout_late import count_late
 
 SHOWN_FAILURES = 5
 SHOWN_STRAGGLERS = 3
+SHOWN_FIRST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +332,8 @@ class RolloutService:
                 connection, rollout_id, version, now - self.rules.stable_for
             )
             kept = await count_late(connection, rollout_id)
+            first = await targets.first_to_start(connection, rollout_id, SHOWN_FIRST)
+            sites = set() if rollout.state.is_final else await targets.sites(connection, rollout_id)
             freeze = await store.freeze_of(connection, version)
             evidence = await _evidence(connection, version, rollout.model)
         late = now - self.rules.overdue_after / 2
@@ -343,6 +346,8 @@ class RolloutService:
             retryable=len(retryable),
             returned=len(returned),
             late=kept,
+            first=() if rollout.started_at else first,
+            incidents=await self._incidents_at(sites) if sites else 0,
             freeze=freeze,
             evidence=evidence,
             now=now,
@@ -403,10 +408,4 @@ class RolloutService:
 
 async def _evidence(connection: Transaction, version: str, model: str) -> Evidence:
     states, away = await targets.return_times(connection, version, model)
-    return Evidence(
-        attempted=sum(states.values()),
-        verified=states.get(TargetState.VERIFIED, 0),
-        failed=sum(states.get(state, 0) for state in FAILURES),
-        median=away[len(away) // 2] if away else None,
-        p95=away[min(int(len(away) * 0.95), len(away) - 1)] if away else None,
-    )
+    return Evidence.of(states, away)

@@ -9,6 +9,7 @@ from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, upda
 from bot.domain.fleet import Connectivity, GatewayId, fold
 from bot.domain.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
 from bot.domain.rollout import (
+    CANARY,
     FAILURES,
     IN_FLIGHT,
     SILENT,
@@ -83,6 +84,31 @@ async def list_targets(
     query = query.order_by(first, targets.wave, targets.site, targets.label, targets.gateway_id)
     rows = (await connection.execute(query.limit(limit) if limit is not None else query)).all()
     return tuple(_target_row(row) for row in rows)
+
+
+async def first_to_start(
+    connection: Transaction, rollout_id: RolloutId, limit: int
+) -> tuple[TargetRecord, ...]:
+    """Some of the first wave, before it has started."""
+    found = await connection.execute(
+        select(rollout_targets)
+        .where(
+            targets.rollout_id == rollout_id,
+            targets.wave == CANARY,
+            targets.state == TargetState.WAITING.value,
+        )
+        .order_by(targets.site, targets.label, targets.gateway_id)
+        .limit(limit)
+    )
+    return tuple(_target_row(row) for row in found.all())
+
+
+async def sites(connection: Transaction, rollout_id: RolloutId) -> set[str]:
+    """Where its gateways are, of those that take part."""
+    found = await connection.execute(
+        select(targets.site).where(targets.rollout_id == rollout_id, targets.wave > 0).distinct()
+    )
+    return set(found.scalars().all())
 
 
 async def return_times(

@@ -14,6 +14,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import Rules
 from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout_picture import Evidence
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia"})
@@ -259,3 +260,12 @@ def test_batches_hold_every_gateway_once(number: int, size: int) -> None:
 
 def test_a_jobs_name_carries_the_rollouts_random_id() -> None:
     assert starts.job_name(rollout(), 2, 1) == "meshbot R-7 w2 b1 01J9"
+
+
+def test_evidence_has_the_median_and_the_95th_percentile_of_the_return_times() -> None:
+    states = {TargetState.VERIFIED: 18, TargetState.FAILED: 1, TargetState.NOT_RETURNED: 1}
+    away = [timedelta(minutes=number) for number in range(1, 21)]
+    found = Evidence.of(states, away)
+    assert (found.attempted, found.verified, found.failed) == (20, 18, 2)
+    assert (found.median, found.p95) == (timedelta(minutes=10, seconds=30), timedelta(minutes=19))
+    assert Evidence.of({}, []) == Evidence()

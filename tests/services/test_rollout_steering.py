@@ -7,10 +7,10 @@ import pytest
 
 from bot.demo.fleet_simulator import Behaviour, TargetStatus
 from bot.domain.errors import NotAllowed, Stale
-from bot.domain.plan import TargetClass
+from bot.domain.plan import Target, TargetClass, plan_hash
 from bot.domain.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
 from bot.domain.rollout_picture import DrawnPlan
-from tests.rollout_world import ADA, MINUTE, NEW, OLGA, ONE_WAVE, PAUL, START, WAVES, World, world
+from tests.rollout_world import ADA, MINUTE, NEW, OLGA, ONE_WAVE, PAUL, START, WAVES, World, device, world
 
 QUICK = replace(WAVES, waves=(1.0,))
 SLOWLY = replace(QUICK, per_site=0.25)  # two of eight at once
@@ -297,6 +297,33 @@ async def test_drift_until_its_time_voids_it(database_url: str, gone: int, state
         picture = await it.rollouts.picture(rollout_id)
         assert picture.rollout.state is state
         assert picture.in_state(TargetState.WAITING) == 0
+        told = [channel for channel, kind in await it.notes() if kind == "rollout_decided"]
+        assert told == [OLGA.user_id] * (1 + (state is RolloutState.VOID)), "of the approval, and of its end"
+
+
+async def test_waves_are_fixed_at_the_approval(database_url: str) -> None:
+    async with world(database_url, rules=WAVES, quick=True) as it:
+        drawn = await it.plan()
+        rollout = await it.rollouts.request(OLGA, drawn.id)
+        await it.rollouts.approve(PAUL, rollout.id)
+        it.portal.add_device(device(99, "oslo"))
+        await it.comes_to(rollout.id, RolloutState.PROMOTION)
+        await it.steering.promote(PAUL, rollout.id)
+        await it.comes_to(rollout.id, RolloutState.FINISHED)
+        waves = {row.gateway_id: row.wave for row in await it.rollouts.targets(rollout.id)}
+        assert waves == {target.gateway_id: target.wave for target in drawn.plan.eligible}
+        assert set(it.portal.starts) == set(waves)
+
+
+async def test_an_approval_is_for_the_hash_of_the_plan_that_was_shown(database_url: str) -> None:
+    async with world(database_url, rules=WAVES) as it:
+        drawn = await it.plan()
+        rollout = await it.rollouts.request(OLGA, drawn.id)
+        approved = await it.rollouts.approve(PAUL, rollout.id)
+        targets = await it.rollouts.targets(rollout.id)
+        shown = [Target(one.gateway_id, "", "", None, None, one.cls, one.wave) for one in targets]
+        assert approved.approvals[0].plan_hash == drawn.plan.hash
+        assert plan_hash(approved.firmware_id, NEW, shown) == drawn.plan.hash
 
 
 async def test_drift_until_the_approval_voids_it_and_offers_a_new_plan(database_url: str) -> None:
@@ -320,6 +347,7 @@ async def test_a_request_is_reminded_of_once_and_expires(database_url: str) -> N
             await it.course.advance()
         assert await it.events(rollout.id) == ["requested", "reminder", "expired"]
         assert (await it.rollouts.picture(rollout.id)).counts == {(1, TargetState.EXCLUDED): 1}
+        assert (await it.notes())[-1] == (OLGA.user_id, "rollout_decided"), "the requester is told"
 
 
 async def test_an_admin_approves_their_own_with_a_reason_that_the_card_shows(database_url: str) -> None:

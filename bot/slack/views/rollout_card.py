@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from bot.domain.plan import Rules
 from bot.domain.rollout import (
     Counts,
     Decision,
@@ -78,7 +79,7 @@ def card(picture: RolloutPicture) -> Message:
     word, kind = state_words(rollout, picture.failed)
     title = f"{rollout.title}: firmware {rollout.firmware_version} for {count(picture.total, 'gateway')}"
     state = f"{status(word, kind)}{since_words(picture)}"
-    progress = wave_lines(picture.counts) if rollout.started_at else []
+    progress = wave_lines(picture.counts) if rollout.started_at else _to_come(picture)
     notices = _notices(picture)
     blocks: list[Block] = [
         header(title),
@@ -142,6 +143,37 @@ def wave_lines(counts: Counts) -> list[str]:
     return shown
 
 
+def _to_come(picture: RolloutPicture) -> list[str]:
+    """Before it starts: what would happen, for those who decide about it."""
+    if picture.rollout.state.is_final:
+        return []
+    shown = [waves_words(picture.wave_sizes, picture.rules)]
+    if picture.first:
+        named = ", ".join(f"{name(one.label)} ({name(one.site, 40)})" for one in picture.first)
+        more = picture.wave_sizes[0] - len(picture.first) if picture.wave_sizes else 0
+        shown.append(f"First: {named}{f' and {more:,} more' if more > 0 else ''}")
+    return shown
+
+
+def waves_words(sizes: Sequence[int], rules: Rules) -> str:
+    """How many go when, and what lies between."""
+    if len(sizes) < 2:
+        return "One wave: there is no canary to look at first."
+    *later, last = [f"{size:,}" for size in sizes[1:]]
+    rest = f"{', '.join(later)} and {last}" if later else last
+    return (
+        f"A canary of {sizes[0]:,}, then {rest}. A person promotes the canary; later waves follow by "
+        f"themselves, {duration(rules.soak)} apart, and it stops by itself when too many fail."
+    )
+
+
+def incidents_words(number: int) -> str:
+    """Points at what is wrong already where it works."""
+    return (
+        f"⚠️ {count(number, 'open incident touches', 'open incidents touch')} its sites: see {code('alerts')}."
+    )
+
+
 def evidence_words(evidence: Evidence) -> str:
     """What this firmware did so far in this fleet."""
     if not evidence.attempted:
@@ -187,6 +219,8 @@ def _notices(picture: RolloutPicture) -> list[str]:
         said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}.")
     if rollout.downgrades and not rollout.state.is_final:
         said.append(downgrade_words(rollout.downgrades))
+    if picture.incidents:
+        said.append(incidents_words(picture.incidents))
     soak = _next_wave_words(picture)
     return [*said, soak] if soak else said
 
@@ -281,7 +315,12 @@ def _buttons(picture: RolloutPicture) -> list[Block]:
     title = rollout.title
     shown: list[Block | None] = []
     if rollout.state is RolloutState.REQUESTED:
-        sure = confirm(f"Approve {title}?", f"This updates {what}.", "Approve")
+        back = (
+            f" {count(rollout.downgrades, 'goes', 'go')} back to an older version."
+            if rollout.downgrades
+            else ""
+        )
+        sure = confirm(f"Approve {title}?", f"This updates {what}.{back}", "Approve")
         shown += [
             button("Approve", ids.ROLLOUT_APPROVE, ref, style="primary", confirm=sure),
             button("Deny…", ids.ROLLOUT_DENY, ref, style="danger"),

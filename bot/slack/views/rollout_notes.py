@@ -39,7 +39,7 @@ from bot.slack.views.rollout_card import (
 
 def decided_note(body: Mapping[str, Any]) -> Message:
     """Tells the requester by direct message how their rollout was decided."""
-    title, by = f"R-{body['rollout']}", mention(str(body["by"]))
+    title, by = f"R-{body['rollout']}", mention(str(body["by"])) if body.get("by") else None
     what = f"{code(str(body['version']))} for {code(str(body['query'] or WHOLE_FLEET))}"
     state = str(body["state"])
     if state in {RolloutState.RUNNING.value, RolloutState.SCHEDULED.value}:
@@ -50,7 +50,12 @@ def decided_note(body: Mapping[str, Any]) -> Message:
     reason = f" {reason_words(str(body['reason']))}" if body.get("reason") else ""
     if state == RolloutState.VOID.value:
         offer = "Its card offers a new plan."
-        return said(f"⚠️ {title} ({what}) turned out void when {by} approved it.{reason} {offer}")
+        when = f"when {by} approved it" if by else "at its start"
+        return said(f"⚠️ {title} ({what}) turned out void {when}.{reason} {offer}")
+    if state == RolloutState.EXPIRED.value:
+        return said(
+            f"🛑 {title} ({what}) has expired: nobody decided in time. Run the update again for a new plan."
+        )
     if state == RolloutState.CANCELED.value:
         return said(f"🚫 {by} withdrew {title} ({what}).")
     return said(f"🚫 {by} denied {title} ({what}).{reason}")
@@ -69,6 +74,7 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
     frozen = " Its firmware is frozen." if body.get("frozen") else ""
     number = int(body.get("count") or 0)
     tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
+    asked = f" {mention(str(body['requester']))} requested it." if body.get("requester") else ""
     words = {
         "requested": f"{who} requested {title}.",
         "approved": f"✅ {who} approved {title}.{reason}",
@@ -89,7 +95,7 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
         else f"🛑 {title} stopped itself for good.{reason}{frozen}",
         "retried": f"🔄 {who} tries {count(number, 'gateway')} of {title} again.",
         "catch_up": f"🔄 {who} lets {count(number, 'gateway')} of {title} catch up.",
-        "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.",
+        "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.{asked}",
         "not_returned": _not_returned_words(title, body),
         "late": _late_words(title, body),
     }

@@ -20,7 +20,6 @@ from bot.slack.views.blocks import (
     context,
     count,
     date,
-    duration,
     header,
     lines,
     message,
@@ -35,11 +34,13 @@ from bot.slack.views.rollout_card import (
     WHOLE_FLEET,
     downgrade_words,
     evidence_words,
+    incidents_words,
     mention,
     people,
     said,
     spoken,
     state_words,
+    waves_words,
 )
 
 SHOWN = 10
@@ -77,13 +78,15 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
         if number
     ]
     notices = _notices(drawn)
-    how = [_waves_words(made, rules), _approvals_words(made), evidence_words(drawn.evidence)]
+    how = [waves_words(made.waves, rules), _approvals_words(made, rules), evidence_words(drawn.evidence)]
     first = _first(taking_part, _planned_line)
     if not taking_part:
         how = ["There is nobody to update, so there is nothing to request."]
+    query = f"Query {code(made.query or WHOLE_FLEET)}"
+    match = f"{len(made.targets):,} match" if len(made.targets) != 1 else "1 matches"
     blocks: list[Block] = [
         header(f"Plan: firmware {made.version} for {count(len(taking_part), 'gateway')}"),
-        section(f"Query {code(made.query or WHOLE_FLEET)} · model {code(made.model)}"),
+        section(f"{query} · {match} · model {code(made.model)}"),
         *lines(classes),
         *(section(notice) for notice in notices),
     ]
@@ -95,7 +98,6 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
         button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id)),
     )
     after = "Nothing is sent before that." if taking_part else ""
-    query = f"Query {code(made.query or WHOLE_FLEET)}"
     return message(spoken([title, query, *classes, *notices, *first, *how, after]), blocks)
 
 
@@ -108,19 +110,8 @@ def _notices(drawn: DrawnPlan) -> list[str]:
     if drawn.plan.downgrades:
         told.append(downgrade_words(drawn.plan.downgrades))
     if drawn.incidents:
-        touch = count(drawn.incidents, "open incident touches", "open incidents touch")
-        told.append(f"⚠️ {touch} its sites: see {code('alerts')}.")
+        told.append(incidents_words(drawn.incidents))
     return told
-
-
-def _waves_words(made: Plan, rules: Rules) -> str:
-    if len(made.waves) < 2:
-        return "One wave: there is no canary to look at first."
-    sizes = ", ".join(f"{size:,}" for size in made.waves)
-    return (
-        f"{len(made.waves)} waves of {sizes}. A person promotes after the first; "
-        f"then {duration(rules.soak)} between waves, and it stops by itself when too many fail."
-    )
 
 
 def plan_forgotten() -> Message:
@@ -168,11 +159,12 @@ def _request_button(drawn: DrawnPlan) -> Block:
     return button(text, ids.ROLLOUT_REQUEST, Ref(drawn.id), style="primary", confirm=sure)
 
 
-def _approvals_words(made: Plan) -> str:
+def _approvals_words(made: Plan, rules: Rules) -> str:
     if not made.approvals_needed:
         return "Your own confirmation is enough."
     who = "admin" if made.downgrades else "approver"
-    return f"{count(made.approvals_needed, who)} must approve it."
+    many = ", one more than usual for so many gateways" if made.approvals_needed > rules.approvals else ""
+    return f"{count(made.approvals_needed, who)} must approve it{many}."
 
 
 def _planned_line(target: Target) -> str:

@@ -176,6 +176,14 @@ def test_a_card_names_the_reason_of_a_pause_and_the_failed_gateways_with_theirs(
     assert "• MT1 · oslo: it bricked" in words(drawn)
 
 
+def test_who_decides_sees_the_waves_the_first_gateways_and_open_incidents_on_the_card() -> None:
+    counts = {(1, TargetState.WAITING): 2, (2, TargetState.WAITING): 3, (3, TargetState.WAITING): 5}
+    drawn = card(rollout(RolloutState.REQUESTED), counts, first=(record("MT1"),), incidents=2)
+    assert "A canary of 2, then 3 and 5" in drawn.text
+    assert "First: MT1 (oslo) and 1 more" in drawn.text
+    assert "2 open incidents touch its sites: see alerts" in drawn.text
+
+
 def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
     counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5}
     drawn = card(rollout(), counts, stragglers=(record(),))
@@ -294,12 +302,13 @@ EVENTS = {
     "aborted": "🛑 <@U0OLGA> aborted R-7.",
     "retried": "🔄 <@U0OLGA> tries 3 gateways of R-7 again.",
     "catch_up": "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up.",
-    "finished": "⚠️ R-7 is finished: 5 verified, 1 failed.",
+    "finished": "⚠️ R-7 is finished: 5 verified, 1 failed. <@U0OLGA> requested it.",
     "late": "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
     "not_returned": "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
 }
 BODY: Mapping[str, Any] = {
     "rollout": 7,
+    "requester": "U0OLGA",
     "reason": "a word",
     "missing": 1,
     "wave": 2,
@@ -354,6 +363,25 @@ def test_the_requester_is_told_how_it_was_decided(state: RolloutState, says: str
     assert sendable(notes.decided_note({**DECIDED, "state": state.value})).text == says
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (
+            RolloutState.EXPIRED,
+            "🛑 R-7 (3.5.0 for tag:oslo) has expired: nobody decided in time. "
+            "Run the update again for a new plan.",
+        ),
+        (
+            RolloutState.VOID,
+            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void at its start. Reason: a word. "
+            "Its card offers a new plan.",
+        ),
+    ],
+)
+def test_the_requester_is_told_what_nobody_decided(state: RolloutState, says: str) -> None:
+    assert sendable(notes.decided_note({**DECIDED, "by": None, "state": state.value})).text == says
+
+
 @pytest.mark.parametrize("hostile", [*NAMES, "", "plain"])
 def test_slack_takes_every_message_whatever_things_are_called(hostile: str) -> None:
     for message in everything_said(hostile):
@@ -398,8 +426,8 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
         "1 keeps going on and off: left out",
         "1 is in another rollout",
         "1 failed 3 times in a day: left alone for 24 h",
-        "2 waves of 1, 2",
-        "2 approvers must approve it",
+        "A canary of 1, then 2",
+        "2 approvers must approve it, one more than usual for so many gateways",
         "9 tried, 8 verified, 1 failed; usually back in 3 min, nearly always in 9 min",
         "1 open incident touches its sites",
     ):
