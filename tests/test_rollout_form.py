@@ -69,3 +69,34 @@ async def test_a_window_half_filled_in_is_not_submitted(tmp_path: Path) -> None:
         only = {ids.ROLLOUT_MODEL: {ids.ROLLOUT_MODEL: model}}
         await (await made.slack.submit(OTTO, view, only)).ack
         assert view.errors == {ids.ROLLOUT_MODEL: "Choose a model, a version and which gateways."}
+
+
+async def test_what_is_requested_is_the_plan_that_was_shown_and_meshtech_is_not_asked_again(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as made:
+        view = await opened(made)
+        model, version = await something(made)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
+        asked = len(made.portal.requests)
+        await (await made.slack.submit(OTTO, view)).ack
+        assert len(made.portal.requests) == asked
+        (line,) = (await made.app.rollouts.page(0)).lines
+        assert (line.rollout.model, line.rollout.firmware_version) == (model, version)
+
+
+async def test_a_choice_whose_plan_is_not_shown_yet_is_not_requested(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        view = await opened(made)
+        model, version = await something(made)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
+        other = {ids.ROLLOUT_PLACE: {ids.ROLLOUT_PLACE: 'tag:"bergen"'}}
+        await (await made.slack.submit(OTTO, view, other)).ack
+        assert view.errors == {
+            ids.ROLLOUT_VERSION: "Look at the plan of this choice below first, then send it again."
+        }
+        assert (await made.app.rollouts.page(0)).lines == ()

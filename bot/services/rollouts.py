@@ -163,8 +163,8 @@ class RolloutService:
         sites = {target.site for target in plan.eligible}
         return DrawnPlan(plan_id, plan, evidence, freeze, start_at, await self._incidents_at(sites))
 
-    async def request(self, actor: Actor, plan_id: str) -> Rollout:
-        """Asks for approval of a drawn plan; with no approvals needed it starts.
+    async def request(self, actor: Actor, plan_id: str, start_at: datetime | None = None) -> Rollout:
+        """Asks for approval of a drawn plan; with no approvals needed it starts, at ``start_at`` if given.
 
         Raises Stale when it was requested already or is too old, InvalidInput when nothing in it can be
         updated or its card could be shown nowhere.
@@ -183,7 +183,7 @@ class RolloutService:
             if now >= saved.expires_at:
                 raise Stale("That plan is too old to request. Run the update again for a new one.")
             decide.check_request(saved.plan, actor)
-            rollout = self._requested(saved, actor, now)
+            rollout = self._requested(saved, actor, start_at or saved.start_at, now)
             rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
             await cards.open_cards(connection, about(rollout.id), [channel], now)
             await happened(connection, rollout, "requested", now, actor)
@@ -199,7 +199,9 @@ class RolloutService:
             if actor.user_id == saved.requester:
                 await store.forget_plan(connection, plan_id)
 
-    def _requested(self, saved: store.SavedPlan, actor: Actor, now: datetime) -> Rollout:
+    def _requested(
+        self, saved: store.SavedPlan, actor: Actor, start_at: datetime | None, now: datetime
+    ) -> Rollout:
         plan = saved.plan
         return Rollout(
             id=RolloutId(0),
@@ -219,7 +221,7 @@ class RolloutService:
             downgrades=plan.downgrades,
             created_at=now,
             expires_at=now + self.rules.approval_expires,
-            start_at=saved.start_at,
+            start_at=start_at,
         )
 
     async def _card_channel(self, asked_in: str | None) -> str:

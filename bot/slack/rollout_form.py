@@ -5,19 +5,20 @@ from datetime import datetime
 
 from bot.domain.access import Action, require
 from bot.domain.errors import BotError, InvalidInput
-from bot.domain.plan import ModelChoice
 from bot.domain.rollout_picture import DrawnPlan
 from bot.domain.windows import parse_start
 from bot.services.fleet import FleetService
 from bot.services.rollouts import RolloutService
 from bot.slack import ids
 from bot.slack.calls import Click, CommandCall, Feature, Submission, SubmissionAnswer, Views
+from bot.slack.ids import Ref
 from bot.slack.views import rollout_form as views
 from bot.slack.views import rollouts as rollout_views
 from bot.slack.views.blocks import Block, modal
 from bot.slack.views.rollout_form import Offers
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
+_NO_PLAN = "form"
 
 
 class RolloutForm:
@@ -50,54 +51,56 @@ class RolloutForm:
     async def _open(self, trigger_id: str, channel: str) -> None:
         """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
         view_id = await self._screen.open(trigger_id, views.loading())
-        form = views.form(await self._offers(), {}, views.nothing_chosen(), channel)
-        await self._screen.update(view_id, form)
+        ref = _ref(_NO_PLAN, channel, {})
+        await self._screen.update(view_id, views.form(await self._offers(), {}, views.nothing_chosen(), ref))
 
     async def choose(self, click: Click) -> None:
-        """Draws the plan of what is chosen now."""
+        """Draws the plan of what is chosen now; the window remembers which plan that is, and of what."""
         if click.view_id is None:
             raise InvalidInput("That window is gone. Send the command “update” again.")
-        channel = click.ref.extra
-        shown = await self._preview(click, channel)
-        form = views.form(await self._offers(), click.values, shown, channel)
+        channel = click.ref.extra.partition("\n")[0]
+        plan_id, shown = await self._preview(click, channel)
+        form = views.form(await self._offers(), click.values, shown, _ref(plan_id, channel, click.values))
         await self._screen.update(click.view_id, form)
 
     async def submit(self, sent: Submission) -> SubmissionAnswer:
+        """Requests the plan that the window shows: Slack waits for this, so Meshtech is not asked again."""
         if any(not sent.values.get(one) for one in _CHOICES):
             return SubmissionAnswer(
                 errors={ids.ROLLOUT_MODEL: "Choose a model, a version and which gateways."}
+            )
+        channel = sent.ref.extra.partition("\n")[0]
+        if sent.ref.id == _NO_PLAN or sent.ref != _ref(sent.ref.id, channel, sent.values):
+            return SubmissionAnswer(
+                errors={
+                    ids.ROLLOUT_VERSION: "Look at the plan of this choice below first, then send it again."
+                }
             )
         try:
             start_at = self._start(sent.values)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.ROLLOUT_START: str(error)})
         try:
-            drawn = await self._drawn(sent, sent.ref.extra, start_at)
-            if isinstance(drawn, ModelChoice):
-                raise InvalidInput("Several models have that version: choose one.")
-            rollout = await self._rollouts.request(sent.actor, drawn.id)
+            rollout = await self._rollouts.request(sent.actor, sent.ref.id, start_at)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.ROLLOUT_VERSION: str(error)})
         said = rollout_views.requested(rollout)
         return SubmissionAnswer(view=modal(views.TITLE, said.blocks, callback_id=ids.ROLLOUT_FORM))
 
-    async def _preview(self, click: Click, channel: str) -> Sequence[Block]:
+    async def _preview(self, click: Click, channel: str) -> tuple[str, Sequence[Block]]:
+        """The plan's id, if there is one, and what is shown of it."""
         if any(not click.values.get(one) for one in _CHOICES):
-            return views.nothing_chosen()
-        try:
-            drawn = await self._drawn(click, channel, None)
-        except BotError as error:
-            return views.trouble(str(error))
-        return views.plan(drawn, self._rollouts.rules)
-
-    async def _drawn(
-        self, asked: Click | Submission, channel: str, start_at: datetime | None
-    ) -> DrawnPlan | ModelChoice:
-        model, version, place = (asked.values.get(one, "") for one in _CHOICES)
+            return _NO_PLAN, views.nothing_chosen()
+        model, version, place = (click.values[one] for one in _CHOICES)
         query = "" if place == ids.ROLLOUT_EVERYWHERE else place
-        return await self._rollouts.plan(
-            asked.actor, channel or None, f"model:{_quoted(model)} {query}".strip(), version, model, start_at
-        )
+        try:
+            drawn = await self._rollouts.plan(
+                click.actor, channel or None, f"model:{_quoted(model)} {query}".strip(), version, model
+            )
+        except BotError as error:
+            return _NO_PLAN, views.trouble(str(error))
+        plan_id = drawn.id if isinstance(drawn, DrawnPlan) else _NO_PLAN
+        return plan_id, views.plan(drawn, self._rollouts.rules)
 
     def _start(self, values: Mapping[str, str]) -> datetime | None:
         text = values.get(ids.ROLLOUT_START, "")
@@ -110,6 +113,11 @@ class RolloutForm:
                 versions.setdefault(one.firmware.model, []).append(one.firmware.version)
         tags = [one.tag for one in await self._fleet.tags()]
         return Offers(versions, [(f"tag:{_quoted(tag)}", f"With the tag {tag}") for tag in tags])
+
+
+def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> Ref:
+    """Which plan the window shows, where it was asked for, and of which choices it is."""
+    return Ref(plan_id, 0, "\n".join([channel, *(values.get(one, "") for one in _CHOICES)]))
 
 
 def _quoted(text: str) -> str:

@@ -28,8 +28,8 @@ def loading() -> View:
     return modal(TITLE, [section("One moment, I am looking up what there is…")], callback_id=ids.ROLLOUT_FORM)
 
 
-def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], channel: str) -> View:
-    """The choices, and below them what they would do."""
+def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], ref: Ref) -> View:
+    """The choices, and below them what they would do; ``ref`` names the plan that is shown."""
     if not offers.versions:
         return modal(TITLE, [section("Meshtech offers no firmware.")], callback_id=ids.ROLLOUT_FORM)
     versions = offers.versions.get(chosen.get(ids.ROLLOUT_MODEL, ""), ())
@@ -62,7 +62,7 @@ def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], ch
         TITLE,
         [*shown, divider(), *preview],
         callback_id=ids.ROLLOUT_FORM,
-        ref=Ref("form", 0, channel),
+        ref=ref,
         submit="Request approval",  # Slack wants one wherever there is something to fill in
     )
 
