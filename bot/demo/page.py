@@ -186,8 +186,7 @@ class Page:
             number = int(seen)
             yield "back", self._world.state(), number
         else:
-            whole = screen.whole(self._seats) | self._world.choices() | {"world": self._world.state()}
-            yield "hello", whole, number
+            yield "hello", self._whole(screen), number
         coming = self._world.slack.subscribe(number)
         following = asyncio.ensure_future(anext(coming))
         try:
@@ -198,13 +197,19 @@ class Page:
                     continue
                 event = following.result()
                 following = asyncio.ensure_future(anext(coming))
-                number = event.number
+                is_next, number = event.number == number + 1, event.number
+                if not is_next:  # this window fell so far behind that the record has forgotten what it missed
+                    yield "hello", self._whole(screen), number
+                    continue
                 for name, data in self._drawn(screen, event):
                     yield name, data, number
         finally:
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+
+    def _whole(self, screen: Screen) -> Json:
+        return screen.whole(self._seats) | self._world.choices() | {"world": self._world.state()}
 
     def _drawn(self, screen: Screen, event: Event) -> list[tuple[str, Json]]:
         """What an event changes on this screen, as it looks by now."""

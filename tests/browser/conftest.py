@@ -1,11 +1,28 @@
+"""One Chromium for all tests of a run; each test has windows of its own, with nothing of the others."""
+
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
-from tests.browser.room import Room, open_room
+from tests.browser.room import Room, browser, open_room
 
 
-@pytest.fixture
-async def room() -> AsyncIterator[Room]:
-    async with open_room() as opened:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who shares the browser shares the loop that it lives on."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browser() as launched:
+        yield launched
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def room(chromium: Browser) -> AsyncIterator[Room]:
+    async with open_room(chromium) as opened:
         yield opened

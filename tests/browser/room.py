@@ -76,14 +76,16 @@ class Room:
 
 
 @asynccontextmanager
-async def open_room(*, width: int = 1280, height: int = 800, tour: bool = False) -> AsyncIterator[Room]:
+async def open_room(
+    chromium: Browser, *, width: int = 1280, height: int = 800, tour: bool = False
+) -> AsyncIterator[Room]:
     fleet = FleetSimulator(gateways=40)
     slack = SlackServer()
     await slack.start()
     page = Page(World(slack, fleet, commands=COMMANDS, facts=[("Offline before an alert", "15 s", "5 min")]))
     await page.start()
     try:
-        async with aiohttp.ClientSession() as session, bolt(slack) as app, browser() as chromium:
+        async with aiohttp.ClientSession() as session, bolt(slack) as app:
             script(app)
             client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session)
             context = await chromium.new_context(
@@ -97,6 +99,7 @@ async def open_room(*, width: int = 1280, height: int = 800, tour: bool = False)
             await tab.goto(page.url)
             await tab.locator("#app[data-ready]").wait_for()
             yield room
+            await context.close()
     finally:
         await page.stop()
         await slack.stop()

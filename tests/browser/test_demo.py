@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Locator, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, expect
 from playwright.async_api import Page as Tab
 
 from bot.demo.run import Demo
-from tests.browser.room import browser
 
 pytestmark = pytest.mark.browser
 
@@ -50,7 +51,20 @@ class Person:
         return self.tab.locator("#pane .message", has_text=text).last
 
 
-@pytest.fixture
+@asynccontextmanager
+async def visitor(chromium: Browser, demo: Demo) -> AsyncIterator[Person]:
+    """Somebody who opened the page and skipped its tour."""
+    context = await chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(SOON)
+    expect.set_options(timeout=SOON)
+    tab = await context.new_page()
+    await tab.goto(demo.page.url)
+    await tab.get_by_role("button", name="Skip", exact=True).click()
+    yield Person(tab)
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
     world = Demo(gateways=240)
     await world.start()
@@ -58,16 +72,10 @@ async def demo() -> AsyncIterator[Demo]:
     await world.stop()
 
 
-@pytest.fixture
-async def person(demo: Demo) -> AsyncIterator[Person]:
-    async with browser() as chromium:
-        context = await chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
-        context.set_default_timeout(SOON)
-        expect.set_options(timeout=SOON)
-        tab = await context.new_page()
-        await tab.goto(demo.page.url)
-        await tab.get_by_role("button", name="Skip", exact=True).click()
-        yield Person(tab)
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(demo: Demo, chromium: Browser) -> AsyncIterator[Person]:
+    async with visitor(chromium, demo) as visiting:
+        yield visiting
 
 
 async def test_an_alert_comes_by_itself_within_a_minute(demo: Demo, person: Person) -> None:

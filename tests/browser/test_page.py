@@ -4,7 +4,7 @@ import re
 
 import aiohttp
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from bot.demo.slack_workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS
 from tests.browser.room import PNG, Room, button, buttons, open_room, section, sure
@@ -205,8 +205,10 @@ async def test_light_and_dark_follow_the_reader_and_the_toggle(room: Room) -> No
     await expect(root).to_have_attribute("data-theme", "light")
 
 
-async def test_the_first_visit_is_met_by_a_tour_of_five_steps_and_the_second_is_not() -> None:
-    async with open_room(tour=True) as room:
+async def test_the_first_visit_is_met_by_a_tour_of_five_steps_and_the_second_is_not(
+    chromium: Browser,
+) -> None:
+    async with open_room(chromium, tour=True) as room:
         for number in range(1, 5):
             await expect(room.tab.get_by_role("dialog")).to_contain_text(f"{number} of 5")
             await room.tab.get_by_role("button", name="Next").click()

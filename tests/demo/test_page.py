@@ -143,6 +143,29 @@ async def test_a_window_that_missed_something_is_told_it(page: Page, look: Look,
     assert (await window.until("message"))["message"]["text"] == "meanwhile"
 
 
+async def test_a_window_that_fell_behind_what_is_remembered_is_drawn_anew(
+    look: Look, slack: SlackServer
+) -> None:
+    window = await look(OPERATOR)
+    await window.until("hello")
+    for number in range(6000):
+        said(slack, f"message {number}")
+    whole = await window.until("hello")
+    ops = next(channel for channel in whole["channels"] if channel["id"] == OPS)
+    assert ops["messages"][-1]["text"] == "message 5999"
+
+
+async def test_a_world_that_runs_for_days_keeps_the_newest_only(slack: SlackServer) -> None:
+    slack.workspace.most_messages = 100
+    for number in range(6000):
+        said(slack, f"message {number}")
+    assert [message.text for message in slack.workspace.in_channel(OPS)][::99] == [
+        "message 5900",
+        "message 5999",
+    ]
+    assert len(slack.events) == 5000
+
+
 async def test_another_world_is_drawn_from_its_beginning(page: Page, look: Look, slack: SlackServer) -> None:
     said(slack, "old")
     window = await look(OPERATOR)

@@ -3,7 +3,8 @@
 import { act, avatar, el, icon, iconButton, now, personName, popup, setClock, state } from './dom.js';
 import { composer } from './composer.js';
 import { drawBlocks } from './blocks.js';
-import { MessageList, spoken } from './messages.js';
+import { MessageList, placeOf } from './list.js';
+import { spoken } from './messages.js';
 import { drawPanel, updatePanel } from './panel.js';
 import { showModals } from './windows.js';
 import { tour, tourIfNew } from './tour.js';
@@ -12,6 +13,7 @@ const $ = (id) => document.getElementById(id);
 const narrow = matchMedia('(max-width: 760px)');
 const roomy = matchMedia('(min-width: 1500px)');
 const SILENCE = 15_000; // the stream says something every five seconds
+const MOST = 2500; // messages kept of a channel
 
 let view = null; // what the pane shows: { list, write }
 let threadView = null; // the same of the thread's pane, with its `ts` and `channel`
@@ -36,15 +38,19 @@ function markRead(channel) {
   if (!last || document.hidden || last <= readUpTo(channel.id)) return;
   marks.read[`${state.me} ${channel.id}`] = last;
   localStorage.setItem('meshbot-read', JSON.stringify(marks));
+  count(channel);
 }
 
-function unreadOf(channel) {
-  const read = readUpTo(channel.id);
-  return channel.messages.filter((one) => one.ts > read && one.user !== state.me);
+/** What is unread is counted once; afterwards each message that comes adds itself. */
+function count(channel) {
+  channel.unread = { count: 0, loud: false };
+  for (const message of channel.messages.slice(placeOf(channel.messages, readUpTo(channel.id)))) addUnread(channel, message);
 }
 
-function isLoud(channel, unread) {
-  return channel.direct || unread.some((one) => one.ephemeral || one.text?.includes(`<@${state.me}>`));
+function addUnread(channel, message) {
+  if (message.user === state.me || message.ts <= readUpTo(channel.id)) return;
+  channel.unread.count += 1;
+  channel.unread.loud ||= channel.direct || message.ephemeral || Boolean(message.text?.includes(`<@${state.me}>`));
 }
 
 // The stream
@@ -100,6 +106,7 @@ function hello(data) {
     me: data.me, bot: data.bot, people: data.people, groups: data.groups, seats: data.seats, modals: data.modals,
     home: data.home, boot, world: data.world, choices: data, channels: new Map(data.channels.map((one) => [one.id, one])),
   });
+  for (const channel of state.channels.values()) count(channel);
   setClock(data.world);
   connected();
   closeThread();
@@ -117,39 +124,39 @@ function onMessage(message) {
   if (!channel) return;
   const isReply = message.thread_ts && message.thread_ts !== message.ts;
   if (threadView?.channel === message.channel && (message.thread_ts ?? message.ts) === threadView.ts) threadView.list.put(message);
-  if (isReply && message.subtype !== 'thread_broadcast') return drawSidebar();
+  if (isReply && message.subtype !== 'thread_broadcast') return;
+  const before = channel.unread.count;
   const isNew = put(channel, message);
   if (state.open === channel.id && state.tab === 'messages') {
     view.list.put(message);
     if (isNew && message.user !== state.me) $('announce').textContent = `${personName(message.user)}: ${spoken(message).slice(0, 300)}`;
     markRead(channel);
   }
-  return drawSidebar();
+  if (channel.unread.count !== before) drawSidebar();
 }
 
 /** Keep the message with its channel, in order and not without end; whether it is a new one. */
 function put(channel, message) {
-  const at = channel.messages.findLastIndex((one) => one.ts === message.ts);
-  if (at >= 0) {
-    channel.messages[at] = message;
-    return false;
-  }
-  if (channel.more && message.ts < channel.messages[0]?.ts) return false;
-  channel.messages.push(message);
-  if (channel.messages.length > 1 && message.ts < channel.messages.at(-2).ts) {
-    channel.messages.sort((one, other) => (one.ts < other.ts ? -1 : 1));
-  }
-  if (channel.messages.length > 2500) {
-    channel.messages = channel.messages.slice(-1250);
+  const { messages } = channel;
+  const at = placeOf(messages, message.ts);
+  const isNew = messages[at]?.ts !== message.ts;
+  if (isNew && at === 0 && channel.more) return false;
+  if (isNew && at === messages.length) messages.push(message);
+  else messages.splice(at, isNew ? 0 : 1, message);
+  if (isNew) addUnread(channel, message);
+  if (messages.length > MOST) {
+    messages.splice(0, MOST / 2);
     channel.more = true;
   }
-  return true;
+  return isNew;
 }
 
 function onGone({ channel: id, ts }) {
   const channel = state.channels.get(id);
   if (!channel) return;
-  channel.messages = channel.messages.filter((one) => one.ts !== ts);
+  const at = placeOf(channel.messages, ts);
+  if (channel.messages[at]?.ts === ts) channel.messages.splice(at, 1);
+  count(channel);
   if (state.open === id) view?.list?.drop(ts);
   if (threadView?.channel === id) {
     if (threadView.ts === ts) closeThread();
@@ -209,16 +216,15 @@ function drawSidebar() {
   const rows = { channels: [], apps: [] };
   let waiting = 0;
   for (const channel of state.channels.values()) {
-    const unread = unreadOf(channel);
-    const loud = unread.length > 0 && isLoud(channel, unread);
-    waiting += unread.length;
+    const { count: unread, loud } = channel.unread;
+    waiting += unread;
     const name = channel.direct ? 'Meshbot' : channel.name;
-    const says = unread.length ? `${name}, ${unread.length} unread` : name;
+    const says = unread ? `${name}, ${unread} unread` : name;
     (channel.direct ? rows.apps : rows.channels).push(el('li', {}, el('a', {
-      href: `#${channel.id}`, class: `channel${unread.length ? ' unread' : ''}`, 'aria-label': says,
+      href: `#${channel.id}`, class: `channel${unread ? ' unread' : ''}`, 'aria-label': says,
       'aria-current': state.open === channel.id ? 'page' : null, on: { click: () => drawer(false) },
     }, channel.direct ? avatar(state.bot, 'tiny') : icon(channel.private ? 'lock' : 'hash'), el('span', { class: 'channel-name', text: name }),
-    unread.length ? el('span', { class: loud ? 'count loud' : 'count', text: unread.length > 99 ? '99+' : unread.length }) : null)));
+    unread ? el('span', { class: loud ? 'count loud' : 'count', text: unread > 99 ? '99+' : unread }) : null)));
   }
   const focused = document.activeElement?.closest?.('#sidebar a')?.getAttribute('href');
   $('sidebar').replaceChildren(
@@ -267,13 +273,13 @@ function drawPane(channel) {
     if (state.tab === 'home') drawHome();
     else body.append(about());
   } else {
-    const list = new MessageList({ label: `Messages in ${name}`, openThread: (ts) => openThread(channel.id, ts), older: (ts) => fetchOlder(channel, ts), intro: () => intro(channel) });
+    const list = new MessageList({ label: `Messages in ${name}`, openThread: (ts) => openThread(channel.id, ts), older: (ts) => fetchOlder(channel, ts), intro: () => intro(channel), latest: () => channel });
     const write = composer({ label: `Message ${name}`, key: `${state.me} ${channel.id}`, id: 'write', send: (text) => act('say', { channel: channel.id, text }) });
     view = { list, write };
     state.write = (text) => write.write(text);
-    const unread = unreadOf(channel);
+    const unread = channel.unread.count;
     $('pane').replaceChildren(head, ...(tabs ? [tabs] : []), list.node, el('div', { class: 'pane-foot' }, list.jump, write.node));
-    list.show(channel.messages, channel.more, unread.length ? readUpTo(channel.id) : null);
+    list.show(channel.messages, channel.more, unread ? readUpTo(channel.id) : null);
     markRead(channel);
     if (!narrow.matches && !document.querySelector('dialog[open], .tour')) write.area.focus();
   }
@@ -329,8 +335,7 @@ function intro(channel) {
 async function fetchOlder(channel, ts) {
   const query = new URLSearchParams({ as: state.me, channel: channel.id, before: ts ?? '' });
   const found = await (await fetch(`older?${query}`)).json();
-  const known = new Set(channel.messages.map((one) => one.ts));
-  channel.messages = [...found.messages.filter((one) => !known.has(one.ts)), ...channel.messages];
+  channel.messages.unshift(...found.messages.slice(0, placeOf(found.messages, channel.messages[0]?.ts ?? '~')));
   channel.more = found.more;
   return found;
 }
@@ -353,7 +358,9 @@ async function openThread(channelId, ts) {
   if (!roomy.matches) showWorld(false, true);
   const query = new URLSearchParams({ as: state.me, channel: channelId, ts });
   const found = await (await fetch(`thread?${query}`)).json();
+  const meanwhile = list.messages;
   list.show(found.messages, false);
+  for (const message of meanwhile) list.put(message);
   write.area.focus();
 }
 

@@ -134,13 +134,21 @@ function date(target, fallback) {
   if (!/^-?\d{1,10}$/.test(seconds) || !shape) return document.createTextNode(fallback);
   const text = dateText(Number(seconds), decode(shape));
   const when = new Date(Number(seconds) * 1000);
-  const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' }).format(when);
+  const full = formatter(undefined, { dateStyle: 'full', timeStyle: 'long' }).format(when);
   const node = el('time', { class: 'date', datetime: when.toISOString(), title: full, text });
   return address ? el('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, node) : node;
 }
 
-const format = (when, options) => new Intl.DateTimeFormat('en-US', options).format(when);
-const clock = (when, more = {}) => new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', ...more }).format(when);
+const formats = new Map(); // making one costs more than all the rest of a message
+function formatter(language, options) {
+  const key = `${language} ${JSON.stringify(options)}`;
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(language, options));
+  return formats.get(key);
+}
+const format = (when, options) => formatter('en-US', options).format(when);
+const inWords = formatter(undefined, { dateStyle: 'full', timeStyle: 'medium' });
+const hours = formatter(undefined, { hour: 'numeric', minute: '2-digit' });
+const clock = (when) => hours.format(when);
 const dayOf = (when) => new Date(when.getFullYear(), when.getMonth(), when.getDate()).getTime();
 
 function ordinal(day) {
@@ -162,7 +170,7 @@ export function dateText(seconds, shape) {
   const whole = `${format(when, { weekday: 'long' })}, ${long}`;
   const known = {
     date_num: `${when.getFullYear()}-${String(when.getMonth() + 1).padStart(2, '0')}-${String(when.getDate()).padStart(2, '0')}`,
-    date: long, date_short: short, date_long: whole, time: clock(when), time_secs: clock(when, { second: '2-digit' }),
+    date: long, date_short: short, date_long: whole, time: clock(when), time_secs: formatter(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' }).format(when),
     date_pretty: nearDay(when) ?? long, date_short_pretty: nearDay(when) ?? short, date_long_pretty: nearDay(when) ?? whole,
     ago: ago(seconds),
   };
@@ -184,8 +192,12 @@ export function dayName(ts) {
   if (near) return near[0].toUpperCase() + near.slice(1);
   return `${format(when, { weekday: 'long', month: 'long' })} ${ordinal(when.getDate())}`;
 }
-export const sameDay = (one, other) => dayOf(new Date(Number(one) * 1000)) === dayOf(new Date(Number(other) * 1000));
-export const fullTime = (ts) => new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' }).format(new Date(Number(ts) * 1000));
+/** When the day of a time stamp ends for the reader, as a time stamp. */
+export function midnightAfter(ts) {
+  const when = new Date(Number(ts) * 1000);
+  return String(new Date(when.getFullYear(), when.getMonth(), when.getDate() + 1).getTime() / 1000);
+}
+export const fullTime = (ts) => inWords.format(new Date(Number(ts) * 1000));
 
 // Rich text
 
