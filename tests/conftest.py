@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from bot.demo.slack_events import EventLog
 from tests import postgres
+from tests.leaks import Leaks
 from tests.slack.manifest_rules import SLACKS_OWN
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
@@ -106,6 +108,18 @@ def logging_as_it_was() -> Iterator[None]:
         if isinstance(one, logging.Logger):
             one_level, one.disabled, one.propagate = before.get(name, (logging.NOTSET, False, True))
             one.setLevel(one_level)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_said(logging_as_it_was: None) -> Iterator[None]:
+    """No token and no password is in a log line, or in anything that the demo's Slack is told."""
+    leaks = Leaks()
+    logging.getLogger("bot").setLevel(logging.INFO)
+    logging.getLogger().addHandler(leaks)
+    EventLog.listeners.append(leaks.told)
+    yield
+    EventLog.listeners.remove(leaks.told)
+    assert leaks.found == []
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,11 @@ class Output:
 
 
 @pytest.fixture
+def no_secret_is_said() -> None:
+    """In the place of the one that all tests have: here secrets are logged, to see that none is written."""
+
+
+@pytest.fixture
 def output() -> Iterator[Output]:
     """Our logs, in JSON; the process's logging is put back afterwards."""
     root = logging.getLogger()

@@ -164,6 +164,7 @@ class Delivery:
             future.set_result(Ack(0, None, 0.0, "dispatch_failed"))
 
     def _acknowledged(self, data: str, at: float) -> None:
+        self._log.heard(data)
         answer = json.loads(data)
         pending = self._pending.pop(str(answer.get("envelope_id")), None)
         if pending is None:
@@ -200,6 +201,7 @@ class Delivery:
             _settle(future, Ack(0, None, time.perf_counter() - started, code))
             return
         status, content_type, text = answer
+        self._log.heard(text)
         latency = time.perf_counter() - started
         payload_back = json.loads(text) if content_type == "application/json" and text else _as_payload(text)
         _settle(

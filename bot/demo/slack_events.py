@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from bot.demo.slack_workspace import Message, View
 
@@ -98,7 +98,12 @@ class Interaction:
 
 
 class EventLog:
-    """The record of everything, bounded, with people waiting on it."""
+    """The record of everything, bounded, with people waiting on it.
+
+    ``listeners`` hear each body that a bot sends to any server here, whole, before it is looked at.
+    """
+
+    listeners: ClassVar[list[Callable[[object], None]]] = []
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -110,6 +115,10 @@ class EventLog:
         self._count += 1
         self.events.append(Event(self._count, self._clock(), kind, detail))
         self.wake()
+
+    def heard(self, body: object) -> None:
+        for listener in self.listeners:
+            listener(body)
 
     def wake(self) -> None:
         """Have every waiting predicate asked again."""

@@ -160,6 +160,7 @@ class SlackServer(People):
         args: Json = {}
         try:
             args, token = await _arguments(request)
+            self._log.heard(args)
             fault = self.faults.take(method, args.get("channel"))
             if fault and fault.kind == "hang":
                 self._log.record("hanging call", method=method)
@@ -201,6 +202,7 @@ class SlackServer(People):
     async def _response_url(self, request: web.Request) -> web.StreamResponse:
         act = self._urls.get(request.match_info["key"])
         payload = await request.json()
+        self._log.heard(payload)
         fault = self.faults.take("response_url")
         if fault and fault.kind == "hang":
             await self._stopping.wait()
@@ -275,6 +277,7 @@ class SlackServer(People):
             file.content = await part.read() if isinstance(part, BodyPartReader) else b""
         else:
             file.content = await request.read()
+        self._log.heard(file.content)
         self._log.record("upload", file=file.id, name=file.name, size=len(file.content))
         return web.Response(text=f"OK - {len(file.content)}")
 
