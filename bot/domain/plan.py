@@ -295,16 +295,22 @@ def _fill_waves(
 def _by_site(
     groups: Mapping[tuple[bool, str, str, str], list[GatewayId]],
 ) -> dict[tuple[bool, str], list[GatewayId]]:
-    """The gateways of each site with its kinds (hardware, present firmware) taking turns."""
-    kinds: defaultdict[tuple[bool, str], list[list[GatewayId]]] = defaultdict(list)
+    """The gateways of each site with its kinds (hardware, present firmware) taking turns.
+
+    Each site begins with another kind than the one before, so that the first of all sites differ in kind too.
+    """
+    kinds = sorted({(hardware, firmware) for _, _, hardware, firmware in groups})
+    of_site: defaultdict[tuple[bool, str], dict[tuple[str, str], list[GatewayId]]] = defaultdict(dict)
     for restless, site, hardware, firmware in sorted(groups):
-        kinds[restless, site].append(sorted(groups[restless, site, hardware, firmware]))
-    return {
-        key: [
+        of_site[restless, site][hardware, firmware] = sorted(groups[restless, site, hardware, firmware])
+    ordered = {}
+    for number, (key, found) in enumerate(of_site.items()):
+        first = number % len(kinds)
+        lists = [found[kind] for kind in (*kinds[first:], *kinds[:first]) if kind in found]
+        ordered[key] = [
             members[turn] for turn in range(max(map(len, lists))) for members in lists if turn < len(members)
         ]
-        for key, lists in kinds.items()
-    }
+    return ordered
 
 
 def _target(known: KnownGateway, cls: TargetClass, wave: int, version: str) -> Target:

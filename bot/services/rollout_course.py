@@ -128,7 +128,10 @@ class RolloutCourse:
             return rollout, rollout.expires_at if rollout.reminded else decide.remind_at(rollout)
         async with self._database.write() as connection:
             await store.save(connection, rollout, replace(rollout, reminded=True), rollout.expires_at)
-            await happened(connection, rollout, "reminder", now, missing=rollout.approvals_missing)
+            until = rollout.expires_at.isoformat()
+            await happened(
+                connection, rollout, "reminder", now, missing=rollout.approvals_missing, until=until
+            )
         self._changed()
         return replace(rollout, reminded=True, version=rollout.version + 1), rollout.expires_at
 

@@ -88,6 +88,7 @@ async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor | 
             "version": rollout.firmware_version,
             "query": rollout.query,
             "reason": rollout.reason,
+            "start_at": rollout.start_at.isoformat() if rollout.start_at else None,
         },
         now,
     )

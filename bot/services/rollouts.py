@@ -312,8 +312,10 @@ class RolloutService:
         await targets.set_aside(connection, before.id, refused, TargetState.EXCLUDED, now)
         due_at = after.start_at if after.state is RolloutState.SCHEDULED else now
         await store.save(connection, before, after, due_at)
-        kind = "scheduled" if after.state is RolloutState.SCHEDULED else "started"
-        await happened(connection, after, kind, now)
+        if after.state is RolloutState.SCHEDULED and after.start_at is not None:
+            await happened(connection, after, "scheduled", now, start_at=after.start_at.isoformat())
+        else:
+            await happened(connection, after, "started", now)
 
     # ---- looking
 

@@ -1,5 +1,6 @@
 """The plan of a rollout: which firmware, who gets it, who must approve."""
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -41,6 +42,7 @@ def known(
     flapping: bool = False,
     updating: bool = False,
     site: str = "oslo",
+    hardware: str | None = None,
     since: datetime = NOW - timedelta(days=2),
 ) -> KnownGateway:
     gateway = Gateway(
@@ -50,6 +52,7 @@ def known(
         ("oslo",),
         state,
         firmware=version,
+        hardware=hardware,
     )
     return KnownGateway(gateway, site, since, 1, NOW, flapping=flapping, updating=updating)
 
@@ -196,6 +199,21 @@ def test_canaries_differ_in_site_and_have_been_stable_for_a_day() -> None:
     plan = make_plan("", firmware(), [*restless, *steady], AROUND, Rules())
     canaries = [target for target in plan.targets if target.wave == 1]
     assert sorted(target.site for target in canaries) == sorted(sites)
+
+
+def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() -> None:
+    old_and_new = [("1.0.0", "3.3.0"), ("1.0.0", "3.4.1"), ("2.0.0", "3.4.1")]
+    numbers = itertools.count()
+    fleet = [
+        known(next(numbers), site=site, hardware=hardware, version=version)
+        for site in ("oslo", "bergen", "kyiv", "lviv", "narvik")
+        for hardware, version in old_and_new
+        for _ in range(4)
+    ]
+    plan = make_plan("", firmware(), fleet, AROUND, Rules())
+    canaries = {target.gateway_id for target in plan.targets if target.wave == 1}
+    kinds = {(one.gateway.hardware, one.gateway.firmware) for one in fleet if one.gateway.id in canaries}
+    assert kinds == set(old_and_new)
 
 
 def test_membership_of_waves_does_not_depend_on_the_order_of_the_matches() -> None:

@@ -166,6 +166,23 @@ async def test_an_abort_cancels_what_is_overdue_in_the_vendors_queue_as_well(dat
         }
 
 
+async def test_a_hard_stop_cancels_what_the_vendor_has_not_started(database_url: str) -> None:
+    failing = Behaviour.FAILS
+    async with world(database_url, gateways=12, rules=QUICK, behaviour=failing, quick=True) as it:
+        rollout_id = await it.running()
+        it.portal.disconnect([FIRST])  # no listing has shown it yet: it stays in the vendor's queue
+        it.clock.advance(MINUTE)
+        await it.course.advance()
+        picture = await it.comes_to(rollout_id, RolloutState.ABORTED)
+        assert picture.rollout.reason == "11 of 11 gateways failed, 15 % or more"
+        await it.passes(2)
+        assert {job.devices[FIRST].status for job in it.portal.jobs.values()} == {TargetStatus.CANCELED}
+        assert (await it.rollouts.picture(rollout_id)).counts == {
+            (1, TargetState.FAILED): 11,
+            (1, TargetState.EXCLUDED): 1,
+        }
+
+
 async def test_a_job_that_vanished_keeps_nobody(database_url: str) -> None:
     async with world(database_url, gateways=2, rules=QUICK, behaviour=Behaviour.SILENT, quick=True) as it:
         rollout_id = await it.running()

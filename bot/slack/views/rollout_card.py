@@ -53,7 +53,6 @@ WORDS: Mapping[RolloutState, tuple[str, str]] = {
 }
 
 _TARGET: Mapping[TargetState, str] = {
-    TargetState.VERIFIED: "verified",
     TargetState.REPORTED: "reported success, not verified yet",
     TargetState.IN_PROGRESS: "updating",
     TargetState.STARTED: "started",
@@ -135,11 +134,9 @@ def wave_lines(counts: Counts) -> list[str]:
         by_state = {state: number for (of, state), number in counts.items() if of == wave and number}
         total = sum(by_state.values())
         done = by_state.get(TargetState.VERIFIED, 0)
-        details = ", ".join(
-            f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if state in by_state
-        )
+        rest = [f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if state in by_state]
         name_of = "Canary" if wave == 1 and max(of for of, _ in counts) > 1 else f"Wave {wave}"
-        shown.append(f"{name_of}: {progress_bar(done, total)} · {details}")
+        shown.append(f"{name_of}: {' · '.join([f'{progress_bar(done, total)} verified', *rest])}")
     return shown
 
 
@@ -184,7 +181,9 @@ def evidence_words(evidence: Evidence) -> str:
     )
     if evidence.median is None or evidence.p95 is None:
         return f"{said}."
-    return f"{said}; usually back in {duration(evidence.median)}, nearly always in {duration(evidence.p95)}."
+    usually, nearly_always = duration(evidence.median), duration(evidence.p95)
+    also = f", nearly always in {nearly_always}" if nearly_always != usually else ""
+    return f"{said}; usually back in {usually}{also}."
 
 
 def since_words(picture: RolloutPicture) -> str:

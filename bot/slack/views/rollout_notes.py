@@ -1,6 +1,7 @@
 """What is said of a rollout beside its card: the notes in its thread, direct messages, its report."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bot.domain.plan import TargetClass
@@ -43,8 +44,8 @@ def decided_note(body: Mapping[str, Any]) -> Message:
     what = f"{code(str(body['version']))} for {code(str(body['query'] or WHOLE_FLEET))}"
     state = str(body["state"])
     if state in {RolloutState.RUNNING.value, RolloutState.SCHEDULED.value}:
-        when = "It starts now" if state == RolloutState.RUNNING.value else "It starts at its time"
-        return said(f"✅ {by} approved {title} ({what}). {when}.")
+        when = "now" if state == RolloutState.RUNNING.value else _moment(body, "start_at") or "at its time"
+        return said(f"✅ {by} approved {title} ({what}). It starts {when}.")
     if state == RolloutState.REQUESTED.value:
         return said(f"✅ {by} approved {title} ({what}). It needs one more approval.")
     reason = f" {reason_words(str(body['reason']))}" if body.get("reason") else ""
@@ -74,6 +75,10 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
     frozen = " Its firmware is frozen." if body.get("frozen") else ""
     number = int(body.get("count") or 0)
     tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
+    missing = people(int(body.get("missing") or 1))
+    ends = _moment(body, "until")
+    until = f", until {ends}" if ends else ""
+    at = _moment(body, "start_at") or "at its time"
     asked = f" {mention(str(body['requester']))} requested it." if body.get("requester") else ""
     words = {
         "requested": f"{who} requested {title}.",
@@ -82,8 +87,8 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
         "withdrawn": f"🛑 {who} withdrew {title}.",
         "void": f"⚠️ {title} is void.{reason}",
         "expired": f"🛑 {title} has expired: nobody decided in time.",
-        "reminder": f"⏳ {title} still waits for {people(int(body.get('missing') or 1))} to approve it.",
-        "scheduled": f"⏳ {title} is approved and starts at its time.",
+        "reminder": f"⏳ {title} still waits for {missing} to approve it{until}.",
+        "scheduled": f"⏳ {title} is approved and starts {at}.",
         "started": f"🔄 {title} has started.",
         "wave": f"🔄 Wave {body.get('wave')} of {title} begins: {tally} so far.",
         "canary_done": f"⏳ The canary of {title} is done: {tally}. A person has to promote it.",
@@ -100,6 +105,11 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
         "late": _late_words(title, body),
     }
     return words.get(kind, f"{title}: {escape(kind)}.")
+
+
+def _moment(body: Mapping[str, Any], key: str) -> str | None:
+    """A time that was kept as text, as Slack shows it to each reader."""
+    return date(datetime.fromisoformat(str(body[key]))) if body.get(key) else None
 
 
 def _not_returned_words(title: str, body: Mapping[str, Any]) -> str:

@@ -151,9 +151,9 @@ def test_a_card_says_its_state_and_offers_what_can_be_done(
 def test_a_card_has_a_bar_for_each_wave_with_counts_of_gateways() -> None:
     drawn = card(rollout())
     assert "Canary: " in drawn.text
-    assert "· 5 verified" in drawn.text
+    assert "5 of 5 verified" in drawn.text
     assert "Wave 2: " in drawn.text
-    assert "· 4 updating, 1 failed" in drawn.text
+    assert " verified · 4 updating · 1 failed" in drawn.text
 
 
 def test_a_single_wave_is_no_canary() -> None:
@@ -258,6 +258,9 @@ def everything_said(hostile: str) -> list[Message]:
     around: dict[str, Any] = {
         "failures": shown,
         "stragglers": shown[:3],
+        "first": shown[:2],
+        "incidents": 2,
+        "late": 3,
         "retryable": 3,
         "returned": 2,
         "freeze": replace(FROZEN, reason=hostile, by_name=hostile),
@@ -291,8 +294,8 @@ EVENTS = {
     "withdrawn": "🛑 <@U0OLGA> withdrew R-7.",
     "void": "⚠️ R-7 is void. Reason: a word.",
     "expired": "🛑 R-7 has expired: nobody decided in time.",
-    "reminder": "⏳ R-7 still waits for 1 person to approve it.",
-    "scheduled": "⏳ R-7 is approved and starts at its time.",
+    "reminder": f"⏳ R-7 still waits for 1 person to approve it, until {date(NOW)}.",
+    "scheduled": f"⏳ R-7 is approved and starts {date(NOW)}.",
     "started": "🔄 R-7 has started.",
     "wave": "🔄 Wave 2 of R-7 begins: 5 verified, 1 failed so far.",
     "canary_done": "⏳ The canary of R-7 is done: 5 verified, 1 failed. A person has to promote it.",
@@ -317,6 +320,8 @@ BODY: Mapping[str, Any] = {
     "count": 3,
     "version": "3.5.0",
     "gateways": [["MT1", "oslo"]],
+    "until": NOW.isoformat(),
+    "start_at": NOW.isoformat(),
     "endings": [["MT1", "oslo", "timed out"]],
 }
 DECIDED = {"rollout": 7, "by": "U0PAUL", "version": "3.5.0", "query": "tag:oslo", "reason": "a word"}
