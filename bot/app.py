@@ -42,7 +42,7 @@ from bot.slack.alerts import AlertListeners
 from bot.slack.audit import AuditCommands
 from bot.slack.bolt import SlackApp
 from bot.slack.calls import Feature
-from bot.slack.charts import ChartListeners
+from bot.slack.charts import ChartListeners, LatestChart
 from bot.slack.digests import DigestNotes
 from bot.slack.fleet import FleetCommands
 from bot.slack.fleet_writes import WriteCommands
@@ -223,6 +223,7 @@ class App:
             self.alerts,
             self.silences,
             Modals(self._api),
+            chart=LatestChart(self.charts, self._api, zone=ZoneInfo(settings.timezone), now=now).blocks,
             actor_of=self._people.actor,
             command=settings.slack.command,
             now=now,

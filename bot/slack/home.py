@@ -5,7 +5,7 @@ the domain itself would not refuse the click.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,13 +23,15 @@ from bot.slack import ids
 from bot.slack.calls import Feature, Views
 from bot.slack.guard import outcome
 from bot.slack.views import home as views
-from bot.slack.views.blocks import View
+from bot.slack.views.blocks import Block, View
 from bot.slack.views.home import HomePicture, HomeRollout
+from bot.slack.web_api import SlackFailed
 
 log = logging.getLogger(__name__)
 
 WATCHED_FOR = timedelta(minutes=10)
 MOST_WATCHED = 200  # tabs that are drawn again by themselves
+_BAD_PICTURE = frozenset({"invalid_blocks", "invalid_arguments"})
 _LOOKED_AT = 50  # rollouts, those that go on first
 
 
@@ -40,7 +42,7 @@ class _Watched:
 
 
 class HomeTab:
-    """Draws everybody their own. ``actor_of`` tells who somebody is."""
+    """Draws everybody their own. ``actor_of`` tells who somebody is, ``chart`` is the fleet as a picture."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class HomeTab:
         silences: SilenceService,
         screen: Views,
         *,
+        chart: Callable[[], Awaitable[Sequence[Block]]],
         actor_of: Callable[[str], Awaitable[Actor]],
         command: str,
         now: Callable[[], datetime],
@@ -59,6 +62,7 @@ class HomeTab:
         self._alerts = alerts
         self._silences = silences
         self._screen = screen
+        self._chart = chart
         self._actor_of = actor_of
         self._command = command
         self._now = now
@@ -73,7 +77,7 @@ class HomeTab:
             return
         user = str(event["user"])
         view = await self._draw(user)
-        await self._screen.publish(user, view)
+        await self._publish(user, view)
         self._watched.pop(user, None)
         while len(self._watched) >= MOST_WATCHED:
             del self._watched[next(iter(self._watched))]
@@ -93,8 +97,18 @@ class HomeTab:
     async def _draw_again(self, user: str, watched: _Watched) -> None:
         view = await self._draw(user)
         if _without_age(view) != _without_age(watched.shown):
-            await self._screen.publish(user, view)
+            await self._publish(user, view)
             watched.shown = view
+
+    async def _publish(self, user: str, view: View) -> None:
+        """Without its chart where Slack does not take that: a new file may be unknown for a moment."""
+        try:
+            await self._screen.publish(user, view)
+        except SlackFailed as error:
+            plain = views.without_pictures(view)
+            if error.code not in _BAD_PICTURE or plain == view:
+                raise
+            await self._screen.publish(user, plain)
 
     async def _draw(self, user: str) -> View:
         actor = await self._actor_of(user)
@@ -119,6 +133,7 @@ class HomeTab:
             mine=[one for one in offered if one.rollout.requester == actor.user_id and one not in waiting],
             incidents=incidents.incidents,
             incidents_total=incidents.total,
+            chart=await self._chart(),
             silences=await self._silences.active(actor),
             may_acknowledge=_is_allowed(lambda: require(actor, Action.ACKNOWLEDGE)),
             may_silence=_is_allowed(lambda: require(actor, Action.SILENCE)),

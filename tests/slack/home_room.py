@@ -9,7 +9,7 @@ from bot.domain.alerts import AlertRules
 from bot.services.alerts import AlertService
 from bot.services.silences import SilenceService
 from bot.slack.home import HomeTab
-from bot.slack.views.blocks import View
+from bot.slack.views.blocks import Block, View, image
 from bot.slack.web_api import SlackFailed
 from tests.rollout_world import World
 
@@ -21,6 +21,8 @@ class Screen:
     published: list[dict[str, Any]] = field(default_factory=list)
     opened: list[View] = field(default_factory=list)
     drawn_for: list[str] = field(default_factory=list)
+    has_chart: bool = False
+    knows_files: bool = True
     gone: set[str] = field(default_factory=set)  # whose tab Slack does not take
 
     async def open(self, _trigger_id: str, view: View) -> str:
@@ -30,9 +32,14 @@ class Screen:
     async def update(self, _view_id: str, view: View) -> None:
         self.opened.append(view)
 
+    async def chart(self) -> list[Block]:
+        return [image("The share offline", file_id="F0CHART001")] if self.has_chart else []
+
     async def publish(self, user_id: str, view: View) -> None:
         if user_id in self.gone:
             raise SlackFailed("views.publish", "user_not_found")
+        if not self.knows_files and "F0CHART001" in str(view):
+            raise SlackFailed("views.publish", "invalid_blocks")
         self.drawn_for.append(user_id)
         self.published.append(view)
 
@@ -62,6 +69,7 @@ def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
         alerts,
         silences_of(it),
         screen,
+        chart=screen.chart,
         actor_of=actor_of,
         command="/mesh",
         now=it.clock.now,

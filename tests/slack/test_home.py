@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bot.demo.slack_limits import problems_of_view
 from bot.demo.slack_workspace import OPS
 from bot.domain.access import Actor, Role
@@ -105,6 +107,18 @@ async def test_what_is_silenced_is_told_with_who_why_and_until_when(database_url
         assert f"by <@{OLGA.user_id}>" in shown
         assert "paint" in shown
         assert "<!here>" not in shown
+
+
+@pytest.mark.parametrize("knows_files", [True, False])
+async def test_the_chart_is_shown_and_where_slack_does_not_take_it_the_tab_is_shown_without(
+    knows_files: bool, tmp_path: Path
+) -> None:
+    async with world(f"sqlite:///{tmp_path}/meshbot.db") as it:
+        screen = Screen(has_chart=True, knows_files=knows_files)
+        await home_of(it, screen, VERA).opened({"user": VERA.user_id})
+        (view,) = screen.published
+        assert ("F0CHART001" in said(view)) is knows_files
+        assert "8 gateways: 0 offline, 8 online" in said(view)
 
 
 async def test_more_silences_than_fit_are_counted(database_url: str) -> None:

@@ -53,6 +53,7 @@ class HomePicture:
     counts: Counts
     listed_at: datetime | None
     versions: Sequence[tuple[str, int]]  # the most frequent first
+    chart: Sequence[Block]  # a picture, or nothing where there is none
     waiting: Sequence[HomeRollout]  # for the reader's approval or promotion
     mine: Sequence[HomeRollout]  # asked for by the reader, not over
     incidents: Sequence[Incident]
@@ -79,6 +80,11 @@ def tab(picture: HomePicture, now: datetime) -> View:
     )
 
 
+def without_pictures(view: View) -> View:
+    """The tab as it is but for its pictures, whose words stand in it anyway."""
+    return home([block for block in view["blocks"] if block["type"] != "image"])
+
+
 def closed(sentence: str) -> View:
     """For somebody who may see nothing of the fleet."""
     return home([section(escape(sentence))])
@@ -94,6 +100,7 @@ def _fleet(picture: HomePicture, now: datetime) -> list[Block]:
         header("The fleet"),
         section(f"{count(total, 'gateway')}: {counts_text(picture.counts)}"),
         *lines(bars),
+        *picture.chart,
         context(seen),
     ]
 

@@ -22,6 +22,7 @@ def picture(**changes: Any) -> HomePicture:
         counts=Counts(3, 1, 0),
         listed_at=NOW,
         versions=[],
+        chart=[],
         waiting=[],
         mine=[],
         incidents=[],
