@@ -20,8 +20,9 @@ import bot
 from bot.domain.access import Actor
 from bot.domain.errors import Unavailable
 from bot.domain.fleet import GatewayId, Taken
-from bot.domain.query import parse
+from bot.domain.query import EVERYTHING, Query, parse
 from bot.domain.rollout import RolloutId
+from bot.domain.subscriptions import Around
 from bot.metrics import BotMetrics
 from bot.rules import alert_rules, client_of, digests_of, rollout_rules
 from bot.scheduler import Clock, Scheduler, WallClock
@@ -36,6 +37,7 @@ from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
 from bot.services.silences import SilenceService
+from bot.services.subscriptions import SubscriptionService
 from bot.settings import Settings
 from bot.slack.about import AboutCommands
 from bot.slack.alerts import AlertListeners
@@ -55,6 +57,7 @@ from bot.slack.rollout_buttons import RolloutButtons
 from bot.slack.rollout_form import RolloutForm
 from bot.slack.rollouts import RolloutListeners
 from bot.slack.silences import SilenceListeners
+from bot.slack.subscriptions import SubscriptionListeners
 from bot.slack.views.about import Setting, Status
 from bot.slack.web_api import WebApi, new_session
 from bot.storage.engine import Database
@@ -193,6 +196,13 @@ class App:
             within=self.fleet.require_within,
         )
         self.audit = AuditService(self._database, now=now)
+        self.subscriptions = SubscriptionService(
+            self._database,
+            covered=self._covered,
+            may_post=self._api.may_post,
+            now=now,
+            changed=self._changed,
+        )
         self.charts = ChartService(self._database, now=now)
         self.digests = digests_of(settings, self._database, now, self._changed)
 
@@ -205,8 +215,11 @@ class App:
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
         audit = AuditCommands(self.audit)
-        lists = [fleet.lists(), alerts.lists(), rollouts.lists(), about.lists(), audit.lists()]
-        shared = Feature(clicks=list_clicks({kind: one for each in lists for kind, one in each.items()}))
+        around = Around(settings.channels.alerts, settings.channels.rollouts, settings.timezone)
+        subscriptions = SubscriptionListeners(self.subscriptions, around)
+        paged = (fleet, alerts, rollouts, about, audit, subscriptions)
+        lists = {kind: one for feature in paged for kind, one in feature.lists().items()}
+        shared = Feature(clicks=list_clicks(lists))
         writes = WriteCommands(self.fleet, self.writes, now=now)
         charts = ChartListeners(self.charts, zone=ZoneInfo(settings.timezone))
         digests = DigestNotes(self.digests, self.charts, command=settings.slack.command)
@@ -240,6 +253,7 @@ class App:
                 form.feature(),
                 alerts.feature(),
                 silences.feature(),
+                subscriptions.feature(),
                 audit.feature(),
                 about.feature(),
                 self.home.feature(),
@@ -346,7 +360,10 @@ class App:
         self.publisher.wake()
 
     async def _fleet_size(self) -> int:
-        return (await self.fleet.counts(parse(""))).total
+        return await self._covered(EVERYTHING)
+
+    async def _covered(self, query: Query) -> int:
+        return (await self.fleet.counts(query)).total
 
     async def _sight_lost(self) -> bool:
         return await self.alert_course.lost_sight() is not None

@@ -47,6 +47,7 @@ class Action(StrEnum):
     FREEZE = "freeze or unfreeze firmware"
     ACKNOWLEDGE = "acknowledge an incident"
     SILENCE = "silence alerts"
+    SUBSCRIBE = "change what a channel is told"
 
 
 _NEEDS: Mapping[Action, Role] = {
@@ -62,6 +63,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.FREEZE: Role.ADMIN,
     Action.ACKNOWLEDGE: Role.OPERATOR,
     Action.SILENCE: Role.OPERATOR,
+    Action.SUBSCRIBE: Role.OPERATOR,
 }
 
 

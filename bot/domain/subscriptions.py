@@ -70,6 +70,12 @@ class Subscription:
     broken: str | None = None
     version: int = 1
 
+    @property
+    def words(self) -> str:
+        """What asks for it again."""
+        at = f"at {self.at:%H:%M}" if self.at else ""
+        return " ".join(filter(None, [self.topic, self.query, at, f"in {self.zone}" if self.zone else ""]))
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -79,6 +85,41 @@ class Draft:
     query: Query
     at: time | None = None
     zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What subscriptions stand in: where goes what none of them matches, and the zone of the bot's days."""
+
+    alerts: str | None
+    rollouts: str | None
+    zone: str
+
+    def default(self, topic: Topic) -> str | None:
+        return {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts}.get(topic)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """What came of asking for one. ``before`` is what the channel had of that topic and query already."""
+
+    subscription: Subscription
+    before: Subscription | None
+    covered: int  # gateways that match now
+
+    @property
+    def is_new(self) -> bool:
+        return self.before is None
+
+    @property
+    def is_mended(self) -> bool:
+        return self.before is not None and self.before.broken is not None
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether a digest has another time now."""
+        before, after = self.before, self.subscription
+        return before is not None and (before.at, before.zone) != (after.at, after.zone)
 
 
 def parse_subscription(text: str) -> Draft:

@@ -33,13 +33,24 @@ INCIDENT_DETAILS: Final = "incident_details"
 WRITE_CONFIRM: Final = "write_confirm"
 WRITE_CANCEL: Final = "write_cancel"
 WRITE_UNDO: Final = "write_undo"
+SUBSCRIPTION_UNDO: Final = "subscription_undo"
 PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
 # These stand on answers only, also on one in a thread, where it is a message that everybody sees.
 ON_ANSWERS: Final = frozenset(
-    {WRITE_CONFIRM, WRITE_CANCEL, WRITE_UNDO, PAGE_NEXT, PAGE_PREVIOUS, REFRESH, EXPORT_CSV, ROLLOUT_REQUEST}
+    {
+        WRITE_CONFIRM,
+        WRITE_CANCEL,
+        WRITE_UNDO,
+        SUBSCRIPTION_UNDO,
+        PAGE_NEXT,
+        PAGE_PREVIOUS,
+        REFRESH,
+        EXPORT_CSV,
+        ROLLOUT_REQUEST,
+    }
 )
 
 # A button that only opens an address: Slack reports the click, and nothing is to be done
@@ -82,6 +93,7 @@ PURPOSES: Final[Mapping[str, Action]] = {
     WRITE_CONFIRM: Action.TAG,
     WRITE_CANCEL: Action.TAG,
     WRITE_UNDO: Action.UNDO,
+    SUBSCRIPTION_UNDO: Action.SUBSCRIBE,
 }
 
 _VALUE = re.compile(r"([A-Za-z0-9_-]{1,64})\.(\d{1,9})(?:\.(.{0,1800}))?", re.DOTALL)

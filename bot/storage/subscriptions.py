@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, time
 from typing import Any
 
-from sqlalchemy import Row, and_, func, select, update
+from sqlalchemy import Row, and_, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.subscriptions import Draft, Subscription, SubscriptionId, Topic
@@ -45,11 +45,14 @@ async def add(
     return _subscription(row)
 
 
-async def remove(connection: AsyncConnection, number: SubscriptionId, now: datetime) -> Subscription | None:
-    """The subscription that was ended; None when there is none of that number."""
+async def remove(
+    connection: AsyncConnection, number: SubscriptionId, now: datetime, version: int | None = None
+) -> Subscription | None:
+    """The subscription that was ended; None when there is none of that number, or not as it was."""
+    same = true() if version is None else subscriptions.c.version == version
     ended = await connection.execute(
         update(subscriptions)
-        .where(_LIVE, subscriptions.c.id == number)
+        .where(_LIVE, subscriptions.c.id == number, same)
         .values(removed_at=now, version=subscriptions.c.version + 1)
         .returning(*subscriptions.c)
     )

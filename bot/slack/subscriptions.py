@@ -1,0 +1,68 @@
+"""``subscribe``, ``subscriptions``, ``unsubscribe``: what a channel is told."""
+
+from collections.abc import Mapping
+
+from bot.domain.access import Actor
+from bot.domain.errors import Stale
+from bot.domain.subscriptions import Around, SubscriptionId
+from bot.services.subscriptions import SubscriptionService
+from bot.slack import ids
+from bot.slack.calls import Click, Command, CommandCall, Feature
+from bot.slack.lists import ListHandler
+from bot.slack.views import subscriptions as views
+from bot.slack.views.blocks import Message
+
+
+class SubscriptionListeners:
+    """Translate only: parse, one call of the service, render."""
+
+    def __init__(self, service: SubscriptionService, around: Around) -> None:
+        self._service = service
+        self._around = around
+
+    def feature(self) -> Feature:
+        return Feature(
+            commands={
+                "subscribe": Command(
+                    "subscribe <offline|rollouts|digest> [query] [at <HH:MM>] [in <IANA zone>]",
+                    "Bring alerts, rollouts or a daily digest to this channel",
+                    self.subscribe,
+                    "operator",
+                    (
+                        "subscribe offline tag:Kyiv-office",
+                        "subscribe rollouts model:2011",
+                        "subscribe digest tag:oslo at 07:30 in Europe/Oslo",
+                    ),
+                ),
+                "subscriptions": Command("subscriptions", "What each channel is told", self.subscriptions),
+                "unsubscribe": Command(
+                    "unsubscribe <n>", "End a subscription, with Undo", self.unsubscribe, "operator"
+                ),
+            },
+            clicks={ids.SUBSCRIPTION_UNDO: self.undo},
+        )
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        return {views.SUBSCRIPTIONS: ListHandler(self._page)}
+
+    async def subscribe(self, call: CommandCall) -> None:
+        done = await self._service.subscribe(call.actor, call.text, call.channel)
+        await call.respond.answer(views.subscribed(done, self._around))
+
+    async def unsubscribe(self, call: CommandCall) -> None:
+        ended = await self._service.unsubscribe(call.actor, call.text)
+        await call.respond.answer(views.unsubscribed(ended, self._around))
+
+    async def subscriptions(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._page(call.actor, 0, call.channel))
+
+    async def undo(self, click: Click) -> None:
+        if not (click.ref.id.isdecimal() and len(click.ref.id) < 19):
+            raise Stale("That button names no subscription any more. “subscriptions” lists those there are.")
+        number = SubscriptionId(int(click.ref.id))
+        one, is_back = await self._service.undo(click.actor, number, click.ref.version)
+        await click.respond.answer(views.undone(one, is_back=is_back))
+
+    async def _page(self, actor: Actor, offset: int, channel: str) -> Message:
+        everyone = await self._service.everyone(actor, channel)
+        return views.listed(everyone, channel, self._around, offset)

@@ -1,0 +1,165 @@
+"""Subscriptions as messages. Pure functions."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from bot.domain.subscriptions import DIGEST_AT, Around, Subscribed, Subscription, Topic
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Message,
+    actions,
+    bold,
+    button,
+    code,
+    context,
+    count,
+    escape,
+    lines,
+    mention,
+    message,
+    section,
+    status,
+)
+from bot.slack.views.lists import buttons, cut_page
+
+SUBSCRIPTIONS = "subscriptions"  # the kind of the list
+PAGE = 10
+
+_CHANNEL = re.compile(r"[CGD][A-Z0-9]{1,30}")
+_WHY: Mapping[str, str] = {
+    "channel_is_archived": "the channel is archived",
+    "is_archived": "the channel is archived",
+    "channel_not_found": "the channel is gone, or I am not in it",
+    "not_in_channel": "I am not in the channel",
+}
+
+
+def subscribed(done: Subscribed, around: Around) -> Message:
+    """The answer to whoever subscribed: what will come, for how many gateways, and in whose stead."""
+    one = done.subscription
+    number = f"subscription {bold(str(one.id))}"
+    if done.is_new:
+        title = f"{status('subscribed', 'done')}: this channel gets {_what(one, around)} ({number})."
+    elif done.has_changed:
+        title = f"{status('changed', 'done')}: this channel gets {_what(one, around)} now ({number})."
+    elif done.is_mended:
+        title = f"{status('mended', 'done')}: this channel gets {_what(one, around)} again ({number})."
+    else:
+        said = f"This channel gets {_what(one, around)} already ({number}, by {mention(one.by)})."
+        return message(said, [section(said)])
+    rows = [_how_many(done), *_instead(one, around)]
+    small = f"“unsubscribe {one.id}” ends it, “subscriptions” lists all."
+    undo = actions(_undo(one)) if done.is_new else []
+    text = "\n".join([title, *rows, small])
+    return message(text, [section(title), *lines(rows), *undo, context(small)])
+
+
+def unsubscribed(one: Subscription, around: Around) -> Message:
+    """What does not come any more, and how it comes back."""
+    title = (
+        f"{status('ended', 'done')}: {channel(one.channel)} no longer gets {_what(one, around)} "
+        f"(subscription {bold(str(one.id))})."
+    )
+    rows = [] if one.topic is Topic.DIGEST else ["The cards that are there stay, and are kept up to date."]
+    small = f"To have it again, press Undo, or say “subscribe {code(one.words, 1200)}” there."
+    text = "\n".join([title, *rows, small])
+    return message(text, [section(title), *lines(rows), *actions(_undo(one)), context(small)])
+
+
+def undone(one: Subscription, *, is_back: bool) -> Message:
+    state = "is back" if is_back else "has ended"
+    what = f"{code(one.words, 200)} in {channel(one.channel)}"
+    said = f"Undone: subscription {bold(str(one.id))}, {what}, {state}."
+    return message(said, [section(said)])
+
+
+def listed(everyone: Sequence[Subscription], here: str, around: Around, offset: int) -> Message:
+    """A page of all, those of the asker's channel first."""
+    defaults = _defaults(around)
+    if not everyone:
+        said = "No channel has subscribed to anything yet: “help subscribe” shows how."
+        return message(f"{said}\n{defaults}", [section(said), context(defaults)])
+    page, place = cut_page(everyone, SUBSCRIPTIONS, offset, PAGE, here)
+    mine = sum(one.channel == here for one in everyone)
+    title = f"{bold(place.says('subscription'))}, {mine or 'none'} of this channel"
+    rows = [_line(one, here, around) for one in page]
+    return message(
+        "\n".join([title, *rows, defaults]),
+        [section(title), *lines(rows), *buttons(place), context(defaults)],
+    )
+
+
+def channel(channel_id: str) -> str:
+    """A channel by name, as Slack shows it; an id that is none is shown as it is."""
+    return f"<#{channel_id}>" if _CHANNEL.fullmatch(channel_id) else escape(channel_id)
+
+
+def why_broken(reason: str) -> str:
+    """Slack's word for it, as a person says it."""
+    return _WHY.get(reason, f"Slack does not let me post there ({code(reason)})")
+
+
+def _line(one: Subscription, here: str, around: Around) -> str:
+    place = "here" if one.channel == here else f"in {channel(one.channel)}"
+    at = f", {_daily(one, around)}" if one.topic is Topic.DIGEST else ""
+    said = f"{bold(str(one.id))} {one.topic} {_whose(one)}{at}, {place}, by {mention(one.by)}"
+    if one.broken is None:
+        return said
+    why = f"{status('broken', 'warning')}: {why_broken(one.broken)}"
+    return f"{said}\n{why}. Mend that, then subscribe there again."
+
+
+def _what(one: Subscription, around: Around) -> str:
+    if one.topic is Topic.DIGEST:
+        return f"a digest of {_whose(one)} {_daily(one, around)}"
+    thing = "alert" if one.topic is Topic.OFFLINE else "rollout"
+    return f"a card for each {thing} of {_whose(one)}"
+
+
+def _whose(one: Subscription) -> str:
+    return code(one.query, 200) if one.query else "the whole fleet"
+
+
+def _daily(one: Subscription, around: Around) -> str:
+    return f"every day at {one.at or DIGEST_AT:%H:%M} ({code(one.zone or around.zone)})"
+
+
+def _how_many(done: Subscribed) -> str:
+    if not done.covered:
+        return (
+            f"{status('no gateway', 'warning')} matches now. Please look at the query if that is a surprise."
+        )
+    now = "It is" if done.covered == 1 else "They are"
+    return f"{now} {bold(count(done.covered, 'gateway'))} now; what joins them later counts too."
+
+
+def _instead(one: Subscription, around: Around) -> list[str]:
+    """What becomes of the way that cards take without it."""
+    default = around.default(one.topic)
+    if one.topic is Topic.DIGEST:
+        return []
+    if one.topic is Topic.ROLLOUTS:
+        usual = f"to {channel(default)}" if default else "to the channel in which they are requested"
+        if default == one.channel:
+            return ["This is the channel of rollouts that nobody subscribed to, too: those still come here."]
+        return [f"From now on their cards do not go {usual}, unless that is subscribed too."]
+    soon = "What is open now comes in a moment."
+    if default is None:
+        return [soon, "An alert that no subscription matches is shown nowhere but in “alerts”."]
+    if default == one.channel:
+        return [soon, "This is the channel of alerts that nobody subscribed to, too: those still come here."]
+    return [soon, f"New ones do not go to {channel(default)} any more, unless that is subscribed too."]
+
+
+def _defaults(around: Around) -> str:
+    alerts = (
+        f"alerts go to {channel(around.alerts)}" if around.alerts else "alerts are listed by “alerts” only"
+    )
+    rollouts = channel(around.rollouts) if around.rollouts else "the channel of their request"
+    return f"Where none of them matches, {alerts}, and rollouts to {rollouts}."
+
+
+def _undo(one: Subscription) -> dict[str, object]:
+    ref = Ref(str(one.id), one.version)
+    return button("Undo", ids.SUBSCRIPTION_UNDO, ref, label=f"Undo for subscription {one.id}")

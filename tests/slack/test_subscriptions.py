@@ -1,0 +1,233 @@
+"""Subscribing in Slack: what the answers say, what they do, and how they are taken back."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.domain.access import Actor, Role
+from bot.domain.audit import AuditQuery
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.query import Query
+from bot.domain.subscriptions import MOST, Around, Subscription, Topic
+from bot.services.audit import AuditService
+from bot.services.subscriptions import SubscriptionService
+from bot.slack import ids
+from bot.slack.calls import Click, CommandCall
+from bot.slack.commands import Router, normalise
+from bot.slack.lists import list_clicks
+from bot.slack.subscriptions import SubscriptionListeners
+from bot.storage import channels, subscriptions
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
+from tests.slack.shown import Answers, buttons, words
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ANA = Actor("U0ANA00001", "Ana", Role.OPERATOR)
+VERA = Actor("U0VERA0001", "Vera", Role.VIEWER)
+OPS, OSLO, ALERTS = "C0OPS00001", "C0OSLO0001", "C0ALERTS01"
+AROUND = Around(ALERTS, None, "Europe/Oslo")
+
+
+@dataclass
+class Room:
+    """A channel in which somebody subscribes; ``covered`` gateways match whatever is asked."""
+
+    database: Database
+    around: Around = AROUND
+    covered: int = 38
+    foreign: set[str] = field(default_factory=set)
+    answers: Answers = field(default_factory=Answers)
+    changes: int = 0
+
+    async def says(self, text: str, channel: str = OPS, actor: Actor = ANA) -> str:
+        call = CommandCall(actor, channel, normalise(text), self.answers)
+        await Router(self._listeners.feature().commands, "/mesh").route(call)
+        return self.answers.last.text
+
+    async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:
+        ref = buttons(self.answers.shown[seen])[action_id]
+        listeners = {**list_clicks(self._listeners.lists()), **self._listeners.feature().clicks}
+        await listeners[action_id](Click(actor, OPS, action_id, ref, self.answers))
+        return self.answers.last.text
+
+    async def live(self, topic: Topic = Topic.OFFLINE) -> Sequence[Subscription]:
+        async with self.database.read() as connection:
+            return await subscriptions.of_topic(connection, topic)
+
+    @property
+    def _listeners(self) -> SubscriptionListeners:
+        service = SubscriptionService(
+            self.database,
+            covered=self._count,
+            may_post=self._may_post,
+            now=lambda: NOW,
+            changed=self._has_changed,
+        )
+        return SubscriptionListeners(service, self.around)
+
+    async def _count(self, _query: Query) -> int:
+        return self.covered
+
+    async def _may_post(self, channel: str) -> bool:
+        return channel not in self.foreign
+
+    def _has_changed(self) -> None:
+        self.changes += 1
+
+
+@pytest.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    database = Database.open(database_url)
+    await migrate(database)
+    yield Room(database)
+    await database.close()
+
+
+async def test_the_answer_says_what_comes_for_how_many_and_in_whose_stead(room: Room) -> None:
+    said = await room.says("subscribe offline tag:“Kyiv office”")
+    assert 'this channel gets a card for each alert of tag:"Kyiv office" (subscription 1)' in said
+    assert "38 gateways now" in said
+    assert f"do not go to <#{ALERTS}> any more" in said
+    assert "“unsubscribe 1” ends it" in said
+    (one,) = await room.live()
+    assert (one.channel, one.query, one.by) == (OPS, 'tag:"Kyiv office"', ANA.user_id)
+
+
+async def test_entities_that_slack_makes_are_what_was_typed(room: Room) -> None:
+    await room.says("subscribe rollouts fw:&lt;3.4.1")
+    assert [one.query for one in await room.live(Topic.ROLLOUTS)] == ["fw:<3.4.1"]
+
+
+async def test_each_topic_and_default_is_told_in_its_own_words(room: Room) -> None:
+    assert "the channel in which they are requested" in await room.says("subscribe rollouts")
+    assert "those still come here" in await room.says("subscribe offline", ALERTS)
+    assert "every day at 08:00 (Europe/Oslo)" in await room.says("subscribe digest")
+    assert "07:30 (UTC)" in await room.says("subscribe digest tag:oslo at 7:30 in utc")
+    room.around = Around(None, ALERTS, "UTC")
+    assert "nowhere but in “alerts”" in await room.says("subscribe offline tag:oslo")
+    assert f"do not go to <#{ALERTS}>" in await room.says("subscribe rollouts tag:oslo")
+
+
+async def test_a_query_that_matches_nothing_now_is_pointed_out(room: Room) -> None:
+    room.covered = 0
+    assert "no gateway matches now" in await room.says("subscribe offline tag:oslo")
+    assert len(await room.live()) == 1
+
+
+async def test_what_is_there_already_is_said_kindly_and_stays(room: Room) -> None:
+    await room.says("subscribe offline tag:oslo")
+    before = await room.live()
+    assert "already (subscription 1, by <@U0ANA00001>)" in await room.says("subscribe offline tag:oslo")
+    assert await room.live() == before
+
+
+async def test_another_time_changes_the_digest_that_is_there(room: Room) -> None:
+    await room.says("subscribe digest")
+    assert "changed: this channel gets" in (await room.says("subscribe digest at 17:00"))
+    assert [f"{one.at:%H:%M}" for one in await room.live(Topic.DIGEST)] == ["17:00"]
+
+
+async def test_a_direct_message_and_a_channel_without_the_bot_cannot_subscribe(room: Room) -> None:
+    room.foreign = {OSLO}
+    for channel in ("D0ANA00001", OSLO):
+        with pytest.raises(InvalidInput, match="/invite"):
+            await room.says("subscribe offline", channel)
+    assert await room.live() == []
+
+
+async def test_a_viewer_looks_and_changes_nothing(room: Room) -> None:
+    await room.says("subscribe offline")
+    with pytest.raises(NotAllowed):
+        await room.says("subscribe offline tag:oslo", actor=VERA)
+    with pytest.raises(NotAllowed):
+        await room.says("unsubscribe 1", actor=VERA)
+    with pytest.raises(NotAllowed):
+        await room.clicks(ids.SUBSCRIPTION_UNDO, VERA)
+    assert "1 subscription" in await room.says("subscriptions", actor=VERA)
+
+
+async def test_undo_ends_what_was_subscribed(room: Room) -> None:
+    await room.says("subscribe offline")
+    assert "has ended" in await room.clicks(ids.SUBSCRIPTION_UNDO)
+    assert await room.live() == []
+
+
+async def test_undo_brings_back_what_was_ended_with_its_number(room: Room) -> None:
+    await room.says("subscribe digest tag:oslo at 07:30 in Europe/Oslo")
+    said = await room.says("unsubscribe 1")
+    assert f"<#{OPS}> no longer gets a digest of tag:oslo" in said
+    assert "subscribe digest tag:oslo at 07:30 in Europe/Oslo" in said
+    before = await room.live(Topic.DIGEST)
+    assert "is back" in await room.clicks(ids.SUBSCRIPTION_UNDO)
+    assert (before, [one.id for one in await room.live(Topic.DIGEST)]) == ([], [1])
+
+
+async def test_undo_does_nothing_once_something_else_happened(room: Room) -> None:
+    await room.says("subscribe offline")
+    await room.says("unsubscribe 1")
+    with pytest.raises(Stale):
+        await room.clicks(ids.SUBSCRIPTION_UNDO, seen=0)
+    assert await room.live() == []
+    await room.clicks(ids.SUBSCRIPTION_UNDO, seen=1)
+    with pytest.raises(Stale):
+        await room.clicks(ids.SUBSCRIPTION_UNDO, seen=1)
+    assert len(await room.live()) == 1
+
+
+async def test_what_there_is_none_of_cannot_be_ended(room: Room) -> None:
+    with pytest.raises(NotFound, match="“subscriptions” lists"):
+        await room.says("unsubscribe 7")
+
+
+async def test_a_channel_has_no_more_than_fifty(room: Room) -> None:
+    for number in range(MOST):
+        await room.says(f"subscribe offline tag:t{number}")
+    with pytest.raises(InvalidInput, match="50"):
+        await room.says("subscribe offline tag:more")
+    assert "already" in await room.says("subscribe offline tag:t7")
+    await room.says("subscribe offline tag:more", OSLO)
+
+
+async def test_the_list_has_this_channel_first_then_the_others_in_pages(room: Room) -> None:
+    for number in range(11):
+        await room.says(f"subscribe offline tag:t{number}", OSLO)
+    await room.says("subscribe rollouts")
+    said = await room.says("subscriptions")
+    assert "1–10 of 12 subscriptions, 1 of this channel" in said
+    assert said.splitlines()[1].startswith("12 rollouts the whole fleet, here, by <@U0ANA00001>")
+    assert f"alerts go to <#{ALERTS}>" in said
+    assert "11–12 of 12 subscriptions, 1 of this channel" in await room.clicks(ids.PAGE_NEXT)
+
+
+async def test_an_empty_list_says_how_to_begin(room: Room) -> None:
+    assert "help subscribe" in await room.says("subscriptions")
+
+
+async def test_a_broken_channel_is_named_with_its_way_out_and_mended_by_subscribing_again(room: Room) -> None:
+    await room.says("subscribe offline")
+    async with room.database.write() as connection:
+        await channels.lose(connection, OPS, "is_archived", NOW)
+    assert "⚠️ broken: the channel is archived" in await room.says("subscriptions")
+    assert "mended: this channel gets" in await room.says("subscribe offline")
+    assert [one.broken for one in await room.live()] == [None]
+
+
+async def test_what_was_done_is_in_the_audit_log(room: Room) -> None:
+    await room.says("subscribe offline tag:oslo")
+    await room.says("subscribe offline tag:oslo")
+    await room.says("unsubscribe 1", OSLO)
+    await room.clicks(ids.SUBSCRIPTION_UNDO)
+    page = await AuditService(room.database, now=lambda: NOW).find(VERA, AuditQuery(), 10)
+    rows = [(one.action, one.subject, one.after, one.channel) for one in page.entries]
+    same = ("subscription 1", "offline tag:oslo", OPS)
+    assert rows == [(action, *same) for action in ("subscription_undo", "unsubscribe", "subscribe")]
+
+
+async def test_the_text_of_every_answer_says_all_that_its_blocks_say(room: Room) -> None:
+    for text in ("subscribe offline tag:oslo", "subscriptions", "unsubscribe 1"):
+        await room.says(text)
+        shown = room.answers.last
+        plain = words(shown).replace("*", "").replace("`", "")
+        assert all(line in shown.text for line in plain.splitlines())
