@@ -105,6 +105,12 @@ COMMANDS = {
     "chart firmware model:2011": "3.4.1 on 15",
     "chart offline": "less than a minute",
     "chart pie": "offline and firmware",
+    'subscribe offline tag:"<!channel> *x*"': 'each alert of tag:"&lt;!channel&gt; *x*"',
+    "subscribe digest at 7:30 in europe/oslo": "07:30 (Europe/Oslo)",
+    "subscribe alerts": "Did you mean",
+    "subscriptions": "&lt;!channel&gt;",
+    "unsubscribe 1": "no longer gets",
+    "unsubscribe 9": "no subscription 9",
     "alerts": "alert",
     "rollouts": "rollout",
     "rollout R-7": "R-7",
@@ -189,9 +195,15 @@ async def test_each_button_does_its_work_in_messages_that_slack_takes(tmp_path: 
         await turns_pages(desk)
         await changes_and_takes_back(desk)
         await plans_and_decides(desk)
+        await subscribes(desk)
         await sees_incidents(desk)
         assert desk.drawn() - desk.clicked == set()
         check_all(world)
+
+
+async def subscribes(desk: Desk) -> None:
+    answer = await desk.asks(f'subscribe offline tag:"{TAG}"')
+    await desk.clicks(answer, "subscription_undo", shows="has ended")
 
 
 async def turns_pages(desk: Desk) -> None:
