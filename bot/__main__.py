@@ -6,11 +6,17 @@ heavy is loaded. What keeps a command from working is one sentence on standard e
 
 import argparse
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from bot.domain.errors import BotError
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
 
 INTERRUPTED = 130
 
@@ -68,10 +74,34 @@ def _run(_: argparse.Namespace) -> int:
     from bot.settings import load_settings
 
     settings = load_settings()
-    from bot import app, log
+    from bot import log
 
     log.configure(settings.log.level, settings.log.format, settings.secrets())
-    return asyncio.run(app.run(settings))
+    return asyncio.run(_until_told(settings))
+
+
+async def _until_told(settings: "Settings") -> int:
+    """Runs the bot until SIGTERM or SIGINT; returns the exit status. Raises StartupError."""
+    from bot.app import App
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(signum, stop.set)
+    app = App(settings)
+    starting, stopping = asyncio.create_task(app.start()), asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()  # it closes what it opened
+        await asyncio.wait({starting})
+        return 0
+    await starting
+    try:
+        await stopping
+    finally:
+        await app.stop()
+    return 0
 
 
 def _demo(chosen: argparse.Namespace) -> int:

@@ -4,10 +4,8 @@ It owns the clock and the tasks. Nothing below it reads a setting or knows what 
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
-import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -425,28 +423,6 @@ class App:
 
 
 _SECOND = timedelta(seconds=1)
-
-
-async def run(settings: Settings) -> int:
-    """Runs the bot until SIGTERM or SIGINT; returns the exit status. Raises StartupError."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
-            loop.add_signal_handler(signum, stop.set)
-    app = App(settings)
-    starting, stopping = asyncio.create_task(app.start()), asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()  # it closes what it opened
-        await asyncio.wait({starting})
-        return 0
-    await starting
-    try:
-        await stopping
-    finally:
-        await app.stop()
-    return 0
 
 
 def _plain(secret: SecretStr | None) -> str | None:
