@@ -21,9 +21,10 @@ from bot.domain.fleet import (
     first_sight,
     take_in,
 )
+from bot.domain.sight import Look, lost_sight
 from bot.services.alert_course import AlertCourse, Evaluation, Silenced
 from bot.services.alerts import AlertService
-from bot.storage import fleet
+from bot.storage import fleet, looks
 from bot.storage.engine import Database
 from bot.storage.tables import cards, gateway_claims, listings, metadata, notes, rollout_targets, rollouts
 
@@ -152,7 +153,11 @@ class World:
         self.number += 1
         listing = Listing(self.number, self.now, self.now)
         online, seen = self._online(), set(self.known)
-        changed, gone, events = self._difference(listing)
+        changed, events = self._difference(listing)
+        now = self._online()
+        gone = await self._vanished(
+            Look(self.number, True, self.now, len(online), len(online - now), len(now))
+        )
         async with self.database.write() as connection:
             await fleet.save(connection, [(known, _digest(known)) for known in changed])
             new = [known.gateway for known in changed if known.gateway.id not in seen]
@@ -160,7 +165,6 @@ class World:
             await fleet.save_tags(connection, new, old)
             await fleet.remove(connection, gone)
             await fleet.add_events(connection, events)
-        now = self._online()
         await self._write_listing("completed", len(online), len(online - now), len(now))
         return listing
 
@@ -171,10 +175,20 @@ class World:
             if known.gateway.connectivity is Connectivity.ONLINE and not known.missed
         }
 
-    def _difference(self, listing: Listing) -> tuple[list[KnownGateway], list[str], list[FleetEvent]]:
+    async def _vanished(self, look: Look) -> list[str]:
+        """As the intake does it: who is missing for long is gone, unless nobody can see the fleet."""
+        gone = [one for one, known in self.known.items() if known.missed >= VANISHED_AFTER]
+        async with self.database.read() as connection:
+            earlier = await looks.looks(connection)
+        if lost_sight([look, *earlier]) is not None:
+            return []
+        for gateway_id in gone:
+            del self.known[gateway_id]
+        return gone
+
+    def _difference(self, listing: Listing) -> tuple[list[KnownGateway], list[FleetEvent]]:
         changed: list[KnownGateway] = []
         events: list[FleetEvent] = []
-        gone: list[str] = []
         for gateway_id, seen in self.fleet.items():
             before = self.known.get(gateway_id)
             site = self.sites[gateway_id]
@@ -185,17 +199,11 @@ class World:
                 after = first_sight(seen, listing, site)
             if after != before:
                 changed.append(after)
-        for gateway_id in self.known.keys() - self.fleet.keys():
-            missed = replace(self.known[gateway_id], missed=self.known[gateway_id].missed + 1)
-            if missed.missed >= VANISHED_AFTER:
-                gone.append(gateway_id)
-            else:
-                changed.append(missed)
+        missing = [self.known[one] for one in sorted(self.known.keys() - self.fleet.keys())]
+        changed += [replace(known, missed=known.missed + 1) for known in missing]
         for known in changed:
             self.known[known.gateway.id] = known
-        for gateway_id in gone:
-            del self.known[gateway_id]
-        return changed, gone, events
+        return changed, events
 
     async def _write_listing(self, outcome: str, before: int = 0, lost: int = 0, online: int = 0) -> None:
         async with self.database.write() as connection:

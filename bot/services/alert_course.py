@@ -5,7 +5,7 @@ each step is one short transaction that changes what is not so yet. Knows nothin
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from bot.domain import sight as seeing
 from bot.domain.alerts import AlertRules, IncidentId, IncidentKind, Sight, may_open, offline_cut, online_cut
 from bot.domain.fleet import Listing
 from bot.domain.sight import LostSight
-from bot.domain.storms import Candidate, shared_cause
+from bot.domain.storms import shared_cause
 from bot.services.incident_moves import IncidentMoves
 from bot.services.incident_places import IncidentPlaces
 from bot.storage import alerts as store
@@ -179,13 +179,9 @@ class AlertCourse:
         if not ids:
             return
         async with self._database.read() as connection:
-            fleet = await causes.fleet_counts(connection)
-            found: Mapping[IncidentId, tuple[Sequence[Candidate], int]] = {
-                one: await causes.candidates(connection, one, fleet, self._now() - ROLLOUT_LATELY)
-                for one in ids
-            }
+            found = await causes.compare(connection, ids, self._now() - ROLLOUT_LATELY)
         async with self._database.write() as connection:
-            for one, (candidates, many) in found.items():
-                cause = shared_cause(candidates, many, fleet.gateways)
+            for one, alike in found.incidents.items():
+                cause = shared_cause(alike.candidates, alike.gateways, found.fleet)
                 if await causes.save(connection, one, cause):
                     await cards.touch_all(connection, CardKind.INCIDENT, {str(one)})

@@ -35,8 +35,9 @@ from bot.domain.fleet import (
     timestamp_moved,
     vanished,
 )
+from bot.domain.sight import Look, lost_sight
 from bot.meshtech.client import DevicePage, MeshtechClient
-from bot.storage import fleet, listings
+from bot.storage import fleet, listings, looks
 from bot.storage.engine import Database, Transaction
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class _Pass:
 class _Changes:
     events: list[FleetEvent] = field(default_factory=list)
     online_lost: int = 0
+    unlisted: list[str] = field(default_factory=list)  # missing for so long that they are gone
 
 
 class FleetIntake:
@@ -167,7 +169,9 @@ class FleetIntake:
             listing = Listing(number, started, self._now())
             await self._write_news(found, listing, size, changes, first=first)
         missing = found.missing()
-        await self._write_missing(found.seen, missing, listing, changes)
+        await self._write_missing(found.seen, missing, changes)
+        if await self._is_seen(listing, online_before, changes):
+            await self._write_vanished(found.seen, listing, changes)
         async with self._database.write() as connection:
             await listings.complete(
                 connection,
@@ -277,25 +281,40 @@ class FleetIntake:
             moved += sum(g.id in before and timestamp_moved(before[g.id], g) for g, _ in chunk)
         return is_moving(moved, size)
 
-    async def _write_missing(
-        self, seen: Digests, missing: Digests, listing: Listing, changes: _Changes
-    ) -> None:
-        """Counts the listings without a gateway; after three in a row it is gone."""
+    async def _write_missing(self, seen: Digests, missing: Digests, changes: _Changes) -> None:
+        """Counts the listings without a gateway."""
         for chunk in _chunks(list(missing.items())):
             async with self._database.write() as connection:
                 before = await fleet.load(connection, [id_ for _, id_ in chunk], lock=True)
-                gone = [known for known in before.values() if known.missed + 1 >= VANISHED_AFTER]
-                gone_ids = {known.gateway.id for known in gone}
-                events = [vanished(known.gateway, listing) for known in gone]
-                await fleet.remove(connection, sorted(gone_ids))
-                await listings.mark_missing(connection, sorted(before.keys() - gone_ids))
+                await listings.mark_missing(connection, sorted(before))
+            changes.unlisted += [id_ for id_, known in before.items() if known.missed + 1 >= VANISHED_AFTER]
+            changes.online_lost += sum(_is_online(known) for known in before.values())
+            seen |= {digest: id_ for digest, id_ in chunk if id_ in before}
+
+    async def _is_seen(self, listing: Listing, online_before: int, changes: _Changes) -> bool:
+        """Whether what this listing does not show is gone, and not merely out of sight."""
+        if not changes.unlisted:
+            return True
+        async with self._database.read() as connection:
+            earlier = await looks.looks(connection)
+            online = await listings.count_online(connection)
+        look = Look(listing.number, True, listing.finished_at, online_before, changes.online_lost, online)
+        return lost_sight([look, *earlier]) is None
+
+    async def _write_vanished(self, seen: Digests, listing: Listing, changes: _Changes) -> None:
+        """What three listings in a row did not have is gone."""
+        gone: set[str] = set()
+        for chunk in _chunks(changes.unlisted):
+            async with self._database.write() as connection:
+                known = await fleet.load(connection, chunk, lock=True)
+                events = [vanished(one.gateway, listing) for one in known.values()]
+                await fleet.remove(connection, sorted(known))
                 await fleet.add_events(connection, events)
             changes.events += events
-            changes.online_lost += sum(
-                known.missed == 0 and known.gateway.connectivity is Connectivity.ONLINE
-                for known in before.values()
-            )
-            seen |= {digest: id_ for digest, id_ in chunk if id_ in before and id_ not in gone_ids}
+            gone |= known.keys()
+        if gone:
+            for digest in [digest for digest, id_ in seen.items() if id_ in gone]:
+                del seen[digest]
 
     async def _claim(self) -> bool:
         now = self._now()
@@ -333,8 +352,9 @@ def _no_collecting(*, while_: bool) -> Iterator[None]:
 
 
 def _was_lost(before: KnownGateway | None, after: KnownGateway) -> bool:
-    return (
-        before is not None
-        and before.gateway.connectivity is Connectivity.ONLINE
-        and after.gateway.connectivity is not Connectivity.ONLINE
-    )
+    return before is not None and _is_online(before) and after.gateway.connectivity is not Connectivity.ONLINE
+
+
+def _is_online(known: KnownGateway) -> bool:
+    """As the last listing showed it."""
+    return known.gateway.connectivity is Connectivity.ONLINE and not known.missed

@@ -91,12 +91,12 @@ class IncidentMoves:
     ) -> tuple[int, int]:
         """Those that are dark and in no incident: a storm's, if they went together, or else their site's."""
         async with self._database.read() as connection:
-            dark = [one for one in await store.who_is_dark(connection, cut) if one not in silenced]
+            found = await store.who_is_dark(connection, cut)
+            dark = {one: went for one, went in found.items() if one not in silenced}
             if not dark:
                 return 0, 0
             left = set(await store.who_has_left(connection, IncidentKind.OFFLINE))
-            everyone = await storms.gone(connection, cut)
-        gone = {one: everyone[one] for one in dark if one not in left and one in everyone}
+        gone = {one: went for one, went in dark.items() if one not in left}
         joined = await self._join_live_storms(gone, at)
         opened, more = await self._open_storm(gone, at, listing)
         rest = [one for one in dark if one in gone or one in left]

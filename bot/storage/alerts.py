@@ -35,7 +35,8 @@ from bot.domain.alerts import (
     IncidentState,
     Leave,
 )
-from bot.domain.fleet import VANISHED_AFTER, Connectivity, GatewayId, Listing
+from bot.domain.fleet import Connectivity, GatewayId, Listing
+from bot.domain.storms import Gone
 from bot.storage.moments import Moment
 from bot.storage.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
@@ -84,7 +85,7 @@ async def who_is_back(connection: AsyncConnection, kind: IncidentKind, cut: Cut)
         connection,
         select(incident_gateways.c.gateway_id)
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(is_in(kind), in_state(Connectivity.ONLINE, cut)),
+        .where(is_in(kind), in_state(Connectivity.ONLINE, cut, named=True)),
     )
 
 
@@ -95,7 +96,7 @@ async def who_is_released(connection: AsyncConnection, kind: IncidentKind) -> Se
     )
 
 
-async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Sequence[GatewayId]:
+async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayId, Gone]:
     """Gateways offline for long enough, in no live incident of any kind, and not expected to be down by a
     rollout.
 
@@ -104,7 +105,13 @@ async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Sequence[Gateway
     """
     dark = select(gateways.c.id).where(in_state(Connectivity.OFFLINE, cut))
     in_one = select(incident_gateways.c.gateway_id).where(incident_gateways.c.left_at.is_(None))
-    return await find_ids(connection, dark.except_(in_one, expected_ids()))
+    new = dark.except_(in_one, expected_ids()).subquery()
+    rows = await connection.execute(
+        select(gateways.c.id, gateways.c.since, gateways.c.site_folded)
+        .join(new, new.c.id == gateways.c.id)
+        .order_by(gateways.c.id)
+    )
+    return {GatewayId(row.id): Gone(row.since, row.site_folded) for row in rows}
 
 
 async def who_has_left(connection: AsyncConnection, kind: IncidentKind) -> Sequence[GatewayId]:
@@ -347,7 +354,8 @@ def _had_left(kind: IncidentKind) -> ColumnElement[bool]:
 
 
 def _in_the_fleet() -> ColumnElement[bool]:
-    return exists().where(gateways.c.id == incident_gateways.c.gateway_id, gateways.c.missed < VANISHED_AFTER)
+    """The intake removes what vanished, and only while the fleet can be seen."""
+    return exists().where(gateways.c.id == incident_gateways.c.gateway_id)
 
 
 def label() -> ColumnElement[str]:

@@ -1,134 +1,130 @@
 """What the gateways of an incident have in common, counted as sets, and how much of the fleet has it too."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Select, func, select, update
+from sqlalchemy import Column, Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import IncidentId, Share, Trait
-from bot.domain.fleet import fold
 from bot.domain.storms import Candidate, is_candidate
 from bot.storage.tables import gateway_tags, gateways, incident_gateways, incidents, rollout_targets
 
+_COLUMNS = {
+    Trait.MODEL: (gateways.c.model_folded, gateways.c.model),
+    Trait.FIRMWARE: (gateways.c.firmware_folded, gateways.c.firmware),
+}
+
+
+class _Thing(NamedTuple):
+    """Something that gateways can share; ``folded`` is what they are compared by."""
+
+    trait: Trait
+    folded: str
+
+
+@dataclass(slots=True)
+class Alike:
+    """How many gateways an incident ever had, and what most of them share, but for its own site."""
+
+    site: str
+    gateways: int
+    candidates: list[Candidate] = field(default_factory=list)
+
 
 @dataclass(frozen=True, slots=True)
-class FleetCounts:
-    """The fleet by model and by firmware, both folded: one scan serves every incident of a tick."""
+class Comparison:
+    """Incidents beside the whole fleet."""
 
-    models: Mapping[str, int]
-    firmware: Mapping[str, int]
-    gateways: int
-
-
-async def fleet_counts(connection: AsyncConnection) -> FleetCounts:
-    models: Counter[str] = Counter()
-    firmware: Counter[str] = Counter()
-    table = gateways.c
-    rows = await connection.execute(
-        select(table.model_folded, table.firmware_folded, func.count()).group_by(
-            table.model_folded, table.firmware_folded
-        )
-    )
-    for model, version, number in rows.all():
-        models[model] += number
-        firmware[version] += number
-    return FleetCounts(models, firmware, sum(models.values()))
+    incidents: Mapping[IncidentId, Alike]
+    fleet: int
 
 
-async def size_of(connection: AsyncConnection, incident: IncidentId) -> tuple[str, int]:
-    """The folded site of an incident, and how many gateways it ever had."""
-    many = (
-        select(func.count())
-        .where(incident_gateways.c.incident_id == incidents.c.id)
-        .correlate(incidents)
-        .scalar_subquery()
-    )
-    row = (
-        await connection.execute(select(incidents.c.site_folded, many).where(incidents.c.id == incident))
-    ).one()
-    return row[0], row[1]
-
-
-async def candidates(
-    connection: AsyncConnection, incident: IncidentId, fleet: FleetCounts, since: datetime
-) -> tuple[Sequence[Candidate], int]:
-    """Everything that most of an incident's gateways share, but for its own site; and how many they are.
-
-    A rollout counts that had a gateway at ``since`` or later.
+async def compare(connection: AsyncConnection, ids: Sequence[IncidentId], since: datetime) -> Comparison:
+    """What the gateways of each incident share, and how many of the fleet have it too: the same few
+    statements for one incident and for a hundred. A rollout counts that had a gateway at ``since`` or later.
     """
-    site, many = await size_of(connection, incident)
-    found: list[Candidate] = []
-    for folded, shown, number in await _of_tags(connection, incident):
-        if is_candidate(number, many) and folded != site:
-            found.append(Candidate(Trait.TAG, shown, number, 0))
-    found = await _with_fleet(connection, found)
-    for trait, column, shown, counts in (
-        (Trait.MODEL, gateways.c.model_folded, gateways.c.model, fleet.models),
-        (Trait.FIRMWARE, gateways.c.firmware_folded, gateways.c.firmware, fleet.firmware),
-    ):
-        for folded, value, number in (await connection.execute(_of(incident, column, shown))).all():
-            if is_candidate(number, many) and folded:
-                found.append(Candidate(trait, value, number, counts.get(folded, 0)))
-    found += await _of_rollouts(connection, incident, since, many)
-    return found, many
+    alike = await _sizes(connection, ids)
+    shared: list[tuple[IncidentId, _Thing, str, int]] = []
+    for trait, query in _queries(ids, since):
+        for incident, folded, shown, number in (await connection.execute(query)).all():
+            its_own_site = trait is Trait.TAG and folded == alike[incident].site
+            if folded and not its_own_site and is_candidate(number, alike[incident].gateways):
+                shared.append((IncidentId(incident), _Thing(trait, folded), shown, number))
+    things = {thing for _, thing, _, _ in shared}
+    fleet, in_fleet = await _in_fleet(connection, things, since)
+    for incident, thing, shown, number in shared:
+        candidate = Candidate(thing.trait, shown, number, in_fleet.get(thing, 0))
+        alike[incident].candidates.append(candidate)
+    return Comparison(alike, fleet)
 
 
-async def _of_tags(connection: AsyncConnection, incident: IncidentId) -> Sequence[Any]:
-    tags = gateway_tags.c
+async def _sizes(connection: AsyncConnection, ids: Sequence[IncidentId]) -> dict[IncidentId, Alike]:
     rows = await connection.execute(
-        select(tags.folded, func.min(tags.tag), func.count())
-        .select_from(incident_gateways)
-        .join(gateway_tags, tags.gateway_id == incident_gateways.c.gateway_id)
-        .where(incident_gateways.c.incident_id == incident)
-        .group_by(tags.folded)
+        select(incidents.c.id, incidents.c.site_folded, func.count())
+        .join(incident_gateways, incident_gateways.c.incident_id == incidents.c.id)
+        .where(incidents.c.id.in_(ids))
+        .group_by(incidents.c.id, incidents.c.site_folded)
     )
-    return rows.all()
+    return {IncidentId(incident): Alike(site, many) for incident, site, many in rows.all()}
 
 
-async def _with_fleet(connection: AsyncConnection, tags: Sequence[Candidate]) -> list[Candidate]:
-    table = gateway_tags.c
-    wanted = {fold(one.value): one for one in tags}
-    rows = await connection.execute(
-        select(table.folded, func.count()).where(table.folded.in_(sorted(wanted))).group_by(table.folded)
+def _queries(ids: Sequence[IncidentId], since: datetime) -> Sequence[tuple[Trait, Select[Any]]]:
+    """Of each trait: an incident, what is compared, what is shown, and how many gateways have it."""
+    inside = incident_gateways.c
+    tags, targets = gateway_tags.c, rollout_targets.c
+    number = cast(targets.rollout_id, Text)
+    by_tag = (
+        select(inside.incident_id, tags.folded, func.min(tags.tag), func.count())
+        .join(gateway_tags, tags.gateway_id == inside.gateway_id)
+        .group_by(inside.incident_id, tags.folded)
     )
-    return [
-        Candidate(Trait.TAG, wanted[folded].value, wanted[folded].gateways, number)
-        for folded, number in rows.all()
-    ]
+    by_rollout = (
+        select(inside.incident_id, number, number, func.count())
+        .join(rollout_targets, targets.gateway_id == inside.gateway_id)
+        .where(targets.started_at >= since)
+        .group_by(inside.incident_id, targets.rollout_id)
+    )
+    by_column = {trait: _by_column(*columns) for trait, columns in _COLUMNS.items()}
+    queries = {Trait.TAG: by_tag, **by_column, Trait.ROLLOUT: by_rollout}
+    return [(trait, query.where(inside.incident_id.in_(ids))) for trait, query in queries.items()]
 
 
-def _of(incident: IncidentId, column: Column[str], shown: Column[str]) -> Select[Any]:
-    columns: list[Any] = [column, func.min(shown), func.count()]
+def _by_column(column: Column[str], shown: Column[str]) -> Select[Any]:
+    columns: list[Any] = [incident_gateways.c.incident_id, column, func.min(shown), func.count()]
     return (
         select(*columns)
-        .select_from(incident_gateways)
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(incident_gateways.c.incident_id == incident)
-        .group_by(column)
+        .group_by(incident_gateways.c.incident_id, column)
     )
 
 
-async def _of_rollouts(
-    connection: AsyncConnection, incident: IncidentId, since: datetime, many: int
-) -> list[Candidate]:
-    table = rollout_targets.c
-    inside = await connection.execute(
-        select(table.rollout_id, func.count())
-        .join(incident_gateways, incident_gateways.c.gateway_id == table.gateway_id)
-        .where(incident_gateways.c.incident_id == incident, table.started_at >= since)
-        .group_by(table.rollout_id)
+async def _in_fleet(
+    connection: AsyncConnection, things: Collection[_Thing], since: datetime
+) -> tuple[int, Mapping[_Thing, int]]:
+    """How large the fleet is, and how many gateways of it have each of these things."""
+    of: defaultdict[Trait, list[str]] = defaultdict(list)
+    for trait, folded in sorted(things):
+        of[trait].append(folded)
+    # One pass over the fleet, whatever is asked of it; grouping all of it takes three times as long.
+    scanned = [thing for thing in sorted(things) if thing.trait in _COLUMNS]
+    counts = [func.count().filter(_COLUMNS[trait][0] == folded) for trait, folded in scanned]
+    fleet, *numbers = (await connection.execute(select(func.count(), *counts).select_from(gateways))).one()
+    found = dict(zip(scanned, numbers, strict=True))
+    tags, targets = gateway_tags.c, rollout_targets.c
+    tagged = await connection.execute(
+        select(tags.folded, func.count()).where(tags.folded.in_(of[Trait.TAG])).group_by(tags.folded)
     )
-    found = {rollout: number for rollout, number in inside.all() if is_candidate(number, many)}
-    rows = await connection.execute(
-        select(table.rollout_id, func.count())
-        .where(table.rollout_id.in_(sorted(found)), table.started_at >= since)
-        .group_by(table.rollout_id)
+    found |= {_Thing(Trait.TAG, folded): number for folded, number in tagged.all()}
+    updated = await connection.execute(
+        select(targets.rollout_id, func.count())
+        .where(targets.rollout_id.in_([int(one) for one in of[Trait.ROLLOUT]]), targets.started_at >= since)
+        .group_by(targets.rollout_id)
     )
-    return [Candidate(Trait.ROLLOUT, str(one), found[one], number) for one, number in rows.all()]
+    return fleet, found | {_Thing(Trait.ROLLOUT, str(one)): number for one, number in updated.all()}
 
 
 async def save(connection: AsyncConnection, incident: IncidentId, cause: Sequence[Share]) -> bool:

@@ -6,25 +6,15 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts import Cut, IncidentId, IncidentKind, IncidentState
-from bot.domain.fleet import Connectivity, GatewayId
+from bot.domain.alerts import IncidentId, IncidentKind, IncidentState
+from bot.domain.fleet import GatewayId
 from bot.domain.storms import Gone, Window
-from bot.storage.alerts import IS_LIVE, MOVED, Moved, in_state, label, moved
+from bot.storage.alerts import IS_LIVE, MOVED, Moved, label, moved
 from bot.storage.moments import Moment
 from bot.storage.tables import gateways, incident_gateways, incidents
 from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
 
 _STORM = IncidentKind.STORM.value
-
-
-async def gone(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayId, Gone]:
-    """Every gateway that is offline for long enough."""
-    rows = await connection.execute(
-        select(gateways.c.id, gateways.c.since, gateways.c.site_folded).where(
-            in_state(Connectivity.OFFLINE, cut)
-        )
-    )
-    return {GatewayId(row.id): Gone(row.since, row.site_folded) for row in rows}
 
 
 async def gathering(connection: AsyncConnection) -> Mapping[GatewayId, Gone]:

@@ -298,6 +298,38 @@ async def test_those_that_were_lost_to_sight_do_not_open_as_one_after_the_other(
     assert [one.kind for one in await world.live()] == [IncidentKind.SIGHT]
 
 
+async def unlisted(database: Database, minutes: int) -> World:
+    """A gateway was in a posted incident when most of the fleet was left out of the listings."""
+    world = await World.begin(database, *OTHERS[:40])
+    world.goes("offline", "o000")
+    await world.passes(7)
+    for one in list(world.fleet)[:30]:
+        world.release(one)
+    await world.passes(minutes)
+    return world
+
+
+async def test_what_is_not_listed_while_sight_is_lost_stays_in_its_incident(database: Database) -> None:
+    world = await unlisted(database, 3)
+    assert [(one.kind, one.tally.down) for one in await world.live()] == [
+        (IncidentKind.SIGHT, 0),
+        (IncidentKind.OFFLINE, 1),
+    ]
+    world.add(*OTHERS[1:30])
+    world.add(OTHERS[0])
+    world.goes("offline", "o000", at=world.now - 10 * MINUTE)
+    await world.passes(1)
+    (incident,) = await world.live()
+    assert (incident.kind, incident.tally.down, incident.tally.released) == (IncidentKind.OFFLINE, 1, 0)
+
+
+async def test_what_an_outage_took_off_the_listing_is_released(database: Database) -> None:
+    world = await unlisted(database, 4)
+    assert await world.live() == []
+    (first,) = [one for one in await world.rows(select(incidents)) if one.kind == "offline"]
+    assert (await world.alerts.incident(first.id)).first[0].left_as is Leave.RELEASED
+
+
 # ---- did not return
 async def bricked(database: Database) -> World:
     world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c")

@@ -202,3 +202,42 @@ async def test_a_crash_between_two_transactions_neither_loses_nor_repeats_an_eve
         taken = await running.shows([row("a", "new"), row("b", "newer")])
         assert [event.after for event in taken.events] == ["newer"]
         assert [event.after for event in await running.stored_events()] == ["new", "new", "newer"]
+
+
+# ---- what three listings in a row did not have
+EVERYBODY = [row(f"gw-{number:02}", "x") for number in range(24)]
+FEW = EVERYBODY[:10]
+
+
+async def test_nobody_vanishes_while_sight_is_lost(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows(EVERYBODY)
+        for _ in range(3):
+            assert (await running.shows(FEW)).events == ()
+        assert (await running.shows(EVERYBODY)).events == ()
+        assert [known.missed for known in (await running.snapshot()).values()] == [0] * 24
+
+
+async def test_those_still_missing_when_sight_returns_vanish(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows(EVERYBODY)
+        for _ in range(3):
+            await running.shows(FEW)
+        taken = await running.shows(EVERYBODY[:-1])
+        assert [(event.kind, event.gateway_id) for event in taken.events] == [
+            (FleetEventKind.VANISHED, "gw-23")
+        ]
+
+
+async def test_the_half_that_stays_away_vanishes_when_it_is_an_outage(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows(EVERYBODY)
+        vanished = [len((await running.shows(FEW)).events) for _ in range(4)]
+        assert vanished == [0, 0, 0, 14]
+        assert len(await running.snapshot()) == 10
+
+
+async def test_less_than_half_vanish_after_three_listings(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows(EVERYBODY)
+        assert [len((await running.shows(EVERYBODY[:12])).events) for _ in range(3)] == [0, 0, 12]

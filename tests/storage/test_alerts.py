@@ -36,7 +36,7 @@ async def dark(database: Database, *gateways: str) -> tuple[World, Cut]:
 
 async def fill(database: Database, cut: Cut) -> None:
     async with database.write() as connection:
-        dark = await store.who_is_dark(connection, cut)
+        dark = sorted(await store.who_is_dark(connection, cut))
         await store.begin_incidents(connection, OFFLINE, dark, START, START + MINUTE)
         await store.join(connection, OFFLINE, dark, START)
 

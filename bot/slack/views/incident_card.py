@@ -143,7 +143,10 @@ def _sight_card(incident: Incident) -> Message:
     until = f"Until {date(incident.resolved_at)}." if incident.resolved_at else ""
     if blind is not None and blind.outage:
         heading = "🔴 An outage, no failure of sight"
-        then = "Three more listings said the same, so those gateways are gone: their alerts follow."
+        then = (
+            "Three more listings said the same: the alerts of those that are offline follow, and what is no "
+            "longer listed counts as released."
+        )
     else:
         heading = f"{_OVER}: the fleet can be seen again"
         then = "Alerts and rollouts go on from what the listings say now."
