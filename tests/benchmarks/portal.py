@@ -1,6 +1,7 @@
 """A simulated portal in a process of its own, so that its work is not counted in ours."""
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from bot.demo.fleet_simulator import FleetSimulator
 
 USERNAME, PASSWORD = "demo", "demo-password"
+SHARED = "uplink-7"
 
 
 @dataclass
@@ -25,9 +27,20 @@ class Portal:
 
     def change(self, gateways: int) -> None:
         """So many gateways get new names."""
+        self._do("rename", gateways)
+
+    def tag(self, gateways: int) -> None:
+        """So many gateways get one more tag, SHARED."""
+        self._do("tag", gateways)
+
+    def disconnect(self, gateways: int) -> None:
+        """So many gateways go offline, all others are online."""
+        self._do("disconnect", gateways)
+
+    def _do(self, what: str, gateways: int) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{gateways}\n")
+        self._process.stdin.write(f"{what} {gateways}\n")
         self._process.stdin.flush()
         self._process.stdout.readline()
 
@@ -55,18 +68,27 @@ def portal(gateways: int) -> Iterator[Portal]:
 
 
 async def serve(gateways: int) -> None:
-    """Each line on stdin is a number of gateways to change; its end is ours."""
+    """Each line on stdin says what to do to how many gateways; its end is ours."""
     simulator = FleetSimulator(gateways=gateways, username=USERNAME, password=PASSWORD)
     simulator.keep_requests(0)
     await simulator.start()
     print(json.dumps([simulator.auth_url, simulator.api_url]), flush=True)
-    changes = 0
+    changes = itertools.count(1)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        for id_ in list(simulator.devices)[: int(line)]:
-            changes += 1
-            simulator.rename(id_, f"changed {changes}")
-            simulator.device(id_).encoded()
-        print("changed", flush=True)
+        what, number = line.split()
+        chosen = list(simulator.devices)[: int(number)]
+        if what == "disconnect":
+            simulator.connect(simulator.devices)
+            simulator.disconnect(chosen)
+        for id_ in chosen:
+            if what == "rename":
+                simulator.rename(id_, f"changed {next(changes)}")
+            elif what == "tag":
+                device = simulator.device(id_)
+                device.labels = [*(device.labels or ()), SHARED]
+        for device in simulator.devices.values():
+            device.encoded()  # so that the next listing does not wait for it
+        print("done", flush=True)
     await simulator.stop()
 
 

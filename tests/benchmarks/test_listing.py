@@ -20,6 +20,7 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
+from tests.benchmarks.memory import forget_peak, peak, resident
 from tests.benchmarks.portal import PASSWORD, USERNAME, Portal, portal
 
 GATEWAYS = 100_000
@@ -107,11 +108,11 @@ async def test_memory_does_not_grow_with_the_number_of_pages(vendor: Portal, tmp
     for page_size in (250, 50):
         async with service(vendor, tmp_path, page_size) as fleet:
             await fleet.take_in_listing()  # fills the map of digests
-            before = memory("VmRSS")
+            before = resident()
             forget_peak()
             assert await fleet.take_in_listing()
             pages = GATEWAYS // page_size
-            print(f"{pages:8,} pages: {memory('VmHWM') - before:6.1f} (of {memory('VmHWM'):.0f})")
+            print(f"{pages:8,} pages: {peak() - before:6.1f} (of {peak():.0f})")
 
 
 async def test_the_event_loop_is_free_while_a_listing_is_taken_in(vendor: Portal, tmp_path: Path) -> None:
@@ -133,13 +134,3 @@ async def test_the_event_loop_is_free_while_a_listing_is_taken_in(vendor: Portal
             watching.cancel()
             p50, p99 = statistics.median(late), statistics.quantiles(late, n=100)[98]
             print(f"{name:14} p50 {p50:6.1f}   p99 {p99:6.1f}   worst {max(late):6.1f}")
-
-
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def memory(name: str) -> float:
-    """Megabytes by the kernel's own count."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024

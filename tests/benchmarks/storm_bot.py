@@ -1,0 +1,88 @@
+"""The bot in a process of its own, idle until a line on stdin has it take in a listing: what storms cost.
+
+Moments are those of the monotonic clock, which is one for all processes of a machine.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from bot.domain.access import Actor
+from bot.domain.alerts import AlertRules
+from bot.domain.fleet import Taken
+from bot.meshtech.client import MeshtechClient
+from bot.services.alert_course import AlertCourse
+from bot.services.alerts import AlertService
+from bot.services.fleet import FleetService
+from bot.slack.alerts import AlertListeners
+from bot.slack.publisher import Publisher
+from bot.slack.web_api import WebApi, new_session
+from bot.storage.engine import Database
+from tests.benchmarks.memory import forget_peak, peak, resident
+from tests.benchmarks.portal import PASSWORD, USERNAME
+
+# Nobody waits for time to pass: the listing that shows the storm opens it. The work is the same.
+RULES = AlertRules(
+    offline_after=timedelta(),
+    offline_listings=1,
+    online_after=timedelta(),
+    online_listings=1,
+    group_wait=timedelta(),
+    startup_listings=0,
+)
+
+
+@dataclass
+class Report:
+    """Megabytes, and the moment at which the listing was complete."""
+
+    idle: float = 0.0
+    peak: float = 0.0
+    ended: float = 0.0
+
+
+async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, channel: str) -> None:
+    report, session, database = Report(), new_session(), Database.open(database_url)
+    client = MeshtechClient(auth_url, api_url, USERNAME, PASSWORD, now=now)
+    fleet = FleetService(database, client, now=now)
+    course = AlertCourse(database, rules=RULES, default_channel=channel, now=now)
+    alerts = AlertService(database, rules=RULES, default_channel=channel, now=now)
+    feature = AlertListeners(alerts, no_pause).feature()
+    api = WebApi("xoxb-demo", session, base_url=slack_url)
+    await api.call("auth.test")
+    publisher = Publisher(api, database, feature.cards, feature.notes, now=now)
+
+    async def evaluate(taken: Taken) -> None:
+        report.ended = time.monotonic()
+        await course.evaluate(taken.listing)
+        await course.tick()
+        await publisher.publish()
+
+    fleet.tell(evaluate)
+    for _ in range(2):
+        await fleet.take_in_listing()
+    report.idle = resident()
+    print("idle", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    forget_peak()
+    await fleet.take_in_listing()
+    report.peak = peak()
+    print(json.dumps(asdict(report)), flush=True)
+    await client.aclose()
+    await session.close()
+    await database.close()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def no_pause(_: Actor, __: int) -> None:
+    """There are no rollouts here."""
+
+
+if __name__ == "__main__":
+    asyncio.run(live(*sys.argv[1:]))
