@@ -1,8 +1,8 @@
 """Thousands of 100,000 gateways offline at once: how soon Slack is told, beside Prometheus Alertmanager.
 
-Both run in processes of their own, one after the other, and talk to this one. Nothing either waits for by its
-rules is counted: from the end of the listing, or the handing over of the alerts, to the first message. The one
-of Alertmanager may speak of few of them, hence also the moment at which it spoke of all.
+Both run in processes of their own, one after the other, and talk to this one. What either waits for by its
+rules is not counted: from the end of the listing, or the handing over of the alerts, to the first message. In
+Alertmanager's that may be few of the alerts, hence also the moment at which it spoke of all.
 """
 
 import asyncio
