@@ -61,7 +61,12 @@ class Bot:
         )
         self.fleet = FleetService(database, self.client, now=now)
         self.silences = SilenceService(
-            database, matching=self.fleet.ids_matching, channel=ALERTS, zone=ZoneInfo("UTC"), now=now
+            database,
+            matching=self.fleet.ids_matching,
+            within=self.fleet.require_within,
+            channel=ALERTS,
+            zone=ZoneInfo("UTC"),
+            now=now,
         )
         silenced = self.silences.silenced
         self.course = AlertCourse(
@@ -138,6 +143,7 @@ class Night:
     async def restarts(self) -> None:
         await self.bot.die()
         await self.slack.wait_for(lambda: self.slack.connected == 0 or None)
+        self.portal.clock.advance(timedelta(seconds=1))
         await self.starts()
 
     async def publishes_and_dies(self) -> None:

@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
 from sqlalchemy import select
 
+from bot.demo.slack_workspace import Message
 from bot.domain.alerts import AlertRules, IncidentKind, IncidentState, Leave
 from bot.domain.fleet import FLAPPING_CHANGES, VANISHED_AFTER
 from bot.slack.publisher import TWICE
@@ -37,6 +39,7 @@ IDS = tuple(ids_of(GATEWAYS))
 RESTLESS = IDS[:8]  # these change by themselves; the others only with their site, or with many
 RULES = AlertRules(startup_listings=2)
 HOUR = timedelta(hours=1)
+MINUTES = st.sampled_from([1, 4, 7])  # for one listing to see it, for a return, for an incident with its post
 
 
 @dataclass
@@ -128,30 +131,44 @@ class Nights(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if hasattr(self, "night"):
-                self.run(self.morning())
+                self.minutes(2)
+                self.run(self.shows_what_is_so())
+                self.all_come_back()
+                self.run(self.shows_what_is_so())
         finally:
             self.run(self.stack.aclose())
             self.runner.close()
 
-    # ---- what happens to the fleet
-    @rule(
-        ids=st.sets(st.sampled_from(RESTLESS), min_size=1, max_size=3),
-        state=st.sampled_from(["online", "offline"]),
-    )
-    def some_change(self, ids: set[str], state: str) -> None:
-        self.goes(state, sorted(ids))
+    # ---- what happens to the fleet, and for how long
+    @rule(ids=st.sets(st.sampled_from(RESTLESS), min_size=1, max_size=3), minutes=MINUTES)
+    def some_change(self, ids: set[str], minutes: int) -> None:
+        down = [one for one in sorted(ids) if not self.is_connected(one)]
+        self.goes("online", down)
+        self.goes("offline", sorted(ids - set(down)))
+        self.minutes(minutes)
 
-    @rule(site=st.sampled_from(SITES), state=st.sampled_from(["online", "offline"]))
-    def a_site_changes(self, site: str, state: str) -> None:
-        self.goes(state, ids_of([text for text in GATEWAYS if text.startswith(site)]))
+    @rule(site=st.sampled_from(SITES), minutes=MINUTES)
+    def a_site_changes(self, site: str, minutes: int) -> None:
+        ids = ids_of([text for text in GATEWAYS if text.startswith(site)])
+        self.goes("offline" if self.is_connected(ids[-1]) else "online", ids)
+        self.minutes(minutes)
 
-    @rule(number=st.sampled_from([6, 10, 16]))
-    def many_go(self, number: int) -> None:
+    @rule(number=st.sampled_from([6, 6, 10, 16]), minutes=MINUTES)
+    def many_go(self, number: int, minutes: int) -> None:
         self.goes("offline", IDS[-number:])
+        self.minutes(minutes)
 
     @rule()
     def all_come_back(self) -> None:
         self.goes("online", IDS)
+        self.minutes(4)
+
+    @rule(one=st.sampled_from(RESTLESS), after=st.sampled_from([1, 5]))
+    def one_flaps(self, one: str, after: int) -> None:
+        for _ in range(FLAPPING_CHANGES):
+            self.goes("offline" if self.is_connected(one) else "online", [one])
+            self.minutes(1)
+        self.minutes(after)
 
     @rule(one=st.sampled_from(RESTLESS))
     def one_is_claimed_or_released(self, one: str) -> None:
@@ -159,35 +176,23 @@ class Nights(RuleBasedStateMachine):
             self.night.portal.remove_device(one)
         else:
             self.night.add(next(text for text in GATEWAYS if text.endswith(f"/{one}")))
+        self.minutes(3)
 
     @rule(one=st.sampled_from(RESTLESS))
     def a_rollout_takes_or_leaves_one(self, one: str) -> None:
         self.run(self.night.unclaim(one) if one in self.claimed else self.night.claim(one))
         self.claimed ^= {one}
 
-    # ---- time
-    @rule(minutes=st.integers(1, 4), publish=st.booleans())
-    def minutes_pass(self, minutes: int, publish: bool) -> None:
-        for _ in range(minutes):
-            self.minute(publish=publish)
-
-    @rule()
-    def the_time_of_a_rule_passes(self) -> None:
-        for number in range(6):
-            self.minute(publish=number > 4)
-
-    @rule()
-    def a_listing_fails(self) -> None:
+    @rule(times=st.sampled_from([1, 1, 3]))
+    def listings_fail(self, times: int) -> None:
         self.night.portal.vendor_down = True
-        self.run(self.night.passes(1))
+        self.minutes(times)
         self.night.portal.vendor_down = False
-        self.watcher.failed += 1
-        self.check()
 
     @rule()
     def a_quiet_hour_passes(self) -> None:
         self.night.portal.clock.advance(HOUR)
-        self.minute(publish=True)
+        self.minutes(1)
 
     # ---- what happens to Slack and to the bot
     @rule(
@@ -209,13 +214,15 @@ class Nights(RuleBasedStateMachine):
         self.watcher.since_start = 0
 
     # ---- people
+    @precondition(lambda self: self.unacknowledged())
     @rule(user=st.sampled_from(["U0OPERAT01", "U0OPERAT02"]), refresh=st.booleans())
     def somebody_acknowledges(self, user: str, refresh: bool) -> None:
-        cards = [one for one in self.night.in_channel() if button(one.blocks, "incident_ack")]
-        if cards:
-            if refresh:
-                self.night.slack.faults.refresh_sockets()
-            self.run(self.night.acknowledges(cards[-1], user))
+        if refresh:
+            self.night.slack.faults.refresh_sockets()
+        self.run(self.night.acknowledges(self.unacknowledged()[-1], user))
+
+    def unacknowledged(self) -> list[Message]:
+        return [one for one in self.night.in_channel() if has_button(one, "incident_ack")]
 
     @rule(site=st.sampled_from(SITES))
     def somebody_silences_a_site(self, site: str) -> None:
@@ -225,6 +232,15 @@ class Nights(RuleBasedStateMachine):
     def goes(self, state: str, ids: Sequence[str]) -> None:
         self.night.portal.clock.advance(timedelta(seconds=1))
         self.night.goes(state, *(one for one in ids if one in self.night.portal.devices))
+
+    def is_connected(self, one: str) -> bool:
+        device = self.night.portal.devices.get(one)
+        return device is not None and device.connected is True
+
+    def minutes(self, number: int) -> None:
+        """Slack is told every other minute: what changes in between is told in one go."""
+        for left in reversed(range(number)):
+            self.minute(publish=left % 2 == 0)
 
     def shown(self) -> dict[str, tuple[bool, datetime]]:
         devices = self.night.portal.devices.values()
@@ -321,8 +337,8 @@ class Nights(RuleBasedStateMachine):
         posted = sorted(one.id for one in found.values() if one.state in {"open", "resolved"})
         assert carded == posted, "a card for each incident that was posted, none for a dropped one"
 
-    async def morning(self) -> None:
-        """What Slack shows in the end is what the database says, once each."""
+    async def shows_what_is_so(self) -> None:
+        """What Slack shows once it had time is what the database says, once each."""
         night = self.night
         await night.settles()
         cards = await night.cards()
@@ -352,8 +368,9 @@ class Nights(RuleBasedStateMachine):
         assert over == sorted(over), "a card that was over was opened again"
 
 
-def button(blocks: Sequence[dict[str, Any]], action_id: str) -> bool:
-    return any(one.get("action_id") == action_id for block in blocks for one in block.get("elements", ()))
+def has_button(message: Message, action_id: str) -> bool:
+    elements = [element for block in message.blocks for element in block.get("elements", ())]
+    return any(element.get("action_id") == action_id for element in elements)
 
 
 def play(examples: int, steps: int) -> None:
@@ -368,7 +385,7 @@ def play(examples: int, steps: int) -> None:
 
 
 def test_whatever_happens_at_night_slack_shows_each_incident_once_and_by_its_rule() -> None:
-    play(examples=8, steps=14)
+    play(examples=12, steps=12)
 
 
 @pytest.mark.soak
