@@ -206,7 +206,7 @@ class App:
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
-        alerts = AlertListeners(self.alerts, self._pause_rollout, reminds=bool(settings.alerts.escalate_to))
+        alerts = AlertListeners(self.alerts, self._pause_rollout, reminded=self._reminded)
         rollout_buttons = RolloutButtons(self.rollouts, self.steering, Modals(self._api))
         form = RolloutForm(self.fleet, self.rollouts, Modals(self._api))
         rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons, form.open)
@@ -293,6 +293,7 @@ class App:
             )  # a second bot by mistake ends here, before it touches what the first does
             await self._database.forget_leases()
             await self._slack.start()
+            self._reminded()  # asks for names now, so that the first card has them
         except BaseException:
             await self._close()
             raise
@@ -375,6 +376,9 @@ class App:
 
     async def _pause_rollout(self, actor: Actor, rollout_id: int) -> None:
         await self.steering.pause(actor, RolloutId(rollout_id))
+
+    def _reminded(self) -> list[str]:
+        return self._people.handles(self._settings.alerts.escalate_to)
 
     async def _rollout_line(self, gateway_id: GatewayId) -> str | None:
         rollout_id = await self.rollouts.rollout_of(gateway_id)

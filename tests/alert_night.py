@@ -74,7 +74,7 @@ class Bot:
         )
         self.reminders = Reminders(database, groups=[GROUP], silenced=silenced, now=now)
         self.alerts = AlertService(database, rules=night.rules, default_channel=ALERTS, now=now)
-        self.listeners = AlertListeners(self.alerts, night.pause, reminds=True)
+        self.listeners = AlertListeners(self.alerts, night.pause, reminded=lambda: ["@oncall"])
         silencing = SilenceListeners(
             self.silences, Modals(self.api), incident=self.alerts.incident, zone=ZoneInfo("UTC"), now=now
         )

@@ -163,6 +163,8 @@ class AffectedGateway:
     joined_at: datetime
     left_at: datetime | None = None  # when it came back, or was missed for good
     left_as: Leave | None = None
+    state: Connectivity | None = None  # as the last listing has it, and since when; None once it is gone
+    changed_at: datetime | None = None
 
     @property
     def is_down(self) -> bool:
@@ -248,6 +250,7 @@ class Incident:
     firmware: str | None = None  # that the rollout brings
     running_rollout: int | None = None  # of the cause or the incident itself: it can be paused
     reminded: int = 0
+    asked_at: datetime | None = None  # when whoever has it was last asked how it goes
     silenced: Silenced | None = None
 
     @property

@@ -34,9 +34,13 @@ def next_reminder(incident: Incident) -> datetime | None:
     return incident.post_at + SCHEDULE[max(made, 0)]
 
 
-def is_acknowledged_for_long(incident: Incident, reminded_at: datetime | None, now: datetime) -> bool:
-    """Whether whoever has it should be asked how it goes."""
+def next_question(incident: Incident) -> datetime | None:
+    """When whoever has it is asked the next time how it goes."""
     taken = incident.acknowledged
-    if incident.state is not IncidentState.OPEN or taken is None:
-        return False
-    return now - max(taken.at, reminded_at or taken.at) >= ACKNOWLEDGED
+    return None if taken is None else max(taken.at, incident.asked_at or taken.at) + ACKNOWLEDGED
+
+
+def is_acknowledged_for_long(incident: Incident, now: datetime) -> bool:
+    """Whether whoever has it should be asked how it goes."""
+    due = next_question(incident)
+    return incident.state is IncidentState.OPEN and due is not None and now >= due

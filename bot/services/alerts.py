@@ -1,7 +1,7 @@
 """What people do with incidents: acknowledge them, look at them. Moving them on is ``alert_course``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
@@ -91,14 +91,14 @@ class AlertService:
     async def incident(self, incident_id: IncidentId) -> Incident:
         """With its tally and the first of its gateways. Raises NotFound."""
         async with self._database.read() as connection:
-            return await _load(connection, incident_id)
+            return await _load(connection, incident_id, self._now())
 
     async def affected(
         self, incident_id: IncidentId, limit: int | None = None, offset: int = 0
     ) -> AffectedPage:
         """Gateways of an incident, those down first; all of them without a limit. Raises NotFound."""
         async with self._database.read() as connection:
-            incident = await _load(connection, incident_id)
+            incident = await _load(connection, incident_id, self._now())
             offset = _within(offset, limit, incident.tally.total) if limit else 0
             gateways = await incidents.affected(connection, incident_id, limit, offset)
             return AffectedPage(incident, gateways, offset)
@@ -110,10 +110,13 @@ class AlertService:
             return None if found is None else await incidents.load(connection, found)
 
 
-async def _load(connection: Transaction, incident_id: IncidentId) -> Incident:
+async def _load(connection: Transaction, incident_id: IncidentId, now: datetime) -> Incident:
+    """With its silence only while that holds. Raises NotFound."""
     incident = await incidents.load(connection, incident_id)
     if incident is None:
         raise NotFound("I do not know that incident any more. Run alerts to see what is open.")
+    if incident.silenced is not None and incident.silenced.until <= now:
+        return replace(incident, silenced=None)
     return incident
 
 

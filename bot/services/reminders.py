@@ -36,24 +36,24 @@ class Reminders:
         """Says what is due, once each, in the threads of the cards; returns of how many incidents."""
         async with self._database.read() as connection:
             glance = await incidents.open_at_a_glance(connection)
-        due = [(incident.id, asked_at) for incident, asked_at in glance if self._is_due(incident, asked_at)]
+        due = [incident for incident in glance if self._is_due(incident)]
         hushed = await self._silenced() if due else ()
         told = 0
-        for incident_id, asked_at in due:
+        for one in due:
             async with self._database.read() as connection:
-                incident = await incidents.load(connection, incident_id)
+                incident = await incidents.load(connection, one.id)
             if incident is None:
                 continue
             if await self._is_expected(incident, hushed):
                 continue
-            told += await self._remind(incident, asked_at)
+            told += await self._remind(incident)
         if told:
             self._changed()
         return told
 
-    def _is_due(self, incident: Incident, asked_at: datetime | None) -> bool:
+    def _is_due(self, incident: Incident) -> bool:
         now = self._now()
-        if is_acknowledged_for_long(incident, asked_at, now):
+        if is_acknowledged_for_long(incident, now):
             return True
         return bool(self._groups) and reminders_due(incident, now) > incident.reminded
 
@@ -65,11 +65,11 @@ class Reminders:
             down = await store.down_in(connection, incident.id)
         return all(one in silenced for one in down)
 
-    async def _remind(self, incident: Incident, asked_at: datetime | None) -> bool:
+    async def _remind(self, incident: Incident) -> bool:
         now, taken = self._now(), incident.acknowledged
         async with self._database.write() as connection:
             if taken is not None:
-                said = await store.record_asked(connection, incident.id, asked_at, now)
+                said = await store.record_asked(connection, incident.id, incident.asked_at, now)
                 body = {"user": taken.user_id, "down": incident.tally.down}
                 kind, key = STILL_YOURS, f"incident/{incident.id}/yours/{now.isoformat()}"
             else:

@@ -1,6 +1,6 @@
 """Listeners for incidents: ``alerts``, and the buttons of their cards."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
@@ -24,12 +24,18 @@ PauseRollout = Callable[[Actor, int], Awaitable[None]]
 class AlertListeners:
     """Translate only: parse, one call of the service, render.
 
-    ``pause_rollout`` is another feature's: who may is checked there. ``reminds``: groups are told of what
-    nobody acknowledges, so a card says when.
+    ``pause_rollout`` is another feature's: who may is checked there. ``reminded`` names the groups that hear
+    of what nobody acknowledges, so that a card can say when.
     """
 
-    def __init__(self, service: AlertService, pause_rollout: PauseRollout, *, reminds: bool = False) -> None:
-        self._reminds = reminds
+    def __init__(
+        self,
+        service: AlertService,
+        pause_rollout: PauseRollout,
+        *,
+        reminded: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._reminded = reminded
         self._service = service
         self._pause_rollout = pause_rollout
 
@@ -89,7 +95,7 @@ class AlertListeners:
     # ---- what is drawn
     async def draw_card(self, subject: str) -> Message:
         incident = await self._service.incident(_incident_id(subject))
-        return cards.card(incident, self._service.rules, reminds=self._reminds)
+        return cards.card(incident, self._service.rules, self._reminded())
 
     async def gateways_note(self, body: Mapping[str, Any]) -> Message:
         page = await self._service.affected(IncidentId(int(body["incident"])))

@@ -137,6 +137,16 @@ class People:
         self._refresh(user_id, FRESH)
         return self._build(user_id) if self._age(user_id) <= TRUSTED else None
 
+    def handles(self, group_ids: Sequence[str]) -> list[str]:
+        """How groups are called, for texts that ring at nobody.
+
+        Nothing waits for Slack: what is not known is asked for in the background, and is its id until then.
+        """
+        for one in group_ids:
+            if self._handles.value(one) is None:
+                self._handles.refresh(one)
+        return [self._shown(one) for one in group_ids]
+
     def forget_user(self, user_id: str) -> None:
         """Slack said that something about them changed."""
         self._users.forget(user_id)

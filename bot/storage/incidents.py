@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, func, select
@@ -25,9 +24,10 @@ from bot.domain.alerts import (
     Trait,
 )
 from bot.domain.fleet import GatewayId
-from bot.storage.tables import gateways, incident_gateways, incidents, rollouts, silences
+from bot.storage.tables import RANKS, gateways, incident_gateways, incidents, rollouts, silences
 
 _LIVE = [state.value for state in LIVE]
+_STATES = {rank: state for state, rank in RANKS.items()}
 
 
 async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident | None:
@@ -53,12 +53,12 @@ async def open_ids(connection: AsyncConnection) -> Sequence[IncidentId]:
     return [IncidentId(one) for one in rows.scalars()]
 
 
-async def open_at_a_glance(connection: AsyncConnection) -> Sequence[tuple[Incident, datetime | None]]:
-    """Open incidents without their gateways, and when those who have them were last asked: one query."""
+async def open_at_a_glance(connection: AsyncConnection) -> Sequence[Incident]:
+    """Open incidents without their gateways: one query."""
     rows = await connection.execute(
         select(incidents).where(incidents.c.state == IncidentState.OPEN.value).order_by(incidents.c.id)
     )
-    return [(_incident(row, Tally()), row.ack_reminded_at) for row in rows]
+    return [_incident(row, Tally()) for row in rows]
 
 
 async def larger_than(
@@ -104,7 +104,8 @@ async def affected(
 ) -> tuple[AffectedGateway, ...]:
     """Gateways of an incident: those down first, longest offline first."""
     rows = await connection.execute(
-        select(incident_gateways)
+        select(incident_gateways, gateways.c.rank, gateways.c.since.label("changed_at"))
+        .outerjoin(gateways, gateways.c.id == incident_gateways.c.gateway_id)
         .where(incident_gateways.c.incident_id == incident_id)
         .order_by(
             case((incident_gateways.c.left_at.is_(None), 0), else_=1),
@@ -193,6 +194,8 @@ def _affected(row: Row[Any]) -> AffectedGateway:
         joined_at=row.joined_at,
         left_at=row.left_at,
         left_as=Leave(row.left_as) if row.left_as else None,
+        state=_STATES.get(row.rank),
+        changed_at=row.changed_at,
     )
 
 
@@ -219,4 +222,5 @@ def _incident(row: Row[Any], tally: Tally, first: tuple[AffectedGateway, ...] = 
         blindness=Blindness(**row.cause) if sight else None,
         rollout_id=row.rollout_id,
         reminded=row.reminded,
+        asked_at=row.ack_reminded_at,
     )

@@ -23,13 +23,18 @@ from aiohttp import web
 
 from bot.demo.slack_server import SlackServer
 from bot.demo.slack_workspace import FLEET_ALERTS
+from bot.domain.alerts import AlertRules
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
+from bot.slack.alerts import AlertListeners
+from bot.slack.publisher import Publisher
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
+from tests.alert_world import World
 from tests.benchmarks.alertmanager import PROGRAM, alertmanager
 from tests.benchmarks.memory import peak, resident
 from tests.benchmarks.portal import PASSWORD, SHARED, USERNAME, Portal, portal
+from tests.slack.connected import bed
 
 GATEWAYS = 100_000
 SIZES = (1_000, 10_000, 40_000)
@@ -173,3 +178,48 @@ async def of_alertmanager(folder: Path, size: int) -> Cost:
             (first, _), (last, _) = hook.came[0], hook.came[-1]
             messages = len(hook.came)
             return Cost(first - began, last - began, idle, peak(running.pid), messages, messages)
+
+
+# ---- a slow Slack
+SITES = 200
+
+
+async def test_two_hundred_dark_sites_are_shown_though_slack_takes_one_message_a_second(
+    tmp_path: Path,
+) -> None:
+    """It really runs: more than three minutes, most of which is waiting."""
+    rules = AlertRules(storm_gateways=10 * SITES, storm_share=1.0)
+    gateways = [f"site-{number:03}/g{number:03}" for number in range(SITES)]
+    steady = [f"steady/s{number:03}" for number in range(SITES + 10)]
+    slack = SlackServer()
+    slack.message_interval = 1.0
+    async with bed(slack) as made:
+        world = await World.begin(
+            Database.open(f"sqlite:///{tmp_path}/sites.db"),
+            *gateways,
+            *steady,
+            rules=rules,
+            channel=FLEET_ALERTS,
+        )
+        world.goes("offline", *(one for one in world.fleet if one.startswith("g")))
+        await world.passes(7)
+        feature = AlertListeners(world.alerts, world.pause).feature()
+        publisher = Publisher(
+            made.api, world.database, feature.cards, feature.notes, now=lambda: datetime.now(UTC)
+        )
+        began = time.monotonic()
+        running = asyncio.create_task(publisher.run())
+        await slack.wait_for(
+            lambda: len(slack.workspace.in_channel(FLEET_ALERTS)) == SITES or None, timeout=400
+        )
+        took = time.monotonic() - began
+        await publisher.stop()
+        await running
+        await world.database.close()
+    rejected = sum(slack.rejected.values())
+    print(f"\n{SITES} incidents, one message a second: shown after {took:.0f} s, {rejected} calls rejected")
+    assert rejected <= 5
+    sites = {
+        card.text.partition("at ")[2].partition(".")[0] for card in slack.workspace.in_channel(FLEET_ALERTS)
+    }
+    assert len(sites) == SITES

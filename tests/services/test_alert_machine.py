@@ -115,6 +115,7 @@ class Nights(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         self.watcher = Watcher()
         self.claimed: set[str] = set()
+        self.left: set[tuple[int, str, datetime]] = set()  # seen to have left by the rule
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(work)
@@ -281,8 +282,10 @@ class Nights(RuleBasedStateMachine):
                 assert not held, "an incident opened while new alerts are held"
                 assert row.gateway_id not in silenced | self.claimed, "it is expected to be down"
                 self.joined_by_the_rule(row, at)
-            if row.left_at is not None:
+            left = (row.incident_id, row.gateway_id, row.left_at)
+            if row.left_at is not None and left not in self.left:
                 self.left_by_the_rule(row, at)
+                self.left.add(left)
         for one, seen in self.watcher.seen.items():
             back = seen.is_for(
                 connected=True, at=at, after=RULES.online_after, listings=RULES.online_listings
@@ -306,11 +309,13 @@ class Nights(RuleBasedStateMachine):
 
     def left_by_the_rule(self, row: Any, at: datetime) -> None:
         seen = self.watcher.seen.get(row.gateway_id)
-        if row.left_as == Leave.RELEASED and row.left_at == at:
+        if row.left_as == Leave.RELEASED:
             assert seen is None, f"{row.gateway_id} was released and is in the fleet"
-        elif row.left_as == Leave.BACK and row.kind == "offline" and seen and seen.since == row.left_at:
+        elif row.left_as == Leave.BACK and row.kind == "offline":
+            assert seen is not None
+            assert seen.since == row.left_at
             after, listings = RULES.online_after, RULES.online_listings
-            assert seen.is_for(connected=True, at=at, after=after, listings=listings)
+            assert seen.is_for(connected=True, at=at, after=after, listings=listings), f"{seen} is not back"
 
     def check(self) -> None:
         found = {row.id: row for row in self.run(self.night.rows(select(incidents)))}

@@ -101,6 +101,30 @@ async def test_who_acknowledged_is_asked_after_four_hours_and_again(world: World
     assert await room.after(timedelta(hours=8, minutes=2)) == [STILL_YOURS] * 2
 
 
+async def test_a_silence_keeps_whoever_has_it_from_being_asked(world: World) -> None:
+    room = Room(world, GROUPS)
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    room.hushed = {"a"}
+    assert await room.after(timedelta(hours=9)) == []
+
+
+async def test_a_rollout_keeps_whoever_has_it_from_being_asked(world: World) -> None:
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    await world.claim("a")
+    assert await Room(world, GROUPS).after(timedelta(hours=9)) == []
+
+
+async def test_the_incident_says_when_whoever_has_it_was_asked(world: World) -> None:
+    room = Room(world, GROUPS)
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    taken = world.now
+    await room.after(timedelta(hours=5))
+    assert (await world.only_incident()).asked_at == taken + timedelta(hours=4)
+
+
 async def test_what_did_not_return_is_told_at_once(tmp_path: Path) -> None:
     database = Database.open(f"sqlite:///{tmp_path}/other.db")
     world = await World.begin(database, "Oslo/a")

@@ -121,6 +121,15 @@ async def test_a_site_is_silenced_from_the_card_of_its_incident(room: Room) -> N
     assert incident.silenced.user_id == ANA.user_id
 
 
+async def test_a_card_forgets_its_silence_when_that_is_over(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    await room.incident_ends_in(timedelta(hours=1))
+    assert (await room.world.only_incident()).silenced is not None
+    room.world.now += timedelta(hours=1)
+    assert (await room.world.only_incident()).silenced is None
+
+
 async def test_an_incident_that_is_over_cannot_be_silenced(room: Room) -> None:
     room.world.goes("offline", "a")
     await room.world.passes(7)

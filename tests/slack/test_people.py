@@ -193,3 +193,10 @@ async def test_who_has_a_role_by_an_id_without_a_limit_has_none(made: Bed) -> No
 async def test_the_limits_of_all_their_ids_add_up(made: Bed) -> None:
     both = {workspace.APPROVERS: "tag:oslo", workspace.APPROVER: "tag:bergen"}
     assert set(await limits(made, workspace.APPROVER, **both)) == {"tag:oslo", "tag:bergen"}
+
+
+async def test_groups_are_named_without_waiting_for_slack_and_without_ringing(made: Bed) -> None:
+    groups = [workspace.OPERATORS]
+    assert made.people.handles(groups) == [f"@{workspace.OPERATORS}"]
+    await made.people.actor(workspace.VIEWER)  # waits for what is being asked
+    assert made.people.handles(groups) == ["@operators"]

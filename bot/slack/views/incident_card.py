@@ -3,7 +3,7 @@
 A card shows moments, never ages: it stays in the channel as it was drawn.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
 
 from bot.domain.alerts import (
     AffectedGateway,
@@ -16,7 +16,7 @@ from bot.domain.alerts import (
     Trait,
 )
 from bot.domain.fleet import NO_SITE
-from bot.domain.reminders import next_reminder
+from bot.domain.reminders import next_question, next_reminder
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
@@ -51,24 +51,23 @@ BEGIN = {
 }
 
 
-def card(incident: Incident, rules: AlertRules, *, reminds: bool = False) -> Message:
-    """The one message about an incident, from its first post to its end. ``reminds``: it says when next."""
+def card(incident: Incident, rules: AlertRules, groups: Sequence[str] = ()) -> Message:
+    """The one message about an incident, from its first post to its end. ``groups``: who is reminded of what
+    nobody acknowledges, by names that ring at nobody.
+    """
     if incident.kind is IncidentKind.SIGHT:
-        return _sight_card(incident)
+        return _sight_card(incident, groups)
     if not incident.state.is_live:
         return _closed_card(incident)
-    upcoming = next_reminder(incident) if reminds else None
-    return _open_card(incident, rules, upcoming)
+    return _open_card(incident, rules, groups)
 
 
-def _open_card(incident: Incident, rules: AlertRules, upcoming: datetime | None) -> Message:
+def _open_card(incident: Incident, rules: AlertRules, groups: Sequence[str]) -> Message:
     tally = incident.tally
     said = said_of(incident)
     shown = [down_line(one, incident) for one in incident.first if one.is_down]
     rest = more(tally.down - len(shown))
-    taken = who(incident) or "Nobody has acknowledged this yet."
-    if upcoming is not None:
-        taken += f" The groups on call are told {date(upcoming)}."
+    taken = _in_whose_hands(incident, groups)
     happens = _happens(incident, rules)
     blocks: list[Block] = [
         header(f"{title(incident)} {where_plain(incident)}"),
@@ -80,6 +79,29 @@ def _open_card(incident: Incident, rules: AlertRules, upcoming: datetime | None)
     ]
     heading = f"{title(incident)} {where(incident)}."
     return message("\n".join([f"{heading} {' '.join(said)}", *shown, *rest, taken, happens]), blocks)
+
+
+def _in_whose_hands(incident: Incident, groups: Sequence[str]) -> str:
+    """Who has it, and who hears of it when, if nothing happens until then."""
+    taken = who(incident) or "Nobody has acknowledged this yet."
+    return " ".join(filter(None, [taken, _reminds(incident, groups)]))
+
+
+def _reminds(incident: Incident, groups: Sequence[str]) -> str:
+    if incident.kind is IncidentKind.FLAPPING:
+        return ""
+    if incident.silenced is not None:
+        return "Nobody is reminded before that."
+    question = next_question(incident)
+    if incident.acknowledged is not None and question is not None:
+        return f"I ask {mention(incident.acknowledged.user_id)} {date(question)} whether it is still theirs."
+    if not groups:
+        return ""
+    reminder = next_reminder(incident)
+    if reminder is None:
+        return "That was the last reminder: it waits for somebody to acknowledge it."
+    named = ", ".join(name(one, NAME) for one in groups)
+    return f"I remind {named} {date(reminder)} unless somebody acknowledges it."
 
 
 def _happens(incident: Incident, rules: AlertRules) -> str:
@@ -117,7 +139,7 @@ def _closed_card(incident: Incident) -> Message:
     return message("\n".join([*text, taken] if taken else text), blocks)
 
 
-def _sight_card(incident: Incident) -> Message:
+def _sight_card(incident: Incident, groups: Sequence[str]) -> Message:
     blind = incident.blindness
     if blind is None:
         why = "I cannot see the fleet."
@@ -135,11 +157,10 @@ def _sight_card(incident: Incident) -> Message:
             "New alerts are held, and so are the rollouts: nothing is started, promoted or judged. When the "
             "listings are as before this card says so; if three more say the same, it is an outage."
         )
-        taken = who(incident)
-        blocks = [header(heading), section(f"{why} {since}"), context(then), *actions(acknowledge(incident))]
-        if taken:
-            blocks.insert(2, section(taken))
-        return message("\n".join(filter(None, [f"{heading}. {why} {since}", taken, then])), blocks)
+        taken, said = _in_whose_hands(incident, groups), f"{why} {since}"
+        buttons = actions(acknowledge(incident))
+        blocks = [header(heading), section(said), section(taken), context(then), *buttons]
+        return message("\n".join([f"{heading}. {said}", taken, then]), blocks)
     until = f"Until {date(incident.resolved_at)}." if incident.resolved_at else ""
     if blind is not None and blind.outage:
         heading = "🔴 An outage, no failure of sight"
@@ -262,7 +283,7 @@ def who(incident: Incident) -> str:
 
 def down_line(one: AffectedGateway, incident: Incident) -> str:
     if incident.kind is IncidentKind.FLAPPING:
-        return f"{status('flapping')} {_named(one)}, its last change {date(one.offline_since)} or later"
+        return f"{status('flapping')} {_named(one)}, {_is_now(one)}"
     return f"{status('offline')} {_named(one)} since {date(one.offline_since)}"
 
 
@@ -277,6 +298,12 @@ def left_line(one: AffectedGateway, incident: Incident) -> str:
         return f"{status('online')} {_named(one)} for the last hour"
     away = duration(one.left_at - one.offline_since)
     return f"{status('back', 'online')} {_named(one)} since {date(one.left_at)}, after {away}"
+
+
+def _is_now(one: AffectedGateway) -> str:
+    if one.state is None or one.changed_at is None:
+        return "no longer in the fleet"
+    return f"{one.state.value} since {date(one.changed_at)}"
 
 
 def _named(one: AffectedGateway) -> str:

@@ -20,7 +20,7 @@ from bot.domain.alerts import (
     Tally,
     Trait,
 )
-from bot.domain.fleet import NO_SITE, GatewayId
+from bot.domain.fleet import NO_SITE, Connectivity, GatewayId
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views import alerts as views
@@ -331,10 +331,54 @@ def test_a_silenced_card_says_by_whom_until_when_and_why() -> None:
     assert f"🔕 silenced by <@U0ANA00001> until {date(hushed.until)}: paint on the mast." in text
 
 
-def test_a_card_says_when_the_groups_are_told_next() -> None:
-    drawn = sendable(incident_card.card(incident(), RULES, reminds=True))
-    assert f"The groups on call are told {date(NOW + 11 * MINUTE)}." in drawn.text
-    assert "on call" not in sendable(incident_card.card(incident(acknowledged=ANA), RULES, reminds=True)).text
+# ---- who hears of it when
+def reminding(shown: Incident) -> str:
+    return sendable(incident_card.card(shown, RULES, ["@oncall", "@field"])).text
+
+
+def test_a_card_says_whom_it_reminds_when_unless_somebody_acknowledges() -> None:
+    text = reminding(incident())
+    assert f"I remind @oncall, @field {date(NOW + 11 * MINUTE)} unless somebody acknowledges it." in text
+
+
+def test_a_card_without_groups_promises_no_reminder() -> None:
+    assert "remind" not in card(incident()).text
+
+
+def test_after_the_last_reminder_a_card_says_that_it_was_the_last() -> None:
+    assert "That was the last reminder" in reminding(replace(incident(), reminded=7))
+
+
+def test_an_acknowledged_card_says_when_its_holder_is_asked() -> None:
+    text = reminding(incident(acknowledged=ANA))
+    assert f"I ask <@U0ANA00001> {date(ANA.at + 240 * MINUTE)} whether it is still theirs." in text
+    assert "@oncall" not in text
+
+
+def test_an_acknowledged_card_says_when_its_holder_is_asked_again() -> None:
+    asked = replace(incident(acknowledged=ANA), asked_at=NOW + 300 * MINUTE)
+    assert f"I ask <@U0ANA00001> {date(NOW + 540 * MINUTE)}" in reminding(asked)
+
+
+def test_a_silenced_card_says_that_nobody_is_reminded_before_its_end() -> None:
+    text = reminding(replace(incident(), silenced=Silenced("U0ANA00001", NOW + 60 * MINUTE)))
+    assert "Nobody is reminded before that." in text
+    assert "@oncall" not in text
+
+
+def test_nobody_is_reminded_of_what_only_flaps() -> None:
+    assert "remind" not in reminding(replace(incident(), kind=IncidentKind.FLAPPING))
+
+
+def test_the_card_about_lost_sight_says_whom_it_reminds() -> None:
+    shown = replace(incident(), kind=IncidentKind.SIGHT, blindness=Blindness(3), first=())
+    assert "I remind @oncall, @field" in reminding(shown)
+
+
+def test_a_flapping_card_says_how_each_gateway_is_now_and_since_when() -> None:
+    restless = replace(gateway(1), state=Connectivity.ONLINE, changed_at=NOW + 9 * MINUTE)
+    text = card(replace(incident(restless), kind=IncidentKind.FLAPPING)).text
+    assert f"🟡 flapping MT1 bmac-0001, online since {date(NOW + 9 * MINUTE)}" in text
 
 
 def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
