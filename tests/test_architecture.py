@@ -32,11 +32,11 @@ COLUMNS = {
     "rollout_holds rollout_jobs rollout_late rollout_log rollout_notes rollout_places rollout_steering "
     "rollout_targets",
     "alerts": "alerts incidents alert_course incident_moves incident_places incident_card flapping storms "
-    "causes returns looks silences reminders",
+    "blindness causes returns silences reminders",
     "about": "about digests home rollout_form",
     "shared": "audit blocks bolt bulk calls cards channels commands conditions csv_file engine flaps guard "
-    "ids lists lost_channels manifest moments outbox pace payloads people pictures publisher respond schema "
-    "sockets subscriptions tables upsert views web_api",
+    "ids lists looks lost_channels manifest moments outbox pace payloads people pictures publisher respond "
+    "schema sockets subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

@@ -17,7 +17,7 @@ from bot.domain.storms import shared_cause
 from bot.services.incident_moves import IncidentMoves
 from bot.services.incident_places import IncidentPlaces
 from bot.storage import alerts as store
-from bot.storage import cards, causes, incidents, looks
+from bot.storage import blindness, cards, causes, incidents, looks
 from bot.storage.cards import CardKind
 from bot.storage.engine import Database
 
@@ -153,17 +153,17 @@ class AlertCourse:
         """Says once that sight is lost, and says so no longer when it returns."""
         async with self._database.read() as connection:
             seen = await looks.looks(connection)
-            told = await looks.live(connection)
+            told = await blindness.live(connection)
         lost = seeing.lost_sight(seen)
         if (lost is None) == (told is None):
             return lost
         async with self._database.write() as connection:
             if lost is not None:
-                await looks.begin(connection, lost, self._now())
+                await blindness.begin(connection, lost, self._now())
                 log.warning("visibility lost: %s", lost)
             else:
                 outage = seeing.is_outage(seen)
-                ended = await looks.end(connection, self._now(), outage=outage)
+                ended = await blindness.end(connection, self._now(), outage=outage)
                 await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in ended})
         self._changed()
         return lost

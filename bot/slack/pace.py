@@ -16,6 +16,7 @@ _MINUTE = timedelta(minutes=1)
 _SLOW_EVERY: Final = timedelta(milliseconds=1010)
 _SLOW_FOR: Final = timedelta(minutes=10)
 _PATIENCE: Final = timedelta(seconds=5)
+_AHEAD: Final = timedelta(seconds=1)
 _REMEMBERED: Final = 5000
 
 
@@ -35,6 +36,7 @@ class Posts:
         self._paused: dict[str, datetime] = {}
         self._slow_until: datetime | None = None
         self._next_of_all: datetime | None = None
+        self._sent_at: datetime | None = None
 
     def full_channels(self, now: datetime) -> frozenset[str]:
         """The channels that take nothing now."""
@@ -50,6 +52,10 @@ class Posts:
             return timedelta(0)
         return max(timedelta(0), self._next_of_all - now)
 
+    def pause(self, now: datetime) -> timedelta:
+        """How long it is too early to take a message in hand: what is drawn just before is out on time."""
+        return max(timedelta(0), self.wait(now) - _AHEAD)
+
     def take(self, channel: str, now: datetime) -> timedelta:
         """Reserves the next message of a channel; tells how long to wait before sending it, or NotYet."""
         wait = self.wait(now)
@@ -62,6 +68,16 @@ class Posts:
             wait = max(wait, over)
         self._due[channel] = max(self._due.get(channel, now), now) + MESSAGE_EVERY
         return wait
+
+    def too_soon(self, now: datetime) -> timedelta:
+        """How long to wait after all: the message before was sent late, and Slack counts from that."""
+        if self._sent_at is None or not self._is_slow(now) or now < self._sent_at:
+            return timedelta(0)
+        return max(timedelta(0), self._sent_at + _SLOW_EVERY - now)
+
+    def sent(self, now: datetime) -> None:
+        """A message goes out."""
+        self._sent_at = now
 
     def refused(self, channel: str, now: datetime, retry_after: timedelta) -> None:
         """A 429: the channel waits as long as Slack said, and all others go slowly from now on."""

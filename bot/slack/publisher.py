@@ -94,7 +94,7 @@ class Publisher:
             problem = await outcome(self.publish())
             if isinstance(problem, Exception):
                 log.error("publishing failed; I go on", exc_info=problem)
-            idle = self._post_pace.wait(self._now()).total_seconds() or _IDLE
+            idle = self._post_pace.pause(self._now()).total_seconds() or _IDLE
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), min(idle, _IDLE))
 
@@ -149,7 +149,7 @@ class Publisher:
     def _pace(self, now: datetime, live: int) -> Pace:
         return Pace(
             edited_before=now - self._edit_pace.every(live),
-            posts=not self._post_pace.wait(now),
+            posts=not self._post_pace.pause(now),
             edits=self._edit_pace.may(now),
             urgent_edits=self._edit_pace.may_urgently(now),
             full_channels=self._post_pace.full_channels(now),
@@ -334,7 +334,14 @@ class Publisher:
         if wait > timedelta(0):
             await self._sleep(wait.total_seconds())
 
+    async def _keep_distance(self) -> None:
+        """Between the turn and the call lies a transaction, which may take longer than the one behind it."""
+        while (wait := self._post_pace.too_soon(self._now())) > timedelta(0):
+            await self._sleep(wait.total_seconds())
+        self._post_pace.sent(self._now())
+
     async def _post(self, channel: str, drawn: Message, metadata: Mapping[str, Any], **more: Any) -> Any:
+        await self._keep_distance()
         answer = await self._send(
             "chat.postMessage",
             drawn,

@@ -42,3 +42,28 @@ def test_a_clock_that_is_set_back_leaves_no_channel_full_and_no_edit_waiting() -
     earlier = NOW - timedelta(hours=2)
     assert posts.full_channels(earlier) == frozenset()
     assert edits.may(earlier)
+
+
+def test_after_a_message_that_went_out_late_the_next_keeps_its_distance() -> None:
+    posts = Posts()
+    posts.refused("C1", NOW, timedelta(0))
+    assert posts.take("C1", NOW) == timedelta(0)
+    due = NOW + posts.take("C1", NOW)
+    late = NOW + timedelta(seconds=0.4)
+    posts.sent(late)
+    assert posts.too_soon(due) == late - NOW
+    assert posts.too_soon(due + timedelta(seconds=0.4)) == timedelta(0)
+
+
+def test_before_any_refusal_messages_keep_no_distance() -> None:
+    posts = Posts()
+    posts.sent(NOW)
+    assert posts.too_soon(NOW) == timedelta(0)
+
+
+def test_a_message_is_taken_in_hand_a_second_before_its_turn_and_not_earlier() -> None:
+    posts = Posts()
+    posts.refused("C1", NOW, timedelta(seconds=3))
+    assert posts.pause(NOW) == timedelta(seconds=2)
+    assert posts.pause(NOW + timedelta(seconds=2)) == timedelta(0)
+    assert posts.take("C1", NOW + timedelta(seconds=2)) == timedelta(seconds=1)
