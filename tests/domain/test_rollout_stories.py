@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bot.domain import rollout as machine
+from bot.domain import rollout_late as late
 from bot.domain import rollout_starts as starts
 from bot.domain import verdict
 from bot.domain.access import Actor, Role
@@ -22,7 +23,8 @@ from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import DeviceProgress, Firmware, FirmwareId, JobDevice
 from bot.domain.fleet import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.plan import Circumstances, Plan, Rules, make_plan
-from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout_late import Late
 from bot.domain.verdict import Course, Sighting, Tally
 from bot.domain.windows import Window, may_start
 
@@ -63,6 +65,7 @@ class RolloutStory(RuleBasedStateMachine):
         self.states = dict.fromkeys(self.waves, TargetState.WAITING)
         self.courses: dict[GatewayId, Course] = {}
         self.settled: dict[GatewayId, datetime] = {}
+        self.kept: dict[GatewayId, Late] = {}  # settled by their silence, and their job goes on
         self.rollout = _requested(self.plan)
         self.ended: Rollout | None = None
         self.retried: Counter[GatewayId] = Counter()  # attempts that a person or the one exception allowed
@@ -98,7 +101,11 @@ class RolloutStory(RuleBasedStateMachine):
 
     @rule()
     def retries_the_failed(self) -> None:
-        failed = [one for one, state in self.states.items() if state.is_failure and self._is_online(one)]
+        failed = [
+            one
+            for one, state in self.states.items()
+            if state.is_failure and self._is_online(one) and one not in self.kept
+        ]
         if failed and self._decides(lambda: machine.take_up(self.rollout, PAUL, self._last(), self.now)):
             for one in failed:
                 self.states[one] = TargetState.WAITING
@@ -189,6 +196,7 @@ class RolloutStory(RuleBasedStateMachine):
             self._judge()
             self._look()
             self.rollout = machine.advance(self.rollout, self._counts(), self.now, RULES)
+        self._follow_the_late()
         if self.rollout.state is RolloutState.RUNNING and not self._held():
             self._start()
 
@@ -219,6 +227,18 @@ class RolloutStory(RuleBasedStateMachine):
             assert self._is_online(one)
         if course.state.is_settled:
             self.settled[one] = self.now
+        if course.state in SILENT:
+            self.kept[one] = Late(one, one, _site(one), 1, self.now)
+
+    def _follow_the_late(self) -> None:
+        """Lets go of those whose job is over, and has the vendor forget what nobody waits for."""
+        for one, kept in list(self.kept.items()):
+            if late.ending(kept, self.told.get(one), self.now) is not None:
+                del self.kept[one]
+        if late.may_call_off(self.kept.values(), self.told, self._flying()):
+            for one, device in self.told.items():
+                if device.progress is DeviceProgress.QUEUED:
+                    self.told[one] = JobDevice(one, DeviceProgress.CANCELED)
 
     def _look(self) -> None:
         if not self.rollout.state.is_under_way:
@@ -258,11 +278,12 @@ class RolloutStory(RuleBasedStateMachine):
         waiting = [(one, _site(one)) for one in turn if self._is_online(one)]
         for one in starts.choose_starts(waiting, aloft, sizes, RULES):
             assert self.states[one] is TargetState.WAITING, "it was chosen twice"
+            assert one not in self.kept, "an older job may still flash it"
             self.starts[one] += 1
             self.states[one] = TargetState.STARTED
             attempts = self.courses[one].attempts + 1 if one in self.courses else 1
             wave = self.waves[one]
-            self.told.pop(one, None)
+            self.told[one] = JobDevice(one, DeviceProgress.QUEUED)
             self.courses[one] = Course(one, _site(one), wave, TargetState.STARTED, attempts, self.now)
         aloft = Counter(_site(one) for one in self._flying())
         assert all(number <= 2 for number in aloft.values()), "a fifth of a site"
@@ -310,6 +331,10 @@ class RolloutStory(RuleBasedStateMachine):
     @invariant()
     def counts_add_up_to_the_plan(self) -> None:
         assert sum(self._counts().values()) == self.rollout.planned == sum(self.plan.waves)
+
+    @invariant()
+    def what_is_kept_for_its_job_stays_settled(self) -> None:
+        assert all(self.states[one] in SILENT for one in self.kept)
 
     @invariant()
     def nobody_waits_in_an_aborted_rollout(self) -> None:

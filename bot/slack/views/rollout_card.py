@@ -237,6 +237,8 @@ def _next_wave_words(picture: RolloutPicture) -> str | None:
     rollout = picture.rollout
     if rollout.state is RolloutState.PROMOTION:
         return "Look at the canary, then promote it: nothing goes on by itself from here."
+    if rollout.state is RolloutState.PAUSED:
+        return "Nothing more is started until somebody resumes it; what has started is still judged."
     if rollout.state is RolloutState.RUNNING and rollout.wave_settled_at and rollout.wave < picture.last_wave:
         return f"Wave {rollout.wave + 1} starts {date(rollout.wave_settled_at + picture.rules.soak)}."
     return None
@@ -273,11 +275,15 @@ def _small_print(picture: RolloutPicture) -> list[str]:
             if one.started_at
         )
         said.append(f"Slow: {late}")
-    if picture.late:
-        are = "is" if picture.late == 1 else "are"
+    if picture.late == 1:
         said.append(
-            f"{count(picture.late, 'gateway')} counted as failed {are} still in a job of Meshtech's: "
-            "no other rollout starts before that job is over for them"
+            "1 gateway that counts as failed is still in Meshtech's job: until that is over for it, "
+            "no other rollout gets it"
+        )
+    elif picture.late:
+        said.append(
+            f"{picture.late:,} gateways that count as failed are still in Meshtech's jobs: until those are "
+            "over, no other rollout gets them"
         )
     left_out = ", ".join(
         f"{number:,} {cls.value}" for cls, number in picture.classes.items() if number and not cls.takes_part
@@ -329,14 +335,21 @@ def _buttons(picture: RolloutPicture) -> list[Block]:
         shown.append(button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=sure))
     if rollout.state is RolloutState.PROMOTION:
         failed = f" {count(picture.failed, 'gateway')} failed so far." if picture.failed else ""
-        sure = confirm(f"Promote {title}?", f"The next wave of {what} starts.{failed}", "Promote")
+        following = sum(n for (wave, _), n in picture.counts.items() if wave == rollout.wave + 1)
+        sure = confirm(
+            f"Promote {title}?",
+            f"Wave {rollout.wave + 1} starts with {count(following, 'gateway')} of model {rollout.model} "
+            f"to {rollout.firmware_version}; later waves follow by themselves.{failed}",
+            "Promote",
+        )
         shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))
     if rollout.state is RolloutState.RUNNING and picture.freeze and not rollout.through_freeze:
         shown.append(button("Start anyway…", ids.ROLLOUT_RESUME, ref))
     if rollout.state in {RolloutState.RUNNING, RolloutState.PROMOTION}:
         shown.append(button("Pause", ids.ROLLOUT_PAUSE, ref))
     if rollout.state is RolloutState.PAUSED:
-        failed = f"{count(picture.failed, 'gateway')} failed so far; they will not stop it again. "
+        again = "it" if picture.failed == 1 else "they"
+        failed = f"{count(picture.failed, 'gateway')} failed so far; {again} will not stop it again. "
         sure = confirm(
             f"Resume {title}?", f"{failed if picture.failed else ''}The update of {what} goes on.", "Resume"
         )
@@ -344,7 +357,8 @@ def _buttons(picture: RolloutPicture) -> list[Block]:
     if rollout.state.is_under_way:
         sure = confirm(
             f"Abort {title}?",
-            f"No more of the {what} are started. Those that have started are finished and judged.",
+            f"The update of {what} ends: no more are started, and what Meshtech has not begun is called off. "
+            "Those that have begun are finished and judged.",
             "Abort",
             danger=True,
         )

@@ -174,6 +174,7 @@ def test_a_card_names_the_reason_of_a_pause_and_the_failed_gateways_with_theirs(
     assert "Reason: 1 gateway of the canary failed" in drawn.text
     assert "1 failed: MT1 · oslo: it bricked" in drawn.text
     assert "• MT1 · oslo: it bricked" in words(drawn)
+    assert "Nothing more is started until somebody resumes it" in drawn.text
 
 
 def test_who_decides_sees_the_waves_the_first_gateways_and_open_incidents_on_the_card() -> None:
@@ -193,7 +194,9 @@ def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
 
 def test_a_card_says_who_is_still_in_a_job_though_counted_as_failed() -> None:
     shown = cards.card(picture(rollout(RolloutState.FINISHED), late=2))
-    assert "2 gateways counted as failed are still in a job of Meshtech's" in shown.text
+    assert "2 gateways that count as failed are still in Meshtech's jobs" in shown.text
+    alone = cards.card(picture(rollout(RolloutState.FINISHED), late=1))
+    assert "until that is over for it, no other rollout gets it" in alone.text
 
 
 def test_a_card_says_when_the_next_wave_starts() -> None:
