@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from bot.domain.errors import BotError
 from bot.meshtech.contract import Difference, compare, fetch, server_time
+from bot.meshtech.errors import VendorUnavailable
 from bot.meshtech.routes import RouteTable
 from bot.rules import client_of
 from bot.settings import Settings
@@ -25,6 +26,7 @@ from bot.storage.schema import current, known, needed
 APPS = "https://api.slack.com/apps"
 SKEW = timedelta(seconds=30)  # HTTP mode refuses requests at five minutes; alerts count minutes
 _GONE = {"user_not_found", "user_not_visible", "no_such_subteam", "subteam_not_found"}
+_SCOPE = "missing_scope"  # named once, with the scopes; what depends on it is no fault of its own
 _ROLES = ("operators", "approvers", "admins")
 
 
@@ -137,11 +139,11 @@ def _token_refused(error: SlackFailed, variable: str) -> str:
 
 def _scopes(api: WebApi) -> Finding:
     if missing := sorted(set(BOT_SCOPES) - api.scopes):
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         return _wrong(
             "Slack scopes",
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing. Add that at {APPS} "
-            "under OAuth & Permissions, or paste the output of `meshbot manifest` under App Manifest; then "
-            "reinstall the app.",
+            f"{', '.join(missing)} {are} missing. Add {them} at {APPS} under OAuth & Permissions, or paste "
+            "the output of `meshbot manifest` under App Manifest; then reinstall the app.",
         )
     if missing := sorted(set(OPTIONAL_SCOPES) - api.scopes):
         return _note(
@@ -158,7 +160,7 @@ async def _way_in(settings: Settings, api: WebApi) -> Finding:
     try:
         await api.call("apps.connections.open", token=token.get_secret_value())
     except SlackFailed as error:
-        if error.code == "missing_scope":
+        if error.code == _SCOPE:
             return _wrong(
                 "Slack way in",
                 "the token in MESHBOT_SLACK__APP_TOKEN lacks the scope connections:write. Generate another "
@@ -179,6 +181,8 @@ async def _channel(api: WebApi, channel: str, variable: str) -> Finding:
                 f"{variable} names a channel that does not exist, or is private and without the bot. Copy "
                 "the id from the end of the channel's details, or say /invite @Meshbot there.",
             )
+        if error.code == _SCOPE:
+            return _note(what, f"{variable} can be checked once the scope is there")
         return _wrong(what, f"{variable} cannot be checked: {error}")
     if found.get("is_archived"):
         return _wrong(
@@ -192,12 +196,16 @@ async def _channel(api: WebApi, channel: str, variable: str) -> Finding:
 # ---- people
 async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
     holders: dict[str, set[str]] = {}
+    unchecked = False
     for role in _ROLES:
         variable = f"MESHBOT_ACCESS__{role.upper()}"
         holders[role] = set()
         for one in getattr(settings.access, role):
             try:
                 found = await (_group(api, one) if one.startswith("S") else _member(api, one, team))
+            except _Unchecked:
+                yield _note(f"access {one}", f"{variable} can be checked once the scope is there")
+                unchecked = True
             except _Unusable as error:
                 yield _wrong(f"access {one}", f"{variable}: {error}")
             else:
@@ -209,8 +217,12 @@ async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
     for group in settings.alerts.escalate_to:
         try:
             await _group(api, group)
+        except _Unchecked:
+            unchecked = True
         except _Unusable as error:
             yield _wrong(f"access {group}", f"MESHBOT_ALERTS__ESCALATE_TO: {error}")
+    if unchecked:
+        return
     if not any(holders.values()):
         yield _note("operators", "nobody may change anything: name people in MESHBOT_ACCESS__OPERATORS")
     yield _approvers(settings, holders["approvers"] | holders["admins"])
@@ -234,6 +246,10 @@ def _approvers(settings: Settings, may_approve: set[str]) -> Finding:
     return _ok("approvers", f"{len(may_approve)} may approve a rollout")
 
 
+class _Unchecked(Exception):
+    """A scope is missing without which nobody can tell."""
+
+
 class _Unusable(Exception):
     """An id that gives nobody a role; the text ends with what to do."""
 
@@ -246,6 +262,8 @@ async def _group(api: WebApi, group: str) -> set[str]:
             raise _Unusable(
                 f"there is no user group {group}. Copy its id from the menu of the group in Slack."
             ) from error
+        if error.code == _SCOPE:
+            raise _Unchecked from error
         raise _Unusable(f"the user group {group} cannot be read ({error.code}): {error}") from error
     if not users:
         raise _Unusable(f"the user group {group} is empty. Add people to it in Slack, or name another.")
@@ -258,6 +276,8 @@ async def _member(api: WebApi, user: str, team: str) -> set[str]:
     except SlackFailed as error:
         if error.code in _GONE:
             raise _Unusable(f"there is no {user}. Copy the member ID from the person's profile.") from error
+        if error.code == _SCOPE:
+            raise _Unchecked from error
         raise _Unusable(f"{user} cannot be looked up ({error.code}): {error}") from error
     if found.get("deleted"):
         raise _Unusable(f"{user} has left the workspace. Remove the id.")
@@ -294,7 +314,13 @@ async def _meshtech(settings: Settings, now: Callable[[], datetime]) -> Findings
         await client.check()
     except BotError as error:
         hosts = f"{urlsplit(meshtech.auth_url).netloc} and {urlsplit(meshtech.api_url).netloc}"
-        yield _wrong("Meshtech", f"{error} (Asked: {hosts}, as the account {meshtech.username}.)")
+        reach = (
+            " If it stays so, see whether this machine reaches these hosts, and look at "
+            "MESHBOT_MESHTECH__AUTH_URL and MESHBOT_MESHTECH__API_URL."
+            if isinstance(error, VendorUnavailable)
+            else ""
+        )
+        yield _wrong("Meshtech", f"{error}{reach} (Asked: {hosts}, as the account {meshtech.username}.)")
     else:
         yield _ok("Meshtech", "the account logs in and lists gateways")
         if theirs := await server_time(meshtech.api_url):

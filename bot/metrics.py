@@ -6,6 +6,7 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bot.meshtech.auth import AuthState
 from bot.meshtech.client import MeshtechClient
 from bot.scheduler import Scheduler
 from bot.slack.publisher import Publisher
@@ -52,6 +53,10 @@ class BotMetrics(Collector):
         for (operation, outcome), number in self._client.counters.requests.items():
             requests.add_metric([str(operation), str(outcome)], number)
         yield requests
+        bad = self._client.auth_status().state in {AuthState.REFUSED, AuthState.UNREACHABLE}
+        yield GaugeMetricFamily(
+            "meshbot_meshtech_logged_in", "0 while the log-in is refused or not answered", 0 if bad else 1
+        )
 
     def _slack(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("meshbot_slack_sockets", "Open connections to Slack", self._sockets)

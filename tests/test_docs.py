@@ -103,6 +103,17 @@ def test_every_metric_is_documented_and_no_other() -> None:
     assert set(re.findall(r"\bmeshbot_\w+", DOCUMENTS["docs/operations.md"])) <= names
 
 
+def test_every_rule_for_prometheus_asks_for_a_metric_that_exists_and_says_what_to_do() -> None:
+    rules = (ROOT / "docs" / "prometheus-alerts.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmeshbot_\w+", rules))
+    assert named <= set(re.findall(r"^\| `(meshbot_\w+)` \|", DOCUMENTS["docs/operations.md"], re.MULTILINE))
+    alerts = re.split(r"- alert: ", rules)[1:]
+    assert [
+        one.split()[0] for one in alerts if not re.search(r"expr: .+\n(.*\n)+? +summary: \".+\.\"", one)
+    ] == []
+    assert len(alerts) == 7
+
+
 # ---- the vendor's operations
 def test_the_table_of_operations_is_the_one_the_bot_uses() -> None:
     expected = [

@@ -105,6 +105,14 @@ async def test_a_scope_that_is_missing_is_named_with_where_to_add_it(tmp_path: P
     assert "reinstall" in fault
 
 
+async def test_what_hangs_on_a_missing_scope_is_no_fault_of_its_own(tmp_path: Path) -> None:
+    missing = {"users:read", "usergroups:read", "channels:read", "groups:read"}
+    async with set_up(tmp_path, ALL_SCOPES - missing) as broken:
+        fault = await broken.fault()
+    assert "channels:read, groups:read, usergroups:read, users:read are missing. Add them" in fault
+    assert sum("can be checked once the scope is there" in line for line in broken.said) == 5
+
+
 async def test_an_optional_scope_that_is_missing_is_no_fault(tmp_path: Path) -> None:
     async with set_up(tmp_path, ALL_SCOPES - {"groups:history"}) as made:
         assert await made.examined() == 0
@@ -173,7 +181,9 @@ async def test_a_refused_log_in_names_the_two_settings(right: SetUp) -> None:
 
 async def test_a_portal_that_does_not_answer_is_named_with_its_host(right: SetUp) -> None:
     await right.portal.stop()
-    assert right.portal.api_url.removeprefix("http://") in await right.fault()
+    fault = await right.fault()
+    assert right.portal.api_url.removeprefix("http://") in fault
+    assert "whether this machine reaches these hosts" in fault
 
 
 async def test_a_clock_that_is_off_is_named(right: SetUp) -> None:
