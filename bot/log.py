@@ -47,6 +47,7 @@ _MORE_WHEN_DEBUGGING = ("slack_bolt", "slack_sdk", "httpx", "aiohttp", "alembic"
 _SECRET_KEY = re.compile(
     r"(?i)(password|passwd|secret|authorization|cookie|api_?key|(?<!next)(?<!next_)token)$"
 )
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), REDACTED),  # a JWT
     (re.compile(r"\bxox[a-z](?:\.xox[a-z])?-[\w-]+|\bxapp-[\w-]+"), REDACTED),
@@ -153,11 +154,22 @@ def configure(level: Level, format: Format, secrets: Iterable[str], stream: Text
 def _rendering(format: Format) -> list[Processor]:  # noqa: A002
     if format == "console":
         return [
+            _on_one_line,
             structlog.dev.ConsoleRenderer(
                 colors=False, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-            )
+            ),
         ]
     return [structlog.processors.JSONRenderer(ensure_ascii=False)]
+
+
+def _on_one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """A name from outside may neither begin a line of its own nor command the terminal."""
+    return {
+        key: _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+        if isinstance(value, str) and key not in {"exception", "stack"}
+        else value
+        for key, value in event.items()
+    }
 
 
 def _quieten(*, debugging: bool) -> None:

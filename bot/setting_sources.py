@@ -5,6 +5,7 @@ settings there are is decided elsewhere.
 """
 
 import io
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pydantic_settings import SettingsError as SourceError
 from bot.domain.errors import StartupError
 
 PREFIX = "MESHBOT_"
+_UTF_8 = "utf-8-sig"  # with or without the mark that editors on Windows put in front
 
 
 class SettingsError(StartupError):
@@ -43,6 +45,9 @@ class Environment(AsWritten):
     def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
         super().__init__(settings)
         self.env_vars = _ours(environ.items())
+        for name, text in self.env_vars.items():
+            if re.search("[\ud800-\udfff]", text):  # what Python makes of bytes that are none
+                raise SettingsError(f"{name.upper()} is not usable: it is not UTF-8 text.")
 
 
 class EnvFile(AsWritten, DotEnvSettingsSource):
@@ -51,7 +56,7 @@ class EnvFile(AsWritten, DotEnvSettingsSource):
 
     def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
         try:
-            bindings = list(parse_stream(io.StringIO(file_path.read_text(self.env_file_encoding))))
+            bindings = list(parse_stream(io.StringIO(file_path.read_text(_UTF_8))))
         except (OSError, UnicodeDecodeError):
             raise SettingsError(
                 f"The file {file_path} cannot be read: it must be UTF-8 text this user may read."
@@ -72,7 +77,7 @@ class SecretFiles(AsWritten, NestedSecretsSettingsSource):
         if not path.is_dir():
             return {}
         files = [file for file in path.iterdir() if file.name.upper().startswith(PREFIX) and file.is_file()]
-        return _ours([(file.name, file.read_text(encoding="utf-8")) for file in files])
+        return _ours([(file.name, file.read_text(encoding=_UTF_8)) for file in files])
 
 
 def sources(

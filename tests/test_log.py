@@ -176,3 +176,12 @@ def test_the_console_shows_tracebacks(output: Output) -> None:
         logging.getLogger("bot.x").exception("failed")
     assert "Traceback" in output.text
     assert "staple" not in output.text
+
+
+def test_a_name_from_outside_begins_no_line_of_the_console_and_commands_no_terminal() -> None:
+    stream = io.StringIO()
+    log.configure("info", "console", [], stream)
+    logging.getLogger("bot").info("gateway %s", "x\n2026 [error] forged\x1b[2J", extra={"name_": "y\rz"})
+    (line,) = stream.getvalue().splitlines()
+    assert "\x1b" not in line
+    assert "x\\n2026" in line

@@ -327,3 +327,15 @@ def test_scopes_are_ids_with_queries_whose_own_commas_stay_in_them() -> None:
 @pytest.mark.parametrize("text", ["S0123", "S0123=", "S0123=tag:oslo,S0123=tag:bergen", "S0123=is:purple"])
 def test_scopes_that_cannot_be_understood_are_refused(text: str) -> None:
     assert complaint(ACCESS__SCOPES=text).startswith("MESHBOT_ACCESS__SCOPES is not usable: ")
+
+
+def test_a_mark_in_front_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MESHBOT_HTTP__PORT=2\n", encoding="utf-8-sig")
+    (tmp_path / "MESHBOT_MESHTECH__PASSWORD").write_text("correct horse\n", encoding="utf-8-sig")
+    settings = load_settings({**REQUIRED, "MESHBOT_MESHTECH__PASSWORD": ""}, tmp_path / ".env", tmp_path)
+    assert (settings.http.port, settings.meshtech.password.get_secret_value()) == (2, "correct horse")
+
+
+def test_bytes_that_are_no_text_are_refused_by_the_name_of_their_variable() -> None:
+    with pytest.raises(SettingsError, match=r"^MESHBOT_MESHTECH__PASSWORD is not usable: it is not UTF-8"):
+        load(MESHTECH__PASSWORD="secret-\udcff")

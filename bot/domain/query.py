@@ -18,6 +18,7 @@ from bot.domain.errors import InvalidInput
 from bot.domain.fleet import FirmwareVersion, KnownGateway, firmware_key, fold
 
 LONGEST = 1000  # characters of a query
+MOST_VALUES = 100  # in all terms together; SQLite takes no expression deeper than a thousand
 MOST_WILDCARDS = 6  # in one value: more of them only make a database slow
 
 
@@ -191,7 +192,10 @@ def parse(text: str) -> Query:
     text = text.replace("\0", "").encode(errors="replace").decode()
     if len(text) > LONGEST:
         raise InvalidInput(f"The query has {len(text)} characters; {LONGEST} are the most.")
-    return Query(tuple(_term(word) for word in _words(text)))
+    query = Query(tuple(_term(word) for word in _words(text)))
+    if (values := sum(len(term.values) for term in query.terms)) > MOST_VALUES:
+        raise InvalidInput(f"The query has {values} values; {MOST_VALUES} are the most. Ask in two parts.")
+    return query
 
 
 @dataclass(frozen=True, slots=True)

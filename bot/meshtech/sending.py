@@ -147,6 +147,8 @@ class Sender:
             response = await self._exchange(call)
             if not response.is_success:
                 self._refuse(call, response)
+            if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+                raise unreadable(call.operation, "it is a web page, as if something stood in between")
         except MeshtechError as error:
             self._failed(call, error)
             raise

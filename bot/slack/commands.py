@@ -36,7 +36,11 @@ QUERY_HELP: Final = (
 
 
 def normalise(text: str) -> str:
-    """What somebody typed before Slack changed it: entities, curly quotes, dashes, links, hard spaces."""
+    """What somebody typed before Slack changed it: entities, curly quotes, dashes, links, hard spaces.
+
+    What no database takes, NUL and half a surrogate pair, goes as well.
+    """
+    text = text.replace("\0", "").encode(errors="replace").decode()
     text = _LINK.sub(lambda match: match[1] or match[2] or match[3] or "", text)
     text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     text = _INVISIBLE.sub("", text.translate(_QUOTES))

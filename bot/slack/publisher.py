@@ -19,7 +19,7 @@ from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
 from bot.slack.pace import Edits, NotYet, Posts, Retries
 from bot.slack.pictures import uploaded
-from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
+from bot.slack.views.blocks import Block, File, Message, context, fit, message, plain, section
 from bot.slack.web_api import BAD_BLOCKS, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.storage import outbox
 from bot.storage.engine import Database
@@ -37,6 +37,7 @@ _PAGES = 5
 _PICTURE_WAITS = (2.0, 0.0)  # seconds after each refusal of a note with pictures
 _HISTORY = frozenset({"channels:history", "groups:history"})
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
+_SHORT_TEXT = 1900  # under half of what is taken: Slack may count emoji twice
 TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
 
 
@@ -363,8 +364,8 @@ class Publisher:
         except SlackFailed as error:
             if error.code not in BAD_BLOCKS or not as_text:
                 raise
-            log.error("Slack does not take my blocks (%s), I send the text: %s", error.code, error.detail)
-            return await self._api.call(method, text=drawn.text, blocks=[], **arguments)
+            log.error("Slack does not take my message (%s), I send its text: %s", error.code, error.detail)
+            return await self._api.call(method, text=plain(drawn.text, _SHORT_TEXT), blocks=[], **arguments)
 
     async def _find(
         self, what: str, uid: str, channel: str, thread_ts: str | None, since: datetime

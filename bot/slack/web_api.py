@@ -40,7 +40,9 @@ BAD_TOKEN: Final = frozenset(
         "not_allowed_token_type",
     }
 )
-BAD_BLOCKS: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+BAD_BLOCKS: Final = frozenset(
+    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"}
+)
 NO_PLACE: Final = frozenset(
     {
         "cannot_dm_bot",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
 from bot.domain.fleet import Connectivity, KnownGateway
-from bot.domain.query import LONGEST, MOST_WILDCARDS, Field, parse
+from bot.domain.query import LONGEST, MOST_VALUES, MOST_WILDCARDS, Field, parse
 from tests.builders import NOW, known
 
 OFFLINE = Connectivity.OFFLINE
@@ -155,6 +155,8 @@ def test_quotes_keep_commas_colons_and_a_leading_minus_in_a_word() -> None:
         ('tag:"oslo', "A quote is not closed"),
         ("-", "a word is missing"),
         ("name:" + "*" * (MOST_WILDCARDS + 1), f"{MOST_WILDCARDS} times"),
+        ("a," * MOST_VALUES + "a", f"{MOST_VALUES} are the most"),
+        ("a " * MOST_VALUES + "a", f"{MOST_VALUES} are the most"),
         ("x" * (LONGEST + 1), f"{LONGEST} are the most"),
     ],
 )

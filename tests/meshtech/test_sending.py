@@ -8,11 +8,13 @@ import httpx
 import pytest
 
 from bot.domain.errors import BotError
-from bot.domain.firmware import JobId
+from bot.domain.firmware import FirmwareId, JobId
 from bot.domain.fleet import GatewayId
 from bot.meshtech import errors
 from bot.meshtech.errors import (
+    AnswerUnreadable,
     MeshtechError,
+    OutcomeUnknown,
     RateLimited,
     RouteMissing,
     VendorRefused,
@@ -110,6 +112,15 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
             await meshtech.client.check()
 
         never.opened.set()
+
+
+async def test_a_web_page_is_no_success(meshtech: World) -> None:
+    meshtech.api.always = Answer(body=b"<html>Please log in</html>", headers={"Content-Type": "text/html"})
+
+    with pytest.raises(AnswerUnreadable, match="web page"):
+        await meshtech.client.rename(GATEWAY, "Roof")
+    with pytest.raises(OutcomeUnknown):
+        await meshtech.client.create_job("R-7", FirmwareId("f"), [GATEWAY])
 
 
 async def test_a_cancelled_request_is_not_repeated(meshtech: World) -> None:

@@ -73,6 +73,7 @@ class Desk:
         ("a\N{NO-BREAK SPACE}b\tc\nd", "a b c d"),
         ("\u2060*\u2060x\u2060*\u2060\ufeff", "*x*"),
         ("  devices  ", "devices"),
+        ("a\0b \ud800", "ab ?"),
         ("<@U0123456789|ann> <#C0123456789|ops>", "<@U0123456789|ann> <#C0123456789|ops>"),
     ],
 )

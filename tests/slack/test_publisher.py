@@ -389,6 +389,16 @@ async def test_blocks_that_slack_does_not_take_are_sent_as_text(stand: Stand) ->
     assert stand.card().blocks == []
 
 
+async def test_a_text_that_slack_finds_too_long_is_cut(stand: Stand) -> None:
+    await stand.open()
+    await stand.publish()
+    stand.slack.faults.fail("chat.update", "msg_too_long")
+    await stand.change("x" * 3000, urgent=True)
+    await stand.publish()
+    assert stand.card().text.startswith("xxx")
+    assert len(stand.card().text) < 2000
+
+
 async def test_an_answer_that_was_lost_is_looked_for_and_not_repeated(stand: Stand) -> None:
     stand.slack.faults.lose_answer("chat.postMessage")
     await stand.open()

@@ -206,3 +206,10 @@ async def test_changes_of_more_than_an_hour_ago_are_no_flapping(database: Databa
     async with database.write() as connection:
         await fleet.add_events(connection, [old] * FLAPPING_CHANGES)
     assert (await search(database, parse("is:flapping")))[0] == []
+
+
+@pytest.mark.parametrize("question", ["a," * 99 + "a", "a " * 99 + "a", "-tag:" + "a*," * 99 + "a*"])
+async def test_the_longest_query_is_answered(database: Database, question: str) -> None:
+    await store(database, [known(name="gate a", tags=())])
+    async with database.read() as connection:
+        assert len(await fleet_search.ids(connection, parse(question), NOW)) == 1
