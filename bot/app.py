@@ -67,6 +67,8 @@ log = logging.getLogger(__name__)
 DRAIN = timedelta(seconds=20)
 LAST_CALLS = timedelta(seconds=4)  # of the publisher, after that
 FLEET_HISTORY = timedelta(days=90)
+WRITES_KEPT = timedelta(days=7)  # for Undo, and for a late click that is told so
+CARDS_KEPT = timedelta(days=365)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
 
 
@@ -266,10 +268,14 @@ class App:
     def _build_scheduler(self) -> Scheduler:
         settings = self._settings
         scheduler = Scheduler(self.clock.now)
-        scheduler.add("listing", settings.fleet.poll_every, self._list)
-        scheduler.add("alerts", min(timedelta(seconds=5), settings.alerts.group_wait or _SECOND), self._alert)
+        scheduler.add("listing", settings.fleet.poll_every, self.fleet.take_in_listing)
+        scheduler.add(
+            "alerts",
+            min(timedelta(seconds=5), settings.alerts.group_wait or timedelta(seconds=1)),
+            self._alert,
+        )
         scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self.course.advance)
-        scheduler.add("writes", timedelta(seconds=30), self._resume_writes)
+        scheduler.add("writes", timedelta(seconds=30), self.writes.resume_writes)
         scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self.home.redraw)
@@ -330,9 +336,6 @@ class App:
         return self._web.port
 
     # ---- ticks
-    async def _list(self) -> None:
-        await self.fleet.take_in_listing()
-
     async def _evaluate(self, taken: Taken) -> None:
         await self.alert_course.evaluate(taken.listing)
 
@@ -340,9 +343,6 @@ class App:
         await self.alert_course.tick()
         await self.reminders.tick()
         await self.silences.announce()
-
-    async def _resume_writes(self) -> None:
-        await self.writes.resume_writes()
 
     async def _measure(self) -> None:
         snapshot = await self.fleet.snapshot_status()
@@ -352,6 +352,8 @@ class App:
 
     async def _prune(self) -> None:
         await self.fleet.prune(FLEET_HISTORY)
+        await self.writes.prune(WRITES_KEPT)
+        await self.publisher.prune(CARDS_KEPT)
         await self.audit.prune()
 
     # ---- what the parts ask of each other
@@ -424,9 +426,6 @@ class App:
         if self._draining:
             parts["stopping"] = True
         return Readiness(ok, parts)
-
-
-_SECOND = timedelta(seconds=1)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -17,7 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 logger = logging.getLogger(__name__)
 
-Tick = Callable[[], Awaitable[None]]
+Tick = Callable[[], Awaitable[object]]
 
 
 @dataclass(slots=True)

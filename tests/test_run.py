@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import main
+from bot.app import App
 from bot.demo.fleet_simulator import FleetSimulator
 from bot.demo.slack_text import message_text
 from bot.demo.slack_workspace import OPERATOR, OPS, VIEWER
+from bot.settings import load_settings
 from tests.process import IN_TIME, PASSWORD, outside
 from tests.test_settings import REQUIRED, load
 
@@ -72,6 +74,17 @@ ANY_TEXT = {
     "HTTP__HOST",
     "FLEET__SITE_TAG",
 }
+
+
+# Rows of 1970, done and said.
+LONG_AGO = (
+    "INSERT INTO writes (id, kind, state, version, actor, title, created_at, expires_at, unchanged)"
+    " VALUES ('w', 'rename', 'done', 2, 'U1', 't', 0, 0, 0)",
+    "INSERT INTO cards (kind, subject, channel, wanted, shown, urgent, state, created_at)"
+    " VALUES ('incident', '1', 'C1', 3, 3, 0, 'live', 0)",
+    "INSERT INTO notes (key, channel, kind, body, broadcast, state, created_at)"
+    " VALUES ('k', 'C1', 'x', '{}', 0, 'posted', 0)",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +268,20 @@ async def test_sigterm_ends_a_start_that_waits_for_slack(tmp_path: Path) -> None
         )
         async with asyncio.timeout(20):
             assert await world.stop(bot) == 0
+
+
+async def test_what_nobody_needs_any_more_is_forgotten(tmp_path: Path) -> None:
+    async with outside(tmp_path, FleetSimulator(gateways=3, password=PASSWORD)) as world:
+        app = App(load_settings(world.variables, env_file=None, secrets_dir=None))
+        await app.start()
+        try:
+            with closing(sqlite3.connect(world.database, timeout=IN_TIME)) as database, database:
+                for statement in LONG_AGO:
+                    database.execute(statement)
+            await app.scheduler.run_now("prune")
+        finally:
+            await app.stop()
+        assert [world.rows(f"SELECT id FROM {table}") for table in ("writes", "cards", "notes")] == [[]] * 3
 
 
 async def test_without_slack_it_stays_up_and_is_not_ready(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ may be asked twice. Knows nothing of Slack.
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -174,11 +174,11 @@ class FleetWrites:
             raise Stale(_why_not_run(write))
         waiting = [item for item in write.items if item.state is ItemState.WAITING]
         refusal = await self._create_labels(write, waiting)
-        limit = asyncio.Semaphore(AT_ONCE)
+        queue = iter(waiting)
         try:
             async with asyncio.TaskGroup() as group:
-                for item in waiting:
-                    group.create_task(self._run_item(write, item, refusal, limit))
+                for _ in range(AT_ONCE):
+                    group.create_task(self._run_items(write, queue, refusal))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors  # the others are of the same kind: the database is gone
         async with self._database.write() as connection:
@@ -275,10 +275,9 @@ class FleetWrites:
             return error
         return None
 
-    async def _run_item(
-        self, write: Write, item: WriteItem, refusal: BotError | None, limit: asyncio.Semaphore
-    ) -> None:
-        async with limit:
+    async def _run_items(self, write: Write, queue: Iterator[WriteItem], refusal: BotError | None) -> None:
+        """One of several that take from the same queue."""
+        for item in queue:
             shown: Gateway | None = None
             try:
                 if refusal is not None:

@@ -116,6 +116,11 @@ class Publisher:
         async with self._database.read() as connection:
             return await outbox.backlog(connection)
 
+    async def prune(self, older_than: timedelta) -> None:
+        """Forgets what has stood in Slack unchanged for so long that nobody will touch it again."""
+        async with self._database.write() as connection:
+            await outbox.forget(connection, self._now() - older_than)
+
     async def _work(self) -> None:
         while not self._stopping and (await self._next_card() or await self._next_notes()):
             pass

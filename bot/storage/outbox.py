@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     and_,
     case,
+    delete,
     exists,
     false,
     func,
@@ -347,6 +348,14 @@ async def backlog(connection: AsyncConnection) -> Backlog:
         broken += int(counted.scalar_one())
     moments = [moment for moment in (_moment(card_row[1]), _moment(note_row[1])) if moment is not None]
     return Backlog(card_row[0] + note_row[0], min(moments, default=None), broken)
+
+
+async def forget(connection: AsyncConnection, before: datetime) -> None:
+    """Prunes cards that nothing has changed since then, and notes that were said before."""
+    last_change = func.coalesce(cards.c.edited_at, cards.c.created_at)
+    at_rest = or_(cards.c.wanted == cards.c.shown, cards.c.state == "broken")
+    await connection.execute(delete(cards).where(last_change < before, at_rest))
+    await connection.execute(delete(notes).where(notes.c.created_at < before, notes.c.state != "waiting"))
 
 
 async def _update_notes(connection: AsyncConnection, claim: NoteClaim, values: dict[str, Any]) -> None:

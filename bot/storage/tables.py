@@ -390,7 +390,6 @@ cards = _numbered(
     Column("lease_until", Moment),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("kind", "subject", "channel"),
-    Index("ix_cards_kind_subject", "kind", "subject"),
 )
 notes = _numbered(
     "notes",
@@ -408,6 +407,7 @@ notes = _numbered(
     Column("error", Text),
     Column("created_at", Moment, nullable=False),
     Index("ix_notes_state", "state"),
+    Index("ix_notes_card_id_state", "card_id", "state"),
 )
 
 # ---- for all
