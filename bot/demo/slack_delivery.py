@@ -97,6 +97,8 @@ class Delivery:
             await socket.send_json(self._hello())
             self.opened += 1
             self._log.record("socket opened", sockets=len(self.sockets))
+            if self._faults.deaf is not None:
+                await self._faults.deaf.wait()
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
                     self._acknowledged(message.data, time.perf_counter())

@@ -4,6 +4,7 @@ Faults are arranged by a test or by the demo and wear off by themselves; `Pace` 
 would (docs.slack.dev/apis/web-api/rate-limits), with bursts that Slack does not publish.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -44,6 +45,7 @@ class Faults:
     def __init__(self) -> None:
         self._arranged: list[Fault] = []
         self.refusals = 0
+        self.deaf: asyncio.Event | None = None
         self.on_drop: Callable[[], None] = _nothing
         self.on_refresh: Callable[[], None] = _nothing
 
@@ -84,7 +86,14 @@ class Faults:
         """apps.connections.open goes on answering, but the next handshakes are refused."""
         self.refusals = times
 
+    def deafen_sockets(self) -> None:
+        """New sockets open, and then hear nothing, not even a goodbye; until `clear`."""
+        self.deaf = asyncio.Event()
+
     def clear(self) -> None:
+        if self.deaf is not None:
+            self.deaf.set()
+            self.deaf = None
         self._arranged.clear()
         self.refusals = 0
 

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 DOWN_TOO_LONG = timedelta(seconds=15)
 PING_EVERY = 5.0  # seconds; a socket that answers no ping for four of them is given up
+_CLOSING = 2.0  # seconds that Slack gets to answer a goodbye; the SDK alone waits ten for each socket
 _OPENING = 5.0  # seconds that a start waits for its first socket
 _STAGGER = 2.0  # seconds between openings: no method is rate limited more strictly
 
@@ -79,11 +80,7 @@ class Sockets:
         for task in opening:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
-        for handler in self._handlers:
-            await handler.close_async()  # type: ignore[no-untyped-call] # the SDK's own lack
-            client = handler.client
-            ended = (client.message_processor, client.current_session_monitor, client.message_receiver)
-            await asyncio.gather(*(one for one in ended if one is not None), return_exceptions=True)
+        await asyncio.gather(*map(_close, self._handlers))
 
     async def _open_others(self) -> None:
         while len(self._handlers) < self._number:
@@ -110,3 +107,18 @@ class Sockets:
         handler.client.proxy = self._api.proxy  # the SDK takes the environment's, whatever NO_PROXY says
         self._handlers.append(handler)
         return handler
+
+
+async def _close(handler: AsyncSocketModeHandler) -> None:
+    client = handler.client
+    try:
+        async with asyncio.timeout(_CLOSING):
+            await handler.close_async()  # type: ignore[no-untyped-call] # the SDK's own lack
+    except TimeoutError:
+        log.warning("Slack did not answer the goodbye of a socket")
+        await client.aiohttp_client_session.close()
+    tasks = (client.message_processor, client.current_session_monitor, client.message_receiver)
+    ended = [task for task in tasks if task is not None]
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)

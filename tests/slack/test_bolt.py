@@ -468,6 +468,20 @@ async def test_the_sockets_close_last() -> None:
         await made.slack.wait_for(lambda: made.slack.connected == 0)
 
 
+async def test_sockets_whose_goodbye_slack_does_not_hear_hold_up_nothing() -> None:
+    slack = SlackServer()
+    slack.faults.deafen_sockets()
+    async with bed(slack) as made:
+        app = SlackApp(
+            made.api, made.people, [], on_refused=made.audit, app_token=slack.app_token, sleep=made.sleep
+        )
+        await app.start()
+        await slack.wait_for(lambda: slack.connected == 2)
+        async with asyncio.timeout(8):
+            await app.close()
+        slack.faults.clear()
+
+
 def test_two_features_cannot_claim_one_name() -> None:
     with pytest.raises(ValueError, match="two features claim the button refresh"):
         joined("button", [{"refresh": 1}, {"go": 2, "refresh": 3}])
