@@ -16,6 +16,7 @@ from bot.domain.fleet import Gateway, fold
 UNDO_WITHIN = timedelta(minutes=10)
 CONFIRM_WITHIN = timedelta(minutes=10)
 START_WITHIN = timedelta(minutes=1)
+MOST_GATEWAYS = 10_000  # in one write: two requests each keep the portal busy for half an hour
 LONGEST = 128  # characters of a name or a tag; what the vendor accepts is not documented
 
 

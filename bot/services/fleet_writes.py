@@ -19,6 +19,7 @@ from bot.domain.fleet import Gateway, GatewayId, KnownGateway, fold, site_of
 from bot.domain.query import Query
 from bot.domain.writes import (
     CONFIRM_WITHIN,
+    MOST_GATEWAYS,
     START_WITHIN,
     UNDO_WITHIN,
     ItemState,
@@ -237,6 +238,11 @@ class FleetWrites:
     async def _matching(self, connection: Transaction, which: Query | Sequence[str]) -> list[KnownGateway]:
         now = self._now()
         ids = await fleet_search.ids(connection, which, now) if isinstance(which, Query) else list(which)
+        if len(ids) > MOST_GATEWAYS:
+            raise InvalidInput(
+                f"That is {len(ids):,} gateways, and {MOST_GATEWAYS:,} are the most for one change: "
+                "say fewer, by site for example."
+            )
         found = await fleet_search.by_ids(connection, ids, now)
         if not found:
             raise NotFound(f"No gateway matches {_subject(which)}. Try the same words with devices first.")

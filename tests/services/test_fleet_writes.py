@@ -11,8 +11,9 @@ import pytest
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.events import FleetEventKind
 from bot.domain.query import EVERYTHING, parse
-from bot.domain.writes import Write, WriteState
-from tests.builders import OPERATOR, VIEWER
+from bot.domain.writes import MOST_GATEWAYS, Write, WriteState
+from bot.storage.fleet import save
+from tests.builders import OPERATOR, VIEWER, known
 from tests.fleet_world import World, world
 
 
@@ -328,3 +329,11 @@ async def test_a_write_that_loses_the_database_midway_says_so_and_is_resumed(tmp
         fleet.later(timedelta(minutes=3))
         (write,) = await fleet.writes.resume_writes()
     assert len(write.done) == 2
+
+
+async def test_a_change_of_more_gateways_than_one_write_takes_is_refused(fleet: World) -> None:
+    many = (known(f"x{number}") for number in range(MOST_GATEWAYS))
+    async with fleet.database.write() as connection:
+        await save(connection, ((one, one.gateway.id.encode()) for one in many))
+    with pytest.raises(InvalidInput, match="10,003 gateways, and 10,000 are the most"):
+        await tag(fleet, "", add=("roof",))
