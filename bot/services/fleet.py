@@ -83,6 +83,7 @@ class FleetService:
         self._told: list[Callable[[Taken], Awaitable[None]]] = []
         self._firmware: tuple[Firmware, ...] = ()
         self._firmware_at: datetime | None = None
+        self._asking_for_firmware = asyncio.Lock()
 
     def tell(self, callback: Callable[[Taken], Awaitable[None]]) -> None:
         """Has the callback told of every listing that this process completes, by tick or by refresh."""
@@ -177,11 +178,12 @@ class FleetService:
 
     async def firmware(self, model: str | None = None) -> tuple[FirmwareCount, ...]:
         """What the vendor offers, at most 60 s old: by model, the newest version first."""
-        now = self._now()
-        if self._firmware_at is None or not timedelta() <= now - self._firmware_at < FIRMWARE_FRESH_FOR:
-            found = [firmware async for firmware in self._client.firmwares()]
-            self._firmware = tuple(sorted(sorted(found, key=_order, reverse=True), key=_model))
-            self._firmware_at = now
+        async with self._asking_for_firmware:  # many at once ask once
+            now = self._now()
+            if self._firmware_at is None or not timedelta() <= now - self._firmware_at < FIRMWARE_FRESH_FOR:
+                found = [firmware async for firmware in self._client.firmwares()]
+                self._firmware = tuple(sorted(sorted(found, key=_order, reverse=True), key=_model))
+                self._firmware_at = now
         async with self._database.read() as connection:
             running = await fleet_search.firmware_counts(connection)
         return tuple(

@@ -136,6 +136,6 @@ async def post(api: WebApi, channel: str, message: Message, *, thread_ts: str | 
 
 
 def _wait(retry_after: str | None, attempt: int) -> float:
-    if retry_after and retry_after.isdigit():
+    if retry_after and retry_after.isascii() and retry_after.isdigit():
         return min(float(retry_after), _LONGEST_WAIT)
     return _BACK_OFF * float(2**attempt)

@@ -314,3 +314,11 @@ async def test_a_clock_that_is_set_back_does_not_keep_the_next_listing_waiting(f
     fleet.device("f")
     await fleet.fleet.refresh()
     assert "f" in await fleet.snapshot()
+
+
+async def test_many_who_ask_for_firmware_at_once_ask_the_portal_as_often_as_one(fleet: World) -> None:
+    await asyncio.gather(*(fleet.fleet.firmware() for _ in range(20)))
+    asked = [one.operation for one in fleet.portal.requests].count("LIST_FIRMWARE")
+    fleet.later()
+    await fleet.fleet.firmware()
+    assert [one.operation for one in fleet.portal.requests].count("LIST_FIRMWARE") == 2 * asked
