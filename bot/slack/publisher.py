@@ -81,11 +81,8 @@ class Publisher:
         self._stopping = True
         self._awake.set()
         if self._running is not None:
-            _, late = await asyncio.wait({self._running}, timeout=within.total_seconds())
-            for task in late:
-                log.warning("Slack did not answer in time; a call was cut short")
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._running, within.total_seconds())
 
     async def run(self) -> None:
         """Publishes whenever it is woken, and looks by itself every second, until ``stop``."""
@@ -107,9 +104,8 @@ class Publisher:
             if not await outbox.is_due(connection, pace, now):
                 return
         ended = await asyncio.gather(*(self._work() for _ in range(_WORKERS)), return_exceptions=True)
-        for error in ended:
-            if error is not None:
-                raise error
+        if errors := [error for error in ended if error is not None]:
+            raise errors[0]
 
     async def backlog(self) -> Backlog:
         """What Slack does not show yet, for the metrics."""
@@ -188,8 +184,7 @@ class Publisher:
         async with self._database.write() as connection:
             held = await outbox.record_post_intent(connection, claim, self._now(), LEASE)
         if not held:
-            log.info("a card in %s took so long that another process posts it", claim.channel)
-            return
+            return  # it took so long that another process posts it
         answer = await self._post(claim.channel, drawn, _metadata("card", claim.uid))
         async with self._database.write() as connection:
             await outbox.record_shown(
@@ -264,7 +259,6 @@ class Publisher:
         async with self._database.write() as connection:
             held = await outbox.record_notes_intent(connection, claim, self._now(), LEASE)
         if not held:
-            log.info("a note in %s took so long that another process posts it", claim.channel)
             return
         answer, shown = await self._post_illustrated(
             claim.channel,
