@@ -62,7 +62,8 @@ class HomeTab:
         self._alerts = alerts
         self._silences = silences
         self._screen = screen
-        self._chart = chart
+        self._newest_chart = chart
+        self._chart: Sequence[Block] = ()
         self._actor_of = actor_of
         self._command = command
         self._now = now
@@ -72,7 +73,7 @@ class HomeTab:
         return Feature(events={"app_home_opened": self.opened})
 
     async def opened(self, event: Mapping[str, Any]) -> None:
-        """Draws the tab of whoever opened it."""
+        """Draws the tab of whoever opened it: at once with the chart there is, again when that is renewed."""
         if event.get("tab", "home") != "home" or not event.get("user"):
             return
         user = str(event["user"])
@@ -81,11 +82,15 @@ class HomeTab:
         self._watched.pop(user, None)
         while len(self._watched) >= MOST_WATCHED:
             del self._watched[next(iter(self._watched))]
-        self._watched[user] = _Watched(self._now() + WATCHED_FOR, view)
+        self._watched[user] = watched = _Watched(self._now() + WATCHED_FOR, view)
+        self._chart = await self._newest_chart()
+        await self._draw_again(user, watched)
 
     async def redraw(self) -> None:
         """A tick, once a minute: draws again what was opened lately and is another now."""
         now = self._now()
+        if self._watched:
+            self._chart = await self._newest_chart()
         for user, watched in list(self._watched.items()):
             if now >= watched.until:
                 del self._watched[user]
@@ -133,7 +138,7 @@ class HomeTab:
             mine=[one for one in offered if one.rollout.requester == actor.user_id and one not in waiting],
             incidents=incidents.incidents,
             incidents_total=incidents.total,
-            chart=await self._chart(),
+            chart=self._chart,
             silences=await self._silences.active(actor),
             may_acknowledge=_is_allowed(lambda: require(actor, Action.ACKNOWLEDGE)),
             may_silence=_is_allowed(lambda: require(actor, Action.SILENCE)),
