@@ -117,7 +117,7 @@ class World:
 
     def _half(self, options: Json) -> str:
         online = self._online()
-        chosen = self._rng.sample(online, (len(online) + 1) // 2)
+        chosen = self._rng.sample(online, len(online) // 2 + 1)
         self.fleet.disconnect(chosen, for_=_length(options))
         return f"Half the fleet went dark, {_count(len(chosen))}{_until(options)}."
 

@@ -43,6 +43,12 @@ class Person:
         if sure:
             await self.tab.get_by_role("dialog").get_by_role("button", name=sure).click()
 
+    async def home(self) -> Locator:
+        """The bot's home tab, opened."""
+        await self.tab.get_by_role("link", name="Meshbot").click()
+        await self.tab.get_by_role("tab", name="Home").click()
+        return self.tab.get_by_role("tabpanel", name="Home")
+
     @property
     def last(self) -> Locator:
         return self.tab.locator("#pane .message").last
@@ -133,6 +139,62 @@ async def test_firmware_is_planned_requested_approved_by_another_and_watched_to_
     await expect(person.tab.locator("#pane")).to_contain_text("R-1 is finished", timeout=ONE_MINUTE * 2)
     updated = [one for one in demo.world.fleet.devices.values() if one.firmware == "3.5.0"]
     assert updated
+
+
+async def test_an_update_is_put_together_with_menus_and_waits_on_its_approver_s_home_tab(
+    demo: Demo, person: Person
+) -> None:
+    await person.tab.get_by_text("240 gateways").first.wait_for(state="attached")
+    await person.write("/mesh update")
+    window = person.tab.get_by_role("dialog", name="Update firmware")
+    await window.get_by_role("combobox", name="Model").select_option(label="2011")
+    await window.get_by_role("combobox", name="Version").select_option(label="3.5.0")
+    await window.get_by_role("combobox", name="Which gateways").select_option(index=1)
+    await expect(window).to_contain_text("Plan: firmware 3.5.0")
+    await window.get_by_role("button", name="Request approval").click()
+    await expect(window).to_contain_text("R-1 is requested")
+    await window.get_by_role("button", name="Close").last.click()
+    await person.be("Ana Moe")
+    home = await person.home()
+    await expect(home.get_by_role("heading", name="Waits for you")).to_be_visible()
+    await home.get_by_role("button", name="Approve R-1").click()
+    await person.tab.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    await expect(home.get_by_role("button", name="Approve R-1")).to_have_count(0)
+    await person.go_to("rollouts")
+    await expect(person.message("Approved by").first).to_contain_text("@Ana Moe")
+    assert demo.world.slack.problems == []
+
+
+async def test_a_viewer_s_home_tab_shows_the_fleet_and_has_no_button_that_refuses(
+    demo: Demo, person: Person
+) -> None:
+    await person.tab.get_by_role("link", name=re.compile("^fleet-alerts, .* unread")).wait_for(
+        timeout=ONE_MINUTE
+    )
+    await person.be("Vera Holm")
+    home = await person.home()
+    await expect(home).to_contain_text("240 gateways")
+    await expect(home.get_by_role("heading", name="Open alerts")).to_be_visible()
+    names = await home.get_by_role("button").all_inner_texts()
+    assert set(names) == {"Details"}
+    await home.get_by_role("button", name="Details").first.click()
+    await expect(person.tab.get_by_role("link", name="Meshbot, 1 unread")).to_be_visible()
+    await expect(home.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_mention_in_a_card_s_thread_is_answered_in_that_thread(demo: Demo, person: Person) -> None:
+    await person.go_to("fleet-alerts")
+    await expect(person.last).to_contain_text("offline", timeout=ONE_MINUTE)
+    card = person.tab.locator("#pane .message").first
+    await card.hover()
+    await card.get_by_role("button", name="Reply in thread").click()
+    thread = person.tab.get_by_role("complementary", name="Thread")
+    reply = thread.get_by_role("combobox", name="Reply…")
+    await reply.fill("@Meshbot status")
+    await reply.press("Enter")
+    await expect(thread.locator(".message").last).to_contain_text("Version")
+    await expect(card.get_by_role("button", name=re.compile("repl"))).to_contain_text("2 replies")
+    assert demo.world.slack.problems == []
 
 
 async def test_starting_over_begins_a_new_world_in_the_same_window(demo: Demo, person: Person) -> None:

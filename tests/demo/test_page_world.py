@@ -35,10 +35,11 @@ async def test_a_site_goes_dark_until_it_is_mended(world: World) -> None:
     assert offline(world) == 0
 
 
-async def test_half_of_what_is_online_goes_dark(world: World) -> None:
+async def test_a_little_more_than_half_of_what_is_online_goes_dark(world: World) -> None:
     online = sum(bool(one.connected) for one in world.fleet.devices.values())
     world.change("half", {})
-    assert sum(bool(one.connected) for one in world.fleet.devices.values()) == online // 2
+    left = sum(bool(one.connected) for one in world.fleet.devices.values())
+    assert left * 2 < online <= left * 2 + 2
 
 
 async def test_one_gateway_flaps(world: World) -> None:

@@ -224,14 +224,14 @@ function drawSidebar() {
       href: `#${channel.id}`, class: `channel${unread ? ' unread' : ''}`, 'aria-label': says,
       'aria-current': state.open === channel.id ? 'page' : null, on: { click: () => drawer(false) },
     }, channel.direct ? avatar(state.bot, 'tiny') : icon(channel.private ? 'lock' : 'hash'), el('span', { class: 'channel-name', text: name }),
-    unread ? el('span', { class: loud ? 'count loud' : 'count', text: unread > 99 ? '99+' : unread }) : null)));
+    loud ? el('span', { class: 'count', text: unread > 99 ? '99+' : unread }) : null)));
   }
   const focused = document.activeElement?.closest?.('#sidebar a')?.getAttribute('href');
   $('sidebar').replaceChildren(
     el('div', { class: 'sidebar-head' }, el('b', { text: 'Mesh' }), el('span', { class: 'spacer' }),
       iconButton('close', 'Close the channels', () => drawer(false), 'icon-button only-narrow')),
-    el('h2', { id: 'channels-title', text: 'Channels' }), el('ul', { 'aria-labelledby': 'channels-title' }, rows.channels),
-    el('h2', { id: 'apps-title', text: 'Direct messages' }), el('ul', { 'aria-labelledby': 'apps-title' }, rows.apps));
+    el('h2', { id: 'channels-title' }, icon('caret'), 'Channels'), el('ul', { 'aria-labelledby': 'channels-title' }, rows.channels),
+    el('h2', { id: 'apps-title' }, icon('caret'), 'Apps'), el('ul', { 'aria-labelledby': 'apps-title' }, rows.apps));
   if (focused) $('sidebar').querySelector(`a[href="${focused}"]`)?.focus();
   const open = state.channels.get(state.open);
   document.title = `${waiting ? `(${waiting}) ` : ''}${open ? `${open.direct ? 'Meshbot' : open.name} · ` : ''}Mesh`;

@@ -1,0 +1,105 @@
+"""Alerts as they come to a channel: what is seen of a dark site, of half a fleet, of a rollout's reboots."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, expect
+
+from bot.demo.run import Demo
+from tests.browser.test_demo import Person, visitor
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+IN_TIME, AT_LENGTH = 30_000, 90_000
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def demo() -> AsyncIterator[Demo]:
+    """A world that is ten times as fast."""
+    world = Demo(gateways=240, speed=10)
+    await world.start()
+    yield world
+    await world.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(demo: Demo, chromium: Browser) -> AsyncIterator[Person]:
+    """Somebody at the alerts; from here on nothing goes dark but what the test makes dark."""
+    async with visitor(chromium, demo) as visiting:
+        await visiting.tab.get_by_role("button", name="Make things happen").click()
+        await visiting.go_to("fleet-alerts")
+        await expect(cards(visiting, "Offline: .* at svalbard")).to_have_count(1, timeout=IN_TIME)
+        demo.world.fleet.live(outages_per_hour=0)
+        yield visiting
+
+
+def cards(person: Person, title: str) -> Locator:
+    return person.tab.locator("#pane .message", has=person.tab.get_by_role("heading", name=re.compile(title)))
+
+
+async def updated(person: Person, query: str, version: str) -> Locator:
+    """An operator asks for it, an approver approves it; its card."""
+    await person.go_to("ops")
+    await person.write(f"/mesh update {query} to {version}")
+    await person.press("Request approval", sure="Request")
+    await person.be("Ana Moe")
+    await person.go_to("rollouts")
+    card = cards(person, "^R-1: ")
+    await person.press("Approve", card, sure="Approve")
+    return card
+
+
+async def test_a_dark_site_is_one_card_that_also_says_when_it_is_over(demo: Demo, person: Person) -> None:
+    panel = person.tab.get_by_role("complementary", name="Make things happen")
+    await panel.get_by_role("combobox", name="Site").select_option("trondheim")
+    await panel.get_by_role("button", name="Site goes dark").click()
+    card = cards(person, "at trondheim")
+    await expect(card).to_contain_text("Offline: 18 gateways at trondheim", timeout=IN_TIME)
+    stamp = await card.get_attribute("data-ts")
+    await panel.get_by_role("button", name="Mend everything").click()
+    await expect(card).to_contain_text("Over: 18 gateways at trondheim", timeout=IN_TIME)
+    assert await card.get_attribute("data-ts") == stamp
+    await expect(card.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    assert demo.world.slack.problems == []
+
+
+async def test_half_the_fleet_gone_is_lost_sight_first_and_a_storm_if_it_stays(
+    demo: Demo, person: Person
+) -> None:
+    panel = person.tab.get_by_role("complementary", name="Make things happen")
+    before = await person.tab.locator("#pane .message").count()
+    await panel.get_by_role("combobox", name="For how long").select_option("until it is mended")
+    await panel.get_by_role("button", name="Half the fleet").click()
+    await expect(cards(person, "Visibility lost")).to_have_count(1, timeout=IN_TIME)
+    storm = cards(person, "Storm: ")
+    await expect(storm).to_contain_text(re.compile(r"Storm: 1\d\d gateways"), timeout=IN_TIME)
+    assert await person.tab.locator("#pane .message").count() == before + 2
+    assert demo.world.slack.problems == []
+
+
+async def test_the_reboots_of_a_rollout_are_no_alert(demo: Demo, person: Person) -> None:
+    fleet = demo.world.fleet
+    fleet.reboot = (timedelta(seconds=60), timedelta(seconds=70))  # an alert opens after 15 s
+    card = await updated(person, "tag:tromsø model:2011", "3.5.0")
+    await expect(card.get_by_role("button", name="Promote")).to_be_visible(timeout=AT_LENGTH)
+    assert [fleet.devices[one].firmware for one in fleet.starts] == ["3.5.0"] * 5
+    await person.go_to("fleet-alerts")
+    await expect(cards(person, "at svalbard")).to_have_count(1)
+    await expect(cards(person, "tromsø|R-1")).to_have_count(0)
+    assert demo.world.slack.problems == []
+
+
+async def test_a_gateway_that_firmware_bricked_is_a_louder_alert_with_the_rollout_s_name(
+    demo: Demo, person: Person
+) -> None:
+    card = await updated(person, "tag:tromsø model:2011", "3.6.0")
+    await expect(card).to_contain_text(re.compile("did not return"), timeout=AT_LENGTH)
+    await person.go_to("fleet-alerts")
+    loud = cards(person, "🚨 Did not return: .* R-1")
+    await expect(loud).to_have_count(1, timeout=IN_TIME)
+    await expect(loud).to_contain_text("3.6.0")
+    await expect(cards(person, "Offline: .* at tromsø")).to_have_count(0)
+    assert demo.world.slack.problems == []
