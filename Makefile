@@ -7,7 +7,7 @@ READY := .venv/.installed-$(firstword $(shell cksum < requirements-dev.lock))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak lock
+.PHONY: help demo test check bench soak lock pictures
 
 help:
 	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   measure speed and memory against the bare thing"
 	@echo "make soak    the long tests"
 	@echo "make lock    write both lock files anew from pyproject.toml"
+	@echo "make pictures    take the pictures of the README anew"
 
 demo: $(READY)
 	@$(BIN)/python -m bot demo
@@ -34,6 +35,9 @@ bench: $(READY)
 
 soak: $(READY)
 	$(PYTEST) -m soak -s --timeout 0
+
+pictures: $(READY)
+	$(BIN)/python -m tests.browser.pictures
 
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml

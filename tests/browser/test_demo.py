@@ -58,9 +58,11 @@ class Person:
 
 
 @asynccontextmanager
-async def visitor(chromium: Browser, demo: Demo) -> AsyncIterator[Person]:
+async def visitor(chromium: Browser, demo: Demo, *, scale: int = 1) -> AsyncIterator[Person]:
     """Somebody who opened the page and skipped its tour."""
-    context = await chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context = await chromium.new_context(
+        viewport={"width": 1440, "height": 900}, device_scale_factor=scale, locale="en-GB"
+    )
     context.set_default_timeout(SOON)
     expect.set_options(timeout=SOON)
     tab = await context.new_page()

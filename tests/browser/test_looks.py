@@ -44,6 +44,35 @@ async def test_everything_has_a_name_and_can_be_read(room: Room, theme: str) -> 
     assert await tab.evaluate(AUDIT) == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+async def test_nobody_is_left_out_of_the_other_views(room: Room, theme: str, width: int) -> None:
+    tab = room.tab
+    await tab.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    await tab.set_viewport_size({"width": width, "height": 844})
+    found = {"empty channel": await tab.evaluate(AUDIT)}
+    await room.write("/me")
+    found["refusal"] = await tab.evaluate(AUDIT)
+    await tab.get_by_role("combobox").fill("/mesh d")
+    await expect(tab.get_by_role("option")).to_have_count(2)
+    found["completion"] = await tab.evaluate(AUDIT)
+    await tab.get_by_role("button", name="You are").click()
+    found["menu"] = await tab.evaluate(AUDIT)
+    await tab.keyboard.press("Escape")
+    await tab.goto(f"{room.page.url}/#D{OPERATOR[1:]}")
+    for name in ("Home", "About"):
+        await tab.get_by_role("tab", name=name).click()
+        await expect(tab.get_by_role("tabpanel", name=name)).to_contain_text("fleet")
+        found[name] = await tab.evaluate(AUDIT)
+    await tab.evaluate("localStorage.removeItem('meshbot-tour')")
+    await tab.get_by_role("button", name="Make things happen").click()
+    await tab.get_by_role("button", name="Show the tour").click()
+    await expect(tab.get_by_role("dialog")).to_contain_text("1 of 5")
+    found["tour"] = await tab.evaluate(AUDIT)
+    assert found == {view: [] for view in found}
+    assert await tab.evaluate("document.documentElement.scrollWidth") == width
+
+
 async def test_the_audit_sees_an_offence_when_it_is_shown_one(room: Room) -> None:
     await room.tab.evaluate("""() => {
       const pale = document.createElement('p');
@@ -64,6 +93,18 @@ async def test_everything_is_reached_by_keyboard_alone(room: Room) -> None:
         reached.add(await tab.evaluate("document.activeElement.textContent.trim()"))
         await tab.keyboard.press("Tab")
     assert {"Approve", "Deny…", "Next", "fleet-alerts", "Make things happen"} <= reached
+
+
+async def test_arrow_keys_walk_from_message_to_message_and_tab_reaches_its_tools(room: Room) -> None:
+    for number in range(40):
+        await room.post(f"message {number}")
+    await room.message("message 39").wait_for()
+    await room.tab.get_by_role("region", name="Messages in #ops").focus()
+    for _ in range(30):
+        await room.tab.keyboard.press("ArrowUp")
+    await expect(room.tab.locator(".message", has_text="message 10")).to_be_focused()
+    await room.tab.keyboard.press("Tab")
+    await expect(room.tab.get_by_role("button", name="Reply in thread")).to_be_focused()
 
 
 async def test_the_first_paint_needs_less_than_200_kb(room: Room) -> None:

@@ -19,9 +19,13 @@ SOON = 60
 
 
 @asynccontextmanager
-async def meshbot_demo(folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = [sys.executable, "-m", "bot", "demo", "--no-browser", "--gateways", "30", *arguments]
-    environ = os.environ | {"TMPDIR": str(folder)}
+async def meshbot_demo(
+    folder: Path, *arguments: str, browser: str = ""
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program; `browser` is the command that opens a page, %s in it the address."""
+    command = [sys.executable, "-m", "bot", "demo", "--gateways", "30", *arguments]
+    command += [] if browser else ["--no-browser"]
+    environ = os.environ | {"TMPDIR": str(folder), "BROWSER": browser or "false"}
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=Path(__file__).parents[2],
@@ -75,6 +79,16 @@ async def test_it_serves_its_page_ends_cleanly_and_leaves_nothing_behind(
         _, error = await asyncio.wait_for(process.communicate(), SOON)
     assert (process.returncode, error) == (0, b"")
     assert os.listdir(tmp_path) == []
+
+
+async def test_it_opens_its_page_in_the_browser(tmp_path: Path) -> None:
+    async with meshbot_demo(tmp_path, "--port", "0", browser="echo Opened %s") as process:
+        where, opened = await address(process), ""
+        assert process.stdout
+        async with asyncio.timeout(SOON):
+            while not opened.startswith("Opened"):
+                opened = (await process.stdout.readline()).decode()
+    assert opened == f"Opened {where}\n"
 
 
 async def test_what_it_is_told_to_keep_is_kept(tmp_path: Path) -> None:
