@@ -57,6 +57,10 @@ class Bot:
         )
         return cls(process)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def is_running(self) -> None:
         """Waits until it says so itself, which tells its port too."""
         self.port = (await self.logged("meshbot is running"))["port"]

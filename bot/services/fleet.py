@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.domain.access import Action, Actor, require_within
 from bot.domain.errors import InvalidInput, NotFound
@@ -20,7 +21,7 @@ from bot.domain.query import Query
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet_intake import FleetIntake
 from bot.storage import fleet, fleet_search, listings
-from bot.storage.engine import Database
+from bot.storage.engine import Database, Reading
 
 REFRESH_EVERY = timedelta(seconds=15)
 FIRMWARE_FRESH_FOR = timedelta(seconds=60)
@@ -103,17 +104,19 @@ class FleetService:
         return await self.snapshot_status()
 
     async def snapshot_status(self) -> SnapshotStatus:
-        async with self._database.read() as connection:
-            return await listings.status(connection)
+        return await self._database.ask(listings.status)
 
     async def search(self, query: Query, offset: int = 0, limit: int = PAGE) -> Page:
         now = self._now()
-        async with self._database.read() as connection:
-            status = await listings.status(connection)
+
+        def found(connection: Reading) -> Page:
+            status = listings.status(connection)
             if status.as_of is None:  # a first listing that is half written is not a fleet
                 return Page((), Counts(), 0, status)
-            rows, counts = await fleet_search.page(connection, query, now, offset, limit)
-        return Page(tuple(rows), counts, offset, status)
+            rows, counts = fleet_search.page(connection, query, now, offset, limit)
+            return Page(tuple(rows), counts, offset, status)
+
+        return await self._database.ask(found)
 
     async def all_matching(self, query: Query) -> AsyncIterator[tuple[KnownGateway, ...]]:
         """All that match, worst first, in chunks; each chunk as it is when it is read."""
@@ -129,8 +132,7 @@ class FleetService:
             return await fleet_search.ids(connection, query, self._now())
 
     async def counts(self, query: Query) -> Counts:
-        async with self._database.read() as connection:
-            return await fleet_search.counts(connection, query, self._now())
+        return await self._database.ask(partial(fleet_search.counts, query=query, now=self._now()))
 
     async def tags(self) -> tuple[TagCount, ...]:
         """Every tag that a gateway carries, by name."""

@@ -3,14 +3,13 @@
 The answers are those of ``Query.matches``, on SQLite and PostgreSQL alike.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import ColumnElement, Select, and_, exists, false, not_, or_, select
 
 from bot.domain.fleet import Connectivity
 from bot.domain.query import COMPARE, Age, Field, Pattern, Query, StateWord, Term, Untagged, Value, Version
-from bot.storage.flaps import flapping_ids
+from bot.storage.flaps import Now, flapping_ids
 from bot.storage.tables import RANKS, gateway_claims, gateway_tags, gateways
 
 _ESCAPE = "/"  # a backslash means something to PostgreSQL and its driver as well
@@ -24,10 +23,19 @@ _COLUMNS = {
 }
 
 
-def condition(query: Query, now: datetime) -> ColumnElement[bool] | None:
+def condition(query: Query, now: Now) -> ColumnElement[bool] | None:
     """The query as a condition on ``gateways``; None when it matches everything."""
-    terms = [_term(term, now) for term in query.terms]
+    terms = [one_term(term, now) for term in query.terms]
     return and_(*terms) if terms else None
+
+
+def one_term(term: Term, now: Now, *, probe: bool = False) -> ColumnElement[bool]:
+    """``probe`` looks at each gateway's own tags, which is for few; else all that have them are listed."""
+    if term.field is Field.TAG:
+        wanted = or_(*_tagged(term.values, probe=probe and not term.negated))
+    else:
+        wanted = or_(*(_value(term.field, value, now) for value in term.values))
+    return not_(wanted) if term.negated else wanted
 
 
 def updating_ids() -> Select[tuple[str]]:
@@ -35,29 +43,23 @@ def updating_ids() -> Select[tuple[str]]:
     return select(gateway_claims.c.gateway_id)
 
 
-def _term(term: Term, now: datetime) -> ColumnElement[bool]:
-    if term.field is Field.TAG:
-        wanted = _tagged(term.values)
-    else:
-        wanted = or_(*(_value(term.field, value, now) for value in term.values))
-    return not_(wanted) if term.negated else wanted
+def tagged_ids(values: Sequence[Value]) -> Select[tuple[str]]:
+    """Gateways that carry any of the tags."""
+    named = (_text(gateway_tags.c.folded, value) for value in values if isinstance(value, Pattern))
+    return select(gateway_tags.c.gateway_id).where(or_(*named))
 
 
-def _tagged(values: Sequence[Value]) -> ColumnElement[bool]:
+def _tagged(values: Sequence[Value], *, probe: bool) -> Iterator[ColumnElement[bool]]:
     """Any of the tags, or no tag at all."""
-    table = gateway_tags.c
-    exact = [v.pieces[0] for v in values if isinstance(v, Pattern) and len(v.pieces) == 1]
-    alike = [like(table.folded, v.pieces) for v in values if isinstance(v, Pattern) and len(v.pieces) > 1]
-    wanted: list[ColumnElement[bool]] = []
-    if exact or alike:
-        named = [table.folded.in_(exact)] if exact else []
-        wanted.append(gateways.c.id.in_(select(table.gateway_id).where(or_(*named, *alike))))
-    if any(isinstance(value, Untagged) for value in values):
-        wanted.append(~exists().where(table.gateway_id == gateways.c.id))
-    return or_(*wanted)
+    id_, owner = gateways.c.id, gateway_tags.c.gateway_id
+    if Untagged() in values:
+        yield ~exists().where(owner == id_)
+    if any(isinstance(value, Pattern) for value in values):
+        ids = tagged_ids(values)
+        yield exists(ids.where(owner == id_).correlate(gateways)) if probe else id_.in_(ids)
 
 
-def _value(field: Field, value: Value, now: datetime) -> ColumnElement[bool]:
+def _value(field: Field, value: Value, now: Now) -> ColumnElement[bool]:
     if isinstance(value, Pattern):
         if field is Field.ANY:
             return or_(_text(gateways.c.id_folded, value), _text(gateways.c.name_folded, value))
@@ -74,7 +76,7 @@ def _value(field: Field, value: Value, now: datetime) -> ColumnElement[bool]:
     return false()
 
 
-def _state(word: StateWord, now: datetime) -> ColumnElement[bool]:
+def _state(word: StateWord, now: Now) -> ColumnElement[bool]:
     if word is StateWord.FLAPPING:
         return gateways.c.id.in_(flapping_ids(now))
     if word is StateWord.UPDATING:

@@ -5,13 +5,13 @@ Nothing above the storage layer sees SQLAlchemy. A transaction is short and hold
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import URL, Connection, delete, event, make_url, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -22,7 +22,9 @@ from bot.storage.upsert import insert_or_ignore
 
 log = logging.getLogger(__name__)
 
-Transaction: TypeAlias = AsyncConnection  # what services hand from one storage function to the next
+# What services hand from one storage function to the next: of a transaction, and inside of one question.
+Transaction: TypeAlias = AsyncConnection
+Reading: TypeAlias = Connection
 
 BUSY_TIMEOUT_MS = 15_000
 # By itself libpq waits two minutes for a host that does not answer, and hours for one that vanished.
@@ -35,6 +37,7 @@ _LOST_AFTER = {
 }
 SETTING = "MESHBOT_DATABASE_URL"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_Answer = TypeVar("_Answer")
 
 
 class Database:
@@ -44,8 +47,9 @@ class Database:
     later would fail at once when another has written meanwhile, whatever the busy timeout says.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, reader: Engine | None = None) -> None:
         self.engine = engine
+        self._reader = reader
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer: waiting here, in turn, is fairer and cheaper than waiting in the file lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
@@ -61,10 +65,11 @@ class Database:
                     f"{SETTING} names the file {path}, and its folder does not exist: create the folder."
                 )
             engine = create_async_engine(parsed, pool_size=6, max_overflow=4)
-            _prepare_sqlite(engine)
-        else:
-            engine = create_async_engine(parsed, pool_size=8, max_overflow=8, pool_pre_ping=True)
-        return cls(engine)
+            _prepare_sqlite(engine.sync_engine)
+            reader = create_engine(parsed.set(drivername="sqlite"), pool_size=2, max_overflow=8)
+            _prepare_sqlite(reader)
+            return cls(engine, reader)
+        return cls(create_async_engine(parsed, pool_size=8, max_overflow=8, pool_pre_ping=True))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -72,6 +77,24 @@ class Database:
         with _translated():
             async with self.engine.connect() as connection, connection.begin():
                 yield connection
+
+    async def ask(self, question: Callable[[Connection], _Answer]) -> _Answer:
+        """What a function finds that puts all its statements one after the other, in a read transaction.
+
+        SQLite runs it in one thread, with a connection that is not async: there and back once, where an async
+        one goes four times for each statement, which takes longer than most statements.
+        """
+        reader = self._reader
+        if reader is None:
+            async with self.read() as connection:
+                return await connection.run_sync(question)
+
+        def asked() -> _Answer:
+            with reader.begin() as connection:
+                return question(connection)
+
+        with _translated():
+            return await asyncio.to_thread(asked)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -93,6 +116,8 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._reader is not None:
+            self._reader.dispose()
 
     async def forget_leases(self) -> None:
         """On SQLite one process works at a time, so what the last one had claimed when it died is free again.
@@ -148,8 +173,8 @@ def async_url(text: str) -> URL:
     raise StartupError(f"{SETTING} names {backend}: only sqlite:/// and postgresql:// work.")
 
 
-def _prepare_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun by us, below
         cursor = connection.cursor()
@@ -164,7 +189,7 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("meshbot_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

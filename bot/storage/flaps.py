@@ -1,20 +1,23 @@
 """How often gateways changed their connectivity, from their events: what several features ask."""
 
 from datetime import datetime
+from typing import TypeAlias
 
-from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy import BindParameter, Select, exists, func, or_, select
 
 from bot.domain.events import CONNECTIVITY_KINDS
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
 from bot.storage.tables import fleet_events, rollout_targets
 
+Now: TypeAlias = datetime | BindParameter[datetime]
 
-def flapping_ids(now: datetime) -> Select[tuple[str]]:
+
+def flapping_ids(now: Now) -> Select[tuple[str]]:
     """Gateways that changed their connectivity too often in the last hour."""
     return changed_ids(now).group_by(fleet_events.c.gateway_id).having(func.count() >= FLAPPING_CHANGES)
 
 
-def changed_ids(now: datetime) -> Select[tuple[str]]:
+def changed_ids(now: Now) -> Select[tuple[str]]:
     """Gateways that changed their connectivity in the last hour, once for each change.
 
     What a rollout did to them, from a gateway's start to its verdict, is no change of their own.
@@ -27,6 +30,6 @@ def changed_ids(now: datetime) -> Select[tuple[str]]:
     )
     return select(fleet_events.c.gateway_id).where(
         fleet_events.c.at >= now - FLAPPING_WITHIN,
-        fleet_events.c.kind.in_(sorted(kind.value for kind in CONNECTIVITY_KINDS)),
+        or_(*(fleet_events.c.kind == kind.value for kind in sorted(CONNECTIVITY_KINDS))),
         ~updated,
     )

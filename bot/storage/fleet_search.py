@@ -6,51 +6,45 @@ Knows nothing of how the snapshot came to be.
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeAlias
 
-from sqlalchemy import (
-    Select,
-    exists,
-    func,
-    literal,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
-from bot.domain.query import Field, Query
+from bot.domain.query import Field, Query, StateWord, Term, Untagged, Value
 from bot.storage import fleet
-from bot.storage.conditions import condition, like, updating_ids
+from bot.storage.conditions import like, one_term, tagged_ids, updating_ids
 from bot.storage.flaps import flapping_ids
 from bot.storage.fleet import WORST_FIRST
+from bot.storage.moments import Moment
 from bot.storage.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
+
+_Rows: TypeAlias = Select[*tuple[Any, ...]]
 
 _MANY = 500  # ids in one statement
 _NEAR = 400  # names that are compared for likeness
+_REMEMBERED = 256  # queries whose statements are not made anew: that takes longer than most run
 _BESIDE_THE_INDEX = {Field.SITE, Field.MODEL, Field.FIRMWARE, Field.HARDWARE, Field.ID, Field.ANY}
+_RANKS: dict[Value, int] = {StateWord(state.value): rank for state, rank in RANKS.items()}
 _OFFLINE, _UNKNOWN = RANKS[Connectivity.OFFLINE], RANKS[Connectivity.UNKNOWN]
+_NOW = bindparam("now", type_=Moment)
+_ROWS = fleet.rows().add_columns(
+    exists(flapping_ids(_NOW).where(fleet_events.c.gateway_id == gateways.c.id).correlate(gateways)),
+    exists(updating_ids().where(gateway_claims.c.gateway_id == gateways.c.id).correlate(gateways)),
+)
 
 
-async def page(
-    connection: AsyncConnection, query: Query, now: datetime, offset: int, limit: int
+def page(
+    connection: Connection, query: Query, now: datetime, offset: int, limit: int
 ) -> tuple[list[KnownGateway], Counts]:
     """Some of the gateways that match, worst first, and the counts of all that do."""
-    counted = await counts(connection, query, now)
+    counted = counts(connection, query, now)
     if offset >= counted.total:
         return [], counted
-    id_ = gateways.c.id
-    # Beside each row, not in a statement of their own: each costs some trips to the thread of SQLite.
-    flags = (
-        exists(flapping_ids(now).where(fleet_events.c.gateway_id == id_).correlate(gateways)),
-        exists(updating_ids().where(gateway_claims.c.gateway_id == id_).correlate(gateways)),
-    )
-    statement = _where(fleet.rows(), query, now).add_columns(*flags).offset(offset).limit(limit)
-    rank, *ties = WORST_FIRST
-    if _is_far_between(query) and (offset + limit) * 20 > counted.total:
-        statement = statement.order_by(rank + 0, *ties)  # no index is in this order
-    else:
-        statement = statement.order_by(rank, *ties)
-    found = (await connection.execute(statement)).all()
+    statement = _page(query, far_between=(offset + limit) * _sparse(query) > counted.total)
+    found = connection.execute(statement, {"now": now, "offset": offset, "limit": limit}).all()
     known = fleet.known(row[:-2] for row in found)
     return [
         replace(one, flapping=bool(row[-2]), updating=bool(row[-1])) if row[-2] or row[-1] else one
@@ -58,39 +52,58 @@ async def page(
     ], counted
 
 
-def _is_far_between(query: Query) -> bool:
-    """Whether few matches are better scanned for and sorted than looked for along the index in their order.
+@lru_cache(maxsize=_REMEMBERED)
+def _page(query: Query, *, far_between: bool) -> _Rows:
+    """Gateways that match often are met soon along the index in their order; few are gathered and sorted."""
+    rank, *ties = WORST_FIRST
+    ids = _matching(select(gateways.c.id), query, along_the_index=not far_between)
+    some = (
+        ids.order_by(rank + 0 if far_between else rank, *ties)  # no index is in the order of a sum
+        .limit(bindparam("limit", type_=Integer))
+        .offset(bindparam("offset", type_=Integer))
+        .subquery()
+    )
+    return _ROWS.join(some, some.c.id == gateways.c.id).order_by(*WORST_FIRST)
 
-    They are when each must be looked up in the table and nothing else leads to them.
+
+def _sparse(query: Query) -> int:
+    """How many times a page must match for its rows to be looked for along the index; 0 when they always are.
+
+    A tag leads straight to its gateways. Without one each is read from the table, whichever way, and all of
+    the table in its own order is read sooner than a twentieth of it in another.
     """
-    return any(term.field in _BESIDE_THE_INDEX for term in query.terms) and not any(
-        term.field in {Field.TAG, Field.STATE} and not term.negated for term in query.terms
-    )
+    if any(map(_leads, query.terms)):
+        return 100
+    if any(term.field is Field.STATE and not term.negated for term in query.terms):
+        return 0
+    return 20 if any(term.field in _BESIDE_THE_INDEX for term in query.terms) else 0
 
 
-async def counts(connection: AsyncConnection, query: Query, now: datetime) -> Counts:
-    rank = gateways.c.rank
+def counts(connection: Connection, query: Query, now: datetime) -> Counts:
+    return Counts(*connection.execute(_counts(query), {"now": now}).one())
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _counts(query: Query) -> _Rows:
+    rank, number = gateways.c.rank, func.count()
     if not query.terms:
-        alone = [select(func.count()).where(rank == one).scalar_subquery() for one in (_OFFLINE, _UNKNOWN)]
-        everything = select(func.count()).select_from(gateways).scalar_subquery()
-        return Counts(*(await connection.execute(select(everything, *alone))).one())
-    found = await connection.execute(
-        _where(
-            select(
-                func.count(),
-                func.count().filter(rank == _OFFLINE),
-                func.count().filter(rank == _UNKNOWN),
-            ).select_from(gateways),
-            query,
-            now,
-        )
+        alone = [select(number).where(rank == one).scalar_subquery() for one in (_OFFLINE, _UNKNOWN)]
+        return select(select(number).select_from(gateways).scalar_subquery(), *alone)
+    ranks = {_RANKS.get(term.values[0]) for term in query.terms if _is_one_state(term)}
+    offline, unknown = (
+        number * int(one in ranks) if ranks else number.filter(rank == one) for one in (_OFFLINE, _UNKNOWN)
     )
-    return Counts(*found.one())
+    return _matching(select(number, offline, unknown).select_from(gateways), query)
 
 
 async def ids(connection: AsyncConnection, query: Query, now: datetime) -> list[str]:
     """The ids of all that match, worst first."""
-    return list(await connection.scalars(_where(select(gateways.c.id), query, now).order_by(*WORST_FIRST)))
+    return list(await connection.scalars(_ids(query), {"now": now}))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _ids(query: Query) -> _Rows:
+    return _matching(select(gateways.c.id), query).order_by(*WORST_FIRST)
 
 
 async def by_ids(connection: AsyncConnection, wanted: Sequence[str], now: datetime) -> list[KnownGateway]:
@@ -178,11 +191,28 @@ async def firmware_counts(connection: AsyncConnection) -> dict[tuple[str, str], 
     return {(model, firmware): number for model, firmware, number in found.all()}
 
 
-def _where(statement: Select, query: Query, now: datetime) -> Select:  # type: ignore[type-arg]
-    wanted = condition(query, now)
-    return statement if wanted is None else statement.where(wanted)
-
-
 def _marked(known: KnownGateway, flapping: Collection[str], updating: Collection[str]) -> KnownGateway:
     flaps, updates = known.gateway.id in flapping, known.gateway.id in updating
     return replace(known, flapping=flaps, updating=updates) if flaps or updates else known
+
+
+def _matching(statement: _Rows, query: Query, *, along_the_index: bool = False) -> _Rows:
+    """Restricts a select from ``gateways``.
+
+    A tag goes first: from its gateways to their rows, unless the index in their order goes before it.
+    """
+    leading = None if along_the_index else next(filter(_leads, query.terms), None)
+    if leading is not None:
+        tagged = tagged_ids(leading.values).distinct().subquery()
+        statement = statement.join(tagged, tagged.c.gateway_id == gateways.c.id)
+    rest = (term for term in query.terms if term is not leading)
+    return statement.where(*(one_term(term, _NOW, probe=along_the_index) for term in rest))
+
+
+def _leads(term: Term) -> bool:
+    return term.field is Field.TAG and not term.negated and Untagged() not in term.values
+
+
+def _is_one_state(term: Term) -> bool:
+    """Whether all that match are in one state of connectivity, so that they need be counted only once."""
+    return not term.negated and len(term.values) == 1 and term.values[0] in _RANKS

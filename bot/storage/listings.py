@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet import Connectivity, Listing, SnapshotStatus
@@ -92,26 +92,31 @@ async def last_begun(connection: AsyncConnection) -> datetime | None:
     return began
 
 
-async def status(connection: AsyncConnection) -> SnapshotStatus:
-    """One statement, read from the newest end: a table of months costs no more than one of minutes."""
+def _newest_of(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+    return select(column).where(*conditions).order_by(listings.c.number.desc()).limit(1).scalar_subquery()
+
+
+def _status() -> Select[Any]:
+    """Read from the newest end: a table of months costs no more than one of minutes."""
     last = _newest_of(listings.c.number, listings.c.outcome == COMPLETED)
     since = listings.c.number > func.coalesce(last, 0)
     failed = listings.c.outcome == FAILED
-    found = await connection.execute(
-        select(
-            _newest_of(listings.c.finished_at, listings.c.outcome == COMPLETED),
-            last,
-            func.coalesce(_newest_of(listings.c.gateways, listings.c.outcome == COMPLETED), 0),
-            select(func.count()).where(since, failed).scalar_subquery(),
-            _newest_of(listings.c.error, since, failed),
-            _newest_of(listings.c.started_at),
-        )
+    return select(
+        _newest_of(listings.c.finished_at, listings.c.outcome == COMPLETED),
+        last,
+        func.coalesce(_newest_of(listings.c.gateways, listings.c.outcome == COMPLETED), 0),
+        select(func.count()).where(since, failed).scalar_subquery(),
+        _newest_of(listings.c.error, since, failed),
+        _newest_of(listings.c.started_at),
     )
-    return SnapshotStatus(*found.one())
 
 
-def _newest_of(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
-    return select(column).where(*conditions).order_by(listings.c.number.desc()).limit(1).scalar_subquery()
+_STATUS = _status()
+
+
+def status(connection: Connection) -> SnapshotStatus:
+    """How far the snapshot can be trusted."""
+    return SnapshotStatus(*connection.execute(_STATUS).one())
 
 
 async def count_online(connection: AsyncConnection) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -30,3 +30,16 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         return None if value is None else from_micros(value)
+
+    def coerce_compared_value(self, _operator: object, value: Any) -> TypeEngine[Any]:
+        return Span() if isinstance(value, timedelta) else self
+
+
+class Span(TypeDecorator[timedelta]):
+    """The time between two moments, in the same unit, so that the database can add and subtract it."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, _dialect: Dialect) -> int | None:
+        return None if value is None else value // _MICROSECOND

@@ -1,4 +1,4 @@
-"""A simulated portal in a process of its own, so that its work is not counted in ours."""
+"""A simulated portal in a process of its own, so that its work is not counted in ours, and what lists it."""
 
 import asyncio
 import itertools
@@ -6,12 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.demo.fleet_simulator import FleetSimulator
+from bot.meshtech.client import MeshtechClient
+from bot.services.fleet import FleetService
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
 
 USERNAME, PASSWORD = "demo", "demo-password"
 SHARED = "uplink-7"
@@ -65,6 +70,21 @@ def portal(gateways: int) -> Iterator[Portal]:
         process.stdin.close()
         process.wait(30)
         process.stdout.close()
+
+
+@asynccontextmanager
+async def fleet_of(vendor: Portal, folder: Path, page_size: int = 250) -> AsyncIterator[FleetService]:
+    """The bot's own view of a portal, with its database in the folder."""
+    database = Database.open(f"sqlite:///{folder}/fleet.db")
+    await migrate(database)
+    client = MeshtechClient(vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=now, page_size=page_size)
+    yield FleetService(database, client, now=now)
+    await client.aclose()
+    await database.close()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def serve(gateways: int) -> None:

@@ -1,12 +1,15 @@
 """How fast a command is acknowledged, against bare slack-bolt apps, in one run.
 
 Each app has a local Slack of its own, all in this process, and the commands go to them in turn: whatever
-slows the machine down slows all of them down.
+slows the machine down slows all of them down. Then the same while 100,000 gateways are taken in, with a
+command that searches among them.
 """
 
+import asyncio
 import statistics
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,12 +20,16 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.slack_server import SlackServer
 from bot.demo.slack_workspace import OPS, VIEWER
+from bot.domain.fleet import GatewayId
 from bot.slack.bolt import SlackApp
 from bot.slack.calls import Command, CommandCall, Feature
+from bot.slack.fleet import FleetCommands
 from bot.slack.views import blocks
+from tests.benchmarks.portal import fleet_of, now, portal
 from tests.slack.connected import connected
 
 WARM, TURNS = 20, 300
+GATEWAYS = 100_000
 
 pytestmark = pytest.mark.bench
 
@@ -84,6 +91,28 @@ async def test_a_command_is_acknowledged_faster_than_by_a_bare_app() -> None:
         assert middle[name] <= 0.1 * middle["default"]
         assert middle[name] <= 1.5 * middle["before"]
         assert worst[name] < 100
+
+
+@pytest.mark.timeout(900)
+async def test_a_command_is_acknowledged_while_a_fleet_is_taken_in(tmp_path: Path) -> None:
+    async def nothing(_id: GatewayId) -> None:
+        return None
+
+    with portal(GATEWAYS) as vendor:
+        async with fleet_of(vendor, tmp_path) as fleet:
+            feature = FleetCommands(fleet, now=now, incident_of=nothing, rollout_of=nothing).feature()
+            async with connected([feature]) as (made, app):
+                print(f"\nwhile {GATEWAYS:,} gateways are taken in, ms; goal p99 100, never above 1,000")
+                print(f"{'listing':20}{'commands':>10}{'p50':>8}{'p99':>8}{'worst':>8}")
+                for name, changes in (("first", 0), ("100 changes", 100), ("10,000 changes", 10_000)):
+                    vendor.change(changes)
+                    listing = asyncio.create_task(fleet.take_in_listing())
+                    found = []
+                    while not listing.done():
+                        found.append(await latency(made.slack, "devices is:offline", app))
+                    assert await listing
+                    p50, p99 = statistics.median(found), statistics.quantiles(found, n=100)[98]
+                    print(f"{name:20}{len(found):10}{p50:8.2f}{p99:8.2f}{max(found):8.2f}")
 
 
 def table(middle: dict[str, float], worst: dict[str, float]) -> str:

@@ -8,20 +8,14 @@ import gc
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from bot.meshtech.client import MeshtechClient
-from bot.services.fleet import FleetService
-from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from tests.benchmarks.memory import forget_peak, peak, resident
-from tests.benchmarks.portal import PASSWORD, USERNAME, Portal, portal
+from tests.benchmarks.portal import PASSWORD, USERNAME, Portal, fleet_of, portal
 
 GATEWAYS = 100_000
 TURNS = 5
@@ -53,20 +47,6 @@ async def bare_fetch(vendor: Portal, page_size: int = 250) -> int:
             parameters["NextToken"] = page["nextToken"]
 
 
-@asynccontextmanager
-async def service(vendor: Portal, folder: Path, page_size: int = 250) -> AsyncIterator[FleetService]:
-    database = Database.open(f"sqlite:///{folder}/fleet.db")
-    await migrate(database)
-    client = MeshtechClient(vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=now, page_size=page_size)
-    yield FleetService(database, client, now=now)
-    await client.aclose()
-    await database.close()
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
 async def timed(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
     """Seconds by the clock, and seconds of this process's own work."""
     gc.collect()
@@ -81,7 +61,7 @@ async def test_a_listing_against_the_bare_fetch(vendor: Portal, tmp_path: Path) 
     for turn in range(TURNS):
         folder = tmp_path / str(turn)
         folder.mkdir()
-        async with service(vendor, folder) as fleet:
+        async with fleet_of(vendor, folder) as fleet:
             bare.append(await timed(lambda: bare_fetch(vendor)))
             first.append(await timed(fleet.take_in_listing))
             vendor.change(100)
@@ -103,10 +83,10 @@ async def test_a_listing_against_the_bare_fetch(vendor: Portal, tmp_path: Path) 
 
 async def test_memory_does_not_grow_with_the_number_of_pages(vendor: Portal, tmp_path: Path) -> None:
     print(f"\npeak memory of a listing of {GATEWAYS:,} above the memory before it, MB")
-    async with service(vendor, tmp_path) as fleet:
+    async with fleet_of(vendor, tmp_path) as fleet:
         await fleet.take_in_listing()
     for page_size in (250, 50):
-        async with service(vendor, tmp_path, page_size) as fleet:
+        async with fleet_of(vendor, tmp_path, page_size) as fleet:
             await fleet.take_in_listing()  # fills the map of digests
             before = resident()
             forget_peak()
@@ -125,7 +105,7 @@ async def test_the_event_loop_is_free_while_a_listing_is_taken_in(vendor: Portal
             late.append((time.perf_counter() - began - 0.001) * 1000)
 
     print("\nhow late a timer of 1 ms is while a listing is taken in, ms")
-    async with service(vendor, tmp_path) as fleet:
+    async with fleet_of(vendor, tmp_path) as fleet:
         for name, changes in (("first", 0), ("steady", 100), ("much changed", 10_000)):
             late.clear()
             vendor.change(changes)

@@ -1,6 +1,7 @@
 """The database itself: transactions, claims, and what is said when it does not answer."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -118,6 +119,22 @@ async def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
             assert await owners(database) == []
 
 
+async def test_a_question_sees_all_that_was_committed(database: Database) -> None:
+    await write(database, insert(ticks).values(name="a", owner="me", lease_until=NOW))
+    asked = await database.ask(lambda connection: list(connection.scalars(select(ticks.c.owner))))
+    assert asked == ["me"]
+
+
+async def test_a_long_question_to_sqlite_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    answered = threading.Event()
+    asked = asyncio.create_task(database.ask(lambda _connection: answered.wait(10)))
+    await asyncio.sleep(0)
+    answered.set()  # which nobody could while the question held the loop
+    assert await asked
+    await database.close()
+
+
 async def test_of_many_one_gets_the_claim(database: Database) -> None:
     claims = (database.claim_tick("listing", f"p{number}", NOW, LEASE) for number in range(10))
     assert sorted(await asyncio.gather(*claims)) == [False] * 9 + [True]
@@ -143,6 +160,8 @@ async def test_a_database_that_is_not_there_says_so_in_a_sentence(tmp_path: Path
         database = Database.open(url)
         with pytest.raises(Unavailable, match="does not answer"):
             await database.check()
+        with pytest.raises(Unavailable, match="does not answer"):
+            await database.ask(lambda connection: connection.scalar(select(1)))
         await database.close()
 
 

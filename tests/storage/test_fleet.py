@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
 from bot.domain.events import FleetEvent, FleetEventKind
-from bot.domain.fleet import FLAPPING_CHANGES, Connectivity, KnownGateway, fold
+from bot.domain.fleet import FLAPPING_CHANGES, Connectivity, Counts, KnownGateway, fold
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.storage import fleet, fleet_search
 from bot.storage.engine import Database
@@ -97,8 +97,7 @@ def _went(id_: str) -> FleetEvent:
 
 
 async def search(database: Database, query: Query, offset: int = 0, limit: int = 100) -> Any:
-    async with database.read() as connection:
-        return await fleet_search.page(connection, query, NOW, offset, limit)
+    return await database.ask(lambda connection: fleet_search.page(connection, query, NOW, offset, limit))
 
 
 def numbered(found: Iterable[KnownGateway]) -> list[KnownGateway]:
@@ -110,6 +109,11 @@ def numbered(found: Iterable[KnownGateway]) -> list[KnownGateway]:
 
 def _own(one: KnownGateway) -> dict[str, Any]:
     return {name: getattr(one, name) for name in ("site", "since", "flapping", "updating", "first_seen")}
+
+
+def counts_of(found: list[KnownGateway]) -> Counts:
+    states = [one.gateway.connectivity for one in found]
+    return Counts(len(found), states.count(Connectivity.OFFLINE), states.count(Connectivity.UNKNOWN))
 
 
 def worst_first(one: KnownGateway) -> tuple[Any, ...]:
@@ -130,7 +134,7 @@ async def test_a_query_finds_the_same_gateways_in_every_database(
         expected = sorted((one for one in snapshot if query.matches(one, NOW)), key=worst_first)
         found, counts = await search(database, query)
         assert found == expected, line
-        assert counts.total == len(expected)
+        assert counts == counts_of(expected), line
 
 
 async def test_a_row_comes_back_as_it_was_written(database: Database) -> None:
@@ -178,6 +182,29 @@ async def test_pages_of_any_size_add_up_in_order(database: Database) -> None:
         one for offset in range(0, 30, 10) for one in (await search(database, EVERYTHING, offset, 10))[0]
     ]
     assert paged == sorted(snapshot, key=worst_first)
+
+
+async def test_what_most_gateways_match_is_paged_like_what_few_match(database: Database) -> None:
+    snapshot = [
+        known(
+            f"gw-{number}",
+            tags=("all", ("even", "odd")[number % 2]),
+            connectivity=list(Connectivity)[number % 3],
+            since=NOW - timedelta(minutes=number % 50),
+        )
+        for number in range(2_500)
+    ]
+    await store(database, snapshot)
+    for line in (
+        "tag:all",
+        "tag:all tag:even",
+        "tag:a*,odd -tag:even",
+        "tag:all,none is:unknown",
+        "-tag:odd",
+    ):
+        query = parse(line)
+        expected = sorted((one for one in snapshot if query.matches(one, NOW)), key=worst_first)
+        assert await search(database, query, 3, 5) == (expected[3:8], counts_of(expected)), line
 
 
 async def test_of_the_offline_the_one_that_went_last_comes_first(database: Database) -> None:
