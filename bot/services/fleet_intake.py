@@ -83,10 +83,10 @@ class _Pass:
         self.news[gateway.id] = (gateway, digest)
 
     def finish(self) -> None:
-        """Forgets digests of gateways that a later page showed otherwise."""
-        news = self.news
-        if len(news) == len(self.seen):
-            return  # nothing was known, as in a first listing
+        """Forgets digests of gateways that a later page showed otherwise: of those with news, but not missing."""
+        news, unseen = self.news, {*self.known.values(), *self.awaited.values()}
+        if len(news) == len(self.seen) or news.keys() <= unseen:
+            return
         for digest in [d for d, id_ in self.seen.items() if id_ in news and news[id_][1] != d]:
             del self.seen[digest]
 
