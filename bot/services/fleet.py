@@ -104,13 +104,13 @@ class FleetService:
         return await self.snapshot_status()
 
     async def snapshot_status(self) -> SnapshotStatus:
-        return await self._database.ask(listings.status)
+        return await self._database.ask(listings.read_status)
 
     async def search(self, query: Query, offset: int = 0, limit: int = PAGE) -> Page:
         now = self._now()
 
         def found(connection: Reading) -> Page:
-            status = listings.status(connection)
+            status = listings.read_status(connection)
             if status.as_of is None:  # a first listing that is half written is not a fleet
                 return Page((), Counts(), 0, status)
             rows, counts = fleet_search.page(connection, query, now, offset, limit)
@@ -132,7 +132,7 @@ class FleetService:
             return await fleet_search.ids(connection, query, self._now())
 
     async def counts(self, query: Query) -> Counts:
-        return await self._database.ask(partial(fleet_search.counts, query=query, now=self._now()))
+        return await self._database.ask(partial(fleet_search.counted, query=query, now=self._now()))
 
     async def tags(self) -> tuple[TagCount, ...]:
         """Every tag that a gateway carries, by name."""

@@ -83,10 +83,10 @@ class _Pass:
         self.news[gateway.id] = (gateway, digest)
 
     def finish(self) -> None:
-        """Forgets digests of gateways that a later page showed otherwise: of those with news, but not missing."""
+        """Forgets digests of gateways that a later page showed otherwise."""
         news, unseen = self.news, {*self.known.values(), *self.awaited.values()}
         if len(news) == len(self.seen) or news.keys() <= unseen:
-            return
+            return  # nothing was known, as in a first listing, or nobody with news was seen as known too
         for digest in [d for d, id_ in self.seen.items() if id_ in news and news[id_][1] != d]:
             del self.seen[digest]
 

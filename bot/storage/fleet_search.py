@@ -40,16 +40,16 @@ def page(
     connection: Connection, query: Query, now: datetime, offset: int, limit: int
 ) -> tuple[list[KnownGateway], Counts]:
     """Some of the gateways that match, worst first, and the counts of all that do."""
-    counted = counts(connection, query, now)
-    if offset >= counted.total:
-        return [], counted
-    statement = _page(query, far_between=(offset + limit) * _sparse(query) > counted.total)
+    in_all = counted(connection, query, now)
+    if offset >= in_all.total:
+        return [], in_all
+    statement = _page(query, far_between=(offset + limit) * _sparse(query) > in_all.total)
     found = connection.execute(statement, {"now": now, "offset": offset, "limit": limit}).all()
     known = fleet.known(row[:-2] for row in found)
     return [
         replace(one, flapping=bool(row[-2]), updating=bool(row[-1])) if row[-2] or row[-1] else one
         for row, one in zip(found, known, strict=True)
-    ], counted
+    ], in_all
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -79,7 +79,12 @@ def _sparse(query: Query) -> int:
     return 20 if any(term.field in _BESIDE_THE_INDEX for term in query.terms) else 0
 
 
-def counts(connection: Connection, query: Query, now: datetime) -> Counts:
+async def counts(connection: AsyncConnection, query: Query, now: datetime) -> Counts:
+    return await connection.run_sync(counted, query, now)
+
+
+def counted(connection: Connection, query: Query, now: datetime) -> Counts:
+    """The same for ``Database.ask``."""
     return Counts(*connection.execute(_counts(query), {"now": now}).one())
 
 

@@ -114,8 +114,12 @@ def _status() -> Select[Any]:
 _STATUS = _status()
 
 
-def status(connection: Connection) -> SnapshotStatus:
-    """How far the snapshot can be trusted."""
+async def status(connection: AsyncConnection) -> SnapshotStatus:
+    return await connection.run_sync(read_status)
+
+
+def read_status(connection: Connection) -> SnapshotStatus:
+    """The same for ``Database.ask``."""
     return SnapshotStatus(*connection.execute(_STATUS).one())
 
 
