@@ -1,15 +1,19 @@
 """The schema's way from one version to the next."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from bot.domain.errors import StartupError
+from bot.storage import schema
 from bot.storage.engine import Database
-from bot.storage.schema import current, ensure_schema, migrate, needed
+from bot.storage.schema import current, ensure_schema, known, migrate, needed
 from bot.storage.tables import metadata
 
 
@@ -18,6 +22,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = Database.open(database_url)
     yield opened
     await opened.close()
+
+
+def test_the_name_of_a_migration_begins_with_its_revision_and_the_last_is_the_newest() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    assert known() == {script.revision for script in scripts.walk_revisions()}
+    assert needed() == scripts.get_current_head()
 
 
 async def test_an_empty_database_is_brought_up_to_date(database: Database) -> None:
