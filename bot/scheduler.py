@@ -15,6 +15,8 @@ from typing import Protocol
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from bot.domain.errors import BotError
+
 logger = logging.getLogger(__name__)
 
 Tick = Callable[[], Awaitable[object]]
@@ -160,6 +162,10 @@ class Scheduler:
             began = self._now()
             try:
                 await state.tick()
+            except BotError as error:  # a sentence, and no mystery
+                state.failures += 1
+                state.last_error = str(error)
+                logger.warning("a tick failed: %s", error, extra={"tick": state.name})
             except Exception as error:  # the next tick tries again; see the module's docstring
                 state.failures += 1
                 state.last_error = f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.errors import Unavailable
 from bot.scheduler import Scheduler
 
 SOON = timedelta(milliseconds=10)
@@ -201,3 +202,16 @@ async def test_a_clock_that_is_set_back_does_not_keep_the_ticks_waiting() -> Non
     wall[0] -= timedelta(hours=2)
     await tick.until(finished=2)
     await scheduler.shutdown(timedelta(0))
+
+
+async def test_an_outage_that_is_understood_is_logged_in_one_line(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def tick() -> None:
+        raise Unavailable("My database does not answer.")
+
+    scheduler.add("alerts", NEVER, tick)
+    await scheduler.run_now("alerts")
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info) == ("a tick failed: My database does not answer.", None)
+    assert scheduler.ticks["alerts"].last_error == "My database does not answer."

@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from bot.domain.errors import BotError
 from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
 from bot.slack.pace import Edits, NotYet, Posts, Retries
@@ -91,7 +92,8 @@ class Publisher:
             self._awake.clear()
             problem = await outcome(self.publish())
             if isinstance(problem, Exception):
-                log.error("publishing failed; I go on", exc_info=problem)
+                mystery = None if isinstance(problem, BotError) else problem
+                log.error("publishing failed; I go on: %s", problem, exc_info=mystery)
             idle = self._post_pace.pause(self._now()).total_seconds() or _IDLE
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), min(idle, _IDLE))
@@ -434,8 +436,7 @@ def _digest(drawn: Message) -> str:
 
 
 def _said_twice(drawn: Message) -> Message:
-    blocks = [*_blocks(drawn), context(TWICE)]
-    return message(f"{drawn.text}\n{TWICE}", blocks, drawn.files, drawn.pictures)
+    return message(f"{drawn.text}\n{TWICE}", [*_blocks(drawn), context(TWICE)], drawn.files, drawn.pictures)
 
 
 def _merged(drawn: Sequence[Message]) -> Message:

@@ -195,6 +195,12 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def reason(error: BaseException) -> str:
+    """What the driver says, in one line and without the statement."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class _translated:  # noqa: N801 - reads as a phrase where it is used
     """Turns a database that does not answer into a sentence; leaves mistakes of ours as they are."""
 
@@ -207,7 +213,8 @@ class _translated:  # noqa: N801 - reads as a phrase where it is used
             or type(error) is DatabaseError  # SQLite's for a file that is damaged
             or (isinstance(error, DBAPIError) and error.connection_invalidated)
         ):
-            log.warning("the database does not answer", exc_info=error)
+            # One line: while it is away every tick comes here, and a traceback each would bury the rest.
+            log.warning("the database does not answer: %s", reason(error))
             raise Unavailable(
                 "My database does not answer, so nothing was changed. Please try again in a minute; "
                 "if it stays so, whoever runs the bot finds the reason in its log."

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from bot.domain.errors import StartupError
-from bot.storage.engine import SETTING, Database
+from bot.storage.engine import SETTING, Database, reason
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -50,8 +50,7 @@ async def current(database: Database) -> str | None:
         async with database.engine.connect() as connection:
             return await connection.run_sync(_current)
     except (DBAPIError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise StartupError(f"{SETTING}: the database does not open: {reason}.") from error
+        raise StartupError(f"{SETTING}: the database does not open: {reason(error)}.") from error
 
 
 def needed() -> str:

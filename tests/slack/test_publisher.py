@@ -573,6 +573,7 @@ async def test_the_loop_survives_a_database_that_does_not_answer(
             publisher.wake()
             await asyncio.sleep(0)
     assert not running.done()
+    assert not [record for record in caplog.records if record.exc_info]
     await publisher.stop()
     await running
     await empty.close()
