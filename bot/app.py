@@ -30,8 +30,10 @@ from bot.services.audit import AuditService
 from bot.services.charts import ChartService
 from bot.services.fleet import FleetService
 from bot.services.fleet_writes import FleetWrites
+from bot.services.lost_channels import LostChannels
 from bot.services.reminders import Reminders
 from bot.services.rollout_course import RolloutCourse
+from bot.services.rollout_places import RolloutPlaces
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
 from bot.services.silences import SilenceService
@@ -164,6 +166,9 @@ class App:
             changed=self._changed,
         )
         rules = rollout_rules(settings)
+        self.rollout_places = RolloutPlaces(
+            self._database, default_channel=settings.channels.rollouts, now=now, changed=self._changed
+        )
         self.rollouts = RolloutService(
             self._database,
             self._client,
@@ -172,7 +177,7 @@ class App:
             incidents_at=self._incidents_at,
             may_post=self._api.may_post,
             rules=rules,
-            default_channel=settings.channels.rollouts,
+            places=self.rollout_places,
             now=now,
             new_id=lambda: secrets.token_hex(8),
             changed=self._changed,
@@ -202,6 +207,9 @@ class App:
             may_post=self._api.may_post,
             now=now,
             changed=self._changed,
+        )
+        self.lost_channels = LostChannels(
+            self._database, admins=self._people.admins, now=now, changed=self._changed
         )
         self.charts = ChartService(self._database, now=now)
         self.digests = digests_of(settings, self._database, now, self._changed)
@@ -274,7 +282,7 @@ class App:
             min(timedelta(seconds=5), settings.alerts.group_wait or timedelta(seconds=1)),
             self._alert,
         )
-        scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self.course.advance)
+        scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self._advance)
         scheduler.add("writes", timedelta(seconds=30), self.writes.resume_writes)
         scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self.digests.tick)
@@ -343,6 +351,11 @@ class App:
         await self.alert_course.tick()
         await self.reminders.tick()
         await self.silences.announce()
+        await self.lost_channels.tell()
+
+    async def _advance(self) -> None:
+        await self.rollout_places.open_again()
+        await self.course.advance()
 
     async def _measure(self) -> None:
         snapshot = await self.fleet.snapshot_status()

@@ -16,6 +16,7 @@ from bot.domain.rollout_picture import DrawnPlan, RolloutPicture
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.services.rollout_course import RolloutCourse
+from bot.services.rollout_places import RolloutPlaces
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
 from bot.storage.engine import Database
@@ -62,6 +63,8 @@ class World:
         )
         self.fleet = FleetService(database, self.client, now=self.clock.now)
         self.blind = False
+        self.channel: str | None = "C0ROLLOUTS"
+        self.foreign: set[str] = set()
         self.rollouts, self.course = self.restarted()
         self.steering = RolloutSteering(
             database,
@@ -81,9 +84,9 @@ class World:
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
             incidents_at=_none,
-            may_post=_everywhere,
+            may_post=self._may_post,
             rules=chosen,
-            default_channel="C0ROLLOUTS",
+            places=self.places,
             now=self.clock.now,
             new_id=lambda: f"id{next(self._numbers):04}",
             changed=self._count,
@@ -99,6 +102,15 @@ class World:
             listed_at=self._listed_at,
         )
         return service, course
+
+    @property
+    def places(self) -> RolloutPlaces:
+        return RolloutPlaces(
+            self.database, default_channel=self.channel, now=self.clock.now, changed=self._count
+        )
+
+    async def _may_post(self, channel: str) -> bool:
+        return channel not in self.foreign
 
     async def _listed_at(self) -> datetime | None:
         return (await self.fleet.snapshot_status()).as_of
@@ -266,10 +278,6 @@ def device(number: int, site: str) -> Device:
 
 async def _none(_sites: set[str]) -> int:
     return 0
-
-
-async def _everywhere(_channel: str) -> bool:
-    return True
 
 
 async def _at_once(_seconds: float) -> None:

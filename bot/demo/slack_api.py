@@ -146,6 +146,8 @@ class WebApi:
 
     def _update(self, args: Json) -> Json:
         channel = self._conversation(str(args.get("channel") or ""))
+        if channel.is_archived:
+            raise Refused("is_inactive")
         message = self._workspace.find(channel.id, str(args.get("ts") or ""))
         if message is None or message.ephemeral_to is not None:
             raise Refused("message_not_found")

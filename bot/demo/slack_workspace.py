@@ -313,6 +313,18 @@ class Workspace:
         self.views: dict[str, View] = {}
         self.homes: dict[str, View] = {}
 
+    def archive(self, channel_id: str, *, archived: bool = True) -> None:
+        """Somebody archives a channel, or takes it back."""
+        channel = self.channels[channel_id]
+        channel.is_archived = archived
+        self.changed("channel", channel)
+
+    def kick(self, channel_id: str, user_id: str = BOT_USER) -> None:
+        """Somebody takes a member out of a channel, the bot unless another is named."""
+        channel = self.channels[channel_id]
+        channel.members.discard(user_id)
+        self.changed("channel", channel)
+
     def next_ts(self) -> str:
         """A message time stamp: unique in the workspace and never smaller than the one before."""
         self._last_ts = max(self._last_ts + 1, int(self._clock() * 1_000_000))

@@ -31,6 +31,7 @@ from bot.domain.rollout import (
 from bot.domain.rollout_picture import DrawnPlan, Evidence, RolloutPicture
 from bot.meshtech.client import MeshtechClient
 from bot.services.rollout_log import Within, about, anywhere, happened, tell_requester
+from bot.services.rollout_places import RolloutPlaces
 from bot.storage import cards
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_targets as targets
@@ -85,7 +86,7 @@ class RolloutService:
         incidents_at: Callable[[set[str]], Awaitable[int]],
         may_post: Callable[[str], Awaitable[bool]],
         rules: Rules,
-        default_channel: str | None,
+        places: RolloutPlaces,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         changed: Callable[[], None],
@@ -99,7 +100,7 @@ class RolloutService:
         self._incidents_at = incidents_at
         self._may_post = may_post
         self.rules = rules
-        self._default_channel = default_channel
+        self._places = places
         self.now = now
         self._new_id = new_id
         self._changed = changed
@@ -174,7 +175,7 @@ class RolloutService:
         if actor.user_id != saved.requester:
             raise Stale("That plan was drawn for somebody else. Run the update yourself to request it.")
         await self._within(actor, Action.REQUEST, [one.gateway_id for one in saved.plan.eligible])
-        channel = await self._card_channel(saved.channel)
+        usual = await self._usual_channels(saved.channel)
         now = self.now()
         async with self._database.write() as connection:
             saved = await store.load_plan(connection, plan_id)
@@ -185,7 +186,14 @@ class RolloutService:
             decide.check_request(saved.plan, actor)
             rollout = self._requested(saved, actor, start_at or saved.start_at, now)
             rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
-            await cards.open_cards(connection, about(rollout.id), [channel], now)
+            channels = await self._places.wanted(connection, rollout.id) or usual[:1]
+            if not channels:
+                raise InvalidInput(
+                    "I am not in this channel, so I could not show the rollout's card here. Invite me with "
+                    "/invite, or ask whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS. Then request it "
+                    "again."
+                )
+            await cards.open_cards(connection, about(rollout.id), channels, now)
             await happened(connection, rollout, "requested", now, actor)
             if not rollout.approvals_needed:
                 await self._begin(connection, rollout, decide.begin(rollout, now), now)
@@ -224,15 +232,10 @@ class RolloutService:
             start_at=start_at,
         )
 
-    async def _card_channel(self, asked_in: str | None) -> str:
-        if self._default_channel:
-            return self._default_channel
-        if asked_in and await self._may_post(asked_in):
-            return asked_in
-        raise InvalidInput(
-            "I am not in this channel, so I could not show the rollout's card here. Invite me with /invite, "
-            "or ask whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS. Then request it again."
-        )
+    async def _usual_channels(self, asked_in: str | None) -> list[str]:
+        """Where its card may go if nobody subscribed to it."""
+        usual = await self._places.usual(asked_in)
+        return [one for one in usual if one != asked_in or await self._may_post(one)]
 
     async def _firmwares(self) -> list[Firmware]:
         return [firmware async for firmware in self._client.firmwares()]

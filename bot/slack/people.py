@@ -147,6 +147,19 @@ class People:
                 self._handles.refresh(one)
         return [self._shown(one) for one in group_ids]
 
+    async def admins(self) -> Sequence[str] | None:
+        """Everybody who is an admin; None while Slack does not tell who is in their groups."""
+        named = self._configured[Role.ADMIN]
+        groups = [one for one in named if one.startswith("S")]
+        asked = [self._groups.refresh(one) for one in groups if self._groups.age(one) > TRUSTED]
+        if waited := [task for task in asked if task is not None]:
+            await asyncio.wait(waited, timeout=_PATIENCE)
+        members = {one: self._groups.value(one) for one in groups}
+        if None in members.values():
+            return None
+        people = [sorted(members[one] or ()) if one in members else [one] for one in named]
+        return list(dict.fromkeys(each for some in people for each in some))
+
     def forget_user(self, user_id: str) -> None:
         """Slack said that something about them changed."""
         self._users.forget(user_id)

@@ -22,8 +22,8 @@ from bot.slack.pace import Edits, NotYet, Posts, Retries
 from bot.slack.pictures import uploaded
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, plain, section
 from bot.slack.web_api import BAD_BLOCKS, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
-from bot.storage import outbox
-from bot.storage.engine import Database
+from bot.storage import channels, outbox
+from bot.storage.engine import Database, Transaction
 from bot.storage.outbox import Backlog, CardClaim, Note, NoteClaim, Pace
 
 log = logging.getLogger(__name__)
@@ -192,6 +192,7 @@ class Publisher:
             await outbox.record_shown(
                 connection, claim, channel=answer["channel"], ts=answer["ts"], edited_at=self._now()
             )
+            await channels.heal(connection, claim.channel)
         self._remember(claim, drawn)
 
     async def _edit_card(self, claim: CardClaim, channel: str, ts: str, drawn: Message) -> None:
@@ -239,6 +240,12 @@ class Publisher:
         log.warning("a card in %s cannot be shown: %s", channel, error.code)
         async with self._database.write() as connection:
             await outbox.record_broken(connection, card_id, f"{error.code}: {error}")
+            await self._lose(connection, channel, error)
+
+    async def _lose(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
+        """Nothing can be posted there any more: that is told, and what it alone showed goes elsewhere."""
+        if error.code in NO_PLACE and channel.startswith(("C", "G")):
+            await channels.lose(connection, channel, error.code, self._now())
 
     # ---- notes
     async def _say(self, claim: NoteClaim) -> None:
@@ -322,6 +329,7 @@ class Publisher:
             log.warning("a note in %s cannot be shown: %s", claim.channel, error.code)
             async with self._database.write() as connection:
                 await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
+                await self._lose(connection, claim.channel, error)
             return
         after = self._try_after(claim.notes[0].uid, claim.channel, f"note {claim.notes[0].id}", error)
         await self._release_notes(claim, after, error)

@@ -200,3 +200,18 @@ async def test_groups_are_named_without_waiting_for_slack_and_without_ringing(ma
     assert made.people.handles(groups) == [f"@{workspace.OPERATORS}"]
     await made.people.actor(workspace.VIEWER)  # waits for what is being asked
     assert made.people.handles(groups) == ["@operators"]
+
+
+async def test_the_admins_are_those_named_and_the_members_of_their_groups(made: Bed) -> None:
+    made.slack.workspace.groups[workspace.ADMINS].users[:] = [workspace.ADMIN, workspace.APPROVER]
+    named = [workspace.OPERATOR, workspace.ADMINS, workspace.ADMIN]
+    people = People(made.api, admins=named, now=made.clock.now)
+    assert await people.admins() == [workspace.OPERATOR, workspace.ADMIN, workspace.APPROVER]
+    await people.close()
+
+
+async def test_while_slack_does_not_tell_who_is_in_a_group_the_admins_are_not_known(made: Bed) -> None:
+    people = People(made.api, admins=[workspace.ADMINS], now=made.clock.now)
+    made.slack.faults.fail("usergroups.users.list", "internal_error")
+    assert await people.admins() is None
+    await people.close()

@@ -20,6 +20,7 @@ from bot.slack.views import blocks
 from bot.slack.views.blocks import File, Message
 from bot.slack.web_api import WebApi
 from bot.storage import cards as wanted
+from bot.storage import channels
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
@@ -367,6 +368,43 @@ async def test_a_card_without_a_place_is_put_aside_with_its_reason(
     assert stand.texts() == ["card 7"]
     assert stand.slack.rejected["chat.postMessage", code] == 1
     assert code in (await stand.error() or "")
+
+
+async def broken_channels(stand: Stand) -> Mapping[str, str]:
+    async with stand.database.read() as connection:
+        return await channels.broken(connection)
+
+
+async def test_a_channel_that_is_archived_midway_is_lost_and_the_others_go_on(stand: Stand) -> None:
+    await stand.open("7", OPS, ALERTS)
+    await stand.publish()
+    stand.slack.workspace.archive(OPS)
+    await stand.change("later")
+    await stand.publish(after=20)
+    assert await broken_channels(stand) == {OPS: "is_inactive"}
+    assert (stand.texts(), stand.texts(ALERTS)) == (["card 7"], ["later"])
+
+
+async def test_a_channel_without_the_bot_is_lost_when_a_message_is_refused_there_too(stand: Stand) -> None:
+    stand.slack.workspace.kick(OPS)
+    await stand.message(OPS, "digest")
+    await stand.message(workspace.DEACTIVATED, "to somebody who left")
+    await stand.publish()
+    assert await broken_channels(stand) == {OPS: "not_in_channel"}
+
+
+async def test_a_post_that_slack_takes_shows_that_a_channel_was_mended(stand: Stand) -> None:
+    await stand.open("7", OPS)
+    await stand.publish()
+    stand.slack.workspace.archive(OPS)
+    await stand.change("later")
+    await stand.publish(after=20)
+    stand.slack.workspace.archive(OPS, archived=False)
+    await stand.open("8", OPS)
+    await stand.publish(after=20)
+    await stand.publish(after=20)
+    assert await broken_channels(stand) == {}
+    assert stand.texts() == ["later", "card 8"]
 
 
 async def test_one_bad_card_does_not_stop_the_others(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:

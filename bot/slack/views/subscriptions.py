@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bot.domain.subscriptions import DIGEST_AT, Around, Subscribed, Subscription, Topic
 from bot.slack import ids
@@ -27,9 +28,10 @@ SUBSCRIPTIONS = "subscriptions"  # the kind of the list
 PAGE = 10
 
 _CHANNEL = re.compile(r"[CGD][A-Z0-9]{1,30}")
-_WHY: Mapping[str, str] = {
+_REASONS: Mapping[str, str] = {
     "channel_is_archived": "the channel is archived",
     "is_archived": "the channel is archived",
+    "is_inactive": "the channel is archived",
     "channel_not_found": "the channel is gone, or I am not in it",
     "not_in_channel": "I am not in the channel",
 }
@@ -74,6 +76,27 @@ def undone(one: Subscription, *, is_back: bool) -> Message:
     return message(said, [section(said)])
 
 
+def lost(body: Mapping[str, Any], around: Around) -> Message:
+    """An admin is told that nothing can be posted in a channel any more, and what to do."""
+    where, numbers = str(body["channel"]), [str(one) for one in body["subscriptions"]]
+    why = _why(str(body["reason"]))
+    title = f"{status('broken', 'warning')}: I cannot post in {channel(where)} any more: {why}."
+    rows = ["What it alone showed goes to the default channel, if there is one that works."]
+    if numbers:
+        rows.append(
+            f"To mend it: have the channel back, say /invite to me there, and subscribe again. Until then "
+            f"{count(len(numbers), 'subscription waits', 'subscriptions wait')}: {', '.join(numbers)}. "
+            "“unsubscribe” ends them."
+        )
+    for place, variable in ((around.alerts, "ALERTS"), (around.rollouts, "ROLLOUTS")):
+        if place == where:
+            rows.append(
+                f"It is the default channel in MESHBOT_CHANNELS__{variable}: have it back and say /invite to "
+                "me there, or name another and start me again. “alerts” and “rollouts” list what there is."
+            )
+    return message("\n".join([title, *rows]), [section(title), *lines(rows)])
+
+
 def listed(everyone: Sequence[Subscription], here: str, around: Around, offset: int) -> Message:
     """A page of all, those of the asker's channel first."""
     defaults = _defaults(around)
@@ -95,9 +118,9 @@ def channel(channel_id: str) -> str:
     return f"<#{channel_id}>" if _CHANNEL.fullmatch(channel_id) else escape(channel_id)
 
 
-def why_broken(reason: str) -> str:
+def _why(reason: str) -> str:
     """Slack's word for it, as a person says it."""
-    return _WHY.get(reason, f"Slack does not let me post there ({code(reason)})")
+    return _REASONS.get(reason, f"Slack does not let me post there ({code(reason)})")
 
 
 def _line(one: Subscription, here: str, around: Around) -> str:
@@ -106,7 +129,7 @@ def _line(one: Subscription, here: str, around: Around) -> str:
     said = f"{bold(str(one.id))} {one.topic} {_whose(one)}{at}, {place}, by {mention(one.by)}"
     if one.broken is None:
         return said
-    why = f"{status('broken', 'warning')}: {why_broken(one.broken)}"
+    why = f"{status('broken', 'warning')}: {_why(one.broken)}"
     return f"{said}\n{why}. Mend that, then subscribe there again."
 
 
