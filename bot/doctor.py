@@ -4,6 +4,7 @@ It asks what the bot itself would ask, and changes nothing: not in Slack, not at
 database. What the vendor's OpenAPI document says of our requests is compared in ``bot/meshtech/contract.py``.
 """
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from bot.rules import client_of
 from bot.settings import Settings
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
 from bot.slack.web_api import SlackFailed, WebApi, new_session
+from bot.storage import subscriptions
 from bot.storage.engine import Database
 from bot.storage.schema import current, known, needed
 
@@ -118,7 +120,11 @@ async def _slack(settings: Settings, now: Callable[[], datetime]) -> Findings:
         yield await _way_in(settings, api)
         for name in ("alerts", "rollouts"):
             if channel := getattr(settings.channels, name):
-                yield await _channel(api, channel, f"MESHBOT_CHANNELS__{name.upper()}")
+                variable = f"MESHBOT_CHANNELS__{name.upper()}"
+                yield await _channel(api, channel, variable, f"set {variable} to another channel")
+        for channel, numbers in (await _subscribed(settings)).items():
+            named = f"subscription {', '.join(map(str, numbers))}"
+            yield await _channel(api, channel, named, f"end it with “unsubscribe {numbers[0]}”")
         async for finding in _access(settings, api, str(who.get("team_id") or "")):
             yield finding
     finally:
@@ -170,7 +176,24 @@ async def _way_in(settings: Settings, api: WebApi) -> Finding:
     return _ok("Slack way in", "Socket Mode is open to us")
 
 
-async def _channel(api: WebApi, channel: str, variable: str) -> Finding:
+async def _subscribed(settings: Settings) -> dict[str, list[int]]:
+    """The subscriptions of each channel; none where the database cannot be asked, which is told below."""
+    url = settings.database_url.get_secret_value()
+    found: dict[str, list[int]] = {}
+    with contextlib.suppress(BotError):
+        if _file_to_be(url) is None:
+            database = Database.open(url)
+            try:
+                if await current(database) == needed():
+                    async with database.read() as connection:
+                        for one in await subscriptions.everyone(connection, first=""):
+                            found.setdefault(one.channel, []).append(one.id)
+            finally:
+                await database.close()
+    return found
+
+
+async def _channel(api: WebApi, channel: str, named: str, instead: str) -> Finding:
     what = f"channel {channel}"
     try:
         found = (await api.call("conversations.info", channel=channel))["channel"]
@@ -178,18 +201,16 @@ async def _channel(api: WebApi, channel: str, variable: str) -> Finding:
         if error.code == "channel_not_found":
             return _wrong(
                 what,
-                f"{variable} names a channel that does not exist, or is private and without the bot. Copy "
-                "the id from the end of the channel's details, or say /invite @Meshbot there.",
+                f"{named} names a channel that does not exist, or is private and without the bot. Say "
+                f"/invite @Meshbot there, or {instead}; an id stands at the end of the channel's details.",
             )
         if error.code == _SCOPE:
-            return _note(what, f"{variable} can be checked once the scope is there")
-        return _wrong(what, f"{variable} cannot be checked: {error}")
+            return _note(what, f"{named} can be checked once the scope is there")
+        return _wrong(what, f"{named} cannot be checked: {error}")
     if found.get("is_archived"):
-        return _wrong(
-            what, f"#{found['name']} is archived. Unarchive it, or set {variable} to another channel."
-        )
+        return _wrong(what, f"#{found['name']} is archived ({named}). Unarchive it, or {instead}.")
     if not found.get("is_member"):
-        return _wrong(what, f"the bot is not in #{found['name']} ({variable}). Say /invite @Meshbot there.")
+        return _wrong(what, f"the bot is not in #{found['name']} ({named}). Say /invite @Meshbot there.")
     return _ok(what, f"#{found['name']} exists, and the bot is in it")
 
 

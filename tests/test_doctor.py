@@ -15,7 +15,9 @@ from bot.demo.fleet_simulator import FleetSimulator
 from bot.demo.slack_api import ALL_SCOPES
 from bot.demo.slack_server import SlackServer
 from bot.domain.fleet import GatewayId
+from bot.domain.subscriptions import parse_subscription
 from bot.meshtech.client import MeshtechClient
+from bot.storage import subscriptions
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
 from tests.process import PASSWORD
@@ -135,6 +137,18 @@ async def test_a_channel_without_the_bot_is_named_with_the_invitation(right: Set
 
 async def test_a_channel_that_is_archived_is_named(right: SetUp) -> None:
     assert "#archived is archived" in await right.fault(CHANNELS__ALERTS=workspace.ARCHIVED)
+
+
+async def test_a_channel_that_subscribed_and_was_archived_is_named_with_the_number(right: SetUp) -> None:
+    database = Database.open(right.variables["DATABASE_URL"])
+    await migrate(database)
+    async with database.write() as connection:
+        for channel in (workspace.OPS, workspace.ARCHIVED):
+            draft = parse_subscription("offline tag:oslo")
+            await subscriptions.add(connection, channel, draft, workspace.OPERATOR, right.now())
+    await database.close()
+    fault = await right.fault()
+    assert "#archived is archived (subscription 2). Unarchive it, or end it with “unsubscribe 2”" in fault
 
 
 async def test_no_channel_for_alerts_is_a_fault_and_none_for_rollouts_is_not(right: SetUp) -> None:

@@ -104,8 +104,9 @@ def listed(everyone: Sequence[Subscription], here: str, around: Around, offset: 
         said = "No channel has subscribed to anything yet: “help subscribe” shows how."
         return message(f"{said}\n{defaults}", [section(said), context(defaults)])
     page, place = cut_page(everyone, SUBSCRIPTIONS, offset, PAGE, here)
-    mine = sum(one.channel == here for one in everyone)
-    title = f"{bold(place.says('subscription'))}, {mine or 'none'} of this channel"
+    number = sum(one.channel == here for one in everyone)
+    mine = "all" if number == len(everyone) else number or "none"
+    title = f"{bold(place.says('subscription'))}, {mine} of this channel"
     rows = [_line(one, here, around) for one in page]
     return message(
         "\n".join([title, *rows, defaults]),
@@ -145,7 +146,7 @@ def _whose(one: Subscription) -> str:
 
 
 def _daily(one: Subscription, around: Around) -> str:
-    return f"every day at {one.at or DIGEST_AT:%H:%M} ({code(one.zone or around.zone)})"
+    return f"every day at {one.at or DIGEST_AT:%H:%M} ({escape(one.zone or around.zone)})"
 
 
 def _how_many(done: Subscribed) -> str:
