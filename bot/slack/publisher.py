@@ -18,10 +18,11 @@ from typing import Any, Final
 from bot.domain.errors import BotError
 from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
+from bot.slack.history import find_post
 from bot.slack.pace import Edits, NotYet, Posts, Retries
 from bot.slack.pictures import uploaded
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, plain, section
-from bot.slack.web_api import BAD_BLOCKS, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
+from bot.slack.web_api import BAD_BLOCKS, NO_PLACE, SlackFailed, Sleep, WebApi
 from bot.storage import channels, outbox
 from bot.storage.engine import Database, Transaction
 from bot.storage.outbox import Backlog, CardClaim, Note, NoteClaim, Pace
@@ -33,10 +34,7 @@ NOTES_EVERY: Final = timedelta(minutes=1)
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
-_SKEW = timedelta(minutes=1)  # between our clock and Slack's
-_PAGES = 5
 _PICTURE_WAITS = (2.0, 0.0)  # seconds after each refusal of a note with pictures
-_HISTORY = frozenset({"channels:history", "groups:history"})
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 _SHORT_TEXT = 1900  # under half of what is taken: Slack may count emoji twice
 TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
@@ -171,7 +169,7 @@ class Publisher:
 
     async def _post_card(self, claim: CardClaim, drawn: Message) -> None:
         if claim.attempted_at is not None:
-            found = await self._find("card", claim.uid, claim.channel, None, claim.attempted_at)
+            found = await find_post(self._api, "card", claim.uid, claim.channel, None, claim.attempted_at)
             if found:
                 async with self._database.write() as connection:
                     await outbox.record_found(connection, claim, claim.channel, found)
@@ -256,7 +254,9 @@ class Publisher:
             return
         first = claim.notes[0].uid
         if claim.attempted_at is not None:
-            found = await self._find("note", first, claim.channel, claim.thread_ts, claim.attempted_at)
+            found = await find_post(
+                self._api, "note", first, claim.channel, claim.thread_ts, claim.attempted_at
+            )
             if found:
                 async with self._database.write() as connection:
                     await outbox.record_notes_posted(connection, claim, found)
@@ -375,37 +375,6 @@ class Publisher:
                 raise
             log.error("Slack does not take my message (%s), I send its text: %s", error.code, error.detail)
             return await self._api.call(method, text=plain(drawn.text, _SHORT_TEXT), blocks=[], **arguments)
-
-    async def _find(
-        self, what: str, uid: str, channel: str, thread_ts: str | None, since: datetime
-    ) -> str | None:
-        """The ts of a post whose answer was lost; "" when it is not there, None when Slack does not tell."""
-        if not self._api.scopes & _HISTORY or channel.startswith(("U", "W", "D")):
-            return None
-        method = "conversations.replies" if thread_ts else "conversations.history"
-        cursor: str | None = None
-        for _ in range(_PAGES):
-            try:
-                page = await self._api.call(
-                    method,
-                    channel=channel,
-                    ts=thread_ts,
-                    oldest=f"{(since - _SKEW).timestamp():.6f}",
-                    limit=200,
-                    include_all_metadata=True,
-                    cursor=cursor,
-                )
-            except SlackFailed as error:
-                if error.is_rate_limit or error.may_have_worked or error.code == UNREACHABLE:
-                    raise
-                return None
-            for one in page.get("messages") or ():
-                if ((one.get("metadata") or {}).get("event_payload") or {}).get(what) == uid:
-                    return str(one["ts"])
-            cursor = (page.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                return ""
-        return None
 
     def _try_after(self, uid: str, channel: str, what: str, error: Exception) -> datetime:
         """When to try again, after a failure that leaves nothing lost."""
