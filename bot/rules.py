@@ -5,6 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.alerts import AlertRules
+from bot.domain.digests import STALE
 from bot.domain.plan import Rules
 from bot.domain.windows import Window
 from bot.meshtech.client import MeshtechClient
@@ -54,6 +55,7 @@ def digests_of(
         at=settings.alerts.digest_at,
         zone=ZoneInfo(settings.timezone),
         stable_for=settings.rollouts.stable_for,
+        stale_after=max(STALE, settings.fleet.poll_every * 3),
         now=now,
         changed=changed,
     )

@@ -20,7 +20,7 @@ PATIENCE = timedelta(minutes=10)  # for a listing that is newer than the moment 
 LONG = parse("is:offline for:>24h")
 FLAPPING = parse("is:flapping")
 ENDING = timedelta(hours=24)  # silences that end within it are told of
-STALE = timedelta(minutes=15)  # without a listing, after which a digest says so
+STALE = timedelta(minutes=15)  # without a listing, after which a digest says so; longer where they are rare
 SHOWN = 10
 
 
@@ -40,6 +40,7 @@ class Digest:
     now: datetime
     counts: Counts
     as_of: datetime | None
+    stale_after: timedelta = STALE
     long_offline: Listed = Listed()  # the longest first
     flapping: Listed = Listed()
     incidents: Sequence[Incident] = ()  # open ones that nobody has
@@ -49,7 +50,7 @@ class Digest:
 
     @property
     def is_stale(self) -> bool:
-        return self.as_of is None or self.now - self.as_of > STALE
+        return self.as_of is None or self.now - self.as_of > self.stale_after
 
     @property
     def is_quiet(self) -> bool:

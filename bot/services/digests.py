@@ -57,7 +57,7 @@ class DigestService:
     """``channel`` gets a digest at ``at`` where nobody subscribed to one; either may be None: then none.
 
     ``zone`` counts where a subscription names none. ``stable_for`` is how long a parked gateway must be back
-    before it may catch up.
+    before it may catch up, ``stale_after`` how old the newest listing may be before a digest says so.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class DigestService:
         at: time | None,
         zone: ZoneInfo,
         stable_for: timedelta,
+        stale_after: timedelta,
         now: Callable[[], datetime],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -76,6 +77,7 @@ class DigestService:
         self._at = at
         self._zone = zone
         self._stable_for = stable_for
+        self._stale_after = stale_after
         self._now = now
         self._changed = changed
         self._started_at = now()
@@ -150,6 +152,7 @@ class DigestService:
             now,
             counts,
             as_of,
+            self._stale_after,
             long_offline,
             flapping,
             untaken,

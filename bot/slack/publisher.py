@@ -292,7 +292,9 @@ class Publisher:
         self, channel: str, drawn: Message, images: Mapping[File, Block], **more: Any
     ) -> tuple[Any, Mapping[File, Block]]:
         """The answer, and which of its pictures it shows: all, or none where Slack does not take them."""
-        illustrated = replace(drawn, blocks=(*_blocks(drawn), *images.values()))
+        *blocks, last = _blocks(drawn)
+        foot = [last] if last["type"] == "context" else []  # small print stays below
+        illustrated = replace(drawn, blocks=(*blocks, *([] if foot else [last]), *images.values(), *foot))
         for wait in _PICTURE_WAITS if images else ():
             try:
                 return await self._post(channel, illustrated, as_text=False, **more), images

@@ -181,7 +181,7 @@ class WebApi:
             "files.getUploadURLExternal",
             filename=file.name,
             length=len(file.content),
-            alt_txt=file.alt or None,
+            alt_txt=" ".join(file.alt.split()) or None,
         )
         file_id = str(target["file_id"])
         await self._upload(str(target["upload_url"]), file.name, file.content)

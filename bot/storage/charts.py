@@ -16,7 +16,7 @@ from bot.storage.conditions import condition
 from bot.storage.moments import Moment
 from bot.storage.tables import RANKS, fleet_events, gateways
 
-_CHUNK = 5_000  # rows
+_CHUNK = 2_000  # rows, which give the event loop a turn every few milliseconds
 
 
 async def known_since(connection: AsyncConnection, query: Query, now: datetime) -> datetime | None:

@@ -34,6 +34,7 @@ class Morning:
             at=at,
             zone=OSLO,
             stable_for=10 * MINUTE,
+            stale_after=15 * MINUTE,
             now=lambda: self.world.now,
         )
 

@@ -70,7 +70,7 @@ async def test_a_mention_in_a_thread_gets_its_chart_by_direct_message_too(fleet:
         posted = await made.slack.wait_for(
             lambda: [one for one in made.slack.calls if one.method == "chat.postMessage"]
         )
-    assert (picture.name, picture.title) == ("firmware.png", "Firmware of the gateways of model:2011")
+    assert (picture.name, picture.title) == ("firmware.png", "Firmware versions: model:2011")
     assert posted[0].args["channel"] == OPS
     assert "a period changes nothing" in posted[0].args["text"]
 

@@ -122,7 +122,8 @@ def draw_file(body: Mapping[str, Any]) -> Message:
 
 def draw_picture(body: Mapping[str, Any]) -> Message:
     picture = File("all.png", b"png", "All", "All is well.")
-    return blocks.message("a picture", [blocks.section("a picture")], pictures=[picture])
+    said = [blocks.section("a picture"), blocks.context("small print")]
+    return blocks.message("a picture", said, pictures=[picture])
 
 
 def draw_badly(body: Mapping[str, Any]) -> Message:
@@ -632,7 +633,7 @@ def in_thread(stand: Stand, message: Shown) -> list[str]:
 
 async def test_a_picture_is_shown_inside_of_its_note(stand: Stand) -> None:
     message = await pictured(stand)
-    (image,) = [block for block in message.blocks if block["type"] == "image"]
+    _, image, _ = message.blocks
     assert image["alt_text"] == "All is well."
     assert stand.slack.workspace.files[image["slack_file"]["id"]].content == b"png"
     assert in_thread(stand, message) == []
@@ -648,7 +649,7 @@ async def test_a_picture_that_slack_does_not_know_at_once_is_shown_when_it_does(
 async def test_a_picture_that_slack_does_not_show_goes_into_the_thread(stand: Stand) -> None:
     stand.slack.faults.fail("chat.postMessage", "invalid_blocks", times=2)
     message = await pictured(stand)
-    assert [block["type"] for block in message.blocks] == ["section"]
+    assert [block["type"] for block in message.blocks] == ["section", "context"]
     assert in_thread(stand, message) == ["All is well."]
     assert len(stand.slack.workspace.in_channel(ALERTS)) == 1
 
@@ -656,7 +657,7 @@ async def test_a_picture_that_slack_does_not_show_goes_into_the_thread(stand: St
 async def test_a_note_whose_picture_cannot_be_uploaded_is_posted_and_the_thread_tried(stand: Stand) -> None:
     stand.slack.faults.fail("files.getUploadURLExternal", "internal_error")
     message = await pictured(stand)
-    assert [block["type"] for block in message.blocks] == ["section"]
+    assert [block["type"] for block in message.blocks] == ["section", "context"]
     assert in_thread(stand, message) == ["All is well."]
 
 

@@ -217,7 +217,7 @@ def divider() -> Block:
 
 def image(alt: str, *, url: str | None = None, file_id: str | None = None, title: str | None = None) -> Block:
     """A picture from an address or an uploaded file; ``alt`` says what it shows."""
-    block: Block = {"type": "image", "alt_text": _shorten(_clean(alt), 2000) or "picture"}
+    block: Block = {"type": "image", "alt_text": _shorten(_one_line(alt), 2000) or "picture"}
     block |= {"slack_file": {"id": file_id}} if file_id else {"image_url": url}
     return block | ({"title": _plain_text(title, 150)} if title else {})
 

@@ -53,7 +53,7 @@ def offline_picture(chart: OfflineChart, zone: ZoneInfo, query: str = "") -> Fil
 
 def firmware_picture(chart: FirmwareChart, query: str = "") -> File:
     """Draws it: called in a thread, as it takes a third of a second."""
-    title = "Firmware of the gateways"
+    title = "Firmware versions"
     said = [query, *map(_model, chart.models[:1] if len(chart.models) == 1 else ())]
     said.append(count(chart.gateways, "gateway"))
     if chart.left_out:
@@ -77,7 +77,7 @@ def sent(picture: File, *, no_past: bool = False) -> Message:
 
 # ---- in words
 def offline_words(chart: OfflineChart, zone: ZoneInfo, query: str = "") -> str:
-    """What the picture shows, not escaped."""
+    """What the picture shows, a line for each of its lines or models; not escaped."""
     said = [
         f"The share of gateways offline{_of(query)} from {_local(chart.begins, zone)} "
         f"to {_local(chart.ends, zone)} ({zone.key})"
@@ -93,11 +93,11 @@ def offline_words(chart: OfflineChart, zone: ZoneInfo, query: str = "") -> str:
         sites = count(others, "other site") if chart.worst else count(others, "site")
         most = chart.most_elsewhere
         said.append(f"{sites}: {f'none above {_percent(most)} on average' if most else 'none was offline'}.")
-    return " ".join(said)
+    return "\n".join(said)
 
 
 def firmware_words(chart: FirmwareChart, query: str = "") -> str:
-    """What the picture shows, not escaped."""
+    """What the picture shows, a line for each of its lines or models; not escaped."""
     said = [f"The firmware of {count(chart.gateways, 'gateway')}{_of(query)}."]
     for model in chart.models:
         versions = [f"{_version(one.version)} on {one.gateways:,}" for one in model.versions]
@@ -106,7 +106,7 @@ def firmware_words(chart: FirmwareChart, query: str = "") -> str:
         said.append(f"{_model(model)}: {', '.join(versions)}.")
     if chart.left_out:
         said.append(f"{count(chart.left_out, 'smaller model is', 'smaller models are')} left out.")
-    return " ".join(said)
+    return "\n".join(said)
 
 
 def _line_words(chart: OfflineChart, line: Line, zone: ZoneInfo) -> str:
@@ -315,7 +315,7 @@ def _version(version: str) -> str:
 
 
 def _titled(title: str, query: str) -> str:
-    return f"{title}{_of(query)}"
+    return f"{title}: {_spoken(query)}" if query else title
 
 
 def _of(query: str) -> str:

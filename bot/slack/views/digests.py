@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bot.domain.alerts import Incident
 from bot.domain.digests import Digest, Listed
 from bot.domain.rollout import Rollout, TargetState
 from bot.domain.silences import Silence
-from bot.slack.views.alerts import listed as incident_line
 from bot.slack.views.blocks import (
     Block,
     File,
@@ -24,6 +24,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.fleet import device_line
+from bot.slack.views.incident_card import said_of, title, where
 from bot.slack.views.rollout_card import state_words
 
 _FEW = 5  # of incidents, rollouts and silences; there are ten gateways
@@ -38,7 +39,7 @@ def digest(found: Digest, body: Mapping[str, Any], command: str, pictures: Seque
     parts = [
         _gateways("Offline for more than 24 h", found.long_offline, found, command, "is:offline for:>24h"),
         _gateways("Flapping", found.flapping, found, command, "is:flapping"),
-        _few("Alerts nobody has", [incident_line(one) for one in found.incidents], command, "alerts"),
+        _few("Alerts nobody has", [_incident(one) for one in found.incidents], command, "alerts"),
         _few("Rollouts under way", [_rollout(*one) for one in found.rollouts], command, "rollouts"),
         _few("Could catch up", [_back(*one, command) for one in found.catch_up], command, "rollouts"),
         _few(
@@ -49,10 +50,10 @@ def digest(found: Digest, body: Mapping[str, Any], command: str, pictures: Seque
     stale = [_stale(found)] if found.is_stale else []
     foot = _foot(body, command)
     blocks: list[Block] = [section(" ".join([bold(heading), *stale]))]
-    for title, rows in parts:
-        blocks += [section(bold(title)), *lines(rows)] if rows else []
+    for heads, rows in parts:
+        blocks += [section(bold(heads)), *lines(rows)] if rows else []
     said = [" ".join([heading, *stale])]
-    said += [line for title, rows in parts if rows for line in (f"{title}:", *rows)]
+    said += [line for heads, rows in parts if rows for line in (f"{heads}:", *rows)]
     said += [escape(one.alt) for one in pictures]
     return message("\n".join([*said, foot]), [*blocks, context(foot)], pictures=pictures)
 
@@ -94,6 +95,10 @@ def _gateways(
 def _few(title: str, rows: Sequence[str], command: str, word: str) -> tuple[str, list[str]]:
     more = len(rows) - _FEW
     return title, [*rows[:_FEW], *([f"and {more:,} more: {code(f'{command} {word}')}"] if more > 0 else [])]
+
+
+def _incident(incident: Incident) -> str:
+    return " · ".join([f"{bold(title(incident))} {where(incident)}", *said_of(incident)])
 
 
 def _rollout(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:

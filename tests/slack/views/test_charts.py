@@ -80,9 +80,9 @@ def test_the_words_of_an_offline_chart_say_what_it_shows() -> None:
         chart([outage("Kyiv-office", 3), Track("oslo", False, LONG_AGO, 37)]), OSLO, "model:2011"
     )
     assert said == (
-        "The share of gateways offline of model:2011 from 22 Feb 13:00 to 1 Mar 13:00 (Europe/Oslo). "
-        "All 40 gateways: 0 offline now, under 0.1 % on average, at most 3.8 % around 1 Mar 12:00. "
-        "Kyiv-office (3 gateways): 0 offline now, 0.6 % on average, at most 50 % around 1 Mar 12:00. "
+        "The share of gateways offline of model:2011 from 22 Feb 13:00 to 1 Mar 13:00 (Europe/Oslo).\n"
+        "All 40 gateways: 0 offline now, under 0.1 % on average, at most 3.8 % around 1 Mar 12:00.\n"
+        "Kyiv-office (3 gateways): 0 offline now, 0.6 % on average, at most 50 % around 1 Mar 12:00.\n"
         "1 other site: none was offline."
     )
 
@@ -95,7 +95,7 @@ def test_a_short_history_is_told() -> None:
 def test_the_words_of_a_firmware_chart_say_what_it_shows() -> None:
     counts = [("2011", "3.5.0", 30), ("2011", "", 2), ("", "1.0.0", 1)]
     assert firmware_words(firmware_chart(counts)) == (
-        "The firmware of 33 gateways. model 2011: 3.5.0 on 30, unknown on 2. no model: 1.0.0 on 1."
+        "The firmware of 33 gateways.\nmodel 2011: 3.5.0 on 30, unknown on 2.\nno model: 1.0.0 on 1."
     )
 
 

@@ -129,6 +129,7 @@ def test_hostile_names_are_shown_as_they_are(name: str) -> None:
         NOW,
         Counts(240, 30),
         NOW - HOUR,
+        HOUR / 2,
         dark(30, name),
         dark(30, name),
         [incident(name)] * 9,
