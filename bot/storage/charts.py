@@ -1,21 +1,23 @@
 """What charts are made of, read from the snapshot and its events in few statements, in parts."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, func, literal, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.charts import TRACKED, Track
-from bot.domain.events import FleetEventKind
 from bot.domain.fleet import Connectivity
 from bot.domain.query import Query
 from bot.storage.conditions import condition
-from bot.storage.moments import Moment
+from bot.storage.moments import Moment, from_micros
 from bot.storage.tables import RANKS, fleet_events, gateways
 
+_KINDS = {kind.value: kind for kind in TRACKED}
 _CHUNK = 2_000  # rows, which give the event loop a turn every few milliseconds
 
 
@@ -43,7 +45,7 @@ async def tracks(
     async for chunk in _chunks(connection, quiet):
         yield [Track(site, bool(off), seen, number) for site, off, seen, number in chunk]
     busy = (
-        select(table.id, table.site, offline, table.first_seen, event.kind, event.at)
+        select(table.id, table.site, offline, _plain(table.first_seen), event.kind, _plain(event.at))
         .join(fleet_events, event.gateway_id == table.id)
         .where(*_matching(query, now), *happened)
         .order_by(table.id, event.at, event.id)
@@ -54,8 +56,8 @@ async def tracks(
         last = rest[-1][0]
         whole = [row for row in rest if row[0] != last]
         rest = rest[len(whole) :]
-        yield list(_tracks(whole))
-    yield list(_tracks(rest))
+        yield await asyncio.to_thread(_tracks, whole)
+    yield await asyncio.to_thread(_tracks, rest)
 
 
 async def firmware(connection: AsyncConnection, query: Query, now: datetime) -> list[tuple[str, str, int]]:
@@ -79,13 +81,16 @@ async def _chunks(connection: AsyncConnection, statement: Select[Any]) -> AsyncI
             yield chunk
 
 
-def _tracks(rows: Sequence[Any]) -> Iterator[Track]:
-    for _, events in groupby(rows, key=lambda row: row[0]):
+def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A time as the number it is stored as: it becomes one beside the event loop, not upon it."""
+    return type_coerce(column, BigInteger)
+
+
+def _tracks(rows: Sequence[Any]) -> list[Track]:
+    made = []
+    for _, events in groupby(rows, key=itemgetter(0)):
         happened = list(events)
         _, site, offline, first_seen, _, _ = happened[0]
-        yield Track(
-            site,
-            bool(offline),
-            first_seen,
-            events=tuple((FleetEventKind(row[4]), row[5]) for row in happened),
-        )
+        past = tuple((_KINDS[row[4]], from_micros(row[5])) for row in happened)
+        made.append(Track(site, bool(offline), from_micros(first_seen), events=past))
+    return made
