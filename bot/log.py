@@ -36,6 +36,7 @@ _FLOORS = {
     "httpcore": logging.WARNING,
     "aiohttp": logging.WARNING,
     "aiosqlite": logging.WARNING,
+    "matplotlib": logging.WARNING,
     "asyncio": logging.WARNING,
     "alembic": logging.WARNING,
     "sqlalchemy": logging.WARNING,

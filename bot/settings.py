@@ -223,8 +223,8 @@ class Alerts(_Group):
     escalate_to: Groups = _setting("", "user-group ids that are reminded; empty: none")
     digest_at: TimeOfDay = _setting(
         "08:00",
-        "when the daily digest comes, in `MESHBOT_TIMEZONE`: to the channel for alerts where nobody "
-        "subscribed to one, and to those who named no time; `off`: only where somebody subscribed",
+        "when the daily digest comes to the channel for alerts, in `MESHBOT_TIMEZONE`, while nobody "
+        "subscribed to one; `off`: never",
     )
 
 

@@ -119,7 +119,7 @@ class DigestService:
                 one.id,
                 one.channel,
                 one.query,
-                one.at or self._at or DIGEST_AT,
+                one.at or DIGEST_AT,
                 ZoneInfo(one.zone) if one.zone else self._zone,
                 one.created_at,
             )

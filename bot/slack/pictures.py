@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from bot.slack.views.blocks import Block, File, image
+from bot.slack.views.blocks import Block, File, Message, image, section
 from bot.slack.web_api import SlackFailed, WebApi
 
 log = logging.getLogger(__name__)
@@ -21,3 +22,11 @@ async def uploaded(api: WebApi, pictures: Sequence[File]) -> Mapping[File, Block
         except SlackFailed as error:
             log.warning("the picture %s could not be uploaded: %s", picture.name, error)
     return blocks
+
+
+def illustrated(drawn: Message, images: Mapping[File, Block]) -> Message:
+    """The message with these pictures; small print stays below them."""
+    *blocks, last = drawn.blocks or (section(drawn.text),)
+    below = last["type"] == "context"
+    ends = [*images.values(), last] if below else [last, *images.values()]
+    return replace(drawn, blocks=(*blocks, *ends))

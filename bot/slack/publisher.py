@@ -20,7 +20,7 @@ from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
 from bot.slack.history import find_post
 from bot.slack.pace import Edits, NotYet, Posts, Retries
-from bot.slack.pictures import uploaded
+from bot.slack.pictures import illustrated, uploaded
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, plain, section
 from bot.slack.web_api import BAD_BLOCKS, NO_PLACE, SlackFailed, Sleep, WebApi
 from bot.storage import channels, outbox
@@ -292,12 +292,10 @@ class Publisher:
         self, channel: str, drawn: Message, images: Mapping[File, Block], **more: Any
     ) -> tuple[Any, Mapping[File, Block]]:
         """The answer, and which of its pictures it shows: all, or none where Slack does not take them."""
-        *blocks, last = _blocks(drawn)
-        foot = [last] if last["type"] == "context" else []  # small print stays below
-        illustrated = replace(drawn, blocks=(*blocks, *([] if foot else [last]), *images.values(), *foot))
+        with_pictures = illustrated(drawn, images)
         for wait in _PICTURE_WAITS if images else ():
             try:
-                return await self._post(channel, illustrated, as_text=False, **more), images
+                return await self._post(channel, with_pictures, as_text=False, **more), images
             except SlackFailed as error:
                 if error.code not in BAD_BLOCKS:
                     raise
