@@ -23,17 +23,15 @@ async def main() -> None:
     await demo.start()
     try:
         async with browser() as chromium, visitor(chromium, demo, scale=2) as person:
-            await a_rollout_in_its_third_wave(demo, person)
             await a_list(demo, person)
+            await a_rollout_in_its_last_wave(demo, person)
             await a_dark_site(demo, person)
     finally:
         await demo.stop()
 
 
-async def a_rollout_in_its_third_wave(demo: Demo, person: Person) -> None:
-    demo.world.fleet.live(outages_per_hour=0)
+async def a_rollout_in_its_last_wave(demo: Demo, person: Person) -> None:
     demo.world.change("mend", {})
-    await person.tab.get_by_text("240 gateways").first.wait_for(state="attached")
     await person.write("/mesh update tag:Kyiv-office model:2011 to 3.5.0")
     await person.press("Request approval", sure="Request")
     await person.be("Ana Moe")
@@ -42,9 +40,8 @@ async def a_rollout_in_its_third_wave(demo: Demo, person: Person) -> None:
     await person.press("Approve", card, sure="Approve")
     await card.get_by_role("button", name="Promote").wait_for(timeout=LONG)
     await person.press("Promote", card, sure="Promote")
-    await expect(card).to_contain_text(re.compile("Wave 3: ▰▰▰"), timeout=LONG)
-    demo.world.change("speed", {"factor": 1})
-    await person.tab.mouse.move(0, 0)
+    await expect(card).to_contain_text(re.compile("Wave 4: ▰+▱"), timeout=LONG)
+    await at_speed(demo, person, 1)
     await taken(person, "demo-narrow-rollout", NARROW, "dark", over=card)
     await card.get_by_role("button", name=re.compile("repl")).click()
     await expect(
@@ -55,15 +52,16 @@ async def a_rollout_in_its_third_wave(demo: Demo, person: Person) -> None:
 
 
 async def a_list(demo: Demo, person: Person) -> None:
-    await person.be("Otto Lie")
-    await person.go_to("ops")
-    await person.write("/mesh devices tag:bergen -model:2011")
+    await person.tab.get_by_role("link", name=re.compile("^fleet-alerts, 4 unread")).wait_for(timeout=LONG)
+    demo.world.fleet.live(outages_per_hour=0)
+    await person.write("/mesh devices tag:bergen,svalbard is:offline")
     await expect(person.last).to_contain_text("gateways for")
     await taken(person, "demo-narrow-list", NARROW, "light")
 
 
 async def a_dark_site(demo: Demo, person: Person) -> None:
-    demo.world.change("speed", {"factor": 10})
+    await at_speed(demo, person, 10)
+    await person.be("Otto Lie")
     await person.tab.get_by_role("button", name="Make things happen").click()
     await person.go_to("fleet-alerts")
     panel = person.tab.get_by_role("complementary", name="Make things happen")
@@ -73,9 +71,14 @@ async def a_dark_site(demo: Demo, person: Person) -> None:
     await card.wait_for(timeout=LONG)
     await person.press("Acknowledge", card)
     await expect(card).to_contain_text("@Otto Lie")
-    demo.world.change("speed", {"factor": 1})
-    await person.tab.mouse.move(0, 0)
+    await at_speed(demo, person, 1)
     await taken(person, "demo-alerts", WIDE, "dark")
+
+
+async def at_speed(demo: Demo, person: Person, factor: int) -> None:
+    demo.world.change("speed", {"factor": factor})
+    shown = expect(person.tab.locator("#clock"))
+    await (shown.not_to_contain_text("×") if factor == 1 else shown.to_contain_text(f"× {factor}"))
 
 
 async def taken(
@@ -85,6 +88,7 @@ async def taken(
     await person.tab.set_viewport_size({"width": size["width"], "height": size["height"]})
     await person.tab.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     await person.tab.evaluate("document.activeElement.blur()")
+    await person.tab.mouse.move(0, 0)
     await person.tab.evaluate(
         "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
