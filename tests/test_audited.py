@@ -128,12 +128,18 @@ async def silence(made: House) -> Done:
     return OTTO, "silence"
 
 
+async def subscribe(made: House) -> Done:
+    await says(made, OTTO, "subscribe offline tag:oslo")
+    return OTTO, "subscribe"
+
+
 SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
     Action.RENAME: rename,
     Action.TAG: tag,
     Action.UNDO: undo,
     Action.ACKNOWLEDGE: acknowledge,
     Action.SILENCE: silence,
+    Action.SUBSCRIBE: subscribe,
     Action.REQUEST: request,
     Action.CANCEL: withdraw,
     Action.DENY: deny,
