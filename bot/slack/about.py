@@ -28,7 +28,7 @@ class AboutCommands:
     def feature(self) -> Feature:
         return Feature(
             commands={
-                "status": Command("status", "How the fleet and the bot fare", self.status),
+                "status": Command("status", "How the fleet and the bot are doing", self.status),
                 "settings": Command("settings", "All settings, secrets masked", self.settings),
             }
         )

@@ -68,7 +68,7 @@ class RolloutListeners:
                 "job": Command("job <id>", "Show one of the portal's jobs", self.job),
                 "freeze": Command(
                     "freeze [firmware <version>] [because <reason>]",
-                    "Keep gateways from being started on firmware",
+                    "Hold every start of an update, or those of one firmware",
                     self.freeze,
                     needs="admin",
                     examples=("freeze because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
