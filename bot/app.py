@@ -20,9 +20,8 @@ from bot.domain.errors import Unavailable
 from bot.domain.fleet import GatewayId, Taken
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.domain.rollout import RolloutId
-from bot.domain.subscriptions import Around
 from bot.metrics import BotMetrics
-from bot.rules import alert_rules, client_of, digests_of, rollout_rules
+from bot.rules import alert_rules, around_of, client_of, digests_of, rollout_rules
 from bot.scheduler import Clock, Scheduler, WallClock
 from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
@@ -223,7 +222,7 @@ class App:
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
         audit = AuditCommands(self.audit)
-        around = Around(settings.channels.alerts, settings.channels.rollouts, settings.timezone)
+        around = around_of(settings)
         subscriptions = SubscriptionListeners(self.subscriptions, around)
         paged = (fleet, alerts, rollouts, about, audit, subscriptions)
         lists = {kind: one for feature in paged for kind, one in feature.lists().items()}

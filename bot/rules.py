@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.alerts import AlertRules
 from bot.domain.digests import STALE
 from bot.domain.plan import Rules
+from bot.domain.subscriptions import Around
 from bot.domain.windows import Window
 from bot.meshtech.client import MeshtechClient
 from bot.services.digests import DigestService
@@ -59,6 +60,12 @@ def digests_of(
         now=now,
         changed=changed,
     )
+
+
+def around_of(settings: Settings) -> Around:
+    """What subscriptions take the place of."""
+    channels = settings.channels
+    return Around(channels.alerts, channels.rollouts, settings.timezone, settings.alerts.digest_at)
 
 
 def rollout_rules(settings: Settings) -> Rules:

@@ -89,11 +89,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What subscriptions stand in: where goes what none of them matches, and the zone of the bot's days."""
+    """What subscriptions stand in: where goes what none of them matches, and when the bot's days begin.
+
+    ``digest_at``: when the channel for alerts gets a digest by itself; None: it gets none.
+    """
 
     alerts: str | None
     rollouts: str | None
     zone: str
+    digest_at: time | None = DIGEST_AT
 
     def default(self, topic: Topic) -> str | None:
         return {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts}.get(topic)

@@ -104,8 +104,9 @@ async def test_each_topic_and_default_is_told_in_its_own_words(room: Room) -> No
     assert "the channel in which they are requested" in await room.says("subscribe rollouts")
     assert "those still come here" in await room.says("subscribe offline", ALERTS)
     assert "every day at 08:00 (Europe/Oslo)" in await room.says("subscribe digest")
+    assert f"none comes to <#{ALERTS}> by itself" in room.answers.last.text
     assert "07:30 (UTC)" in await room.says("subscribe digest tag:oslo at 7:30 in utc")
-    room.around = Around(None, ALERTS, "UTC")
+    room.around = Around(None, ALERTS, "UTC", None)
     assert "nowhere but in “alerts”" in await room.says("subscribe offline tag:oslo")
     assert f"do not go to <#{ALERTS}>" in await room.says("subscribe rollouts tag:oslo")
 

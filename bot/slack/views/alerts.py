@@ -132,7 +132,9 @@ def csv_row(one: AffectedGateway) -> tuple[str | None, ...]:
     return (one.id, one.label, _iso(one.offline_since), _iso(one.joined_at), _iso(one.left_at), left)
 
 
-_NO_CHANNEL = "No channel for alerts is set (MESHBOT_CHANNELS__ALERTS), so these are shown here only."
+_NO_CHANNEL = (
+    "No default channel is set (MESHBOT_CHANNELS__ALERTS): what no channel subscribed to is shown here only."
+)
 
 
 def listed(incident: Incident) -> str:

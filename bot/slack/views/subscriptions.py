@@ -146,7 +146,7 @@ def _whose(one: Subscription) -> str:
 
 
 def _daily(one: Subscription, around: Around) -> str:
-    return f"every day at {one.at or DIGEST_AT:%H:%M} ({escape(one.zone or around.zone)})"
+    return f"every day at {one.at or around.digest_at or DIGEST_AT:%H:%M} ({escape(one.zone or around.zone)})"
 
 
 def _how_many(done: Subscribed) -> str:
@@ -162,7 +162,11 @@ def _instead(one: Subscription, around: Around) -> list[str]:
     """What becomes of the way that cards take without it."""
     default = around.default(one.topic)
     if one.topic is Topic.DIGEST:
-        return []
+        if around.alerts is None or around.digest_at is None:
+            return []
+        return [
+            f"While any channel subscribes to a digest, none comes to {channel(around.alerts)} by itself."
+        ]
     if one.topic is Topic.ROLLOUTS:
         usual = f"to {channel(default)}" if default else "to the channel in which they are requested"
         if default == one.channel:
