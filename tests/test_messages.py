@@ -325,6 +325,7 @@ async def test_a_mention_in_a_thread_is_answered_in_that_thread(tmp_path: Path) 
             ("help", "What I can do"),
             (f"device {LONG}", "MMM"),
             ("rename MT10003 Roof", "Roof"),
+            ('subscribe offline tag:"oslo" -fw:<3.0.0', "each alert of tag:oslo -fw:"),
         ):
             assert words in (await mentioned(world, parent, text)).text
         listed = await mentioned(world, parent, "devices")
