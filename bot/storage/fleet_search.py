@@ -58,7 +58,8 @@ def _page(query: Query, *, far_between: bool) -> _Rows:
     rank, *ties = WORST_FIRST
     ids = _matching(select(gateways.c.id), query, along_the_index=not far_between)
     some = (
-        ids.order_by(rank + 0 if far_between else rank, *ties)  # no index is in the order of a sum
+        # A sum, because no index is in its order.
+        ids.order_by(rank + 0 if far_between and not _is_by_state(query) else rank, *ties)
         .limit(bindparam("limit", type_=Integer))
         .offset(bindparam("offset", type_=Integer))
         .subquery()
@@ -204,9 +205,11 @@ def _marked(known: KnownGateway, flapping: Collection[str], updating: Collection
 def _matching(statement: _Rows, query: Query, *, along_the_index: bool = False) -> _Rows:
     """Restricts a select from ``gateways``.
 
-    A tag goes first: from its gateways to their rows, unless the index in their order goes before it.
+    A tag goes first: from its gateways to their rows. Before it goes only what spares the rows: the index in
+    the order that is wanted, or its beginning, which is what is offline or unknown.
     """
-    leading = None if along_the_index else next(filter(_leads, query.terms), None)
+    by_index = along_the_index or _is_by_state(query)
+    leading = None if by_index else next(filter(_leads, query.terms), None)
     if leading is not None:
         tagged = tagged_ids(leading.values).distinct().subquery()
         statement = statement.join(tagged, tagged.c.gateway_id == gateways.c.id)
@@ -216,6 +219,10 @@ def _matching(statement: _Rows, query: Query, *, along_the_index: bool = False) 
 
 def _leads(term: Term) -> bool:
     return term.field is Field.TAG and not term.negated and Untagged() not in term.values
+
+
+def _is_by_state(query: Query) -> bool:
+    return any(_is_one_state(term) and term.values[0] is not StateWord.ONLINE for term in query.terms)
 
 
 def _is_one_state(term: Term) -> bool:
