@@ -23,6 +23,8 @@ from bot.demo.slack_text import message_text
 from bot.demo.slack_workspace import APPROVER, OPERATOR, OPS, ROLLOUTS, Message
 from tests.process import IN_TIME, PASSWORD, Bot, Outside, outside
 
+pytestmark = pytest.mark.timeout(300)
+
 GATEWAYS, BATCH = 60, 20
 WAVES = "5,50%,100%"
 JOBS = {1: [5], 2: [5, 20, 5], 3: [5, 20, 5, 20, 10]}  # gateways in each job, once a wave was started
