@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from bot import app
 from bot.domain import charts, digests, plan, sight, storms, verdict
 from bot.domain.access import Role
 from bot.domain.alerts import AlertRules
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
 from bot.domain.plan import Rules
 from bot.meshtech.routes import ROUTES
+from bot.services import audit
 from bot.settings import OPERATIONS
 from bot.slack.calls import Command
 from tests.test_settings import load
@@ -162,6 +164,18 @@ def test_every_make_target_and_every_word_of_the_command_line_exists(document: s
     assert set(re.findall(r"`meshbot[^`]*?(--[\w-]+)", text)) <= set(re.findall(r"\"(--[\w-]+)\"", entry)) | {
         "--help"
     }
+
+
+# ---- what is kept
+def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
+    text = DOCUMENTS["docs/operations.md"]
+    for said in (
+        f"| what happened to gateways, and the record of listings | {app.FLEET_HISTORY.days} days |",
+        f"notes in their threads, after their last change | {app.CARDS_KEPT.days} days |",
+        f"refuses to change one | {audit.KEPT.days} days |",
+        f"which Undo needs | {app.WRITES_KEPT.days} days |",
+    ):
+        assert said in text, said
 
 
 # ---- how it decides
