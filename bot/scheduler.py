@@ -14,6 +14,7 @@ from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from structlog.contextvars import bind_contextvars
 
 from bot.domain.errors import BotError
 
@@ -160,6 +161,7 @@ class Scheduler:
     async def _run(self, state: TickState) -> None:
         async with state.lock:
             began = self._now()
+            bind_contextvars(tick=state.name)  # each run is a task of its own
             try:
                 await state.tick()
             except BotError as error:  # a sentence, and no mystery

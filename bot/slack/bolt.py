@@ -225,7 +225,7 @@ class SlackApp:
     def _command(self, body: Json) -> None:
         user, channel, text, url = payloads.command(body)
         respond = UrlResponder(self.api, user, url, sleep=self._sleep)
-        attempt = Attempt(self._router.word_of(text), channel, respond)
+        attempt = Attempt(self._router.word_of(text), channel, respond, user=user)
         self._route(attempt, user, text, body.get("trigger_id"))
 
     def _route(self, attempt: Attempt, user: str, text: str, trigger_id: str | None) -> None:
@@ -245,7 +245,7 @@ class SlackApp:
             if pressed.url
             else DirectResponder(self.api, pressed.user)
         )
-        attempt = Attempt(pressed.action_id, pressed.channel, respond)
+        attempt = Attempt(pressed.action_id, pressed.channel, respond, user=pressed.user)
 
         async def work() -> None:
             listener = self.clicks.get(pressed.action_id)
@@ -262,7 +262,7 @@ class SlackApp:
     async def _submission(self, ack: Callable[..., Any], body: Json) -> None:
         """Decides before the acknowledgement, in time; what takes longer shows a view that says so."""
         sent = payloads.sent_modal(body)
-        attempt = Attempt(sent.callback_id, "", DirectResponder(self.api, sent.user))
+        attempt = Attempt(sent.callback_id, "", DirectResponder(self.api, sent.user), user=sent.user)
         attempt.actor = self.people.cached_actor(sent.user)
         known = attempt.actor is not None
 
@@ -312,7 +312,10 @@ class SlackApp:
             return
         user, channel, text, thread = mentioned
         attempt = Attempt(
-            self._router.word_of(text), channel, ThreadResponder(self.api, user, channel, thread)
+            self._router.word_of(text),
+            channel,
+            ThreadResponder(self.api, user, channel, thread),
+            user=user,
         )
         self._route(attempt, user, text, None)
 

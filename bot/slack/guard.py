@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from structlog.contextvars import bind_contextvars
+
 from bot.domain.access import Actor
 from bot.domain.errors import BotError, NotAllowed
 from bot.slack.calls import Responder, SubmissionAnswer
@@ -41,6 +43,7 @@ class Attempt:
     channel: str
     respond: Responder
     actor: Actor | None = None
+    user: str = ""
 
 
 class Guard:
@@ -119,6 +122,7 @@ class Guard:
             self.draining = draining
 
     async def _answer(self, attempt: Attempt, work: Callable[[], Awaitable[None]]) -> None:
+        _name_in_logs(attempt.what, attempt.user, attempt.channel)
         try:
             async with self._turns:
                 await work()
@@ -126,6 +130,7 @@ class Guard:
             await self._tell(attempt, await self._sentence(attempt, error))
 
     async def _observe(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        _name_in_logs(what)
         try:
             async with self._turns:
                 await work()
@@ -137,6 +142,7 @@ class Guard:
     async def _decide(
         self, attempt: Attempt, title: str, work: Callable[[], Awaitable[SubmissionAnswer]]
     ) -> SubmissionAnswer:
+        _name_in_logs(attempt.what, attempt.user, attempt.channel)
         try:
             return await work()
         except Exception as error:
@@ -168,6 +174,12 @@ class Guard:
             await attempt.respond.add(sentence(text))
         except Exception:
             log.exception("the answer to %s could not be delivered: %s", attempt.what, text)
+
+
+def _name_in_logs(what: str, user: str = "", channel: str = "") -> None:
+    """From here on every line of this task, whoever writes it, says which request it belongs to."""
+    known = {"what": what, "user": user, "channel": channel}
+    bind_contextvars(request=new_incident_id(), **{key: text for key, text in known.items() if text})
 
 
 def _restarting(attempt: Attempt) -> Callable[[], Awaitable[None]]:

@@ -1,12 +1,15 @@
 """Around every listener: nothing escapes, everybody gets a sentence, and what runs is waited for."""
 
 import asyncio
+import io
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
 
+from bot import log
 from bot.demo.slack_limits import problems_of_view
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed
@@ -70,6 +73,26 @@ async def test_an_error_of_ours_is_told_as_it_is() -> None:
     assert (
         await Post().answers(InvalidInput("There is no <!channel> & *x*.")) == "There is no <!channel> & *x*."
     )
+
+
+async def test_all_lines_of_one_request_carry_its_ids_and_no_other_line_does() -> None:
+    async def work() -> None:
+        logging.getLogger("bot.services.fleet").info("looked")
+        logging.getLogger("bot.storage.fleet").warning("wrote")
+
+    written = io.StringIO()
+    log.configure("info", "json", [], written)
+    post = Post()
+    for user in ("U0ANA", "U0BEN"):
+        post.guard.answer(Attempt("rename", "C0OPS", post.heard, SAM, user=user), work)
+        assert await post.guard.drain(5)
+        post.guard.draining = False
+    logging.getLogger("bot.app").info("afterwards")
+    *lines, afterwards = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [line["user"] for line in lines] == ["U0ANA", "U0ANA", "U0BEN", "U0BEN"]
+    assert {(line["what"], line["channel"]) for line in lines} == {("rename", "C0OPS")}
+    assert len({line["request"] for line in lines}) == 2
+    assert "request" not in afterwards
 
 
 async def test_any_other_error_gets_an_id_that_the_log_has_too(caplog: pytest.LogCaptureFixture) -> None:
