@@ -105,7 +105,7 @@ COMMANDS = {
     "chart firmware model:2011": "3.4.1 on 15",
     "chart offline": "less than a minute",
     "chart pie": "offline and firmware",
-    'subscribe offline tag:"<!channel> *x*"': 'each alert of tag:"&lt;!channel&gt; *x*"',
+    'subscribe offline tag:"<!channel> *x*"': 'each alert of tag:"&lt;!channel&gt;',
     "subscribe digest at 7:30 in europe/oslo": "07:30 (Europe/Oslo)",
     "subscribe alerts": "Did you mean",
     "subscriptions": "&lt;!channel&gt;",
