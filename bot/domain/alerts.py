@@ -178,12 +178,13 @@ class Tally:
     down: int = 0
     back: int = 0
     released: int = 0
+    still_down: int = 0  # it was about flapping, and they are quiet and offline
     since: datetime | None = None
     until: datetime | None = None
 
     @property
     def total(self) -> int:
-        return self.down + self.back + self.released
+        return self.down + self.back + self.released + self.still_down
 
 
 class Trait(StrEnum):

@@ -37,11 +37,12 @@ from bot.domain.alerts import (
 )
 from bot.domain.fleet import Connectivity, GatewayId, Listing
 from bot.domain.storms import Gone
+from bot.storage.bulk import among
 from bot.storage.moments import Moment
 from bot.storage.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents, listings
 from bot.storage.upsert import insert_or_ignore_selected
 
-CHUNK = 5000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
+CHUNK = 10_000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
 # Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.
 IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("'open'")])
 MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
@@ -111,7 +112,7 @@ async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayI
         .join(new, new.c.id == gateways.c.id)
         .order_by(gateways.c.id)
     )
-    return {GatewayId(row.id): Gone(row.since, row.site_folded) for row in rows}
+    return {GatewayId(id_): Gone(since, site) for id_, since, site in rows.all()}
 
 
 async def who_has_left(connection: AsyncConnection, kind: IncidentKind) -> Sequence[GatewayId]:
@@ -134,7 +135,7 @@ async def leave_as_back(
         update(incident_gateways)
         .where(
             is_in(kind),
-            incident_gateways.c.gateway_id.in_(ids),
+            among(connection, incident_gateways.c.gateway_id, ids),
             incident_gateways.c.gateway_id == gateways.c.id,
             in_state(Connectivity.ONLINE, cut, named=True),
         )
@@ -150,7 +151,7 @@ async def leave_as_released(
     """Those of the gateways that are no longer in the fleet leave."""
     left = await connection.execute(
         update(incident_gateways)
-        .where(is_in(kind), incident_gateways.c.gateway_id.in_(ids), ~_in_the_fleet())
+        .where(is_in(kind), among(connection, incident_gateways.c.gateway_id, ids), ~_in_the_fleet())
         .values(left_at=at, left_as=Leave.RELEASED.value)
         .returning(*MOVED)
     )
@@ -176,7 +177,7 @@ async def begin_incidents(
             literal(at, Moment),
             literal(post_at, Moment),
         )
-        .where(gateways.c.id.in_(ids), gateways.c.site_folded.not_in(have_one))
+        .where(among(connection, gateways.c.id, ids), gateways.c.site_folded.not_in(have_one))
         .group_by(gateways.c.site_folded)
         .order_by(gateways.c.site_folded)
     )
@@ -194,7 +195,7 @@ async def join_again(
     left = await connection.execute(
         update(incident_gateways)
         .where(
-            incident_gateways.c.gateway_id.in_(ids),
+            among(connection, incident_gateways.c.gateway_id, ids),
             incident_gateways.c.incident_id == incidents.c.id,
             incident_gateways.c.gateway_id == gateways.c.id,
             _had_left(kind),
@@ -224,7 +225,7 @@ async def join(
         label(),
         literal(at, Moment),
         gateways.c.since,
-    ).where(gateways.c.id.in_(ids), incident.is_not(None))
+    ).where(among(connection, gateways.c.id, ids), incident.is_not(None))
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
     left = await connection.execute(
         insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)

@@ -4,11 +4,12 @@ SQLAlchemy's own executemany processes each value of each row in Python; for a f
 gateways that alone takes twice as long as fetching them.
 """
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import ARRAY, Column, ColumnElement, Table, Text, any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Row = tuple[Any, ...]
@@ -24,6 +25,14 @@ async def insert(
 ) -> None:
     """Inserts rows of these columns; one whose key is there already is left out."""
     await _execute(connection, table, columns, rows, overwrite=False)
+
+
+def among(connection: AsyncConnection, column: Column[str], ids: Sequence[str]) -> ColumnElement[bool]:
+    """``column IN ids``, thousands of ids as one value: placeholders take as long to write as the rows."""
+    if connection.dialect.name == "sqlite":
+        listed = func.json_each(json.dumps(list(ids))).table_valued("value")
+        return column.in_(select(listed.c.value))
+    return column == any_(literal(list(ids), ARRAY(Text)))
 
 
 async def _execute(

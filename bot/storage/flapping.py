@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts import IncidentKind, Leave
 from bot.domain.fleet import Connectivity, GatewayId
 from bot.storage.alerts import MOVED, Moved, expected_ids, find_ids, is_in, moved
+from bot.storage.bulk import among
 from bot.storage.cards import CardKind, touch_all
 from bot.storage.flaps import changed_ids, flapping_ids
 from bot.storage.tables import RANKS, gateways, incident_gateways, incidents
@@ -42,7 +43,7 @@ async def leave_as_quiet(
         update(incident_gateways)
         .where(
             is_in(_KIND),
-            incident_gateways.c.gateway_id.in_(ids),
+            among(connection, incident_gateways.c.gateway_id, ids),
             incident_gateways.c.gateway_id == gateways.c.id,
             gateways.c.id.not_in(changed_ids(at)),
         )

@@ -177,13 +177,17 @@ async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[i
             count(incident_gateways.c.left_at.is_(None)).label("down"),
             count(incident_gateways.c.left_as == Leave.BACK.value).label("back"),
             count(incident_gateways.c.left_as == Leave.RELEASED.value).label("released"),
+            count(incident_gateways.c.left_as == Leave.STILL_DOWN.value).label("still_down"),
             func.min(incident_gateways.c.offline_since).label("since"),
             func.max(incident_gateways.c.left_at).label("until"),
         )
         .where(incident_gateways.c.incident_id.in_(ids))
         .group_by(incident_gateways.c.incident_id)
     )
-    return {row.incident_id: Tally(row.down, row.back, row.released, row.since, row.until) for row in rows}
+    return {
+        row.incident_id: Tally(row.down, row.back, row.released, row.still_down, row.since, row.until)
+        for row in rows
+    }
 
 
 def _affected(row: Row[Any]) -> AffectedGateway:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts import IncidentId, IncidentKind, IncidentState
 from bot.domain.fleet import Connectivity, GatewayId
 from bot.storage.alerts import IS_LIVE, MOVED, Moved, is_in, label, moved
+from bot.storage.bulk import among
 from bot.storage.moments import Moment
 from bot.storage.tables import RANKS, gateways, incident_gateways, incidents, rollout_targets
 from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
@@ -71,7 +72,7 @@ async def join(
         label(),
         literal(at, Moment),
         gateways.c.since,
-    ).where(gateways.c.id.in_(ids))
+    ).where(among(connection, gateways.c.id, ids))
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
     joined = await connection.execute(
         insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)

@@ -10,6 +10,7 @@ from bot.domain.alerts import IncidentId, IncidentKind, IncidentState
 from bot.domain.fleet import GatewayId
 from bot.domain.storms import Gone, Window
 from bot.storage.alerts import IS_LIVE, MOVED, Moved, label, moved
+from bot.storage.bulk import among
 from bot.storage.moments import Moment
 from bot.storage.tables import gateways, incident_gateways, incidents
 from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
@@ -102,7 +103,7 @@ async def join(
         label(),
         literal(at, Moment),
         gateways.c.since,
-    ).where(gateways.c.id.in_(ids))
+    ).where(among(connection, gateways.c.id, ids))
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
     joined = await connection.execute(
         insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)

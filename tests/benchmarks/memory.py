@@ -1,5 +1,6 @@
-"""Megabytes of a process, by the kernel's own count."""
+"""Megabytes and seconds of work of a process, by the kernel's own count."""
 
+import os
 from pathlib import Path
 
 
@@ -14,6 +15,12 @@ def peak(pid: int | str = "self") -> float:
 
 def forget_peak(pid: int | str = "self") -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def worked(pid: int | str = "self") -> float:
+    """Seconds of the processor's time, in all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _read(pid: int | str, name: str) -> float:

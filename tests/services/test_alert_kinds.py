@@ -83,8 +83,11 @@ async def test_what_is_quiet_and_offline_becomes_an_offline_incident(database: D
     world = await World.begin(database, "Oslo/a")
     await flaps(world, "a", 5)
     await world.passes(1)
+    (flapped,) = await world.live()
     await world.passes_quickly(minutes=62, listings=6)
     assert [one.kind for one in await world.live()] == [IncidentKind.OFFLINE]
+    tally = (await world.alerts.incident(flapped.id)).tally
+    assert (tally.total, tally.still_down) == (1, 1)
 
 
 async def test_what_a_rollout_restarts_does_not_flap(database: Database) -> None:

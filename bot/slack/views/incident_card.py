@@ -118,7 +118,8 @@ def _happens(incident: Incident, rules: AlertRules) -> str:
 
 def _closed_card(incident: Incident) -> Message:
     tally = incident.tally
-    said = " ".join([_lasted(incident), *causes(incident), *released(tally)])
+    follows = ["What is offline becomes an alert of its own."] if tally.still_down else []
+    said = " ".join([_lasted(incident), *causes(incident), *released(tally), *follows])
     shown = [left_line(one, incident) for one in incident.first]
     rest = more(tally.total - len(shown))
     taken = who(incident)
@@ -128,6 +129,9 @@ def _closed_card(incident: Incident) -> Message:
         IncidentKind.NOT_RETURNED: "did not return",
     }.get(incident.kind, f"{were} offline")
     heading = f"{_OVER}: {count(tally.total, 'gateway')}"
+    if tally.still_down:
+        heading = f"🔴 Quiet again: {tally.still_down:,} of {count(tally.total, 'gateway')}"
+        state = "is offline" if tally.still_down == 1 else "are offline"
     blocks: list[Block] = [
         header(f"{heading} {where_plain(incident)} {state}"),
         section(said),
@@ -140,29 +144,29 @@ def _closed_card(incident: Incident) -> Message:
 
 
 def _sight_card(incident: Incident, groups: Sequence[str]) -> Message:
-    blind = incident.blindness
-    if blind is None:
-        why = "I cannot see the fleet."
-    elif blind.failures:
-        why = f"{count(blind.failures, 'listing')} in a row failed, so I cannot see the fleet."
-    else:
-        why = (
-            f"{blind.lost:,} of {count(blind.online_before, 'gateway')} that were online are gone between "
-            "two listings. So many do not go at once; it is likelier that the view of them failed."
-        )
-    since = f"Since {date(incident.opened_at)}."
-    if incident.state.is_live:
-        heading = BEGIN[IncidentKind.SIGHT]
+    if not incident.state.is_live:
+        return _sight_returned_card(incident)
+    heading = BEGIN[IncidentKind.SIGHT]
+    blind, begun = incident.blindness, f"Since {date(incident.opened_at)}."
+    held = "New alerts are held, and so are the rollouts: nothing is started, promoted or judged."
+    if blind is not None and blind.lost:
+        doubt = "So many do not go at once; it is likelier that the view of them failed."
         then = (
-            "New alerts are held, and so are the rollouts: nothing is started, promoted or judged. When the "
-            "listings are as before this card says so; if three more say the same, it is an outage."
+            "When the listings are as before, this card says so; if three more say the same, it is an outage."
         )
-        taken, said = _in_whose_hands(incident, groups), f"{why} {since}"
-        buttons = actions(acknowledge(incident))
-        blocks = [header(heading), section(said), section(taken), context(then), *buttons]
-        return message("\n".join([f"{heading}. {said}", taken, then]), blocks)
-    until = f"Until {date(incident.resolved_at)}." if incident.resolved_at else ""
-    if blind is not None and blind.outage:
+    else:
+        doubt = "Run status to read what Meshtech answered."
+        then = "When a listing succeeds again, this card says so."
+    said, taken = f"{_lost(incident)} {begun} {doubt}", _in_whose_hands(incident, groups)
+    buttons = actions(acknowledge(incident))
+    blocks = [header(heading), section(said), section(taken), context(f"{held} {then}"), *buttons]
+    return message("\n".join([f"{heading}. {said}", taken, f"{held} {then}"]), blocks)
+
+
+def _sight_returned_card(incident: Incident) -> Message:
+    begun, ended = incident.opened_at, incident.resolved_at or incident.opened_at
+    said = f"{_lost(incident)} From {date(begun)} to {date(ended)}, {duration(ended - begun)} in all."
+    if incident.blindness is not None and incident.blindness.outage:
         heading = "🔴 An outage, no failure of sight"
         then = (
             "Three more listings said the same: the alerts of those that are offline follow, and what is no "
@@ -171,8 +175,19 @@ def _sight_card(incident: Incident, groups: Sequence[str]) -> Message:
     else:
         heading = f"{_OVER}: the fleet can be seen again"
         then = "Alerts and rollouts go on from what the listings say now."
-    said = " ".join(filter(None, [why, since, until]))
-    return message(f"{heading}. {said} {then}", [header(heading), section(said), context(then)])
+    taken = who(incident)
+    blocks = [header(heading), section(said), *([context(taken)] if taken else []), context(then)]
+    return message("\n".join(filter(None, [f"{heading}. {said}", taken, then])), blocks)
+
+
+def _lost(incident: Incident) -> str:
+    blind = incident.blindness
+    if blind is None:
+        return "I could not see the fleet."
+    if blind.lost:
+        online = count(blind.online_before, "gateway")
+        return f"{blind.lost:,} of {online} that were online were gone between two listings."
+    return f"{count(blind.failures, 'listing')} in a row failed."
 
 
 # ---- words
@@ -226,9 +241,10 @@ def since(incident: Incident) -> str:
 
 
 def causes(incident: Incident) -> list[str]:
-    """What they have in common, the best first."""
+    """What they have in common, the best first. Of a storm, also that there is nothing."""
     if not incident.cause:
-        return []
+        nothing = incident.kind is IncidentKind.STORM and incident.state.is_live
+        return ["Nothing that they share stands out."] if nothing else []
     return [f"What they share: {', '.join(map(_share, incident.cause))}."]
 
 

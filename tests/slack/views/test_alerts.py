@@ -331,6 +331,19 @@ def test_a_silenced_card_says_by_whom_until_when_and_why() -> None:
     assert f"🔕 silenced by <@U0ANA00001> until {date(hushed.until)}: paint on the mast." in text
 
 
+def test_a_storm_says_when_nothing_that_its_gateways_share_stands_out() -> None:
+    assert "Nothing that they share stands out." in card(of_kind(IncidentKind.STORM, site="")).text
+    assert "stands out" not in card(incident()).text
+
+
+def test_a_flapping_card_that_is_over_says_so_red_while_some_are_offline() -> None:
+    down = gateway(1, left_at=NOW + 60 * MINUTE, left_as=Leave.STILL_DOWN)
+    tally = Tally(back=1, still_down=1, since=NOW, until=NOW + 60 * MINUTE)
+    drawn = card(of_kind(IncidentKind.FLAPPING, state=IncidentState.RESOLVED, tally=tally, first=(down,)))
+    assert heading(drawn) == "🔴 Quiet again: 1 of 2 gateways at Kyiv-office is offline"
+    assert "What is offline becomes an alert of its own." in drawn.text
+
+
 # ---- who hears of it when
 def reminding(shown: Incident) -> str:
     return sendable(incident_card.card(shown, RULES, ["@oncall", "@field"])).text
