@@ -115,6 +115,7 @@ class Nights(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         self.watcher = Watcher()
         self.claimed: set[str] = set()
+        self.unlisted: set[str] = set()  # changed since the last listing
         self.left: set[tuple[int, str, datetime]] = set()  # seen to have left by the rule
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -231,8 +232,11 @@ class Nights(RuleBasedStateMachine):
 
     # ---- steps
     def goes(self, state: str, ids: Sequence[str]) -> None:
+        """Once between two listings; what is not seen of more is the intake's own story."""
         self.night.portal.clock.advance(timedelta(seconds=1))
-        self.night.goes(state, *(one for one in ids if one in self.night.portal.devices))
+        free = [one for one in ids if one in self.night.portal.devices and one not in self.unlisted]
+        self.night.goes(state, *free)
+        self.unlisted.update(free)
 
     def is_connected(self, one: str) -> bool:
         device = self.night.portal.devices.get(one)
@@ -257,6 +261,7 @@ class Nights(RuleBasedStateMachine):
             self.watcher.failed += 1
         else:
             self.watcher.listed(shown)
+            self.unlisted.clear()
             self.follows(set(silenced), flapping)
         self.run(self.night.bot.tick())
         if publish:
