@@ -6,6 +6,7 @@ click there, and the click comes back over a socket. A restart, or a crash, thro
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -129,7 +130,8 @@ class Night:
         return self.now().timestamp()
 
     async def sleep(self, seconds: float) -> None:
-        self.portal.clock.advance(timedelta(seconds=seconds))
+        """In whole seconds: the portal's own times are not much finer."""
+        self.portal.clock.advance(timedelta(seconds=math.ceil(seconds)))
         await asyncio.sleep(0)
 
     # ---- the bot
