@@ -170,6 +170,7 @@ async def test_an_update_is_put_together_with_menus_and_waits_on_its_approver_s_
 async def test_a_viewer_s_home_tab_shows_the_fleet_and_has_no_button_that_refuses(
     demo: Demo, person: Person
 ) -> None:
+    demo.world.change("speed", {"factor": 10})
     await person.tab.get_by_role("link", name=re.compile("^fleet-alerts, .* unread")).wait_for(
         timeout=ONE_MINUTE
     )
@@ -185,6 +186,7 @@ async def test_a_viewer_s_home_tab_shows_the_fleet_and_has_no_button_that_refuse
 
 
 async def test_a_mention_in_a_card_s_thread_is_answered_in_that_thread(demo: Demo, person: Person) -> None:
+    demo.world.change("speed", {"factor": 10})
     await person.go_to("fleet-alerts")
     await expect(person.last).to_contain_text("offline", timeout=ONE_MINUTE)
     card = person.tab.locator("#pane .message").first
