@@ -238,7 +238,12 @@ async def plans_and_decides(desk: Desk) -> None:
     await desk.clicks(choice, "rollout_replan", shows="Plan: ")
     await desk.clicks(choice, "rollout_cancel", shows="dropped")
     for number, (action, decided) in enumerate(
-        [("rollout_cancel", "withdrawn"), ("rollout_deny", "denied"), ("rollout_approve", "15 verified")], 1
+        [
+            ("rollout_cancel", "withdrawn"),
+            ("rollout_deny", "denied"),
+            ("rollout_approve", "15 of 15 verified"),
+        ],
+        1,
     ):
         plan = await desk.asks("update model:2011 to 9.0.0")
         assert "of 15 that match" in plan.text

@@ -131,7 +131,7 @@ async def updates_oslo(world: Outside) -> None:
     assert len(portal.jobs) == 1, "after the canary a person promotes"
     await slack.click(OPERATOR, card, "rollout_promote")
     await world.shows(card, "finished")
-    assert "11 verified" in message_text(card)
+    assert "11 of 11 verified" in message_text(card)
     assert {portal.devices[one].firmware for one in portal.at_site("oslo")} == {"3.5.0"}
     assert {len(jobs) for jobs in portal.starts.values()} == {1}
     assert card.edits > 1, "it was edited while it ran"
