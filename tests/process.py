@@ -169,10 +169,14 @@ class Outside:
         """The first answer to a command."""
         return await self.reply(await self.slack.command(user, channel, text))
 
-    async def reply(self, act: Interaction) -> Message:
-        """What somebody gets to see first after an act, which is acknowledged."""
+    async def reply(self, act: Interaction, words: str = "") -> Message:
+        """What somebody gets to see first after an act, which is acknowledged, that says this."""
         assert (await act.ack).ok, act.ack.result().error
-        return await self.slack.wait_for(lambda: act.responses[0] if act.responses else None, IN_TIME)
+
+        def first() -> Message | None:
+            return next((one for one in act.responses if words in message_text(one)), None)
+
+        return await self.slack.wait_for(first, IN_TIME)
 
     async def shows(self, message: Message, words: str) -> None:
         """Waits until a message says this."""

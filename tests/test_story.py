@@ -12,7 +12,7 @@ import pytest
 
 from bot.demo.fleet_simulator import Device, FleetSimulator
 from bot.demo.slack_text import message_text
-from bot.demo.slack_workspace import APPROVER, APPROVER_2, FLEET_ALERTS, OPERATOR, ROLLOUTS, VIEWER
+from bot.demo.slack_workspace import APPROVER, APPROVER_2, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, VIEWER
 from tests.process import IN_TIME, PASSWORD, Bot, Outside, outside
 
 BRIEF = (timedelta(seconds=0.2), timedelta(seconds=1))
@@ -89,7 +89,8 @@ async def looks_around(world: Outside) -> None:
 
 async def renames_and_takes_it_back(world: Outside) -> None:
     device = world.portal.devices["bmac-000000000003"]
-    done = await world.answer(OPERATOR, 'rename MT10003 "Roof, north"')
+    act = await world.slack.command(OPERATOR, OPS, 'rename MT10003 "Roof, north"')
+    done = await world.reply(act, "renamed")  # on a busy machine its progress is told before
     assert "MT10003" in message_text(done)
     assert "Roof, north" in message_text(done)
     assert device.friendly_name == "Roof, north"

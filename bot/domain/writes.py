@@ -88,6 +88,10 @@ class Write:
         return self.state is WriteState.PROPOSED
 
     @property
+    def is_running(self) -> bool:
+        return self.state is WriteState.RUNNING
+
+    @property
     def done(self) -> tuple[WriteItem, ...]:
         return self._in(ItemState.DONE)
 

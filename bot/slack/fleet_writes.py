@@ -141,17 +141,26 @@ class WriteCommands:
             try:
                 await asyncio.wait_for(ended.wait(), pause.total_seconds())
             except TimeoutError:
-                await respond.answer(views.write(await self._writes.get(write.id), self._now()))
+                shown = await self._writes.get(write.id)
+                if not shown.is_running:  # its result is answered next
+                    return
+                await respond.answer(views.write(shown, self._now()))
             else:
                 return
 
     @asynccontextmanager
     async def _redrawn_when_stale(self, click: Click) -> AsyncIterator[None]:
-        """Shows what is true now in place of buttons that have had their time; the guard says why."""
+        """Shows what is true now in place of buttons that have had their time; the guard says why.
+
+        Not while it is carried out: who runs it shows how it ended, and this may reach Slack after that.
+        """
         try:
             yield
         except Stale:
-            await click.respond.answer(views.write(await self._writes.get(click.ref.id), self._now()))
+            write = await self._writes.get(click.ref.id)
+            undoing = write.undone_by and await self._writes.get(write.undone_by)
+            if not write.is_running and not (undoing and undoing.is_running):
+                await click.respond.answer(views.write(write, self._now()))
             raise
 
 

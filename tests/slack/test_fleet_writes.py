@@ -195,6 +195,33 @@ async def test_a_long_change_shows_its_progress_meanwhile(room: Room) -> None:
     assert "all changed" in await clicked
 
 
+async def test_a_second_click_leaves_the_answer_to_the_change_that_is_carried_out(room: Room) -> None:
+    await room.says("tag tag:oslo +roof")
+    slow = room.portal.faults.add("ADD_LABEL", FaultKind.SLOW)
+    first = asyncio.create_task(room.clicks(ids.WRITE_CONFIRM, seen=0))
+    await slow.reached.wait()
+    answers = len(room.answers.shown)
+    with pytest.raises(Stale, match="being carried out"):
+        await room.clicks(ids.WRITE_CONFIRM, seen=0)
+    assert len(room.answers.shown) == answers
+    slow.release()
+    await first
+    assert ids.WRITE_UNDO in buttons(room.answers.last)
+
+
+async def test_a_second_undo_leaves_the_button_to_the_one_that_is_carried_out(room: Room) -> None:
+    await room.says("rename MT0001 Roof")
+    slow = room.portal.faults.add("RENAME_DEVICE", FaultKind.SLOW)
+    first = asyncio.create_task(room.clicks(ids.WRITE_UNDO, seen=0))
+    await slow.reached.wait()
+    answers = len(room.answers.shown)
+    with pytest.raises(Stale, match="taken back already"):
+        await room.clicks(ids.WRITE_UNDO, seen=0)
+    assert len(room.answers.shown) == answers
+    slow.release()
+    await first
+
+
 async def test_tags_of_a_query_that_matches_nothing_are_refused(room: Room) -> None:
     with pytest.raises((InvalidInput, NotFound)):
         await room.says("tag tag:nowhere +roof")
