@@ -8,6 +8,7 @@ from sqlalchemy import func, insert, select, update
 
 from bot.domain.fleet import GatewayId
 from bot.domain.rollout import IN_FLIGHT, RolloutId, TargetState
+from bot.storage.bulk import among
 from bot.storage.engine import Transaction
 from bot.storage.rollout_late import late_batches
 from bot.storage.rollout_targets import CHUNK
@@ -194,7 +195,7 @@ async def rollout_of_job(connection: Transaction, job_ids: Sequence[str]) -> Map
     """Which of the vendor's jobs are ours."""
     found = await connection.execute(
         select(rollout_batches.c.vendor_job_id, rollout_batches.c.rollout_id).where(
-            rollout_batches.c.vendor_job_id.in_(job_ids)
+            among(connection, rollout_batches.c.vendor_job_id, job_ids)
         )
     )
     return {job_id: RolloutId(rollout_id) for job_id, rollout_id in found.all()}

@@ -11,6 +11,7 @@ from bot.domain.events import FleetEventKind
 from bot.domain.fleet import Connectivity, GatewayId
 from bot.domain.rollout import CANARY, FAILURES, IN_FLIGHT, Rollout, RolloutId, TargetState
 from bot.domain.verdict import IN_A_ROW, Collateral, Course, FailureKind, Sighting, Tally
+from bot.storage.bulk import among
 from bot.storage.engine import Transaction
 from bot.storage.rollout_targets import CHUNK, last_wave
 from bot.storage.tables import fleet_events, gateway_claims, gateways, rollout_targets
@@ -152,7 +153,7 @@ async def _collateral(connection: Transaction, rollout: Rollout, now: datetime) 
     sites = [site for site, _, _ in gone]
     untouched = await connection.execute(
         select(gateways.c.site, func.count())
-        .where(gateways.c.site.in_(sites), _is_untouched(gateways.c.id, rollout))
+        .where(among(connection, gateways.c.site, sites), _is_untouched(gateways.c.id, rollout))
         .group_by(gateways.c.site)
     )
     by_site: dict[str, int] = dict(untouched.all())
@@ -205,7 +206,7 @@ async def _usual(connection: Transaction, sites: Sequence[str], before: datetime
             fleet_events.c.kind == FleetEventKind.WENT_OFFLINE.value,
             fleet_events.c.at > before - USUAL_OVER,
             fleet_events.c.at <= before,
-            gateways.c.site.in_(sites),
+            among(connection, gateways.c.site, sites),
         )
         .group_by(gateways.c.site)
     )

@@ -18,6 +18,7 @@ from bot.domain.rollout import (
     TargetRecord,
     TargetState,
 )
+from bot.storage.bulk import among
 from bot.storage.engine import Transaction
 from bot.storage.tables import gateway_claims, gateways, rollout_targets
 from bot.storage.upsert import insert_or_ignore_selected
@@ -48,10 +49,10 @@ async def count_targets(connection: Transaction, rollout_id: RolloutId) -> Count
 async def count_many(
     connection: Transaction, rollout_ids: Sequence[RolloutId]
 ) -> dict[RolloutId, dict[TargetState, int]]:
-    """Gateways by state for several rollouts in one query."""
+    """Those that take part by state, for several rollouts in one query."""
     found = await connection.execute(
         select(targets.rollout_id, targets.state, func.count())
-        .where(targets.rollout_id.in_(rollout_ids))
+        .where(targets.rollout_id.in_(rollout_ids), targets.wave > 0)
         .group_by(targets.rollout_id, targets.state)
     )
     counts: dict[RolloutId, dict[TargetState, int]] = {rollout_id: {} for rollout_id in rollout_ids}
@@ -147,7 +148,7 @@ async def labels(
     """Label and site of some gateways."""
     found = await connection.execute(
         select(targets.label, targets.site)
-        .where(targets.rollout_id == rollout_id, targets.gateway_id.in_(gateway_ids))
+        .where(targets.rollout_id == rollout_id, among(connection, targets.gateway_id, gateway_ids))
         .order_by(targets.site, targets.label)
     )
     return [(label, site) for label, site in found.all()]
@@ -289,7 +290,7 @@ async def flying_by_site(connection: Transaction) -> dict[str, int]:
 async def site_sizes(connection: Transaction, sites: Iterable[str]) -> dict[str, int]:
     found = await connection.execute(
         select(gateways.c.site, func.count())
-        .where(gateways.c.site.in_(sorted(set(sites))))
+        .where(among(connection, gateways.c.site, sorted(set(sites))))
         .group_by(gateways.c.site)
     )
     return dict(found.all())
