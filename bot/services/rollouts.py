@@ -188,11 +188,7 @@ class RolloutService:
             rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
             channels = await self._places.wanted(connection, rollout.id) or usual[:1]
             if not channels:
-                raise InvalidInput(
-                    "I am not in this channel, so I could not show the rollout's card here. Invite me with "
-                    "/invite, or ask whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS. Then request it "
-                    "again."
-                )
+                raise InvalidInput(_no_place(saved.channel))
             await cards.open_cards(connection, about(rollout.id), channels, now)
             await happened(connection, rollout, "requested", now, actor)
             if not rollout.approvals_needed:
@@ -361,6 +357,11 @@ class RolloutService:
             rules=self.rules,
         )
 
+    async def state(self, rollout_id: RolloutId) -> RolloutState:
+        """Where it is now. Raises NotFound."""
+        async with self._database.read() as connection:
+            return (await store.load(connection, rollout_id)).state
+
     async def timeline(self, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
         """Everything that happened, in order."""
         async with self._database.read() as connection:
@@ -411,6 +412,19 @@ class RolloutService:
         async with self._database.read() as connection:
             ours = await batches.rollout_of_job(connection, [job.id for job in jobs])
         return tuple(JobLine(job, ours.get(job.id)) for job in jobs)
+
+
+def _no_place(asked_in: str | None) -> str:
+    """Why a card can be shown nowhere, and what to do about it."""
+    if not asked_in:
+        return (
+            "I know no channel for the rollout's card. Ask for the update in a channel that I am in, or ask "
+            "whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS."
+        )
+    return (
+        "I am not in this channel, so I could not show the rollout's card here. Invite me with /invite, or "
+        "ask whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS. Then request it again."
+    )
 
 
 async def _evidence(connection: Transaction, version: str, model: str) -> Evidence:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
@@ -80,7 +81,7 @@ class RolloutListeners:
             clicks=self._buttons.clicks(),
             submissions=self._buttons.submissions(),
             cards={"rollout": self.draw_card},
-            notes={"rollout_decided": rollout_notes.decided_note, "rollout_event": rollout_notes.event_note},
+            notes={"rollout_decided": rollout_notes.decided_note, "rollout_event": self.draw_note},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -148,6 +149,9 @@ class RolloutListeners:
 
     async def draw_card(self, subject: str) -> Message:
         return rollout_card.card(await self._service.picture(RolloutId(int(subject))))
+
+    async def draw_note(self, body: Mapping[str, Any]) -> Message:
+        return rollout_notes.event_note(body, await self._service.state(RolloutId(body["rollout"])))
 
     async def _rollouts_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)

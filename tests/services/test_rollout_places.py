@@ -3,10 +3,11 @@
 import pytest
 
 from bot.domain.errors import InvalidInput
+from bot.domain.rollout_picture import DrawnPlan
 from bot.domain.subscriptions import parse_subscription
 from bot.services.rollout_places import LATELY
 from bot.storage import channels, subscriptions
-from tests.rollout_world import OLGA, World, world
+from tests.rollout_world import NEW, OLGA, World, world
 
 
 async def subscribe(it: World, channel: str, query: str = "") -> None:
@@ -51,6 +52,16 @@ async def test_a_request_is_refused_where_its_card_could_be_shown_nowhere(databa
         await subscribe(it, "C0OSLO", "tag:oslo")
         await it.requested("tag:oslo")
         assert await it.card_channels() == ["C0OSLO"]
+
+
+async def test_a_request_from_no_channel_is_told_how_to_give_its_card_one(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.channel = None
+        it.rollouts, _ = it.restarted()
+        drawn = await it.rollouts.plan(OLGA, None, "tag:oslo", NEW)
+        assert isinstance(drawn, DrawnPlan)
+        with pytest.raises(InvalidInput, match=r"in a channel that I am in.*MESHBOT_CHANNELS__ROLLOUTS"):
+            await it.rollouts.request(OLGA, drawn.id)
 
 
 async def test_a_rollout_whose_only_channel_broke_is_shown_elsewhere_once(database_url: str) -> None:

@@ -74,6 +74,15 @@ async def test_two_approvers_at_the_same_instant_decide_once(database_url: str) 
         ]
 
 
+async def test_only_those_that_take_part_are_counted_in_a_list(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.portal.disconnect(list(it.portal.devices)[:3])
+        await it.fleet.take_in_listing()
+        await it.running()
+        (line,) = (await it.rollouts.page(0)).lines
+        assert sum(line.counts.values()) == 5
+
+
 async def test_a_plan_is_requested_once(database_url: str) -> None:
     async with world(database_url) as it:
         drawn = await it.plan()

@@ -25,7 +25,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.fleet import device_line
 from bot.slack.views.incident_card import said_of, title, where
-from bot.slack.views.rollout_card import state_words
+from bot.slack.views.rollout_card import state_words, tally_words
 
 _FEW = 5  # of incidents, rollouts and silences; there are ten gateways
 
@@ -104,12 +104,9 @@ def _incident(incident: Incident) -> str:
 def _rollout(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
     """Without a mention: a digest wakes nobody."""
     failed = sum(number for state, number in counts.items() if state.is_failure)
-    total = sum(number for state, number in counts.items() if state is not TargetState.EXCLUDED)
-    bad = f", {failed:,} failed" if failed else ""
-    done = f"{counts.get(TargetState.VERIFIED, 0):,} of {total:,} verified{bad}"
     what = f"{code(rollout.firmware_version)} for model {name(rollout.model, 40)}"
     state, by = status(*state_words(rollout, failed)), name(rollout.requester_name, 40)
-    return f"{state} {bold(rollout.title)} · {what} · {done} · by {by}"
+    return f"{state} {bold(rollout.title)} · {what} · {tally_words(counts)} · by {by}"
 
 
 def _back(rollout: Rollout, gateways: int, command: str) -> str:

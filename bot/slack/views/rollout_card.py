@@ -134,10 +134,20 @@ def wave_lines(counts: Counts) -> list[str]:
         by_state = {state: number for (of, state), number in counts.items() if of == wave and number}
         total = sum(by_state.values())
         done = by_state.get(TargetState.VERIFIED, 0)
-        rest = [f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if state in by_state]
+        rest = _not_verified(by_state)
         name_of = "Canary" if wave == 1 and max(of for of, _ in counts) > 1 else f"Wave {wave}"
         shown.append(f"{name_of}: {' · '.join([f'{progress_bar(done, total)} verified', *rest])}")
     return shown
+
+
+def tally_words(by_state: Mapping[TargetState, int]) -> str:
+    """How far those are that take part: what is not verified yet adds up to the rest."""
+    verified, total = by_state.get(TargetState.VERIFIED, 0), sum(by_state.values())
+    return ", ".join([f"{verified:,} of {total:,} verified", *_not_verified(by_state)])
+
+
+def _not_verified(by_state: Mapping[TargetState, int]) -> list[str]:
+    return [f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if by_state.get(state)]
 
 
 def _to_come(picture: RolloutPicture) -> list[str]:

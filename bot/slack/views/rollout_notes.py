@@ -62,13 +62,15 @@ def decided_note(body: Mapping[str, Any]) -> Message:
     return said(f"🚫 {by} denied {title} ({what}).{reason}")
 
 
-def event_note(body: Mapping[str, Any]) -> Message:
+def event_note(body: Mapping[str, Any], state: RolloutState) -> Message:
     """One thing that happened, in the card's thread; the gravest are said in the channel as well."""
-    return said(event_words(str(body["kind"]), body, str(body["by"]) if body.get("by") else None))
+    return said(event_words(str(body["kind"]), body, str(body["by"]) if body.get("by") else None, state))
 
 
-def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
-    """What happened, as one sentence of mrkdwn."""
+def event_words(kind: str, body: Mapping[str, Any], by: str | None, state: RolloutState) -> str:
+    """What happened, as mrkdwn; who still has to do something about it only if ``state``, which it is in
+    now, says so: a note may be read when that is long done.
+    """
     title = f"R-{body.get('rollout')}"
     who = mention(by) if by else "The bot"
     reason = f" {reason_words(str(body['reason']))}" if body.get("reason") else ""
@@ -76,6 +78,8 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
     number = int(body.get("count") or 0)
     tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
     missing = people(int(body.get("missing") or 1))
+    waits = "still waits" if state is RolloutState.REQUESTED else "waited"
+    promote = " A person has to promote it." if state is RolloutState.PROMOTION else ""
     ends = _moment(body, "until")
     until = f", until {ends}" if ends else ""
     at = _moment(body, "start_at") or "at its time"
@@ -87,11 +91,11 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None) -> str:
         "withdrawn": f"🛑 {who} withdrew {title}.",
         "void": f"⚠️ {title} is void.{reason}",
         "expired": f"🛑 {title} has expired: nobody decided in time.",
-        "reminder": f"⏳ {title} still waits for {missing} to approve it{until}.",
+        "reminder": f"⏳ {title} {waits} for {missing} to approve it{until}.",
         "scheduled": f"⏳ {title} is approved and starts {at}.",
         "started": f"🔄 {title} has started.",
         "wave": f"🔄 Wave {body.get('wave')} of {title} begins: {tally} so far.",
-        "canary_done": f"⏳ The canary of {title} is done: {tally}. A person has to promote it.",
+        "canary_done": f"⏳ The canary of {title} is done: {tally}.{promote}",
         "promoted": f"🔄 {who} promoted {title}.",
         "paused": f"⏸️ {who} paused {title}." if by else f"⏸️ {title} paused itself.{reason}",
         "resumed": f"🔄 {who} resumed {title}.{reason}",
@@ -140,7 +144,9 @@ def report(picture: RolloutPicture, events: Sequence[RolloutEvent], buttons: lis
     """A rollout from request to end: its timeline, its counts, its failures."""
     rollout = picture.rollout
     word, kind = state_words(rollout, picture.failed)
-    told = [f"{date(event.at)} {event_words(event.kind, event.body, event.by)}" for event in events]
+    told = [
+        f"{date(event.at)} {event_words(event.kind, event.body, event.by, rollout.state)}" for event in events
+    ]
     facts = wave_lines(picture.counts)
     failed = failure_lines(picture)
     blocks: list[Block] = [

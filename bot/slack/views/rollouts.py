@@ -40,6 +40,7 @@ from bot.slack.views.rollout_card import (
     said,
     spoken,
     state_words,
+    tally_words,
     waves_words,
 )
 
@@ -245,14 +246,12 @@ def rollout_list(
 
 def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
     failed = sum(number for state, number in counts.items() if state.is_failure)
-    total = sum(number for state, number in counts.items() if state is not TargetState.EXCLUDED)
     word, kind = state_words(rollout, failed)
-    done = f", {counts.get(TargetState.VERIFIED, 0):,} of {total:,} verified" if rollout.started_at else ""
-    bad = f", {failed:,} failed" if failed else ""
+    done = f", {tally_words(counts)}" if rollout.started_at else ""
     query = code(rollout.query or WHOLE_FLEET)
     return (
         f"{status(word, kind)} · {bold(rollout.title)} · {code(rollout.firmware_version)} for {query}"
-        f"{done}{bad} · {mention(rollout.requester)} {date(rollout.created_at)}"
+        f"{done} · {mention(rollout.requester)} {date(rollout.created_at)}"
     )
 
 

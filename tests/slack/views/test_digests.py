@@ -96,7 +96,7 @@ def test_everything_that_waits_is_named() -> None:
     for said in (
         "Roof",
         "Oslo",
-        "20 of 38 verified, 1 failed",
+        "20 of 38 verified, 17 waiting, 1 failed",
         "3 parked gateways are online again: /mesh rollout R-7",
         "S-3 · tag:Ana · until",
     ):

@@ -277,7 +277,10 @@ def everything_said(hostile: str) -> list[Message]:
     return [
         *(cards.card(picture(one, many, **around)) for one in every),
         notes.report(picture(every[2], many, **around), events, []),
-        *(notes.event_note({"kind": kind, **BODY, "reason": hostile}) for kind in EVENTS),
+        *(
+            notes.event_note({"kind": kind, **BODY, "reason": hostile}, RolloutState.RUNNING)
+            for kind in EVENTS
+        ),
         *(notes.decided_note({**DECIDED, "state": one.value, "reason": hostile}) for one in RolloutState),
         views.plan(drawn, Rules()),
         views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
@@ -332,14 +335,39 @@ DECIDED = {"rollout": 7, "by": "U0PAUL", "version": "3.5.0", "query": "tag:oslo"
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_every_event_is_one_sentence_in_the_thread(kind: str) -> None:
-    assert sendable(notes.event_note({"kind": kind, "by": "U0OLGA", **BODY})).text == EVENTS[kind]
+    then = {"canary_done": RolloutState.PROMOTION, "reminder": RolloutState.REQUESTED}
+    drawn = notes.event_note({"kind": kind, "by": "U0OLGA", **BODY}, then.get(kind, RolloutState.RUNNING))
+    assert sendable(drawn).text == EVENTS[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("canary_done", "⏳ The canary of R-7 is done: 5 verified, 1 failed."),
+        ("reminder", f"⏳ R-7 waited for 1 person to approve it, until {date(NOW)}."),
+    ],
+)
+def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(kind: str, says: str) -> None:
+    assert notes.event_note({"kind": kind, "by": None, **BODY}, RolloutState.RUNNING).text == says
 
 
 def test_what_it_did_by_itself_says_so() -> None:
-    paused = notes.event_note({"kind": "paused", "by": None, **BODY})
-    stopped = notes.event_note({"kind": "aborted", "by": None, "frozen": True, **BODY})
+    paused = notes.event_note({"kind": "paused", "by": None, **BODY}, RolloutState.PAUSED)
+    stopped = notes.event_note({"kind": "aborted", "by": None, "frozen": True, **BODY}, RolloutState.ABORTED)
     assert paused.text == "⏸️ R-7 paused itself. Reason: a word."
     assert stopped.text == "🛑 R-7 stopped itself for good. Reason: a word. Its firmware is frozen."
+
+
+def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
+    counts = {
+        TargetState.VERIFIED: 15,
+        TargetState.FAILED: 1,
+        TargetState.NOT_RETURNED: 1,
+        TargetState.PARKED: 1,
+        TargetState.EXCLUDED: 18,
+    }
+    drawn = views.rollout_list([(rollout(RolloutState.FINISHED), counts)], 1, 0, [])
+    assert "15 of 36 verified, 1 failed, 1 did not return, 1 parked, 18 left out" in drawn.text
 
 
 def test_every_event_that_is_broadcast_has_a_sentence() -> None:
