@@ -144,6 +144,16 @@ async def test_the_home_tab_is_what_the_bot_published_for_this_person(room: Room
     await expect(room.tab.get_by_role("tabpanel")).to_contain_text("236 online")
 
 
+async def test_whoever_sits_down_at_the_home_tab_sees_their_own(room: Room) -> None:
+    await room.tab.get_by_role("link", name="Meshbot").click()
+    await room.tab.get_by_role("tab", name="Home").click()
+    await expect(room.tab.get_by_role("heading", name="Your fleet")).to_be_visible()
+    await room.be("Ana Moe")
+    await expect(room.tab.get_by_role("tab", name="Home")).to_have_attribute("aria-selected", "true")
+    await expect(room.tab.get_by_role("heading", name="Your fleet")).to_be_visible()
+    assert {APPROVER, OPERATOR} <= set(room.slack.workspace.homes)
+
+
 async def test_the_page_comes_back_by_itself_when_the_server_does(room: Room) -> None:
     port = int(room.page.url.rpartition(":")[2])
     await room.page.stop()

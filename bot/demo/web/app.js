@@ -249,12 +249,13 @@ function drawer(open) {
 
 function route() {
   const wanted = location.hash.slice(1);
-  const first = state.channels.has('C0OPS00001') ? 'C0OPS00001' : state.channels.keys().next().value;
-  const channel = state.channels.get(wanted) ?? state.channels.get(first);
+  const all = [...state.channels.values()];
+  const other = wanted.startsWith('D') ? all.find((one) => one.direct) : state.channels.get('C0OPS00001');
+  const channel = state.channels.get(wanted) ?? other ?? all[0];
   if (threadView && threadView.channel !== channel.id) closeThread();
-  const isOther = state.open !== channel.id;
+  const isBot = channel.direct && state.open?.startsWith('D'); // of somebody who sat here before, too
+  if (state.open !== channel.id && !isBot) state.tab = 'messages';
   state.open = channel.id;
-  if (isOther) state.tab = 'messages';
   drawPane(channel);
 }
 
@@ -270,8 +271,10 @@ function drawPane(channel) {
     const body = el('div', { class: 'home scroller', id: 'home', tabindex: '0', role: 'tabpanel', 'aria-label': state.tab === 'home' ? 'Home' : 'About' });
     $('pane').replaceChildren(head, tabs, body);
     view = null;
-    if (state.tab === 'home') drawHome();
-    else body.append(about());
+    if (state.tab === 'home') {
+      drawHome();
+      act('home', { tab: 'home' });
+    } else body.append(about());
   } else {
     const list = new MessageList({ label: `Messages in ${name}`, openThread: (ts) => openThread(channel.id, ts), older: (ts) => fetchOlder(channel, ts), intro: () => intro(channel), latest: () => channel });
     const write = composer({ label: `Message ${name}`, key: `${state.me} ${channel.id}`, id: 'write', send: (text) => act('say', { channel: channel.id, text }) });
@@ -295,7 +298,7 @@ function drawTabs(channel) {
     pick(names[(at + step + names.length) % names.length][0]);
     $('pane').querySelector('[role=tab][aria-selected=true]').focus();
   };
-  const pick = (tab) => { state.tab = tab; if (tab === 'home') act('home', { tab }); drawPane(channel); };
+  const pick = (tab) => { state.tab = tab; drawPane(channel); };
   return el('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Meshbot', on: { keydown: move } }, names.map(([tab, text]) => el('button', {
     type: 'button', role: 'tab', class: 'tab', 'aria-selected': String(state.tab === tab), tabindex: state.tab === tab ? '0' : '-1',
     on: { click: () => pick(tab) },
