@@ -65,11 +65,8 @@ class ChartListeners:
 class LatestChart:
     """The offline chart of the whole fleet as blocks: one upload in ten minutes, however many look at it.
 
-    ``app.py`` makes one: ``LatestChart(self.charts, self._api, zone=ZoneInfo(settings.timezone), now=now)``.
-    A home tab then has ``[*its_own, *await latest.blocks()]`` before ``views.publish``: the picture and its
-    small print, or nothing where there is nothing to draw yet or Slack took no file. The first call of ten
-    minutes takes a second or two; those who call meanwhile wait for it and share it. Slack may not know a
-    fresh file for a moment and answers ``invalid_blocks`` then: publish once more without these blocks.
+    There are none where there is nothing to draw yet or Slack took no file. The first call of ten minutes
+    takes a second or two; those who call meanwhile wait for it and share it.
     """
 
     def __init__(

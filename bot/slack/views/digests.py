@@ -46,7 +46,7 @@ def digest(found: Digest, body: Mapping[str, Any], command: str, pictures: Seque
             "Silences that end within a day", [_silence(one) for one in found.silences], command, "silences"
         ),
     ]
-    heading = f"{_EMOJI[bool(found.long_offline.total or found.incidents)]} {state}."
+    heading = f"{'🔴' if found.long_offline.total or found.incidents else '🟡'} {state}."
     stale = [_stale(found)] if found.is_stale else []
     foot = _foot(body, command)
     blocks: list[Block] = [section(" ".join([bold(heading), *stale]))]
@@ -56,9 +56,6 @@ def digest(found: Digest, body: Mapping[str, Any], command: str, pictures: Seque
     said += [line for heads, rows in parts if rows for line in (f"{heads}:", *rows)]
     said += [escape(one.alt) for one in pictures]
     return message("\n".join([*said, foot]), [*blocks, context(foot)], pictures=pictures)
-
-
-_EMOJI = {True: "🔴", False: "🟡"}
 
 
 def _state(found: Digest) -> str:
