@@ -26,10 +26,10 @@ from bot.scheduler import Clock, Scheduler, WallClock
 from bot.services.alert_course import AlertCourse
 from bot.services.alerts import AlertService
 from bot.services.audit import AuditService
+from bot.services.broken_channels import BrokenChannels
 from bot.services.charts import ChartService
 from bot.services.fleet import FleetService
 from bot.services.fleet_writes import FleetWrites
-from bot.services.lost_channels import LostChannels
 from bot.services.reminders import Reminders
 from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_places import RolloutPlaces
@@ -207,7 +207,7 @@ class App:
             now=now,
             changed=self._changed,
         )
-        self.lost_channels = LostChannels(
+        self.broken_channels = BrokenChannels(
             self._database, admins=self._people.admins, now=now, changed=self._changed
         )
         self.charts = ChartService(self._database, now=now)
@@ -301,9 +301,8 @@ class App:
         """Raises StartupError for what keeps the bot from working; whatever was opened is closed again."""
         try:
             await ensure_schema(self._database)
-            await (
-                self._web.start()
-            )  # a second bot by mistake ends here, before it touches what the first does
+            # The port comes early: a second bot by mistake ends here, before it touches what the first does.
+            await self._web.start()
             await self._database.forget_leases()
             await self._slack.start()
             self._reminded()  # asks for names now, so that the first card has them
@@ -350,7 +349,7 @@ class App:
         await self.alert_course.tick()
         await self.reminders.tick()
         await self.silences.announce()
-        await self.lost_channels.tell()
+        await self.broken_channels.tell()
 
     async def _advance(self) -> None:
         await self.rollout_places.open_again()

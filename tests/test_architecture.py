@@ -34,9 +34,9 @@ COLUMNS = {
     "alerts": "alerts incidents alert_course incident_moves incident_places incident_card flapping storms "
     "blindness causes returns silences reminders",
     "about": "about digests home rollout_form",
-    "shared": "audit blocks bolt bulk calls cards channels commands conditions csv_file engine flaps guard "
-    "history ids lists looks lost_channels manifest moments outbox pace payloads people pictures publisher "
-    "respond schema sockets subscriptions tables upsert views web_api",
+    "shared": "audit blocks bolt broken_channels bulk calls cards channels commands conditions csv_file "
+    "engine flaps guard history ids lists looks manifest moments outbox pace payloads people pictures "
+    "publisher respond schema sockets subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

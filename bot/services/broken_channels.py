@@ -1,6 +1,6 @@
 """Tells the admins, once, of each channel in which nothing can be posted any more.
 
-The publisher notes that a channel is lost; what it alone showed moves where cards are opened. Here is only
+The publisher notes that a channel is broken; what it alone showed moves where cards are opened. Here is only
 who is told, in the transaction that remembers that they were.
 """
 
@@ -10,10 +10,10 @@ from datetime import datetime
 from bot.storage import cards, channels, subscriptions
 from bot.storage.engine import Database
 
-LOST = "channel_lost"  # the kind of the message
+BROKEN = "channel_broken"  # the kind of the message
 
 
-class LostChannels:
+class BrokenChannels:
     """``admins`` gives the ids of all admins, or None while Slack does not tell who they are."""
 
     def __init__(
@@ -52,5 +52,5 @@ class LostChannels:
             body = {"channel": channel, "reason": reason, "subscriptions": [one.id for one in wanted]}
             for admin in admins:
                 key = f"channel/{channel}/{since.isoformat()}/{admin}"
-                await cards.add_message(connection, admin, key, LOST, body, now)
+                await cards.add_message(connection, admin, key, BROKEN, body, now)
         return True

@@ -238,12 +238,12 @@ class Publisher:
         log.warning("a card in %s cannot be shown: %s", channel, error.code)
         async with self._database.write() as connection:
             await outbox.record_broken(connection, card_id, f"{error.code}: {error}")
-            await self._lose(connection, channel, error)
+            await self._break_channel(connection, channel, error)
 
-    async def _lose(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
+    async def _break_channel(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
         """Nothing can be posted there any more: that is told, and what it alone showed goes elsewhere."""
         if error.code in NO_PLACE and channel.startswith(("C", "G")):
-            await channels.lose(connection, channel, error.code, self._now())
+            await channels.record_broken(connection, channel, error.code, self._now())
 
     # ---- notes
     async def _say(self, claim: NoteClaim) -> None:
@@ -329,7 +329,7 @@ class Publisher:
             log.warning("a note in %s cannot be shown: %s", claim.channel, error.code)
             async with self._database.write() as connection:
                 await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
-                await self._lose(connection, claim.channel, error)
+                await self._break_channel(connection, claim.channel, error)
             return
         after = self._try_after(claim.notes[0].uid, claim.channel, f"note {claim.notes[0].id}", error)
         await self._release_notes(claim, after, error)

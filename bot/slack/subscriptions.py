@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.domain.access import Actor
 from bot.domain.errors import Stale
 from bot.domain.subscriptions import Around, SubscriptionId
-from bot.services.lost_channels import LOST
+from bot.services.broken_channels import BROKEN
 from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
 from bot.slack.calls import Click, Command, CommandCall, Feature
@@ -41,7 +41,7 @@ class SubscriptionListeners:
                 ),
             },
             clicks={ids.SUBSCRIPTION_UNDO: self.undo},
-            notes={LOST: lambda body: views.lost(body, self._around)},
+            notes={BROKEN: lambda body: views.broken(body, self._around)},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:

@@ -57,8 +57,8 @@ async def open_cards(
 
 def is_shown() -> ColumnElement[bool]:
     """Of a card: people can see it, or will as soon as it is posted."""
-    lost = select(broken_channels.c.channel)
-    return (cards.c.state == "live") & cards.c.channel.not_in(lost)
+    broken = select(broken_channels.c.channel)
+    return (cards.c.state == "live") & cards.c.channel.not_in(broken)
 
 
 async def touch(connection: AsyncConnection, about: About, *, urgent: bool = False) -> None:

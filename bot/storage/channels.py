@@ -10,11 +10,11 @@ from bot.storage.tables import broken_channels, cards
 from bot.storage.upsert import insert_or_ignore
 
 
-async def lose(connection: AsyncConnection, channel: str, reason: str, now: datetime) -> bool:
+async def record_broken(connection: AsyncConnection, channel: str, reason: str, now: datetime) -> bool:
     """Nothing can be posted there. Whether that is news."""
     row = {"channel": channel, "reason": reason, "since": now}
-    lost = insert_or_ignore(connection, broken_channels, row).returning(broken_channels.c.channel)
-    return (await connection.execute(lost)).first() is not None
+    news = insert_or_ignore(connection, broken_channels, row).returning(broken_channels.c.channel)
+    return (await connection.execute(news)).first() is not None
 
 
 async def heal(connection: AsyncConnection, channel: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.subscriptions import parse_subscription
-from bot.services.lost_channels import LostChannels
+from bot.services.broken_channels import BrokenChannels
 from bot.storage import channels, subscriptions
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
@@ -24,16 +24,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def telling(database: Database, admins: Sequence[str] | None) -> LostChannels:
+def telling(database: Database, admins: Sequence[str] | None) -> BrokenChannels:
     async def who() -> Sequence[str] | None:
         return admins
 
-    return LostChannels(database, admins=who, now=lambda: NOW)
+    return BrokenChannels(database, admins=who, now=lambda: NOW)
 
 
-async def lose(database: Database, channel: str) -> None:
+async def broke(database: Database, channel: str) -> None:
     async with database.write() as connection:
-        await channels.lose(connection, channel, "is_archived", NOW)
+        await channels.record_broken(connection, channel, "is_archived", NOW)
 
 
 async def told(database: Database) -> list[tuple[str, list[int]]]:
@@ -46,21 +46,21 @@ async def test_each_admin_is_told_once_by_whichever_replica_is_first(database: D
     async with database.write() as connection:
         for text in ("offline", "rollouts tag:oslo"):
             await subscriptions.add(connection, "C0OSLO", parse_subscription(text), "U0ANA00001", NOW)
-    await lose(database, "C0OSLO")
+    await broke(database, "C0OSLO")
     one, other = telling(database, ["U1", "U2"]), telling(database, ["U1", "U2"])
     assert (await one.tell(), await other.tell(), await one.tell()) == (1, 0, 0)
     assert await told(database) == [("U1", [1, 2]), ("U2", [1, 2])]
 
 
 async def test_while_slack_does_not_tell_who_the_admins_are_the_news_waits(database: Database) -> None:
-    await lose(database, "C0OSLO")
+    await broke(database, "C0OSLO")
     assert await telling(database, None).tell() == 0
     assert await telling(database, ["U1"]).tell() == 1
 
 
 async def test_a_channel_that_breaks_again_after_it_was_mended_is_news_again(database: Database) -> None:
     for _ in range(2):
-        await lose(database, "C0OSLO")
+        await broke(database, "C0OSLO")
         assert await telling(database, ["U1"]).tell() == 1
         async with database.write() as connection:
             await channels.heal(connection, "C0OSLO")

@@ -154,7 +154,7 @@ async def test_a_broken_subscription_gets_none_and_does_not_keep_others_from_the
     morning.world.now = EIGHT - HOUR
     await morning.subscribe("digest")
     async with morning.world.database.write() as connection:
-        await channels.lose(connection, "C0OPS", "not_in_channel", morning.world.now)
+        await channels.record_broken(connection, "C0OPS", "not_in_channel", morning.world.now)
     await morning.listed(EIGHT)
     await morning.service.tick()
     assert await morning.wanted() == [("C0ALERTS", "")]

@@ -38,10 +38,10 @@ async def channels_of(world: World, incident: int = 1) -> set[str]:
     return {card.channel for card in await world.cards() if card.subject == str(incident)}
 
 
-async def lose(world: World, channel: str) -> None:
+async def broke(world: World, channel: str) -> None:
     """What the publisher writes when Slack says that a channel is archived."""
     async with world.database.write() as connection:
-        await channels.lose(connection, channel, "is_archived", world.now)
+        await channels.record_broken(connection, channel, "is_archived", world.now)
         await connection.execute(update(cards).where(cards.c.channel == channel).values(state="broken"))
 
 
@@ -144,7 +144,7 @@ async def test_lost_sight_is_told_to_every_channel_where_there_is_no_default_one
     await subscribe(world, "C0OSLO", "tag:oslo")
     await subscribe(world, "C0BERGEN", "tag:bergen")
     await subscribe(world, "C0BERGEN", "tag:oslo")
-    await lose(world, DEFAULT)
+    await broke(world, DEFAULT)
     await blind(world)
     assert {card.channel for card in await world.cards()} == {"C0OSLO", "C0BERGEN"}
 
@@ -159,7 +159,7 @@ async def test_an_incident_whose_only_channel_broke_goes_to_the_default_channel(
     world = await World.begin(database, "Oslo/a")
     await subscribe(world, "C0OSLO", "tag:oslo")
     await goes_dark(world, "a")
-    await lose(world, "C0OSLO")
+    await broke(world, "C0OSLO")
     await world.course.tick()
     assert await channels_of(world) == {"C0OSLO", DEFAULT}
 
@@ -169,7 +169,7 @@ async def test_an_incident_that_another_channel_still_shows_stays_there(database
     await subscribe(world, "C0OSLO", "tag:oslo")
     await subscribe(world, "C0ALL")
     await goes_dark(world, "a")
-    await lose(world, "C0OSLO")
+    await broke(world, "C0OSLO")
     await world.course.tick()
     assert await channels_of(world) == {"C0OSLO", "C0ALL"}
 
@@ -179,7 +179,7 @@ async def test_a_broken_channel_gets_no_new_cards_and_those_that_are_open_when_i
 ) -> None:
     world = await World.begin(database, "Oslo/a")
     await subscribe(world, "C0OSLO", "tag:oslo")
-    await lose(world, "C0OSLO")
+    await broke(world, "C0OSLO")
     await goes_dark(world, "a")
     assert await channels_of(world) == {DEFAULT}
     async with database.write() as connection:

@@ -16,9 +16,9 @@ async def subscribe(it: World, channel: str, query: str = "") -> None:
         await subscriptions.add(connection, channel, draft, "U0ANA00001", it.clock.now())
 
 
-async def lose(it: World, channel: str) -> None:
+async def broke(it: World, channel: str) -> None:
     async with it.database.write() as connection:
-        await channels.lose(connection, channel, "is_archived", it.clock.now())
+        await channels.record_broken(connection, channel, "is_archived", it.clock.now())
 
 
 async def test_a_card_goes_to_each_channel_that_subscribed_to_one_of_its_gateways(database_url: str) -> None:
@@ -69,7 +69,7 @@ async def test_a_rollout_whose_only_channel_broke_is_shown_elsewhere_once(databa
         await subscribe(it, "C0OSLO", "tag:oslo")
         await it.requested("tag:oslo")
         assert await it.places.open_again() == 0
-        await lose(it, "C0OSLO")
+        await broke(it, "C0OSLO")
         assert await it.places.open_again() == 1
         assert await it.places.open_again() == 0
         assert await it.card_channels() == ["C0OSLO", "C0ROLLOUTS"]
@@ -79,7 +79,7 @@ async def test_a_rollout_that_no_channel_can_show_waits_for_one(database_url: st
     async with world(database_url) as it:
         await it.requested("tag:oslo")
         for channel in ("C0ROLLOUTS", "C0OPS"):
-            await lose(it, channel)
+            await broke(it, channel)
         assert await it.places.open_again() == 0
         await subscribe(it, "C0ALL")
         assert await it.places.open_again() == 1
@@ -90,5 +90,5 @@ async def test_an_end_that_was_long_ago_is_not_shown_again(database_url: str) ->
         rollout = await it.requested("tag:oslo")
         await it.rollouts.cancel(OLGA, rollout.id)
         it.clock.advance(LATELY + LATELY)
-        await lose(it, "C0ROLLOUTS")
+        await broke(it, "C0ROLLOUTS")
         assert await it.places.open_again() == 0

@@ -209,7 +209,7 @@ async def test_an_empty_list_says_how_to_begin(room: Room) -> None:
 async def test_a_broken_channel_is_named_with_its_way_out_and_mended_by_subscribing_again(room: Room) -> None:
     await room.says("subscribe offline")
     async with room.database.write() as connection:
-        await channels.lose(connection, OPS, "is_archived", NOW)
+        await channels.record_broken(connection, OPS, "is_archived", NOW)
     assert "⚠️ broken: the channel is archived" in await room.says("subscriptions")
     assert "mended: this channel gets" in await room.says("subscribe offline")
     assert [one.broken for one in await room.live()] == [None]

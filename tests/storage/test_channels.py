@@ -26,8 +26,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def test_a_channel_is_lost_once_and_told_of_once(database: Database) -> None:
     async with database.write() as connection:
-        assert await channels.lose(connection, "C1", "is_archived", NOW)
-        assert not await channels.lose(connection, "C1", "not_in_channel", NOW)
+        assert await channels.record_broken(connection, "C1", "is_archived", NOW)
+        assert not await channels.record_broken(connection, "C1", "not_in_channel", NOW)
         assert await channels.untold(connection) == [("C1", "is_archived", NOW)]
         assert await channels.record_told(connection, "C1", NOW)
         assert not await channels.record_told(connection, "C1", NOW)
@@ -37,11 +37,11 @@ async def test_a_channel_is_lost_once_and_told_of_once(database: Database) -> No
 
 async def test_a_channel_that_breaks_again_is_told_of_again(database: Database) -> None:
     async with database.write() as connection:
-        await channels.lose(connection, "C1", "is_archived", NOW)
+        await channels.record_broken(connection, "C1", "is_archived", NOW)
         await channels.record_told(connection, "C1", NOW)
         assert await channels.heal(connection, "C1")
         assert not await channels.heal(connection, "C1")
-        await channels.lose(connection, "C1", "is_archived", NOW)
+        await channels.record_broken(connection, "C1", "is_archived", NOW)
         assert len(await channels.untold(connection)) == 1
 
 
@@ -49,7 +49,7 @@ async def test_cards_of_a_channel_that_is_whole_again_are_edited_and_the_unposte
     database: Database,
 ) -> None:
     async with database.write() as connection:
-        await channels.lose(connection, "C1", "is_archived", NOW)
+        await channels.record_broken(connection, "C1", "is_archived", NOW)
         for subject in ("1", "2"):
             await wanted.open_cards(connection, About(CardKind.INCIDENT, subject), ["C1"], NOW)
         await connection.execute(update(cards).values(state="broken", error="is_archived"))

@@ -73,7 +73,7 @@ async def test_those_of_a_broken_channel_say_why_until_it_is_whole(database: Dat
     await add(database, "C1", "offline")
     await add(database, "C2", "offline")
     async with database.write() as connection:
-        assert await channels.lose(connection, "C1", "is_archived", NOW)
+        assert await channels.record_broken(connection, "C1", "is_archived", NOW)
         found = await store.of_topic(connection, Topic.OFFLINE)
         assert [one.broken for one in found] == ["is_archived", None]
         await channels.heal(connection, "C1")

@@ -76,7 +76,7 @@ def undone(one: Subscription, *, is_back: bool) -> Message:
     return message(said, [section(said)])
 
 
-def lost(body: Mapping[str, Any], around: Around) -> Message:
+def broken(body: Mapping[str, Any], around: Around) -> Message:
     """An admin is told that nothing can be posted in a channel any more, and what to do."""
     where, numbers = str(body["channel"]), [str(one) for one in body["subscriptions"]]
     why = _why(str(body["reason"]))

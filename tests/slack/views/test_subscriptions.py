@@ -1,4 +1,4 @@
-"""What admins read of a lost channel, and every message about subscriptions with names that are markup."""
+"""What admins read of a broken channel, and every message about subscriptions with names that are markup."""
 
 from datetime import UTC, datetime
 
@@ -12,26 +12,26 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 AROUND = Around("C0ALERTS01", "C0ROLLOUT1", "UTC")
 
 
-def lost(*numbers: int, channel: str = "C0OPS00001", reason: str = "is_archived") -> str:
+def broken(*numbers: int, channel: str = "C0OPS00001", reason: str = "is_archived") -> str:
     body = {"channel": channel, "reason": reason, "subscriptions": list(numbers)}
-    return sendable(views.lost(body, AROUND)).text
+    return sendable(views.broken(body, AROUND)).text
 
 
 def test_an_admin_reads_which_channel_why_and_how_to_mend_it() -> None:
-    said = lost(3, 4)
+    said = broken(3, 4)
     assert "cannot post in <#C0OPS00001> any more: the channel is archived" in said
     assert "2 subscriptions wait: 3, 4" in said
     assert "/invite" in said
 
 
 def test_a_default_channel_is_named_by_its_setting() -> None:
-    assert "MESHBOT_CHANNELS__ALERTS" in lost(channel="C0ALERTS01")
-    assert "MESHBOT_CHANNELS__ROLLOUTS" in lost(channel="C0ROLLOUT1")
-    assert "MESHBOT_CHANNELS" not in lost(1)
+    assert "MESHBOT_CHANNELS__ALERTS" in broken(channel="C0ALERTS01")
+    assert "MESHBOT_CHANNELS__ROLLOUTS" in broken(channel="C0ROLLOUT1")
+    assert "MESHBOT_CHANNELS" not in broken(1)
 
 
 def test_a_reason_that_nobody_knows_is_shown_as_slack_says_it() -> None:
-    assert "restricted_action" in lost(reason="restricted_action")
+    assert "restricted_action" in broken(reason="restricted_action")
 
 
 @pytest.mark.parametrize("query", NAMES)
