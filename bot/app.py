@@ -253,8 +253,8 @@ class App:
             self._people,
             [
                 fleet.feature(),
-                writes.feature(),
                 charts.feature(),
+                writes.feature(),
                 digests.feature(),
                 rollouts.feature(),
                 form.feature(),

@@ -191,7 +191,7 @@ def parse(text: str) -> Query:
     """Understands a query. Raises InvalidInput naming the term and what would be right."""
     text = text.replace("\0", "").encode(errors="replace").decode()
     if len(text) > LONGEST:
-        raise InvalidInput(f"The query has {len(text)} characters; {LONGEST} are the most.")
+        raise InvalidInput(f"The query has {len(text)} characters; {LONGEST} are the most. Ask in two parts.")
     query = Query(tuple(_term(word) for word in _words(text)))
     if (values := sum(len(term.values) for term in query.terms)) > MOST_VALUES:
         raise InvalidInput(f"The query has {values} values; {MOST_VALUES} are the most. Ask in two parts.")

@@ -19,7 +19,7 @@ CHOICES = ("30m", "1h", "4h", "12h", "24h")
 ANNOUNCED = timedelta(minutes=15)  # before its end
 USAGE = (
     "Write it as “silence tag:oslo for 4h because the mast is being painted”, "
-    "or with “until 2026-05-06” instead of “for”."
+    "or with “until 22:00” instead of “for”."
 )
 
 

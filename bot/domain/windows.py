@@ -76,7 +76,9 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         at = time(int(match[4]), int(match[5])) if match[4] else time(0)
         day = date(int(match[1]), int(match[2]), int(match[3])) if match[1] else None
     except ValueError as error:
-        raise InvalidInput(f"There is no such time as “{text[:40]}”.") from error
+        raise InvalidInput(
+            f"There is no such time as “{text[:40]}”. Write 22:00, 2026-12-01 or both."
+        ) from error
     if day is None:
         today = now.astimezone(zone).date()
         moment = _utc(today, at, zone)

@@ -11,6 +11,8 @@ from bot.domain.query import Query
 from bot.storage import charts as store
 from bot.storage.engine import Database
 
+NOTHING = "No gateway matches, so there is nothing to draw. Try devices with that query."
+
 
 class ChartService:
     """Nothing is kept: each chart is of the moment in which it is asked for."""
@@ -35,9 +37,7 @@ class ChartService:
         async with self._database.read() as connection:
             since = await store.known_since(connection, query, now)
             if since is None:
-                raise NotFound(
-                    "No gateway matches, so there is nothing to draw. Try devices with that query."
-                )
+                raise NotFound(NOTHING)
             if now - since < YOUNGEST:
                 raise NotFound("I have known these gateways for less than a minute. Ask again in a minute.")
             replay = Replay(since, period, now)
@@ -50,5 +50,5 @@ class ChartService:
         async with self._database.read() as connection:
             found = await store.firmware(connection, query, self._now())
         if not found:
-            raise NotFound("No gateway matches, so there is nothing to draw. Try devices with that query.")
+            raise NotFound(NOTHING)
         return await asyncio.to_thread(firmware_chart, found)

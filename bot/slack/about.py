@@ -28,8 +28,8 @@ class AboutCommands:
     def feature(self) -> Feature:
         return Feature(
             commands={
-                "status": Command("status", "How the fleet and the bot are doing", self.status),
-                "settings": Command("settings", "All settings, secrets masked", self.settings),
+                "status": Command("status", "Show how the fleet and the bot are doing", self.status),
+                "settings": Command("settings", "List all settings, secrets masked", self.settings),
             }
         )
 

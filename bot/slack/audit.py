@@ -25,7 +25,7 @@ class AuditCommands:
             commands={
                 "audit": Command(
                     "audit [query]",
-                    "Who did, or was refused, what and when",
+                    "List who did, or was refused, what and when",
                     self.audit,
                     examples=("audit @ana", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
                 )

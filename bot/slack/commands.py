@@ -24,6 +24,7 @@ _DASH = re.compile(r"(?<!\S)[–—](?=\S)")
 _SPACE = re.compile(r"[^\S ]")
 # What the bot itself puts into names to keep them from being markup, and other characters without width.
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
+_WORD = re.compile(r"[a-z]{3,}")
 _MENTION = re.compile(r"\s*<@[UW][A-Z0-9]+(?:\|[^>]*)?>")
 
 QUERY_HELP: Final = (
@@ -112,7 +113,7 @@ class Router:
             command for command in self._commands.values() if _role(command) <= max(actor.role, Role.VIEWER)
         ]
         rows = [f"`{self._usage(command)}`  {blocks.escape(command.summary)}" for command in usable]
-        rows.append(f"`{self._slash} help query`  How to name gateways")
+        rows.append(f"`{self._slash} help query`  Show how to name gateways")
         hidden = len(self._commands) - len(usable)
         small = f"`{self._slash} help <word>` shows examples.".replace("<", "&lt;").replace(">", "&gt;")
         if hidden:
@@ -148,8 +149,9 @@ class Router:
 
     def _near(self, word: str) -> list[str]:
         starts = [one for one in self._commands if len(word) > 1 and one.startswith(word)]
+        takes = [one for one, command in self._commands.items() if word in _WORD.findall(command.usage)]
         close = get_close_matches(word, self._commands, n=3, cutoff=0.6)
-        return list(dict.fromkeys([*starts, *close]))[:3]
+        return list(dict.fromkeys([*starts, *takes, *close]))[:3]
 
     def _usage(self, command: Command) -> str:
         return _entities(f"{self._slash} {command.usage}")

@@ -61,7 +61,7 @@ class RolloutListeners:
                 ),
                 "report": Command(
                     "report <R-n>",
-                    "What happened in a rollout, from request to end",
+                    "Show what happened in a rollout, from request to end",
                     self.report,
                     examples=("report R-7",),
                 ),

@@ -41,7 +41,7 @@ class SilenceListeners:
                     "Hold the alerts of some gateways for a while, or until a date",
                     self.silence,
                     "operator",
-                    ("silence tag:oslo for 2h", "silence tag:oslo until 2026-05-06 because of paint"),
+                    ("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
                 ),
                 "silences": Command("silences", "List silences", self.silences),
                 "unsilence": Command("unsilence <S-n>", "End a silence early", self.unsilence, "operator"),

@@ -35,7 +35,7 @@ class SubscriptionListeners:
                         "subscribe digest tag:oslo at 07:30 in Europe/Oslo",
                     ),
                 ),
-                "subscriptions": Command("subscriptions", "What each channel is told", self.subscriptions),
+                "subscriptions": Command("subscriptions", "List what each channel gets", self.subscriptions),
                 "unsubscribe": Command(
                     "unsubscribe <n>", "End a subscription, with Undo", self.unsubscribe, "operator"
                 ),

@@ -133,6 +133,11 @@ async def test_help_on_an_unknown_topic_names_the_nearest() -> None:
         await Desk().says("help renam")
 
 
+async def test_a_word_that_a_command_takes_leads_to_that_command() -> None:
+    with pytest.raises(InvalidInput, match="Did you mean freeze"):
+        await Desk().says("help reason")
+
+
 async def test_an_unknown_word_is_answered_with_the_nearest_and_its_usage() -> None:
     said = await Desk().says("devcies tag:oslo")
     assert "Did you mean devices?" in said
