@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot import app
-from bot.domain import charts, digests, plan, sight, storms, verdict
+from bot.domain import charts, digests, plan, reminders, sight, silences, storms, verdict
 from bot.domain.access import Role
 from bot.domain.alerts import AlertRules
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
@@ -211,6 +211,11 @@ def test_the_numbers_of_how_it_decides_are_the_code_s() -> None:
         ),
         f"and at least {storms.LEAST}, that go",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
+        f"for {silences.LONGEST.days} days at most, and above {_hours(silences.REASON_ABOVE)} hours",
+        f"announced {_minutes(silences.ANNOUNCED)} minutes before",
+        f"after {_minutes(reminders.FIRST)} and after {_minutes(reminders.SECOND)} minutes, then "
+        f"{reminders.TIMES} times",
+        f"asked every {_hours(reminders.ACKNOWLEDGED)} hours",
         f"{sight.FAILURES} listings in a row fail",
         f"at least {sight.FLEET} gateways",
         f"{sight.CONFIRM} further listings",
