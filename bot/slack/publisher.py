@@ -18,7 +18,7 @@ from typing import Any, Final
 from bot.domain.errors import BotError
 from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
-from bot.slack.history import find_post
+from bot.slack.history import find_post, missing_files
 from bot.slack.pace import Edits, NotYet, Posts, Retries
 from bot.slack.pictures import illustrated, uploaded
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, plain, section
@@ -258,8 +258,9 @@ class Publisher:
                 self._api, "note", first, claim.channel, claim.thread_ts, claim.attempted_at
             )
             if found:
-                async with self._database.write() as connection:
-                    await outbox.record_notes_posted(connection, claim, found)
+                thread = claim.thread_ts or found
+                missing = await missing_files(self._api, drawn.files, claim.channel, thread, found)
+                await self._complete(claim, claim.channel, found, missing)
                 return
             if found is None:
                 drawn = _said_twice(drawn)
@@ -277,16 +278,17 @@ class Publisher:
             thread_ts=claim.thread_ts,
             reply_broadcast=True if claim.broadcast and claim.thread_ts else None,
         )
-        async with self._database.write() as connection:
-            await outbox.record_notes_posted(connection, claim, answer["ts"])
-        for file in (*drawn.files, *(one for one in drawn.pictures if one not in shown)):
-            await self._send_file(answer["channel"], claim.thread_ts or answer["ts"], file)
+        files = (*drawn.files, *(one for one in drawn.pictures if one not in shown))
+        await self._complete(claim, answer["channel"], answer["ts"], files)
 
-    async def _send_file(self, channel: str, thread_ts: str, file: File) -> None:
-        """Into the thread; without it the note still says what it has to."""
-        problem = await outcome(self._api.send_file(channel, file, thread_ts=thread_ts))
-        if isinstance(problem, Exception):
-            log.warning("the file %s could not be sent: %s", file.name, problem)
+    async def _complete(self, claim: NoteClaim, channel: str, ts: str, files: Sequence[File]) -> None:
+        """Its files follow into the thread; without them the note still says what it has to."""
+        for file in files:
+            problem = await outcome(self._api.send_file(channel, file, thread_ts=claim.thread_ts or ts))
+            if isinstance(problem, Exception):
+                log.warning("the file %s could not be sent: %s", file.name, problem)
+        async with self._database.write() as connection:
+            await outbox.record_notes_posted(connection, claim, ts)
 
     async def _post_illustrated(
         self, channel: str, drawn: Message, images: Mapping[File, Block], **more: Any

@@ -102,6 +102,11 @@ class Stand:
     def thread(self) -> list[str]:
         return [message.text for message in self.slack.workspace.thread(self.card())]
 
+    def files(self) -> list[tuple[str, str, bytes | None]]:
+        """Those in the thread of the card."""
+        thread = self.slack.workspace.thread(self.card())
+        return [(file.name, file.title, file.content) for one in thread for file in one.files]
+
     def count(self, method: str) -> int:
         return len(self.slack.called(method))
 
@@ -557,8 +562,23 @@ async def test_a_file_goes_into_the_thread_of_the_card(stand: Stand) -> None:
     await stand.open()
     await stand.note("a", "file")
     await stand.publish()
-    files = [file for one in stand.slack.workspace.thread(stand.card()) for file in one.files]
-    assert [(file.name, file.title, file.content) for file in files] == [("rest.csv", "The rest", b"id\n1\n")]
+    assert stand.files() == [("rest.csv", "The rest", b"id\n1\n")]
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+async def test_a_note_that_was_cut_short_has_its_file_once_all_the_same(stand: Stand, is_sent: bool) -> None:
+    await stand.open()
+    await stand.publish()
+    await stand.note("a", "file")
+    stand.slack.faults.lose_answer("chat.postMessage")
+    await stand.publish(after=1)
+    if is_sent:
+        await stand.api.send_file(OPS, draw_file({}).files[0], thread_ts=stand.card().ts)
+    stand.clock.advance(minutes=2)
+    await stand.another().publish()
+    await stand.another().publish()
+    assert len(stand.files()) == 1
+    assert stand.thread().count("with a file") == 1
 
 
 async def test_a_message_of_its_own_goes_to_a_channel_or_to_a_person(stand: Stand) -> None:
