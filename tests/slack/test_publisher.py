@@ -381,7 +381,7 @@ async def broken_channels(stand: Stand) -> Mapping[str, str]:
         return await channels.broken(connection)
 
 
-async def test_a_channel_that_is_archived_midway_is_lost_and_the_others_go_on(stand: Stand) -> None:
+async def test_a_channel_that_is_archived_midway_is_broken_and_the_others_go_on(stand: Stand) -> None:
     await stand.open("7", OPS, ALERTS)
     await stand.publish()
     stand.slack.workspace.archive(OPS)
@@ -391,7 +391,7 @@ async def test_a_channel_that_is_archived_midway_is_lost_and_the_others_go_on(st
     assert (stand.texts(), stand.texts(ALERTS)) == (["card 7"], ["later"])
 
 
-async def test_a_channel_without_the_bot_is_lost_when_a_message_is_refused_there_too(stand: Stand) -> None:
+async def test_a_channel_without_the_bot_is_broken_when_a_message_is_refused_there_too(stand: Stand) -> None:
     stand.slack.workspace.kick(OPS)
     await stand.message(OPS, "digest")
     await stand.message(workspace.DEACTIVATED, "to somebody who left")
