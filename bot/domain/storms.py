@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from bot.domain.alerts import AlertRules, Share, Trait
 
@@ -20,8 +21,7 @@ _RARER = 0.5  # of their share, at most, among the rest of the fleet
 _CHANCE = 0.01  # of naming noise, over everything that was looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """A gateway that is on no card yet: when it went, and its site."""
 
     since: datetime
@@ -48,19 +48,21 @@ def storm_size(rules: AlertRules, fleet: int) -> int:
 def find_storm(rules: AlertRules, gone: Iterable[Gone], fleet: int) -> Window | None:
     """The largest five minutes in which enough went at more than one site, and what went on from there."""
     needed = storm_size(rules, fleet)
-    ordered = sorted(gone, key=lambda one: one.since)
+    alike = Counter(gone)  # thousands of a site go at the same moment
+    ordered = sorted(alike)
     best: tuple[int, int] | None = None
+    most = needed - 1
     start = 0
     sites: Counter[str] = Counter()
     for end, one in enumerate(ordered):
-        sites[one.site] += 1
+        sites[one.site] += alike[one]
         while one.since - ordered[start].since > WITHIN:
-            sites[ordered[start].site] -= 1
+            sites[ordered[start].site] -= alike[ordered[start]]
             if not sites[ordered[start].site]:
                 del sites[ordered[start].site]
             start += 1
-        if len(sites) > 1 and end - start + 1 >= needed and (best is None or end - start > best[1] - best[0]):
-            best = (start, end)
+        if len(sites) > 1 and sites.total() > most:
+            best, most = (start, end), sites.total()
     if best is None:
         return None
     start, end = best

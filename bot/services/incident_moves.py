@@ -122,7 +122,7 @@ class IncidentMoves:
             fleet = await storms.fleet_size(connection)
         # By gateway: one that another replica has just put into an incident is not counted twice.
         together = {**gathering, **gone}
-        window = find_storm(self._rules, list(together.values()), fleet)
+        window = find_storm(self._rules, together.values(), fleet)
         if window is None:
             return 0, 0
         ids = [one for one, went in gone.items() if window.first <= went.since <= window.last]

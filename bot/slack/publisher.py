@@ -101,9 +101,9 @@ class Publisher:
         async with self._database.read() as connection:
             now = self._now()
             pace = self._pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
-            if not await outbox.is_due(connection, pace, now):
-                return
-        ended = await asyncio.gather(*(self._work() for _ in range(_WORKERS)), return_exceptions=True)
+            due = await outbox.count_due(connection, pace, now, _WORKERS)
+        # No more workers than there is to do: what the others ask would keep a single card waiting.
+        ended = await asyncio.gather(*(self._work() for _ in range(due)), return_exceptions=True)
         if errors := [error for error in ended if error is not None]:
             raise errors[0]
 

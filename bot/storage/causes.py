@@ -6,17 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Select, Text, cast, func, select, update
+from sqlalchemy import Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import IncidentId, Share, Trait
 from bot.domain.storms import Candidate, is_candidate
 from bot.storage.tables import gateway_tags, gateways, incident_gateways, incidents, rollout_targets
 
-_COLUMNS = {
-    Trait.MODEL: (gateways.c.model_folded, gateways.c.model),
-    Trait.FIRMWARE: (gateways.c.firmware_folded, gateways.c.firmware),
-}
+_COLUMNS = {Trait.MODEL: gateways.c.model_folded, Trait.FIRMWARE: gateways.c.firmware_folded}
 
 
 class _Thing(NamedTuple):
@@ -49,8 +46,9 @@ async def compare(connection: AsyncConnection, ids: Sequence[IncidentId], since:
     """
     alike = await _sizes(connection, ids)
     shared: list[tuple[IncidentId, _Thing, str, int]] = []
-    for trait, query in _queries(ids, since):
-        for incident, folded, shown, number in (await connection.execute(query)).all():
+    found = [(trait, await connection.execute(query)) for trait, query in _queries(ids, since)]
+    for trait, rows in [*found, *await _by_columns(connection, ids)]:
+        for incident, folded, shown, number in rows:
             its_own_site = trait is Trait.TAG and folded == alike[incident].site
             if folded and not its_own_site and is_candidate(number, alike[incident].gateways):
                 shared.append((IncidentId(incident), _Thing(trait, folded), shown, number))
@@ -88,18 +86,44 @@ def _queries(ids: Sequence[IncidentId], since: datetime) -> Sequence[tuple[Trait
         .where(targets.started_at >= since)
         .group_by(inside.incident_id, targets.rollout_id)
     )
-    by_column = {trait: _by_column(*columns) for trait, columns in _COLUMNS.items()}
-    queries = {Trait.TAG: by_tag, **by_column, Trait.ROLLOUT: by_rollout}
+    queries = {Trait.TAG: by_tag, Trait.ROLLOUT: by_rollout}
     return [(trait, query.where(inside.incident_id.in_(ids))) for trait, query in queries.items()]
 
 
-def _by_column(column: Column[str], shown: Column[str]) -> Select[Any]:
-    columns: list[Any] = [incident_gateways.c.incident_id, column, func.min(shown), func.count()]
-    return (
-        select(*columns)
-        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .group_by(incident_gateways.c.incident_id, column)
+async def _by_columns(
+    connection: AsyncConnection, ids: Sequence[IncidentId]
+) -> Sequence[tuple[Trait, Sequence[tuple[int, str, str, int]]]]:
+    """The same of what stands in a gateway's row: each row is looked up once, for all of that."""
+    incident, own = incident_gateways.c.incident_id, gateways.c
+    rows = await connection.execute(
+        select(
+            incident,
+            own.model_folded,
+            func.min(own.model),
+            own.firmware_folded,
+            func.min(own.firmware),
+            func.count(),
+        )
+        .join(gateways, own.id == incident_gateways.c.gateway_id)
+        .where(incident.in_(ids))
+        .group_by(incident, own.model_folded, own.firmware_folded)
     )
+    models: dict[tuple[int, str], tuple[str, int]] = {}
+    firmware: dict[tuple[int, str], tuple[str, int]] = {}
+    for number, model_folded, model, firmware_folded, version, many in rows:
+        _add(models, (number, model_folded), model, many)
+        _add(firmware, (number, firmware_folded), version, many)
+    return [
+        (trait, [(*of, *found) for of, found in counted.items()])
+        for trait, counted in ((Trait.MODEL, models), (Trait.FIRMWARE, firmware))
+    ]
+
+
+def _add(
+    counted: dict[tuple[int, str], tuple[str, int]], of: tuple[int, str], shown: str | None, many: int
+) -> None:
+    known, number = counted.get(of, (shown, 0))
+    counted[of] = min(known or "", shown or ""), number + many
 
 
 async def _in_fleet(
@@ -111,7 +135,7 @@ async def _in_fleet(
         of[trait].append(folded)
     # One pass over the fleet, whatever is asked of it; grouping all of it takes three times as long.
     scanned = [thing for thing in sorted(things) if thing.trait in _COLUMNS]
-    counts = [func.count().filter(_COLUMNS[trait][0] == folded) for trait, folded in scanned]
+    counts = [func.count().filter(_COLUMNS[trait] == folded) for trait, folded in scanned]
     fleet, *numbers = (await connection.execute(select(func.count(), *counts).select_from(gateways))).one()
     found = dict(zip(scanned, numbers, strict=True))
     tags, targets = gateway_tags.c, rollout_targets.c

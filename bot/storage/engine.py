@@ -64,9 +64,12 @@ class Database:
                 raise StartupError(
                     f"{SETTING} names the file {path}, and its folder does not exist: create the folder."
                 )
-            engine = create_async_engine(parsed, pool_size=6, max_overflow=4)
+            # The last one used is the next: each connection keeps pages of its own in memory.
+            engine = create_async_engine(parsed, pool_size=6, max_overflow=4, pool_use_lifo=True)
             _prepare_sqlite(engine.sync_engine)
-            reader = create_engine(parsed.set(drivername="sqlite"), pool_size=2, max_overflow=8)
+            reader = create_engine(
+                parsed.set(drivername="sqlite"), pool_size=2, max_overflow=8, pool_use_lifo=True
+            )
             _prepare_sqlite(reader)
             return cls(engine, reader)
         return cls(create_async_engine(parsed, pool_size=8, max_overflow=8, pool_pre_ping=True))

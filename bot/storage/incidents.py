@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import (
@@ -103,19 +103,25 @@ async def affected(
     connection: AsyncConnection, incident_id: IncidentId, limit: int | None, offset: int
 ) -> tuple[AffectedGateway, ...]:
     """Gateways of an incident: those down first, longest offline first."""
-    rows = await connection.execute(
-        select(incident_gateways, gateways.c.rank, gateways.c.since.label("changed_at"))
-        .outerjoin(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+    page = (
+        select(incident_gateways)
         .where(incident_gateways.c.incident_id == incident_id)
-        .order_by(
-            case((incident_gateways.c.left_at.is_(None), 0), else_=1),
-            incident_gateways.c.offline_since,
-            incident_gateways.c.gateway_id,
-        )
+        .order_by(*_those_down_first(incident_gateways))
         .limit(limit)
         .offset(offset)
+        .subquery()
+    )
+    # The page first: joined before that, each of thousands would be looked up for the sake of ten.
+    rows = await connection.execute(
+        select(page, gateways.c.rank, gateways.c.since.label("changed_at"))
+        .outerjoin(gateways, gateways.c.id == page.c.gateway_id)
+        .order_by(*_those_down_first(page))
     )
     return tuple(_affected(row) for row in rows)
+
+
+def _those_down_first(of: FromClause) -> Sequence[ColumnElement[Any]]:
+    return case((of.c.left_at.is_(None), 0), else_=1), of.c.offline_since, of.c.gateway_id
 
 
 async def live_incident_of(connection: AsyncConnection, gateway_id: str) -> IncidentId | None:

@@ -106,13 +106,16 @@ class Backlog:
     broken: int
 
 
-async def is_due(connection: AsyncConnection, pace: Pace, now: datetime) -> bool:
-    """Whether there is anything to claim; a cheap question to ask every second."""
-    card = select(cards.c.id).where(_card_is_due(pace, now)).limit(1)
-    if (await connection.execute(card)).first() is not None:
-        return True
-    note = select(notes.c.id).select_from(_NOTES_AND_CARDS).where(_note_is_due(pace, now)).limit(1)
-    return (await connection.execute(note)).first() is not None
+async def count_due(connection: AsyncConnection, pace: Pace, now: datetime, most: int) -> int:
+    """How many cards and notes there are to claim, and no more than that; a cheap question to ask every
+    second.
+    """
+    card = select(cards.c.id).where(_card_is_due(pace, now)).limit(most)
+    due = len((await connection.execute(card)).all())
+    if due == most:
+        return due
+    note = select(notes.c.id).select_from(_NOTES_AND_CARDS).where(_note_is_due(pace, now)).limit(most - due)
+    return due + len((await connection.execute(note)).all())
 
 
 async def count_live(connection: AsyncConnection, since: datetime) -> int:

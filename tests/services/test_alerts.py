@@ -470,7 +470,7 @@ async def test_the_incident_of_a_gateway_is_the_live_one(database: Database) -> 
 # ---- many gateways, several replicas, crashes
 async def test_more_gateways_than_fit_a_chunk_all_join_and_all_leave(database: Database) -> None:
     many = store.CHUNK + 20
-    rules = AlertRules(storm_gateways=10_000, storm_share=1000)
+    rules = AlertRules(storm_gateways=2 * store.CHUNK, storm_share=1000)
     names = [f"site{number % 9}/g{number}" for number in range(many)]
     world = await World.begin(database, *names, rules=rules)
     world.goes("offline", *world.fleet)

@@ -360,7 +360,7 @@ async def test_the_backlog_counts_what_slack_does_not_show(rows: Rows) -> None:
     rows.later(30)
     await rows.message("digest-1")
     async with rows.database.read() as connection:
-        assert await outbox.is_due(connection, rows.pace, rows.now)
+        assert await outbox.count_due(connection, rows.pace, rows.now, 4)
         left = await outbox.backlog(connection)
     assert (left.waiting, left.oldest) == (2, START)
 
@@ -371,11 +371,11 @@ async def test_what_may_not_be_done_yet_is_not_due(rows: Rows) -> None:
     await rows.message("digest-1")
     held = replace(rows.pace, posts=False)
     async with rows.database.read() as connection:
-        assert not await outbox.is_due(connection, held, rows.now)
-        assert await outbox.is_due(connection, rows.pace, rows.now)
+        assert not await outbox.count_due(connection, held, rows.now, 4)
+        assert await outbox.count_due(connection, rows.pace, rows.now, 4)
     rows.later(15)
     async with rows.database.read() as connection:
-        assert await outbox.is_due(connection, replace(rows.pace, posts=False), rows.now)
+        assert await outbox.count_due(connection, replace(rows.pace, posts=False), rows.now, 4)
 
 
 async def test_live_cards_are_those_that_are_being_edited(rows: Rows) -> None:
