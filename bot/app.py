@@ -387,8 +387,8 @@ class App:
         page = await self.alerts.open_incidents(limit=1000)
         return sum(incident.site in sites for incident in page.incidents)
 
-    async def _pause_rollout(self, actor: Actor, rollout_id: int) -> None:
-        await self.steering.pause(actor, RolloutId(rollout_id))
+    async def _pause_rollout(self, actor: Actor, rollout_id: int, channel: str) -> None:
+        await self.steering.pause(actor, RolloutId(rollout_id), channel=channel)
 
     def _reminded(self) -> list[str]:
         return self._people.handles(self._settings.alerts.escalate_to)

@@ -50,7 +50,7 @@ class World:
         self.known: dict[str, KnownGateway] = {}
         self.number = 0
         self.changed = 0
-        self.paused: list[tuple[str, int]] = []
+        self.paused: list[tuple[str, int, str]] = []
         self.silenced: Silenced = _nobody
         self.restart()
 
@@ -93,9 +93,9 @@ class World:
             silenced=self.silenced,
         )
 
-    async def pause(self, actor: Actor, rollout_id: int) -> None:
+    async def pause(self, actor: Actor, rollout_id: int, channel: str) -> None:
         """What the root passes to the card's button."""
-        self.paused.append((actor.user_id, rollout_id))
+        self.paused.append((actor.user_id, rollout_id, channel))
 
     def _count_change(self) -> None:
         self.changed += 1

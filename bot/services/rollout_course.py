@@ -120,7 +120,7 @@ class RolloutCourse:
             async with self._database.write() as connection:
                 await store.save(connection, rollout, expired, None)
                 await targets.set_aside_all(connection, rollout.id, "not started: expired", now)
-                await happened(connection, expired, "expired", now)
+                await happened(connection, expired, "expired", now, before=rollout)
                 await tell_requester(connection, expired, None, now)
             self._changed()
             return replace(expired, version=rollout.version + 1), None
@@ -147,11 +147,11 @@ class RolloutCourse:
                 after = decide.void(rollout, changed, now)
                 await targets.set_aside_all(connection, rollout.id, "not started: void", now)
                 await targets.free_gateways(connection, rollout.id)
-                await happened(connection, after, "void", now, reason=after.reason)
+                await happened(connection, after, "void", now, before=rollout, reason=after.reason)
                 await tell_requester(connection, after, None, now)
             else:
                 after = decide.begin(rollout, now)
-                await happened(connection, after, "started", now)
+                await happened(connection, after, "started", now, before=rollout)
             await store.save(connection, rollout, after, now)
         self._changed()
         return replace(after, version=rollout.version + 1)
@@ -237,7 +237,7 @@ class RolloutCourse:
         if not trip.for_good:
             after = decide.paused(rollout, trip.reason)
             await store.save(connection, rollout, after, now)
-            await happened(connection, after, "paused", now, reason=trip.reason)
+            await happened(connection, after, "paused", now, before=rollout, reason=trip.reason)
             return after
         after = decide.aborted(rollout, trip.reason, now)
         await store.save(connection, rollout, after, now)
@@ -246,7 +246,7 @@ class RolloutCourse:
         reason = f"{rollout.title} stopped: {trip.reason}"
         freeze = Freeze(rollout.firmware_version, BY_ITSELF, BY_ITSELF, reason, now)
         frozen = await store.add_freeze(connection, freeze)
-        await happened(connection, after, "aborted", now, reason=trip.reason, frozen=frozen)
+        await happened(connection, after, "aborted", now, before=rollout, reason=trip.reason, frozen=frozen)
         await store.hurry(connection, now)
         return after
 
@@ -279,11 +279,13 @@ class RolloutCourse:
         failed = _in_states(counts, set(decide.FAILURES))
         body: dict[str, Any] = {"verified": verified, "failed": failed, "version": after.firmware_version}
         if after.state is RolloutState.FINISHED:
-            await happened(connection, after, "finished", now, requester=after.requester, **body)
+            await happened(
+                connection, after, "finished", now, before=before, requester=after.requester, **body
+            )
         elif after.state is RolloutState.PROMOTION:
-            await happened(connection, after, "canary_done", now, **body)
+            await happened(connection, after, "canary_done", now, before=before, **body)
         elif after.wave != before.wave:
-            await happened(connection, after, "wave", now, wave=after.wave, **body)
+            await happened(connection, after, "wave", now, before=before, wave=after.wave, **body)
         else:
             await cards.touch(connection, about(after.id))
 

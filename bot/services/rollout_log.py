@@ -3,7 +3,7 @@
 One function writes all of it inside the transaction of what it tells about.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,9 +52,15 @@ async def happened(
     kind: str,
     now: datetime,
     by: Actor | None = None,
+    *,
+    before: Rollout | None = None,
+    channel: str | None = None,
     **body: Any,
 ) -> None:
-    """Adds an event to the timeline with its note and its audit row, and has the card drawn anew."""
+    """Adds an event to the timeline with its note and its audit row, and has the card drawn anew.
+
+    ``before`` is the rollout that this changed, ``channel`` where somebody did it.
+    """
     by_id = by.user_id if by else None
     event = RolloutEvent(now, kind, by_id, {"rollout": rollout.id, **body})
     number = await store.add_event(connection, rollout.id, event)
@@ -69,7 +75,19 @@ async def happened(
             now,
             broadcast=kind in BROADCAST,
         )
-    await audit.record(connection, _entry(rollout, kind, now, by_id or BY_ITSELF, event.body))
+    entry = AuditEntry(
+        at=now,
+        actor=by_id or BY_ITSELF,
+        action=_ACTIONS.get(kind, f"rollout_{kind}"),
+        subject=rollout.title,
+        outcome=Outcome.DONE,
+        before=_standing(before) if before else None,
+        after=_standing(rollout) if before else _wanted(rollout) if kind == "requested" else None,
+        channel=channel,
+        reason=body.get("reason"),
+        plan_hash=rollout.plan_hash,
+    )
+    await audit.record(connection, entry)
 
 
 async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor | None, now: datetime) -> None:
@@ -94,15 +112,9 @@ async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor | 
     )
 
 
-def _entry(rollout: Rollout, kind: str, now: datetime, by: str, body: Mapping[str, Any]) -> AuditEntry:
-    return AuditEntry(
-        at=now,
-        actor=by,
-        action=_ACTIONS.get(kind, f"rollout_{kind}"),
-        subject=rollout.title,
-        outcome=Outcome.DONE,
-        after=f"{rollout.query} to {rollout.firmware_version}",
-        channel=rollout.channel,
-        reason=body.get("reason"),
-        plan_hash=rollout.plan_hash,
-    )
+def _standing(rollout: Rollout) -> str:
+    return f"{rollout.state.value}, wave {rollout.wave}" if rollout.wave else rollout.state.value
+
+
+def _wanted(rollout: Rollout) -> str:
+    return f"{rollout.query} to {rollout.firmware_version}"

@@ -17,7 +17,10 @@ from bot.storage.engine import Database, Transaction
 
 
 class RolloutSteering:
-    """One decision a transaction; ``changed`` is called after its commit."""
+    """One decision a transaction; ``changed`` is called after its commit.
+
+    ``channel`` is where somebody decides, for the audit log.
+    """
 
     def __init__(
         self,
@@ -36,11 +39,20 @@ class RolloutSteering:
         self._changed = changed
         self._sight_lost = sight_lost
 
-    async def pause(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+    async def pause(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
         """Raises NotAllowed, Stale."""
-        return await self._decide(actor, rollout_id, "paused", lambda before, _: decide.pause(before, actor))
+        return await self._decide(
+            actor, rollout_id, "paused", lambda before, _: decide.pause(before, actor), channel
+        )
 
-    async def resume(self, actor: Actor, rollout_id: RolloutId, override: str | None = None) -> Rollout:
+    async def resume(
+        self,
+        actor: Actor,
+        rollout_id: RolloutId,
+        override: str | None = None,
+        *,
+        channel: str | None = None,
+    ) -> Rollout:
         """Raises NotAllowed, Stale, and ReasonNeeded when a freeze holds it and an admin may go on."""
         await self._require_within(actor, rollout_id)
         async with self._database.read() as connection:
@@ -51,10 +63,11 @@ class RolloutSteering:
             rollout_id,
             "resumed",
             lambda before, now: decide.resume(before, actor, now, override, freeze),
+            channel,
             reason=override,
         )
 
-    async def promote(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+    async def promote(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
         """Raises NotAllowed, Stale, and Unavailable while the fleet cannot be seen."""
         if await self._sight_lost():
             raise Unavailable(
@@ -63,10 +76,10 @@ class RolloutSteering:
             )
         await self._require_within(actor, rollout_id)
         return await self._decide(
-            actor, rollout_id, "promoted", lambda before, _: decide.promote(before, actor)
+            actor, rollout_id, "promoted", lambda before, _: decide.promote(before, actor), channel
         )
 
-    async def abort(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+    async def abort(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
         """Raises NotAllowed, Stale. What is in flight is still judged; the vendor's queue is cleared."""
         now = self._now()
         async with self._database.write() as connection:
@@ -75,11 +88,13 @@ class RolloutSteering:
             await store.save(connection, before, after, now)
             await targets.set_aside_all(connection, rollout_id, "not started: aborted", now)
             await targets.free_gateways(connection, rollout_id)
-            await happened(connection, after, "aborted", now, actor, reason=after.reason)
+            await happened(
+                connection, after, "aborted", now, actor, before=before, channel=channel, reason=after.reason
+            )
         self._changed()
         return after
 
-    async def retry_failed(self, actor: Actor, rollout_id: RolloutId) -> int:
+    async def retry_failed(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> int:
         """Has those that failed and are online and free tried again; returns how many."""
         await self._require_within(actor, rollout_id)
         now = self._now()
@@ -96,11 +111,13 @@ class RolloutSteering:
                 )
             count = await targets.retry(connection, rollout_id, which)
             await self._take_up(connection, before, after, now)
-            await happened(connection, after, "retried", now, actor, count=count)
+            await happened(
+                connection, after, "retried", now, actor, before=before, channel=channel, count=count
+            )
         self._changed()
         return count
 
-    async def catch_up(self, actor: Actor, rollout_id: RolloutId) -> int:
+    async def catch_up(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> int:
         """Has parked gateways that came back follow in a wave of their own; returns how many."""
         await self._require_within(actor, rollout_id)
         now = self._now()
@@ -117,7 +134,17 @@ class RolloutSteering:
                 )
             count = await targets.put_into_wave(connection, rollout_id, which, last + 1)
             await self._take_up(connection, before, after, now)
-            await happened(connection, after, "catch_up", now, actor, count=count, wave=last + 1)
+            await happened(
+                connection,
+                after,
+                "catch_up",
+                now,
+                actor,
+                before=before,
+                channel=channel,
+                count=count,
+                wave=last + 1,
+            )
         self._changed()
         return count
 
@@ -139,6 +166,7 @@ class RolloutSteering:
         rollout_id: RolloutId,
         kind: str,
         decided: Callable[[Rollout, datetime], Rollout],
+        channel: str | None,
         reason: str | None = None,
     ) -> Rollout:
         now = self._now()
@@ -146,7 +174,7 @@ class RolloutSteering:
             before = await store.load(connection, rollout_id, to_change=True)
             after = decided(before, now)
             await store.save(connection, before, after, now)
-            await happened(connection, after, kind, now, actor, reason=reason)
+            await happened(connection, after, kind, now, actor, before=before, channel=channel, reason=reason)
         self._changed()
         return after
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from bot.domain import plan as planning
 from bot.domain import rollout as decide
@@ -190,7 +191,7 @@ class RolloutService:
             if not channels:
                 raise InvalidInput(_no_place(saved.channel))
             await cards.open_cards(connection, about(rollout.id), channels, now)
-            await happened(connection, rollout, "requested", now, actor)
+            await happened(connection, rollout, "requested", now, actor, channel=saved.channel)
             if not rollout.approvals_needed:
                 await self._begin(connection, rollout, decide.begin(rollout, now), now)
         self._changed()
@@ -238,8 +239,15 @@ class RolloutService:
 
     # ---- decisions
 
-    async def approve(self, actor: Actor, rollout_id: RolloutId, override: str | None = None) -> Rollout:
-        """Counts one approval; the last one that is needed starts the rollout.
+    async def approve(
+        self,
+        actor: Actor,
+        rollout_id: RolloutId,
+        override: str | None = None,
+        *,
+        channel: str | None = None,
+    ) -> Rollout:
+        """Counts one approval; the last one that is needed starts the rollout. ``channel`` is where.
 
         When the fleet drifted from what was approved, it is void instead. Raises NotAllowed, Stale, and
         ReasonNeeded when an admin may do it with a reason.
@@ -251,14 +259,15 @@ class RolloutService:
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
             after = decide.approve(before, actor, now, self.rules, override)
+            told = partial(happened, connection, now=now, by=actor, before=before, channel=channel)
             changed = await targets.count_drifted(connection, rollout_id, before.firmware_version)
             if planning.has_drifted(before.planned, changed):
                 after = decide.void(before, changed, now)
                 await store.save(connection, before, after, None)
                 await targets.set_aside_all(connection, rollout_id, "not started: void", now)
-                await happened(connection, after, "void", now, actor, reason=after.reason)
+                await told(after, "void", reason=after.reason)
             else:
-                await happened(connection, after, "approved", now, actor, reason=override)
+                await told(after, "approved", reason=override)
                 if after.state is RolloutState.REQUESTED:
                     await store.save(connection, before, after, decide.remind_at(after))
                 else:
@@ -267,16 +276,18 @@ class RolloutService:
         self._changed()
         return after
 
-    async def deny(self, actor: Actor, rollout_id: RolloutId, reason: str) -> Rollout:
+    async def deny(
+        self, actor: Actor, rollout_id: RolloutId, reason: str, *, channel: str | None = None
+    ) -> Rollout:
         """Ends a rollout before it began; a denial wins. Raises NotAllowed, Stale, InvalidInput."""
         return await self._end(
-            actor, "denied", rollout_id, lambda before, now: decide.deny(before, actor, reason, now)
+            actor, "denied", rollout_id, lambda before, now: decide.deny(before, actor, reason, now), channel
         )
 
-    async def cancel(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+    async def cancel(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
         """The requester withdraws it before it has started. Raises NotAllowed, Stale."""
         return await self._end(
-            actor, "withdrawn", rollout_id, lambda before, now: decide.cancel(before, actor, now)
+            actor, "withdrawn", rollout_id, lambda before, now: decide.cancel(before, actor, now), channel
         )
 
     async def may_decide(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
@@ -292,6 +303,7 @@ class RolloutService:
         kind: str,
         rollout_id: RolloutId,
         decided: Callable[[Rollout, datetime], Rollout],
+        channel: str | None,
     ) -> Rollout:
         now = self.now()
         async with self._database.write() as connection:
@@ -300,7 +312,9 @@ class RolloutService:
             await store.save(connection, before, after, None)
             await targets.set_aside_all(connection, rollout_id, f"not started: {after.state.value}", now)
             await targets.free_gateways(connection, rollout_id)
-            await happened(connection, after, kind, now, actor, reason=after.reason)
+            await happened(
+                connection, after, kind, now, actor, before=before, channel=channel, reason=after.reason
+            )
             await tell_requester(connection, after, actor, now)
         self._changed()
         return after
@@ -312,9 +326,10 @@ class RolloutService:
         due_at = after.start_at if after.state is RolloutState.SCHEDULED else now
         await store.save(connection, before, after, due_at)
         if after.state is RolloutState.SCHEDULED and after.start_at is not None:
-            await happened(connection, after, "scheduled", now, start_at=after.start_at.isoformat())
+            start_at = after.start_at.isoformat()
+            await happened(connection, after, "scheduled", now, before=before, start_at=start_at)
         else:
-            await happened(connection, after, "started", now)
+            await happened(connection, after, "started", now, before=before)
 
     # ---- looking
 

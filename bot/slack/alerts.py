@@ -18,7 +18,7 @@ from bot.slack.views import alerts as views
 from bot.slack.views import incident_card as cards
 from bot.slack.views.blocks import Message
 
-PauseRollout = Callable[[Actor, int], Awaitable[None]]
+PauseRollout = Callable[[Actor, int, str], Awaitable[None]]
 
 
 class AlertListeners:
@@ -86,7 +86,7 @@ class AlertListeners:
         incident = await self._service.incident(_incident_id(click.ref.id))
         if incident.running_rollout is None:
             raise Stale("That rollout does not run any more, so there is nothing to pause.")
-        await self._pause_rollout(click.actor, incident.running_rollout)
+        await self._pause_rollout(click.actor, incident.running_rollout, click.channel)
         await self._service.redraw(incident.id)
 
     async def details(self, click: Click) -> None:

@@ -1,6 +1,7 @@
 """Listeners for the buttons and modals of rollouts: one service call each; the card changes by itself."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput, NotFound
@@ -21,7 +22,13 @@ from bot.slack.calls import (
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message
 
-Overridable = Callable[[Actor, RolloutId, str | None], Awaitable[Rollout]]
+
+class Overridable(Protocol):
+    """Approving and resuming, with an admin's reason where it takes one."""
+
+    async def __call__(
+        self, actor: Actor, rollout_id: RolloutId, override: str | None = None, *, channel: str | None = None
+    ) -> Rollout: ...
 
 
 class RolloutButtons:
@@ -81,7 +88,7 @@ class RolloutButtons:
     async def cancel(self, click: Click) -> None:
         """On a plan's answer it drops the plan; on a card it withdraws the request."""
         if click.ref.version:
-            await self._service.cancel(click.actor, rollout_id(click))
+            await self._service.cancel(click.actor, rollout_id(click), channel=click.channel)
             return
         await self._service.forget_plan(click.actor, click.ref.id)
         await click.respond.answer(views.plan_forgotten())
@@ -94,12 +101,15 @@ class RolloutButtons:
 
     async def ask_why(self, click: Click) -> None:
         rollout = await self._service.may_decide(click.actor, rollout_id(click))
-        await self._modals.open(_trigger(click), views.deny_modal(rollout))
+        await self._modals.open(_trigger(click), views.deny_modal(rollout, click.channel))
 
     async def deny(self, submission: Submission) -> SubmissionAnswer:
         try:
             await self._service.deny(
-                submission.actor, RolloutId(int(submission.ref.id)), submission.values.get(ids.REASON, "")
+                submission.actor,
+                RolloutId(int(submission.ref.id)),
+                submission.values.get(ids.REASON, ""),
+                channel=submission.ref.extra or None,
             )
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.REASON: str(error)})
@@ -108,7 +118,7 @@ class RolloutButtons:
     # ---- while it runs
 
     async def pause(self, click: Click) -> None:
-        await self._steering.pause(click.actor, rollout_id(click))
+        await self._steering.pause(click.actor, rollout_id(click), channel=click.channel)
 
     async def resume(self, click: Click) -> None:
         await self._or_ask(click, self._steering.resume)
@@ -117,25 +127,25 @@ class RolloutButtons:
         return await _with_reason(submission, self._steering.resume)
 
     async def promote(self, click: Click) -> None:
-        await self._steering.promote(click.actor, rollout_id(click))
+        await self._steering.promote(click.actor, rollout_id(click), channel=click.channel)
 
     async def abort(self, click: Click) -> None:
-        await self._steering.abort(click.actor, rollout_id(click))
+        await self._steering.abort(click.actor, rollout_id(click), channel=click.channel)
 
     async def retry_failed(self, click: Click) -> None:
-        await self._steering.retry_failed(click.actor, rollout_id(click))
+        await self._steering.retry_failed(click.actor, rollout_id(click), channel=click.channel)
 
     async def catch_up(self, click: Click) -> None:
-        await self._steering.catch_up(click.actor, rollout_id(click))
+        await self._steering.catch_up(click.actor, rollout_id(click), channel=click.channel)
 
     async def _or_ask(self, click: Click, act: Overridable) -> None:
         """Does it, or asks an admin for the reason that going on all the same takes."""
         number = rollout_id(click)
         try:
-            await act(click.actor, number, None)
+            await act(click.actor, number, None, channel=click.channel)
         except ReasonNeeded as needed:
             rollout = (await self._service.picture(number)).rollout
-            view = views.override_modal(rollout, click.action_id, str(needed))
+            view = views.override_modal(rollout, click.action_id, str(needed), click.channel)
             await self._modals.open(_trigger(click), view)
 
 
@@ -150,7 +160,8 @@ async def _with_reason(submission: Submission, act: Overridable) -> SubmissionAn
     reason = submission.values.get(ids.REASON, "").strip()
     if not reason:
         return SubmissionAnswer(errors={ids.REASON: "Please say why: the card shows it."})
-    await act(submission.actor, RolloutId(int(submission.ref.id)), reason)
+    number, channel = RolloutId(int(submission.ref.id)), submission.ref.extra or None
+    await act(submission.actor, number, reason, channel=channel)
     return SubmissionAnswer()
 
 

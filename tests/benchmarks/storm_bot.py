@@ -82,7 +82,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def no_pause(_: Actor, __: int) -> None:
+async def no_pause(_: Actor, __: int, ___: str) -> None:
     """There are no rollouts here."""
 
 

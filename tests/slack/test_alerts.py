@@ -197,5 +197,5 @@ async def test_the_rollout_that_explains_an_incident_is_paused_from_its_card(
         await connection.execute(update(incidents).values(rollout_id=1))
     shown = (await world.cards())[0].wanted
     await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, await oslo(world))
-    assert world.paused == [(ANA.user_id, 1)]
+    assert world.paused == [(ANA.user_id, 1, "C0ALERTS")]
     assert max(card.wanted for card in await world.cards()) > shown

@@ -8,6 +8,7 @@ import pytest
 from bot.demo.fleet_simulator import Behaviour
 from bot.demo.slack_limits import problems_of_view
 from bot.domain.access import Actor
+from bot.domain.audit import AuditQuery
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.rollout import RolloutId, RolloutState
 from bot.slack import ids
@@ -17,6 +18,7 @@ from bot.slack.lists import list_clicks
 from bot.slack.rollout_buttons import RolloutButtons
 from bot.slack.rollouts import RolloutListeners, parse_freeze, parse_update
 from bot.slack.views.blocks import Message, View
+from bot.storage import audit
 from tests.rollout_world import ADA, MINUTE, NEW, OLGA, PAUL, PIA, VERA, WAVES, World, world
 from tests.slack.shown import NAMES, Answers, buttons, sendable
 
@@ -152,6 +154,31 @@ async def test_denying_asks_why_and_the_reason_is_on_the_card(desk: Desk) -> Non
     assert "denied by <@U0PAUL>" in drawn.text
     assert "Reason: not on a Friday" in drawn.text
     assert buttons(drawn) == {}
+
+
+async def test_the_audit_log_tells_where_somebody_did_what_and_what_that_changed(desk: Desk) -> None:
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    await desk.clicks(ids.ROLLOUT_PAUSE, buttons(await desk.card())[ids.ROLLOUT_PAUSE])
+    async with desk.it.database.read() as connection:
+        newest_first = await audit.find(connection, AuditQuery(), 10)
+    told = [(one.actor, one.action, one.channel, one.before, one.after) for one in newest_first]
+    assert told == [
+        ("U0PAUL", "rollout_pause", "C0ROLLOUTS", "running, wave 1", "paused, wave 1"),
+        ("meshbot", "rollout_started", None, "requested", "running, wave 1"),
+        ("U0PAUL", "rollout_approve", "C0ROLLOUTS", "requested", "running, wave 1"),
+        ("U0OLGA", "rollout_request", "C0OPS", None, f"tag:oslo to {NEW}"),
+    ]
+
+
+async def test_a_denial_is_audited_where_its_button_was(desk: Desk) -> None:
+    await desk.clicks(ids.ROLLOUT_DENY, await desk.requested())
+    ref = ids.decode(desk.modals.opened[0]["private_metadata"])
+    submission = Submission(PAUL, ids.ROLLOUT_DENY, ref, {ids.REASON: "not on a Friday"})
+    await desk.feature.submissions[ids.ROLLOUT_DENY](submission)
+    async with desk.it.database.read() as connection:
+        (denial,) = await audit.find(connection, AuditQuery(), 1)
+    assert (denial.action, denial.channel) == ("rollout_deny", "C0ROLLOUTS")
+    assert (denial.before, denial.after) == ("requested", "denied")
 
 
 async def test_who_may_not_deny_is_told_before_they_write_a_reason(desk: Desk) -> None:

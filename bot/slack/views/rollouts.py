@@ -176,8 +176,8 @@ def _planned_line(target: Target) -> str:
 # ---- the modals
 
 
-def deny_modal(rollout: Rollout) -> View:
-    """Asks for the reason that a denial needs."""
+def deny_modal(rollout: Rollout, channel: str) -> View:
+    """Asks for the reason that a denial needs; ``channel`` is where the button was."""
     firmware = code(rollout.firmware_version)
     text = f"{rollout.title}: firmware {firmware}, requested by {mention(rollout.requester)}"
     return modal(
@@ -193,12 +193,12 @@ def deny_modal(rollout: Rollout) -> View:
             ),
         ],
         callback_id=ids.ROLLOUT_DENY,
-        ref=Ref(str(rollout.id), rollout.version),
+        ref=Ref(str(rollout.id), rollout.version, channel),
         submit="Deny",
     )
 
 
-def override_modal(rollout: Rollout, callback_id: str, prompt: str) -> View:
+def override_modal(rollout: Rollout, callback_id: str, prompt: str, channel: str) -> View:
     """Asks an admin why they go on all the same; ``prompt`` is what the bot said to that."""
     titles = {ids.ROLLOUT_APPROVE: "Approve", ids.ROLLOUT_RESUME: "Start"}
     word = titles.get(callback_id, "Go on")
@@ -206,7 +206,7 @@ def override_modal(rollout: Rollout, callback_id: str, prompt: str) -> View:
         f"{word} {rollout.title}",
         [section(name(prompt, 1000)), text_input(ids.REASON, "Why?", multiline=True, most=1000)],
         callback_id=callback_id,
-        ref=Ref(str(rollout.id), rollout.version),
+        ref=Ref(str(rollout.id), rollout.version, channel),
         submit=word,
     )
 

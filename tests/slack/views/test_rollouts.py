@@ -496,9 +496,9 @@ def test_a_plan_for_one_person_asks_for_their_own_confirmation() -> None:
 def test_slack_takes_the_modals_whatever_the_reason_was(name: str) -> None:
     held = rollout(firmware_version=name, held=name)
     for view in (
-        views.deny_modal(held),
-        views.override_modal(held, ids.ROLLOUT_APPROVE, name),
-        views.override_modal(held, ids.ROLLOUT_RESUME, name),
+        views.deny_modal(held, "C0OPS"),
+        views.override_modal(held, ids.ROLLOUT_APPROVE, name, "C0OPS"),
+        views.override_modal(held, ids.ROLLOUT_RESUME, name, "C0OPS"),
     ):
         assert problems_of_view(view) == []
 
