@@ -62,3 +62,16 @@ class RolloutPlaces:
         if moved:
             self._changed()
         return moved
+
+
+def no_place(asked_in: str | None) -> str:
+    """Why a card can be shown nowhere, and what to do about it."""
+    if not asked_in:
+        return (
+            "I know no channel for the rollout's card. Ask for the update in a channel that I am in, or ask "
+            "whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS."
+        )
+    return (
+        "I am not in this channel, so I could not show the rollout's card here. Invite me with /invite, or "
+        "ask whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS. Then request it again."
+    )

@@ -32,12 +32,13 @@ from bot.domain.rollout import (
 from bot.domain.rollout_picture import DrawnPlan, Evidence, RolloutPicture
 from bot.meshtech.client import MeshtechClient
 from bot.services.rollout_log import Within, about, anywhere, happened, tell_requester
-from bot.services.rollout_places import RolloutPlaces
+from bot.services.rollout_places import RolloutPlaces, no_place
 from bot.storage import cards
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
 from bot.storage.engine import Database, Transaction
+from bot.storage.rollout_alerts import alerts_during
 from bot.storage.rollout_late import count_late
 
 SHOWN_FAILURES = 5
@@ -189,7 +190,7 @@ class RolloutService:
             rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
             channels = await self._places.wanted(connection, rollout.id) or usual[:1]
             if not channels:
-                raise InvalidInput(_no_place(saved.channel))
+                raise InvalidInput(no_place(saved.channel))
             await cards.open_cards(connection, about(rollout.id), channels, now)
             await happened(connection, rollout, "requested", now, actor, channel=saved.channel)
             if not rollout.approvals_needed:
@@ -378,9 +379,12 @@ class RolloutService:
             return (await store.load(connection, rollout_id)).state
 
     async def timeline(self, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
-        """Everything that happened, in order."""
+        """Everything that happened, in order, with the alerts about its gateways. Raises NotFound."""
         async with self._database.read() as connection:
-            return await store.timeline(connection, rollout_id)
+            rollout = await store.load(connection, rollout_id)
+            own = await store.timeline(connection, rollout_id)
+            alerts = await alerts_during(connection, rollout, self.now())
+        return tuple(sorted([*own, *alerts], key=lambda event: event.at))
 
     async def find(self, text: str) -> RolloutId:
         """The rollout that ``R-7``, ``r7`` or ``7`` names. Raises InvalidInput."""
@@ -427,19 +431,6 @@ class RolloutService:
         async with self._database.read() as connection:
             ours = await batches.rollout_of_job(connection, [job.id for job in jobs])
         return tuple(JobLine(job, ours.get(job.id)) for job in jobs)
-
-
-def _no_place(asked_in: str | None) -> str:
-    """Why a card can be shown nowhere, and what to do about it."""
-    if not asked_in:
-        return (
-            "I know no channel for the rollout's card. Ask for the update in a channel that I am in, or ask "
-            "whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS."
-        )
-    return (
-        "I am not in this channel, so I could not show the rollout's card here. Invite me with /invite, or "
-        "ask whoever runs the bot to set MESHBOT_CHANNELS__ROLLOUTS. Then request it again."
-    )
 
 
 async def _evidence(connection: Transaction, version: str, model: str) -> Evidence:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bot.domain.alerts import IncidentKind
 from bot.domain.plan import TargetClass
 from bot.domain.rollout import RolloutEvent, RolloutState
 from bot.domain.rollout_picture import RolloutPicture
@@ -107,6 +108,9 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None, state: Rollo
         "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.{asked}",
         "not_returned": _not_returned_words(title, body),
         "late": _late_words(title, body),
+        "alert": f"🚨 Alert {body.get('alert')}: {count(number, 'gateway')} {_trouble(body)}.",
+        "acknowledged": f"👀 {who} acknowledged alert {body.get('alert')}.",
+        "more_alerts": f"🚨 And {count(number, 'more alert')}.",
     }
     return words.get(kind, f"{title}: {escape(kind)}.")
 
@@ -124,6 +128,20 @@ def _not_returned_words(title: str, body: Mapping[str, Any]) -> str:
         f"❌ {count(number, 'gateway')} did not return after firmware {code(str(body.get('version')))} "
         f"in {title}: {', '.join(shown)}{more}."
     )
+
+
+def _trouble(body: Mapping[str, Any]) -> str:
+    """What an alert was about."""
+    site = name(str(body.get("site") or ""), 40)
+    match body.get("trouble"):
+        case IncidentKind.STORM:
+            return "went offline, and others with them"
+        case IncidentKind.FLAPPING:
+            return f"kept going on and off at {site}"
+        case IncidentKind.NOT_RETURNED:
+            return "did not return"
+        case _:
+            return f"went offline at {site}"
 
 
 def _late_words(title: str, body: Mapping[str, Any]) -> str:
@@ -144,9 +162,11 @@ def report(picture: RolloutPicture, events: Sequence[RolloutEvent], buttons: lis
     """A rollout from request to end: its timeline, its counts, its failures."""
     rollout = picture.rollout
     word, kind = state_words(rollout, picture.failed)
-    told = [
-        f"{date(event.at)} {event_words(event.kind, event.body, event.by, rollout.state)}" for event in events
-    ]
+    words = [event_words(event.kind, event.body, event.by, rollout.state) for event in events]
+    told = [f"{date(event.at)} {sentence}" for event, sentence in zip(events, words, strict=True)]
+    # The text is cut sooner than the blocks: it says a time once for all that happened then.
+    begins = [number == 0 or one.at != events[number - 1].at for number, one in enumerate(events)]
+    in_short = [dated if new else bare for dated, bare, new in zip(told, words, begins, strict=True)]
     facts = wave_lines(picture.counts)
     failed = failure_lines(picture)
     blocks: list[Block] = [
@@ -162,6 +182,6 @@ def report(picture: RolloutPicture, events: Sequence[RolloutEvent], buttons: lis
     blocks += [context(f"Not taking part: {small}")] if small else []
     out = f"Not taking part: {small}" if small else ""
     state = f"{word}{since_words(picture)}"
-    parts = [f"Report on {rollout.title}: firmware {rollout.firmware_version}", state, *facts, *told]
+    parts = [f"Report on {rollout.title}: firmware {rollout.firmware_version}", state, *facts, *in_short]
     bad = [f"{picture.failed:,} failed: {in_a_row(failed)}"] if failed else []
     return message(spoken([*parts, *bad, out]), [*blocks, *buttons])

@@ -313,6 +313,9 @@ EVENTS = {
     "catch_up": "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up.",
     "finished": "⚠️ R-7 is finished: 5 verified, 1 failed. <@U0OLGA> requested it.",
     "late": "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
+    "alert": "🚨 Alert 12: 3 gateways went offline at oslo.",
+    "acknowledged": "👀 <@U0OLGA> acknowledged alert 12.",
+    "more_alerts": "🚨 And 3 more alerts.",
     "not_returned": "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
 }
 BODY: Mapping[str, Any] = {
@@ -326,6 +329,9 @@ BODY: Mapping[str, Any] = {
     "count": 3,
     "version": "3.5.0",
     "gateways": [["MT1", "oslo"]],
+    "alert": 12,
+    "trouble": "offline",
+    "site": "oslo",
     "until": NOW.isoformat(),
     "start_at": NOW.isoformat(),
     "endings": [["MT1", "oslo", "timed out"]],
@@ -349,6 +355,19 @@ def test_every_event_is_one_sentence_in_the_thread(kind: str) -> None:
 )
 def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(kind: str, says: str) -> None:
     assert notes.event_note({"kind": kind, "by": None, **BODY}, RolloutState.RUNNING).text == says
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ("storm", "went offline, and others with them"),
+        ("flapping", "kept going on and off at oslo"),
+        ("not_returned", "did not return"),
+    ],
+)
+def test_an_alert_of_each_kind_says_what_it_was_about(trouble: str, says: str) -> None:
+    body = {**BODY, "kind": "alert", "by": None, "trouble": trouble}
+    assert notes.event_note(body, RolloutState.RUNNING).text == f"🚨 Alert 12: 3 gateways {says}."
 
 
 def test_what_it_did_by_itself_says_so() -> None:
