@@ -7,7 +7,7 @@ says so. In CI (``CI=true``) they are asked for, and their absence is a failure.
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from bot.demo.slack_events import EventLog
+from bot.storage.engine import Database
+from bot.storage.schema import migrate
 from tests import postgres
 from tests.leaks import Leaks
 from tests.slack.manifest_rules import SLACKS_OWN
@@ -147,3 +149,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/meshbot.db"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """That database, open and with our schema."""
+    opened = Database.open(database_url)
+    await migrate(opened)
+    yield opened
+    await opened.close()

@@ -1,27 +1,17 @@
 """Who is told that nothing can be posted in a channel any more."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import pytest
 from sqlalchemy import select
 
 from bot.domain.subscriptions import parse_subscription
 from bot.services.broken_channels import BrokenChannels
 from bot.storage import channels, subscriptions
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import notes
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = Database.open(database_url)
-    await migrate(opened)
-    yield opened
-    await opened.close()
 
 
 def telling(database: Database, admins: Sequence[str] | None) -> BrokenChannels:

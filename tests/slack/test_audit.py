@@ -1,6 +1,5 @@
 """Who did what, asked for in Slack: words that narrow it, pages, and a file."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +15,6 @@ from bot.slack.commands import Router
 from bot.slack.lists import list_clicks
 from bot.storage import audit
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from tests.slack.shown import HOSTILE, LONG, Answers, buttons, sendable
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -31,14 +29,6 @@ def entry(
     outcome = Outcome(more.pop("outcome", "done"))
     at = NOW - timedelta(minutes=number)
     return AuditEntry(at, actor, action, subject or f"bmac-{number:04}", outcome, **more)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = Database.open(database_url)
-    await migrate(opened)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

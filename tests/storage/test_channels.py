@@ -1,27 +1,16 @@
 """Channels that break, and what becomes of their cards when they are whole again."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-import pytest
 from sqlalchemy import select, update
 
 from bot.storage import cards as wanted
 from bot.storage import channels
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import cards
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = Database.open(database_url)
-    await migrate(opened)
-    yield opened
-    await opened.close()
 
 
 async def test_a_channel_is_lost_once_and_told_of_once(database: Database) -> None:

@@ -21,14 +21,6 @@ from tests.builders import NOW
 LEASE = timedelta(minutes=1)
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = Database.open(database_url)
-    await migrate(opened)
-    yield opened
-    await opened.close()
-
-
 @asynccontextmanager
 async def closing(database: Database) -> AsyncIterator[Database]:
     try:

@@ -1,6 +1,6 @@
 """The snapshot as rows: a query means the same in Python, on SQLite and on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,6 @@ from bot.domain.fleet import FLAPPING_CHANGES, Connectivity, Counts, KnownGatewa
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.storage import fleet, fleet_search
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import fleet_events, gateway_claims, gateway_tags, gateways
 from tests.builders import LONG_AGO, NOW, known
 
@@ -65,14 +64,6 @@ terms = st.one_of(
     st.just(""),
     st.builds("{}for:{}1h".format, st.sampled_from(["", "-"]), st.sampled_from(["", "<", ">"])),
 )
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = Database.open(database_url)
-    await migrate(opened)
-    yield opened
-    await opened.close()
 
 
 async def store(database: Database, found: Iterable[KnownGateway]) -> None:

@@ -1,26 +1,14 @@
 """Subscriptions as rows: one of a kind in a channel, and a number that comes back with it."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time, timedelta
-
-import pytest
 
 from bot.domain.subscriptions import Subscription, Topic, parse_subscription
 from bot.storage import channels
 from bot.storage import subscriptions as store
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = Database.open(database_url)
-    await migrate(opened)
-    yield opened
-    await opened.close()
 
 
 async def add(database: Database, channel: str, text: str, by: str = "U1") -> Subscription:
