@@ -76,11 +76,11 @@ async def test_pages_are_turned_with_the_query_they_began_with(room: Room) -> No
 async def test_a_page_that_is_there_no_more_gives_the_last_one(room: Room) -> None:
     await room.says("devices")
     await room.clicks(ids.PAGE_NEXT)
-    for number in range(25):
+    for number in range(14):
         room.portal.remove_device(f"bmac-{number:04}")
     for _ in range(3):
         await room.list_again()
-    assert (await room.clicks(ids.PAGE_NEXT)).startswith("7 gateways")
+    assert (await room.clicks(ids.PAGE_NEXT)).startswith("11–18 of 18 gateways")
 
 
 async def test_refresh_shows_what_changed_since(room: Room) -> None:
