@@ -32,7 +32,7 @@ COLUMNS = {
     "rollout_flight rollout_holds rollout_jobs rollout_late rollout_log rollout_notes rollout_places "
     "rollout_steering rollout_targets",
     "alerts": "alerts incidents alert_course incident_moves incident_places incident_card flapping storms "
-    "blindness causes returns silences reminders",
+    "growth blindness causes returns silences reminders",
     "about": "about digests home rollout_form",
     "shared": "audit blocks bolt broken_channels bulk calls cards channels commands conditions csv_file "
     "engine flaps guard history ids lists looks manifest moments outbox pace payloads people pictures "

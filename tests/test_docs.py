@@ -12,7 +12,7 @@ import pytest
 from bot import app
 from bot.domain import charts, digests, plan, reminders, sight, silences, storms, verdict
 from bot.domain.access import Role
-from bot.domain.alerts import AlertRules
+from bot.domain.alerts import GROWN_BY, AlertRules
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
 from bot.domain.plan import Rules
 from bot.meshtech.routes import ROUTES
@@ -210,6 +210,8 @@ def test_the_numbers_of_how_it_decides_are_the_code_s() -> None:
             "%", " %"
         ),
         f"and at least {storms.LEAST}, that go",
+        f"become {GROWN_BY:.0%} more than when the channel was last told".replace("%", " %"),
+        f"grown by {GROWN_BY:.0%}, it ends by itself".replace("%", " %"),
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
         f"for {silences.LONGEST.days} days at most, and above {_hours(silences.REASON_ABOVE)} hours",
         f"announced {_minutes(silences.ANNOUNCED)} minutes before",

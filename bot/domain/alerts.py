@@ -17,6 +17,7 @@ from bot.domain.fleet import Connectivity, GatewayId, KnownGateway, Listing
 IncidentId = NewType("IncidentId", int)
 
 FIRST_GATEWAYS = 10  # so many are named on a card
+GROWN_BY = 0.5  # of those down when people last heard of it loudly: then they hear of it again
 
 
 class IncidentKind(StrEnum):
@@ -154,6 +155,31 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Lapse:
+    """An acknowledgement that ended by itself: the incident outgrew the gateways that it was given for."""
+
+    by: Acknowledgement
+    gateways: int
+    more: int
+    at: datetime  # reminders begin anew from here
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """An incident, how many were down when people last heard of it loudly, and how many are now."""
+
+    incident: IncidentId
+    told: int
+    down: int
+    acknowledged: Acknowledgement | None = None
+
+
+def has_grown(growth: Growth) -> bool:
+    """Whether it is another matter than people were told of, or said that they look after."""
+    return growth.down > growth.told and growth.down >= growth.told * (1 + GROWN_BY)
+
+
+@dataclass(frozen=True, slots=True)
 class AffectedGateway:
     """A gateway's part in an incident."""
 
@@ -229,8 +255,8 @@ class Blindness:
 class Incident:
     """Gateways of one site, storm or rollout that are in trouble, with the first of them by name.
 
-    ``version`` rises with a person's decision and with the end, not with each gateway that joins: what a
-    person acknowledges is the incident.
+    ``version`` rises with a person's decision, with the end of an acknowledgement and with its own end, not
+    with each gateway that joins: what a person acknowledges is the incident, as large as it is then.
     """
 
     id: IncidentId
@@ -242,6 +268,7 @@ class Incident:
     post_at: datetime
     tally: Tally = Tally()
     acknowledged: Acknowledgement | None = None
+    lapse: Lapse | None = None  # of the last acknowledgement, while nobody has given another
     resolved_at: datetime | None = None
     first: tuple[AffectedGateway, ...] = ()  # those down first, longest offline first
     sites: int = 1
@@ -253,6 +280,11 @@ class Incident:
     reminded: int = 0
     asked_at: datetime | None = None  # when whoever has it was last asked how it goes
     silenced: Silenced | None = None
+
+    @property
+    def reminded_from(self) -> datetime:
+        """From when reminders count."""
+        return self.post_at if self.lapse is None else max(self.post_at, self.lapse.at)
 
     @property
     def place(self) -> str:

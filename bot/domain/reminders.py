@@ -16,11 +16,12 @@ def reminders_due(incident: Incident, now: datetime) -> int:
     """How many reminders an incident should have had that nobody acknowledged. After a pause only one is
     made up for: the number counts, not what was missed.
 
-    What did not return is louder: its groups are told with its first post.
+    What did not return is louder: its groups are told with its first post. When an acknowledgement ends by
+    itself, the count begins anew.
     """
     if incident.state is not IncidentState.OPEN or incident.acknowledged or incident.kind in _QUIET:
         return 0
-    since = now - incident.post_at
+    since = now - incident.reminded_from
     at_once = 1 if incident.kind is IncidentKind.NOT_RETURNED else 0
     return at_once + sum(since >= after for after in SCHEDULE)
 
@@ -31,7 +32,7 @@ def next_reminder(incident: Incident) -> datetime | None:
     made = incident.reminded - at_once
     if incident.acknowledged or incident.kind in _QUIET or made >= len(SCHEDULE):
         return None
-    return incident.post_at + SCHEDULE[max(made, 0)]
+    return incident.reminded_from + SCHEDULE[max(made, 0)]
 
 
 def next_question(incident: Incident) -> datetime | None:

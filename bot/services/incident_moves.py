@@ -8,11 +8,21 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 
-from bot.domain.alerts import AlertRules, Cut, IncidentId, IncidentKind, IncidentState
+from bot.domain.alerts import (
+    AlertRules,
+    Cut,
+    Growth,
+    IncidentId,
+    IncidentKind,
+    IncidentState,
+    has_grown,
+)
+from bot.domain.audit import BOT
+from bot.domain.events import AuditEntry, Outcome
 from bot.domain.fleet import GatewayId
 from bot.domain.storms import Gone, Window, find_storm
 from bot.storage import alerts as store
-from bot.storage import cards, flapping, returns, storms
+from bot.storage import audit, cards, flapping, growth, incidents, returns, storms
 from bot.storage.alerts import Moved
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database, Transaction
@@ -149,16 +159,16 @@ class IncidentMoves:
         async with self._database.read() as connection:
             left = set(await store.who_has_left(connection, kind))
         joining = at if kind is IncidentKind.OFFLINE else None  # a flapping card is only edited
-        again = [one for one in ids if one in left]
-        joined = await self._move(again, lambda to, ids: store.join_again(to, kind, ids, at), joining=joining)
         opened = 0
 
         async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
             nonlocal opened
-            opened += await store.begin_incidents(connection, kind, ids, at, at + self._rules.group_wait)
-            return await store.join(connection, kind, ids, at)
+            again = await store.join_again(connection, kind, [one for one in ids if one in left], at)
+            new = [one for one in ids if one not in left]
+            opened += await store.begin_incidents(connection, kind, new, at, at + self._rules.group_wait)
+            return [*again, *await store.join(connection, kind, new, at)]
 
-        joined += await self._move([one for one in ids if one not in left], join, joining=joining)
+        joined = await self._move(ids, join, joining=joining)
         return opened, joined
 
     async def _move(self, ids: Sequence[GatewayId], move: Move, *, joining: datetime | None = None) -> int:
@@ -168,9 +178,9 @@ class IncidentMoves:
             async with self._database.write() as connection:
                 await store.take_turn(connection)
                 moved = await move(connection, ids[start : start + store.CHUNK])
-                await cards.touch_all(connection, CardKind.INCIDENT, {str(one.incident) for one in moved})
                 if moved and joining is not None:
-                    await _note_joined(connection, moved, joining)
+                    await _tell_joined(connection, moved, joining)
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one.incident) for one in moved})
             total += len(moved)
         return total
 
@@ -182,16 +192,51 @@ def _into(storm: IncidentId, at: datetime) -> Move:
     return join
 
 
-async def _note_joined(connection: Transaction, moved: Sequence[Moved], at: datetime) -> None:
-    """Tells the threads of incidents that are posted already; the others have no thread yet."""
+async def _tell_joined(connection: Transaction, moved: Sequence[Moved], at: datetime) -> None:
+    """Tells the threads of incidents that are posted already; the others have no thread yet. The channel
+    hears of those that have grown, and whoever acknowledged one has it no longer.
+    """
     gateways: defaultdict[IncidentId, list[Moved]] = defaultdict(list)
     for one in moved:
         gateways[one.incident].append(one)
+    larger = await growth.larger(connection, gateways)
+    grown = {found.incident: found for found in larger if has_grown(found)}
+    if grown:
+        await growth.tell(connection, grown, at)
+    for found in grown.values():
+        await _record_lapse(connection, found, at)
     for incident_id in await store.which_are_open(connection, list(gateways)):
         joined = sorted(gateways[incident_id], key=lambda one: one.gateway)
-        body = {"count": len(joined), "first": [one.label for one in joined[:NAMED]]}
+        loud = incident_id in grown
+        body: dict[str, object] = {"count": len(joined), "first": [one.label for one in joined[:NAMED]]}
+        if loud:
+            body |= _growth(grown[incident_id])
         key = f"incident/{incident_id}/joined/{at.isoformat()}/{joined[0].gateway}"
-        await cards.add_note(connection, about(incident_id), key, JOINED, body, at)
+        await cards.add_note(connection, about(incident_id), key, JOINED, body, at, broadcast=loud)
+
+
+def _growth(grown: Growth) -> dict[str, object]:
+    """What the note says of it beside who joined."""
+    body: dict[str, object] = {"told": grown.told, "down": grown.down}
+    if grown.acknowledged is not None:
+        body |= {"user": grown.acknowledged.user_id, "at": grown.acknowledged.at.isoformat()}
+    return body
+
+
+async def _record_lapse(connection: Transaction, grown: Growth, at: datetime) -> None:
+    incident = await incidents.load(connection, grown.incident)
+    if incident is None or grown.acknowledged is None:
+        return
+    entry = AuditEntry(
+        at=at,
+        actor=BOT,
+        action="incident_ack_ended",
+        subject=f"incident {incident.id} {incident.place}",
+        outcome=Outcome.DONE,
+        before=f"{grown.told:,} offline, acknowledged by {grown.acknowledged.name}",
+        after=f"{grown.down:,} offline",
+    )
+    await audit.record(connection, entry)
 
 
 def about(incident_id: IncidentId) -> About:

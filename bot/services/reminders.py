@@ -76,7 +76,7 @@ class Reminders:
                 due = reminders_due(incident, now)
                 said = await store.record_reminded(connection, incident.id, incident.reminded, due)
                 body = {"groups": self._groups, "down": incident.tally.down}
-                kind, key = ESCALATED, f"incident/{incident.id}/escalated/{due}"
+                kind, key = ESCALATED, f"incident/{incident.id}/v{incident.version}/escalated/{due}"
             if said:
                 await cards.add_note(
                     connection, about(incident.id), key, kind, body, now, broadcast=taken is None

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Row,
+    ScalarSelect,
     Select,
     and_,
     case,
@@ -279,7 +280,9 @@ async def who_is_due(connection: AsyncConnection, now: datetime, limit: int) -> 
 async def open_due(connection: AsyncConnection, ids: Sequence[IncidentId], now: datetime) -> int:
     """Opens those of the incidents that are still due; returns how many."""
     opened = await connection.execute(
-        update(incidents).where(incidents.c.id.in_(ids), _is_due(now)).values(state=IncidentState.OPEN.value)
+        update(incidents)
+        .where(incidents.c.id.in_(ids), _is_due(now))
+        .values(state=IncidentState.OPEN.value, told=func.coalesce(incidents.c.told, down_now()))
     )
     return opened.rowcount
 
@@ -310,6 +313,8 @@ async def acknowledge(
             acknowledged_by=by.user_id,
             acknowledged_name=by.name,
             acknowledged_at=by.at,
+            told=down_now(),
+            lapsed_by=None,
             version=version + 1,
         )
     )
@@ -351,6 +356,21 @@ def is_in(kind: IncidentKind) -> ColumnElement[bool]:
 def expected_ids() -> Select[tuple[str]]:
     """Gateways that a rollout has in flight: only these are expected to go down, not what waits."""
     return select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
+
+
+def down_now() -> ScalarSelect[int]:
+    """Of an incident: how many are down in it and in no rollout's hands."""
+    return (
+        select(func.count())
+        .select_from(incident_gateways)
+        .where(
+            incident_gateways.c.incident_id == incidents.c.id,
+            incident_gateways.c.left_at.is_(None),
+            incident_gateways.c.gateway_id.not_in(expected_ids()),
+        )
+        .correlate(incidents)
+        .scalar_subquery()
+    )
 
 
 def _had_left(kind: IncidentKind) -> ColumnElement[bool]:

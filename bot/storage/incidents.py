@@ -17,6 +17,7 @@ from bot.domain.alerts import (
     IncidentId,
     IncidentKind,
     IncidentState,
+    Lapse,
     Leave,
     Share,
     Silenced,
@@ -209,6 +210,13 @@ def _affected(row: Row[Any]) -> AffectedGateway:
     )
 
 
+def _lapse(row: Row[Any]) -> Lapse | None:
+    if not row.lapsed_by:
+        return None
+    given = Acknowledgement(row.lapsed_by, row.lapsed_name or "Somebody", row.lapsed_given_at)
+    return Lapse(given, row.lapsed_gateways, row.lapsed_more, row.lapsed_at)
+
+
 def _incident(row: Row[Any], tally: Tally, first: tuple[AffectedGateway, ...] = ()) -> Incident:
     sight = row.kind == IncidentKind.SIGHT.value
     acknowledged = (
@@ -226,6 +234,7 @@ def _incident(row: Row[Any], tally: Tally, first: tuple[AffectedGateway, ...] = 
         post_at=row.post_at,
         tally=tally,
         acknowledged=acknowledged,
+        lapse=_lapse(row),
         resolved_at=row.resolved_at,
         first=first,
         cause=tuple(Share(Trait(trait), *rest) for trait, *rest in row.cause or ()) if not sight else (),

@@ -49,6 +49,7 @@ async def record_asked(
             incidents.c.ack_reminded_at.is_(None)
             if before is None
             else incidents.c.ack_reminded_at == before,
+            incidents.c.acknowledged_by.is_not(None),
             incidents.c.state == IncidentState.OPEN.value,
         )
         .values(ack_reminded_at=now)

@@ -299,6 +299,13 @@ incidents = _numbered(
     Column("acknowledged_by", String(32)),
     Column("acknowledged_name", Text),
     Column("acknowledged_at", Moment),
+    Column("told", Integer),  # so many were down when people last heard of it loudly
+    Column("lapsed_by", String(32)),  # whose acknowledgement it outgrew, while nobody has given another
+    Column("lapsed_name", Text),
+    Column("lapsed_given_at", Moment),
+    Column("lapsed_gateways", Integer),
+    Column("lapsed_more", Integer),
+    Column("lapsed_at", Moment),
     Column("resolved_at", Moment),
     Column("cause", JSON),  # what its gateways have in common
     Column("rollout_id", _Id),  # from which they did not return

@@ -9,11 +9,13 @@ from bot.domain.alerts import (
     Acknowledgement,
     AlertRules,
     Cut,
+    Growth,
     Incident,
     IncidentId,
     IncidentKind,
     IncidentState,
     Sight,
+    has_grown,
     is_back_enough,
     is_offline_enough,
     may_open,
@@ -125,6 +127,28 @@ def test_an_empty_database_holds_new_alerts() -> None:
 
 def test_no_startup_listings_hold_nothing() -> None:
     assert may_open(replace(RULES, startup_listings=0), Sight(()), started_at=NOW)
+
+
+# ---- growth
+@pytest.mark.parametrize(
+    ("told", "down", "grown"),
+    [
+        (0, 0, False),
+        (0, 1, True),
+        (1, 1, False),
+        (1, 2, True),
+        (2, 3, True),
+        (3, 4, False),
+        (3, 5, True),
+        (10, 14, False),
+        (10, 15, True),
+        (15, 10, False),
+    ],
+)
+def test_half_as_many_again_and_at_least_one_more_is_another_matter(
+    told: int, down: int, grown: bool
+) -> None:
+    assert has_grown(Growth(IncidentId(4), told, down)) is grown
 
 
 # ---- a late acknowledgement

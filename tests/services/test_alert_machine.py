@@ -7,6 +7,7 @@ in each listing, one gateway at a time. ``make soak`` runs many more of these ni
 import asyncio
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from sqlalchemy import select
 from bot.demo.slack_workspace import Message
 from bot.domain.alerts import AlertRules, IncidentKind, IncidentState, Leave
 from bot.domain.fleet import FLAPPING_CHANGES, VANISHED_AFTER
+from bot.services.incident_moves import JOINED
 from bot.slack.publisher import TWICE
 from bot.storage.tables import audit, incident_gateways, incidents
 from tests.alert_night import ALERTS, ANA, MINUTE, Night, ids_of, night
@@ -117,6 +119,8 @@ class Nights(RuleBasedStateMachine):
         self.claimed: set[str] = set()
         self.unlisted: set[str] = set()  # changed since the last listing
         self.left: set[tuple[int, str, datetime]] = set()  # seen to have left by the rule
+        self.told: dict[int, int] = {}  # how many were down when people last heard loudly of it
+        self.owned: set[int] = set()  # incidents that somebody has acknowledged
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(work)
@@ -222,6 +226,11 @@ class Nights(RuleBasedStateMachine):
         if refresh:
             self.night.slack.faults.refresh_sockets()
         self.run(self.night.acknowledges(self.unacknowledged()[-1], user))
+        down = self.down()
+        for row in self.run(self.night.rows(select(incidents))):
+            if row.acknowledged_by and row.id not in self.owned:
+                self.owned.add(row.id)
+                self.told[row.id] = down[row.id]
 
     def unacknowledged(self) -> list[Message]:
         return [one for one in self.night.in_channel() if has_button(one, "incident_ack")]
@@ -263,7 +272,9 @@ class Nights(RuleBasedStateMachine):
             self.watcher.listed(shown)
             self.unlisted.clear()
             self.follows(set(silenced), flapping)
+            self.grows()
         self.run(self.night.bot.tick())
+        self.hears_of_what_opened()
         if publish:
             self.run(self.night.bot.publisher.publish())
         self.check()
@@ -303,6 +314,34 @@ class Nights(RuleBasedStateMachine):
             assert not (dark and not held and not expected and one not in down), (
                 f"{one} is dark in no incident"
             )
+
+    def down(self) -> Counter[int]:
+        """How many are down in each incident, and in no rollout's hands."""
+        rows = self.run(self.rows())
+        inside = [row for row in rows if row.left_at is None and row.gateway_id not in self.claimed]
+        return Counter(row.incident_id for row in inside)
+
+    def hears_of_what_opened(self) -> None:
+        down = self.down()
+        for row in self.run(self.night.rows(select(incidents))):
+            if row.state == IncidentState.OPEN:
+                self.told.setdefault(row.id, down[row.id])
+
+    def grows(self) -> None:
+        """Right after a listing: what was joined and has grown by half is told anew, and nobody has it."""
+        down, at = self.down(), self.night.now()
+        joined = {row.incident_id for row in self.run(self.rows()) if row.joined_at == at}
+        loud = {note.key.split("/")[1] for note in self.run(self.night.notes()) if says_growth(note, at)}
+        for row in self.run(self.night.rows(select(incidents))):
+            before, now = self.told.get(row.id), down[row.id]
+            heard = row.kind in {IncidentKind.OFFLINE, IncidentKind.STORM} and row.id in joined
+            grown = heard and before is not None and now > before and 2 * now >= 3 * before
+            assert grown or (row.id in self.owned) == (row.acknowledged_by is not None)
+            assert (str(row.id) in loud) == (grown and row.state == IncidentState.OPEN)
+            if grown:
+                assert row.acknowledged_by is None, "what was acknowledged has outgrown it"
+                self.owned.discard(row.id)
+                self.told[row.id] = now
 
     def joined_by_the_rule(self, row: Any, at: datetime) -> None:
         seen = self.watcher.seen[row.gateway_id]
@@ -366,8 +405,13 @@ class Nights(RuleBasedStateMachine):
             message = next(one for (_, at), one in night.slack.workspace.messages.items() if at == ts)
             uid = message.metadata["event_payload"]["note"]  # type: ignore[index]
             assert night.messages_of("note", uid) == [message], f"a note was said twice in {channel}"
-        by = [row.subject for row in await night.rows(select(audit)) if row.action == "incident_ack"]
-        assert len(set(by)) == len(by), "an incident was acknowledged twice"
+        has_it: set[str] = set()
+        for row in await night.rows(select(audit).order_by(audit.c.id)):
+            if row.action == "incident_ack":
+                assert row.subject not in has_it, "an incident was acknowledged twice"
+                has_it.add(row.subject)
+            elif row.action == "incident_ack_ended":
+                has_it.remove(row.subject)
 
     def never_reopened(self, ts: str) -> None:
         """Over is the last that a card says."""
@@ -376,6 +420,10 @@ class Nights(RuleBasedStateMachine):
         ]
         over = [call.args["text"].startswith("🟢 Over") for call in calls]
         assert over == sorted(over), "a card that was over was opened again"
+
+
+def says_growth(note: Any, at: datetime) -> bool:
+    return note.kind == JOINED and note.created_at == at and bool(note.broadcast)
 
 
 def has_button(message: Message, action_id: str) -> bool:

@@ -29,6 +29,7 @@ from bot.slack.views.incident_card import (
     counts,
     details,
     down_line,
+    in_hands,
     left_line,
     said_of,
     silence,
@@ -45,13 +46,25 @@ CSV_HEADING = ("id", "name", "offline since", "joined", "left", "left as")
 
 
 def joined_note(body: Mapping[str, Any]) -> Message:
-    """More gateways joined an incident that was posted before."""
+    """More gateways joined an incident that was posted before. Where it has grown, the channel reads this."""
     first, number = [name(str(label), NAME) for label in body["first"]], int(body["count"])
     named = (
         f"{', '.join(first)} and {number - len(first):,} more" if number > len(first) else ", ".join(first)
     )
-    text = f"🔴 Offline: {count(number, 'more gateway')} here: {named}."
+    text = f"🔴 Offline: {count(number, 'more gateway')} here: {named}.{_grown(body)}"
     return message(text, [section(text)])
+
+
+def _grown(body: Mapping[str, Any]) -> str:
+    """What the channel has to know of an incident that outgrew what was said of it, or who had it."""
+    if "told" not in body:
+        return ""
+    told, down = int(body["told"]), int(body["down"])
+    if "user" not in body:
+        return f" That makes {down:,} that are down; when I last told the channel, it was {told:,}."
+    given = f"{mention(str(body['user']))} acknowledged {count(told, 'gateway')}"
+    since = f"{date(datetime.fromisoformat(body['at']))}; {down - told:,} more went offline since"
+    return f" {given} {since}, so nobody has this now. Acknowledge it on its card to take it again."
 
 
 def escalated_note(body: Mapping[str, Any]) -> Message:
@@ -139,7 +152,7 @@ _NO_CHANNEL = (
 
 def listed(incident: Incident) -> str:
     """An incident where several are shown."""
-    said = [*said_of(incident), who(incident) or "Nobody has acknowledged this yet."]
+    said = [*said_of(incident), in_hands(incident)]
     if incident.state is IncidentState.GATHERING:
         said.append(f"⏳ gathering: it is posted after {date(incident.post_at)}.")
     return f"{bold(title(incident))} {where(incident)}\n{' '.join(said)}"

@@ -83,8 +83,7 @@ def _open_card(incident: Incident, rules: AlertRules, groups: Sequence[str]) -> 
 
 def _in_whose_hands(incident: Incident, groups: Sequence[str]) -> str:
     """Who has it, and who hears of it when, if nothing happens until then."""
-    taken = who(incident) or "Nobody has acknowledged this yet."
-    return " ".join(filter(None, [taken, _reminds(incident, groups)]))
+    return " ".join(filter(None, [in_hands(incident), _reminds(incident, groups)]))
 
 
 def _reminds(incident: Incident, groups: Sequence[str]) -> str:
@@ -295,6 +294,16 @@ def who(incident: Incident) -> str:
         silent = f"{status('silenced')} by {mention(hushed.user_id)} until {date(hushed.until)}{why}."
     has = f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}." if taken else ""
     return " ".join(filter(None, [has, silent]))
+
+
+def in_hands(incident: Incident) -> str:
+    """Who has it, or that nobody has; whose acknowledgement it outgrew."""
+    lapse = incident.lapse
+    if incident.acknowledged is not None or lapse is None:
+        return who(incident) or "Nobody has acknowledged this yet."
+    given = f"{mention(lapse.by.user_id)} acknowledged {count(lapse.gateways, 'gateway')} {date(lapse.by.at)}"
+    outgrown = f"{given}; {lapse.more:,} more went offline since, so nobody has it now."
+    return " ".join(filter(None, [outgrown, who(incident)]))
 
 
 def down_line(one: AffectedGateway, incident: Incident) -> str:

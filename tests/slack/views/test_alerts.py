@@ -14,6 +14,7 @@ from bot.domain.alerts import (
     IncidentId,
     IncidentKind,
     IncidentState,
+    Lapse,
     Leave,
     Share,
     Silenced,
@@ -171,6 +172,24 @@ def test_hostile_names_are_shown_and_harm_nothing(hostile: str) -> None:
     assert len(list(elements(drawn))) == 2 * views.ALERTS_PAGE + 3
 
 
+def test_a_card_says_which_acknowledgement_it_outgrew_and_offers_another() -> None:
+    grown = replace(incident(), lapse=Lapse(ANA, 1, 50, NOW + 9 * MINUTE))
+    drawn = card(grown)
+    said = f"<@{ANA.user_id}> acknowledged 1 gateway {date(ANA.at)}; 50 more went offline since"
+    assert said in drawn.text
+    assert buttons(drawn)[ids.INCIDENT_ACK] == Ref("7", 2)
+    assert "Nobody has acknowledged this yet" not in drawn.text
+    listed = sendable(views.alerts([grown], 1, 0, RULES, has_channel=True))
+    assert said in listed.text
+
+
+def test_a_silenced_card_that_outgrew_its_acknowledgement_says_both() -> None:
+    hushed = Silenced("U0BEN00001", NOW + 60 * MINUTE)
+    drawn = card(replace(incident(), lapse=Lapse(ANA, 1, 50, NOW), silenced=hushed))
+    assert "50 more went offline since" in drawn.text
+    assert "<@U0BEN00001> until" in drawn.text
+
+
 # ---- notes
 def test_a_note_names_who_joined() -> None:
     drawn = sendable(views.joined_note({"count": 2, "first": ["MT4", "MT5"]}))
@@ -180,6 +199,19 @@ def test_a_note_names_who_joined() -> None:
 def test_a_note_counts_those_it_does_not_name() -> None:
     drawn = sendable(views.joined_note({"count": 500, "first": ["a", "b", "c"]}))
     assert drawn.text == "🔴 Offline: 500 more gateways here: a, b, c and 497 more."
+
+
+def test_a_note_about_an_incident_that_grew_says_how_large_it_was() -> None:
+    body = {"count": 3, "first": ["a", "b", "c"], "told": 1, "down": 4}
+    text = sendable(views.joined_note(body)).text
+    assert text.endswith("c. That makes 4 that are down; when I last told the channel, it was 1.")
+
+
+def test_a_note_that_ends_an_acknowledgement_mentions_who_had_it() -> None:
+    growth = {"told": 1, "down": 51, "user": ANA.user_id, "at": ANA.at.isoformat()}
+    text = sendable(views.joined_note({"count": 50, "first": ["a", "b", "c"]} | growth)).text
+    assert f"<@{ANA.user_id}> acknowledged 1 gateway {date(ANA.at)}; 50 more went offline since" in text
+    assert text.endswith("Acknowledge it on its card to take it again.")
 
 
 # ---- lists
