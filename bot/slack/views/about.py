@@ -102,8 +102,10 @@ def _slack(state: Status) -> str:
     else:
         way = status("not connected", "warning")
     waiting = f"{count(state.cards_waiting, 'card waits', 'cards wait')} to be shown"
-    broken = f", {state.cards_broken:,} refused by Slack" if state.cards_broken else ""
-    return f"{way}; {waiting}{broken}"
+    if not state.cards_broken:
+        return f"{way}; {waiting}"
+    refused = f"{state.cards_broken:,} refused by Slack"
+    return f"{way}; {waiting}, {refused}: “subscriptions” and the log name the channel"
 
 
 def _setting_line(row: Setting) -> str:

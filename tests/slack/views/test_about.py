@@ -64,7 +64,7 @@ def test_the_way_to_slack_is_told(sockets: int | None, words_: str) -> None:
 
 
 def test_cards_that_slack_refuses_are_told() -> None:
-    assert "1 card waits to be shown, 2 refused by Slack" in said(
+    assert "1 card waits to be shown, 2 refused by Slack: “subscriptions” and the log" in said(
         replace(WELL, cards_waiting=1, cards_broken=2)
     )
 
