@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
-from bot.domain.query import Field, Query, StateWord, Term, Untagged, Value
+from bot.domain.query import Field, Pattern, Query, StateWord, Term, Untagged, Value
 from bot.storage import fleet
 from bot.storage.conditions import like, one_term, tagged_ids, updating_ids
 from bot.storage.flaps import flapping_ids
@@ -211,7 +211,8 @@ def _matching(statement: _Rows, query: Query, *, along_the_index: bool = False) 
     by_index = along_the_index or _is_by_state(query)
     leading = None if by_index else next(filter(_leads, query.terms), None)
     if leading is not None:
-        tagged = tagged_ids(leading.values).distinct().subquery()
+        ids = tagged_ids(leading.values)
+        tagged = (ids if _is_one_tag(leading) else ids.distinct()).subquery()
         statement = statement.join(tagged, tagged.c.gateway_id == gateways.c.id)
     rest = (term for term in query.terms if term is not leading)
     return statement.where(*(one_term(term, _NOW, probe=along_the_index) for term in rest))
@@ -219,6 +220,11 @@ def _matching(statement: _Rows, query: Query, *, along_the_index: bool = False) 
 
 def _leads(term: Term) -> bool:
     return term.field is Field.TAG and not term.negated and Untagged() not in term.values
+
+
+def _is_one_tag(term: Term) -> bool:
+    """Then no gateway is found twice, and PostgreSQL need not sort them out."""
+    return len(term.values) == 1 and isinstance(term.values[0], Pattern) and len(term.values[0].pieces) == 1
 
 
 def _is_by_state(query: Query) -> bool:

@@ -43,6 +43,8 @@ class Report:
     peak: float = 0.0
     ended: float = 0.0
     worked: float = 0.0  # the processor's time from there on
+    evaluated: float = 0.0  # these two: seconds from there on
+    opened: float = 0.0
 
 
 async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, channel: str) -> None:
@@ -59,7 +61,9 @@ async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, c
     async def evaluate(taken: Taken) -> None:
         report.ended, began = time.monotonic(), worked()
         await course.evaluate(taken.listing)
+        report.evaluated = time.monotonic() - report.ended
         await course.tick()
+        report.opened = time.monotonic() - report.ended
         await publisher.publish()
         report.worked = worked() - began
 
