@@ -1,7 +1,7 @@
 """A portal on the wire, a fleet taken in from it, and rollouts on a database; the clock is the portal's."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +19,7 @@ from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_places import RolloutPlaces
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
+from bot.settings import Meshtech
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
 from bot.storage.tables import audit, cards, gateway_claims, notes, rollout_targets
@@ -53,14 +54,7 @@ class World:
         self.clock = portal.clock
         self.changes = 0
         self._numbers = itertools.count(1)
-        self.client = MeshtechClient(
-            auth_url=portal.auth_url,
-            api_url=portal.api_url,
-            username="demo",
-            password="demo-password",
-            now=self.clock.now,
-            sleep=_at_once,
-        )
+        self.client = self._client()
         self.fleet = FleetService(database, self.client, now=self.clock.now)
         self.blind = False
         self.channel: str | None = "C0ROLLOUTS"
@@ -102,6 +96,29 @@ class World:
             listed_at=self._listed_at,
         )
         return service, course
+
+    async def restarted_with(self, contract: Meshtech) -> None:
+        """From here on the bot speaks to the portal by these routes and names."""
+        await self.client.aclose()
+        self.client = self._client(contract.routes, contract.fields)
+        self.fleet = FleetService(self.database, self.client, now=self.clock.now)
+        self.rollouts, self.course = self.restarted()
+
+    def _client(
+        self,
+        routes: Mapping[str, str] | None = None,
+        fields: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> MeshtechClient:
+        return MeshtechClient(
+            auth_url=self.portal.auth_url,
+            api_url=self.portal.api_url,
+            username="demo",
+            password="demo-password",
+            now=self.clock.now,
+            routes=routes,
+            fields=fields,
+            sleep=_at_once,
+        )
 
     @property
     def places(self) -> RolloutPlaces:

@@ -14,13 +14,13 @@ from bot.demo import slack_workspace as workspace
 from bot.demo.fleet_simulator import FleetSimulator
 from bot.demo.slack_api import ALL_SCOPES
 from bot.demo.slack_server import SlackServer
-from bot.domain.fleet import GatewayId
+from bot.domain.rollout import RolloutState, TargetState
 from bot.domain.subscriptions import parse_subscription
-from bot.meshtech.client import MeshtechClient
 from bot.storage import subscriptions
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
 from tests.process import PASSWORD
+from tests.rollout_world import world
 from tests.test_settings import load
 
 
@@ -244,46 +244,40 @@ async def test_a_document_that_cannot_be_read_is_named(right: SetUp, tmp_path: P
     assert any("The OpenAPI document cannot be read from" in line for line in right.said)
 
 
-async def test_what_it_prints_for_another_portal_once_set_makes_a_job_run(right: SetUp) -> None:
-    right.portal.routes |= {
-        "CREATE_JOB": "POST /api/v2/fota/updates",
-        "LIST_JOBS": "GET /api/v2/fota/updates",
-        "GET_JOB": "GET /api/v2/fota/updates/{id}",
-    }
-    right.portal.fields |= {
-        "CREATE_JOB": {"deviceIds": "things", "firmwareId": "fw"},
-        "GET_JOB": {"devices": "things", "deviceId": "thingKey"},
-    }
-    where = f"{right.portal.api_url}/swagger/v1/swagger.json"
-    assert await right.examined(where) == 1
-    printed = dict(line.partition("=")[::2] for line in right.said if line.startswith("MESHBOT_"))
-    assert printed["MESHBOT_MESHTECH__ROUTES__CREATE_JOB"] == "POST /api/v2/fota/updates"
-    right.variables |= {name.removeprefix("MESHBOT_"): value for name, value in printed.items()}
+async def test_what_it_prints_for_another_portal_once_set_makes_a_job_run(
+    right: SetUp, tmp_path: Path
+) -> None:
+    async with world(f"sqlite:///{tmp_path}/fleet.db") as fleet:
+        right.variables |= {
+            "MESHTECH__AUTH_URL": fleet.portal.auth_url,
+            "MESHTECH__API_URL": fleet.portal.api_url,
+            "MESHTECH__USERNAME": "demo",
+            "MESHTECH__PASSWORD": "demo-password",
+        }
+        fleet.portal.routes |= {
+            "CREATE_JOB": "POST /api/v2/fota/updates",
+            "LIST_JOBS": "GET /api/v2/fota/updates",
+            "GET_JOB": "GET /api/v2/fota/updates/{id}",
+        }
+        fleet.portal.fields |= {
+            "CREATE_JOB": {"deviceIds": "things", "firmwareId": "fw", "name": "title"},
+            "GET_JOB": {"devices": "things", "deviceId": "thingKey", "name": "title", "status": "phase"},
+            "LIST_JOBS": {"name": "title", "status": "phase"},
+        }
+        where = f"{fleet.portal.api_url}/swagger/v1/swagger.json"
+        assert await right.examined(where) == 1
+        printed = dict(line.partition("=")[::2] for line in right.said if line.startswith("MESHBOT_"))
+        assert printed["MESHBOT_MESHTECH__ROUTES__CREATE_JOB"] == "POST /api/v2/fota/updates"
 
-    right.said.clear()
-    assert await right.examined(where) == 0, right.said
-    assert await _updated(right)
+        right.variables |= {name.removeprefix("MESHBOT_"): value for name, value in printed.items()}
+        right.said.clear()
+        assert await right.examined(where) == 0, right.said
 
-
-async def _updated(right: SetUp) -> bool:
-    """Whether a job made with these settings comes into being and is found again, with its gateway."""
-    meshtech = load(**right.variables).meshtech
-    client = MeshtechClient(
-        meshtech.auth_url,
-        meshtech.api_url,
-        meshtech.username,
-        PASSWORD,
-        now=right.now,
-        routes=meshtech.routes,
-        fields=meshtech.fields,
-    )
-    gateway = next(iter(right.portal.devices.values()))
-    firmware = await anext(client.firmwares(gateway.wire()["modelNumber"]))
-    made = await client.create_job("a name", firmware.id, [GatewayId(gateway.wire()["id"])])
-    job = await client.job(made)
-    names = [one.name async for one in client.jobs()]
-    await client.aclose()
-    return job.name in names and [one.device_id for one in job.devices] == [gateway.wire()["id"]]
+        await fleet.restarted_with(load(**right.variables).meshtech)
+        rollout_id = await fleet.running()
+        await fleet.comes_to(rollout_id, RolloutState.FINISHED)
+        assert set((await fleet.states(rollout_id)).values()) == {TargetState.VERIFIED}
+        assert fleet.started_more_than_once() == {}
 
 
 async def test_a_limit_for_an_id_without_a_role_is_named(right: SetUp) -> None:
