@@ -110,10 +110,9 @@ class FleetService:
         now = self._now()
 
         def found(connection: Reading) -> Page:
-            status = listings.read_status(connection)
+            rows, counts, status = fleet_search.page(connection, query, now, offset, limit)
             if status.as_of is None:  # a first listing that is half written is not a fleet
                 return Page((), Counts(), 0, status)
-            rows, counts = fleet_search.page(connection, query, now, offset, limit)
             return Page(tuple(rows), counts, offset, status)
 
         return await self._database.ask(found)

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.fleet import Connectivity, Counts, KnownGateway, TagCount, fold
+from bot.domain.fleet import Connectivity, Counts, KnownGateway, SnapshotStatus, TagCount, fold
 from bot.domain.query import Field, Pattern, Query, StateWord, Term, Untagged, Value
-from bot.storage import fleet
+from bot.storage import fleet, listings
 from bot.storage.conditions import like, one_term, tagged_ids, updating_ids
 from bot.storage.flaps import flapping_ids
 from bot.storage.fleet import WORST_FIRST
@@ -38,18 +38,29 @@ _ROWS = fleet.rows().add_columns(
 
 def page(
     connection: Connection, query: Query, now: datetime, offset: int, limit: int
-) -> tuple[list[KnownGateway], Counts]:
-    """Some of the gateways that match, worst first, and the counts of all that do."""
-    in_all = counted(connection, query, now)
-    if offset >= in_all.total:
-        return [], in_all
-    statement = _page(query, far_between=(offset + limit) * _sparse(query) > in_all.total)
+) -> tuple[list[KnownGateway], Counts, SnapshotStatus]:
+    """Some of the gateways that match, worst first; the counts of all that do; and how old all this is."""
+    total, offline, unknown, *status = connection.execute(_first_line(query), {"now": now}).one()
+    in_all, as_of = Counts(total, offline, unknown), SnapshotStatus(*status)
+    if offset >= total:
+        return [], in_all, as_of
+    statement = _page(query, far_between=(offset + limit) * _sparse(query) > total)
     found = connection.execute(statement, {"now": now, "offset": offset, "limit": limit}).all()
     known = fleet.known(row[:-2] for row in found)
-    return [
-        replace(one, flapping=bool(row[-2]), updating=bool(row[-1])) if row[-2] or row[-1] else one
-        for row, one in zip(found, known, strict=True)
-    ], in_all
+    return (
+        [
+            replace(one, flapping=bool(row[-2]), updating=bool(row[-1])) if row[-2] or row[-1] else one
+            for row, one in zip(found, known, strict=True)
+        ],
+        in_all,
+        as_of,
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _first_line(query: Query) -> _Rows:
+    """What the line above a page says, in one statement: a second would take longer to put than to answer."""
+    return _counts(query).add_columns(*listings.STATUS.selected_columns)
 
 
 @lru_cache(maxsize=_REMEMBERED)

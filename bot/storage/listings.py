@@ -111,7 +111,7 @@ def _status() -> Select[Any]:
     )
 
 
-_STATUS = _status()
+STATUS = _status()
 
 
 async def status(connection: AsyncConnection) -> SnapshotStatus:
@@ -120,7 +120,7 @@ async def status(connection: AsyncConnection) -> SnapshotStatus:
 
 def read_status(connection: Connection) -> SnapshotStatus:
     """The same for ``Database.ask``."""
-    return SnapshotStatus(*connection.execute(_STATUS).one())
+    return SnapshotStatus(*connection.execute(STATUS).one())
 
 
 async def count_online(connection: AsyncConnection) -> int:

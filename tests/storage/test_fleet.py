@@ -88,7 +88,10 @@ def _went(id_: str) -> FleetEvent:
 
 
 async def search(database: Database, query: Query, offset: int = 0, limit: int = 100) -> Any:
-    return await database.ask(lambda connection: fleet_search.page(connection, query, NOW, offset, limit))
+    rows, counts, _ = await database.ask(
+        lambda connection: fleet_search.page(connection, query, NOW, offset, limit)
+    )
+    return rows, counts
 
 
 def numbered(found: Iterable[KnownGateway]) -> list[KnownGateway]:
