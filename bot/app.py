@@ -71,6 +71,7 @@ FLEET_HISTORY = timedelta(days=90)
 WRITES_KEPT = timedelta(days=7)  # for Undo, and for a late click that is told so
 CARDS_KEPT = timedelta(days=365)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
+_OFTEN = timedelta(seconds=5)
 
 
 class App:
@@ -276,14 +277,16 @@ class App:
         settings = self._settings
         scheduler = Scheduler(self.clock.now)
         scheduler.add("listing", settings.fleet.poll_every, self.fleet.take_in_listing)
-        scheduler.add(
-            "alerts",
-            min(timedelta(seconds=5), settings.alerts.group_wait or timedelta(seconds=1)),
-            self._alert,
-        )
-        scheduler.add("rollouts", min(timedelta(seconds=5), settings.jobs.poll_every), self._advance)
+        # A tick for each, so that an error in one keeps none of the others from its work.
+        alerting = min(_OFTEN, settings.alerts.group_wait or timedelta(seconds=1))
+        scheduler.add("alerts", alerting, self.alert_course.tick)
+        scheduler.add("reminders", _OFTEN, self.reminders.tick)
+        scheduler.add("silences", _OFTEN, self.silences.announce)
+        scheduler.add("channels", _OFTEN, self.broken_channels.tell)
+        scheduler.add("places", _OFTEN, self.rollout_places.open_again)
+        scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self.course.advance)
         scheduler.add("writes", timedelta(seconds=30), self.writes.resume_writes)
-        scheduler.add("sockets", timedelta(seconds=5), self._slack.watch)
+        scheduler.add("sockets", _OFTEN, self._slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self.home.redraw)
         scheduler.add("prune", timedelta(hours=1), self._prune)
@@ -344,16 +347,6 @@ class App:
     # ---- ticks
     async def _evaluate(self, taken: Taken) -> None:
         await self.alert_course.evaluate(taken.listing)
-
-    async def _alert(self) -> None:
-        await self.alert_course.tick()
-        await self.reminders.tick()
-        await self.silences.announce()
-        await self.broken_channels.tell()
-
-    async def _advance(self) -> None:
-        await self.rollout_places.open_again()
-        await self.course.advance()
 
     async def _measure(self) -> None:
         snapshot = await self.fleet.snapshot_status()
