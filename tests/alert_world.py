@@ -67,9 +67,11 @@ class World:
         async with database.write() as connection:
             await connection.run_sync(metadata.create_all)
         world = cls(database, rules or AlertRules(), channel)
+        world.now = START - listings * MINUTE
         world.add(*gateways)
         for _ in range(listings):
             await world.listing()
+            world.now += MINUTE
         return world
 
     def restart(self) -> None:

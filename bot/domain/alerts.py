@@ -25,14 +25,14 @@ class IncidentKind(StrEnum):
 
     OFFLINE = "offline"  # of one site
     STORM = "storm"  # gateways of many sites, gone together
+    SEEN_DARK = "seen_dark"  # gateways of many sites, offline already when they were first seen
     FLAPPING = "flapping"
     NOT_RETURNED = "not_returned"  # of one rollout
     SIGHT = "sight"  # the fleet cannot be seen; has no gateways
 
     @property
-    def trouble(self) -> "IncidentKind":
-        """What is wrong with its gateways: a gateway is in one live incident of each trouble."""
-        return IncidentKind.OFFLINE if self is IncidentKind.STORM else self
+    def has_many_sites(self) -> bool:
+        return self in {IncidentKind.STORM, IncidentKind.SEEN_DARK}
 
 
 class IncidentState(StrEnum):
@@ -290,7 +290,7 @@ class Incident:
     def place(self) -> str:
         """For sentences: where, or of what."""
         match self.kind:
-            case IncidentKind.STORM:
+            case IncidentKind.STORM | IncidentKind.SEEN_DARK:
                 return f"at {self.sites} sites"
             case IncidentKind.NOT_RETURNED:
                 return f"of rollout {self.site}"

@@ -5,7 +5,7 @@ A cause is named only where chance cannot explain it: what most gateways of the 
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,10 +22,13 @@ _CHANCE = 0.01  # of naming noise, over everything that was looked at
 
 
 class Gone(NamedTuple):
-    """A gateway that is on no card yet: when it went, and its site."""
+    """A gateway that is on no card yet: when it went, its site, and whether that was before the bot first
+    saw it.
+    """
 
     since: datetime
     site: str
+    before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,11 @@ class Window:
 def storm_size(rules: AlertRules, fleet: int) -> int:
     """So many gateways at more than one site are a storm."""
     return min(rules.storm_gateways, max(LEAST, math.ceil(rules.storm_share * fleet)))
+
+
+def are_enough(rules: AlertRules, gone: Collection[Gone], fleet: int) -> bool:
+    """Whether they are enough at enough sites for a storm, whenever they went."""
+    return len(gone) >= storm_size(rules, fleet) and len({one.site for one in gone}) > 1
 
 
 def find_storm(rules: AlertRules, gone: Iterable[Gone], fleet: int) -> Window | None:

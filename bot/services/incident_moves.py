@@ -20,7 +20,7 @@ from bot.domain.alerts import (
 from bot.domain.audit import BOT
 from bot.domain.events import AuditEntry, Outcome
 from bot.domain.fleet import GatewayId
-from bot.domain.storms import Gone, Window, find_storm
+from bot.domain.storms import Gone, Window, are_enough, find_storm
 from bot.storage import alerts as store
 from bot.storage import audit, cards, flapping, growth, incidents, returns, storms
 from bot.storage.alerts import Moved
@@ -107,13 +107,46 @@ class IncidentMoves:
                 return 0, 0
             left = set(await store.who_has_left(connection, IncidentKind.OFFLINE))
         gone = {one: went for one, went in dark.items() if one not in left}
-        joined = await self._join_live_storms(gone, at)
-        opened, more = await self._open_storm(gone, at, listing)
+        done = [
+            await self._join_seen_dark(gone, at, listing),
+            await self._join_live_storms(gone, at),
+            await self._open_storm(gone, at, listing),
+        ]
         rest = [one for one in dark if one in gone or one in left]
-        sites = await self._join_sites(IncidentKind.OFFLINE, rest, at)
-        return opened + sites[0], joined + more + sites[1]
+        done.append(await self._join_sites(IncidentKind.OFFLINE, rest, at))
+        opened, joined = (sum(numbers) for numbers in zip(*done, strict=True))
+        return opened, joined
 
-    async def _join_live_storms(self, gone: dict[GatewayId, Gone], at: datetime) -> int:
+    async def _join_seen_dark(
+        self, gone: dict[GatewayId, Gone], at: datetime, listing: int
+    ) -> tuple[int, int]:
+        """Takes out of ``gone`` those that were dark before they were first seen, if they are enough: where a
+        fleet is new to the bot, a card for each site would be a storm of the bot's own making.
+
+        Nobody joins it once people were told; until then those whom a crash left behind do.
+        """
+        before = {one: went for one, went in gone.items() if went.before}
+        if not before:
+            return 0, 0
+        async with self._database.read() as connection:
+            gathering = await storms.seen_dark(connection)
+            fleet = await storms.fleet_size(connection)
+        if gathering is None and not are_enough(self._rules, before.values(), fleet):
+            return 0, 0
+
+        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+            post_at = at + self._rules.group_wait
+            incident = gathering or await storms.begin(
+                connection, listing, at, post_at, IncidentKind.SEEN_DARK
+            )
+            return await storms.join(connection, incident, ids, at)
+
+        joined = await self._move(list(before), join, joining=at)
+        for one in before:
+            del gone[one]
+        return int(gathering is None), joined
+
+    async def _join_live_storms(self, gone: dict[GatewayId, Gone], at: datetime) -> tuple[int, int]:
         """Takes out of ``gone`` whoever went with a storm that is still there."""
         joined = 0
         async with self._database.read() as connection:
@@ -124,7 +157,7 @@ class IncidentMoves:
             joined += await self._move(ids, _into(storm, at), joining=at)
             for one in ids:
                 del gone[one]
-        return joined
+        return 0, joined
 
     async def _open_storm(self, gone: dict[GatewayId, Gone], at: datetime, listing: int) -> tuple[int, int]:
         async with self._database.read() as connection:

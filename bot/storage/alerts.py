@@ -108,19 +108,19 @@ async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayI
     dark = in_state(Connectivity.OFFLINE, cut)
     in_one = select(incident_gateways.c.gateway_id).where(incident_gateways.c.left_at.is_(None))
     since = type_coerce(gateways.c.since, BigInteger)
-    query = select(gateways.c.id, since, gateways.c.site_folded)
+    query = select(gateways.c.id, since, gateways.c.site_folded, gateways.c.since <= gateways.c.first_seen)
     if connection.dialect.name == "sqlite":
         query = query.where(dark, gateways.c.id.not_in(in_one), gateways.c.id.not_in(expected_ids()))
     else:
         new = select(gateways.c.id).where(dark).except_(in_one, expected_ids()).subquery()
         query = query.join(new, new.c.id == gateways.c.id)
     # Thousands went in the same listing, at few sites: one object for all that are alike.
-    alike: dict[tuple[int, str], Gone] = {}
+    alike: dict[tuple[int, str, bool], Gone] = {}
     found = {}
-    for id_, micros, site in await connection.execute(query):
-        gone = alike.get((micros, site))
+    for id_, micros, site, dark_before in await connection.execute(query):
+        gone = alike.get((micros, site, dark_before))
         if gone is None:
-            gone = alike[micros, site] = Gone(from_micros(micros), site)
+            gone = alike[micros, site, dark_before] = Gone(from_micros(micros), site, bool(dark_before))
         found[GatewayId(id_)] = gone
     return found
 

@@ -28,6 +28,7 @@ from bot.domain.fleet import GatewayId
 from bot.storage.tables import RANKS, gateways, incident_gateways, incidents, rollouts, silences
 
 _LIVE = [state.value for state in LIVE]
+_ALIKE = [IncidentKind.OFFLINE.value, IncidentKind.STORM.value, IncidentKind.SEEN_DARK.value]
 _STATES = {rank: state for state, rank in RANKS.items()}
 
 
@@ -48,7 +49,7 @@ async def open_ids(connection: AsyncConnection) -> Sequence[IncidentId]:
     rows = await connection.execute(
         select(incidents.c.id).where(
             incidents.c.state == IncidentState.OPEN.value,
-            incidents.c.kind.in_([IncidentKind.OFFLINE.value, IncidentKind.STORM.value]),
+            incidents.c.kind.in_(_ALIKE),
         )
     )
     return [IncidentId(one) for one in rows.scalars()]
@@ -138,7 +139,7 @@ async def live_incident_of(connection: AsyncConnection, gateway_id: str) -> Inci
 
 
 async def _with_sites(connection: AsyncConnection, incident: Incident) -> Incident:
-    if incident.kind is not IncidentKind.STORM:
+    if not incident.kind.has_many_sites:
         return incident
     found = await connection.execute(
         select(func.count(gateways.c.site_folded.distinct()))

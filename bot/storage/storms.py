@@ -16,6 +16,7 @@ from bot.storage.tables import gateways, incident_gateways, incidents
 from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
 
 _STORM = IncidentKind.STORM.value
+_SEEN_DARK = IncidentKind.SEEN_DARK.value
 
 
 async def gathering(connection: AsyncConnection) -> Mapping[GatewayId, Gone]:
@@ -58,11 +59,28 @@ async def fleet_size(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(func.count()).select_from(gateways))).scalar_one())
 
 
-async def begin(connection: AsyncConnection, listing: int, at: datetime, post_at: datetime) -> IncidentId:
+async def seen_dark(connection: AsyncConnection) -> IncidentId | None:
+    """The incident of what was dark before it was first seen, while nobody has been told of it."""
+    found = await connection.execute(
+        select(incidents.c.id).where(
+            incidents.c.kind == _SEEN_DARK, incidents.c.state == IncidentState.GATHERING.value
+        )
+    )
+    number = found.scalar()
+    return None if number is None else IncidentId(number)
+
+
+async def begin(
+    connection: AsyncConnection,
+    listing: int,
+    at: datetime,
+    post_at: datetime,
+    kind: IncidentKind = IncidentKind.STORM,
+) -> IncidentId:
     """The storm of that listing; evaluated twice, it is the same."""
-    key = f"storm {listing}"
+    key = f"{kind.value} {listing}"
     row = {
-        "kind": _STORM,
+        "kind": kind.value,
         "site": "",
         "site_folded": key,
         "state": IncidentState.GATHERING.value,
@@ -72,7 +90,7 @@ async def begin(connection: AsyncConnection, listing: int, at: datetime, post_at
     }
     await connection.execute(insert_or_ignore(connection, incidents, row))
     found = await connection.execute(
-        select(incidents.c.id).where(incidents.c.kind == _STORM, incidents.c.site_folded == key, IS_LIVE)
+        select(incidents.c.id).where(incidents.c.kind == kind.value, incidents.c.site_folded == key, IS_LIVE)
     )
     return IncidentId(found.scalar_one())
 

@@ -197,7 +197,9 @@ async def test_a_mention_in_a_card_s_thread_is_answered_in_that_thread(demo: Dem
     await reply.fill("@Meshbot status")
     await reply.press("Enter")
     await expect(thread.locator(".message").last).to_contain_text("Version")
-    await expect(card.get_by_role("button", name=re.compile("repl"))).to_contain_text("2 replies")
+    await expect(card.get_by_role("button", name=re.compile("repl"))).to_contain_text(
+        re.compile(r"[23] replies")  # a card that does not name all its gateways has their file there too
+    )
     assert demo.world.slack.problems == []
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from bot.domain.alerts import AlertRules, Share, Trait
-from bot.domain.storms import Candidate, Gone, Window, find_storm, shared_cause, storm_size
+from bot.domain.storms import Candidate, Gone, Window, are_enough, find_storm, shared_cause, storm_size
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -46,6 +46,14 @@ def test_those_who_went_on_from_there_belong_to_the_storm() -> None:
     late = Gone(NOW + 5 * MINUTE, "site9")
     window = find_storm(RULES, [*gone(10), late, Gone(NOW + 30 * MINUTE, "site9")], fleet=1000)
     assert window == Window(NOW, late.since)
+
+
+def test_enough_at_more_than_one_site_are_enough_whenever_they_went() -> None:
+    week = timedelta(weeks=1)
+    assert are_enough(RULES, gone(10, apart=week), fleet=1000)
+    assert are_enough(RULES, gone(5, apart=week), fleet=25)
+    assert not are_enough(RULES, gone(9, apart=week), fleet=1000)
+    assert not are_enough(RULES, gone(500, sites=1, apart=week), fleet=1000)
 
 
 def candidate(trait: Trait, value: str, gateways: int, in_fleet: int) -> Candidate:

@@ -45,6 +45,7 @@ _OVER = "🟢 Over"
 BEGIN = {
     IncidentKind.OFFLINE: "🔴 Offline",
     IncidentKind.STORM: "🔴 Storm",
+    IncidentKind.SEEN_DARK: "🔴 Offline",
     IncidentKind.FLAPPING: "🟡 Flapping",
     IncidentKind.NOT_RETURNED: "🚨 Did not return",
     IncidentKind.SIGHT: "⚠️ Visibility lost",
@@ -109,9 +110,11 @@ def _happens(incident: Incident, rules: AlertRules) -> str:
             "Only this card is edited while they go on and off. After an hour without a change it says how "
             "they are, and one that is offline then becomes an alert of its own."
         )
+    later = " What goes dark from now on is an alert of its own."
     return (
         f"A gateway counts as back after {duration(rules.online_after)} online and "
         f"{count(rules.online_listings, 'listing')}. When all are back, this card says so."
+        f"{later if incident.kind is IncidentKind.SEEN_DARK else ''}"
     )
 
 
@@ -211,7 +214,7 @@ def where_plain(incident: Incident) -> str:
 
 
 def _place(incident: Incident, site: str) -> str:
-    if incident.kind is IncidentKind.STORM:
+    if incident.kind.has_many_sites:
         return f"at {count(incident.sites, 'site')}"
     if incident.kind is IncidentKind.NOT_RETURNED:
         firmware = f" to {name(incident.firmware, NAME)}" if incident.firmware else ""
@@ -236,6 +239,8 @@ def since(incident: Incident) -> str:
         return f"4 changes or more within an hour, seen {date(incident.opened_at)}."
     if incident.kind is IncidentKind.NOT_RETURNED:
         return f"Started by the rollout and down since {date(tally.since)}: given up, and still not back."
+    if incident.kind is IncidentKind.SEEN_DARK:
+        return f"They were offline already when I first saw them, the first since {date(tally.since)}."
     return f"{'Offline since' if tally.total == 1 else 'The first went offline'} {date(tally.since)}."
 
 

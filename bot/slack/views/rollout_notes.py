@@ -134,7 +134,7 @@ def _trouble(body: Mapping[str, Any]) -> str:
     """What an alert was about."""
     site = name(str(body.get("site") or ""), 40)
     match body.get("trouble"):
-        case IncidentKind.STORM:
+        case IncidentKind.STORM | IncidentKind.SEEN_DARK:
             return "went offline, and others with them"
         case IncidentKind.FLAPPING:
             return f"kept going on and off at {site}"

@@ -190,6 +190,13 @@ def test_a_silenced_card_that_outgrew_its_acknowledgement_says_both() -> None:
     assert "<@U0BEN00001> until" in drawn.text
 
 
+def test_what_was_dark_before_it_was_first_seen_is_said_to_be() -> None:
+    drawn = card(of_kind(IncidentKind.SEEN_DARK, site="", sites=2))
+    assert heading(drawn) == "🔴 Offline: 2 gateways at 2 sites"
+    assert f"They were offline already when I first saw them, the first since {date(NOW)}." in drawn.text
+    assert drawn.text.endswith("What goes dark from now on is an alert of its own.")
+
+
 # ---- notes
 def test_a_note_names_who_joined() -> None:
     drawn = sendable(views.joined_note({"count": 2, "first": ["MT4", "MT5"]}))
