@@ -224,6 +224,22 @@ async def test_every_modal_is_taken_or_refused_by_role_and_kind_of_person(tmp_pa
         assert refused <= await made.refused()
 
 
+async def test_help_has_the_headings_and_the_order_of_the_readme(tmp_path: Path) -> None:
+    table = README.partition("| command | role |")[2].partition("\n\n")[0]
+    written = re.findall(r"^\| (?:\*\*|`)(\w[\w ]*\w)", table, re.MULTILINE)
+    async with house(tmp_path) as made:
+        said = await made.command(person(Role.ADMIN, "member"), "help")
+        shown = re.findall(r"^(?:\*|`/mesh )(\w[\w ]*\w)", said, re.MULTILINE)
+        assert shown == [*written[1:], "Help", "help", "help query"]
+
+
+async def test_help_on_a_command_that_takes_something_has_an_example(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        for word, command in made.app.slack.commands.items():
+            said = await made.command(person(Role.VIEWER, "member"), f"help {word}")
+            assert command.usage == word or f"For example:\n`/mesh {word}" in said, word
+
+
 async def test_help_shows_what_one_may_do_and_no_more(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         for role in ROLES:

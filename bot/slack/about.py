@@ -27,10 +27,11 @@ class AboutCommands:
 
     def feature(self) -> Feature:
         return Feature(
+            title="The bot",
             commands={
                 "status": Command("status", "Show how the fleet and the bot are doing", self.status),
                 "settings": Command("settings", "List all settings, secrets masked", self.settings),
-            }
+            },
         )
 
     def lists(self) -> Mapping[str, ListHandler]:

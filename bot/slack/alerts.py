@@ -41,6 +41,7 @@ class AlertListeners:
 
     def feature(self) -> Feature:
         return Feature(
+            title="Alerts",
             commands={"alerts": Command("alerts", "List open alerts", self.alerts)},
             clicks={
                 ids.INCIDENT_ACK: self.acknowledge,

@@ -22,6 +22,7 @@ class AuditCommands:
 
     def feature(self) -> Feature:
         return Feature(
+            title="The bot",
             commands={
                 "audit": Command(
                     "audit [query]",
@@ -29,7 +30,7 @@ class AuditCommands:
                     self.audit,
                     examples=("audit @ana", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
                 )
-            }
+            },
         )
 
     def lists(self) -> Mapping[str, ListHandler]:

@@ -80,7 +80,7 @@ class SlackApp:
             "user_change": self._person_changed,
         }
         self.commands = joined("command", [one.commands for one in features])
-        self._router = Router(self.commands, command)
+        self._router = Router(features, command)
         self._modals = Modals(api)
         self._monotonic = monotonic
         self._sleep = sleep

@@ -96,6 +96,7 @@ class Feature:
     """What a feature listens to, and how it draws its cards and notes; joined in ``bot/slack/bolt.py``.
 
     ``cards`` and ``notes`` map a card kind to a function of its subject, a note kind to one of its body.
+    ``title`` is the heading of its commands in ``help``; features may share one.
     """
 
     commands: Mapping[str, "Command"] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class Feature:
     events: Mapping[str, EventListener] = field(default_factory=dict)
     cards: Mapping[str, CardDrawing] = field(default_factory=dict)
     notes: Mapping[str, NoteDrawing] = field(default_factory=dict)
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

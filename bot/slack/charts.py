@@ -29,6 +29,7 @@ class ChartListeners:
 
     def feature(self) -> Feature:
         return Feature(
+            title="Gateways",
             commands={
                 "chart": Command(
                     "chart <offline|firmware> [query] [period]",
@@ -40,7 +41,7 @@ class ChartListeners:
                         "chart firmware model:2011",
                     ),
                 )
-            }
+            },
         )
 
     async def chart(self, call: CommandCall) -> None:

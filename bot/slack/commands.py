@@ -1,16 +1,16 @@
 """One word after the slash command to one feature: text made plain, help by role, the nearest word.
 
-It knows no feature: the words come from outside as ``Command``s.
+It knows no feature: the words come from outside as ``Command``s, under the titles of their features.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Final
 
 from bot.domain.access import Action, Actor, Role, require
 from bot.domain.errors import InvalidInput, NotAllowed
-from bot.slack.calls import Command, CommandCall
+from bot.slack.calls import Command, CommandCall, Feature
 from bot.slack.views import blocks
 from bot.slack.views.blocks import Message
 
@@ -33,6 +33,10 @@ QUERY_HELP: Final = (
     "`is:online`  `is:offline`  `is:flapping`  `is:updating`  `for:&gt;1h` (in that state for longer)",
     "Bare words look in ids and names. Terms are joined by “and”, commas inside a value by “or” "
     '(`tag:oslo,bergen`); a `-` before a term turns it round; quotes hold spaces (`tag:"Kyiv office"`).',
+)
+_MORE: Final = (
+    ("help <command>", "Show how one command is used, with examples"),
+    ("help query", "Show how to name gateways"),
 )
 
 
@@ -57,8 +61,12 @@ def after_mention(text: str) -> str:
 class Router:
     """Sends a call to the command its first word names; ``help`` is its own."""
 
-    def __init__(self, commands: Mapping[str, Command], slash: str) -> None:
-        self._commands = dict(commands)
+    def __init__(self, features: Sequence[Feature], slash: str) -> None:
+        self._chapters: dict[str, list[Command]] = {}  # of ``help``, by their headings
+        for one in features:
+            if one.commands:
+                self._chapters.setdefault(one.title, []).extend(one.commands.values())
+        self._commands = {word: command for one in features for word, command in one.commands.items()}
         self._slash = slash
 
     async def route(self, call: CommandCall) -> None:
@@ -109,20 +117,24 @@ class Router:
         return self._topic(command)
 
     def _overview(self, actor: Actor) -> Message:
-        usable = [
-            command for command in self._commands.values() if _role(command) <= max(actor.role, Role.VIEWER)
-        ]
-        rows = [f"`{self._usage(command)}`  {blocks.escape(command.summary)}" for command in usable]
-        rows.append(f"`{self._slash} help query`  Show how to name gateways")
-        hidden = len(self._commands) - len(usable)
-        small = f"`{self._slash} help <word>` shows examples.".replace("<", "&lt;").replace(">", "&gt;")
-        if hidden:
-            small += f" {blocks.count(hidden, 'command needs', 'commands need')} a role you do not have."
-        title = "What I can do"
-        return blocks.message(
-            "\n".join([title, *rows, small]),
-            [blocks.header(title), *blocks.lines(rows), blocks.context(small)],
+        chapters: list[list[str]] = []
+        hidden = 0
+        for title, commands in self._chapters.items():
+            usable = [command for command in commands if _role(command) <= max(actor.role, Role.VIEWER)]
+            hidden += len(commands) - len(usable)
+            if usable:
+                chapters.append([blocks.bold(title), *map(self._row, usable)])
+        chapters.append(
+            [blocks.bold("Help"), *(f"`{self._slash} {_entities(use)}`  {says}" for use, says in _MORE)]
         )
+        title = "What I can do"
+        shown = [blocks.header(title), *(block for rows in chapters for block in blocks.lines(rows))]
+        said = [title, *(row for rows in chapters for row in rows)]
+        if hidden:
+            small = f"{blocks.count(hidden, 'command needs', 'commands need')} a role you do not have."
+            shown.append(blocks.context(small))
+            said.append(small)
+        return blocks.message("\n".join(said), shown)
 
     def _topic(self, command: Command) -> Message:
         rows = [f"`{self._usage(command)}`", blocks.escape(command.summary)]
@@ -138,7 +150,7 @@ class Router:
     def _unknown(self, word: str) -> Message:
         said = f"I do not know “{blocks.name(word, 40)}”. {self._nearest(word)}"
         near = [self._commands[one] for one in self._near(word)]
-        rows = [said, *(f"`{self._usage(command)}`  {blocks.escape(command.summary)}" for command in near)]
+        rows = [said, *map(self._row, near)]
         return blocks.message("\n".join(rows), blocks.lines(rows))
 
     def _nearest(self, word: str) -> str:
@@ -152,6 +164,9 @@ class Router:
         takes = [one for one, command in self._commands.items() if word in _WORD.findall(command.usage)]
         close = get_close_matches(word, self._commands, n=3, cutoff=0.6)
         return list(dict.fromkeys([*starts, *takes, *close]))[:3]
+
+    def _row(self, command: Command) -> str:
+        return f"`{self._usage(command)}`  {blocks.escape(command.summary)}"
 
     def _usage(self, command: Command) -> str:
         return _entities(f"{self._slash} {command.usage}")

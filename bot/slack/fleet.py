@@ -38,6 +38,7 @@ class FleetCommands:
 
     def feature(self) -> Feature:
         return Feature(
+            title="Gateways",
             commands={
                 "devices": Command(
                     "devices [query]",
@@ -58,7 +59,7 @@ class FleetCommands:
                     self.firmware,
                     examples=("firmware 2011",),
                 ),
-            }
+            },
         )
 
     def lists(self) -> Mapping[str, ListHandler]:

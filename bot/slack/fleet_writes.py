@@ -49,6 +49,7 @@ class WriteCommands:
 
     def feature(self) -> Feature:
         return Feature(
+            title="Gateways",
             commands={
                 "rename": Command(
                     RENAME,

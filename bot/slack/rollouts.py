@@ -47,6 +47,7 @@ class RolloutListeners:
 
     def feature(self) -> Feature:
         return Feature(
+            title="Firmware updates",
             commands={
                 "update": Command(
                     "update <query> to <version|latest> [at <HH:MM or date>]",
@@ -66,7 +67,7 @@ class RolloutListeners:
                     examples=("report R-7",),
                 ),
                 "jobs": Command("jobs", "List the portal's jobs, whoever created them", self.jobs),
-                "job": Command("job <id>", "Show one of the portal's jobs", self.job),
+                "job": Command("job <id>", "Show one of the portal's jobs", self.job, examples=("job 9f2c",)),
                 "freeze": Command(
                     "freeze [firmware <version>] [because <reason>]",
                     "Hold every start of an update, or those of one firmware",
@@ -75,7 +76,11 @@ class RolloutListeners:
                     examples=("freeze because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
                 ),
                 "unfreeze": Command(
-                    "unfreeze [firmware <version>]", "End a freeze", self.unfreeze, needs="admin"
+                    "unfreeze [firmware <version>]",
+                    "End a freeze",
+                    self.unfreeze,
+                    "admin",
+                    ("unfreeze", "unfreeze firmware 3.5.0"),
                 ),
             },
             clicks=self._buttons.clicks(),

@@ -35,6 +35,7 @@ class SilenceListeners:
 
     def feature(self) -> Feature:
         return Feature(
+            title="Alerts",
             commands={
                 "silence": Command(
                     "silence <query> for <duration> [because <reason>]",
@@ -44,7 +45,9 @@ class SilenceListeners:
                     ("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
                 ),
                 "silences": Command("silences", "List silences", self.silences),
-                "unsilence": Command("unsilence <S-n>", "End a silence early", self.unsilence, "operator"),
+                "unsilence": Command(
+                    "unsilence <S-n>", "End a silence early", self.unsilence, "operator", ("unsilence S-3",)
+                ),
             },
             clicks={ids.INCIDENT_SILENCE: self.ask},
             submissions={ids.INCIDENT_SILENCE: self.silence_incident},

@@ -23,6 +23,7 @@ class SubscriptionListeners:
 
     def feature(self) -> Feature:
         return Feature(
+            title="Channels",
             commands={
                 "subscribe": Command(
                     "subscribe <offline|rollouts|digest> [query] [at <HH:MM>] [in <IANA zone>]",
@@ -37,7 +38,11 @@ class SubscriptionListeners:
                 ),
                 "subscriptions": Command("subscriptions", "List what each channel gets", self.subscriptions),
                 "unsubscribe": Command(
-                    "unsubscribe <n>", "End a subscription, with Undo", self.unsubscribe, "operator"
+                    "unsubscribe <n>",
+                    "End a subscription, with Undo",
+                    self.unsubscribe,
+                    "operator",
+                    ("unsubscribe 4",),
                 ),
             },
             clicks={ids.SUBSCRIPTION_UNDO: self.undo},

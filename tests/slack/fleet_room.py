@@ -42,9 +42,8 @@ class Room:
 
     async def says(self, text: str, actor: Actor = ANA) -> str:
         """The plain text of the answer."""
-        commands = {**self._reading.feature().commands, **self._writing.feature().commands}
         call = CommandCall(actor, "C0OPS", normalise(text), self.answers)
-        await Router(commands, "/mesh").route(call)
+        await Router([self._reading.feature(), self._writing.feature()], "/mesh").route(call)
         return self.answers.last.text
 
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:

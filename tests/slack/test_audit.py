@@ -43,7 +43,7 @@ async def record(database: Database, *entries: AuditEntry) -> None:
 
 async def asked(commands: AuditCommands, text: str = "", actor: Actor = VERA) -> Answers:
     answers = Answers()
-    listener = Router(commands.feature().commands, "/mesh")
+    listener = Router([commands.feature()], "/mesh")
     await listener.route(CommandCall(actor, "C0OPS00001", f"audit {text}", answers))
     return answers
 

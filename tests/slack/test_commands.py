@@ -1,5 +1,6 @@
 """One word to one feature: a text made plain, help by role, and a wrong word met with the nearest."""
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,7 +9,7 @@ from bot.demo.slack_limits import problems_of_message
 from bot.demo.slack_workspace import mangle
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed
-from bot.slack.calls import Command, CommandCall
+from bot.slack.calls import Command, CommandCall, Feature
 from bot.slack.commands import Router, after_mention, normalise
 from bot.slack.views.blocks import Message
 
@@ -45,12 +46,16 @@ class Desk:
 
     @property
     def router(self) -> Router:
-        commands = {
-            "devices": self._command("devices [query]", "List gateways, worst first", "viewer"),
-            "rename": self._command("rename <id or name> <new name>", "Rename a gateway", "operator"),
-            "freeze": self._command("freeze [because <reason>]", "Stop new starts", "admin"),
-        }
-        return Router(commands, "/mesh")
+        devices = self._command("devices [query]", "List gateways, worst first", "viewer")
+        rename = self._command("rename <id or name> <new name>", "Rename a gateway", "operator")
+        freeze = self._command("freeze [because <reason>]", "Stop new starts", "admin")
+        features = [
+            Feature({"devices": devices}, title="Gateways"),
+            Feature({"freeze": freeze}, title="Firmware updates"),
+            Feature({"rename": rename}, title="Gateways"),
+            Feature(clicks={}),
+        ]
+        return Router(features, "/mesh")
 
     def _command(self, usage: str, summary: str, needs: str) -> Command:
         async def listener(call: CommandCall) -> None:
@@ -116,6 +121,18 @@ async def test_help_shows_what_the_role_allows() -> None:
     assert "/mesh devices" in said
     assert "/mesh rename" not in said
     assert "2 commands need a role you do not have" in said
+
+
+async def test_help_has_a_heading_for_what_belongs_together_and_none_for_what_one_may_not_do() -> None:
+    said = await Desk(Role.ADMIN).says("help")
+    assert re.findall(r"Gateways|Firmware updates|/mesh \w+", said)[:5] == [
+        "Gateways",
+        "/mesh devices",
+        "/mesh rename",
+        "Firmware updates",
+        "/mesh freeze",
+    ]
+    assert "Firmware updates" not in await Desk(Role.OPERATOR).says("help")
 
 
 async def test_help_on_a_topic_shows_examples_and_the_role() -> None:

@@ -43,7 +43,7 @@ class Room:
 
     async def says(self, text: str, channel: str = OPS, actor: Actor = ANA) -> str:
         call = CommandCall(actor, channel, normalise(text), self.answers)
-        await Router(self._listeners.feature().commands, "/mesh").route(call)
+        await Router([self._listeners.feature()], "/mesh").route(call)
         return self.answers.last.text
 
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:
