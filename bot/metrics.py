@@ -66,9 +66,9 @@ class BotMetrics(Collector):
         )
         yield GaugeMetricFamily("meshbot_cards_broken", "Cards and notes that Slack refuses", broken)
         calls = CounterMetricFamily("meshbot_slack_messages", "Messages sent to Slack", labels=["kind"])
-        calls.add_metric(["post"], self._publisher.posts)
-        calls.add_metric(["edit"], self._publisher.edits)
-        calls.add_metric(["rejected"], self._publisher.rejected)
+        calls.add_metric(["post"], self._publisher.sender.posts)
+        calls.add_metric(["edit"], self._publisher.sender.edits)
+        calls.add_metric(["rejected"], self._publisher.sender.rejected)
         yield calls
 
     def _ticks(self) -> Iterator[Metric]:

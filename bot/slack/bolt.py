@@ -240,11 +240,7 @@ class SlackApp:
         pressed = payloads.press(body)
         if pressed.is_link:
             return
-        respond = (
-            UrlResponder(self.api, pressed.user, pressed.url, replaces=pressed.on_answer, sleep=self._sleep)
-            if pressed.url
-            else DirectResponder(self.api, pressed.user)
-        )
+        respond = self._way_back(pressed)
         attempt = Attempt(pressed.action_id, pressed.channel, respond, user=pressed.user)
 
         async def work() -> None:
@@ -258,6 +254,18 @@ class SlackApp:
                 await drawn({"user": pressed.user})  # what was done there shows there at once
 
         self.guard.answer(attempt, work)
+
+    def _way_back(self, pressed: payloads.Press) -> DirectResponder:
+        if not pressed.url:
+            return DirectResponder(self.api, pressed.user)
+        return UrlResponder(
+            self.api,
+            pressed.user,
+            pressed.url,
+            replaces=pressed.on_answer,
+            thread_ts=pressed.thread_ts,
+            sleep=self._sleep,
+        )
 
     async def _submission(self, ack: Callable[..., Any], body: Json) -> None:
         """Decides before the acknowledgement, in time; what takes longer shows a view that says so."""
@@ -307,7 +315,7 @@ class SlackApp:
 
     def _mention(self, event: Json) -> None:
         """The same grammar as the slash command, which threads do not have."""
-        mentioned = payloads.mention(event)
+        mentioned = payloads.mention(event, self._authorized.bot_user_id)
         if mentioned is None:
             return
         user, channel, text, thread = mentioned

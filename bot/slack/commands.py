@@ -25,7 +25,8 @@ _SPACE = re.compile(r"[^\S ]")
 # What the bot itself puts into names to keep them from being markup, and other characters without width.
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
 _WORD = re.compile(r"[a-z]{3,}")
-_MENTION = re.compile(r"\s*<@[UW][A-Z0-9]+(?:\|[^>]*)?>")
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_AFTER_A_NAME: Final = " \u00a0\t\n:,"
 
 QUERY_HELP: Final = (
     "`tag:Kyiv-office`  `tag:none`  `site:oslo`  `model:2011`  `hw:1.0.0`  `name:MT*`  `id:bmac-c0*`",
@@ -52,10 +53,12 @@ def normalise(text: str) -> str:
     return _DASH.sub("-", _SPACE.sub(" ", text)).strip()
 
 
-def after_mention(text: str) -> str:
-    """What follows the bot's name at the beginning of a message."""
-    match = _MENTION.match(text)
-    return text[match.end() :].lstrip(" :,") if match else text
+def said_to(bot_user_id: str | None, text: str) -> str:
+    """What a message says to the bot: what follows its name, else what stands before it."""
+    name = next((one for one in _MENTION.finditer(text) if bot_user_id in {None, one[1]}), None)
+    if name is None:
+        return text
+    return text[name.end() :].lstrip(_AFTER_A_NAME) or text[: name.start()].rstrip(_AFTER_A_NAME)
 
 
 class Router:

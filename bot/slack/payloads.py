@@ -11,7 +11,7 @@ from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
 from bot.slack.calls import Click, CommandCall, Responder, Submission
-from bot.slack.commands import after_mention, normalise
+from bot.slack.commands import normalise, said_to
 from bot.slack.ids import Ref
 
 Json = Mapping[str, Any]
@@ -42,6 +42,7 @@ class Press:
     trigger_id: str | None
     selected: str | None
     message_ts: str | None
+    thread_ts: str | None
     view_id: str | None
     on_home: bool
     metadata: str
@@ -117,6 +118,7 @@ def press(body: Json) -> Press:
         trigger_id=body.get("trigger_id"),
         selected=None if action.get("type") == "button" else entered(action),
         message_ts=container.get("message_ts"),
+        thread_ts=container.get("thread_ts"),
         view_id=view.get("id"),
         on_home=view.get("type") == "home",
         metadata=str(view.get("private_metadata") or ""),
@@ -136,11 +138,11 @@ def sent_modal(body: Json) -> SentModal:
     )
 
 
-def mention(event: Json) -> tuple[str, str, str, str] | None:
+def mention(event: Json, bot_user_id: str | None) -> tuple[str, str, str, str] | None:
     """Who, in which channel, what, and the thread to answer in; None when no person asks something new."""
     if event.get("bot_id") or event.get("edited") or not event.get("user"):
         return None
-    text = normalise(after_mention(str(event.get("text") or "")))
+    text = normalise(said_to(bot_user_id, str(event.get("text") or "")))
     return str(event["user"]), str(event["channel"]), text, str(event.get("thread_ts") or event["ts"])
 
 

@@ -19,29 +19,26 @@ from bot.domain.errors import BotError
 from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
 from bot.slack.history import find_post, missing_files
-from bot.slack.pace import Edits, NotYet, Posts, Retries
-from bot.slack.pictures import illustrated, uploaded
-from bot.slack.views.blocks import Block, File, Message, context, fit, message, plain, section
-from bot.slack.web_api import BAD_BLOCKS, NO_PLACE, SlackFailed, Sleep, WebApi
+from bot.slack.pictures import uploaded
+from bot.slack.sending import NOTES_EVERY, Sender
+from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
+from bot.slack.web_api import NO_PLACE, SlackFailed, Sleep, WebApi
 from bot.storage import channels, outbox
 from bot.storage.engine import Database, Transaction
-from bot.storage.outbox import Backlog, CardClaim, Note, NoteClaim, Pace
+from bot.storage.outbox import Backlog, CardClaim, Note, NoteClaim
 
 log = logging.getLogger(__name__)
 
 LEASE: Final = timedelta(seconds=90)  # longer than the longest call
-NOTES_EVERY: Final = timedelta(minutes=1)
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
-_PICTURE_WAITS = (2.0, 0.0)  # seconds after each refusal of a note with pictures
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
-_SHORT_TEXT = 1900  # under half of what is taken: Slack may count emoji twice
 TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
 
 
 class Publisher:
-    """``cards`` and ``notes`` draw them, by kind; ``posts``, ``edits`` and ``rejected`` only ever grow."""
+    """``cards`` and ``notes`` draw them, by kind; ``sender`` tells how much was sent."""
 
     def __init__(
         self,
@@ -59,17 +56,11 @@ class Publisher:
         self._cards = cards
         self._notes = notes
         self._now = now
-        self._sleep = sleep
-        self._post_pace = Posts()
-        self._edit_pace = Edits(edit_every)
-        self._retries = Retries()
+        self.sender = Sender(api, now=now, edit_every=edit_every, sleep=sleep)
         self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()
         self._awake = asyncio.Event()
         self._stopping = False
         self._running: asyncio.Task[None] | None = None
-        self.posts = 0
-        self.edits = 0
-        self.rejected = 0
 
     def wake(self) -> None:
         """Something was committed that Slack shall show."""
@@ -92,7 +83,7 @@ class Publisher:
             if isinstance(problem, Exception):
                 mystery = None if isinstance(problem, BotError) else problem
                 log.error("publishing failed; I go on: %s", problem, exc_info=mystery)
-            idle = self._post_pace.pause(self._now()).total_seconds() or _IDLE
+            idle = self.sender.pause().total_seconds() or _IDLE
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), min(idle, _IDLE))
 
@@ -100,7 +91,7 @@ class Publisher:
         """Shows everything that is due now."""
         async with self._database.read() as connection:
             now = self._now()
-            pace = self._pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
+            pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
             due = await outbox.count_due(connection, pace, now, _WORKERS)
         # No more workers than there is to do: what the others ask would keep a single card waiting.
         ended = await asyncio.gather(*(self._work() for _ in range(due)), return_exceptions=True)
@@ -124,7 +115,7 @@ class Publisher:
     async def _next_card(self) -> bool:
         now = self._now()
         async with self._database.write() as connection:
-            pace = self._pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
+            pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
             claim = await outbox.claim_card(connection, pace, now, LEASE)
         if claim is None:
             return False
@@ -132,31 +123,21 @@ class Publisher:
         if isinstance(problem, Exception):
             await self._card_failed(claim, problem)
         else:
-            self._retries.forget(claim.uid)
+            self.sender.forget(claim.uid)
         return True
 
     async def _next_notes(self) -> bool:
         now = self._now()
         async with self._database.write() as connection:
-            claim = await outbox.claim_notes(connection, self._pace(now, 0), now, LEASE)
+            claim = await outbox.claim_notes(connection, self.sender.pace(now), now, LEASE)
         if claim is None:
             return False
         problem = await outcome(self._say(claim))
         if isinstance(problem, Exception):
             await self._notes_failed(claim, problem)
         else:
-            self._retries.forget(claim.notes[0].uid)
+            self.sender.forget(claim.notes[0].uid)
         return True
-
-    def _pace(self, now: datetime, live: int) -> Pace:
-        return Pace(
-            edited_before=now - self._edit_pace.every(live),
-            posts=not self._post_pace.pause(now),
-            edits=self._edit_pace.may(now),
-            urgent_edits=self._edit_pace.may_urgently(now),
-            full_channels=self._post_pace.full_channels(now),
-            notes_before=now - NOTES_EVERY,
-        )
 
     # ---- cards
     async def _show(self, claim: CardClaim) -> None:
@@ -180,12 +161,12 @@ class Publisher:
                 claim = replace(claim, attempted_at=None)
                 async with self._database.write() as connection:
                     await outbox.record_not_found(connection, claim)
-        await self._wait_for_turn(claim.channel)
+        await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
             held = await outbox.record_post_intent(connection, claim, self._now(), LEASE)
         if not held:
             return  # it took so long that another process posts it
-        answer = await self._post(claim.channel, drawn, _metadata("card", claim.uid))
+        answer = await self.sender.post(claim.channel, drawn, _metadata("card", claim.uid))
         async with self._database.write() as connection:
             await outbox.record_shown(
                 connection, claim, channel=answer["channel"], ts=answer["ts"], edited_at=self._now()
@@ -196,9 +177,7 @@ class Publisher:
     async def _edit_card(self, claim: CardClaim, channel: str, ts: str, drawn: Message) -> None:
         unchanged = self._drawn.get(claim.id) == (claim.shown, _digest(drawn))
         if not unchanged:
-            self._edit_pace.take(self._now())
-            await self._send("chat.update", drawn, channel=channel, ts=ts)
-            self.edits += 1
+            await self.sender.edit(channel, ts, drawn)
         async with self._database.write() as connection:
             edited_at = None if unchanged else self._now()
             await outbox.record_shown(connection, claim, channel=channel, ts=ts, edited_at=edited_at)
@@ -216,12 +195,11 @@ class Publisher:
             await self._repost(claim.id, claim.channel, error)
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
-            self._retries.forget(claim.uid)
+            self.sender.forget(claim.uid)
             await self._break_card(claim.id, claim.channel, error)
             return
-        after = self._try_after(
-            claim.uid, claim.channel, f"card {claim.about.kind} {claim.about.subject}", error
-        )
+        what = f"card {claim.about.kind} {claim.about.subject}"
+        after = self.sender.try_after(claim.uid, claim.channel, what, error)
         async with self._database.write() as connection:
             await outbox.record_failure(connection, claim, after, may_have_worked=_unsure(error))
 
@@ -265,12 +243,12 @@ class Publisher:
             if found is None:
                 drawn = _said_twice(drawn)
         images = await uploaded(self._api, drawn.pictures)
-        await self._wait_for_turn(claim.channel)
+        await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
             held = await outbox.record_notes_intent(connection, claim, self._now(), LEASE)
         if not held:
             return
-        answer, shown = await self._post_illustrated(
+        answer, shown = await self.sender.post_illustrated(
             claim.channel,
             drawn,
             images,
@@ -289,21 +267,6 @@ class Publisher:
                 log.warning("the file %s could not be sent: %s", file.name, problem)
         async with self._database.write() as connection:
             await outbox.record_notes_posted(connection, claim, ts)
-
-    async def _post_illustrated(
-        self, channel: str, drawn: Message, images: Mapping[File, Block], **more: Any
-    ) -> tuple[Any, Mapping[File, Block]]:
-        """The answer, and which of its pictures it shows: all, or none where Slack does not take them."""
-        with_pictures = illustrated(drawn, images)
-        for wait in _PICTURE_WAITS if images else ():
-            try:
-                return await self._post(channel, with_pictures, as_text=False, **more), images
-            except SlackFailed as error:
-                if error.code not in BAD_BLOCKS:
-                    raise
-                log.info("Slack does not show pictures in a note (%s): %s", error.code, error.detail)
-            await self._sleep(wait)
-        return await self._post(channel, drawn, **more), {}
 
     async def _draw_notes(self, notes: Sequence[Note]) -> Message | None:
         """All of them as one message; None when one that cannot be drawn was put aside."""
@@ -333,71 +296,12 @@ class Publisher:
                 await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
                 await self._break_channel(connection, claim.channel, error)
             return
-        after = self._try_after(claim.notes[0].uid, claim.channel, f"note {claim.notes[0].id}", error)
+        after = self.sender.try_after(claim.notes[0].uid, claim.channel, f"note {claim.notes[0].id}", error)
         await self._release_notes(claim, after, error)
 
     async def _release_notes(self, claim: NoteClaim, after: datetime, error: Exception) -> None:
         async with self._database.write() as connection:
             await outbox.record_notes_failure(connection, claim, after, may_have_worked=_unsure(error))
-
-    # ---- Slack
-    async def _wait_for_turn(self, channel: str) -> None:
-        wait = self._post_pace.take(channel, self._now())
-        if wait > timedelta(0):
-            await self._sleep(wait.total_seconds())
-
-    async def _keep_distance(self) -> None:
-        """Between the turn and the call lies a transaction, which may take longer than the one behind it."""
-        while (wait := self._post_pace.too_soon(self._now())) > timedelta(0):
-            await self._sleep(wait.total_seconds())
-        self._post_pace.sent(self._now())
-
-    async def _post(self, channel: str, drawn: Message, metadata: Mapping[str, Any], **more: Any) -> Any:
-        await self._keep_distance()
-        answer = await self._send(
-            "chat.postMessage",
-            drawn,
-            channel=channel,
-            metadata=metadata,
-            unfurl_links=False,
-            unfurl_media=False,
-            **more,
-        )
-        self.posts += 1
-        return answer
-
-    async def _send(
-        self, method: str, drawn: Message, *, as_text: bool = True, **arguments: Any
-    ) -> dict[str, Any]:
-        """Sends it; ``as_text``: in plain words if Slack does not take its blocks."""
-        try:
-            return await self._api.call(method, text=drawn.text, blocks=list(drawn.blocks), **arguments)
-        except SlackFailed as error:
-            if error.code not in BAD_BLOCKS or not as_text:
-                raise
-            log.error("Slack does not take my message (%s), I send its text: %s", error.code, error.detail)
-            return await self._api.call(method, text=plain(drawn.text, _SHORT_TEXT), blocks=[], **arguments)
-
-    def _try_after(self, uid: str, channel: str, what: str, error: Exception) -> datetime:
-        """When to try again, after a failure that leaves nothing lost."""
-        now = self._now()
-        if isinstance(error, NotYet):
-            return now + error.wait
-        if isinstance(error, SlackFailed) and error.is_rate_limit:
-            wait = timedelta(seconds=error.retry_after or 1.0)
-            self.rejected += 1
-            log.info("Slack wants %s to wait %s (%s)", what, wait, error.method)
-            if error.method == "chat.postMessage":
-                self._post_pace.refused(channel, now, wait)
-            elif error.method == "chat.update":
-                self._edit_pace.refused(now, wait)
-            return now + wait
-        wait = self._retries.failed(uid)
-        if isinstance(error, SlackFailed):
-            log.warning("%s: %s %s; again in %s", what, error.method, error.code, wait)
-        else:
-            log.error("%s failed; again in %s", what, wait, exc_info=error)
-        return now + wait
 
 
 def _unsure(error: Exception) -> bool:

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from bot.slack.sending import send
 from bot.slack.views.blocks import File, Message, View
-from bot.slack.web_api import Sleep, WebApi
+from bot.slack.web_api import NO_PLACE, SlackFailed, Sleep, WebApi
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,10 @@ class DirectResponder:
 
 
 class ThreadResponder(DirectResponder):
-    """Answers a mention in its thread, where everybody in the channel reads it."""
+    """Answers a mention in its thread, where everybody in the channel reads it.
+
+    Where nobody may be answered, as in a channel that only some may post in, by direct message.
+    """
 
     def __init__(self, api: WebApi, user_id: str, channel: str, thread_ts: str) -> None:
         super().__init__(api, user_id)
@@ -48,21 +52,36 @@ class ThreadResponder(DirectResponder):
         self._thread_ts = thread_ts
 
     async def add(self, message: Message) -> None:
-        await post(self._api, self._channel, message, thread_ts=self._thread_ts)
+        try:
+            await post(self._api, self._channel, message, thread_ts=self._thread_ts)
+        except SlackFailed as error:
+            if error.code not in NO_PLACE:
+                raise
+            log.warning("a mention in %s is answered by direct message: %s", self._channel, error.code)
+            await super().add(message)
 
 
 class UrlResponder(DirectResponder):
     """Answers where the command or the click was, for the asker only.
 
-    ``replaces``: the click was on an answer of ours, whose place the next answer takes.
+    ``replaces``: the click was on an answer of ours, whose place the next answer takes; ``thread_ts``: it was
+    in a thread, where what is added belongs.
     """
 
     def __init__(
-        self, api: WebApi, user_id: str, url: str, *, replaces: bool = False, sleep: Sleep = asyncio.sleep
+        self,
+        api: WebApi,
+        user_id: str,
+        url: str,
+        *,
+        replaces: bool = False,
+        thread_ts: str | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         super().__init__(api, user_id)
         self._url = url
         self._replaces = replaces
+        self._thread_ts = thread_ts
         self._sleep = sleep
         self._uses = 0
 
@@ -73,12 +92,14 @@ class UrlResponder(DirectResponder):
         await self._send(message, replace=False)
 
     async def _send(self, message: Message, *, replace: bool) -> None:
-        payload = {
+        payload: dict[str, Any] = {
             "text": message.text,
             "blocks": list(message.blocks),
             "response_type": "ephemeral",
             "replace_original": replace,
         }
+        if self._thread_ts and not replace:
+            payload["thread_ts"] = self._thread_ts
         if self._uses < USES and await self._post(payload):
             return
         await super().add(message)
@@ -124,11 +145,11 @@ class Modals:
 
 async def post(api: WebApi, channel: str, message: Message, *, thread_ts: str | None = None) -> None:
     """An answer as a message of its own; cards and notes go through the publisher."""
-    await api.patient(
+    await send(
+        api.patient,
         "chat.postMessage",
+        message,
         channel=channel,
-        text=message.text,
-        blocks=list(message.blocks) or None,
         thread_ts=thread_ts,
         unfurl_links=False,
         unfurl_media=False,

@@ -10,7 +10,7 @@ from bot.demo.slack_workspace import mangle
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack.calls import Command, CommandCall, Feature
-from bot.slack.commands import Router, after_mention, normalise
+from bot.slack.commands import Router, normalise, said_to
 from bot.slack.views.blocks import Message
 
 
@@ -98,9 +98,23 @@ def test_a_double_dash_is_a_dash() -> None:
     assert normalise(mangle("tag MT_1 --old")) == "tag MT_1 -old"
 
 
-@pytest.mark.parametrize("text", ["<@U0MESHBOT1> devices x", " <@U0MESHBOT1|meshbot>: devices x"])
-def test_a_mention_is_followed_by_the_same_words(text: str) -> None:
-    assert after_mention(text) == "devices x"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<@U0MESHBOT1> devices x",
+        " <@U0MESHBOT1|meshbot>: devices x",
+        "<@U0MESHBOT1>\u00a0, devices x",
+        "Hello <@U0MESHBOT1>\ndevices x",
+        "<@U0ANA> <@U0MESHBOT1> devices x",
+        "devices x <@U0MESHBOT1>",
+    ],
+)
+def test_what_is_said_to_the_bot_stands_behind_its_name_or_else_before_it(text: str) -> None:
+    assert said_to("U0MESHBOT1", text) == "devices x"
+
+
+def test_who_else_is_named_in_a_mention_is_part_of_what_is_said() -> None:
+    assert said_to("U0MESHBOT1", "<@U0MESHBOT1> audit <@U0ANA>") == "audit <@U0ANA>"
 
 
 async def test_the_first_word_calls_the_command_with_the_rest() -> None:

@@ -298,7 +298,7 @@ async def test_a_rate_limit_loses_nothing_and_is_waited_for(stand: Stand) -> Non
     assert stand.texts() == []
     await stand.publish(after=1)
     assert stand.texts() == ["card 7"]
-    assert (stand.publisher.rejected, stand.publisher.posts) == (1, 1)
+    assert (stand.publisher.sender.rejected, stand.publisher.sender.posts) == (1, 1)
 
 
 async def test_a_pause_without_sense_ends_after_an_hour(stand: Stand) -> None:

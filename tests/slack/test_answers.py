@@ -1,0 +1,59 @@
+"""Answers find their way: into the thread they were asked in, else to the asker by direct message."""
+
+from bot.demo import slack_workspace as workspace
+from bot.demo.slack_workspace import Message as Shown
+from bot.slack.calls import Click, Command, CommandCall, Feature
+from bot.slack.ids import Ref
+from bot.slack.views import blocks
+from tests.slack.connected import Bed, connected
+
+OTTO, OPS = workspace.OPERATOR, workspace.OPS
+
+
+class Parrot:
+    """Answers a command with what was said, and a click on the button below it with ``seen``."""
+
+    def feature(self) -> Feature:
+        return Feature(
+            commands={"say": Command("say <words>", "Say it", self.say)},
+            clicks={"incident_details": self.details},
+        )
+
+    async def say(self, call: CommandCall) -> None:
+        button = blocks.button("Details", "incident_details", Ref("1"))
+        said = [blocks.section(blocks.escape(call.text)), *blocks.actions(button)]
+        await call.respond.answer(blocks.message(blocks.escape(call.text), said))
+
+    async def details(self, click: Click) -> None:
+        await click.respond.add(blocks.sentence("seen"))
+
+
+async def in_a_thread(made: Bed, text: str) -> Shown:
+    """The answer to a mention in a thread."""
+    parent = made.slack.workspace.add(Shown(OPS, made.slack.workspace.next_ts(), "Well?", OTTO))
+    await made.slack.mention(OTTO, OPS, text, parent.ts)
+    thread = made.slack.workspace.thread
+    return (await made.slack.wait_for(lambda: thread(parent)[1:]))[0]
+
+
+async def test_what_is_added_after_a_click_in_a_thread_stays_in_that_thread() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        answer = await in_a_thread(made, "say hello")
+        act = await made.slack.click(OTTO, answer, "incident_details")
+        (added,) = await made.slack.wait_for(lambda: act.responses)
+        assert (added.text, added.thread_ts, added.ephemeral_to) == ("seen", answer.thread_ts, OTTO)
+
+
+async def test_a_mention_where_the_bot_may_not_answer_is_answered_by_direct_message() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        made.slack.faults.fail("chat.postMessage", "restricted_action")
+        await made.slack.mention(OTTO, OPS, "say hello")
+        (direct,) = await made.slack.wait_for(lambda: made.slack.workspace.in_channel(OTTO))
+        assert direct.text == "hello"
+
+
+async def test_an_answer_whose_blocks_slack_does_not_take_is_said_in_words() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        made.slack.faults.fail("chat.postMessage", "invalid_blocks")
+        answer = await in_a_thread(made, "say hello")
+        assert (answer.text, answer.blocks) == ("hello", [])
