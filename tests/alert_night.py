@@ -39,8 +39,8 @@ from bot.slack.respond import Modals
 from bot.slack.silences import SilenceListeners
 from bot.slack.web_api import WebApi, new_session
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import cards, gateway_claims, notes
+from tests.databases import sqlite_url
 
 START = datetime(2026, 5, 4, 22, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -268,10 +268,9 @@ async def night(folder: Path, *gateways: str, rules: AlertRules | None = None) -
     """A fleet that is listed three times before anything happens; whatever the bot sends must be in order."""
     portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=0, start=START))
     slack = SlackServer(clock=lambda: portal.clock.now().timestamp())
-    database = Database.open(f"sqlite:///{folder}/meshbot.db")
+    database = Database.open(sqlite_url(folder))
     await portal.start()
     await slack.start()
-    await migrate(database)
     made = Night(portal, slack, database, rules or AlertRules())
     made.add(*gateways)
     await made.starts()

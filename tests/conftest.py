@@ -16,8 +16,8 @@ from hypothesis import settings as hypothesis_settings
 
 from bot.demo.slack_events import EventLog
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from tests import postgres
+from tests.databases import sqlite_url
 from tests.leaks import Leaks
 from tests.slack.manifest_rules import SLACKS_OWN
 
@@ -135,26 +135,48 @@ def postgres_cluster() -> Iterator[postgres.Cluster]:
 
 @pytest.fixture
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a fresh, empty PostgreSQL database. The test must carry the mark `postgres`."""
-    assert request.node.get_closest_marker("postgres"), "mark this test `postgres`"
-    cluster: postgres.Cluster = request.getfixturevalue("postgres_cluster")
-    with cluster.fresh_database() as url:
+    """The URL of a PostgreSQL database with our schema; the test must carry the mark `postgres`."""
+    with _cluster(request).database_with_schema() as url:
         yield url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture
+def empty_postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The same without a schema."""
+    with _cluster(request).empty_database() as url:
+        yield url
+
+
+def _cluster(request: pytest.FixtureRequest) -> postgres.Cluster:
+    assert request.node.get_closest_marker("postgres"), "mark this test `postgres`"
+    cluster: postgres.Cluster = request.getfixturevalue("postgres_cluster")
+    return cluster
+
+
+_ON_BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=_ON_BOTH)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a fresh, empty database: the test runs once on SQLite and once on PostgreSQL."""
+    """The URL of a database with our schema and no rows: the test runs once on each kind."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(params=_ON_BOTH)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same without a schema."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/meshbot.db"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("empty_postgres_url")
     return url
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """That database, open and with our schema."""
+    """That database, open."""
     opened = Database.open(database_url)
-    await migrate(opened)
     yield opened
     await opened.close()

@@ -15,7 +15,6 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.services.fleet_writes import FleetWrites
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import audit, fleet_events
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -125,7 +124,6 @@ async def world(database_url: str, *ids: str, page_size: int = 2) -> AsyncIterat
     portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=0, start=START))
     await portal.start()
     database = Database.open(database_url)
-    await migrate(database)
     running = World(portal, database, page_size)
     for id_ in ids:
         running.device(id_)

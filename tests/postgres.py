@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL for the tests: one cluster for each test process, one empty database for each test.
+"""A throw-away PostgreSQL for the tests: one cluster for each test process, one database for each test.
 
 It listens on a socket in its own directory only, so it needs no free port and no password, and it writes
 nothing to disk for safety's sake: the cluster dies with the tests.
@@ -16,6 +16,9 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+
+from bot.storage.tables import metadata
+from tests.databases import make_schema
 
 INSTALL = "apt-get install postgresql"
 
@@ -47,23 +50,45 @@ class Cluster:
 
     directory: Path
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    _free: list[str] = field(default_factory=list)
+    _empty: list[str] = field(default_factory=list)
+    _with_schema: list[str] = field(default_factory=list)
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.directory}"
 
     @contextmanager
-    def fresh_database(self) -> Iterator[str]:
+    def empty_database(self) -> Iterator[str]:
         """The URL of an empty database, emptied on the way out even if somebody is still connected.
 
         It is used again: making a database costs a copy of 7 MB, and dropping one a checkpoint.
         """
-        name = self._free.pop() if self._free else self._create()
+        name = self._empty.pop() if self._empty else self._create()
         try:
             yield self.url(name)
         finally:
-            self._empty(name)
-            self._free.append(name)
+            with self._alone_in(name) as connection:
+                connection.execute("DROP SCHEMA public CASCADE")
+                connection.execute("CREATE SCHEMA public")
+            self._empty.append(name)
+
+    @contextmanager
+    def database_with_schema(self) -> Iterator[str]:
+        """The URL of a database with our schema and no rows; it is used again, as above."""
+        if self._with_schema:
+            name = self._with_schema.pop()
+        else:
+            name = self._create()
+            make_schema(self.url(name))
+        try:
+            yield self.url(name)
+        finally:
+            with self._alone_in(name) as connection:
+                connection.execute("SET session_replication_role = replica")  # no trigger forbids it
+                for table in metadata.tables.values():
+                    connection.execute(f"DELETE FROM {table.name}".encode())
+                for (sequence,) in connection.execute("SELECT sequencename FROM pg_sequences").fetchall():
+                    connection.execute(f"ALTER SEQUENCE {sequence} RESTART".encode())
+            self._with_schema.append(name)
 
     def _create(self) -> str:
         name = f"test_{next(self._numbers)}"
@@ -71,14 +96,14 @@ class Cluster:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return name
 
-    def _empty(self, name: str) -> None:
+    @contextmanager
+    def _alone_in(self, name: str) -> Iterator[psycopg.Connection]:
         with psycopg.connect(self.url(name), autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            connection.execute("DROP SCHEMA public CASCADE")
-            connection.execute("CREATE SCHEMA public")
+            yield connection
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
 from bot.settings import Meshtech
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import audit, cards, gateway_claims, notes, rollout_targets
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -267,7 +266,6 @@ async def world(
     await portal.start()
     database = Database.open(database_url)
     try:
-        await migrate(database)
         made = World(database, portal, rules or ONE_WAVE)
         try:
             await made.fleet.take_in_listing()

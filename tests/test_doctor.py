@@ -19,6 +19,7 @@ from bot.domain.subscriptions import parse_subscription
 from bot.storage import subscriptions
 from bot.storage.engine import Database
 from bot.storage.schema import migrate
+from tests.databases import sqlite_url
 from tests.process import PASSWORD
 from tests.rollout_world import world
 from tests.test_settings import load
@@ -219,8 +220,7 @@ async def test_a_file_that_is_no_database_is_named(right: SetUp, tmp_path: Path)
 
 
 async def test_a_schema_of_a_newer_version_is_named(right: SetUp, tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
-    await migrate(database)
+    database = Database.open(sqlite_url(tmp_path))
     async with database.write() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     await database.close()
@@ -228,8 +228,10 @@ async def test_a_schema_of_a_newer_version_is_named(right: SetUp, tmp_path: Path
 
 
 @pytest.mark.postgres
-async def test_a_postgresql_without_the_schema_is_sent_to_migrate(right: SetUp, postgres_url: str) -> None:
-    assert "Run `meshbot migrate` once." in await right.fault(DATABASE_URL=postgres_url)
+async def test_a_postgresql_without_the_schema_is_sent_to_migrate(
+    right: SetUp, empty_postgres_url: str
+) -> None:
+    assert "Run `meshbot migrate` once." in await right.fault(DATABASE_URL=empty_postgres_url)
 
 
 # ---- the vendor's contract
@@ -247,7 +249,7 @@ async def test_a_document_that_cannot_be_read_is_named(right: SetUp, tmp_path: P
 async def test_what_it_prints_for_another_portal_once_set_makes_a_job_run(
     right: SetUp, tmp_path: Path
 ) -> None:
-    async with world(f"sqlite:///{tmp_path}/fleet.db") as fleet:
+    async with world(sqlite_url(tmp_path, "fleet.db")) as fleet:
         right.variables |= {
             "MESHTECH__AUTH_URL": fleet.portal.auth_url,
             "MESHTECH__API_URL": fleet.portal.api_url,

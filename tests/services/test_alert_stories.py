@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from bot.services.alert_course import Evaluation
 from bot.storage.engine import Database
 from bot.storage.tables import incident_gateways, incidents
 from tests.alert_world import World
+from tests.databases import sqlite_url
 
 GATEWAYS = ("Oslo/a", "Oslo/b", "Bergen/c", "bergen/d")
 IDS = tuple(text.rpartition("/")[2] for text in GATEWAYS)
@@ -198,7 +200,7 @@ LIVE_GATEWAYS = (
 
 async def live_through(story: Sequence[Chapter]) -> Counter[str]:
     with tempfile.TemporaryDirectory() as folder:
-        database = Database.open(f"sqlite:///{folder}/meshbot.db")
+        database = Database.open(sqlite_url(Path(folder)))
         model = Model(await World.begin(database, *GATEWAYS, rules=RULES, listings=0))
         for chapter in story:
             await model.live_through(chapter)

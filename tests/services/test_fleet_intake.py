@@ -17,7 +17,7 @@ from bot.domain.fleet import Connectivity, KnownGateway, Taken
 from bot.domain.query import EVERYTHING
 from bot.services.fleet import FleetService
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
+from tests.databases import sqlite_url
 from tests.meshtech import vendor
 
 IDS = ["a", "b", "c"]
@@ -91,8 +91,7 @@ class Portal:
 
 @asynccontextmanager
 async def portal(folder: Path) -> AsyncIterator[Portal]:
-    database = Database.open(f"sqlite:///{folder}/meshbot.db")
-    await migrate(database)
+    database = Database.open(sqlite_url(folder))
     async with vendor.world() as world:
         fleet = FleetService(database, world.client, now=world.clock)
         yield Portal(world, database, fleet)

@@ -14,6 +14,7 @@ from bot.domain.query import EVERYTHING, parse
 from bot.domain.writes import MOST_GATEWAYS, Write, WriteState
 from bot.storage.fleet import save
 from tests.builders import OPERATOR, VIEWER, known
+from tests.databases import sqlite_url
 from tests.fleet_world import World, world
 
 
@@ -316,7 +317,7 @@ async def test_an_undo_of_which_nothing_worked_may_be_tried_again(fleet: World) 
 
 
 async def test_a_write_that_loses_the_database_midway_says_so_and_is_resumed(tmp_path: Path) -> None:
-    async with world(f"sqlite:///{tmp_path}/meshbot.db", "a", "b") as fleet:
+    async with world(sqlite_url(tmp_path), "a", "b") as fleet:
         await fleet.taken()
         hanging = fleet.portal.faults.add("ADD_LABEL", "hang")
         running = asyncio.create_task(tag(fleet, "", add=("roof",)))

@@ -9,6 +9,7 @@ import pytest
 from bot.services.reminders import ESCALATED, STILL_YOURS, Reminders
 from bot.storage.engine import Database
 from tests.alert_world import ANA, MINUTE, World, rollout
+from tests.databases import sqlite_url
 
 GROUPS = ["S0ONCALL01"]
 
@@ -37,7 +38,7 @@ class Room:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    database = Database.open(sqlite_url(tmp_path))
     world = await World.begin(database, "Oslo/a", "Oslo/b")
     world.goes("offline", "a")
     await world.passes(6)
@@ -126,7 +127,7 @@ async def test_the_incident_says_when_whoever_has_it_was_asked(world: World) -> 
 
 
 async def test_what_did_not_return_is_told_at_once(tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path}/other.db")
+    database = Database.open(sqlite_url(tmp_path, "other.db"))
     world = await World.begin(database, "Oslo/a")
     world.goes("offline", "a")
     await world.claim("a")

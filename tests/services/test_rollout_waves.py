@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ from bot.demo.fleet_simulator import Behaviour
 from bot.domain.errors import Unavailable
 from bot.domain.rollout import RolloutState, TargetState
 from bot.domain.windows import Window
+from tests.databases import sqlite_url
 from tests.rollout_world import MINUTE, NEW, OLD, ONE_WAVE, PAUL, WAVES, world
 
 SITES = ("oslo", "bergen")
@@ -69,8 +71,8 @@ async def test_at_most_a_fifth_of_a_site_is_in_flight_at_once(database_url: str)
         assert len(it.portal.starts) == 14
 
 
-async def test_canaries_stand_at_different_sites(tmp_path: object) -> None:
-    async with world(f"sqlite:///{tmp_path}/x.db", gateways=12, rules=WAVES, sites=SITES) as it:
+async def test_canaries_stand_at_different_sites(tmp_path: Path) -> None:
+    async with world(sqlite_url(tmp_path, "x.db"), gateways=12, rules=WAVES, sites=SITES) as it:
         canaries = [target.site for target in (await it.plan("name:*")).plan.targets if target.wave == 1]
         assert sorted(canaries) == sorted(SITES)
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.plan import ModelChoice, TargetClass
 from bot.domain.query import parse
 from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
+from tests.databases import sqlite_url
 from tests.rollout_world import ADA, MINUTE, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, VERA, world
 
 
@@ -328,16 +330,16 @@ async def test_jobs_from_the_portal_are_listed_beside_ours(database_url: str) ->
 
 
 @pytest.mark.parametrize(("text", "number"), [("R-7", 7), ("r7", 7), (" 7 ", 7)])
-async def test_a_rollout_is_found_by_its_number(tmp_path: object, text: str, number: int) -> None:
-    async with world(f"sqlite:///{tmp_path}/x.db", gateways=1) as it:
+async def test_a_rollout_is_found_by_its_number(tmp_path: Path, text: str, number: int) -> None:
+    async with world(sqlite_url(tmp_path, "x.db"), gateways=1) as it:
         assert await it.rollouts.find(text) == RolloutId(number)
         with pytest.raises(InvalidInput):
             await it.rollouts.find("seven")
 
 
-async def test_many_gateways_are_cut_into_batches_and_every_one_is_told_apart(tmp_path: object) -> None:
+async def test_many_gateways_are_cut_into_batches_and_every_one_is_told_apart(tmp_path: Path) -> None:
     rules = replace(ONE_WAVE, batch=50, second_above_gateways=None, second_above_share=None)
-    async with world(f"sqlite:///{tmp_path}/x.db", gateways=120, rules=rules) as it:
+    async with world(sqlite_url(tmp_path, "x.db"), gateways=120, rules=rules) as it:
         rollout_id = await it.running()
         await it.passes(45)
         assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 120}

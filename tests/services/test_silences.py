@@ -16,6 +16,7 @@ from bot.services.silences import SilenceService
 from bot.storage import fleet_search
 from bot.storage.engine import Database
 from tests.alert_world import ANA, MINUTE, World
+from tests.databases import sqlite_url
 
 
 class Room:
@@ -53,7 +54,7 @@ class Room:
 
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
-    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    database = Database.open(sqlite_url(tmp_path))
     world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c", rules=AlertRules(startup_listings=0))
     yield Room(world)
     await database.close()

@@ -19,6 +19,7 @@ from bot.slack.fleet_writes import WriteCommands
 from bot.slack.lists import list_clicks
 from bot.storage.engine import Database
 from bot.storage.tables import metadata
+from tests.databases import sqlite_url
 from tests.slack.shown import Answers, buttons
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -112,7 +113,7 @@ async def opened(folder: Path, *devices: Device, listed: bool = True) -> AsyncIt
         portal.add_device(one)
     portal.labels = {label for one in devices for label in one.labels or ()}
     await portal.start()
-    database = Database.open(f"sqlite:///{folder}/meshbot.db")
+    database = Database.open(sqlite_url(folder))
     now = portal.clock.now
     client = MeshtechClient(portal.auth_url, portal.api_url, portal.username, portal.password, now=now)
     try:

@@ -19,6 +19,7 @@ from bot.slack.views.blocks import Message
 from bot.storage.engine import Database
 from bot.storage.tables import incidents
 from tests.alert_world import ANA, BEN, World, rollout
+from tests.databases import sqlite_url
 from tests.slack.shown import Answers, buttons, sendable
 
 NO_STORMS = AlertRules(storm_gateways=1000, storm_share=10)
@@ -27,7 +28,7 @@ NO_STORMS = AlertRules(storm_gateways=1000, storm_share=10)
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Eighteen gateways at Oslo and one at Bergen are offline, each site in a posted incident."""
-    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    database = Database.open(sqlite_url(tmp_path))
     gateways = [f"Oslo/g{number:02}" for number in range(18)]
     world = await World.begin(database, *gateways, "Bergen/b", rules=NO_STORMS)
     world.goes("offline", *world.fleet)

@@ -15,6 +15,7 @@ from bot.services.charts import ChartService
 from bot.slack.charts import FRESH_FOR, ChartListeners, LatestChart
 from bot.slack.views.blocks import home
 from bot.slack.views.charts import firmware_picture
+from tests.databases import sqlite_url
 from tests.fleet_world import World, world
 from tests.slack.connected import Bed, bed, connected
 
@@ -30,7 +31,7 @@ def loaded() -> None:
 @pytest.fixture
 async def fleet(tmp_path: Path) -> AsyncIterator[World]:
     """Two gateways that are known for an hour."""
-    async with world(f"sqlite:///{tmp_path}/meshbot.db", "a", "b") as made:
+    async with world(sqlite_url(tmp_path), "a", "b") as made:
         await made.taken()
         made.later(HOUR)
         yield made

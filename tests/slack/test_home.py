@@ -12,6 +12,7 @@ from bot.domain.rollout import RolloutState
 from bot.domain.rollout_picture import DrawnPlan
 from bot.slack import ids
 from bot.slack.views import home as views
+from tests.databases import sqlite_url
 from tests.rollout_world import ADA, OLGA, PAUL, VERA, World, world
 from tests.slack.home_room import Screen, home_of, silences_of
 from tests.test_access import House, house, person
@@ -113,7 +114,7 @@ async def test_what_is_silenced_is_told_with_who_why_and_until_when(database_url
 async def test_the_chart_is_shown_and_where_slack_does_not_take_it_the_tab_is_shown_without(
     knows_files: bool, tmp_path: Path
 ) -> None:
-    async with world(f"sqlite:///{tmp_path}/meshbot.db") as it:
+    async with world(sqlite_url(tmp_path)) as it:
         screen = Screen(has_chart=True, knows_files=knows_files)
         await home_of(it, screen, VERA).opened({"user": VERA.user_id})
         at_once, with_chart = screen.published
@@ -136,7 +137,7 @@ async def test_a_guest_reads_why_there_is_nothing(database_url: str) -> None:
 
 
 async def test_it_is_drawn_again_for_ten_minutes_and_only_when_it_changed(tmp_path: Path) -> None:
-    async with world(f"sqlite:///{tmp_path}/meshbot.db") as it:
+    async with world(sqlite_url(tmp_path)) as it:
         screen = Screen()
         home = home_of(it, screen, PAUL)
         await home.opened({"user": PAUL.user_id, "tab": "home"})
@@ -153,7 +154,7 @@ async def test_it_is_drawn_again_for_ten_minutes_and_only_when_it_changed(tmp_pa
 
 
 async def test_a_tab_that_cannot_be_drawn_keeps_no_other_from_being_drawn(tmp_path: Path) -> None:
-    async with world(f"sqlite:///{tmp_path}/meshbot.db") as it:
+    async with world(sqlite_url(tmp_path)) as it:
         screen = Screen()
         home = home_of(it, screen, PAUL)
         for user in ("U0GONE0001", PAUL.user_id):

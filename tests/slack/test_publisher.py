@@ -23,8 +23,8 @@ from bot.storage import cards as wanted
 from bot.storage import channels
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import cards, notes
+from tests.databases import sqlite_url
 from tests.slack.connected import Clock, bed
 
 OPS, ALERTS, ROLLOUTS = workspace.OPS, workspace.FLEET_ALERTS, workspace.ROLLOUTS
@@ -140,8 +140,7 @@ async def standing(
     tmp_path: Path, *, history: bool = True, database: Database | None = None
 ) -> AsyncIterator[Stand]:
     slack = SlackServer(scopes=None if history else SCOPES)
-    own = database or Database.open(f"sqlite:///{tmp_path}/meshbot.db")
-    await migrate(own)
+    own = database or Database.open(sqlite_url(tmp_path))
     async with bed(slack) as made:
         await made.api.call("auth.test")
         yield Stand(slack, made.api, own, made.clock)

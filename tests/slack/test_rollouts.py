@@ -19,6 +19,7 @@ from bot.slack.rollout_buttons import RolloutButtons
 from bot.slack.rollouts import RolloutListeners, parse_freeze, parse_update
 from bot.slack.views.blocks import Message, View
 from bot.storage import audit
+from tests.databases import sqlite_url
 from tests.rollout_world import ADA, MINUTE, NEW, OLGA, PAUL, PIA, VERA, WAVES, World, world
 from tests.slack.shown import NAMES, Answers, buttons, sendable
 
@@ -82,7 +83,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with world(f"sqlite:///{tmp_path}/meshbot.db", rules=WAVES, quick=True) as it:
+    async with world(sqlite_url(tmp_path), rules=WAVES, quick=True) as it:
         yield Desk(it)
 
 

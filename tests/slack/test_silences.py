@@ -20,6 +20,7 @@ from bot.slack.views.blocks import Message, View
 from bot.storage import fleet_search
 from bot.storage.engine import Database
 from tests.alert_world import ANA, World
+from tests.databases import sqlite_url
 from tests.slack.shown import Answers, sendable
 
 UTC = ZoneInfo("UTC")
@@ -79,7 +80,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    database = Database.open(sqlite_url(tmp_path))
     world = await World.begin(database, "Oslo/a", "Oslo/b")
     world.goes("offline", "a")
     await world.passes(7)

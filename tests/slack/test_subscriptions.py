@@ -20,7 +20,6 @@ from bot.slack.lists import list_clicks
 from bot.slack.subscriptions import SubscriptionListeners
 from bot.storage import channels, subscriptions
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from tests.slack.shown import Answers, buttons, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -80,7 +79,6 @@ class Room:
 @pytest.fixture
 async def room(database_url: str) -> AsyncIterator[Room]:
     database = Database.open(database_url)
-    await migrate(database)
     yield Room(database)
     await database.close()
 

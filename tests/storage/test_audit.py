@@ -13,7 +13,6 @@ from bot.domain.audit import AuditQuery
 from bot.domain.events import AuditEntry, Outcome
 from bot.storage import audit
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 from bot.storage.tables import audit as table
 from tests.builders import NOW
 
@@ -23,7 +22,6 @@ BOT = Path(__file__).parents[2] / "bot"
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     opened = Database.open(database_url)
-    await migrate(opened)
     async with opened.write() as connection:
         await audit.record(connection, entry(1), entry(400))
     yield opened

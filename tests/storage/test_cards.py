@@ -12,7 +12,6 @@ from bot.storage import outbox
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database
 from bot.storage.outbox import CardClaim, NoteClaim, Pace
-from bot.storage.schema import migrate
 from bot.storage.tables import cards, notes
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -80,7 +79,6 @@ class Rows:
 @pytest.fixture
 async def rows(database_url: str) -> AsyncIterator[Rows]:
     database = Database.open(database_url)
-    await migrate(database)
     yield Rows(database)
     await database.close()
 

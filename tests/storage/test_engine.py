@@ -17,6 +17,7 @@ from bot.storage.moments import from_micros, to_micros
 from bot.storage.schema import migrate
 from bot.storage.tables import ticks
 from tests.builders import NOW
+from tests.databases import sqlite_url
 
 LEASE = timedelta(minutes=1)
 
@@ -88,8 +89,8 @@ async def test_writers_at_the_same_time_wait_for_each_other(database: Database) 
 
 
 async def test_ten_processes_write_to_one_sqlite_at_once_and_none_fails(tmp_path: Path) -> None:
-    opened = [Database.open(f"sqlite:///{tmp_path}/meshbot.db") for _ in range(10)]
-    await migrate(opened[0])
+    url = sqlite_url(tmp_path)
+    opened = [Database.open(url) for _ in range(10)]
 
     async def read_then_write(database: Database, number: int) -> None:
         for _ in range(5):
@@ -118,7 +119,7 @@ async def test_a_question_sees_all_that_was_committed(database: Database) -> Non
 
 
 async def test_a_long_question_to_sqlite_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
+    database = Database.open(sqlite_url(tmp_path))
     answered = threading.Event()
     asked = asyncio.create_task(database.ask(lambda _connection: answered.wait(10)))
     await asyncio.sleep(0)

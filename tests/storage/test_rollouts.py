@@ -5,7 +5,6 @@ from bot.domain.rollout import RolloutId
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_targets as targets
 from bot.storage.engine import Database
-from bot.storage.schema import migrate
 
 MANY = 70_000  # more than PostgreSQL takes parameters in one statement
 
@@ -13,7 +12,6 @@ MANY = 70_000  # more than PostgreSQL takes parameters in one statement
 async def test_a_question_about_very_many_is_one_value(database_url: str) -> None:
     database = Database.open(database_url)
     try:
-        await migrate(database)
         names = [f"bmac-{number}" for number in range(MANY)]
         async with database.read() as connection:
             assert await targets.labels(connection, RolloutId(1), [GatewayId(one) for one in names]) == []

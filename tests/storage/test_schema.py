@@ -18,8 +18,8 @@ from bot.storage.tables import metadata
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = Database.open(database_url)
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(empty_database_url)
     yield opened
     await opened.close()
 
