@@ -17,6 +17,7 @@ from sqlalchemy import event, func, select
 from bot.demo.fleet_simulator import Behaviour
 from bot.domain.rollout import RolloutState
 from bot.storage.tables import cards, notes
+from tests.databases import sqlite_url
 from tests.rollout_world import MINUTE, WAVES, World, world
 
 FEW, MANY, BATCH = 100, 10_000, 500
@@ -67,7 +68,7 @@ async def test_a_tick_grows_with_batches_and_never_in_slack(tmp_path: Path) -> N
 async def ticks_of(gateways: int, folder: Path) -> Ticks:
     """A rollout from its start to its end; what each kind of tick costs."""
     ticks = Ticks()
-    url = f"sqlite:///{folder}/{gateways}.db"
+    url = sqlite_url(folder, f"{gateways}.db")
     async with world(url, gateways=gateways, rules=RULES, behaviour=Behaviour.GOOD, quick=True) as it:
         it.portal.download = it.portal.reboot = (5 * MINUTE, 5 * MINUTE)
         rollout_id = await it.running("name:*")
