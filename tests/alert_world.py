@@ -26,7 +26,7 @@ from bot.services.alert_course import AlertCourse, Evaluation, Silenced
 from bot.services.alerts import AlertService
 from bot.storage import fleet, looks
 from bot.storage.engine import Database
-from bot.storage.tables import cards, gateway_claims, listings, metadata, notes, rollout_targets, rollouts
+from bot.storage.tables import cards, gateway_claims, listings, notes, rollout_targets, rollouts
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -64,8 +64,6 @@ class World:
         listings: int = 3,
     ) -> "World":
         """Gateways are written ``site/id``."""
-        async with database.write() as connection:
-            await connection.run_sync(metadata.create_all)
         world = cls(database, rules or AlertRules(), channel)
         world.now = START - listings * MINUTE
         world.add(*gateways)

@@ -34,6 +34,7 @@ from tests.alert_world import World
 from tests.benchmarks.alertmanager import PROGRAM, alertmanager
 from tests.benchmarks.memory import peak, resident, worked
 from tests.benchmarks.portal import PASSWORD, SHARED, USERNAME, Portal, portal
+from tests.databases import sqlite_url
 from tests.slack.connected import bed
 
 GATEWAYS = 100_000
@@ -218,7 +219,7 @@ async def test_two_hundred_dark_sites_are_shown_though_slack_takes_one_message_a
     slack.message_interval = 1.0
     async with bed(slack) as made:
         world = await World.begin(
-            Database.open(f"sqlite:///{tmp_path}/sites.db"),
+            Database.open(sqlite_url(tmp_path)),
             *gateways,
             *steady,
             rules=rules,

@@ -18,7 +18,6 @@ from bot.slack.fleet import FleetCommands
 from bot.slack.fleet_writes import WriteCommands
 from bot.slack.lists import list_clicks
 from bot.storage.engine import Database
-from bot.storage.tables import metadata
 from tests.databases import sqlite_url
 from tests.slack.shown import Answers, buttons
 
@@ -117,8 +116,6 @@ async def opened(folder: Path, *devices: Device, listed: bool = True) -> AsyncIt
     now = portal.clock.now
     client = MeshtechClient(portal.auth_url, portal.api_url, portal.username, portal.password, now=now)
     try:
-        async with database.write() as connection:
-            await connection.run_sync(metadata.create_all)
         room = Room(portal, database, client, FleetService(database, client, now=now))
         if listed:
             await room.fleet.take_in_listing()
