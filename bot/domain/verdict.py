@@ -4,7 +4,7 @@ Verified success is four things: the job says succeeded, the gateway is online a
 version, and it stays so. Silence counts as failure. Gates look at what settled since a person last looked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -81,11 +81,14 @@ def judge(
     ``as_of`` is when the newest listing was: what it shows is judged by that time, since a gateway may have
     come back after it. A transport failure of a first attempt waits to be tried again, once the gateway
     is online: one that went dark is waited for. In an ``aborted`` rollout nothing is tried again, and a
-    gateway whose part in the job was canceled was spared, and did not fail.
+    gateway whose part in the job was canceled before it began was spared, and did not fail. A job that is
+    tidied up after it reported a success takes nothing back: the gateway is judged by its return.
     """
     if not course.state.is_in_flight:
         return course
-    if aborted and told is not None and told.progress in _SPARED:
+    if told is not None and course.reported_at is not None and told.progress in _TIDYING:
+        told = None
+    if aborted and told is not None and told.progress in _SPARED and course.state is TargetState.STARTED:
         return spared(course)
     if told is not None and told.progress in _FAILURES:
         words, kind = _FAILURES[told.progress]
@@ -182,6 +185,27 @@ def _failed(course: Course, reason: str, kind: FailureKind, *, aborted: bool = F
 
 
 _SPARED = frozenset({DeviceProgress.CANCELED, DeviceProgress.REMOVED})
+_TIDYING = frozenset({*_SPARED, DeviceProgress.TIMED_OUT})
+
+
+def ended(told: Mapping[GatewayId, JobDevice]) -> Mapping[GatewayId, JobDevice]:
+    """What a job that is over says of its gateways.
+
+    What it did not begin it never will. Whether one with any other word that is no end was flashed, nobody
+    knows: it is not tried again by itself, and is judged by its silence.
+    """
+    never = {
+        one: replace(device, progress=DeviceProgress.TIMED_OUT, details="the job ended before it began")
+        for one, device in told.items()
+        if device.progress is DeviceProgress.QUEUED
+    }
+    return {one: device for one, device in told.items() if device.progress.terminal} | never
+
+
+def gone(members: Iterable[GatewayId]) -> Mapping[GatewayId, JobDevice]:
+    """What is known of the gateways of a job that is no longer in the portal."""
+    why = "its job is gone"
+    return {one: JobDevice(one, DeviceProgress.REMOVED, details=why) for one in members}
 
 
 def spared(course: Course) -> Course:
@@ -192,7 +216,7 @@ def spared(course: Course) -> Course:
 def fail(
     courses: Sequence[Course], reason: str, kind: FailureKind, *, aborted: bool = False
 ) -> tuple[Course, ...]:
-    """Every one that is in flight fails for one reason: its job was refused, or is gone."""
+    """Every one that is in flight fails for one reason: its job was refused."""
     return tuple(
         _failed(course, reason, kind, aborted=aborted) if course.state.is_in_flight else course
         for course in courses

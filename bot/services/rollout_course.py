@@ -98,18 +98,20 @@ class RolloutCourse:
             if rollout.state is not RolloutState.RUNNING:
                 return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
         blind = await self._sight_lost()
-        told, unsure = await self._jobs.ask(rollout, blind=blind)
+        asked = await self._jobs.ask(rollout, blind=blind)
+        soon = asked.in_doubt or asked.unheard
         if not blind:
-            await self._judge(rollout, told)
+            await self._judge(rollout, asked.told)
             rollout = await self._look_at_gates(rollout)
             rollout = await self._go_on(rollout)
-        look_again = await self._late.look(rollout, told)
-        rollout, started = await self._start_some(rollout, blind=blind)
-        if started:
-            _, still_unsure = await self._jobs.ask(rollout, blind=blind, only_intended=True)
-            unsure |= still_unsure
+        look_again = await self._late.look(rollout, asked.told)
+        if not asked.unheard:  # the gates may not know all
+            rollout, started = await self._start_some(rollout, blind=blind)
+            if started:
+                sent = await self._jobs.ask(rollout, blind=blind, only_intended=True)
+                soon |= sent.in_doubt or sent.unheard
         if rollout.state.is_under_way or await self._is_flying(rollout.id):
-            return rollout, self._now() + (SOON if unsure else self._rules.poll_every)
+            return rollout, self._now() + (SOON if soon else self._rules.poll_every)
         return rollout, self._now() + look_again if look_again else None
 
     # ---- before it runs
@@ -164,6 +166,7 @@ class RolloutCourse:
         """
         now, as_of = self._now(), await self._listed_at()
         async with self._database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)  # somebody may have aborted it
             updated, lost = [], []
             silent: dict[GatewayId, JobDevice | None] = {}
             for one in await flight.flying(connection, rollout.id):
@@ -178,7 +181,7 @@ class RolloutCourse:
                     now,
                     as_of,
                     self._rules,
-                    aborted=rollout.state is RolloutState.ABORTED,
+                    aborted=fresh.state is RolloutState.ABORTED,
                 )
                 if after != one.course:
                     updated.append(after)

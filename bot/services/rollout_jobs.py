@@ -7,6 +7,7 @@ created again.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.domain import verdict
@@ -27,7 +28,7 @@ from bot.meshtech.errors import (
     VendorUnavailable,
 )
 from bot.services.rollout_holds import hold
-from bot.services.rollout_log import about
+from bot.services.rollout_log import about, happened
 from bot.storage import cards
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_flight as flight
@@ -38,9 +39,21 @@ from bot.storage.rollout_batches import Batch
 
 log = logging.getLogger(__name__)
 
-CLOCKS_MAY_DIFFER = timedelta(hours=1)  # the vendor's from ours
+CLOCKS_MAY_DIFFER = timedelta(days=1)  # the vendor's from ours, its time zone not told
 
 Told = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its job says of each gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the vendor said of a rollout's jobs; a batch is not in ``told`` while its job says nothing.
+
+    ``in_doubt``: it is not known yet what became of some call. ``unheard``: some job could not be asked.
+    """
+
+    told: Told
+    in_doubt: bool = False
+    unheard: bool = False
 
 
 class RolloutJobs:
@@ -61,26 +74,30 @@ class RolloutJobs:
         self._now = now
         self._changed = changed
 
-    async def ask(self, rollout: Rollout, *, blind: bool, only_intended: bool = False) -> tuple[Told, bool]:
-        """Creates the jobs that were intended, and asks how the others are; True when one is in doubt.
+    async def ask(self, rollout: Rollout, *, blind: bool, only_intended: bool = False) -> Asked:
+        """Creates the jobs that were intended, and asks how the others are; one that fails holds up no other.
 
         ``blind``: the fleet cannot be seen, so none is created.
         """
         async with self._database.read() as connection:
             open_batches = await batches.open_batches(connection, rollout.id)
         told: dict[int, Mapping[GatewayId, JobDevice]] = {}
-        unsure = False
+        in_doubt = unheard = False
         aborted = rollout.state is RolloutState.ABORTED
         for batch in open_batches:
-            if aborted and batch.state != "canceled" and not await self._call_off(rollout, batch):
-                unsure = True
-            elif aborted and batch.vendor_job_id is None:
-                continue
-            elif batch.state == "intended":
-                unsure |= not await self._create_job(rollout, batch, blind=blind)
-            elif not only_intended:
-                told[batch.id] = await self._follow(batch)
-        return told, unsure
+            try:
+                if aborted and batch.state != "canceled" and not await self._call_off(rollout, batch):
+                    in_doubt = True
+                elif aborted and batch.vendor_job_id is None:
+                    continue
+                elif batch.state == "intended":
+                    in_doubt |= not await self._create_job(rollout, batch, blind=blind)
+                elif not only_intended:
+                    told[batch.id] = await self._follow(batch)
+            except MeshtechError as error:
+                log.warning("%s waits: %s", batch.name, error)
+                unheard = True
+        return Asked(told, in_doubt, unheard)
 
     async def _call_off(self, rollout: Rollout, batch: Batch) -> bool:
         """Cancels what an aborted rollout has in the vendor's queue. True when that is done."""
@@ -89,20 +106,34 @@ class RolloutJobs:
             job_id = await self._find_job(batch)
             if job_id is None and self._now() - batch.called_at < self._rules.look_for:
                 return False
-        if job_id is not None:
-            try:
-                await self._client.cancel_job(job_id)
-            except (Conflict, JobUnknown):
-                log.info("%s is over already", batch.name)
+        refusal = await self._cancel(job_id) if job_id is not None else None
+        now = self._now()
         async with self._database.write() as connection:
+            await store.load(connection, rollout.id, to_change=True)
             if job_id is not None:
                 await batches.record_job(connection, batch.id, job_id)
-            await batches.close_batch(connection, batch.id, "canceled")
-            if job_id is None:
+            elif await batches.is_intended(connection, batch):
                 aloft = await flight.flying(connection, rollout.id, batch.id)
                 courses = [verdict.spared(one.course) for one in aloft]
                 await self._save(connection, rollout, courses)
+            else:
+                return False  # it was sent meanwhile
+            await batches.close_batch(connection, batch.id, "canceled", refusal)
+            if refusal is not None:
+                await happened(connection, rollout, "not_called_off", now, job=batch.name, reason=refusal)
+        self._changed()
         return True
+
+    async def _cancel(self, job_id: JobId) -> str | None:
+        """Why the vendor does not take back what it has not begun; None when it has."""
+        try:
+            await self._client.cancel_job(job_id)
+        except (Conflict, JobUnknown):
+            log.info("job %s is over already", job_id)
+        except (VendorRefused, RouteMissing) as error:
+            log.warning("job %s is not called off: %s", job_id, error)
+            return str(error)
+        return None
 
     async def _create_job(self, rollout: Rollout, batch: Batch, *, blind: bool) -> bool:
         """Calls the vendor for an intended batch. True when it is known what became of it."""
@@ -119,8 +150,11 @@ class RolloutJobs:
         try:
             job_id = await self._client.create_job(batch.name, FirmwareId(rollout.firmware_id), members)
         except (VendorRefused, Conflict) as error:
-            reason = f"Meshtech refused the job: {error}"
-            await self._give_up(batch, reason, "refused", FailureKind.TRANSPORT)
+            there = await self._find_job(batch) if isinstance(error, Conflict) else None
+            if there is None:
+                await self._refused(batch, f"Meshtech refused the job: {error}")
+            else:
+                await self._created(batch, there)
             return True
         except (RateLimited, RouteMissing, LogInRefused, VendorUnavailable) as error:
             log.warning("%s was not sent: %s", batch.name, error)
@@ -134,10 +168,15 @@ class RolloutJobs:
         return True
 
     async def _about_to_call(self, rollout: Rollout, batch: Batch, *, blind: bool) -> Sequence[GatewayId]:
-        """The gateways to start now; none when a person or a rule was faster: then they wait again."""
+        """The gateways to start now; none when a person or a rule was faster: then they wait again.
+
+        None either when another process is at it, whose claim of the rollout this one's has outlived.
+        """
         now = self._now()
         async with self._database.write() as connection:
             fresh = await store.load(connection, rollout.id, to_change=True)
+            if not await batches.is_intended(connection, batch):
+                return ()
             members = await batches.batch_members(connection, batch.id)
             running = fresh.state is RolloutState.RUNNING
             if running and await hold(connection, fresh, self._rules, now, blind=blind) is None:
@@ -170,36 +209,22 @@ class RolloutJobs:
         try:
             job = await self._client.job(JobId(batch.vendor_job_id))
         except JobUnknown:
-            gone = "its job is gone from the portal"
-            await self._give_up(batch, gone, "finished", FailureKind.SILENCE)
-            return {}
+            if await self._find_job(batch) is not None:
+                raise  # the list still has it: one answer is not believed
+            async with self._database.read() as connection:
+                return verdict.gone(await batches.batch_members(connection, batch.id))
         told = {device.device_id: device for device in job.devices}
         # In one that was canceled, gateways that had begun go on.
-        if job.status is JobStatus.COMPLETED:
-            await self._end_of_job(batch, told)
-            return {gateway_id: device for gateway_id, device in told.items() if _is_final(device)}
-        return told
+        return verdict.ended(told) if job.status is JobStatus.COMPLETED else told
 
-    async def _end_of_job(self, batch: Batch, told: Mapping[GatewayId, JobDevice]) -> None:
-        """Gateways of which an ended job says nothing final have no result to wait for."""
+    async def _refused(self, batch: Batch, reason: str) -> None:
         async with self._database.write() as connection:
-            rollout = await store.load(connection, batch.rollout_id)
-            silent = [
-                one.course
-                for one in await flight.flying(connection, rollout.id, batch.id)
-                if one.course.reported_at is None and not _is_final(told.get(one.course.gateway_id))
-            ]
-            reason, kind = "the job ended without a result for it", FailureKind.TRANSPORT
-            over = verdict.fail(silent, reason, kind, aborted=rollout.state is RolloutState.ABORTED)
-            await self._save(connection, rollout, over)
-
-    async def _give_up(self, batch: Batch, reason: str, state: str, kind: FailureKind) -> None:
-        async with self._database.write() as connection:
-            rollout = await store.load(connection, batch.rollout_id)
+            rollout = await store.load(connection, batch.rollout_id, to_change=True)
             courses = [one.course for one in await flight.flying(connection, rollout.id, batch.id)]
-            failed = verdict.fail(courses, reason, kind, aborted=rollout.state is RolloutState.ABORTED)
+            aborted = rollout.state is RolloutState.ABORTED
+            failed = verdict.fail(courses, reason, FailureKind.TRANSPORT, aborted=aborted)
             await self._save(connection, rollout, failed)
-            await batches.close_batch(connection, batch.id, state, reason)
+            await batches.close_batch(connection, batch.id, "refused", reason)
         self._changed()
 
     async def _save(self, connection: Transaction, rollout: Rollout, courses: Sequence[Course]) -> None:
@@ -208,7 +233,3 @@ class RolloutJobs:
             await flight.save_courses(connection, rollout.id, courses, self._now())
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))
-
-
-def _is_final(device: JobDevice | None) -> bool:
-    return device is not None and device.progress.terminal

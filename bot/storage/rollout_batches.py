@@ -119,6 +119,14 @@ async def open_batches(connection: Transaction, rollout_id: RolloutId) -> tuple[
     )
 
 
+async def is_intended(connection: Transaction, batch: Batch) -> bool:
+    """Whether no other process has sent it, or taken it back, since it was read."""
+    found = await connection.execute(
+        select(rollout_batches.c.state, rollout_batches.c.called_at).where(rollout_batches.c.id == batch.id)
+    )
+    return tuple(found.one()) == ("intended", batch.called_at)
+
+
 async def batch_members(connection: Transaction, batch_id: int) -> tuple[GatewayId, ...]:
     """The gateways that the batch's job is for."""
     found = await connection.execute(
@@ -185,7 +193,7 @@ async def record_job(connection: Transaction, batch_id: int, job_id: str) -> Non
 
 
 async def close_batch(connection: Transaction, batch_id: int, state: str, error: str | None = None) -> None:
-    """``refused``: there is no job. ``finished``: nothing more is expected of it."""
+    """``refused``, ``taken back``: there is no job. ``canceled``: the vendor begins nothing more of it."""
     await connection.execute(
         update(rollout_batches).where(rollout_batches.c.id == batch_id).values(state=state, error=error)
     )

@@ -267,7 +267,7 @@ rollout_batches = _numbered(
     Column("wave", Integer, nullable=False),
     Column("number", Integer, nullable=False),
     Column("name", Text, nullable=False, unique=True),
-    Column("state", String(16), nullable=False),  # intended, created, refused, finished
+    Column("state", String(16), nullable=False),  # intended, created, canceled, refused, taken back
     Column("vendor_job_id", Text),
     Column("intended_at", Moment, nullable=False),
     Column("called_at", Moment),  # set before the call: from here on the job may exist

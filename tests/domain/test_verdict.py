@@ -18,6 +18,7 @@ from bot.domain.verdict import (
     Sighting,
     Tally,
     Trip,
+    ended,
     fail,
     is_unusual,
     judge,
@@ -146,9 +147,28 @@ def test_a_word_that_nobody_knows_is_not_an_end() -> None:
     assert judged(course(), DeviceProgress.UNKNOWN, seen(), 5) == course()
 
 
-def test_a_gateway_whose_part_was_canceled_by_an_abort_did_not_fail() -> None:
-    one = judged(course(), DeviceProgress.CANCELED, seen(), 5, aborted=True)
+def test_a_gateway_whose_part_was_canceled_by_an_abort_before_it_began_did_not_fail() -> None:
+    one = judged(course(TargetState.STARTED), DeviceProgress.CANCELED, seen(), 5, aborted=True)
     assert (one.state, one.reason) == (TargetState.EXCLUDED, "not started: aborted")
+    begun = judged(course(TargetState.IN_PROGRESS), DeviceProgress.CANCELED, seen(), 5, aborted=True)
+    assert (begun.state, begun.reason) == (TargetState.FAILED, "canceled in the portal")
+
+
+@pytest.mark.parametrize("word", ["CANCELED", "REMOVED", "TIMED_OUT"])
+@pytest.mark.parametrize("aborted", [False, True])
+def test_a_job_that_is_tidied_up_after_its_success_takes_nothing_back(word: str, aborted: bool) -> None:
+    one = course(TargetState.REPORTED, reported_at=NOW)
+    assert judged(one, DeviceProgress(word), seen(), 5, aborted=aborted).state is TargetState.REPORTED
+    taken_back = judged(one, DeviceProgress.FAILED, seen(), 5, aborted=aborted)
+    assert taken_back.state is TargetState.FAILED, "but the gateway itself may"
+
+
+def test_what_an_ended_job_never_began_may_be_tried_again_and_what_it_leaves_open_may_not() -> None:
+    words = {GatewayId(word.value): JobDevice(GatewayId(word.value), word) for word in DeviceProgress}
+    left = ended(words)
+    assert left[GatewayId("QUEUED")].progress is DeviceProgress.TIMED_OUT
+    assert {one for one in words if one not in left} == {"IN_PROGRESS", "UNKNOWN"}
+    assert all(left[one] == words[one] for one in left if one != "QUEUED")
 
 
 def test_a_job_that_is_refused_fails_only_those_in_flight() -> None:

@@ -190,4 +190,4 @@ async def test_a_job_that_vanished_keeps_nobody(database_url: str) -> None:
         it.portal.jobs.clear()
         await it.passes(6)
         assert await it.claimed() == set()
-        assert await reasons(it, rollout_id) == {"no result for 12 minutes; it is in no job any more"}
+        assert await reasons(it, rollout_id) == {"no result for 12 minutes; it was removed from its job"}

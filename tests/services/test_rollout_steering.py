@@ -1,15 +1,17 @@
 """What people do with a rollout that runs, and freezes, against a portal on the wire."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from bot.demo.fleet_simulator import Behaviour, TargetStatus
+from bot.demo.fleet_simulator import Behaviour, JobStatus, TargetStatus
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.plan import Target, TargetClass, plan_hash
 from bot.domain.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
 from bot.domain.rollout_picture import DrawnPlan
+from bot.meshtech.sending import ATTEMPTS
 from tests.rollout_world import ADA, MINUTE, NEW, OLGA, ONE_WAVE, PAUL, START, WAVES, World, device, world
 
 QUICK = replace(WAVES, waves=(1.0,))
@@ -170,6 +172,53 @@ async def test_an_abort_lets_go_of_gateways_whose_job_never_reached_the_vendor(d
         await it.passes(2)
         assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 8}
         assert it.jobs_created() == []
+        assert await it.claimed() == set()
+
+
+async def test_an_abort_calls_off_each_job_though_another_cannot_be(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=replace(QUICK, batch=1)) as it:
+        it.portal.pickup = (timedelta(hours=1), timedelta(hours=1))
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.abort(PAUL, rollout_id)
+        it.portal.faults.add("CANCEL_JOB", 503, times=ATTEMPTS)
+        await it.course.advance()
+        assert [job.status for job in it.portal.jobs.values()] == [JobStatus.SCHEDULED, JobStatus.CANCELED]
+        await it.passes(2)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 2}
+
+
+async def test_an_abort_that_the_portal_does_not_carry_out_is_told_and_what_it_flashes_is_judged(
+    database_url: str,
+) -> None:
+    async with world(database_url, gateways=2, rules=QUICK, quick=True) as it:
+        it.portal.pickup = (3 * MINUTE, 3 * MINUTE)
+        it.portal.faults.add("CANCEL_JOB", 403, times=99, message="not you")
+        rollout_id = await it.running()
+        await it.passes(1)
+        await it.steering.abort(PAUL, rollout_id)
+        await it.passes(12)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 2}
+        told = [one for one in await it.rollouts.timeline(rollout_id) if one.kind == "not_called_off"]
+        assert [("not you" in one.body["reason"], one.body["job"]) for one in told] == [
+            (True, it.jobs_created()[0])
+        ]
+        assert await it.claimed() == set()
+
+
+async def test_an_abort_while_a_job_is_asked_leaves_nobody_waiting(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True, behaviour=Behaviour.SILENT) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        end(it, TargetStatus.TIMED_OUT)
+        asked = it.portal.faults.add("GET_JOB", "slow")
+        it.clock.advance(MINUTE)
+        slowly = asyncio.create_task(it.course.advance())
+        await asked.reached.wait()
+        await it.steering.abort(PAUL, rollout_id)
+        asked.release()
+        await slowly
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.FAILED): 8}
         assert await it.claimed() == set()
 
 

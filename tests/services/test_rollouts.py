@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo.fleet_simulator import Behaviour
+from bot.demo.fleet_simulator import Behaviour, JobStatus
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.plan import ModelChoice, TargetClass
 from bot.domain.query import parse
 from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
 from tests.databases import sqlite_url
-from tests.rollout_world import ADA, MINUTE, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, VERA, world
+from tests.rollout_world import ADA, MINUTE, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, VERA, WAVES, world
+
+QUICK = replace(WAVES, waves=(1.0,))
 
 
 async def test_a_plan_sends_nothing_to_the_vendor(database_url: str) -> None:
@@ -252,13 +254,90 @@ async def test_a_vendor_that_is_down_holds_a_rollout_and_loses_nothing(database_
 
 
 async def test_a_job_that_vanished_from_the_portal_fails_its_gateways(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, behaviour=Behaviour.SILENT, quick=True) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        it.portal.jobs.clear()
+        await it.passes(1)
+        picture = await it.rollouts.picture(rollout_id)
+        assert (picture.rollout.state, picture.failed) == (RolloutState.FINISHED, 8)
+        assert picture.failures[0].reason == "removed from the job in the portal: its job is gone"
+
+
+async def test_one_answer_that_denies_a_job_which_is_in_the_list_fails_nobody(database_url: str) -> None:
     async with world(database_url) as it:
         rollout_id = await it.running()
         await it.passes(1)
         it.portal.faults.add("GET_JOB", 404)
+        await it.passes(40)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+
+
+async def test_a_job_that_is_deleted_after_its_success_takes_nothing_back(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=QUICK, quick=True) as it:
+        rollout_id = await it.running()
+        await it.until(rollout_id, lambda seen: seen.in_state(TargetState.REPORTED) == 2)
+        it.portal.jobs.clear()
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 2}
+
+
+async def test_a_job_that_exists_by_its_name_is_no_refused_one(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout = await it.requested()
+        await it.rollouts.approve(PAUL, rollout.id)
+        name = f"meshbot R-1 w1 b1 {rollout.uid}"
+        it.portal.create_job(name, it.firmware.id, list(it.portal.devices))
+        it.portal.faults.add("CREATE_JOB", 409)
+        await it.passes(40)
+        assert (await it.rollouts.picture(rollout.id)).counts == {(1, TargetState.VERIFIED): 8}
+        assert it.jobs_created() == [name]
+
+
+async def test_a_job_that_ends_without_a_word_about_a_gateway_is_not_tried_again(database_url: str) -> None:
+    silent = Behaviour.SILENT
+    async with world(database_url, gateways=2, rules=QUICK, behaviour=silent, quick=True) as it:
+        rollout_id = await it.running()
         await it.passes(1)
-        picture = await it.rollouts.picture(rollout_id)
-        assert (picture.rollout.state, picture.failed) == (RolloutState.FINISHED, 8)
+        next(iter(it.portal.jobs.values())).status = JobStatus.COMPLETED
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.OVERDUE): 2}
+        assert len(it.jobs_created()) == 1
+
+
+async def test_one_job_that_cannot_be_asked_holds_starts_and_no_other_job(database_url: str) -> None:
+    rules = replace(QUICK, batch=1, per_site=0.5)
+    async with world(database_url, gateways=4, rules=rules, quick=True) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        it.portal.faults.add("GET_JOB", "truncated", times=None)
+        await it.passes(8)
+        assert len(it.jobs_created()) == 2
+        it.portal.faults.clear()
+        broken = next(iter(it.portal.jobs))
+        it.portal.jobs[broken].id = ""  # an answer without an id is none
+        await it.passes(3)
+        counts = (await it.rollouts.picture(rollout_id)).counts
+        assert counts[1, TargetState.VERIFIED] == 1
+        assert len(it.jobs_created()) == 2
+
+
+async def test_two_processes_of_which_one_outlives_its_claim_create_a_job_once(database_url: str) -> None:
+    async with world(database_url, gateways=3, rules=replace(ONE_WAVE, batch=1)) as it:
+        await it.running()
+        _, other = it.restarted()
+        first, second = (it.portal.faults.add("CREATE_JOB", "slow") for _ in range(2))
+        slowly = asyncio.create_task(it.course.advance())
+        await first.reached.wait()
+        it.clock.advance(1.5 * MINUTE)
+        first.release()
+        await second.reached.wait()
+        it.clock.advance(MINUTE)
+        await other.advance()
+        second.release()
+        await slowly
+        await it.passes(1)
+        assert sorted(name.split()[3] for name in it.jobs_created()) == ["b1", "b2", "b3"]
 
 
 async def test_two_replicas_start_every_gateway_once(database_url: str) -> None:

@@ -108,6 +108,8 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None, state: Rollo
         "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.{asked}",
         "not_returned": _not_returned_words(title, body),
         "late": _late_words(title, body),
+        "not_called_off": f"⚠️ Meshtech does not call off {code(str(body.get('job')))}, so what it has not "
+        f"begun is updated all the same.{reason}",
         "alert": f"🚨 Alert {body.get('alert')}: {count(number, 'gateway')} {_trouble(body)}.",
         "acknowledged": f"👀 {who} acknowledged alert {body.get('alert')}.",
         "more_alerts": f"🚨 And {count(number, 'more alert')}.",
