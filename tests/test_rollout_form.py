@@ -1,7 +1,9 @@
 """An update put together in a window: opened by ``update`` alone, drawn anew at each choice, requested."""
 
+import asyncio
 from pathlib import Path
 
+from bot.demo.fleet_faults import FaultKind
 from bot.demo.slack_workspace import OPS, View
 from bot.domain.access import Role
 from bot.slack import ids
@@ -87,16 +89,51 @@ async def test_what_is_requested_is_the_plan_that_was_shown_and_meshtech_is_not_
         assert (line.rollout.model, line.rollout.firmware_version) == (model, version)
 
 
-async def test_a_choice_whose_plan_is_not_shown_yet_is_not_requested(tmp_path: Path) -> None:
+async def test_a_choice_whose_plan_is_not_shown_yet_is_shown_it_and_not_requested(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         view = await opened(made)
         model, version = await something(made)
         await choose(made, view, ids.ROLLOUT_MODEL, model)
         await choose(made, view, ids.ROLLOUT_VERSION, version)
-        await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
-        other = {ids.ROLLOUT_PLACE: {ids.ROLLOUT_PLACE: 'tag:"bergen"'}}
-        await (await made.slack.submit(OTTO, view, other)).ack
-        assert view.errors == {
-            ids.ROLLOUT_VERSION: "Look at the plan of this choice below first, then send it again."
-        }
+        other = {ids.ROLLOUT_PLACE: {ids.ROLLOUT_PLACE: ids.ROLLOUT_EVERYWHERE}}
+        assert (await (await made.slack.submit(OTTO, view, other)).ack).ok
+        assert "Look at the plan" in str(view.body)
+        assert "Plan: firmware" in str(view.body)
         assert (await made.app.rollouts.page(0)).lines == ()
+        await (await made.slack.submit(OTTO, view)).ack
+        assert len((await made.app.rollouts.page(0)).lines) == 1
+
+
+async def test_of_two_choices_in_a_row_the_window_shows_the_second(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        view = await opened(made)
+        model, version = await something(made)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        made.slack.faults.rate_limit("views.update")
+        first = await made.slack.click_in_view(OTTO, view, ids.ROLLOUT_VERSION, selected=version)
+        second = await made.slack.click_in_view(
+            OTTO, view, ids.ROLLOUT_PLACE, selected=ids.ROLLOUT_EVERYWHERE
+        )
+        await asyncio.gather(first.ack, second.ack)
+        await made.app.slack.guard.idle()
+        assert "Plan: firmware" in str(view.body)
+
+
+async def test_the_window_says_why_it_offers_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        made.portal.faults.add("LIST_FIRMWARE", FaultKind.STATUS, times=None, status=403)
+        view = await opened(made)
+        assert "One moment" not in str(view.body)
+        assert "Meshtech" in str(view.body)
+
+
+async def test_names_too_long_for_a_menu_are_left_to_the_command(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        made.portal.add_firmware("M" * 300, "1.0.0")
+        model, _ = await something(made)
+        made.portal.add_firmware(model, "9.0.0-" + "x" * 300)
+        view = await opened(made)
+        assert model in str(view.body)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        assert "MMM" not in str(view.body)
+        assert "xxx" not in str(view.body)

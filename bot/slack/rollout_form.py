@@ -1,9 +1,11 @@
 """``update`` alone: a window with menus, a plan that follows every choice, and a request at its end."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from weakref import WeakValueDictionary
 
-from bot.domain.access import Action, require
+from bot.domain.access import Action, Actor, require
 from bot.domain.errors import BotError, InvalidInput
 from bot.domain.rollout_picture import DrawnPlan
 from bot.domain.windows import parse_start
@@ -14,7 +16,7 @@ from bot.slack.calls import Click, CommandCall, Feature, Submission, SubmissionA
 from bot.slack.ids import Ref
 from bot.slack.views import rollout_form as views
 from bot.slack.views import rollouts as rollout_views
-from bot.slack.views.blocks import Block, modal
+from bot.slack.views.blocks import Block, View, modal
 from bot.slack.views.rollout_form import Offers
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
@@ -22,12 +24,17 @@ _NO_PLAN = "form"
 
 
 class RolloutForm:
-    """Translate only; what is chosen lives in the window itself."""
+    """Translate only; what is chosen lives in the window itself.
+
+    Choices in one window are drawn in turn, so that the last one is what stays to be seen. Where another
+    process drew an earlier one over it, submitting shows the plan instead of requesting it.
+    """
 
     def __init__(self, fleet: FleetService, rollouts: RolloutService, screen: Views) -> None:
         self._fleet = fleet
         self._rollouts = rollouts
         self._screen = screen
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def feature(self) -> Feature:
         return Feature(
@@ -51,31 +58,29 @@ class RolloutForm:
     async def _open(self, trigger_id: str, channel: str) -> None:
         """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
         view_id = await self._screen.open(trigger_id, views.loading())
-        ref = _ref(_NO_PLAN, channel, {})
-        await self._screen.update(view_id, views.form(await self._offers(), {}, views.nothing_chosen(), ref))
+        try:
+            form = views.form(await self._offers(), {}, views.nothing_chosen(), _ref(_NO_PLAN, channel, {}))
+        except BotError as error:
+            form = views.closed(str(error))
+        await self._screen.update(view_id, form)
 
     async def choose(self, click: Click) -> None:
         """Draws the plan of what is chosen now; the window remembers which plan that is, and of what."""
         if click.view_id is None:
             raise InvalidInput("That window is gone. Send the command “update” again.")
-        channel = click.ref.extra.partition("\n")[0]
-        plan_id, shown = await self._preview(click, channel)
-        form = views.form(await self._offers(), click.values, shown, _ref(plan_id, channel, click.values))
-        await self._screen.update(click.view_id, form)
+        async with self._turns.setdefault(click.view_id, asyncio.Lock()):
+            form = await self._form(click.actor, _channel(click.ref), click.values)
+            await self._screen.update(click.view_id, form)
 
     async def submit(self, sent: Submission) -> SubmissionAnswer:
-        """Requests the plan that the window shows: Slack waits for this, so Meshtech is not asked again."""
+        """Requests the plan that the window shows, and asks Meshtech nothing: Slack waits for this."""
         if any(not sent.values.get(one) for one in _CHOICES):
             return SubmissionAnswer(
                 errors={ids.ROLLOUT_MODEL: "Choose a model, a version and which gateways."}
             )
-        channel = sent.ref.extra.partition("\n")[0]
+        channel = _channel(sent.ref)
         if sent.ref.id == _NO_PLAN or sent.ref != _ref(sent.ref.id, channel, sent.values):
-            return SubmissionAnswer(
-                errors={
-                    ids.ROLLOUT_VERSION: "Look at the plan of this choice below first, then send it again."
-                }
-            )
+            return SubmissionAnswer(view=await self._form(sent.actor, channel, sent.values, is_unseen=True))
         try:
             start_at = self._start(sent.values)
         except InvalidInput as error:
@@ -87,15 +92,26 @@ class RolloutForm:
         said = rollout_views.requested(rollout)
         return SubmissionAnswer(view=modal(views.TITLE, said.blocks, callback_id=ids.ROLLOUT_FORM))
 
-    async def _preview(self, click: Click, channel: str) -> tuple[str, Sequence[Block]]:
+    async def _form(
+        self, actor: Actor, channel: str, values: Mapping[str, str], *, is_unseen: bool = False
+    ) -> View:
+        """The window of these choices; ``is_unseen``: they were sent before their plan was there to see."""
+        plan_id, shown = await self._preview(actor, channel, values)
+        if is_unseen and plan_id != _NO_PLAN:
+            shown = [*views.look_first(), *shown]
+        return views.form(await self._offers(), values, shown, _ref(plan_id, channel, values))
+
+    async def _preview(
+        self, actor: Actor, channel: str, values: Mapping[str, str]
+    ) -> tuple[str, Sequence[Block]]:
         """The plan's id, if there is one, and what is shown of it."""
-        if any(not click.values.get(one) for one in _CHOICES):
+        if any(not values.get(one) for one in _CHOICES):
             return _NO_PLAN, views.nothing_chosen()
-        model, version, place = (click.values[one] for one in _CHOICES)
+        model, version, place = (values[one] for one in _CHOICES)
         query = "" if place == ids.ROLLOUT_EVERYWHERE else place
         try:
             drawn = await self._rollouts.plan(
-                click.actor, channel or None, f"model:{_quoted(model)} {query}".strip(), version, model
+                actor, channel or None, f"model:{_quoted(model)} {query}".strip(), version, model
             )
         except BotError as error:
             return _NO_PLAN, views.trouble(str(error))
@@ -111,13 +127,18 @@ class RolloutForm:
         for one in await self._fleet.firmware():
             if one.firmware.model and one.firmware.version:
                 versions.setdefault(one.firmware.model, []).append(one.firmware.version)
-        tags = [one.tag for one in await self._fleet.tags()]
+        tags = [one.tag for one in await self._fleet.tags() if '"' not in one.tag]
         return Offers(versions, [(f"tag:{_quoted(tag)}", f"With the tag {tag}") for tag in tags])
 
 
 def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> Ref:
     """Which plan the window shows, where it was asked for, and of which choices it is."""
     return Ref(plan_id, 0, "\n".join([channel, *(values.get(one, "") for one in _CHOICES)]))
+
+
+def _channel(ref: Ref) -> str:
+    """Where the window was asked for."""
+    return ref.extra.partition("\n")[0]
 
 
 def _quoted(text: str) -> str:

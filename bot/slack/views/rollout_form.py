@@ -1,6 +1,6 @@
 """The window in which an update is put together without typing. Pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.plan import ModelChoice, Rules
@@ -30,30 +30,26 @@ def loading() -> View:
 
 def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], ref: Ref) -> View:
     """The choices, and below them what they would do; ``ref`` names the plan that is shown."""
-    if not offers.versions:
-        return modal(TITLE, [section("Meshtech offers no firmware.")], callback_id=ids.ROLLOUT_FORM)
-    versions = offers.versions.get(chosen.get(ids.ROLLOUT_MODEL, ""), ())
-    shown = [_asks(select(ids.ROLLOUT_MODEL, "Model", [(one, one) for one in offers.versions]))]
+    models = _choices(offers.versions)
+    if not models:
+        return closed("Meshtech offers no firmware.")
+    versions = _choices(offers.versions.get(chosen.get(ids.ROLLOUT_MODEL, ""), ()))
+    shown = [_asks(ids.ROLLOUT_MODEL, "Model", models, chosen)]
     if versions:
-        places = [("", "Everywhere"), *offers.places[:MOST_PLACES]]
+        places = [one for one in offers.places if len(one[0]) <= _LONGEST]
+        everywhere = (ids.ROLLOUT_EVERYWHERE, "Everywhere")
+        hint = None
+        if len(places) > MOST_PLACES:
+            hint = f"{MOST_PLACES} of {len(places):,} tags. The command update takes any query."
         shown += [
-            _asks(select(ids.ROLLOUT_VERSION, "Version", [(one, one) for one in versions])),
-            _asks(
-                select(
-                    ids.ROLLOUT_PLACE,
-                    "Which gateways",
-                    [
-                        (query or ids.ROLLOUT_EVERYWHERE, text)
-                        for query, text in places
-                        if len(query) <= _LONGEST
-                    ],
-                )
-            ),
+            _asks(ids.ROLLOUT_VERSION, "Version", versions, chosen),
+            _asks(ids.ROLLOUT_PLACE, "Which gateways", [everywhere, *places[:MOST_PLACES]], chosen, hint),
             text_input(
                 ids.ROLLOUT_START,
                 "Start",
                 optional=True,
                 most=16,
+                initial=chosen.get(ids.ROLLOUT_START),
                 placeholder="22:00, or 2026-12-01 22:00",
                 hint="Left empty, it starts when it is approved.",
             ),
@@ -65,6 +61,16 @@ def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], re
         ref=ref,
         submit="Request approval",  # Slack wants one wherever there is something to fill in
     )
+
+
+def closed(sentence: str) -> View:
+    """Where there is nothing to choose; ``sentence`` says why."""
+    return modal(TITLE, [section(escape(sentence))], callback_id=ids.ROLLOUT_FORM)
+
+
+def look_first() -> list[Block]:
+    """Above a plan that was asked for before it was there to be seen."""
+    return [section("Look at the plan of what is chosen now, then press the button again.")]
 
 
 def nothing_chosen() -> list[Block]:
@@ -82,6 +88,18 @@ def trouble(sentence: str) -> list[Block]:
     return [section(escape(sentence))]
 
 
-def _asks(block: Block) -> Block:
-    """An input whose every change is told, so that the preview follows."""
-    return block | {"dispatch_action": True}
+def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names as options, but for those too long for a menu: the command takes them."""
+    return [(one, one) for one in names if len(one) <= _LONGEST]
+
+
+def _asks(
+    block_id: str,
+    label: str,
+    options: Sequence[tuple[str, str]],
+    chosen: Mapping[str, str],
+    hint: str | None = None,
+) -> Block:
+    """A menu whose every change is told, so that the preview follows."""
+    asked = select(block_id, label, options, initial=chosen.get(block_id), hint=hint)
+    return asked | {"dispatch_action": True}
