@@ -225,12 +225,6 @@ class App:
         audit = AuditCommands(self.audit)
         around = around_of(settings)
         subscriptions = SubscriptionListeners(self.subscriptions, around)
-        paged = (fleet, alerts, rollouts, about, audit, subscriptions)
-        lists = {kind: one for feature in paged for kind, one in feature.lists().items()}
-        shared = Feature(clicks=list_clicks(lists))
-        writes = WriteCommands(self.fleet, self.writes, now=now)
-        charts = ChartListeners(self.charts, zone=ZoneInfo(settings.timezone))
-        digests = DigestNotes(self.digests, self.charts, command=settings.slack.command)
         silences = SilenceListeners(
             self.silences,
             Modals(self._api),
@@ -238,6 +232,12 @@ class App:
             zone=ZoneInfo(settings.timezone),
             now=now,
         )
+        paged = (fleet, alerts, rollouts, about, audit, subscriptions, silences)
+        lists = {kind: one for feature in paged for kind, one in feature.lists().items()}
+        shared = Feature(clicks=list_clicks(lists))
+        writes = WriteCommands(self.fleet, self.writes, now=now)
+        charts = ChartListeners(self.charts, zone=ZoneInfo(settings.timezone))
+        digests = DigestNotes(self.digests, self.charts, command=settings.slack.command)
         self.home = HomeTab(
             self.fleet,
             self.rollouts,

@@ -23,6 +23,10 @@ USAGE = (
 )
 
 
+class ReasonMissing(InvalidInput):
+    """It lasts so long that it has to say why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Silence:
     """``query`` says whose alerts are held; an empty one means the gateways of the incident."""
@@ -62,7 +66,7 @@ def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> Asked:
 
 
 def checked(asked: Asked, now: datetime) -> Asked:
-    """Raises InvalidInput for one that is over already, lasts too long, or lacks the reason that it needs."""
+    """Raises InvalidInput for one that is over already or lasts too long, ReasonMissing for no reason."""
     length = asked.until - now
     if length <= timedelta(0):
         raise InvalidInput("That silence would be over before it begins. Please choose a later end.")
@@ -71,7 +75,7 @@ def checked(asked: Asked, now: datetime) -> Asked:
             "Seven days are the longest silence. Please choose an earlier end; you can silence them again."
         )
     if length > REASON_ABOVE and not asked.reason:
-        raise InvalidInput(
+        raise ReasonMissing(
             "A silence of more than four hours needs a reason, for those who wonder: add “because …”."
         )
     return asked

@@ -60,7 +60,6 @@ class Submission:
     callback_id: str
     ref: Ref
     values: Mapping[str, str]
-    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,12 @@ class Modals:
         return str(opened["view"]["id"])
 
     async def update(self, view_id: str, view: View) -> None:
-        await self._api.patient("views.update", view_id=view_id, view=view)
+        """Changes it; one that was closed meanwhile stays closed."""
+        try:
+            await self._api.patient("views.update", view_id=view_id, view=view)
+        except SlackFailed as error:
+            if error.code != "not_found":
+                raise
 
     async def publish(self, user_id: str, view: View) -> None:
         """Draws somebody's home tab."""

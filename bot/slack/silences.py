@@ -1,18 +1,21 @@
 """Listeners for silences: three commands, the button on an incident's card, and its modal."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bot.domain.access import Action, require
+from bot.domain.access import Action, Actor, require
 from bot.domain.alerts import Incident, IncidentId
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.silences import ReasonMissing
 from bot.domain.windows import parse_start
 from bot.services.silences import ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.calls import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer, Views
+from bot.slack.lists import ListHandler
 from bot.slack.views import silences as views
+from bot.slack.views.blocks import Message
 
 
 class SilenceListeners:
@@ -54,12 +57,15 @@ class SilenceListeners:
             notes={ENDING: views.ending},
         )
 
+    def lists(self) -> Mapping[str, ListHandler]:
+        return {views.SILENCES: ListHandler(self._page)}
+
     async def silence(self, call: CommandCall) -> None:
         made, covered = await self._service.silence(call.actor, call.text, call.channel)
         await call.respond.answer(views.silenced(made, covered))
 
     async def silences(self, call: CommandCall) -> None:
-        await call.respond.answer(views.listed(await self._service.active(call.actor)))
+        await call.respond.answer(await self._page(call.actor, 0, ""))
 
     async def unsilence(self, call: CommandCall) -> None:
         ended = await self._service.unsilence(call.actor, call.text, call.channel)
@@ -70,13 +76,12 @@ class SilenceListeners:
         incident = await self._incident(_incident_id(click.ref.id))
         if click.trigger_id is None:
             raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
-        await self._modals.open(click.trigger_id, views.silence_modal(incident))
+        await self._modals.open(click.trigger_id, views.silence_modal(incident, click.channel))
 
     async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
         """What cannot be is said at the field that it is about."""
         values, now = submission.values, self._now()
         day = values.get(ids.UNTIL)
-        block = ids.UNTIL if day else ids.DURATION
         try:
             length = values.get(ids.DURATION, "")
             until = parse_start(day, self._zone, now) if day else now + parse_duration(length)
@@ -85,11 +90,18 @@ class SilenceListeners:
                 _incident_id(submission.ref.id),
                 until,
                 values.get(ids.REASON),
-                submission.channel,
+                submission.ref.extra or None,
+            )
+        except ReasonMissing:
+            return SubmissionAnswer(
+                errors={ids.REASON: "A silence of more than four hours needs a reason, for those who wonder."}
             )
         except InvalidInput as error:
-            return SubmissionAnswer(errors={ids.REASON if "reason" in str(error) else block: str(error)})
+            return SubmissionAnswer(errors={ids.UNTIL if day else ids.DURATION: str(error)})
         return SubmissionAnswer()
+
+    async def _page(self, actor: Actor, offset: int, _question: str) -> Message:
+        return views.listed(await self._service.active(actor), offset)
 
 
 def _incident_id(text: str) -> IncidentId:

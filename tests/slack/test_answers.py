@@ -5,7 +5,7 @@ from bot.demo.slack_workspace import Message as Shown
 from bot.slack.calls import Click, Command, CommandCall, Feature
 from bot.slack.ids import Ref
 from bot.slack.views import blocks
-from tests.slack.connected import Bed, connected
+from tests.slack.connected import Bed, bed, connected
 
 OTTO, OPS = workspace.OPERATOR, workspace.OPS
 
@@ -57,3 +57,14 @@ async def test_an_answer_whose_blocks_slack_does_not_take_is_said_in_words() -> 
         made.slack.faults.fail("chat.postMessage", "invalid_blocks")
         answer = await in_a_thread(made, "say hello")
         assert (answer.text, answer.blocks) == ("hello", [])
+
+
+async def test_a_window_that_was_closed_meanwhile_stays_closed() -> None:
+    async with bed() as made:
+        typed = await made.slack.command(OTTO, OPS, "help")
+        form = blocks.modal("A form", [blocks.section("…")], callback_id="form")
+        view_id = await made.modals.open(str(typed.trigger_id), form)
+        (view,) = made.slack.workspace.open_views(OTTO)
+        await made.slack.close(OTTO, view)
+        await made.modals.update(view_id, form)
+        assert made.slack.workspace.open_views(OTTO) == []

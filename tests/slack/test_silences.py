@@ -7,17 +7,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.domain.access import Actor, Role
+from bot.domain.audit import AuditQuery
 from bot.domain.errors import NotAllowed
 from bot.domain.query import Query
 from bot.services.rollout_log import anywhere
 from bot.services.silences import SilenceService
 from bot.slack import ids
 from bot.slack.calls import Click, CommandCall, Submission
-from bot.slack.ids import Ref
+from bot.slack.ids import Ref, decode
 from bot.slack.silences import SilenceListeners
 from bot.slack.views import silences as views
 from bot.slack.views.blocks import Message, View
-from bot.storage import fleet_search
+from bot.storage import audit, fleet_search
 from bot.storage.engine import Database
 from tests.alert_world import ANA, World
 from tests.databases import sqlite_url
@@ -73,7 +74,10 @@ class Desk:
         return sendable(answers.last).text
 
     async def submits(self, **values: str) -> dict[str, str]:
-        submission = Submission(ANA, ids.INCIDENT_SILENCE, Ref("1", 1), values, "C0ALERTS")
+        ref = Ref("1", 1)
+        if self.modals.opened:
+            ref = decode(self.modals.opened[-1]["private_metadata"])
+        submission = Submission(ANA, ids.INCIDENT_SILENCE, ref, values)
         answer = await self.listeners.feature().submissions[ids.INCIDENT_SILENCE](submission)
         return dict(answer.errors)
 
@@ -113,6 +117,9 @@ async def test_the_button_asks_how_long_and_the_card_says_until_when(desk: Desk)
     assert [view["callback_id"] for view in desk.modals.opened] == [ids.INCIDENT_SILENCE]
     assert await desk.submits(duration="30m") == {}
     assert (await desk.world.only_incident()).silenced is not None
+    async with desk.world.database.read() as connection:
+        (entry,) = await audit.find(connection, AuditQuery(words=("silence",)), 10)
+    assert entry.channel == "C0ALERTS"
 
 
 async def test_a_viewer_is_refused_before_the_window_opens(desk: Desk) -> None:
@@ -123,7 +130,8 @@ async def test_a_viewer_is_refused_before_the_window_opens(desk: Desk) -> None:
 
 
 async def test_what_cannot_be_is_said_at_its_field(desk: Desk) -> None:
-    assert list(await desk.submits(duration="12h")) == [ids.REASON]
+    reason = (await desk.submits(duration="12h"))[ids.REASON]
+    assert "because" not in reason, "that is how the command is told"
     assert list(await desk.submits(duration="1h", until="2026-05-20", reason="paint")) == [ids.UNTIL]
     assert await desk.submits(duration="1h", until="2026-05-06", reason="paint") == {}
 

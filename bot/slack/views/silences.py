@@ -27,7 +27,10 @@ from bot.slack.views.blocks import (
     text_input,
 )
 from bot.slack.views.incident_card import where_plain
+from bot.slack.views.lists import buttons, cut_page
 
+SILENCES = "silences"  # the kind of the list
+PAGE = 8
 _WORDS = {"30m": "30 minutes", "1h": "1 hour", "4h": "4 hours", "12h": "12 hours", "24h": "24 hours"}
 
 
@@ -45,13 +48,14 @@ def unsilenced(silence: Silence) -> Message:
     return sentence(f"{silence.title} is over. What is still dark is told of after the next listing.")
 
 
-def listed(silences: Sequence[Silence]) -> Message:
-    """All that hold, the first to end first."""
+def listed(silences: Sequence[Silence], offset: int) -> Message:
+    """A page of those that hold, the first to end first."""
     if not silences:
         return sentence("No silence holds now.")
-    title = f"{bold(count(len(silences), 'silence'))}, the first to end first"
-    rows = [line(one) for one in silences]
-    return message("\n".join([title, *rows]), [section(title), *map(section, rows[:40])])
+    page, place = cut_page(silences, SILENCES, offset, PAGE)
+    title = f"{bold(place.says('silence'))}, the first to end first"
+    rows = [line(one) for one in page]
+    return message("\n".join([title, *rows]), [section(title), *map(section, rows), *buttons(place)])
 
 
 def line(silence: Silence) -> str:
@@ -70,8 +74,8 @@ def ending(body: Mapping[str, Any]) -> Message:
     return message(text, [section(text)])
 
 
-def silence_modal(incident: Incident) -> View:
-    """How long, and why. A date goes before a duration."""
+def silence_modal(incident: Incident, channel: str) -> View:
+    """How long, and why. A date goes before a duration; ``channel`` is where the button was."""
     return modal(
         "Silence",
         [
@@ -81,7 +85,7 @@ def silence_modal(incident: Incident) -> View:
             text_input(ids.REASON, "Why? Needed above 4 hours", optional=True, most=500),
         ],
         callback_id=ids.INCIDENT_SILENCE,
-        ref=Ref(str(incident.id), incident.version),
+        ref=Ref(str(incident.id), incident.version, channel),
         submit="Silence",
     )
 
@@ -91,4 +95,4 @@ def _what(silence: Silence) -> str:
 
 
 def _why(silence: Silence) -> str:
-    return f": {name(silence.reason, 300)}" if silence.reason else ""
+    return f": {name(silence.reason, 100)}" if silence.reason else ""
