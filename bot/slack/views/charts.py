@@ -172,6 +172,7 @@ def _draw_lines(axes: "Axes", chart: OfflineChart, zone: ZoneInfo) -> None:
     )
     axes.xaxis.set_major_locator(when)
     axes.xaxis.set_major_formatter(written)
+    axes.set_xlabel(zone.key, fontsize=11.5, color=_QUIET, loc="right", labelpad=2)
     _label_lines(axes, chart, top)
 
 

@@ -87,6 +87,13 @@ def test_the_words_of_an_offline_chart_say_what_it_shows() -> None:
     )
 
 
+def test_the_picture_names_the_time_zone_of_its_axis() -> None:
+    drawn = chart([outage("oslo")])
+    here, there = offline_picture(drawn, OSLO), offline_picture(drawn, ZoneInfo("Europe/Berlin"))
+    assert here.content == offline_picture(drawn, OSLO).content
+    assert here.content != there.content, "the same hours, by another name"
+
+
 def test_a_short_history_is_told() -> None:
     young = Track("oslo", False, NOW - 3 * HOUR)
     assert "since they are not known for longer" in offline_words(chart([young], since=3 * HOUR), OSLO)
