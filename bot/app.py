@@ -17,6 +17,7 @@ from pydantic import SecretStr
 import bot
 from bot.domain.access import Actor
 from bot.domain.errors import Unavailable
+from bot.domain.events import KEPT
 from bot.domain.fleet import GatewayId, Taken
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.domain.rollout import RolloutId
@@ -31,6 +32,7 @@ from bot.services.charts import ChartService
 from bot.services.fleet import FleetService
 from bot.services.fleet_writes import FleetWrites
 from bot.services.reminders import Reminders
+from bot.services.retention import Retention
 from bot.services.rollout_course import RolloutCourse
 from bot.services.rollout_places import RolloutPlaces
 from bot.services.rollout_steering import RolloutSteering
@@ -69,7 +71,6 @@ DRAIN = timedelta(seconds=20)
 LAST_CALLS = timedelta(seconds=4)  # of the publisher, after that
 FLEET_HISTORY = timedelta(days=90)
 WRITES_KEPT = timedelta(days=7)  # for Undo, and for a late click that is told so
-CARDS_KEPT = timedelta(days=365)
 STALE_LISTINGS = 5  # intervals without a completed listing before /readyz speaks of it
 _OFTEN = timedelta(seconds=5)
 
@@ -201,6 +202,7 @@ class App:
             within=self.fleet.require_within,
         )
         self.audit = AuditService(self._database, now=now)
+        self.retention = Retention(self._database, now=now)
         self.subscriptions = SubscriptionService(
             self._database,
             covered=self._covered,
@@ -357,7 +359,8 @@ class App:
     async def _prune(self) -> None:
         await self.fleet.prune(FLEET_HISTORY)
         await self.writes.prune(WRITES_KEPT)
-        await self.publisher.prune(CARDS_KEPT)
+        await self.publisher.prune(KEPT)
+        await self.retention.prune()
         await self.audit.prune()
 
     # ---- what the parts ask of each other

@@ -36,7 +36,7 @@ COLUMNS = {
     "about": "about digests home rollout_form",
     "shared": "audit blocks bolt broken_channels bulk calls cards channels commands conditions csv_file "
     "engine flaps guard history ids lists looks manifest moments outbox pace payloads people pictures "
-    "publisher respond schema sending sockets subscriptions tables upsert views web_api",
+    "publisher respond retention schema sending sockets subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

@@ -13,12 +13,13 @@ from bot import app
 from bot.domain import charts, digests, plan, reminders, sight, silences, storms, verdict
 from bot.domain.access import Role
 from bot.domain.alerts import GROWN_BY, AlertRules
+from bot.domain.events import KEPT
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
 from bot.domain.plan import Rules
 from bot.meshtech.routes import ROUTES
-from bot.services import audit
 from bot.settings import OPERATIONS
 from bot.slack.calls import Command
+from bot.storage.retention import PLAN_KEPT
 from tests.test_settings import load
 
 ROOT = Path(__file__).parent.parent
@@ -171,8 +172,10 @@ def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
     text = DOCUMENTS["docs/operations.md"]
     for said in (
         f"| what happened to gateways, and the record of listings | {app.FLEET_HISTORY.days} days |",
-        f"notes in their threads, after their last change | {app.CARDS_KEPT.days} days |",
-        f"refuses to change one | {audit.KEPT.days} days |",
+        f"notes in their threads, after their last change | {KEPT.days} days |",
+        f"after their end; silences | {KEPT.days} days |",
+        f"that nobody requested | {PLAN_KEPT.days} day after they have expired |",
+        f"refuses to change one | {KEPT.days} days |",
         f"which Undo needs | {app.WRITES_KEPT.days} days |",
     ):
         assert said in text, said

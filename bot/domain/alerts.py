@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NewType
 
 from bot.domain.errors import NotFound, Stale
+from bot.domain.events import KEPT
 from bot.domain.fleet import Connectivity, GatewayId, KnownGateway, Listing
 
 IncidentId = NewType("IncidentId", int)
@@ -300,10 +301,18 @@ class Incident:
                 return f"at {self.site}"
 
 
+def forgotten() -> NotFound:
+    """The sentence for a button of an incident that is not there."""
+    return NotFound(
+        f"I do not know that incident any more: one is forgotten {KEPT.days} days after its end. "
+        "Run alerts to see what is open."
+    )
+
+
 def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetime) -> Stale | NotFound:
     """The sentence for somebody whose acknowledgement came too late. The end beats a late one."""
     if incident is None:
-        return NotFound("I do not know that incident any more. Run alerts to see what is open.")
+        return forgotten()
     if not incident.state.is_live:
         return Stale(f"The incident {incident.place} is over, so there is nothing left to acknowledge.")
     taken = incident.acknowledged

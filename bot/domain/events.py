@@ -1,8 +1,11 @@
 """What happened, as frozen values: they feed the audit log, the alerts, the cards and the charts."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
+
+KEPT: Final = timedelta(days=365)  # the audit log; rollouts and incidents, after their end
 
 
 class FleetEventKind(StrEnum):

@@ -11,9 +11,9 @@ from bot.domain.alerts import (
     AlertRules,
     Incident,
     IncidentId,
+    forgotten,
     refuse_acknowledgement,
 )
-from bot.domain.errors import NotFound
 from bot.domain.events import AuditEntry, Outcome
 from bot.storage import alerts as store
 from bot.storage import audit, cards, incidents
@@ -114,7 +114,7 @@ async def _load(connection: Transaction, incident_id: IncidentId, now: datetime)
     """With its silence only while that holds. Raises NotFound."""
     incident = await incidents.load(connection, incident_id)
     if incident is None:
-        raise NotFound("I do not know that incident any more. Run alerts to see what is open.")
+        raise forgotten()
     if incident.silenced is not None and incident.silenced.until <= now:
         return replace(incident, silenced=None)
     return incident

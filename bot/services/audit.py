@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.audit import AuditQuery
-from bot.domain.events import AuditEntry, Outcome
+from bot.domain.events import KEPT, AuditEntry, Outcome
 from bot.storage import audit
 from bot.storage.engine import Database
-
-KEPT = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)

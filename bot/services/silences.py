@@ -5,7 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts import IncidentId, IncidentKind
+from bot.domain.alerts import IncidentId, IncidentKind, forgotten
 from bot.domain.errors import NotFound, Stale
 from bot.domain.events import AuditEntry, Outcome
 from bot.domain.fleet import NO_SITE
@@ -63,7 +63,7 @@ class SilenceService:
         async with self._database.read() as connection:
             incident = await incidents.load(connection, incident_id)
         if incident is None:
-            raise NotFound("I do not know that incident any more. Run alerts to see what is open.")
+            raise forgotten()
         if not incident.state.is_live:
             raise Stale(f"The incident {incident.place} is over, so there is nothing left to silence.")
         of_site = incident.kind in {IncidentKind.OFFLINE, IncidentKind.FLAPPING}

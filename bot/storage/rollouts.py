@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, or_, select, true, update
 
 from bot.domain.errors import NotFound, Stale
+from bot.domain.events import KEPT
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import Plan, Target, TargetClass
 from bot.domain.rollout import (
@@ -45,8 +46,7 @@ async def save_plan(
     now: datetime,
     expires_at: datetime,
 ) -> None:
-    """Keeps a drawn plan until it is requested or expires; forgets those that have expired."""
-    await connection.execute(delete(plans).where(plans.c.expires_at < now - timedelta(days=1)))
+    """Keeps a drawn plan until some time after it has expired."""
     await connection.execute(
         insert(plans).values(
             id=plan_id,
@@ -132,8 +132,19 @@ async def load(connection: Transaction, rollout_id: RolloutId, *, to_change: boo
     query = select(rollouts).where(rollouts.c.id == rollout_id)
     row = (await connection.execute(query.with_for_update() if to_change else query)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no rollout R-{rollout_id}. The command “rollouts” lists them.")
+        raise await _unknown(connection, rollout_id)
     return _rollout(row, await _approvals(connection, [rollout_id]))
+
+
+async def _unknown(connection: Transaction, rollout_id: RolloutId) -> NotFound:
+    """Numbers are given in order, and the newest rollout is always kept."""
+    newest = (await connection.execute(select(func.max(rollouts.c.id)))).scalar()
+    if 0 < rollout_id < (newest or 0):
+        return NotFound(
+            f"R-{rollout_id} is no longer kept: a rollout is forgotten {KEPT.days} days after its end. "
+            "The command “rollouts” lists those that are kept."
+        )
+    return NotFound(f"There is no rollout R-{rollout_id}. The command “rollouts” lists them.")
 
 
 async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[tuple[Rollout, ...], int]:

@@ -6,8 +6,8 @@ import pytest
 
 from bot.domain.access import Actor, Role
 from bot.domain.errors import NotAllowed
-from bot.domain.events import AuditEntry, Outcome
-from bot.services.audit import KEPT, AuditService
+from bot.domain.events import KEPT, AuditEntry, Outcome
+from bot.services.audit import AuditService
 from bot.slack import ids
 from bot.slack.audit import AuditCommands
 from bot.slack.calls import Click, CommandCall

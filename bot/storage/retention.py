@@ -1,0 +1,95 @@
+"""What ended long ago is forgotten with all that hangs on it, a part at a time, so that nobody waits for it.
+
+A rollout or an incident may have a hundred thousand gateways: they go first, some in each transaction.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Column, Select, delete, exists, func, select
+
+from bot.domain.alerts import LIVE
+from bot.domain.rollout import RolloutState
+from bot.storage.cards import CardKind
+from bot.storage.engine import Transaction
+from bot.storage.tables import (
+    cards,
+    gateway_claims,
+    incident_gateways,
+    incidents,
+    notes,
+    plans,
+    rollout_targets,
+    rollouts,
+    silences,
+)
+
+MOST = 2_000  # gateways forgotten in one transaction
+PLAN_KEPT = timedelta(days=1)  # after it has expired
+_FINAL = [state.value for state in RolloutState if state.is_final]
+_LIVE = [state.value for state in LIVE]
+
+
+async def forget_at_once(connection: Transaction, before: datetime, now: datetime) -> None:
+    """Silences that had ended before then, and plans that nobody can request any more."""
+    await connection.execute(delete(silences).where(silences.c.until < before))
+    await connection.execute(delete(plans).where(plans.c.expires_at < now - PLAN_KEPT))
+
+
+async def forget_some(connection: Transaction, before: datetime, most: int = MOST) -> bool:
+    """A part of one rollout or incident that had ended before then; False when there is none left."""
+    if (number := await _first(connection, _rollouts_over(before))) is not None:
+        await _forget(connection, CardKind.ROLLOUT, rollout_targets.c.rollout_id, number, most)
+        return True
+    if (number := await _first(connection, _incidents_over(before))) is not None:
+        await _forget(connection, CardKind.INCIDENT, incident_gateways.c.incident_id, number, most)
+        return True
+    return False
+
+
+def _rollouts_over(before: datetime) -> Select[Any]:
+    """Nothing is due in them, they hold no gateway, no live incident is theirs.
+
+    The newest stays whatever its age: by it one can tell which numbers were given before.
+    """
+    theirs = exists().where(incidents.c.rollout_id == rollouts.c.id, incidents.c.state.in_(_LIVE))
+    newer = rollouts.alias()
+    return select(rollouts.c.id).where(
+        rollouts.c.state.in_(_FINAL),
+        rollouts.c.due_at.is_(None),
+        func.coalesce(rollouts.c.finished_at, rollouts.c.created_at) < before,
+        ~exists().where(gateway_claims.c.rollout_id == rollouts.c.id),
+        ~theirs,
+        exists().where(newer.c.id > rollouts.c.id),
+    )
+
+
+def _incidents_over(before: datetime) -> Select[Any]:
+    """They are not live, and no silence that is kept was made from them."""
+    return select(incidents.c.id).where(
+        incidents.c.state.not_in(_LIVE),
+        incidents.c.resolved_at < before,
+        ~exists().where(silences.c.incident_id == incidents.c.id),
+    )
+
+
+async def _first(connection: Transaction, over: Select[Any]) -> int | None:
+    """One that no other process is forgetting just now."""
+    found = await connection.execute(over.order_by("id").limit(1).with_for_update(skip_locked=True))
+    number: int | None = found.scalar()
+    return number
+
+
+async def _forget(connection: Transaction, kind: CardKind, of: Column[int], number: int, most: int) -> None:
+    """Some of its gateways; with the last of them its cards, their notes and itself."""
+    gateway = of.table.c.gateway_id
+    some = select(gateway).where(of == number).limit(most)
+    gone = await connection.execute(delete(of.table).where(of == number, gateway.in_(some)))
+    if gone.rowcount == most:
+        return
+    about = (cards.c.kind == kind.value, cards.c.subject == str(number))
+    theirs = select(cards.c.id).where(*about)
+    await connection.execute(delete(notes).where(notes.c.card_id.in_(theirs)))
+    await connection.execute(delete(cards).where(*about))
+    (whole,) = of.foreign_keys
+    await connection.execute(delete(whole.column.table).where(whole.column == number))
