@@ -259,13 +259,17 @@ def _connectivity(
         )
         # A change cannot lie before the one that came before it.
         since = stated if stated is not None and stated >= before.since else listing.started_at
-        after = replace(before, gateway=seen, since=since, since_listing=listing.number, timestamp_moves=0)
+        # What moves plainly is not believed for having changed its state once.
+        moves = before.timestamp_moves if before.timestamp_moves >= MOVING_AFTER else 0
+        after = replace(
+            before, gateway=seen, since=since, since_listing=listing.number, timestamp_moves=moves
+        )
         return after, [_change_to(seen, since, listing)]
     if not timestamp_moved(before, seen):
         return replace(before, gateway=seen, timestamp_moves=0), []
     moves = before.timestamp_moves + 1
     since_then = _believable(seen.changed_at, listing)
-    if moving or moves >= MOVING_AFTER or since_then is None or since_then < before.since:
+    if moving or moves >= MOVING_AFTER or since_then is None or since_then <= before.since:
         return replace(before, gateway=seen, timestamp_moves=moves), []
     # Same state, newer timestamp: it left that state and came back between two listings.
     back = replace(

@@ -101,6 +101,22 @@ def test_a_timestamp_that_moves_with_every_listing_is_no_time_of_change() -> Non
     assert (gone.since, kinds) == (NOW, [FleetEventKind.WENT_OFFLINE])
 
 
+def test_a_timestamp_that_moves_with_every_listing_is_none_after_a_change_either() -> None:
+    heartbeat = known(timestamp_moves=MOVING_AFTER)
+    gone, _ = taken(heartbeat, connectivity=OFFLINE, changed_at=NOW - timedelta(minutes=3))
+    beat = replace(gone.gateway, changed_at=NOW + timedelta(seconds=50))
+    _, events = take_in(gone, beat, listing(3, NOW + timedelta(minutes=1)), gone.site)
+    assert events == ()
+
+
+def test_a_timestamp_that_goes_back_and_forth_is_no_change_in_between() -> None:
+    """A portal of several servers may answer with yesterday's truth once."""
+    seen, _ = taken(known(), connectivity=OFFLINE, changed_at=NOW - HOUR)
+    older, first = taken(seen, changed_at=NOW - 2 * HOUR)
+    again, second = taken(older, changed_at=NOW - HOUR)
+    assert (first, second, again.since) == ([], [], NOW - HOUR)
+
+
 def test_a_timestamp_that_stands_still_again_is_believed_again() -> None:
     assert taken(known(timestamp_moves=MOVING_AFTER))[0].timestamp_moves == 0
 
