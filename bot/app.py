@@ -30,6 +30,7 @@ from bot.services.audit import AuditService
 from bot.services.broken_channels import BrokenChannels
 from bot.services.charts import ChartService
 from bot.services.fleet import FleetService
+from bot.services.fleet_write_runs import FleetWriteRuns
 from bot.services.fleet_writes import FleetWrites
 from bot.services.reminders import Reminders
 from bot.services.retention import Retention
@@ -133,7 +134,10 @@ class App:
             owner=self._owner,
             listing_every=settings.fleet.poll_every,
         )
-        self.writes = FleetWrites(self._database, self._client, now=now, site_tag=settings.fleet.site_tag)
+        self.writes = FleetWrites(self._database, now=now)
+        self.write_runs = FleetWriteRuns(
+            self._database, self._client, now=now, site_tag=settings.fleet.site_tag
+        )
         self.silences = SilenceService(
             self._database,
             matching=self.fleet.ids_matching,
@@ -237,7 +241,7 @@ class App:
         paged = (fleet, alerts, rollouts, about, audit, subscriptions, silences)
         lists = {kind: one for feature in paged for kind, one in feature.lists().items()}
         shared = Feature(clicks=list_clicks(lists))
-        writes = WriteCommands(self.fleet, self.writes, now=now)
+        writes = WriteCommands(self.fleet, self.writes, self.write_runs, now=now)
         charts = ChartListeners(self.charts, zone=ZoneInfo(settings.timezone))
         digests = DigestNotes(self.digests, self.charts, command=settings.slack.command)
         self.home = HomeTab(
@@ -287,7 +291,7 @@ class App:
         scheduler.add("channels", _OFTEN, self.broken_channels.tell)
         scheduler.add("places", _OFTEN, self.rollout_places.open_again)
         scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self.course.advance)
-        scheduler.add("writes", timedelta(seconds=30), self.writes.resume_writes)
+        scheduler.add("writes", timedelta(seconds=30), self.write_runs.resume)
         scheduler.add("sockets", _OFTEN, self._slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self.home.redraw)

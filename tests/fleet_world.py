@@ -1,6 +1,7 @@
 """A simulated portal, a database and the fleet's services, with a clock that the test moves."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,11 +12,14 @@ from bot.demo.fleet_simulator import Device, FleetSimulator, SimulatorClock
 from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.fleet import KnownGateway, Taken
 from bot.domain.query import EVERYTHING, parse
+from bot.domain.writes import Write
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
+from bot.services.fleet_write_runs import FleetWriteRuns
 from bot.services.fleet_writes import FleetWrites
 from bot.storage.engine import Database
 from bot.storage.tables import audit, fleet_events
+from tests.builders import OPERATOR
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -33,9 +37,12 @@ class World:
         self.database = database
         self._page_size = page_size
         self._clients: list[MeshtechClient] = []
-        self.fleet, self.writes = self.process("first")
+        self.fleet, self.runs = self.process("first")
+        self.writes = FleetWrites(database, now=self.now)
+        self.rests: list[float] = []  # seconds that a write waited for the portal
+        self.on_rest: Callable[[], Awaitable[None]] | None = None
 
-    def process(self, owner: str) -> tuple[FleetService, FleetWrites]:
+    def process(self, owner: str) -> tuple[FleetService, FleetWriteRuns]:
         """What one more process, or the same one after a restart, has of the fleet."""
         client = MeshtechClient(
             self.portal.auth_url,
@@ -49,8 +56,17 @@ class World:
         self._clients.append(client)
         return (
             FleetService(self.database, client, now=self.now, owner=owner),
-            FleetWrites(self.database, client, now=self.now),
+            FleetWriteRuns(self.database, client, now=self.now, sleep=self._rest),
         )
+
+    async def _rest(self, seconds: float) -> None:
+        """Two that sleep at the same time wake at the same time."""
+        self.rests.append(seconds)
+        over = self.now() + timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+        self.later(max(over - self.now(), timedelta()))
+        if self.on_rest is not None:
+            await self.on_rest()
 
     def now(self) -> datetime:
         return self.portal.clock.now()
@@ -133,3 +149,15 @@ async def world(database_url: str, *ids: str, page_size: int = 2) -> AsyncIterat
         await running.close()
         await database.close()
         await portal.stop()
+
+
+async def rename(made: World, id_: str, name: str) -> Write:
+    write = await made.writes.propose_rename(OPERATOR, "C1", await made.fleet.find(id_), name)
+    return await made.runs.run(write.id)
+
+
+async def tag(made: World, query: str, *, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> Write:
+    write = await made.writes.propose_tags(OPERATOR, "C1", parse(query), add, remove)
+    if write.needs_confirmation:
+        write = await made.writes.confirm(OPERATOR, write.id, write.version)
+    return await made.runs.run(write.id)

@@ -27,7 +27,7 @@ LONGEST = 450
 
 # The columns of the house. "shared" is what several features stand on, so it may lean on none of them.
 COLUMNS = {
-    "fleet": "charts fleet fleet_intake fleet_search fleet_writes listings writes",
+    "fleet": "charts fleet fleet_intake fleet_search fleet_write_runs fleet_writes listings writes",
     "rollouts": "rollouts rollout_alerts rollout_batches rollout_buttons rollout_card rollout_course "
     "rollout_flight rollout_holds rollout_jobs rollout_late rollout_log rollout_notes rollout_places "
     "rollout_steering rollout_targets",

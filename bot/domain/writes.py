@@ -59,7 +59,9 @@ class WriteItem:
 
     @property
     def removed(self) -> tuple[str, ...]:
-        return _missing_from(self.after, self.before)
+        """The tags that ``before`` has and ``after`` has not, in each spelling: to the vendor they differ."""
+        kept = {fold(tag) for tag in self.after}
+        return tuple(tag for tag in self.before if fold(tag) not in kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,23 @@ def checked_tag(text: str) -> str:
     return _checked(text, "tag")
 
 
+def checked_change(add: Iterable[str], remove: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The tags to put on and those to take off, each once and checked. Raises InvalidInput."""
+    added = {fold(tag): tag for tag in map(checked_tag, add)}
+    removed = {fold(tag): tag for tag in map(checked_tag, remove)}
+    if not added and not removed:
+        raise InvalidInput("Say which tags: +tag puts one on, -tag takes one off.")
+    if both := added.keys() & removed.keys():
+        raise InvalidInput(f"“{added[min(both)]}” cannot be put on and taken off at once.")
+    return list(added.values()), list(removed.values())
+
+
+def tagging(gateway: Gateway, add: Iterable[str], remove: Iterable[str]) -> WriteItem | None:
+    """What a change of tags is to this gateway; None when it changes nothing."""
+    after = retagged(gateway.tags, add, remove)
+    return None if after == gateway.tags else WriteItem(gateway.id, gateway.label, gateway.tags, after)
+
+
 def retagged(tags: Sequence[str], add: Iterable[str], remove: Iterable[str]) -> tuple[str, ...]:
     """The tags after a change: what stays keeps its place, what is new comes last, case does not matter."""
     gone = {fold(tag) for tag in remove}
@@ -144,6 +163,27 @@ def undoing(item: WriteItem, kind: WriteKind, now: Gateway | None) -> WriteItem:
     if kind is WriteKind.TAG:
         back = replace(back, before=now.tags, after=retagged(now.tags, item.removed, item.added))
     return replace(back, state=ItemState.WAITING)
+
+
+def ended(item: WriteItem, kind: WriteKind, shown: Gateway | None) -> WriteItem:
+    """How an item ended that the vendor said yes to: done, if what it shows since then says so too."""
+    if shown is None or is_still(item, kind, shown):
+        return replace(item, state=ItemState.DONE)
+    have = shown.name or "no name" if kind is WriteKind.RENAME else ", ".join(shown.tags) or "no tags"
+    return failed(
+        item, f"Meshtech accepted the change and still shows “{have}”. Look again after the next listing."
+    )
+
+
+def failed(item: WriteItem, why: str) -> WriteItem:
+    return replace(item, state=ItemState.FAILED, error=why)
+
+
+def applied(known: Gateway, kind: WriteKind, item: WriteItem, shown: Gateway | None) -> Gateway:
+    """The gateway with what was written: as the vendor shows it, or as it was asked for."""
+    if kind is WriteKind.RENAME:
+        return replace(known, name=shown.name if shown else item.after[0])
+    return replace(known, tags=shown.tags if shown else retagged(known.tags, item.added, item.removed))
 
 
 def require_undoable(write: Write, now: datetime) -> None:

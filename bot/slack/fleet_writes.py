@@ -17,6 +17,7 @@ from bot.domain.fleet import fold
 from bot.domain.query import Field, Query, parse
 from bot.domain.writes import Write
 from bot.services.fleet import FleetService
+from bot.services.fleet_write_runs import FleetWriteRuns
 from bot.services.fleet_writes import FleetWrites
 from bot.slack import ids
 from bot.slack.calls import Click, Command, CommandCall, Feature, Responder
@@ -38,12 +39,14 @@ class WriteCommands:
         self,
         fleet: FleetService,
         writes: FleetWrites,
+        runs: FleetWriteRuns,
         *,
         now: Callable[[], datetime],
         progress_after: Sequence[timedelta] = PROGRESS_AFTER,
     ) -> None:
         self._fleet = fleet
         self._writes = writes
+        self._runs = runs
         self._now = now
         self._progress_after = progress_after
 
@@ -129,7 +132,7 @@ class WriteCommands:
         ended = asyncio.Event()
         progress = asyncio.create_task(self._show_progress(write, respond, ended))
         try:
-            return await self._writes.run(write.id)
+            return await self._runs.run(write.id)
         finally:
             ended.set()
             # Progress that could not be shown does not stop the work, nor hide how it ended.

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.domain.errors import NotFound
 from bot.domain.writes import ItemState, Write, WriteItem, WriteKind, WriteState
 from bot.storage.tables import write_items, writes
 
@@ -38,10 +39,11 @@ async def add(connection: AsyncConnection, write: Write) -> None:
         await connection.execute(insert(write_items), rows[start : start + _CHUNK])
 
 
-async def get(connection: AsyncConnection, write_id: str) -> Write | None:
+async def load(connection: AsyncConnection, write_id: str) -> Write:
+    """The write with its items. Raises NotFound."""
     found = (await connection.execute(select(writes).where(writes.c.id == write_id))).first()
     if found is None:
-        return None
+        raise NotFound("I no longer know this change; it was forgotten with age. Send the command again.")
     undone_by = await connection.scalar(select(writes.c.id).where(writes.c.undoes == write_id))
     items = await connection.execute(
         select(write_items).where(write_items.c.write_id == write_id).order_by(write_items.c.gateway_id)

@@ -10,6 +10,8 @@ from bot.domain.access import Action, Actor, Role
 from bot.domain.errors import NotAllowed
 from bot.domain.fleet import KnownGateway
 from bot.domain.query import parse
+from bot.domain.writes import Write
+from bot.services.fleet_write_runs import FleetWriteRuns
 from bot.services.fleet_writes import FleetWrites
 from tests.slack.fleet_room import Room, device, opened
 
@@ -17,7 +19,11 @@ OSLO = Actor("U0OSLO0001", "Olav", Role.OPERATOR, limits=(parse("tag:oslo"),))
 
 
 def writes(room: Room) -> FleetWrites:
-    return FleetWrites(room.database, room.client, now=room.now)
+    return FleetWrites(room.database, now=room.now)
+
+
+async def run(room: Room, write: Write) -> None:
+    await FleetWriteRuns(room.database, room.client, now=room.now).run(write.id)
 
 
 async def the(room: Room, name: str) -> KnownGateway:
@@ -51,14 +57,14 @@ async def test_the_limit_is_checked_again_at_the_click(room: Room) -> None:
 
 async def test_taking_off_the_tag_of_one_s_own_limit_can_be_undone(room: Room) -> None:
     done = await writes(room).propose_tags(OSLO, None, ["bmac-0001"], [], ["oslo"])
-    await writes(room).run(done.id)
+    await run(room, done)
     assert (await writes(room).undo(OSLO, done.id)).undoes == done.id
 
 
 async def test_what_another_did_outside_is_not_undone(room: Room) -> None:
     anybody = Actor("U0OLGA0001", "Olga", Role.OPERATOR)
     done = await writes(room).propose_rename(anybody, None, await the(room, "MT0003"), "Cellar")
-    await writes(room).run(done.id)
+    await run(room, done)
     with pytest.raises(NotAllowed, match="undo a change"):
         await writes(room).undo(OSLO, done.id)
 

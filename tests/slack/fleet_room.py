@@ -11,6 +11,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.fleet import GatewayId
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
+from bot.services.fleet_write_runs import FleetWriteRuns
 from bot.services.fleet_writes import FleetWrites
 from bot.slack.calls import Click, ClickListener, CommandCall
 from bot.slack.commands import Router, normalise
@@ -74,8 +75,9 @@ class Room:
 
     @property
     def _writing(self) -> WriteCommands:
-        writes = FleetWrites(self.database, self.client, now=self.now)
-        return WriteCommands(self.fleet, writes, now=self.now, progress_after=self.progress_after)
+        writes = FleetWrites(self.database, now=self.now)
+        runs = FleetWriteRuns(self.database, self.client, now=self.now)
+        return WriteCommands(self.fleet, writes, runs, now=self.now, progress_after=self.progress_after)
 
     def _listeners(self) -> Mapping[str, ClickListener]:
         return {**list_clicks(self._reading.lists()), **self._writing.feature().clicks}
