@@ -15,6 +15,7 @@ from bot.slack import ids
 from tests.test_access import AUDITOR, House, house, person
 
 OTTO, ADA = person(Role.OPERATOR, "member"), person(Role.ADMIN, "member")
+VERA = person(Role.VIEWER, "member")
 AT_ONCE = {
     "ALERTS__OFFLINE_AFTER": "0",
     "ALERTS__OFFLINE_LISTINGS": "1",
@@ -167,6 +168,27 @@ async def test_what_somebody_does_is_in_the_audit_log_with_the_channel(tmp_path:
                 one for one in set(await audited(made)) - before if (one.actor, one.action) == (actor, name)
             ]
             assert [bool(one.channel and one.subject) for one in new] == [True], action
+
+
+async def refusals(made: House) -> list[tuple[str, str]]:
+    found = await made.app.audit.find(AUDITOR, AuditQuery(outcomes=(Outcome.REFUSED,)), 1000)
+    return [(one.action, one.subject) for one in found.entries][::-1]
+
+
+async def test_what_somebody_was_refused_is_in_the_audit_log_once_with_what_it_was_about(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as made:
+        await made.app.fleet.take_in_listing()
+        rollout = await requested(made)
+        await says(made, VERA, "rename MT0001 Roof north")
+        await made.click(VERA, ids.ROLLOUT_APPROVE, rollout)
+        await made.click(VERA, ids.ROLLOUT_CANCEL, rollout)
+        assert await refusals(made) == [
+            ("rename", "MT0001 Roof north"),
+            (ids.ROLLOUT_APPROVE, "R-1"),
+            (ids.ROLLOUT_CANCEL, "R-1"),
+        ]
 
 
 async def test_a_role_that_was_lost_since_a_button_was_drawn_counts_at_the_click(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from bot.domain.events import KEPT, AuditEntry, Outcome
 from bot.storage import audit
 from bot.storage.engine import Database
 
+LONGEST = 300  # characters of what somebody typed
+
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
@@ -35,13 +37,13 @@ class AuditService:
             offset = min(offset, max(total - 1, 0) // limit * limit)
             return AuditPage(await audit.find(connection, query, limit, offset), total, offset)
 
-    async def refused(self, actor: Actor, what: str, channel: str, sentence: str) -> None:
-        """``what`` they tried, and the sentence they read."""
+    async def refused(self, actor: Actor, what: str, about: str, channel: str, sentence: str) -> None:
+        """``what`` they tried, on what, and the sentence they read."""
         entry = AuditEntry(
             at=self._now(),
             actor=actor.user_id,
             action=what,
-            subject="",
+            subject=about[:LONGEST],
             outcome=Outcome.REFUSED,
             channel=channel or None,
             reason=sentence,

@@ -225,7 +225,7 @@ class SlackApp:
     def _command(self, body: Json) -> None:
         user, channel, text, url = payloads.command(body)
         respond = UrlResponder(self.api, user, url, sleep=self._sleep)
-        attempt = Attempt(self._router.word_of(text), channel, respond, user=user)
+        attempt = Attempt(self._router.word_of(text), channel, respond, user=user, about=_rest(text))
         self._route(attempt, user, text, body.get("trigger_id"))
 
     def _route(self, attempt: Attempt, user: str, text: str, trigger_id: str | None) -> None:
@@ -241,7 +241,7 @@ class SlackApp:
         if pressed.is_link:
             return
         respond = self._way_back(pressed)
-        attempt = Attempt(pressed.action_id, pressed.channel, respond, user=pressed.user)
+        attempt = Attempt(pressed.action_id, pressed.channel, respond, user=pressed.user, about=pressed.about)
 
         async def work() -> None:
             listener = self.clicks.get(pressed.action_id)
@@ -270,7 +270,9 @@ class SlackApp:
     async def _submission(self, ack: Callable[..., Any], body: Json) -> None:
         """Decides before the acknowledgement, in time; what takes longer shows a view that says so."""
         sent = payloads.sent_modal(body)
-        attempt = Attempt(sent.callback_id, "", DirectResponder(self.api, sent.user), user=sent.user)
+        attempt = Attempt(
+            sent.callback_id, "", DirectResponder(self.api, sent.user), user=sent.user, about=sent.about
+        )
         attempt.actor = self.people.cached_actor(sent.user)
         known = attempt.actor is not None
 
@@ -324,6 +326,7 @@ class SlackApp:
             channel,
             ThreadResponder(self.api, user, channel, thread),
             user=user,
+            about=_rest(text),
         )
         self._route(attempt, user, text, None)
 
@@ -360,6 +363,11 @@ def _acknowledgement(answer: SubmissionAnswer) -> dict[str, Any]:
     if answer.errors:
         return {"response_action": "errors", "errors": dict(answer.errors)}
     return {"response_action": "update", "view": answer.view} if answer.view else {}
+
+
+def _rest(text: str) -> str:
+    """What stands behind the word of a command."""
+    return text.partition(" ")[2].strip()
 
 
 def _nothing(_body: Json) -> None:

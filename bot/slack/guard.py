@@ -23,8 +23,8 @@ from bot.slack.views.blocks import View, escape, modal, section, sentence
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-OnRefused = Callable[[Actor, str, str, str], Awaitable[None]]
-"""Writes a refusal into the audit log: who, what they tried, in which channel, and the sentence they read."""
+OnRefused = Callable[[Actor, str, str, str, str], Awaitable[None]]
+"""Writes a refusal into the audit log: who, what they tried, on what, in which channel, what they read."""
 
 AT_ONCE = 250  # far above what people do: who waits for the portal must keep nobody else waiting
 # Seconds: the work would else run before its acknowledgement, and those of its neighbours, are on the wire.
@@ -44,6 +44,7 @@ class Attempt:
     respond: Responder
     actor: Actor | None = None
     user: str = ""
+    about: str = ""  # on what: the rest of the command, or what the button points at
 
 
 class Guard:
@@ -165,7 +166,7 @@ class Guard:
 
     async def _audit(self, attempt: Attempt, actor: Actor, reason: str) -> None:
         try:
-            await self._on_refused(actor, attempt.what, attempt.channel, reason)
+            await self._on_refused(actor, attempt.what, attempt.about, attempt.channel, reason)
         except Exception:
             log.exception("a refusal of %s to %s could not be audited", attempt.what, actor.user_id)
 

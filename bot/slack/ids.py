@@ -112,6 +112,14 @@ class Ref:
         return f"{self.id}.{self.version}{tail}"
 
 
+def about(action_id: str, ref: Ref) -> str:
+    """What a button or modal points at, as the audit log calls it."""
+    kind = action_id.partition("_")[0]
+    if not ref.id.isdecimal():
+        return ref.id
+    return f"R-{ref.id}" if kind == "rollout" else f"{kind} {ref.id}"
+
+
 def decode(value: str) -> Ref:
     """The reference in a button's value. Raises InvalidInput when it is not one of ours."""
     match = _VALUE.fullmatch(value)

@@ -4,6 +4,7 @@ Everything here comes from outside and may be missing. Shapes: docs.slack.dev/re
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,13 @@ class Press:
             values=self.values,
         )
 
+    @property
+    def about(self) -> str:
+        """What it points at, as far as that can be read."""
+        with suppress(InvalidInput):
+            return ids.about(self.action_id, self._ref())
+        return ""
+
     def _ref(self) -> Ref:
         """A menu has no value of its own: its block's id says what it is about, else the option itself."""
         if self.selected is None:
@@ -86,10 +94,19 @@ class SentModal:
     metadata: str
     values: Mapping[str, str]
 
+    @property
+    def about(self) -> str:
+        """What it is about, as far as that can be read."""
+        with suppress(InvalidInput):
+            return ids.about(self.callback_id, self._ref())
+        return ""
+
     def to_submission(self, actor: Actor) -> Submission:
         """Raises InvalidInput for metadata that are none of ours."""
-        ref = ids.decode(self.metadata) if self.metadata else Ref("")
-        return Submission(actor, self.callback_id, ref, self.values)
+        return Submission(actor, self.callback_id, self._ref(), self.values)
+
+    def _ref(self) -> Ref:
+        return ids.decode(self.metadata) if self.metadata else Ref("")
 
 
 def command(body: Json) -> tuple[str, str, str, str]:

@@ -43,11 +43,11 @@ class Bed:
     people: People
     modals: Modals
     clock: Clock
-    refused: list[tuple[str, str, str, str]] = field(default_factory=list)
+    refused: list[tuple[str, ...]] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
 
-    async def audit(self, actor: Actor, what: str, channel: str, reason: str) -> None:
-        self.refused.append((actor.user_id, what, channel, reason))
+    async def audit(self, actor: Actor, what: str, about: str, channel: str, reason: str) -> None:
+        self.refused.append((actor.user_id, what, about, channel, reason))
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

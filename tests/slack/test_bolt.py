@@ -176,7 +176,7 @@ async def test_an_error_is_a_sentence_and_a_crash_an_id() -> None:
 async def test_a_refusal_is_answered_and_written_down() -> None:
     async with running() as (made, _, _):
         assert "you need to be an operator" in await made.says(VERA, "write")
-        assert made.refused[0][:3] == (VERA, "write", workspace.OPS)
+        assert made.refused[0][:4] == (VERA, "write", "", workspace.OPS)
 
 
 async def test_a_guest_sees_nothing_of_the_fleet() -> None:

@@ -44,20 +44,20 @@ class Heard:
 class Post:
     """A guard, and the refusals it wrote down."""
 
-    refused: list[tuple[str, str, str, str]] = field(default_factory=list)
+    refused: list[tuple[str, ...]] = field(default_factory=list)
     heard: Heard = field(default_factory=Heard)
     fails: bool = False
 
     def __post_init__(self) -> None:
         self.guard = Guard(self.audit, at_once=2)
 
-    async def audit(self, actor: Actor, what: str, channel: str, reason: str) -> None:
+    async def audit(self, actor: Actor, what: str, about: str, channel: str, reason: str) -> None:
         if self.fails:
             raise ConnectionError
-        self.refused.append((actor.user_id, what, channel, reason))
+        self.refused.append((actor.user_id, what, about, channel, reason))
 
     async def answers(self, error: Exception, actor: Actor | None = SAM) -> str:
-        self.guard.answer(Attempt("rename", "C0OPS", self.heard, actor), raising(error))
+        self.guard.answer(Attempt("rename", "C0OPS", self.heard, actor, about="a b"), raising(error))
         assert await self.guard.drain(5)
         return self.heard.said[-1] if self.heard.said else ""
 
@@ -106,7 +106,7 @@ async def test_any_other_error_gets_an_id_that_the_log_has_too(caplog: pytest.Lo
 async def test_a_refusal_is_written_down() -> None:
     post = Post()
     await post.answers(NotAllowed("You may not."))
-    assert post.refused == [("U0SAM", "rename", "C0OPS", "You may not.")]
+    assert post.refused == [("U0SAM", "rename", "a b", "C0OPS", "You may not.")]
 
 
 async def test_a_refusal_is_told_even_if_it_cannot_be_written_down() -> None:
@@ -257,7 +257,7 @@ async def test_the_error_of_a_modal_becomes_a_view_that_says_it() -> None:
     assert answer.view is not None
     assert problems_of_view(answer.view) == []
     assert "You may not &lt;b&gt;." in str(answer.view)
-    assert post.refused == [("U0SAM", "rollout_deny", "", "You may not <b>.")]
+    assert post.refused == [("U0SAM", "rollout_deny", "", "", "You may not <b>.")]
 
 
 async def test_the_error_of_an_event_is_logged(caplog: pytest.LogCaptureFixture) -> None:
