@@ -1,6 +1,6 @@
 """The audit log for the whole house: looking into it, refusals no service came to see, forgetting by age."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +36,19 @@ class AuditService:
             total = await audit.count(connection, query)
             offset = min(offset, max(total - 1, 0) // limit * limit)
             return AuditPage(await audit.find(connection, query, limit, offset), total, offset)
+
+    async def total(self, actor: Actor, query: AuditQuery) -> int:
+        """How many entries answer the question. Raises NotAllowed."""
+        require(actor, Action.READ)
+        async with self._database.read() as connection:
+            return await audit.count(connection, query)
+
+    async def every(self, actor: Actor, query: AuditQuery, most: int) -> AsyncIterator[Sequence[AuditEntry]]:
+        """All that answer the question, the newest first, some at a time. Raises NotAllowed."""
+        require(actor, Action.READ)
+        async with self._database.read() as connection:
+            async for chunk in audit.chunks(connection, query, most):
+                yield chunk
 
     async def refused(self, actor: Actor, what: str, about: str, channel: str, sentence: str) -> None:
         """``what`` they tried, on what, and the sentence they read."""

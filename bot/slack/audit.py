@@ -46,8 +46,10 @@ class AuditCommands:
         return views.entries(page.entries, page.total, page.offset, question)
 
     async def _export(self, actor: Actor, question: str) -> ListFile:
-        page = await self._service.find(actor, parse_audit(question), MOST_ROWS)
+        query = parse_audit(question)
         file = CsvFile(views.CSV_HEADING)
-        file.add(views.csv_row(one) for one in page.entries)
-        cut = f", the newest {MOST_ROWS:,}" if page.total > MOST_ROWS else ""
+        async for chunk in self._service.every(actor, query, MOST_ROWS):
+            file.add(views.csv_row(one) for one in chunk)
+        there_are_more = file.rows == MOST_ROWS < await self._service.total(actor, query)
+        cut = f", the newest {MOST_ROWS:,}" if there_are_more else ""
         return ListFile("audit.csv", f"Audit log{cut}", file.content(), file.rows)

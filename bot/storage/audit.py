@@ -1,15 +1,17 @@
 """The audit log: rows are added, read, and pruned by age; never changed."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.audit import AuditQuery
 from bot.domain.events import AuditEntry, Outcome
 from bot.storage.tables import audit
+
+_CHUNK = 500  # rows at a time: a file of them does not hold the event loop up
 
 
 async def record(connection: AsyncConnection, *entries: AuditEntry) -> None:
@@ -28,13 +30,32 @@ async def find(
     connection: AsyncConnection, query: AuditQuery, limit: int, offset: int = 0
 ) -> Sequence[AuditEntry]:
     """The entries that answer the question, newest first."""
-    newest = select(audit).where(*_terms(query)).order_by(audit.c.at.desc(), audit.c.id.desc())
-    return [_entry(row) for row in await connection.execute(newest.limit(limit).offset(offset))]
+    return [_entry(row) for row in await connection.execute(_newest(query, limit).offset(offset))]
+
+
+async def chunks(
+    connection: AsyncConnection, query: AuditQuery, most: int
+) -> AsyncIterator[Sequence[AuditEntry]]:
+    """The same, as many as ``most`` of them, some at a time."""
+    before: ColumnElement[bool] = true()
+    while most > 0:
+        found = await connection.execute(_newest(query, min(most, _CHUNK)).where(before))
+        if not (rows := found.all()):
+            return
+        yield [_entry(row) for row in rows]
+        most -= len(rows)
+        at, number = rows[-1].at, rows[-1].id
+        before = or_(audit.c.at < at, and_(audit.c.at == at, audit.c.id < number))
 
 
 async def prune(connection: AsyncConnection, before: datetime) -> int:
     """Forgets what is older; returns how many rows."""
     return (await connection.execute(delete(audit).where(audit.c.at < before))).rowcount
+
+
+def _newest(query: AuditQuery, limit: int) -> Select[Any]:
+    order = audit.c.at.desc(), audit.c.id.desc()
+    return select(audit).where(*_terms(query)).order_by(*order).limit(limit)
 
 
 def _terms(query: AuditQuery) -> list[ColumnElement[bool]]:

@@ -3,11 +3,13 @@
 State changes are conditional updates: the caller learns whether its own was the one that counted.
 """
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Row, Text, and_, cast, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import NotFound
@@ -15,6 +17,18 @@ from bot.domain.writes import ItemState, Write, WriteItem, WriteKind, WriteState
 from bot.storage.tables import write_items, writes
 
 _CHUNK = 500
+_ITEMS = (
+    select(
+        write_items.c.gateway_id,
+        write_items.c.label,
+        cast(write_items.c.before, Text).label("before"),
+        cast(write_items.c.after, Text).label("after"),
+        write_items.c.state,
+        write_items.c.error,
+    )
+    .order_by(write_items.c.gateway_id)
+    .limit(_CHUNK)
+)
 
 
 async def add(connection: AsyncConnection, write: Write) -> None:
@@ -45,10 +59,20 @@ async def load(connection: AsyncConnection, write_id: str) -> Write:
     if found is None:
         raise NotFound("I no longer know this change; it was forgotten with age. Send the command again.")
     undone_by = await connection.scalar(select(writes.c.id).where(writes.c.undoes == write_id))
-    items = await connection.execute(
-        select(write_items).where(write_items.c.write_id == write_id).order_by(write_items.c.gateway_id)
-    )
-    return _write(found, [_item(row) for row in items], undone_by)
+    return _write(found, await _items(connection, write_id), undone_by)
+
+
+async def _items(connection: AsyncConnection, write_id: str) -> list[WriteItem]:
+    """In chunks: ten thousand at once would hold the event loop up."""
+    found: list[WriteItem] = []
+    after = ""
+    while True:
+        some = _ITEMS.where(write_items.c.write_id == write_id, write_items.c.gateway_id > after)
+        chunk = [_item(row) for row in await connection.execute(some)]
+        found += chunk
+        if len(chunk) < _CHUNK:
+            return found
+        after = chunk[-1].gateway_id
 
 
 async def advance(
@@ -137,8 +161,14 @@ def _item_row(write_id: str, item: WriteItem) -> dict[str, Any]:
 
 def _item(row: Row[Any]) -> WriteItem:
     return WriteItem(
-        row.gateway_id, row.label, tuple(row.before), tuple(row.after), ItemState(row.state), row.error
+        row.gateway_id, row.label, _values(row.before), _values(row.after), ItemState(row.state), row.error
     )
+
+
+@lru_cache(maxsize=4096)
+def _values(text: str) -> tuple[str, ...]:
+    """Most gateways of a write have the same tags."""
+    return tuple(json.loads(text))
 
 
 def _write(row: Row[Any], items: Iterable[WriteItem], undone_by: str | None) -> Write:

@@ -44,6 +44,18 @@ async def test_the_database_refuses_to_change_a_row(database: Database) -> None:
         assert len(await audit.find(connection, AuditQuery(), 10)) == 2
 
 
+@pytest.mark.parametrize(("most", "told"), [(2_000, 1_202), (700, 700)])
+async def test_very_many_rows_come_in_chunks_each_once_and_the_newest_first(
+    database: Database, most: int, told: int
+) -> None:
+    async with database.write() as connection:
+        await audit.record(connection, *(entry(2 + number // 7) for number in range(1_200)))
+    async with database.read() as connection:
+        found = [one async for chunk in audit.chunks(connection, AuditQuery(), most) for one in chunk]
+        assert found == list(await audit.find(connection, AuditQuery(), most))
+    assert len(found) == told
+
+
 async def test_pruning_forgets_what_is_older_and_nothing_else(database: Database) -> None:
     async with database.write() as connection:
         assert await audit.prune(connection, NOW - timedelta(days=365)) == 1
