@@ -198,6 +198,11 @@ def parse(text: str) -> Query:
     return query
 
 
+def exactly(field: Field, text: str) -> str | None:
+    """The query of what has this very text; None where none says it: quotes keep neither ``*`` nor quotes."""
+    return None if "*" in text or '"' in text else f'{field}:"{text}"'
+
+
 @dataclass(frozen=True, slots=True)
 class _Char:
     char: str

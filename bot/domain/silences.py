@@ -27,6 +27,10 @@ class ReasonMissing(InvalidInput):
     """It lasts so long that it has to say why."""
 
 
+_BECAUSE = re.compile(r"\s+because\s+", re.IGNORECASE)
+_ASKED = re.compile(r"(.+)\s+(for|until)\s+(.+)", re.IGNORECASE | re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Silence:
     """``query`` says whose alerts are held; an empty one means the gateways of the incident."""
@@ -56,13 +60,13 @@ class Asked:
 
 def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> Asked:
     """``<query> for <duration> [because <reason>]``, or ``until <date>``. Raises InvalidInput."""
-    asked, _, reason = re.sub(r"\s+", " ", text).strip().partition(" because ")
-    match = re.fullmatch(r"(.+) (for|until) (.+)", asked, re.IGNORECASE)
+    asked, *reason = _BECAUSE.split(text.strip(), maxsplit=1)
+    match = _ASKED.fullmatch(asked)
     if match is None:
         raise InvalidInput(f"A silence needs gateways and an end; there is none for ever. {USAGE}")
     query, word, end = match.groups()
     until = now + parse_duration(end) if word.lower() == "for" else parse_start(end, zone, now)
-    return checked(Asked(query.strip(), until, reason.strip() or None), now)
+    return checked(Asked(query.strip(), until, reason[0] if reason else None), now)
 
 
 def checked(asked: Asked, now: datetime) -> Asked:

@@ -9,7 +9,7 @@ from bot.domain.alerts import IncidentId, IncidentKind, forgotten
 from bot.domain.errors import NotFound, Stale
 from bot.domain.events import AuditEntry, Outcome
 from bot.domain.fleet import NO_SITE
-from bot.domain.query import Query, parse
+from bot.domain.query import Field, Query, exactly, parse
 from bot.domain.silences import ANNOUNCED, Asked, Silence, checked, parse_number, parse_silence
 from bot.storage import audit, cards, incidents
 from bot.storage import silences as store
@@ -68,7 +68,7 @@ class SilenceService:
             raise Stale(f"The incident {incident.place} is over, so there is nothing left to silence.")
         of_site = incident.kind in {IncidentKind.OFFLINE, IncidentKind.FLAPPING}
         whole_site = of_site and incident.site != NO_SITE
-        query = f'site:"{incident.site}"' if whole_site and '"' not in incident.site else ""
+        query = (exactly(Field.SITE, incident.site) if whole_site else None) or ""
         asked = checked(Asked(query, until, reason), self._now())
         await self._within(actor, Action.SILENCE, list(await self._covered(query, incident_id)))
         return await self._add(actor, asked, incident_id, channel)

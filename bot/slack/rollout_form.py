@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import BotError, InvalidInput
+from bot.domain.query import Field, exactly
 from bot.domain.rollout_picture import DrawnPlan
 from bot.domain.windows import parse_start
 from bot.services.fleet import FleetService
@@ -109,9 +110,10 @@ class RolloutForm:
             return _NO_PLAN, views.nothing_chosen()
         model, version, place = (values[one] for one in _CHOICES)
         query = "" if place == ids.ROLLOUT_EVERYWHERE else place
+        of_model = exactly(Field.MODEL, model) or f"model:{model}"
         try:
             drawn = await self._rollouts.plan(
-                actor, channel or None, f"model:{_quoted(model)} {query}".strip(), version, model
+                actor, channel or None, f"{of_model} {query}".strip(), version, model
             )
         except BotError as error:
             return _NO_PLAN, views.trouble(str(error))
@@ -127,8 +129,8 @@ class RolloutForm:
         for one in await self._fleet.firmware():
             if one.firmware.model and one.firmware.version:
                 versions.setdefault(one.firmware.model, []).append(one.firmware.version)
-        tags = [one.tag for one in await self._fleet.tags() if '"' not in one.tag]
-        return Offers(versions, [(f"tag:{_quoted(tag)}", f"With the tag {tag}") for tag in tags])
+        tags = ((exactly(Field.TAG, one.tag), one.tag) for one in await self._fleet.tags())
+        return Offers(versions, [(query, f"With the tag {tag}") for query, tag in tags if query])
 
 
 def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> Ref:
@@ -139,7 +141,3 @@ def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> Ref:
 def _channel(ref: Ref) -> str:
     """Where the window was asked for."""
     return ref.extra.partition("\n")[0]
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"'

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
 from bot.domain.fleet import Connectivity, KnownGateway
-from bot.domain.query import LONGEST, MOST_VALUES, MOST_WILDCARDS, Field, parse
+from bot.domain.query import LONGEST, MOST_VALUES, MOST_WILDCARDS, Field, exactly, parse
 from tests.builders import NOW, known
 
 OFFLINE = Connectivity.OFFLINE
@@ -190,3 +190,13 @@ def test_any_text_is_a_query_or_an_explained_error(text: str) -> None:
         query = parse(text)
         assert query.matches(ONE, NOW) in {True, False}
         assert parse(query.text) == query
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_an_exact_query_matches_that_very_text_or_there_is_none(text: str) -> None:
+    query = exactly(Field.NAME, text)
+    if query is None:
+        assert {"*", '"'} & set(text)
+    elif text.strip() and "\0" not in text:
+        assert matches(query, known(name=text))
+        assert not matches(query, known(name=text + "x"))

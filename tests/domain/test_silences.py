@@ -21,6 +21,11 @@ def test_a_silence_names_gateways_an_end_and_a_reason() -> None:
     )
 
 
+def test_the_words_of_a_silence_are_known_in_any_case_and_what_is_quoted_stays() -> None:
+    asked = parse_silence('name:"Roof  1" FOR 2h Because the Mast is painted', OSLO, NOW)
+    assert (asked.query, asked.reason) == ('name:"Roof  1"', "the Mast is painted")
+
+
 def test_a_silence_until_a_day_ends_in_the_zone_of_the_bot() -> None:
     asked = parse_silence("is:offline until 2026-05-06 because of paint", OSLO, NOW)
     assert asked.until == datetime(2026, 5, 5, 22, 0, tzinfo=UTC)

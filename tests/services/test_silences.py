@@ -122,6 +122,17 @@ async def test_a_site_is_silenced_from_the_card_of_its_incident(room: Room) -> N
     assert incident.silenced.user_id == ANA.user_id
 
 
+async def test_a_site_whose_name_is_a_pattern_silences_its_own_gateways_and_no_others(room: Room) -> None:
+    room.world.add("Os*/d")
+    await room.world.passes(1)
+    room.world.goes("offline", "d")
+    await room.world.passes(7)
+    await room.incident_ends_in(timedelta(hours=1))
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    assert {one.site for one in await room.world.live()} == {"Os*", "Oslo"}
+
+
 async def test_a_card_forgets_its_silence_when_that_is_over(room: Room) -> None:
     room.world.goes("offline", "a")
     await room.world.passes(7)
