@@ -165,8 +165,11 @@ def firmware_key(text: str | None) -> str | None:
 
 
 def fold(text: str) -> str:
-    """The form in which names, tags and ids are compared: no case, one Unicode form, no outer space."""
-    return unicodedata.normalize("NFC", text.casefold()).strip()
+    """The form in which names, tags and ids are compared: no case, one Unicode form, no outer space.
+
+    Taken apart first, as Unicode's definition 145 says: else an iota below a letter comes out in two places.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold()).strip()
 
 
 def site_of(tags: tuple[str, ...], prefix: str) -> str:
@@ -177,10 +180,13 @@ def site_of(tags: tuple[str, ...], prefix: str) -> str:
     if not prefix:
         return tags[0] if tags else NO_SITE
     folded = fold(prefix)
-    for tag in tags:
-        if tag.casefold().startswith(folded) and tag[len(prefix) :].strip():
-            return tag[len(prefix) :].strip()
-    return NO_SITE
+    behind = (_behind(folded, tag) for tag in tags if fold(tag).startswith(folded))
+    return next(filter(None, behind), NO_SITE)
+
+
+def _behind(folded: str, tag: str) -> str:
+    """What stands in a tag behind a prefix, which may be longer or shorter in the tag's own spelling."""
+    return next((tag[end:].strip() for end in range(len(tag)) if fold(tag[:end]) == folded), "")
 
 
 def first_sight(gateway: Gateway, listing: Listing, site: str) -> KnownGateway:

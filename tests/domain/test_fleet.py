@@ -1,5 +1,6 @@
 """What counts as a change between two listings, and when it happened."""
 
+import unicodedata
 from dataclasses import replace
 from datetime import timedelta
 
@@ -173,6 +174,8 @@ def test_being_seen_ends_being_missing() -> None:
         (("roof", "Site:Oslo"), "site:", "Oslo"),
         (("roof",), "site:", NO_SITE),
         (("site:", "site: bergen"), "site:", "bergen"),
+        (("STRASSE:Oslo",), "Straße:", "Oslo"),
+        (("sites",), "site:", NO_SITE),
     ],
 )
 def test_the_site_is_the_first_tag_or_the_first_with_the_prefix(
@@ -205,3 +208,10 @@ def test_ten_comes_after_four_and_a_release_after_its_betas() -> None:
 @pytest.mark.parametrize(("one", "other"), [("TROMSØ", "tromsø"), ("Straße", "STRASSE"), ("é", "e\u0301")])
 def test_folded_texts_ignore_case_and_unicode_form(one: str, other: str) -> None:
     assert fold(one) == fold(other)
+
+
+@given(st.text(st.sampled_from("αΩİßſǰ1*\u0301\u0323\u0345"), max_size=5) | st.text())
+def test_what_looks_the_same_is_folded_to_the_same(text: str) -> None:
+    folded = fold(text)
+    assert {fold(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")} == {folded}
+    assert fold(folded) == folded

@@ -19,7 +19,7 @@ from tests.builders import LONG_AGO, NOW, known
 
 # What a database could take for something else: signs of LIKE and of quoting, case, Unicode. Few of them, so
 # that what is looked for is often there.
-LETTERS = ["a", "B", "Ø", "ø", "%", "_", "/", "\\", "'", "e\u0301", "É", "ẞ", "ss"]
+LETTERS = ["a", "B", "Ø", "ø", "%", "_", "/", "\\", "'", "e\u0301", "É", "ẞ", "ss", "İ", "Σ", "ς", "[", "?"]
 text = st.lists(st.sampled_from(LETTERS), min_size=1, max_size=3).map("".join)
 spaced = st.builds("{} {}".format, text, text)
 names = st.none() | text | spaced
