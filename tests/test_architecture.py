@@ -28,9 +28,9 @@ LONGEST = 450
 # The columns of the house. "shared" is what several features stand on, so it may lean on none of them.
 COLUMNS = {
     "fleet": "charts fleet fleet_intake fleet_search fleet_write_runs fleet_writes listings writes",
-    "rollouts": "rollouts rollout_alerts rollout_batches rollout_buttons rollout_card rollout_course "
-    "rollout_flight rollout_holds rollout_jobs rollout_late rollout_log rollout_notes rollout_places "
-    "rollout_steering rollout_targets",
+    "rollouts": "rollouts rollout_again rollout_alerts rollout_batches rollout_buttons rollout_card "
+    "rollout_course rollout_flight rollout_holds rollout_jobs rollout_late rollout_log rollout_notes "
+    "rollout_places rollout_steering rollout_targets",
     "alerts": "alerts incidents alert_course incident_moves incident_places incident_card flapping storms "
     "growth blindness causes returns silences reminders",
     "about": "about digests home rollout_form",

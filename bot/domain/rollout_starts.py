@@ -1,35 +1,64 @@
 """Which gateways start next, cut into which vendor jobs. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from bot.domain.fleet import GatewayId
-from bot.domain.plan import Rules
-from bot.domain.rollout import Rollout
+from bot.domain.fleet import Connectivity, GatewayId, fold
+from bot.domain.plan import Rules, is_downgrade
+from bot.domain.rollout import Rollout, TargetState
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A gateway whose wave is open, as the newest listing shows it; None: no listing has it any more."""
+
+    gateway_id: GatewayId
+    site: str
+    connectivity: Connectivity | None
+    firmware: str | None
+    attempts: int = 0
+
+
+def aside(one: Waiting, rollout: Rollout) -> tuple[TargetState, str] | None:
+    """What becomes of it instead when its turn has come, and why; None when it may start.
+
+    Who was tried before and is offline now has failed: that is the silence of one that was flashed.
+    """
+    if one.connectivity is not Connectivity.ONLINE:
+        if one.attempts:
+            return TargetState.FAILED, "offline when it was to be tried again"
+        return TargetState.PARKED, "offline when its turn came"
+    if fold(one.firmware or "") == fold(rollout.firmware_version):
+        return TargetState.EXCLUDED, "already on it when its turn came"
+    if not rollout.downgrades and is_downgrade(one.firmware, rollout.firmware_version):
+        return TargetState.EXCLUDED, "on a newer version when its turn came"
+    return None
 
 
 def choose_starts(
-    waiting: Sequence[tuple[GatewayId, str]],
+    waiting: Sequence[Waiting],
     in_flight: Mapping[str, int],
     site_sizes: Mapping[str, int],
     rules: Rules,
 ) -> tuple[GatewayId, ...]:
     """The gateways that may start now: at most a share of each site, and at least one, in flight at once.
 
-    ``waiting`` pairs gateways with their sites. A new round waits until half of what the sites allow is free,
-    or nothing is in flight, so that jobs stay few and large.
+    A new round waits until half of what the sites allow is free, or nothing is in flight, so that jobs stay
+    few and large.
     """
     room: dict[str, int] = {}
     allowed = 0
-    for _, site in waiting:
-        if site not in room:
-            most = max(1, int(rules.per_site * site_sizes.get(site, 0)))
-            room[site] = max(most - in_flight.get(site, 0), 0)
+    for one in waiting:
+        if one.site not in room:
+            # Rounding first: 0.29 * 100 is a little less than 29.
+            most = max(1, int(round(rules.per_site * site_sizes.get(one.site, 0), 6)))
+            room[one.site] = max(most - in_flight.get(one.site, 0), 0)
             allowed += most
     chosen = []
-    for gateway_id, site in waiting:
-        if room[site]:
-            room[site] -= 1
-            chosen.append(gateway_id)
+    for one in waiting:
+        if room[one.site]:
+            room[one.site] -= 1
+            chosen.append(one.gateway_id)
     wanted = min(allowed, len(waiting))
     return tuple(chosen) if 2 * len(chosen) >= wanted or not in_flight else ()
 

@@ -46,12 +46,14 @@ def _around(window: Window, zone: ZoneInfo, now: datetime) -> list[tuple[datetim
     """The windows near a moment, each up to the last moment at which something may be started."""
     today = now.astimezone(zone).date()
     near = []
-    for shift in range(-1, WEEK + 2):
+    for shift in range(-1, 2 * WEEK + 2):
         day = today + timedelta(days=shift)
         if day.weekday() in window.days:
             begin, end = window.opening(day, zone)
-            # A window of less than an hour is not eaten up by what is kept free at its end.
-            near.append((begin, end - min(STOP_BEFORE_END, (end - begin) / 2)))
+            # A window of less than an hour is not eaten up by what is kept free at its end. One that a clock
+            # change leaves out is none: then the next is a week later.
+            if begin < end:
+                near.append((begin, end - min(STOP_BEFORE_END, (end - begin) / 2)))
     return near
 
 

@@ -22,7 +22,16 @@ from bot.domain.query import Query, parse
 from bot.domain.rollout import APPROVAL_LASTS, Rollout, RolloutState
 from bot.domain.silences import Silence
 from bot.domain.subscriptions import DIGEST_AT, Topic
-from bot.storage import cards, fleet_search, incidents, listings, rollout_targets, rollouts, silences
+from bot.storage import (
+    cards,
+    fleet_search,
+    incidents,
+    listings,
+    rollout_again,
+    rollout_targets,
+    rollouts,
+    silences,
+)
 from bot.storage import digests as store
 from bot.storage import subscriptions as subscribed
 from bot.storage.engine import Database, Transaction
@@ -166,10 +175,7 @@ class DigestService:
         began = rollout.started_at
         if rollout.state not in _TAKEN_UP or began is None or now - began > APPROVAL_LASTS:
             return 0
-        back = await rollout_targets.parked_and_back(
-            connection, rollout.id, rollout.firmware_version, now - self._stable_for
-        )
-        return len(back)
+        return len(await rollout_again.parked_and_back(connection, rollout, now, self._stable_for))
 
 
 async def _listed(connection: Transaction, query: Query, now: datetime) -> Listed:

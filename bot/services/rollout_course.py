@@ -5,6 +5,7 @@ The domain decides; here is only the order in which it is asked. The vendor's jo
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -93,11 +94,13 @@ class RolloutCourse:
         """The rollout as it is then, and when it is due again."""
         if rollout.state is RolloutState.REQUESTED:
             return await self._wait_for_approval(rollout)
+        blind = await self._sight_lost()
         if rollout.state is RolloutState.SCHEDULED:
+            if blind:  # nobody can tell whether the fleet drifted
+                return rollout, self._now() + self._rules.poll_every
             rollout = await self._start_on_time(rollout)
             if rollout.state is not RolloutState.RUNNING:
                 return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
-        blind = await self._sight_lost()
         asked = await self._jobs.ask(rollout, blind=blind)
         soon = asked.in_doubt or asked.unheard
         if not blind:
@@ -144,7 +147,7 @@ class RolloutCourse:
         if now < rollout.start_at:
             return rollout
         async with self._database.write() as connection:
-            changed = await targets.count_drifted(connection, rollout.id, rollout.firmware_version)
+            changed = await targets.count_drifted(connection, rollout)
             if planning.has_drifted(rollout.planned, changed):
                 after = decide.void(rollout, changed, now)
                 await targets.set_aside_all(connection, rollout.id, "not started: void", now)
@@ -312,13 +315,15 @@ class RolloutCourse:
         return fresh, started
 
     async def _intend(self, connection: Transaction, rollout: Rollout, now: datetime) -> bool:
-        version = rollout.firmware_version
-        waiting, away, done = await targets.waiting_gateways(connection, rollout.id, rollout.wave, version)
-        parked = [(gateway_id, "offline when its turn came") for gateway_id in away]
-        await targets.set_aside(connection, rollout.id, parked, TargetState.PARKED, now)
-        already = [(gateway_id, "already on it when its turn came") for gateway_id in done]
-        await targets.set_aside(connection, rollout.id, already, TargetState.EXCLUDED, now)
-        if parked or already:
+        waiting, others = [], defaultdict(list)
+        for one in await targets.waiting_gateways(connection, rollout):
+            if instead := starts.aside(one, rollout):
+                others[instead[0]].append((one.gateway_id, instead[1]))
+            else:
+                waiting.append(one)
+        for state, some in others.items():
+            await targets.set_aside(connection, rollout.id, some, state, now)
+        if others:
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))
         if not waiting:
@@ -326,7 +331,7 @@ class RolloutCourse:
         chosen = starts.choose_starts(
             waiting,
             await targets.flying_by_site(connection),
-            await targets.site_sizes(connection, (site for _, site in waiting)),
+            await targets.site_sizes(connection, (one.site for one in waiting)),
             self._rules,
         )
         if not chosen:

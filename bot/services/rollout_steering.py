@@ -8,9 +8,10 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.events import AuditEntry, Outcome
 from bot.domain.plan import Rules
-from bot.domain.rollout import Freeze, Rollout, RolloutId, TargetState
+from bot.domain.rollout import Freeze, Rollout, RolloutId
 from bot.services.rollout_log import Within, anywhere, happened
 from bot.storage import audit
+from bot.storage import rollout_again as again
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
 from bot.storage.engine import Database, Transaction
@@ -102,14 +103,14 @@ class RolloutSteering:
             before = await store.load(connection, rollout_id, to_change=True)
             last = await targets.last_wave(connection, rollout_id)
             after = decide.take_up(before, actor, last, now)
-            which = await targets.failed_and_online(connection, rollout_id, before.firmware_version, now)
+            which = await again.failed_and_online(connection, before, now)
             if not which:
                 raise Stale(
                     f"None of the gateways that failed in {before.title} can be tried now: "
                     "those that are offline have to come back first, and a job of Meshtech's that still has "
                     "one has to be over for it."
                 )
-            count = await targets.retry(connection, rollout_id, which)
+            count = await again.retry(connection, rollout_id, which)
             await self._take_up(connection, before, after, now)
             await happened(
                 connection, after, "retried", now, actor, before=before, channel=channel, count=count
@@ -125,14 +126,12 @@ class RolloutSteering:
             before = await store.load(connection, rollout_id, to_change=True)
             last = await targets.last_wave(connection, rollout_id)
             after = decide.take_up(before, actor, last, now, waves=1)
-            which = await targets.parked_and_back(
-                connection, rollout_id, before.firmware_version, now - self._rules.stable_for
-            )
+            which = await again.parked_and_back(connection, before, now, self._rules.stable_for)
             if not which:
                 raise Stale(
                     f"None of the parked gateways of {before.title} has been online for long enough yet."
                 )
-            count = await targets.put_into_wave(connection, rollout_id, which, last + 1)
+            count = await again.put_into_wave(connection, rollout_id, which, last + 1)
             await self._take_up(connection, before, after, now)
             await happened(
                 connection,
@@ -156,8 +155,7 @@ class RolloutSteering:
             await self._within(actor, Action.STEER, [one.gateway_id for one in found])
 
     async def _take_up(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
-        refused = await targets.claim_gateways(connection, before.id)
-        await targets.set_aside(connection, before.id, refused, TargetState.EXCLUDED, now)
+        await targets.claim_gateways(connection, before.id, now)
         await store.save(connection, before, after, now)
 
     async def _decide(

@@ -34,6 +34,7 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.rollout_log import Within, about, anywhere, happened, tell_requester
 from bot.services.rollout_places import RolloutPlaces, no_place
 from bot.storage import cards
+from bot.storage import rollout_again as again
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
@@ -154,7 +155,7 @@ class RolloutService:
         size = await self._fleet_size()
         async with self._database.read() as connection:
             freeze = await store.freeze_of(connection, firmware.version or "")
-            around = Circumstances(now, size, await targets.quarantined(connection, now), freeze is not None)
+            around = Circumstances(now, size, await again.quarantined(connection, now), freeze is not None)
             evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
         # Ten thousand targets take a while to sort and hash: not on the event loop.
         plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
@@ -194,6 +195,8 @@ class RolloutService:
             await cards.open_cards(connection, about(rollout.id), channels, now)
             await happened(connection, rollout, "requested", now, actor, channel=saved.channel)
             if not rollout.approvals_needed:
+                if planning.has_drifted(rollout.planned, await targets.count_drifted(connection, rollout)):
+                    raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
                 await self._begin(connection, rollout, decide.begin(rollout, now), now)
         self._changed()
         return rollout
@@ -261,7 +264,7 @@ class RolloutService:
             before = await store.load(connection, rollout_id, to_change=True)
             after = decide.approve(before, actor, now, self.rules, override)
             told = partial(happened, connection, now=now, by=actor, before=before, channel=channel)
-            changed = await targets.count_drifted(connection, rollout_id, before.firmware_version)
+            changed = await targets.count_drifted(connection, before)
             if planning.has_drifted(before.planned, changed):
                 after = decide.void(before, changed, now)
                 await store.save(connection, before, after, None)
@@ -322,8 +325,7 @@ class RolloutService:
 
     async def _begin(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
         """From this commit on its gateways are this rollout's alone, and the next tick starts them."""
-        refused = await targets.claim_gateways(connection, before.id)
-        await targets.set_aside(connection, before.id, refused, TargetState.EXCLUDED, now)
+        await targets.claim_gateways(connection, before.id, now)
         due_at = after.start_at if after.state is RolloutState.SCHEDULED else now
         await store.save(connection, before, after, due_at)
         if after.state is RolloutState.SCHEDULED and after.start_at is not None:
@@ -346,10 +348,8 @@ class RolloutService:
             flying = await targets.list_targets(
                 connection, rollout_id, IN_FLIGHT, SHOWN_STRAGGLERS, oldest_first=True
             )
-            retryable = await targets.failed_and_online(connection, rollout_id, version, now)
-            returned = await targets.parked_and_back(
-                connection, rollout_id, version, now - self.rules.stable_for
-            )
+            retryable = await again.failed_and_online(connection, rollout, now)
+            returned = await again.parked_and_back(connection, rollout, now, self.rules.stable_for)
             kept = await count_late(connection, rollout_id)
             first = await targets.first_to_start(connection, rollout_id, SHOWN_FIRST)
             sites = set() if rollout.state.is_final else await targets.sites(connection, rollout_id)

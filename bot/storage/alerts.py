@@ -39,6 +39,7 @@ from bot.domain.alerts import (
 )
 from bot.domain.fleet import Connectivity, GatewayId, Listing
 from bot.domain.storms import Gone
+from bot.storage import engine
 from bot.storage.bulk import among
 from bot.storage.moments import Moment, from_micros
 from bot.storage.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents, listings
@@ -63,10 +64,9 @@ async def take_turn(connection: AsyncConnection) -> None:
     """Lets one replica at a time move gateways, until its transaction ends.
 
     The unique indexes alone would keep the rows right; two sets of rows locked in different orders would
-    still be a deadlock. SQLite's write transactions take turns by themselves.
+    still be a deadlock.
     """
-    if connection.dialect.name == "postgresql":
-        await connection.execute(select(func.pg_advisory_xact_lock(_EVALUATION)))
+    await engine.take_turn(connection, _EVALUATION)
 
 
 async def completed_listings(

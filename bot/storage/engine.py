@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, make_url, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -157,6 +157,15 @@ class Database:
                 .where(ticks.c.name == name, ticks.c.owner == owner)
                 .values(owner="", lease_until=now)
             )
+
+
+async def take_turn(connection: Transaction, key: int) -> None:
+    """Lets one process at a time go on with what this key stands for, until its transaction ends.
+
+    SQLite's write transactions take turns by themselves.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def async_url(text: str) -> URL:

@@ -7,27 +7,26 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, update
 
 from bot.domain.fleet import Connectivity, GatewayId, fold
-from bot.domain.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
+from bot.domain.plan import TargetClass
 from bot.domain.rollout import (
     CANARY,
-    FAILURES,
     IN_FLIGHT,
     SILENT,
     Counts,
+    Rollout,
     RolloutId,
     TargetRecord,
     TargetState,
 )
+from bot.domain.rollout_starts import Waiting
 from bot.storage.bulk import among
-from bot.storage.engine import Transaction
-from bot.storage.tables import gateway_claims, gateways, rollout_targets
+from bot.storage.engine import Transaction, take_turn
+from bot.storage.tables import gateway_claims, gateways, rollout_targets, rollouts
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 1000  # rows in one statement
-USUAL_OVER = timedelta(hours=24)
-COLLATERAL_FOR = timedelta(hours=1)  # after its last gateway settled a site is watched on
+_STARTS = 0x737461727473  # "starts": the key of PostgreSQL's advisory lock
 _OVER = [state.value for state in TargetState if state.is_settled and state not in SILENT]
-_FAILED = [state.value for state in FAILURES]
 _FLYING = [state.value for state in IN_FLIGHT]
 
 targets = rollout_targets.c
@@ -116,8 +115,6 @@ async def return_times(
     connection: Transaction, firmware_version: str, model: str, limit: int = 5000
 ) -> tuple[dict[TargetState, int], list[timedelta]]:
     """What a firmware did in this fleet: gateways by state, and how long the newest were away, sorted."""
-    from bot.storage.tables import rollouts
-
     mine = (
         (rollouts.c.firmware_version == firmware_version)
         & (rollouts.c.model == model)
@@ -154,36 +151,19 @@ async def labels(
     return [(label, site) for label, site in found.all()]
 
 
-async def quarantined(connection: Transaction, now: datetime) -> frozenset[str]:
-    """Gateways that failed too often lately; they are left alone for a day."""
-    found = await connection.execute(
-        select(targets.gateway_id)
-        .where(targets.settled_at > now - QUARANTINE, targets.failures > 0)
-        .group_by(targets.gateway_id)
-        .having(func.sum(targets.failures) >= QUARANTINE_AFTER)
-    )
-    return frozenset(found.scalars().all())
-
-
 # ---- whose a gateway is
 
 
-async def claim_gateways(connection: Transaction, rollout_id: RolloutId) -> tuple[tuple[GatewayId, str], ...]:
-    """Takes the waiting targets for this rollout alone; returns those it could not have, with the reason.
+async def claim_gateways(connection: Transaction, rollout_id: RolloutId, now: datetime) -> None:
+    """Takes the waiting targets for this rollout alone; those it cannot have are set aside with the reason.
 
     One rollout at a time for a gateway: the primary key of the claims decides, whoever asks at once. A
     gateway that left the fleet since the plan was drawn cannot be had either.
     """
-    waiting = select(targets.gateway_id).where(
-        targets.rollout_id == rollout_id, targets.state == TargetState.WAITING.value
-    )
+    waiting = and_(targets.rollout_id == rollout_id, targets.state == TargetState.WAITING.value)
     here = (
         select(targets.gateway_id, literal(rollout_id))
-        .where(
-            targets.rollout_id == rollout_id,
-            targets.state == TargetState.WAITING.value,
-            targets.gateway_id.in_(select(gateways.c.id)),
-        )
+        .where(waiting, targets.gateway_id.in_(select(gateways.c.id)))
         .order_by(targets.gateway_id)  # two rollouts that start at once wait in one order
     )
     await connection.execute(
@@ -191,14 +171,17 @@ async def claim_gateways(connection: Transaction, rollout_id: RolloutId) -> tupl
     )
     mine = select(gateway_claims.c.gateway_id).where(gateway_claims.c.rollout_id == rollout_id)
     refused = await connection.execute(
-        waiting.where(targets.gateway_id.not_in(mine))
-        .outerjoin(gateway_claims, gateway_claims.c.gateway_id == targets.gateway_id)
-        .add_columns(gateway_claims.c.rollout_id)
+        select(targets.gateway_id, gateway_claims.c.rollout_id)
+        .select_from(
+            rollout_targets.outerjoin(gateway_claims, gateway_claims.c.gateway_id == targets.gateway_id)
+        )
+        .where(waiting, targets.gateway_id.not_in(mine))
     )
-    return tuple(
+    aside = [
         (GatewayId(gateway), f"in rollout R-{other} meanwhile" if other else "no longer in the fleet")
         for gateway, other in refused.all()
-    )
+    ]
+    await set_aside(connection, rollout_id, aside, TargetState.EXCLUDED, now)
 
 
 async def free_gateways(connection: Transaction, rollout_id: RolloutId) -> None:
@@ -223,14 +206,14 @@ async def rollout_of_gateway(connection: Transaction, gateway_id: GatewayId) -> 
     return None if rollout_id is None else RolloutId(rollout_id)
 
 
-async def count_drifted(connection: Transaction, rollout_id: RolloutId, version: str) -> int:
+async def count_drifted(connection: Transaction, rollout: Rollout) -> int:
     """Waiting targets that are gone, not online, in another rollout, or on another firmware than planned."""
     as_planned = and_(
         gateways.c.state == Connectivity.ONLINE.value,
         func.coalesce(gateways.c.firmware, "") == func.coalesce(targets.firmware_before, ""),
         func.coalesce(gateways.c.model, "") == func.coalesce(targets.model, ""),
-        func.coalesce(gateway_claims.c.rollout_id, rollout_id) == rollout_id,
-        func.coalesce(gateways.c.firmware, "") != version,
+        func.coalesce(gateway_claims.c.rollout_id, rollout.id) == rollout.id,
+        gateways.c.firmware_folded != fold(rollout.firmware_version),
     )
     found = await connection.execute(
         select(func.count())
@@ -240,7 +223,7 @@ async def count_drifted(connection: Transaction, rollout_id: RolloutId, version:
             )
         )
         .where(
-            targets.rollout_id == rollout_id,
+            targets.rollout_id == rollout.id,
             targets.state == TargetState.WAITING.value,
             gateways.c.id.is_(None) | ~as_planned,
         )
@@ -251,38 +234,39 @@ async def count_drifted(connection: Transaction, rollout_id: RolloutId, version:
 # ---- before the start
 
 
-async def waiting_gateways(
-    connection: Transaction, rollout_id: RolloutId, upto_wave: int, version: str
-) -> tuple[tuple[tuple[GatewayId, str], ...], tuple[GatewayId, ...], tuple[GatewayId, ...]]:
-    """Those whose wave is open, with their sites.
-
-    Apart from them those that are not online now, and those that run the version already.
-    """
+async def waiting_gateways(connection: Transaction, rollout: Rollout) -> tuple[Waiting, ...]:
+    """Those whose wave is open, as the newest listing shows them."""
     found = await connection.execute(
-        select(targets.gateway_id, targets.site, gateways.c.state, gateways.c.firmware)
+        select(
+            targets.gateway_id,
+            func.coalesce(gateways.c.site, targets.site),
+            gateways.c.state,
+            gateways.c.firmware,
+            targets.attempts,
+        )
         .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
         .where(
-            targets.rollout_id == rollout_id,
+            targets.rollout_id == rollout.id,
             targets.state == TargetState.WAITING.value,
-            targets.wave <= upto_wave,
+            targets.wave <= rollout.wave,
         )
         .order_by(targets.wave, targets.site, targets.gateway_id)
     )
-    online, away, done = [], [], []
-    for gateway, site, state, firmware in found.all():
-        if state != Connectivity.ONLINE.value:
-            away.append(GatewayId(gateway))
-        elif fold(firmware or "") == fold(version):
-            done.append(GatewayId(gateway))
-        else:
-            online.append((GatewayId(gateway), site))
-    return tuple(online), tuple(away), tuple(done)
+    return tuple(
+        Waiting(GatewayId(gateway), site, Connectivity(state) if state else None, firmware, attempts)
+        for gateway, site, state, firmware, attempts in found.all()
+    )
 
 
 async def flying_by_site(connection: Transaction) -> dict[str, int]:
-    """Gateways in flight at each site, whichever rollout they are in."""
+    """Gateways in flight at each site, whichever rollout they are in; none is added by others meanwhile."""
+    await take_turn(connection, _STARTS)
+    site = func.coalesce(gateways.c.site, targets.site)
     found = await connection.execute(
-        select(targets.site, func.count()).where(targets.state.in_(_FLYING)).group_by(targets.site)
+        select(site, func.count())
+        .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
+        .where(targets.state.in_(_FLYING))
+        .group_by(site)
     )
     return dict(found.all())
 
@@ -328,92 +312,6 @@ async def set_aside_all(connection: Transaction, rollout_id: RolloutId, reason: 
         .where(targets.rollout_id == rollout_id, targets.state == TargetState.WAITING.value)
         .values(state=TargetState.EXCLUDED.value, reason=reason, settled_at=now)
     )
-
-
-async def retry(connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str]) -> int:
-    """Has failed targets wait for another attempt in the wave that they belong to."""
-    changed = 0
-    for start in range(0, len(gateway_ids), CHUNK):
-        done = await connection.execute(
-            update(rollout_targets)
-            .where(
-                targets.rollout_id == rollout_id,
-                targets.gateway_id.in_(gateway_ids[start : start + CHUNK]),
-                targets.state.in_(_FAILED),
-            )
-            .values(state=TargetState.WAITING.value, batch_id=None, settled_at=None)
-        )
-        changed += done.rowcount
-    return changed
-
-
-async def put_into_wave(
-    connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str], wave: int
-) -> int:
-    """Has parked gateways wait in a wave of their own."""
-    changed = 0
-    for start in range(0, len(gateway_ids), CHUNK):
-        done = await connection.execute(
-            update(rollout_targets)
-            .where(
-                targets.rollout_id == rollout_id,
-                targets.gateway_id.in_(gateway_ids[start : start + CHUNK]),
-                targets.state.in_([TargetState.EXCLUDED.value, TargetState.PARKED.value]),
-            )
-            .values(
-                state=TargetState.WAITING.value,
-                wave=wave,
-                batch_id=None,
-                settled_at=None,
-                reason=None,
-            )
-        )
-        changed += done.rowcount
-    return changed
-
-
-async def parked_and_back(
-    connection: Transaction, rollout_id: RolloutId, version: str, back_before: datetime
-) -> tuple[GatewayId, ...]:
-    """Gateways that were offline when it was their turn and have been online since ``back_before``."""
-    offline_then = (targets.state == TargetState.PARKED.value) | and_(
-        targets.state == TargetState.EXCLUDED.value, targets.cls == TargetClass.OFFLINE.value
-    )
-    return await _online(connection, rollout_id, offline_then, version, back_before)
-
-
-async def failed_and_online(
-    connection: Transaction, rollout_id: RolloutId, version: str, now: datetime
-) -> tuple[GatewayId, ...]:
-    """Gateways that failed, are online, free, not too often, and not on the version all the same."""
-    found = await _online(connection, rollout_id, targets.state.in_(_FAILED), version, now)
-    if not found:
-        return ()
-    left_alone = await quarantined(connection, now)
-    return tuple(gateway_id for gateway_id in found if gateway_id not in left_alone)
-
-
-async def _online(
-    connection: Transaction, rollout_id: RolloutId, which: Any, version: str, since_before: datetime
-) -> tuple[GatewayId, ...]:
-    found = await connection.execute(
-        select(targets.gateway_id)
-        .select_from(
-            rollout_targets.join(gateways, gateways.c.id == targets.gateway_id).outerjoin(
-                gateway_claims, gateway_claims.c.gateway_id == targets.gateway_id
-            )
-        )
-        .where(
-            targets.rollout_id == rollout_id,
-            which,
-            gateways.c.state == Connectivity.ONLINE.value,
-            gateways.c.since <= since_before,
-            func.coalesce(gateways.c.firmware, "") != version,
-            gateway_claims.c.rollout_id.is_(None),
-        )
-        .order_by(targets.gateway_id)
-    )
-    return tuple(GatewayId(gateway) for gateway in found.scalars().all())
 
 
 async def last_wave(connection: Transaction, rollout_id: RolloutId) -> int:

@@ -11,10 +11,11 @@ from bot.domain import rollout as machine
 from bot.domain import rollout_starts as starts
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
-from bot.domain.fleet import GatewayId
+from bot.domain.fleet import Connectivity, GatewayId
 from bot.domain.plan import Rules
 from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollout_picture import Evidence
+from bot.domain.rollout_starts import Waiting
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia"})
@@ -235,19 +236,53 @@ def test_a_rollout_can_start_later() -> None:
 
 
 def test_at_most_a_fifth_of_a_site_and_at_least_one_is_in_flight() -> None:
-    waiting = [(GatewayId(f"o{n}"), "oslo") for n in range(8)] + [(G1, "narvik"), (G2, "narvik")]
+    waiting = [*waits(8), *(Waiting(one, "narvik", Connectivity.ONLINE, "3.4.1") for one in (G1, G2))]
     sizes = {"oslo": 20, "narvik": 3}
     first = starts.choose_starts(waiting, {}, sizes, Rules())
     assert [gateway for gateway in first if gateway.startswith("o")] == ["o0", "o1", "o2", "o3"]
     assert [gateway for gateway in first if not gateway.startswith("o")] == [G1]
-    rest = [pair for pair in waiting if pair[0] not in first]
+    rest = [one for one in waiting if one.gateway_id not in first]
     assert starts.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, Rules()) == ()
 
 
 def test_a_new_round_waits_until_half_of_it_can_start() -> None:
-    waiting = [(GatewayId(f"o{n}"), "oslo") for n in range(8)]
+    waiting = waits(8)
     assert starts.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, Rules()) == ()
     assert len(starts.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, Rules())) == 2
+
+
+def test_a_share_of_a_site_that_is_a_whole_number_is_that_number() -> None:
+    assert len(starts.choose_starts(waits(40), {}, {"oslo": 100}, Rules(per_site=0.29))) == 29
+
+
+@pytest.mark.parametrize(
+    ("online", "firmware", "attempts", "instead"),
+    [
+        (True, "3.4.1", 0, None),
+        (True, "3.4.1", 1, None),
+        (True, None, 0, None),
+        (False, "3.4.1", 0, TargetState.PARKED),
+        (False, "3.4.1", 1, TargetState.FAILED),  # it was flashed, and is silent
+        (True, "3.5.0", 0, TargetState.EXCLUDED),
+        (True, "3.5.1", 0, TargetState.EXCLUDED),  # nobody approved a downgrade
+    ],
+)
+def test_who_cannot_start_when_its_turn_has_come_is_set_aside(
+    online: bool, firmware: str | None, attempts: int, instead: TargetState | None
+) -> None:
+    state = Connectivity.ONLINE if online else Connectivity.OFFLINE
+    found = starts.aside(Waiting(G1, "oslo", state, firmware, attempts), running())
+    assert (found[0] if found else None) is instead
+
+
+def test_a_newer_version_is_taken_back_only_where_an_admin_approved_a_downgrade() -> None:
+    newer = Waiting(G1, "oslo", Connectivity.ONLINE, "3.5.1")
+    assert starts.aside(newer, running()) == (TargetState.EXCLUDED, "on a newer version when its turn came")
+    assert starts.aside(newer, running(downgrades=1)) is None
+
+
+def waits(number: int) -> list[Waiting]:
+    return [Waiting(GatewayId(f"o{n}"), "oslo", Connectivity.ONLINE, "3.4.1") for n in range(number)]
 
 
 @given(st.integers(0, 40), st.integers(1, 12))

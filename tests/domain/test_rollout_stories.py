@@ -25,6 +25,7 @@ from bot.domain.fleet import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.plan import Circumstances, Plan, Rules, make_plan
 from bot.domain.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollout_late import Late
+from bot.domain.rollout_starts import Waiting
 from bot.domain.verdict import Course, Sighting, Tally
 from bot.domain.windows import Window, may_start
 
@@ -269,13 +270,17 @@ class RolloutStory(RuleBasedStateMachine):
         )
 
     def _start(self) -> None:
-        turn = [one for one in self.states if self._waits(one) and self.waves[one] <= self.rollout.wave]
-        for one in turn:
-            if not self._is_online(one):
-                self.states[one] = TargetState.PARKED
+        waiting = []
+        for one in [one for one in self.states if self._waits(one)]:
+            if self.waves[one] <= self.rollout.wave:
+                seen, attempts = self.seen[one], self.courses[one].attempts if one in self.courses else 0
+                turn = Waiting(one, _site(one), seen.connectivity, seen.firmware, attempts)
+                if instead := starts.aside(turn, self.rollout):
+                    self.states[one], self.settled[one] = instead[0], self.now
+                else:
+                    waiting.append(turn)
         aloft = Counter(_site(one) for one in self._flying())
         sizes = dict.fromkeys(SITES, 10)
-        waiting = [(one, _site(one)) for one in turn if self._is_online(one)]
         for one in starts.choose_starts(waiting, aloft, sizes, RULES):
             assert self.states[one] is TargetState.WAITING, "it was chosen twice"
             assert one not in self.kept, "an older job may still flash it"

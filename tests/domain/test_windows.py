@@ -59,6 +59,13 @@ def test_a_night_with_a_clock_change_is_an_hour_shorter_or_longer(day: date, hou
     assert end - begin == timedelta(hours=hours)
 
 
+def test_a_window_that_a_clock_change_leaves_out_opens_a_week_later() -> None:
+    sundays = Window(frozenset({6}), time(2, 30), time(3, 15))
+    monday = oslo("2026-03-23 12:00")
+    assert not any(may_start(sundays, OSLO, oslo(f"2026-03-29 0{hour}:00")) for hour in range(6))
+    assert next_start(sundays, OSLO, monday) == oslo("2026-04-05 02:30")
+
+
 def test_the_next_start_is_the_next_opening() -> None:
     assert next_start(NIGHTS, OSLO, oslo("2026-05-08 23:00")) == oslo("2026-05-08 23:00")
     assert next_start(NIGHTS, OSLO, oslo("2026-05-09 12:00")) == oslo("2026-05-11 22:00")

@@ -322,6 +322,53 @@ async def test_parked_gateways_that_came_back_catch_up_in_a_wave_of_their_own(da
         assert picture.counts == {(1, TargetState.VERIFIED): 7, (2, TargetState.VERIFIED): 1}
 
 
+async def test_a_catch_up_takes_no_gateway_back_to_an_older_version(database_url: str) -> None:
+    async with world(database_url, gateways=3, rules=QUICK, quick=True) as it:
+        it.portal.disconnect([FIRST])
+        await it.fleet.take_in_listing()
+        rollout_id = await it.running()
+        await it.comes_to(rollout_id, RolloutState.FINISHED)
+        it.portal.devices[FIRST].firmware = "9.9.0"
+        it.portal.connect([FIRST])
+        await it.passes(3)
+        assert (await it.rollouts.picture(rollout_id)).returned == 0
+        with pytest.raises(Stale):
+            await it.steering.catch_up(OLGA, rollout_id)
+
+
+async def test_a_gateway_in_quarantine_neither_catches_up_nor_is_retried(database_url: str) -> None:
+    async with world(database_url, gateways=3, rules=QUICK, quick=True) as it:
+        it.portal.disconnect([FIRST])
+        await it.fleet.take_in_listing()
+        rollout_id = await it.running()
+        await it.comes_to(rollout_id, RolloutState.FINISHED)
+        it.portal.connect([FIRST])
+        it.firmware.behaviour = Behaviour.FAILS
+        await it.passes(3)
+        failing = await it.running("name:MT10000")
+        for may_follow in (1, 1, 0):
+            await it.passes(1)
+            picture = await it.comes_to(failing, RolloutState.FINISHED)
+            assert picture.retryable == may_follow
+            assert (await it.rollouts.picture(rollout_id)).returned == may_follow
+            if may_follow:
+                await it.steering.retry_failed(OLGA, failing)
+
+
+async def test_one_that_went_dark_before_it_could_be_tried_again_failed(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=SLOWLY, quick=True, behaviour=Behaviour.SILENT) as it:
+        rollout_id = await it.running()
+        await it.passes(1)
+        end(it, TargetStatus.TIMED_OUT)
+        await it.steering.pause(PAUL, rollout_id)
+        await it.passes(1)
+        it.portal.disconnect([FIRST])
+        await it.fleet.take_in_listing()
+        await it.steering.resume(PAUL, rollout_id)
+        await it.passes(1)
+        assert (await it.states(rollout_id))[FIRST] is TargetState.FAILED
+
+
 # ---- before it runs
 
 
@@ -348,6 +395,20 @@ async def test_drift_until_its_time_voids_it(database_url: str, gone: int, state
         assert picture.in_state(TargetState.WAITING) == 0
         told = [channel for channel, kind in await it.notes() if kind == "rollout_decided"]
         assert told == [OLGA.user_id] * (1 + (state is RolloutState.VOID)), "of the approval, and of its end"
+
+
+async def test_without_sight_of_the_fleet_its_time_voids_and_starts_nothing(database_url: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout_id = await scheduled(it)
+        it.blind = True
+        it.portal.disconnect(list(it.portal.devices))
+        it.clock.advance(timedelta(hours=1))
+        await it.passes(2)
+        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.SCHEDULED
+        it.blind = False
+        it.portal.connect(list(it.portal.devices))
+        await it.passes(1)
+        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
 
 
 async def test_waves_are_fixed_at_the_approval(database_url: str) -> None:

@@ -71,6 +71,26 @@ async def test_at_most_a_fifth_of_a_site_is_in_flight_at_once(database_url: str)
         assert len(it.portal.starts) == 14
 
 
+async def test_two_rollouts_at_one_site_share_its_fifth(database_url: str) -> None:
+    async with world(database_url, gateways=10, rules=replace(QUICK, per_site=0.2)) as it:
+        first, second = await it.running("name:MT10000,MT10001"), await it.running("name:MT10002,MT10003")
+        courses = [it.course, *(it.restarted()[1] for _ in range(3))]
+        for _ in range(3):
+            it.clock.advance(MINUTE)
+            await it.fleet.take_in_listing()
+            await asyncio.gather(*(one.advance() for one in courses))
+            assert len(await it.in_flight(first) | await it.in_flight(second)) == 2
+
+
+async def test_a_site_that_is_renamed_meanwhile_goes_on_by_its_new_name(database_url: str) -> None:
+    async with world(database_url, gateways=10, rules=replace(QUICK, per_site=0.2)) as it:
+        rollout_id = await it.running("name:*")
+        for device in it.portal.devices.values():
+            device.labels = ["oslo-2"]
+        await it.passes(1)
+        assert len(await it.in_flight(rollout_id)) == 2
+
+
 async def test_canaries_stand_at_different_sites(tmp_path: Path) -> None:
     async with world(sqlite_url(tmp_path, "x.db"), gateways=12, rules=WAVES, sites=SITES) as it:
         canaries = [target.site for target in (await it.plan("name:*")).plan.targets if target.wave == 1]

@@ -178,6 +178,18 @@ async def test_with_no_approvals_a_request_starts(database_url: str) -> None:
         assert len(it.jobs_created()) == 1
 
 
+async def test_with_no_approvals_a_plan_from_which_the_fleet_drifted_is_not_requested(
+    database_url: str,
+) -> None:
+    async with world(database_url, rules=replace(ONE_WAVE, approvals=0)) as it:
+        drawn = await it.plan()
+        it.portal.disconnect(list(it.portal.devices)[:2])
+        await it.fleet.take_in_listing()
+        with pytest.raises(Stale, match="The fleet is another"):
+            await it.rollouts.request(OLGA, drawn.id)
+        assert (await it.rollouts.page(0)).total == 0
+
+
 async def test_a_lost_answer_is_looked_for_by_name_before_anything_is_created_again(
     database_url: str,
 ) -> None:
