@@ -18,6 +18,7 @@ from enum import StrEnum
 import httpx
 import msgspec
 
+from bot.meshtech.answers import Answer, exchange
 from bot.meshtech.errors import LogInRefused, LogInUnreachable, MeshtechError
 from bot.meshtech.models import retry_after
 from bot.meshtech.routes import absolute_url
@@ -168,30 +169,34 @@ class MeshtechAuth(httpx.Auth):
         self.log_ins += 1
         try:
             async with asyncio.timeout(LOG_IN_WITHIN.total_seconds()):
-                response = await self._http.post(
-                    self._url,
-                    content=msgspec.json.encode(
-                        {"username": self._username, "password": self._password.reveal()}
+                answer = await exchange(
+                    self._http,
+                    self._http.build_request(
+                        "POST",
+                        self._url,
+                        content=msgspec.json.encode(
+                            {"username": self._username, "password": self._password.reveal()}
+                        ),
+                        headers={"Content-Type": "application/json", "Accept": "application/json"},
                     ),
-                    headers={"Content-Type": "application/json", "Accept": "application/json"},
                 )
         except (httpx.HTTPError, TimeoutError) as error:
             self._failed(AuthState.UNREACHABLE, f"it gave no answer ({type(error).__name__})")
             return
-        self._take_answer(response)
+        self._take_answer(answer)
 
-    def _take_answer(self, response: httpx.Response) -> None:
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
-            pause = retry_after(response.headers, self._now())
-            self._failed(AuthState.UNREACHABLE, f"it answered {response.status_code}", pause)
+    def _take_answer(self, answered: Answer) -> None:
+        if answered.status == httpx.codes.TOO_MANY_REQUESTS or answered.status >= 500:
+            pause = retry_after(answered.headers, self._now())
+            self._failed(AuthState.UNREACHABLE, f"it answered {answered.status}", pause)
             return
-        if not response.is_success:
-            elsewhere = response.is_redirect or response.status_code in (404, 405)
+        if not answered.is_success:
+            elsewhere = 300 <= answered.status < 400 or answered.status in (404, 405)
             hint = " (is MESHBOT_MESHTECH__AUTH_URL right?)" if elsewhere else ""
-            self._failed(AuthState.REFUSED, f"it answered {response.status_code}{hint}")
+            self._failed(AuthState.REFUSED, f"it answered {answered.status}{hint}")
             return
         try:
-            answer = msgspec.json.decode(response.content, type=_LogInAnswer)
+            answer = msgspec.json.decode(answered.body, type=_LogInAnswer)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             self._failed(AuthState.UNREACHABLE, "its answer is not the JSON that was agreed on")
             return

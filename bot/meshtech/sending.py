@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import httpx
 
+from bot.meshtech.answers import LARGEST, Answer, TooLarge, exchange
 from bot.meshtech.auth import MeshtechAuth
 from bot.meshtech.errors import (
     AnswerUnreadable,
@@ -144,19 +145,19 @@ class Sender:
 
     async def _attempt(self, call: Call) -> bytes:
         try:
-            response = await self._exchange(call)
-            if not response.is_success:
-                self._refuse(call, response)
-            if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+            answer = await self._exchange(call)
+            if not answer.is_success:
+                self._refuse(call, answer)
+            if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
                 raise unreadable(call.operation, "it is a web page, as if something stood in between")
         except MeshtechError as error:
             self._failed(call, error)
             raise
         self.counters.requests[call.operation, "ok"] += 1
         self.counters.last_success = self._now()
-        return response.content
+        return answer.body
 
-    async def _exchange(self, call: Call) -> httpx.Response:
+    async def _exchange(self, call: Call) -> Answer:
         headers = {"Content-Type": "application/json"} if call.body is not None else None
         try:
             request = self._http.build_request(call.method, call.url, content=call.body, headers=headers)
@@ -165,33 +166,35 @@ class Sender:
         # `from None`: the frames of httpx and what is below them hold the headers, token included.
         try:
             async with asyncio.timeout(self._deadline):
-                return await self._http.send(request)
+                return await exchange(self._http, request)
         except _NOTHING_SENT as error:
             raise VendorUnavailable(
                 f"Meshtech cannot be reached ({type(error).__name__}). Nothing was changed; "
                 f"try again in a minute."
             ) from None
+        except TooLarge:
+            raise unreadable(call.operation, _too_large(call.operation)) from None
         except httpx.DecodingError:
             raise unreadable(call.operation, "it cannot be unpacked") from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise _lost(call.operation, f"gave no answer ({type(error).__name__})") from None
 
-    def _refuse(self, call: Call, response: httpx.Response) -> NoReturn:
-        status, operation = response.status_code, call.operation
-        said = self._auth.redact(vendor_message(response))
+    def _refuse(self, call: Call, answer: Answer) -> NoReturn:
+        status, operation = answer.status, call.operation
+        said = self._auth.redact(vendor_message(answer))
         if status == httpx.codes.UNAUTHORIZED:
             raise LogInRefused(
                 "Meshtech refuses the token it gave the bot a moment ago. An administrator should check in "
                 "the portal that the bot's account is active and may use the API."
             )
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            wait = retry_after(response.headers, self._now())
+            wait = retry_after(answer.headers, self._now())
             when = f"{wait.total_seconds():.0f} s" if wait else "a minute"
             raise RateLimited(
                 f"Meshtech asks the bot to slow down. Nothing was changed; try again in {when}.", wait
             )
         if status == httpx.codes.REQUEST_TIMEOUT or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED):
-            raise _lost(operation, f"answered {status}", retry_after(response.headers, self._now()))
+            raise _lost(operation, f"answered {status}", retry_after(answer.headers, self._now()))
         raise _refusal(call, status, said)
 
     def _failed(self, call: Call, error: MeshtechError) -> None:
@@ -209,6 +212,13 @@ def unreadable(operation: Operation, why: str) -> MeshtechError:
     return AnswerUnreadable(
         f"Meshtech's answer to {operation} cannot be read: {why}. Try again in a minute; if it stays so, an "
         f"administrator should run the doctor, which compares the settings with the portal."
+    )
+
+
+def _too_large(operation: Operation) -> str:
+    smaller = "; a smaller MESHBOT_MESHTECH__PAGE_SIZE makes it smaller"
+    return (
+        f"it is larger than {LARGEST // 1024**2} MiB{smaller if operation is Operation.LIST_DEVICES else ''}"
     )
 
 
@@ -259,12 +269,13 @@ def _refusal(call: Call, status: int, said: str) -> MeshtechError:
     return VendorRefused(f"{before}{quoted or ' It did not say why.'} {after}", status=status, said=said)
 
 
-def vendor_message(response: httpx.Response) -> str:
+def vendor_message(answer: Answer) -> str:
     """What the vendor says in an error, in one short line; empty when that is nothing for people."""
     try:
-        found = _message_in(read_json(response.content))
+        found = _message_in(read_json(answer.body))
     except UNREADABLE:
-        found = response.text if response.headers.get("Content-Type", "").startswith("text/plain") else ""
+        plain = answer.headers.get("Content-Type", "").startswith("text/plain")
+        found = answer.body.decode(errors="replace") if plain else ""
     line = " ".join("".join(c if c.isprintable() else " " for c in found[:2000]).split())
     return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 1] + "…"
 

@@ -1,6 +1,8 @@
 """What is sent again, when, and what a person reads when nothing helps."""
 
 import asyncio
+import gzip
+import json
 from datetime import timedelta
 from email.utils import format_datetime
 
@@ -10,9 +12,11 @@ import pytest
 from bot.domain.errors import BotError
 from bot.domain.firmware import FirmwareId, JobId
 from bot.domain.fleet import GatewayId
-from bot.meshtech import errors
+from bot.meshtech import answers, errors
+from bot.meshtech.answers import LARGEST
 from bot.meshtech.errors import (
     AnswerUnreadable,
+    LogInUnreachable,
     MeshtechError,
     OutcomeUnknown,
     RateLimited,
@@ -211,7 +215,8 @@ async def test_requests_are_counted_by_operation_and_outcome(meshtech: World) ->
     ],
 )
 def test_the_vendors_message_is_one_short_line(answer: dict[str, object], message: str) -> None:
-    assert vendor_message(httpx.Response(400, **answer)) == message  # type: ignore[arg-type]
+    response = httpx.Response(400, **answer)  # type: ignore[arg-type]
+    assert vendor_message(answers.Answer(400, response.headers, response.content)) == message
 
 
 @pytest.mark.parametrize(
@@ -236,3 +241,46 @@ def test_every_error_is_one_that_the_bot_shows_to_people() -> None:
 
     assert all(issubclass(kind, MeshtechError) and issubclass(kind, BotError) for kind in kinds)
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
+
+
+# ---- answers of any size
+TOO_MUCH = b" " * (LARGEST + 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=TOO_MUCH),
+        Answer(body=gzip.compress(TOO_MUCH, 1), headers={"Content-Encoding": "gzip"}),
+        Answer(503, body=TOO_MUCH),
+    ],
+    ids=["plain", "packed", "an error"],
+)
+async def test_an_answer_without_bounds_is_not_read_to_its_end(meshtech: World, answer: Answer) -> None:
+    meshtech.api.always = answer
+
+    with pytest.raises(AnswerUnreadable, match="larger than 32 MiB"):
+        await meshtech.client.check()
+    with pytest.raises(OutcomeUnknown, match="larger than 32 MiB"):
+        await meshtech.client.create_job("R-7", FirmwareId("f"), [GATEWAY])
+
+
+async def test_a_page_that_is_too_large_names_the_setting_that_makes_it_smaller(meshtech: World) -> None:
+    meshtech.api.always = Answer(body=TOO_MUCH)
+
+    with pytest.raises(AnswerUnreadable, match="MESHBOT_MESHTECH__PAGE_SIZE"):
+        await meshtech.client.check()
+
+
+async def test_an_answer_as_large_as_may_be_is_read(meshtech: World) -> None:
+    listed = json.dumps(page(device()).body).encode()
+    meshtech.api.always = Answer(body=listed.ljust(LARGEST))
+
+    await meshtech.client.check()
+
+
+async def test_a_log_in_without_bounds_is_not_read_to_its_end(meshtech: World) -> None:
+    meshtech.log_in.always = Answer(body=TOO_MUCH)
+
+    with pytest.raises(LogInUnreachable, match="TooLarge"):
+        await meshtech.client.check()
