@@ -76,7 +76,7 @@ class AlertListeners:
     async def acknowledge(self, click: Click) -> None:
         """The card changes by itself; in a list, whose button carries its place, the list is drawn again."""
         await self._service.acknowledge(
-            click.actor, _incident_id(click.ref.id), click.ref.version, click.channel
+            click.actor, incident_id(click.ref.id), click.ref.version, click.channel
         )
         if click.ref.extra.isdecimal():
             page = await self._alerts_page(click.actor, int(click.ref.extra), "")
@@ -84,7 +84,7 @@ class AlertListeners:
 
     async def pause(self, click: Click) -> None:
         """The rollout that the incident is about or that explains it, while it runs. Its own card says so."""
-        incident = await self._service.incident(_incident_id(click.ref.id))
+        incident = await self._service.incident(incident_id(click.ref.id))
         if incident.running_rollout is None:
             raise Stale("That rollout does not run any more, so there is nothing to pause.")
         await self._pause_rollout(click.actor, incident.running_rollout, click.channel)
@@ -95,7 +95,7 @@ class AlertListeners:
 
     # ---- what is drawn
     async def draw_card(self, subject: str) -> Message:
-        incident = await self._service.incident(_incident_id(subject))
+        incident = await self._service.incident(incident_id(subject))
         return cards.card(incident, self._service.rules, self._reminded())
 
     async def gateways_note(self, body: Mapping[str, Any]) -> Message:
@@ -112,17 +112,19 @@ class AlertListeners:
 
     async def _gateways_page(self, actor: Actor, offset: int, question: str) -> Message:
         require(actor, Action.READ)
-        page = await self._service.affected(_incident_id(question), views.INCIDENT_PAGE, offset)
+        page = await self._service.affected(incident_id(question), views.INCIDENT_PAGE, offset)
         return views.gateways(page.incident, page.gateways, page.offset)
 
     async def _export(self, actor: Actor, question: str) -> ListFile:
         require(actor, Action.READ)
-        page = await self._service.affected(_incident_id(question))
+        page = await self._service.affected(incident_id(question))
         file = views.gateways_file(page.incident, page.gateways)
         return ListFile(file.name, file.title, file.content, len(page.gateways))
 
 
-def _incident_id(text: str) -> IncidentId:
-    if not (text.isdecimal() and len(text) < 19):
+def incident_id(text: str) -> IncidentId:
+    """Raises NotFound for a button that names none."""
+    number = ids.number(text)
+    if number is None:
         raise NotFound("That button names no incident any more. Run alerts to see what is open.")
-    return IncidentId(int(text))
+    return IncidentId(number)

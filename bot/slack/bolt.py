@@ -244,16 +244,25 @@ class SlackApp:
         attempt = Attempt(pressed.action_id, pressed.channel, respond, user=pressed.user, about=pressed.about)
 
         async def work() -> None:
-            listener = self.clicks.get(pressed.action_id)
-            if listener is None:
-                raise InvalidInput("I do not know that button any more. Please run the command again.")
-            attempt.actor = await self.people.actor(pressed.user)
-            require(attempt.actor, ids.PURPOSES.get(pressed.action_id, Action.READ))
-            await listener(pressed.to_click(attempt.actor, respond))
-            if pressed.on_home and (drawn := self._events.get("app_home_opened")):
-                await drawn({"user": pressed.user})  # what was done there shows there at once
+            try:
+                await self._press(pressed, attempt)
+            finally:
+                if pressed.on_home:  # what was done there, or was too late, shows there at once
+                    self._draw_home(pressed.user)
 
         self.guard.answer(attempt, work)
+
+    async def _press(self, pressed: payloads.Press, attempt: Attempt) -> None:
+        listener = self.clicks.get(pressed.action_id)
+        if listener is None:
+            raise InvalidInput("I do not know that button any more. Please run the command again.")
+        attempt.actor = await self.people.actor(pressed.user)
+        require(attempt.actor, ids.PURPOSES.get(pressed.action_id, Action.READ))
+        await listener(pressed.to_click(attempt.actor, attempt.respond))
+
+    def _draw_home(self, user: str) -> None:
+        if drawn := self._events.get("app_home_opened"):
+            self.guard.observe("app_home_opened", lambda: drawn({"user": user}))
 
     def _way_back(self, pressed: payloads.Press) -> DirectResponder:
         if not pressed.url:

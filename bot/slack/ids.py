@@ -115,9 +115,14 @@ class Ref:
 def about(action_id: str, ref: Ref) -> str:
     """What a button or modal points at, as the audit log calls it."""
     kind = action_id.partition("_")[0]
-    if not ref.id.isdecimal():
+    if number(ref.id) is None:
         return ref.id
     return f"R-{ref.id}" if kind == "rollout" else f"{kind} {ref.id}"
+
+
+def number(text: str) -> int | None:
+    """The number that an id from outside is; None when it is none, or larger than a database takes."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def decode(value: str) -> Ref:

@@ -60,6 +60,10 @@ class _Cache(Generic[T]):
             return timedelta.max
         return self._now() - entry.at
 
+    def is_known(self, key: str) -> bool:
+        """Whether there is a value, and nothing said that it changed since."""
+        return key in self._entries and not self._entries[key].forgotten
+
     def value(self, key: str) -> T | None:
         entry = self._entries.get(key)
         return None if entry is None else entry.value
@@ -140,10 +144,11 @@ class People:
     def handles(self, group_ids: Sequence[str]) -> list[str]:
         """How groups are called, for texts that ring at nobody.
 
-        Nothing waits for Slack: what is not known is asked for in the background, and is its id until then.
+        Nothing waits for Slack: what is not known is asked for in the background, and is its id until then;
+        so is what was renamed, and its old name serves meanwhile.
         """
         for one in group_ids:
-            if self._handles.value(one) is None:
+            if not self._handles.is_known(one):
                 self._handles.refresh(one)
         return [self._shown(one) for one in group_ids]
 
@@ -190,7 +195,7 @@ class People:
         asked = []
         for one in self._holder_ids():
             cache: _Cache[Any] = self._handles if one.startswith("S") else self._users
-            if cache.value(one) is None and (task := cache.refresh(one)):
+            if not cache.is_known(one) and (task := cache.refresh(one)):
                 asked.append(task)
         return asked
 

@@ -19,6 +19,7 @@ from bot.slack.calls import (
     SubmissionListener,
     Views,
 )
+from bot.slack.ids import Ref
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message
 
@@ -73,7 +74,7 @@ class RolloutButtons:
             drawn = await self._service.plan(click.actor, click.channel, query, version, model)
             await click.respond.answer(self._draw(drawn))
             return
-        drawn = await self._service.plan_again(click.actor, rollout_id(click))
+        drawn = await self._service.plan_again(click.actor, rollout_id(click.ref))
         await click.respond.add(self._draw(drawn))
 
     def _draw(self, drawn: DrawnPlan | ModelChoice) -> Message:
@@ -88,7 +89,7 @@ class RolloutButtons:
     async def cancel(self, click: Click) -> None:
         """On a plan's answer it drops the plan; on a card it withdraws the request."""
         if click.ref.version:
-            await self._service.cancel(click.actor, rollout_id(click), channel=click.channel)
+            await self._service.cancel(click.actor, rollout_id(click.ref), channel=click.channel)
             return
         await self._service.forget_plan(click.actor, click.ref.id)
         await click.respond.answer(views.plan_forgotten())
@@ -100,14 +101,14 @@ class RolloutButtons:
         return await _with_reason(submission, self._service.approve)
 
     async def ask_why(self, click: Click) -> None:
-        rollout = await self._service.may_decide(click.actor, rollout_id(click))
+        rollout = await self._service.may_decide(click.actor, rollout_id(click.ref))
         await self._modals.open(_trigger(click), views.deny_modal(rollout, click.channel))
 
     async def deny(self, submission: Submission) -> SubmissionAnswer:
         try:
             await self._service.deny(
                 submission.actor,
-                RolloutId(int(submission.ref.id)),
+                rollout_id(submission.ref),
                 submission.values.get(ids.REASON, ""),
                 channel=submission.ref.extra or None,
             )
@@ -118,7 +119,7 @@ class RolloutButtons:
     # ---- while it runs
 
     async def pause(self, click: Click) -> None:
-        await self._steering.pause(click.actor, rollout_id(click), channel=click.channel)
+        await self._steering.pause(click.actor, rollout_id(click.ref), channel=click.channel)
 
     async def resume(self, click: Click) -> None:
         await self._or_ask(click, self._steering.resume)
@@ -127,20 +128,20 @@ class RolloutButtons:
         return await _with_reason(submission, self._steering.resume)
 
     async def promote(self, click: Click) -> None:
-        await self._steering.promote(click.actor, rollout_id(click), channel=click.channel)
+        await self._steering.promote(click.actor, rollout_id(click.ref), channel=click.channel)
 
     async def abort(self, click: Click) -> None:
-        await self._steering.abort(click.actor, rollout_id(click), channel=click.channel)
+        await self._steering.abort(click.actor, rollout_id(click.ref), channel=click.channel)
 
     async def retry_failed(self, click: Click) -> None:
-        await self._steering.retry_failed(click.actor, rollout_id(click), channel=click.channel)
+        await self._steering.retry_failed(click.actor, rollout_id(click.ref), channel=click.channel)
 
     async def catch_up(self, click: Click) -> None:
-        await self._steering.catch_up(click.actor, rollout_id(click), channel=click.channel)
+        await self._steering.catch_up(click.actor, rollout_id(click.ref), channel=click.channel)
 
     async def _or_ask(self, click: Click, act: Overridable) -> None:
         """Does it, or asks an admin for the reason that going on all the same takes."""
-        number = rollout_id(click)
+        number = rollout_id(click.ref)
         try:
             await act(click.actor, number, None, channel=click.channel)
         except ReasonNeeded as needed:
@@ -149,19 +150,19 @@ class RolloutButtons:
             await self._modals.open(_trigger(click), view)
 
 
-def rollout_id(click: Click) -> RolloutId:
-    """Raises NotFound for a button that names none."""
-    if not (click.ref.id.isascii() and click.ref.id.isdigit() and len(click.ref.id) < 18):
+def rollout_id(ref: Ref) -> RolloutId:
+    """Raises NotFound for a button, or a window, that names none."""
+    number = ids.number(ref.id)
+    if number is None:
         raise NotFound("That button names no rollout any more. The command “rollouts” lists them.")
-    return RolloutId(int(click.ref.id))
+    return RolloutId(number)
 
 
 async def _with_reason(submission: Submission, act: Overridable) -> SubmissionAnswer:
     reason = submission.values.get(ids.REASON, "").strip()
     if not reason:
         return SubmissionAnswer(errors={ids.REASON: "Please say why: the card shows it."})
-    number, channel = RolloutId(int(submission.ref.id)), submission.ref.extra or None
-    await act(submission.actor, number, reason, channel=channel)
+    await act(submission.actor, rollout_id(submission.ref), reason, channel=submission.ref.extra or None)
     return SubmissionAnswer()
 
 

@@ -19,9 +19,9 @@ from bot.slack.lists import ListFile, ListHandler
 from bot.slack.rollout_buttons import RolloutButtons
 from bot.slack.views import rollout_card, rollout_notes
 from bot.slack.views import rollouts as views
-from bot.slack.views.blocks import Message, actions, button
+from bot.slack.views.blocks import Message, actions, button, message
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import Place
+from bot.slack.views.lists import Place, last_offset
 from bot.slack.views.lists import buttons as page_buttons
 
 PAGE = 10
@@ -162,7 +162,7 @@ class RolloutListeners:
         require(actor, Action.READ)
         page = await self._service.page(offset, PAGE)
         if offset and not page.lines:
-            return await self._rollouts_page(actor, 0, "")
+            return await self._rollouts_page(actor, last_offset(page.total, PAGE), "")
         entries = [(line.rollout, line.counts) for line in page.lines]
         buttons = page_buttons(Place(ROLLOUTS, offset, page.total, PAGE), refresh=True)
         return views.rollout_list(entries, page.total, offset, buttons)
@@ -177,12 +177,12 @@ class RolloutListeners:
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
-        message = rollout_card.card(await self._service.picture(rollout_id))
+        shown = rollout_card.card(await self._service.picture(rollout_id))
         ref = Ref(ROLLOUT, 0, str(rollout_id))
         buttons = actions(
             button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref)
         )
-        return Message(message.text, [*message.blocks, *buttons])
+        return message(shown.text, [*shown.blocks, *buttons])
 
     async def _export(self, actor: Actor, text: str) -> ListFile:
         require(actor, Action.READ)

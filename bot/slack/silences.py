@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts import Incident, IncidentId
 from bot.domain.durations import parse_duration
-from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.errors import InvalidInput
 from bot.domain.silences import ReasonMissing
 from bot.domain.windows import parse_start
 from bot.services.silences import ENDING, SilenceService
 from bot.slack import ids
+from bot.slack.alerts import incident_id
 from bot.slack.calls import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer, Views
 from bot.slack.lists import ListHandler
 from bot.slack.views import silences as views
@@ -73,7 +74,7 @@ class SilenceListeners:
 
     async def ask(self, click: Click) -> None:
         require(click.actor, Action.SILENCE)
-        incident = await self._incident(_incident_id(click.ref.id))
+        incident = await self._incident(incident_id(click.ref.id))
         if click.trigger_id is None:
             raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
         await self._modals.open(click.trigger_id, views.silence_modal(incident, click.channel))
@@ -87,7 +88,7 @@ class SilenceListeners:
             until = parse_start(day, self._zone, now) if day else now + parse_duration(length)
             await self._service.silence_incident(
                 submission.actor,
-                _incident_id(submission.ref.id),
+                incident_id(submission.ref.id),
                 until,
                 values.get(ids.REASON),
                 submission.ref.extra or None,
@@ -102,9 +103,3 @@ class SilenceListeners:
 
     async def _page(self, actor: Actor, offset: int, _question: str) -> Message:
         return views.listed(await self._service.active(actor), offset)
-
-
-def _incident_id(text: str) -> IncidentId:
-    if not (text.isdecimal() and len(text) < 19):
-        raise NotFound("That button names no incident any more. Run alerts to see what is open.")
-    return IncidentId(int(text))

@@ -8,7 +8,7 @@ import pytest
 from bot.demo.slack_limits import problems_of_view
 from bot.demo.slack_workspace import OPS
 from bot.domain.access import Actor, Role
-from bot.domain.rollout import RolloutState
+from bot.domain.rollout import Rollout, RolloutState
 from bot.domain.rollout_picture import DrawnPlan
 from bot.slack import ids
 from bot.slack.views import home as views
@@ -175,17 +175,34 @@ async def test_the_window_for_an_update_opens_from_the_home_tab(tmp_path: Path) 
 
 async def test_what_is_done_on_the_home_tab_shows_there_at_once(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
-        await made.app.fleet.take_in_listing()
-        offered = await made.app.fleet.firmware()
-        models = {one.firmware.model for one in offered if one.gateways}
-        other = next(one.firmware for one in offered if one.firmware.model in models and not one.gateways)
-        otto = await made.app.slack.people.actor(person(Role.OPERATOR, "member"))
-        plan = await made.app.rollouts.plan(otto, OPS, f"model:{other.model}", str(other.version))
-        assert isinstance(plan, DrawnPlan)
-        await made.app.rollouts.request(otto, plan.id)
+        await requested(made)
         ada = person(Role.ADMIN, "member")  # whatever it is, a downgrade too
         assert "Waits for you" in await at_home(made, ada)
         assert "Waits for you" not in await at_home(made, ada, ids.ROLLOUT_APPROVE)
+
+
+async def test_what_somebody_else_did_meanwhile_shows_there_after_a_click_that_came_too_late(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as made:
+        rollout = await requested(made)
+        ada = person(Role.ADMIN, "member")
+        assert "Waits for you" in await at_home(made, ada)
+        otto = await made.app.slack.people.actor(person(Role.OPERATOR, "member"))
+        await made.app.rollouts.cancel(otto, rollout.id)
+        assert "Waits for you" not in await at_home(made, ada, ids.ROLLOUT_APPROVE)
+
+
+async def requested(made: House) -> Rollout:
+    """A rollout that an operator asked for."""
+    await made.app.fleet.take_in_listing()
+    offered = await made.app.fleet.firmware()
+    models = {one.firmware.model for one in offered if one.gateways}
+    other = next(one.firmware for one in offered if one.firmware.model in models and not one.gateways)
+    otto = await made.app.slack.people.actor(person(Role.OPERATOR, "member"))
+    plan = await made.app.rollouts.plan(otto, OPS, f"model:{other.model}", str(other.version))
+    assert isinstance(plan, DrawnPlan)
+    return await made.app.rollouts.request(otto, plan.id)
 
 
 async def test_the_messages_tab_is_not_the_home_tab(database_url: str) -> None:

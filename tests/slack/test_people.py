@@ -200,6 +200,11 @@ async def test_groups_are_named_without_waiting_for_slack_and_without_ringing(ma
     assert made.people.handles(groups) == [f"@{workspace.OPERATORS}"]
     await made.people.actor(workspace.VIEWER)  # waits for what is being asked
     assert made.people.handles(groups) == ["@operators"]
+    made.slack.workspace.groups[workspace.OPERATORS].handle = "night-shift"
+    made.people.forget_group(workspace.OPERATORS)
+    assert made.people.handles(groups) == ["@operators"]
+    await made.people.actor(workspace.VIEWER)
+    assert made.people.handles(groups) == ["@night-shift"]
 
 
 async def test_the_admins_are_those_named_and_the_members_of_their_groups(made: Bed) -> None:

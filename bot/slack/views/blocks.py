@@ -86,6 +86,11 @@ def name(text: str | None, limit: int = 60) -> str:
     return escape(_shorten(line, limit)) if line else "(no name)"
 
 
+def plain_name(text: str, limit: int = 40) -> str:
+    """As ``name``, for plain text, which takes no escapes: cut, so that what follows it is not cut off."""
+    return _shorten(_one_line(text), limit)
+
+
 def code(text: str, limit: int = 60) -> str:
     """An id or a query from outside, set in a fixed width."""
     line = _shorten(_one_line(text), limit).replace("`", "'")

@@ -27,6 +27,7 @@ from bot.slack.views.blocks import (
     lines,
     mention,
     name,
+    plain_name,
     progress_bar,
     section,
     status,
@@ -132,7 +133,7 @@ def _rollout_line(rollout: Rollout) -> str:
 def _rollout_buttons(one: HomeRollout) -> list[Block]:
     rollout = one.rollout
     ref, title = Ref(str(rollout.id), rollout.version), rollout.title
-    what = f"This updates {count(rollout.planned, 'gateway')} to {rollout.firmware_version}."
+    what = f"This updates {count(rollout.planned, 'gateway')} to {plain_name(rollout.firmware_version)}."
     offered = (
         button(
             "Approve",

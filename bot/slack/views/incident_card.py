@@ -36,6 +36,7 @@ from bot.slack.views.blocks import (
     mention,
     message,
     name,
+    plain_name,
     section,
     status,
 )
@@ -208,9 +209,8 @@ def where(incident: Incident) -> str:
 
 
 def where_plain(incident: Incident) -> str:
-    """For headings and labels, which are plain text; cut, or what follows a long name would be lost."""
-    site = incident.site
-    return _place(incident, site if len(site) <= NAME else site[: NAME - 1].rstrip() + "…")
+    """For headings and labels, which are plain text."""
+    return _place(incident, plain_name(incident.site, NAME))
 
 
 def _place(incident: Incident, site: str) -> str:

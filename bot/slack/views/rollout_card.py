@@ -1,6 +1,5 @@
 """A rollout's card."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from bot.domain.plan import Rules
@@ -27,12 +26,13 @@ from bot.slack.views.blocks import (
     count,
     date,
     duration,
-    escape,
     fields,
     header,
     lines,
+    mention,
     message,
     name,
+    plain_name,
     progress_bar,
     section,
     status,
@@ -67,21 +67,16 @@ _TARGET: Mapping[TargetState, str] = {
 WHOLE_FLEET = "the whole fleet"
 
 
-def mention(user_id: str) -> str:
-    """Somebody by name, as Slack shows it; an id that is none is shown as it is."""
-    return f"<@{user_id}>" if re.fullmatch(r"[UW][A-Z0-9]{1,30}", user_id) else escape(user_id)
-
-
 def card(picture: RolloutPicture) -> Message:
     """The one message about a rollout, drawn anew whenever something changes."""
     rollout = picture.rollout
     word, kind = state_words(rollout, picture.failed)
-    title = f"{rollout.title}: firmware {rollout.firmware_version} for {count(picture.total, 'gateway')}"
+    version, number = plain_name(rollout.firmware_version), count(picture.total, "gateway")
     state = f"{status(word, kind)}{since_words(picture)}"
     progress = wave_lines(picture.counts) if rollout.started_at else _to_come(picture)
     notices = _notices(picture)
     blocks: list[Block] = [
-        header(title),
+        header(f"{rollout.title}: firmware {version} for {number}"),
         section(state),
         *fields(
             [
@@ -101,7 +96,7 @@ def card(picture: RolloutPicture) -> Message:
     blocks += [context(*small)] if small else []
     blocks += _buttons(picture)
     said = [
-        f"{rollout.title}: firmware {code(rollout.firmware_version)} for {count(picture.total, 'gateway')}",
+        f"{rollout.title}: firmware {code(rollout.firmware_version)} for {number}",
         state,
         f"Requested by {mention(rollout.requester)}, approved by {_approved_by(rollout)}",
         f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
@@ -326,7 +321,8 @@ def people(number: int) -> str:
 def _buttons(picture: RolloutPicture) -> list[Block]:
     rollout = picture.rollout
     ref = Ref(str(rollout.id), rollout.version)
-    what = f"{count(picture.total, 'gateway')} of model {rollout.model} to {rollout.firmware_version}"
+    model, version = plain_name(rollout.model), plain_name(rollout.firmware_version)
+    what = f"{count(picture.total, 'gateway')} of model {model} to {version}"
     title = rollout.title
     shown: list[Block | None] = []
     if rollout.state is RolloutState.REQUESTED:
@@ -348,8 +344,8 @@ def _buttons(picture: RolloutPicture) -> list[Block]:
         following = sum(n for (wave, _), n in picture.counts.items() if wave == rollout.wave + 1)
         sure = confirm(
             f"Promote {title}?",
-            f"Wave {rollout.wave + 1} starts with {count(following, 'gateway')} of model {rollout.model} "
-            f"to {rollout.firmware_version}; later waves follow by themselves.{failed}",
+            f"Wave {rollout.wave + 1} starts with {count(following, 'gateway')} of model {model} "
+            f"to {version}; later waves follow by themselves.{failed}",
             "Promote",
         )
         shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))

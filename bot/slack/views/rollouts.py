@@ -22,9 +22,11 @@ from bot.slack.views.blocks import (
     date,
     header,
     lines,
+    mention,
     message,
     modal,
     name,
+    plain_name,
     progress_bar,
     section,
     status,
@@ -35,7 +37,6 @@ from bot.slack.views.rollout_card import (
     downgrade_words,
     evidence_words,
     incidents_words,
-    mention,
     people,
     said,
     spoken,
@@ -86,7 +87,7 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
     query = f"Query {code(made.query or WHOLE_FLEET)}"
     match = f"{len(made.targets):,} match" if len(made.targets) != 1 else "1 matches"
     blocks: list[Block] = [
-        header(f"Plan: firmware {made.version} for {count(len(taking_part), 'gateway')}"),
+        header(f"Plan: firmware {plain_name(made.version)} for {count(len(taking_part), 'gateway')}"),
         section(f"{query} · {match} · model {code(made.model)}"),
         *lines(classes),
         *(section(notice) for notice in notices),
@@ -152,7 +153,7 @@ def _request_button(drawn: DrawnPlan) -> Block:
     when = " as soon as it is approved." if made.approvals_needed else " at once."
     sure = confirm(
         "Request this update?" if made.approvals_needed else "Start this update?",
-        f"{number} of model {made.model} will be updated to {made.version}{when}",
+        f"{number} of model {plain_name(made.model)} will be updated to {plain_name(made.version)}{when}",
         "Request" if made.approvals_needed else "Start",
         danger=not made.approvals_needed,
     )

@@ -31,7 +31,7 @@ from bot.slack.views import rollout_card as cards
 from bot.slack.views import rollout_notes as notes
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message, date
-from tests.slack.shown import HOSTILE, NAMES, buttons, elements, sendable, words
+from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -455,6 +455,20 @@ def test_the_text_says_all_that_the_blocks_say() -> None:
         spoken = re.findall(r"\w+", drawn.text)
         shown = re.findall(r"\w+", words(drawn))
         assert set(shown) - set(spoken) <= set(HEADINGS), drawn.text
+
+
+def test_a_dialog_and_a_heading_are_whole_whatever_model_and_firmware_are_called() -> None:
+    asked = rollout(RolloutState.REQUESTED, model=LONG, firmware_version=LONG, downgrades=2)
+    drawn = card(asked)
+    assert "2 go back to an older version." in dialog(drawn, ids.ROLLOUT_APPROVE)
+    assert drawn.blocks[0]["text"]["text"].endswith("for 10 gateways")
+    made = sendable(views.plan(plan(model=LONG, version=LONG), Rules()))
+    assert "as soon as it is approved." in dialog(made, ids.ROLLOUT_REQUEST)
+
+
+def dialog(drawn: Message, action_id: str) -> str:
+    (asked,) = [one["confirm"] for one in elements(drawn) if one["action_id"] == action_id]
+    return str(asked["text"]["text"])
 
 
 # ---- plans
