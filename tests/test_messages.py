@@ -6,14 +6,14 @@ Slack is the local one, which objects to whatever the real one would refuse, cut
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.app import App
-from bot.demo.fleet_simulator import Device, FleetSimulator
+from bot.demo.fleet_simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack_events import Interaction
 from bot.demo.slack_payloads import walk
 from bot.demo.slack_text import message_text
@@ -21,6 +21,7 @@ from bot.demo.slack_workspace import APPROVER, BOT_USER, FLEET_ALERTS, OPERATOR,
 from bot.settings import load_settings
 from tests.process import IN_TIME, PASSWORD, Outside, outside
 
+BEFORE_EIGHT = datetime(2026, 11, 25, 7, 50, tzinfo=UTC)
 PING = "<!channel> *x* &lt; \u202e"
 TAG = "<!channel> *x* &lt;"  # which can be typed
 LONG = "M" * 300
@@ -38,7 +39,7 @@ PINGS = ("<!channel", "<!here", "<!everyone", "<!subteam")
 
 def hostile_fleet() -> FleetSimulator:
     """Thirty gateways at sites and with names that are markup, or longer than anything should be."""
-    portal = FleetSimulator(gateways=0, password=PASSWORD)
+    portal = FleetSimulator(gateways=0, password=PASSWORD, clock=SimulatorClock(start=BEFORE_EIGHT))
     portal.pickup = portal.download = portal.reboot = (timedelta(0), timedelta(0))
     names = [PING, LONG, *(f"MT{10000 + number}" for number in range(28))]
     since = portal.clock.now() - timedelta(days=3)
@@ -56,15 +57,21 @@ def hostile_fleet() -> FleetSimulator:
 @asynccontextmanager
 async def bot_in_slack(folder: Path, **variables: str) -> AsyncIterator[Outside]:
     """The whole bot inside this process, connected, with the fleet taken in."""
-    async with outside(folder, hostile_fleet(), **variables) as world:
-        app = App(load_settings(world.variables, env_file=None, secrets_dir=None))
-        await app.start()
-        try:
-            await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
-            await world.has_listed()
-            yield world
-        finally:
-            await app.stop()
+    async with outside(folder, hostile_fleet(), **variables) as world, running(world):
+        yield world
+
+
+@asynccontextmanager
+async def running(world: Outside) -> AsyncIterator[App]:
+    """The bot itself, whose clock is the portal's."""
+    app = App(load_settings(world.variables, env_file=None, secrets_dir=None), clock=world.portal.clock)
+    await app.start()
+    try:
+        await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
+        await world.has_listed()
+        yield app
+    finally:
+        await app.stop()
 
 
 def from_the_bot(world: Outside) -> list[Message]:
@@ -316,6 +323,28 @@ async def test_a_fleet_that_goes_at_once_is_lost_sight_first_and_then_a_storm(tm
         await world.message(FLEET_ALERTS, "An outage, no failure of sight")
         world.portal.connect(world.portal.devices)
         await world.shows(storm, "were offline")
+        check_all(world)
+
+
+async def test_a_digest_of_all_that_waits_is_one_message_that_slack_takes(tmp_path: Path) -> None:
+    portal = hostile_fleet()
+    for gateway in [one for one in portal.devices.values() if TAG in (one.labels or [])][:3]:
+        gateway.connected = False
+    portal.download = (timedelta(hours=1), timedelta(hours=1))
+    async with outside(tmp_path, portal, **ALERTS_AT_ONCE) as world, running(world) as app:
+        desk = Desk(world)
+        await world.message(FLEET_ALERTS, "3 gateways")
+        await desk.asks(f"silence tag:oslo for 12h because {PING}")
+        plan = await desk.asks("update model:2012 tag:oslo to 9.0.0")
+        await desk.clicks(plan, "rollout_request", shows="R-1")
+        await desk.clicks(await world.message(ROLLOUTS, "R-1"), "rollout_approve", APPROVER)
+        portal.clock.advance(timedelta(minutes=20))
+        await world.has_listed()
+        await app.digests.tick()
+        digest = await world.message(FLEET_ALERTS, "27 of 30 gateways are online")
+        for words in ("3 are offline for more than 24 h", "Alerts nobody has", "R-1", "S-1"):
+            assert words in digest.text
+        assert "&lt;!channel&gt;" in digest.text
         check_all(world)
 
 
