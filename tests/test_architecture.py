@@ -31,8 +31,8 @@ COLUMNS = {
     "rollouts": "rollouts rollout_again rollout_alerts rollout_batches rollout_buttons rollout_card "
     "rollout_course rollout_flight rollout_holds rollout_jobs rollout_late rollout_log rollout_notes "
     "rollout_places rollout_steering rollout_targets",
-    "alerts": "alerts incidents alert_course incident_moves incident_places incident_card flapping storms "
-    "growth blindness causes returns silences reminders",
+    "alerts": "alerts incidents alert_course incident_moves incident_notes incident_places incident_card "
+    "flapping storms growth blindness causes returns silences reminders",
     "about": "about digests home rollout_form",
     "shared": "audit blocks bolt broken_channels bulk calls cards channels commands conditions csv_file "
     "engine flaps guard history ids lists looks manifest moments outbox pace payloads people pictures "

@@ -4,37 +4,30 @@ Each step finds out in one query who has to move, and moves them in chunks; a mo
 so yet, so that a step cut short is finished by the next evaluation.
 """
 
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 
 from bot.domain.alerts import (
     AlertRules,
     Cut,
-    Growth,
     IncidentId,
     IncidentKind,
     IncidentState,
-    has_grown,
 )
-from bot.domain.audit import BOT
-from bot.domain.events import AuditEntry, Outcome
 from bot.domain.fleet import GatewayId
 from bot.domain.storms import Gone, Window, are_enough, find_storm
+from bot.services.incident_notes import tell_joined
 from bot.storage import alerts as store
-from bot.storage import audit, cards, flapping, growth, incidents, returns, storms
+from bot.storage import cards, flapping, returns, storms
 from bot.storage.alerts import Moved
-from bot.storage.cards import About, CardKind
+from bot.storage.cards import CardKind
 from bot.storage.engine import Database, Transaction
 
-Move = Callable[[Transaction, Sequence[GatewayId]], Awaitable[Sequence[Moved]]]
-
-JOINED = "incident_joined"  # the kind of the note about gateways that joined a posted incident
-NAMED = 3  # gateways that such a note names
+Move = Callable[[Transaction, Sequence[GatewayId]], Awaitable[Moved]]
 
 
 class IncidentMoves:
-    """One evaluation's steps.."""
+    """One evaluation's steps."""
 
     def __init__(self, database: Database, rules: AlertRules) -> None:
         self._database = database
@@ -88,7 +81,7 @@ class IncidentMoves:
 
             async def join(
                 connection: Transaction, ids: Sequence[GatewayId], rollout: int = rollout
-            ) -> Sequence[Moved]:
+            ) -> Moved:
                 nonlocal opened
                 opened += await returns.begin(connection, rollout, at, at + self._rules.group_wait)
                 return await returns.join(connection, rollout, ids, at)
@@ -134,12 +127,12 @@ class IncidentMoves:
         if gathering is None and not are_enough(self._rules, before.values(), fleet):
             return 0, 0
 
-        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
             post_at = at + self._rules.group_wait
             incident = gathering or await storms.begin(
                 connection, listing, at, post_at, IncidentKind.SEEN_DARK
             )
-            return await storms.join(connection, incident, ids, at)
+            return await store.join_one(connection, incident, IncidentKind.OFFLINE, ids, at)
 
         joined = await self._move(list(before), join, joining=at)
         for one in before:
@@ -176,10 +169,10 @@ class IncidentMoves:
         return 1, joined
 
     def _storm_of(self, listing: int, window: Window, at: datetime) -> Move:
-        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
             storm = await storms.begin(connection, listing, at, at + self._rules.group_wait)
             await storms.absorb(connection, storm, window)
-            return await storms.join(connection, storm, ids, at)
+            return await store.join_one(connection, storm, IncidentKind.OFFLINE, ids, at)
 
         return join
 
@@ -194,12 +187,12 @@ class IncidentMoves:
         joining = at if kind is IncidentKind.OFFLINE else None  # a flapping card is only edited
         opened = 0
 
-        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
+        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
             nonlocal opened
             again = await store.join_again(connection, kind, [one for one in ids if one in left], at)
             new = [one for one in ids if one not in left]
             opened += await store.begin_incidents(connection, kind, new, at, at + self._rules.group_wait)
-            return [*again, *await store.join(connection, kind, new, at)]
+            return again + await store.join(connection, kind, new, at)
 
         joined = await self._move(ids, join, joining=joining)
         return opened, joined
@@ -210,67 +203,17 @@ class IncidentMoves:
         for start in range(0, len(ids), store.CHUNK):
             async with self._database.write() as connection:
                 await store.take_turn(connection)
-                moved = await move(connection, ids[start : start + store.CHUNK])
+                chunk = ids[start : start + store.CHUNK]
+                moved = await move(connection, chunk)
                 if moved and joining is not None:
-                    await _tell_joined(connection, moved, joining)
-                await cards.touch_all(connection, CardKind.INCIDENT, {str(one.incident) for one in moved})
-            total += len(moved)
+                    await tell_joined(connection, moved, chunk, joining)
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in moved})
+            total += moved.total()
         return total
 
 
 def _into(storm: IncidentId, at: datetime) -> Move:
-    async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Sequence[Moved]:
-        return await storms.join(connection, storm, ids, at)
+    async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
+        return await store.join_one(connection, storm, IncidentKind.OFFLINE, ids, at)
 
     return join
-
-
-async def _tell_joined(connection: Transaction, moved: Sequence[Moved], at: datetime) -> None:
-    """Tells the threads of incidents that are posted already; the others have no thread yet. The channel
-    hears of those that have grown, and whoever acknowledged one has it no longer.
-    """
-    gateways: defaultdict[IncidentId, list[Moved]] = defaultdict(list)
-    for one in moved:
-        gateways[one.incident].append(one)
-    larger = await growth.larger(connection, gateways)
-    grown = {found.incident: found for found in larger if has_grown(found)}
-    if grown:
-        await growth.tell(connection, grown, at)
-    for found in grown.values():
-        await _record_lapse(connection, found, at)
-    for incident_id in await store.which_are_open(connection, list(gateways)):
-        joined = sorted(gateways[incident_id], key=lambda one: one.gateway)
-        loud = incident_id in grown
-        body: dict[str, object] = {"count": len(joined), "first": [one.label for one in joined[:NAMED]]}
-        if loud:
-            body |= _growth(grown[incident_id])
-        key = f"incident/{incident_id}/joined/{at.isoformat()}/{joined[0].gateway}"
-        await cards.add_note(connection, about(incident_id), key, JOINED, body, at, broadcast=loud)
-
-
-def _growth(grown: Growth) -> dict[str, object]:
-    """What the note says of it beside who joined."""
-    body: dict[str, object] = {"told": grown.told, "down": grown.down}
-    if grown.acknowledged is not None:
-        body |= {"user": grown.acknowledged.user_id, "at": grown.acknowledged.at.isoformat()}
-    return body
-
-
-async def _record_lapse(connection: Transaction, grown: Growth, at: datetime) -> None:
-    incident = await incidents.load(connection, grown.incident)
-    if incident is None or grown.acknowledged is None:
-        return
-    entry = AuditEntry(
-        at=at,
-        actor=BOT,
-        action="incident_ack_ended",
-        subject=f"incident {incident.id} {incident.place}",
-        outcome=Outcome.DONE,
-        before=f"{grown.told:,} offline, acknowledged by {grown.acknowledged.name}",
-        after=f"{grown.down:,} offline",
-    )
-    await audit.record(connection, entry)
-
-
-def about(incident_id: IncidentId) -> About:
-    return About(CardKind.INCIDENT, str(incident_id))

@@ -8,17 +8,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from bot.domain.alerts import IncidentId, IncidentKind
+from bot.domain.alerts import FIRST_GATEWAYS, IncidentId, IncidentKind
 from bot.domain.query import parse
 from bot.domain.subscriptions import Subscription, Topic
-from bot.services.incident_moves import about
+from bot.services.incident_notes import about, add_file
 from bot.storage import cards, channels, incidents, subscriptions
 from bot.storage import incident_places as store
 from bot.storage.engine import Database, Transaction
 
 AT_ONCE = 100  # incidents that get their cards in one transaction
-GATEWAYS = "incident_gateways"  # the kind of the note with the file of all gateways
-ON_A_CARD = 10
 
 
 class IncidentPlaces:
@@ -46,12 +44,15 @@ class IncidentPlaces:
             if depends_on == self._placed:
                 return 0
             missing = await self._missing(connection, wanted, broken, set(unseen), only_sight=only_sight)
-            large = await incidents.larger_than(connection, list(missing), ON_A_CARD)
-        opening = list(missing.items())
+        opening = list(missing)
         for start in range(0, len(opening), AT_ONCE):
+            chunk = opening[start : start + AT_ONCE]
             async with self._database.write() as connection:
-                for incident, places in opening[start : start + AT_ONCE]:
-                    await self._open(connection, incident, places, with_file=incident in large)
+                large = await incidents.larger_than(connection, chunk, FIRST_GATEWAYS)
+                for incident in chunk:
+                    await cards.open_cards(connection, about(incident), missing[incident], self._now())
+                    if incident in large:
+                        await add_file(connection, incident, self._now())
         self._placed = depends_on if not missing else None
         return len(missing)
 
@@ -102,13 +103,3 @@ class IncidentPlaces:
         if kind is IncidentKind.SIGHT and everybody and (default is None or default in broken):
             return everybody
         return [default] if default else []
-
-    async def _open(
-        self, connection: Transaction, incident: IncidentId, places: Sequence[str], *, with_file: bool
-    ) -> None:
-        now = self._now()
-        await cards.open_cards(connection, about(incident), places, now)
-        if with_file:
-            body = {"incident": incident}
-            key = f"incident/{incident}/file"
-            await cards.add_note(connection, about(incident), key, GATEWAYS, body, now)

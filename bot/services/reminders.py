@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.domain.alerts import Incident, IncidentKind
 from bot.domain.reminders import is_acknowledged_for_long, reminders_due
-from bot.services.incident_moves import about
+from bot.services.incident_notes import about
 from bot.storage import cards, incidents
 from bot.storage import reminders as store
 from bot.storage.engine import Database

@@ -8,8 +8,7 @@ from bot.domain.alerts import IncidentId
 from bot.domain.errors import NotFound, Stale
 from bot.domain.fleet import GatewayId
 from bot.services.alerts import AlertService
-from bot.services.incident_moves import JOINED
-from bot.services.incident_places import GATEWAYS
+from bot.services.incident_notes import GATEWAYS, JOINED
 from bot.services.reminders import ESCALATED, STILL_YOURS
 from bot.slack import ids
 from bot.slack.calls import Click, Command, CommandCall, Feature

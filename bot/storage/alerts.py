@@ -5,17 +5,19 @@ move changes only what is not so yet, and unique indexes keep a gateway out of a
 twice, or in two replicas, or once more after a crash, comes to the same.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     CompoundSelect,
-    Row,
+    Insert,
     ScalarSelect,
     Select,
+    Update,
     and_,
     case,
     exists,
@@ -48,15 +50,16 @@ from bot.storage.upsert import insert_or_ignore_selected
 CHUNK = 10_000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
 # Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.
 IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("'open'")])
-MOVED = (incident_gateways.c.incident_id, incident_gateways.c.gateway_id, incident_gateways.c.label)
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
 
 
-class Moved(NamedTuple):
-    """A gateway that has just joined or left an incident."""
+Moved: TypeAlias = Counter[IncidentId]  # how many gateways have just joined or left each
 
-    incident: IncidentId
-    gateway: GatewayId
+
+class Named(NamedTuple):
+    """A gateway of an incident, as it is called there."""
+
+    id: GatewayId
     label: str
 
 
@@ -117,7 +120,7 @@ async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayI
     # Thousands went in the same listing, at few sites: one object for all that are alike.
     alike: dict[tuple[int, str, bool], Gone] = {}
     found = {}
-    for id_, micros, site, dark_before in await connection.execute(query):
+    for id_, micros, site, dark_before in (await connection.execute(query)).all():
         gone = alike.get((micros, site, dark_before))
         if gone is None:
             gone = alike[micros, site, dark_before] = Gone(from_micros(micros), site, bool(dark_before))
@@ -139,9 +142,9 @@ async def who_has_left(connection: AsyncConnection, kind: IncidentKind) -> Seque
 # ---- moving them
 async def leave_as_back(
     connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], cut: Cut
-) -> Sequence[Moved]:
+) -> Moved:
     """Those of the gateways that are back leave, at the moment they came back."""
-    left = await connection.execute(
+    leaving = (
         update(incident_gateways)
         .where(
             is_in(kind),
@@ -150,22 +153,20 @@ async def leave_as_back(
             in_state(Connectivity.ONLINE, cut, named=True),
         )
         .values(left_at=gateways.c.since, left_as=Leave.BACK.value)
-        .returning(*MOVED)
     )
-    return moved(left.all())
+    return await moved(connection, leaving)
 
 
 async def leave_as_released(
     connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
-) -> Sequence[Moved]:
+) -> Moved:
     """Those of the gateways that are no longer in the fleet leave."""
-    left = await connection.execute(
+    leaving = (
         update(incident_gateways)
         .where(is_in(kind), among(connection, incident_gateways.c.gateway_id, ids), ~_in_the_fleet())
         .values(left_at=at, left_as=Leave.RELEASED.value)
-        .returning(*MOVED)
     )
-    return moved(left.all())
+    return await moved(connection, leaving)
 
 
 async def begin_incidents(
@@ -200,9 +201,9 @@ async def begin_incidents(
 
 async def join_again(
     connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
-) -> Sequence[Moved]:
+) -> Moved:
     """Those that had left the live incident of their site, and went dark again, are down in it once more."""
-    left = await connection.execute(
+    leaving = (
         update(incident_gateways)
         .where(
             among(connection, incident_gateways.c.gateway_id, ids),
@@ -211,14 +212,13 @@ async def join_again(
             _had_left(kind),
         )
         .values(label=label(), offline_since=gateways.c.since, joined_at=at, left_at=None, left_as=None)
-        .returning(*MOVED)
     )
-    return moved(left.all())
+    return await moved(connection, leaving)
 
 
 async def join(
     connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
-) -> Sequence[Moved]:
+) -> Moved:
     """The gateways join the live incident of their site; those that are in one stay where they are.
 
     Each looks its incident up: as a join, PostgreSQL took the whole fleet once for each of 200 incidents.
@@ -228,6 +228,28 @@ async def join(
         .where(incidents.c.kind == kind.value, incidents.c.site_folded == gateways.c.site_folded, IS_LIVE)
         .scalar_subquery()
     )
+    return await moved(connection, _joining(connection, incident, kind, ids, at))
+
+
+async def join_one(
+    connection: AsyncConnection,
+    incident: IncidentId,
+    kind: IncidentKind,
+    ids: Sequence[GatewayId],
+    at: datetime,
+) -> Moved:
+    """The gateways join this incident; those that are in one of that kind stay where they are."""
+    joined = await connection.execute(_joining(connection, literal(incident), kind, ids, at))
+    return Counter({incident: joined.rowcount} if joined.rowcount else {})
+
+
+def _joining(
+    connection: AsyncConnection,
+    incident: ColumnElement[int],
+    kind: IncidentKind,
+    ids: Sequence[GatewayId],
+    at: datetime,
+) -> Insert:
     joining = select(
         incident,
         gateways.c.id,
@@ -237,10 +259,24 @@ async def join(
         gateways.c.since,
     ).where(among(connection, gateways.c.id, ids), incident.is_not(None))
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
-    left = await connection.execute(
-        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)
+    return insert_or_ignore_selected(connection, incident_gateways, names, joining)
+
+
+async def who_joined(
+    connection: AsyncConnection, incident: IncidentId, ids: Sequence[GatewayId], at: datetime, limit: int
+) -> Sequence[Named]:
+    """The first of the gateways that joined this incident then."""
+    rows = await connection.execute(
+        select(incident_gateways.c.gateway_id, incident_gateways.c.label)
+        .where(
+            incident_gateways.c.incident_id == incident,
+            incident_gateways.c.joined_at == at,
+            among(connection, incident_gateways.c.gateway_id, ids),
+        )
+        .order_by(incident_gateways.c.gateway_id)
+        .limit(limit)
     )
-    return moved(left.all())
+    return [Named(GatewayId(id_), name) for id_, name in rows.all()]
 
 
 # ---- incidents go on
@@ -398,5 +434,7 @@ async def find_ids(
     return sorted(GatewayId(one) for one in (await connection.execute(query)).scalars())
 
 
-def moved(rows: Sequence[Row[int, str, str]]) -> Sequence[Moved]:
-    return [Moved(IncidentId(incident), GatewayId(gateway), name) for incident, gateway, name in rows]
+async def moved(connection: AsyncConnection, statement: Insert | Update) -> Moved:
+    """Moves the gateways, and counts them: the rows themselves would take longer to fetch than to write."""
+    done = await connection.execute(statement.returning(incident_gateways.c.incident_id))
+    return Counter(IncidentId(one) for one in done.scalars())

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import IncidentKind, Leave
 from bot.domain.fleet import Connectivity, GatewayId
-from bot.storage.alerts import MOVED, Moved, expected_ids, find_ids, is_in, moved
+from bot.storage.alerts import Moved, expected_ids, find_ids, is_in, moved
 from bot.storage.bulk import among
 from bot.storage.cards import CardKind, touch_all
 from bot.storage.flaps import changed_ids, flapping_ids
@@ -34,12 +34,10 @@ async def who_is_quiet(connection: AsyncConnection, at: datetime) -> Sequence[Ga
     )
 
 
-async def leave_as_quiet(
-    connection: AsyncConnection, ids: Sequence[GatewayId], at: datetime
-) -> Sequence[Moved]:
+async def leave_as_quiet(connection: AsyncConnection, ids: Sequence[GatewayId], at: datetime) -> Moved:
     """They leave with the state they are in now."""
     online = gateways.c.rank == RANKS[Connectivity.ONLINE]
-    left = await connection.execute(
+    leaving = (
         update(incident_gateways)
         .where(
             is_in(_KIND),
@@ -48,9 +46,8 @@ async def leave_as_quiet(
             gateways.c.id.not_in(changed_ids(at)),
         )
         .values(left_at=at, left_as=case((online, Leave.BACK.value), else_=Leave.STILL_DOWN.value))
-        .returning(*MOVED)
     )
-    return moved(left.all())
+    return await moved(connection, leaving)
 
 
 async def touch_changed(connection: AsyncConnection, listing: int) -> None:

@@ -27,7 +27,7 @@ async def larger(connection: AsyncConnection, ids: Collection[IncidentId]) -> Se
             row.acknowledged_at,
             down.label("down"),
         )
-        .where(row.id.in_(ids), IS_LIVE, row.told < down)
+        .where(row.id.in_(ids), IS_LIVE, row.told.is_not(None), row.told < down)
         .order_by(row.id)
         .with_for_update(key_share=True)
     )

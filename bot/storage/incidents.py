@@ -1,6 +1,6 @@
 """Incidents as a person asks for them: one with its gateways, or a page of those that are live."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,15 +65,15 @@ async def open_at_a_glance(connection: AsyncConnection) -> Sequence[Incident]:
 
 async def larger_than(
     connection: AsyncConnection, ids: Sequence[IncidentId], number: int
-) -> Collection[IncidentId]:
-    """Those of the incidents that had more gateways than that."""
+) -> Mapping[IncidentId, int]:
+    """Those of the incidents that had more gateways than that, and how many."""
     rows = await connection.execute(
-        select(incident_gateways.c.incident_id)
+        select(incident_gateways.c.incident_id, func.count())
         .where(incident_gateways.c.incident_id.in_(ids))
         .group_by(incident_gateways.c.incident_id)
         .having(func.count() > number)
     )
-    return {IncidentId(one) for one in rows.scalars()}
+    return {IncidentId(one): many for one, many in rows.all()}
 
 
 async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:

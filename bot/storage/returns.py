@@ -4,16 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import IncidentId, IncidentKind, IncidentState
 from bot.domain.fleet import Connectivity, GatewayId
-from bot.storage.alerts import IS_LIVE, MOVED, Moved, is_in, label, moved
-from bot.storage.bulk import among
-from bot.storage.moments import Moment
+from bot.storage.alerts import IS_LIVE, Moved, is_in, join_one
 from bot.storage.tables import RANKS, gateways, incident_gateways, incidents, rollout_targets
-from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
+from bot.storage.upsert import insert_or_ignore
 
 _KIND = IncidentKind.NOT_RETURNED
 _LATELY = timedelta(days=7)
@@ -57,24 +55,10 @@ async def begin(connection: AsyncConnection, rollout: int, at: datetime, post_at
     return (await connection.execute(insert_or_ignore(connection, incidents, row))).rowcount
 
 
-async def join(
-    connection: AsyncConnection, rollout: int, ids: Sequence[GatewayId], at: datetime
-) -> Sequence[Moved]:
+async def join(connection: AsyncConnection, rollout: int, ids: Sequence[GatewayId], at: datetime) -> Moved:
     incident = await connection.execute(
         select(incidents.c.id).where(
             incidents.c.kind == _KIND.value, incidents.c.site_folded == f"r-{rollout}", IS_LIVE
         )
     )
-    joining = select(
-        literal(IncidentId(incident.scalar_one())),
-        gateways.c.id,
-        literal(_KIND.value),
-        label(),
-        literal(at, Moment),
-        gateways.c.since,
-    ).where(among(connection, gateways.c.id, ids))
-    names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
-    joined = await connection.execute(
-        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)
-    )
-    return moved(joined.all())
+    return await join_one(connection, IncidentId(incident.scalar_one()), _KIND, ids, at)

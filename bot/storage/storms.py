@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, literal, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import IncidentId, IncidentKind, IncidentState
 from bot.domain.fleet import GatewayId
 from bot.domain.storms import Gone, Window
-from bot.storage.alerts import IS_LIVE, MOVED, Moved, label, moved
-from bot.storage.bulk import among
-from bot.storage.moments import Moment
+from bot.storage.alerts import IS_LIVE
 from bot.storage.tables import gateways, incident_gateways, incidents
-from bot.storage.upsert import insert_or_ignore, insert_or_ignore_selected
+from bot.storage.upsert import insert_or_ignore
 
 _STORM = IncidentKind.STORM.value
 _SEEN_DARK = IncidentKind.SEEN_DARK.value
@@ -108,25 +106,6 @@ async def absorb(connection: AsyncConnection, storm: IncidentId, window: Window)
         )
         .values(incident_id=storm)
     )
-
-
-async def join(
-    connection: AsyncConnection, storm: IncidentId, ids: Sequence[GatewayId], at: datetime
-) -> Sequence[Moved]:
-    """The gateways join the storm; those that are in another incident stay where they are."""
-    joining = select(
-        literal(storm),
-        gateways.c.id,
-        literal(IncidentKind.OFFLINE.value),
-        label(),
-        literal(at, Moment),
-        gateways.c.since,
-    ).where(among(connection, gateways.c.id, ids))
-    names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
-    joined = await connection.execute(
-        insert_or_ignore_selected(connection, incident_gateways, names, joining).returning(*MOVED)
-    )
-    return moved(joined.all())
 
 
 def _is_gathering() -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.alerts import AlertRules, IncidentId, IncidentKind, IncidentState, Leave
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.fleet import GatewayId
-from bot.services.incident_moves import JOINED
+from bot.services.incident_notes import JOINED
 from bot.storage import alerts as store
 from bot.storage.engine import Database
 from bot.storage.tables import audit, incidents

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from bot.domain.alerts import AlertRules, IncidentKind
 from bot.domain.errors import Stale
+from bot.services.incident_notes import GATEWAYS, JOINED
 from bot.services.reminders import ESCALATED, STILL_YOURS, Reminders
 from bot.storage.engine import Database
 from bot.storage.tables import audit
@@ -60,7 +62,17 @@ def silences(world: World, *ids: str) -> set[str]:
 
 async def loud(world: World) -> list[bool]:
     """Of each note about gateways that joined, whether the channel reads it."""
-    return [note.broadcast for note in await world.notes() if note.kind == "incident_joined"]
+    return [note.broadcast for note in await joined(world)]
+
+
+async def joined(world: World) -> list[Any]:
+    """The notes about gateways that joined."""
+    return [note for note in await world.notes() if note.kind == JOINED]
+
+
+async def files(world: World) -> int:
+    """How many files of its gateways an incident's thread has."""
+    return len([note for note in await world.notes() if note.kind == GATEWAYS])
 
 
 # ---- what was acknowledged
@@ -97,7 +109,7 @@ async def test_the_channel_reads_who_had_it_and_how_many_more_there_are(database
     world = await acknowledged(database)
     taken = world.now
     await go(world, *LATER)
-    (note,) = await world.notes()
+    (note,) = await joined(world)
     assert note.broadcast
     growth = {"told": 1, "down": 21, "user": ANA.user_id, "at": taken.isoformat()}
     assert note.body == {"count": 20, "first": LATER[:3]} | growth
@@ -176,7 +188,7 @@ async def test_who_had_it_is_not_asked_whether_it_is_still_theirs(database: Data
 async def test_an_incident_that_grows_by_half_tells_the_channel_once(database: Database) -> None:
     world = await dark(database)
     await go(world, *LATER)
-    (note,) = await world.notes()
+    (note,) = await joined(world)
     assert note.broadcast
     assert (note.body["told"], note.body["down"]) == (1, 21)
     assert "user" not in note.body
@@ -197,7 +209,7 @@ async def test_those_that_come_again_and_those_that_are_new_are_one_note(databas
     world.goes("online", OSLO[0])
     await world.passes(4)
     await go(world, OSLO[0], *OSLO[2:20])
-    (note,) = await world.notes()
+    (note,) = await joined(world)
     assert (note.broadcast, note.body["count"]) == (True, 19)
 
 
@@ -244,6 +256,22 @@ async def test_more_that_a_rollout_did_not_bring_back_are_heard(database: Databa
     await world.passes(1)
     assert (await world.only_incident()).kind is IncidentKind.NOT_RETURNED
     assert (await world.only_incident()).acknowledged is None
+
+
+# ---- the file of those that a card does not name
+async def test_an_incident_that_outgrows_its_card_gets_the_file_of_its_gateways(database: Database) -> None:
+    world = await dark(database, 10)
+    assert await files(world) == 0
+    await go(world, OSLO[10])
+    assert await files(world) == 1
+
+
+async def test_the_file_comes_again_when_the_channel_hears_how_large_it_is_now(database: Database) -> None:
+    world = await dark(database, 12)
+    await go(world, *OSLO[12:15])
+    assert (await loud(world), await files(world)) == ([False], 1)
+    await go(world, *OSLO[15:20])
+    assert (await loud(world), await files(world)) == ([False, True], 2)
 
 
 # ---- what is quiet
