@@ -23,7 +23,7 @@ from bot.storage.engine import Database
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 100  # incidents opened in one transaction
+AT_ONCE = 100  # incidents opened, or explained, in one transaction
 ROLLOUT_LATELY = timedelta(hours=24)  # a rollout that had a gateway before that is no cause
 
 Silenced = Callable[[], Awaitable[Collection[str]]]
@@ -117,8 +117,9 @@ class AlertCourse:
         opened, joined = (sum(numbers) for numbers in zip(*done, strict=True))
         if joined:
             async with self._database.read() as connection:
-                posted = await incidents.open_ids(connection)
-            await self._explain(posted)
+                posted = await incidents.open_joined(connection, at)
+            for start in range(0, len(posted), AT_ONCE):
+                await self._explain(posted[start : start + AT_ONCE])
         return opened, joined
 
     async def tick(self) -> int:

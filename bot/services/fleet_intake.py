@@ -169,18 +169,9 @@ class FleetIntake:
             listing = Listing(number, started, self._now())
             await self._write_news(found, listing, size, changes, first=first)
         missing = found.missing()
-        await self._write_missing(found.seen, missing, changes)
-        if await self._is_seen(listing, online_before, changes):
-            await self._write_vanished(found.seen, listing, changes)
-        async with self._database.write() as connection:
-            await listings.complete(
-                connection,
-                listing,
-                len(found.seen),
-                len(changes.events),
-                online_before=online_before,
-                online_lost=changes.online_lost,
-            )
+        await self._look_for(found.seen, missing, changes)
+        gone = await self._complete(listing, missing, len(found.seen), online_before, changes)
+        await self._write_vanished(found.seen, gone, listing, changes)
         self._digests, self._digests_of = found.seen, number
         return Taken(
             listing=listing,
@@ -281,30 +272,49 @@ class FleetIntake:
             moved += sum(g.id in before and timestamp_moved(before[g.id], g) for g, _ in chunk)
         return is_moving(moved, size)
 
-    async def _write_missing(self, seen: Digests, missing: Digests, changes: _Changes) -> None:
-        """Counts the listings without a gateway."""
+    async def _look_for(self, seen: Digests, missing: Digests, changes: _Changes) -> None:
+        """What it means that the listing does not have these gateways."""
         for chunk in _chunks(list(missing.items())):
-            async with self._database.write() as connection:
-                before = await fleet.load(connection, [id_ for _, id_ in chunk], lock=True)
-                await listings.mark_missing(connection, sorted(before))
+            async with self._database.read() as connection:
+                before = await fleet.load(connection, [id_ for _, id_ in chunk])
             changes.unlisted += [id_ for id_, known in before.items() if known.missed + 1 >= VANISHED_AFTER]
             changes.online_lost += sum(_is_online(known) for known in before.values())
             seen |= {digest: id_ for digest, id_ in chunk if id_ in before}
 
-    async def _is_seen(self, listing: Listing, online_before: int, changes: _Changes) -> bool:
-        """Whether what this listing does not show is gone, and not merely out of sight."""
-        if not changes.unlisted:
-            return True
-        async with self._database.read() as connection:
-            earlier = await looks.looks(connection)
-            online = await listings.count_online(connection)
-        look = Look(listing.number, True, listing.finished_at, online_before, changes.online_lost, online)
-        return lost_sight([look, *earlier]) is None
+    async def _complete(
+        self, listing: Listing, missing: Digests, gateways: int, online_before: int, changes: _Changes
+    ) -> list[str]:
+        """The listing counts from here on, and with it who is missing: a crash before that counts neither.
 
-    async def _write_vanished(self, seen: Digests, listing: Listing, changes: _Changes) -> None:
+        Returns those that are gone for good, and not merely out of sight.
+        """
+        async with self._database.write() as connection:
+            for chunk in _chunks(sorted(missing.values())):
+                await listings.mark_missing(connection, chunk)
+            gone = changes.unlisted
+            if gone:
+                online = await listings.count_online(connection)
+                look = Look(
+                    listing.number, True, listing.finished_at, online_before, changes.online_lost, online
+                )
+                if lost_sight([look, *await looks.looks(connection)]) is not None:
+                    gone = []
+            await listings.complete(
+                connection,
+                listing,
+                gateways - len(gone),
+                len(changes.events) + len(gone),
+                online_before=online_before,
+                online_lost=changes.online_lost,
+            )
+        return gone
+
+    async def _write_vanished(
+        self, seen: Digests, unlisted: Sequence[str], listing: Listing, changes: _Changes
+    ) -> None:
         """What three listings in a row did not have is gone."""
         gone: set[str] = set()
-        for chunk in _chunks(changes.unlisted):
+        for chunk in _chunks(unlisted):
             async with self._database.write() as connection:
                 known = await fleet.load(connection, chunk, lock=True)
                 events = [vanished(one.gateway, listing) for one in known.values()]

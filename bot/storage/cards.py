@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.storage.bulk import among
 from bot.storage.tables import broken_channels, cards, notes
 from bot.storage.upsert import insert_or_ignore
 
@@ -72,11 +73,11 @@ async def touch(connection: AsyncConnection, about: About, *, urgent: bool = Fal
 
 
 async def touch_all(connection: AsyncConnection, kind: CardKind, subjects: Collection[str]) -> None:
-    """As ``touch``, for many subjects in one statement."""
+    """As ``touch``, for any number of subjects in one statement."""
     if subjects:
         await connection.execute(
             update(cards)
-            .where(cards.c.kind == kind.value, cards.c.subject.in_(subjects))
+            .where(cards.c.kind == kind.value, among(connection, cards.c.subject, sorted(subjects)))
             .values(wanted=cards.c.wanted + 1)
         )
 

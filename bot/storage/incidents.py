@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, case, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, case, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import (
@@ -44,12 +45,18 @@ async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident
     return await _with_silence(connection, incident)
 
 
-async def open_ids(connection: AsyncConnection) -> Sequence[IncidentId]:
-    """Incidents that are posted and not over, of gateways that can have something in common."""
+async def open_joined(connection: AsyncConnection, at: datetime) -> Sequence[IncidentId]:
+    """Incidents that are posted and not over, of gateways that can have something in common, that one of
+    them joined then.
+    """
+    joined = exists().where(
+        incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.joined_at == at
+    )
     rows = await connection.execute(
         select(incidents.c.id).where(
             incidents.c.state == IncidentState.OPEN.value,
             incidents.c.kind.in_(_ALIKE),
+            joined,
         )
     )
     return [IncidentId(one) for one in rows.scalars()]

@@ -1,6 +1,6 @@
 """Listings as rows: begun, completed or failed, and the digests by which the next one knows what is new."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -65,9 +65,10 @@ async def complete(
 
 
 async def fail(connection: AsyncConnection, number: int, now: datetime, reason: str) -> None:
+    """One that was completed stays so, whatever went wrong behind it."""
     await connection.execute(
         update(listings)
-        .where(listings.c.number == number)
+        .where(listings.c.number == number, listings.c.outcome == RUNNING)
         .values(outcome=FAILED, finished_at=now, error=reason)
     )
 
@@ -151,7 +152,7 @@ async def unsettled(connection: AsyncConnection) -> list[bytes]:
     return list(await connection.scalars(select(gateways.c.digest).where(UNSETTLED)))
 
 
-async def mark_missing(connection: AsyncConnection, ids: list[str]) -> None:
+async def mark_missing(connection: AsyncConnection, ids: Sequence[str]) -> None:
     """Counts one more listing without these gateways."""
     if ids:
         await connection.execute(

@@ -196,6 +196,17 @@ async def test_a_storm_names_the_tag_that_explains_it(database: Database) -> Non
     assert (share.trait, share.value, share.gateways, share.of) == (Trait.TAG, "Kyiv-office", 38, 40)
 
 
+async def test_what_a_storm_shares_follows_those_that_join_it(database: Database) -> None:
+    world = await World.begin(database, *KYIV, *OTHERS)
+    kyiv = [one for one in world.fleet if one.startswith("k")]
+    world.goes("offline", *kyiv[:30], "o001", "o002")
+    await world.passes(4)
+    world.goes("offline", *kyiv[30:])
+    await world.passes(7)
+    (share,) = (await world.only_incident()).cause
+    assert (share.gateways, share.of) == (38, 40)
+
+
 async def test_a_storm_without_anything_in_common_names_nothing(database: Database) -> None:
     world = await stormy(database)
     assert (await world.only_incident()).cause == ()

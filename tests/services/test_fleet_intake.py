@@ -62,12 +62,16 @@ class Portal:
 
     async def crash_before_completing(self, shown: list[dict[str, Any]]) -> None:
         """A process that dies when all is written but the listing's own row."""
+        await self.crash_at("UPDATE ON listings WHEN NEW.outcome = 'completed'", shown)
+
+    async def crash_at(self, statement: str, shown: list[dict[str, Any]]) -> None:
+        """A process that dies of that statement while it takes in a listing of one page."""
+        self.world.clock.advance(minutes=1)
         self.world.api.then(vendor.page(*shown))
         dying = self.process("dying")
         async with self.database.write() as connection:
             await connection.exec_driver_sql(
-                "CREATE TRIGGER crash BEFORE UPDATE ON listings WHEN NEW.outcome = 'completed' "
-                "BEGIN SELECT RAISE(ABORT, 'crash'); END"
+                f"CREATE TRIGGER crash BEFORE {statement} BEGIN SELECT RAISE(ABORT, 'crash'); END"
             )
         with pytest.raises(IntegrityError):
             await dying.take_in_listing()
@@ -204,6 +208,25 @@ async def test_a_crash_between_two_transactions_neither_loses_nor_repeats_an_eve
 
 
 # ---- what three listings in a row did not have
+async def test_a_listing_that_a_crash_cut_short_misses_nobody(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows([row("a", "x"), row("b", "x")])
+        for _ in range(3):
+            await running.crash_before_completing([row("a", "x")])
+        assert [len((await running.shows([row("a", "x")])).events) for _ in range(3)] == [0, 0, 1]
+
+
+async def test_who_is_gone_vanishes_once_whatever_cuts_the_listing_short(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows([row("a", "x"), row("b", "x")])
+        for _ in range(2):
+            await running.shows([row("a", "x")])
+        await running.crash_at("DELETE ON gateways", [row("a", "x")])
+        taken = await running.shows([row("a", "x")])
+        assert [event.kind for event in taken.events] == [FleetEventKind.VANISHED]
+        assert set(await running.snapshot()) == {"a"}
+
+
 EVERYBODY = [row(f"gw-{number:02}", "x") for number in range(24)]
 FEW = EVERYBODY[:10]
 

@@ -91,6 +91,16 @@ async def test_a_card_is_claimed_by_one_alone(rows: Rows) -> None:
     assert await rows.claim() is None
 
 
+async def test_any_number_of_cards_changes_at_once(rows: Rows) -> None:
+    """More than either database takes as parameters of one statement."""
+    await rows.open("C1")
+    async with rows.database.write() as connection:
+        await wanted.touch_all(connection, CardKind.ROLLOUT, {str(number) for number in range(70_000)})
+    claim = await rows.claim()
+    assert claim is not None
+    assert claim.wanted == 2
+
+
 async def test_a_claim_runs_out(rows: Rows) -> None:
     await rows.open("C1")
     await rows.claim()
