@@ -23,7 +23,7 @@ from bot.domain.audit import AuditQuery
 from bot.domain.events import Outcome
 from bot.slack.ids import Ref
 from bot.slack.respond import Modals
-from bot.slack.views import blocks
+from bot.slack.views import blocks, modals
 from bot.slack.web_api import WebApi, new_session
 from tests.test_settings import load
 
@@ -79,7 +79,7 @@ class House:
     async def submit(self, user: str, callback_id: str) -> str:
         """A modal that is on their screen, however it came there."""
         typed = await self.slack.command(user, OPS, "help")
-        form = blocks.modal("A form", [blocks.section("…")], callback_id=callback_id, ref=REF, submit="Go")
+        form = modals.modal("A form", [blocks.section("…")], callback_id=callback_id, ref=REF, submit="Go")
         await Modals(self.api).open(typed.trigger_id, form)
         (view,) = self.slack.workspace.open_views(user)
         await (await self.slack.submit(user, view)).ack

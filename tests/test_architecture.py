@@ -35,7 +35,7 @@ COLUMNS = {
     "flapping storms growth blindness causes returns silences reminders",
     "about": "about digests home rollout_form",
     "shared": "audit blocks bolt broken_channels bulk calls cards channels commands conditions csv_file "
-    "engine flaps guard history ids lists looks manifest moments outbox pace payloads people pictures "
+    "engine flaps guard history ids lists looks manifest modals moments outbox pace payloads people pictures "
     "publisher respond retention schema sending sockets subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")

@@ -18,7 +18,8 @@ from structlog.contextvars import bind_contextvars
 from bot.domain.access import Actor
 from bot.domain.errors import BotError, NotAllowed
 from bot.slack.calls import Responder, SubmissionAnswer
-from bot.slack.views.blocks import View, escape, modal, section, sentence
+from bot.slack.views.blocks import View, escape, section, sentence
+from bot.slack.views.modals import modal
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from bot.slack.calls import Click, CommandCall, Feature, Submission, SubmissionA
 from bot.slack.ids import Ref
 from bot.slack.views import rollout_form as views
 from bot.slack.views import rollouts as rollout_views
-from bot.slack.views.blocks import Block, View, modal
+from bot.slack.views.blocks import Block, View
+from bot.slack.views.modals import modal
 from bot.slack.views.rollout_form import Offers
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)

@@ -4,7 +4,7 @@ from bot.demo import slack_workspace as workspace
 from bot.demo.slack_workspace import Message as Shown
 from bot.slack.calls import Click, Command, CommandCall, Feature
 from bot.slack.ids import Ref
-from bot.slack.views import blocks
+from bot.slack.views import blocks, modals
 from tests.slack.connected import Bed, bed, connected
 
 OTTO, OPS = workspace.OPERATOR, workspace.OPS
@@ -62,7 +62,7 @@ async def test_an_answer_whose_blocks_slack_does_not_take_is_said_in_words() -> 
 async def test_a_window_that_was_closed_meanwhile_stays_closed() -> None:
     async with bed() as made:
         typed = await made.slack.command(OTTO, OPS, "help")
-        form = blocks.modal("A form", [blocks.section("…")], callback_id="form")
+        form = modals.modal("A form", [blocks.section("…")], callback_id="form")
         view_id = await made.modals.open(str(typed.trigger_id), form)
         (view,) = made.slack.workspace.open_views(OTTO)
         await made.slack.close(OTTO, view)

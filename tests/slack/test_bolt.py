@@ -20,7 +20,7 @@ from bot.slack.bolt import SlackApp, joined
 from bot.slack.calls import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer
 from bot.slack.commands import normalise
 from bot.slack.ids import Ref
-from bot.slack.views import blocks
+from bot.slack.views import blocks, modals
 from tests.slack.connected import Bed, bed, connected
 
 ANA, VERA, GUSTAV, OTTO = workspace.APPROVER, workspace.VIEWER, workspace.GUEST, workspace.OPERATOR
@@ -104,8 +104,8 @@ class Echo:
 
     async def ask(self, click: Click) -> None:
         assert click.trigger_id
-        inputs = [blocks.text_input("reason", "Why?"), blocks.text_input("until", "Until?", optional=True)]
-        view = blocks.modal("Deny R-7", inputs, callback_id="some_form", ref=click.ref, submit="Deny")
+        inputs = [modals.text_input("reason", "Why?"), modals.text_input("until", "Until?", optional=True)]
+        view = modals.modal("Deny R-7", inputs, callback_id="some_form", ref=click.ref, submit="Deny")
         await self.modals.open(click.trigger_id, view)
 
     async def decide(self, submission: Submission) -> SubmissionAnswer:

@@ -13,8 +13,8 @@ from bot.demo.slack_workspace import OPERATOR, OPS, File
 from bot.domain.charts import firmware_chart
 from bot.services.charts import ChartService
 from bot.slack.charts import FRESH_FOR, ChartListeners, LatestChart
-from bot.slack.views.blocks import home
 from bot.slack.views.charts import firmware_picture
+from bot.slack.views.modals import home
 from tests.databases import sqlite_url
 from tests.fleet_world import World, world
 from tests.slack.connected import Bed, bed, connected

@@ -21,7 +21,6 @@ Style = Literal["primary", "danger"]
 MOST_TEXT: Final = 3900  # chat.update refuses a text above 4,000
 MOST_BLOCKS: Final = 50
 MOST_SIZE: Final = 10_000  # of all blocks as JSON; undocumented, 13,200 was seen to be refused
-MOST_VIEW_BLOCKS: Final = 100
 _MOST_SECTION, _MOST_FIELD, _MOST_CONTEXT, _MOST_LIST = 3000, 2000, 2000, 2800
 
 # Slack has no way to escape * _ ~ ` and :, so a character without width keeps each from being a mark.
@@ -185,7 +184,7 @@ def status(word: str, kind: str | None = None) -> str:
 def section(text: str, accessory: Block | None = None, block_id: str | None = None) -> Block:
     """A paragraph of mrkdwn; one that is too long is cut at 3,000 characters."""
     block: Block = {"type": "section", "text": _mrkdwn(text, _MOST_SECTION)}
-    return block | _given(accessory=accessory, block_id=block_id)
+    return block | given(accessory=accessory, block_id=block_id)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> list[Block]:
@@ -213,7 +212,7 @@ def context(*texts: str) -> Block:
 
 def header(text: str) -> Block:
     """A heading; plain text, so a name in it needs no ``escape``, and must not have been given one."""
-    return {"type": "header", "text": _plain_text(text, 150)}
+    return {"type": "header", "text": plain_text(text, 150)}
 
 
 def divider() -> Block:
@@ -224,7 +223,7 @@ def image(alt: str, *, url: str | None = None, file_id: str | None = None, title
     """A picture from an address or an uploaded file; ``alt`` says what it shows."""
     block: Block = {"type": "image", "alt_text": _shorten(_one_line(alt), 2000) or "picture"}
     block |= {"slack_file": {"id": file_id}} if file_id else {"image_url": url}
-    return block | ({"title": _plain_text(title, 150)} if title else {})
+    return block | ({"title": plain_text(title, 150)} if title else {})
 
 
 def actions(*elements: Block | None, block_id: str | None = None) -> list[Block]:
@@ -232,7 +231,7 @@ def actions(*elements: Block | None, block_id: str | None = None) -> list[Block]
     present = [element for element in elements if element is not None]
     if not present:
         return []
-    return [{"type": "actions", "elements": present[:25]} | _given(block_id=block_id)]
+    return [{"type": "actions", "elements": present[:25]} | given(block_id=block_id)]
 
 
 def button(
@@ -245,26 +244,26 @@ def button(
     label: str | None = None,
 ) -> Block:
     """A button. ``label`` is what a screen reader says instead of a short or repeated text."""
-    block: Block = {"type": "button", "text": _plain_text(text, 75), "action_id": action_id}
+    block: Block = {"type": "button", "text": plain_text(text, 75), "action_id": action_id}
     spoken = _shorten(_one_line(label), 75) if label else None
-    return block | _given(
+    return block | given(
         value=str(ref) if ref else None, style=style, confirm=confirm, accessibility_label=spoken
     )
 
 
 def link_button(text: str, action_id: str, url: str) -> Block:
     """A button that opens an address in the browser."""
-    return {"type": "button", "text": _plain_text(text, 75), "action_id": action_id, "url": url}
+    return {"type": "button", "text": plain_text(text, 75), "action_id": action_id, "url": url}
 
 
 def confirm(title: str, text: str, yes: str, no: str = "Go back", *, danger: bool = False) -> Block:
     """Asked before a click counts. ``text`` names the thing (plain text, not escaped); ``yes`` is a verb."""
     return {
-        "title": _plain_text(title, 100),
-        "text": _plain_text(text, 300),
-        "confirm": _plain_text(yes, 30),
-        "deny": _plain_text(no, 30),
-    } | _given(style="danger" if danger else None)
+        "title": plain_text(title, 100),
+        "text": plain_text(text, 300),
+        "confirm": plain_text(yes, 30),
+        "deny": plain_text(no, 30),
+    } | given(style="danger" if danger else None)
 
 
 def menu(
@@ -276,85 +275,12 @@ def menu(
     block: Block = {
         "type": "static_select",
         "action_id": action_id,
-        "placeholder": _plain_text(placeholder, 150),
+        "placeholder": plain_text(placeholder, 150),
     }
-    return block | {"options": choices} | _given(initial_option=chosen)
+    return block | {"options": choices} | given(initial_option=chosen)
 
 
-# ---- modals
-def modal(
-    title: str,
-    blocks: Sequence[Block],
-    *,
-    callback_id: str,
-    ref: Ref | None = None,
-    submit: str | None = None,
-    close: str = "Close",
-) -> View:
-    """A modal; its title, submit and close take 24 characters. ``ref`` comes back with the submission."""
-    view: View = {
-        "type": "modal",
-        "callback_id": callback_id,
-        "title": _plain_text(title, 24),
-        "close": _plain_text(close, 24),
-        "blocks": fit(blocks, most=MOST_VIEW_BLOCKS, size=60_000),
-    }
-    sent = _plain_text(submit, 24) if submit else None
-    return view | _given(submit=sent, private_metadata=str(ref) if ref else None)
-
-
-def home(blocks: Sequence[Block]) -> View:
-    """The bot's home tab."""
-    return {"type": "home", "blocks": fit(blocks, most=MOST_VIEW_BLOCKS, size=60_000)}
-
-
-def text_input(
-    block_id: str,
-    label: str,
-    *,
-    multiline: bool = False,
-    most: int = 500,
-    optional: bool = False,
-    initial: str | None = None,
-    placeholder: str | None = None,
-    hint: str | None = None,
-) -> Block:
-    """A field to type in; the block and its element share the id."""
-    element: Block = {
-        "type": "plain_text_input",
-        "action_id": block_id,
-        "multiline": multiline,
-        "max_length": most,
-    }
-    element |= _given(
-        initial_value=initial, placeholder=_plain_text(placeholder, 150) if placeholder else None
-    )
-    return _input(block_id, label, element, optional, hint)
-
-
-def select(
-    block_id: str,
-    label: str,
-    options: Sequence[tuple[str, str]],
-    *,
-    initial: str | None = None,
-    optional: bool = False,
-    placeholder: str = "Choose one",
-    hint: str | None = None,
-) -> Block:
-    """A choice in a modal, among (value, text) pairs."""
-    return _input(block_id, label, menu(block_id, placeholder, options, initial), optional, hint)
-
-
-def date_input(
-    block_id: str, label: str, *, initial: str | None = None, optional: bool = False, hint: str | None = None
-) -> Block:
-    """A day in a modal; written ``2026-11-23``."""
-    element: Block = {"type": "datepicker", "action_id": block_id}
-    element |= _given(initial_date=initial)
-    return _input(block_id, label, element, optional, hint)
-
-
+# ---- limits
 def fit(blocks: Sequence[Block], *, most: int = MOST_BLOCKS, size: int = MOST_SIZE) -> list[Block]:
     """As many of the blocks as Slack takes, and a line that says how many are missing.
 
@@ -386,27 +312,18 @@ def _mrkdwn(text: str, limit: int) -> Block:
     return {"type": "mrkdwn", "text": _cut(text, limit) or " ", "verbatim": True}
 
 
-def _plain_text(text: str, limit: int) -> Block:
+def plain_text(text: str, limit: int) -> Block:
     """Without emoji, so that ``:boom:`` stays text; and what looks like a ping or a link is broken."""
     words = re.sub(r"<(?=[!@#a-zA-Z])", f"<{BREAK}", _one_line(text))
     return {"type": "plain_text", "text": _shorten(words, limit) or "…", "emoji": False}
 
 
 def _option(value: str, text: str) -> Block:
-    return {"text": _plain_text(text, 75), "value": value}
+    return {"text": plain_text(text, 75), "value": value}
 
 
-def _input(block_id: str, label: str, element: Block, optional: bool, hint: str | None) -> Block:
-    block: Block = {
-        "type": "input",
-        "block_id": block_id,
-        "label": _plain_text(label, 150),
-        "element": element,
-    }
-    return block | {"optional": optional} | ({"hint": _plain_text(hint, 300)} if hint else {})
-
-
-def _given(**values: Any) -> Block:
+def given(**values: Any) -> Block:
+    """Those that are not None."""
     return {key: value for key, value in values.items() if value is not None}
 
 

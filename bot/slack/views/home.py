@@ -23,7 +23,6 @@ from bot.slack.views.blocks import (
     count,
     escape,
     header,
-    home,
     lines,
     mention,
     name,
@@ -33,6 +32,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.fleet import as_of, counts_text
+from bot.slack.views.modals import home
 from bot.slack.views.rollout_card import state_words
 
 VERSIONS = 5

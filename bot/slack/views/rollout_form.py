@@ -8,7 +8,8 @@ from bot.domain.rollout_picture import DrawnPlan
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views import rollouts
-from bot.slack.views.blocks import Block, View, context, divider, escape, modal, section, select, text_input
+from bot.slack.views.blocks import Block, View, context, divider, escape, section
+from bot.slack.views.modals import modal, select, text_input
 
 MOST_PLACES = 99  # a menu holds 100, and one of them is "everywhere"
 _LONGEST = 140  # of an option's value

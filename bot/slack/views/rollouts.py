@@ -24,14 +24,13 @@ from bot.slack.views.blocks import (
     lines,
     mention,
     message,
-    modal,
     name,
     plain_name,
     progress_bar,
     section,
     status,
-    text_input,
 )
+from bot.slack.views.modals import modal, text_input
 from bot.slack.views.rollout_card import (
     WHOLE_FLEET,
     downgrade_words,

@@ -15,19 +15,16 @@ from bot.slack.views.blocks import (
     code,
     count,
     date,
-    date_input,
     mention,
     message,
-    modal,
     name,
     section,
-    select,
     sentence,
     status,
-    text_input,
 )
 from bot.slack.views.incident_card import where_plain
 from bot.slack.views.lists import buttons, cut_page
+from bot.slack.views.modals import date_input, modal, select, text_input
 
 SILENCES = "silences"  # the kind of the list
 PAGE = 8

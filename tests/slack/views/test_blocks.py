@@ -7,7 +7,7 @@ import pytest
 from bot.demo.slack_limits import problems_of_message, problems_of_view
 from bot.slack.commands import normalise
 from bot.slack.ids import Ref
-from bot.slack.views import blocks
+from bot.slack.views import blocks, modals
 from bot.slack.views.blocks import Block, Message
 
 HOSTILE = [
@@ -55,11 +55,11 @@ def test_a_hostile_name_harms_no_message(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_name_harms_no_modal(text: str) -> None:
     inputs = [
-        blocks.text_input("reason", text, hint=text, placeholder=text),
-        blocks.select("duration", text, [("30m", text)], hint=text),
-        blocks.date_input("until", text, initial="2026-11-23"),
+        modals.text_input("reason", text, hint=text, placeholder=text),
+        modals.select("duration", text, [("30m", text)], hint=text),
+        modals.date_input("until", text, initial="2026-11-23"),
     ]
-    view = blocks.modal(text, inputs, callback_id="x", submit=text, close=text, ref=Ref("R-1", 3))
+    view = modals.modal(text, inputs, callback_id="x", submit=text, close=text, ref=Ref("R-1", 3))
     assert problems_of_view(view) == []
 
 
@@ -214,6 +214,6 @@ def test_the_sentence_of_an_error_is_shown_as_it_is() -> None:
 
 
 def test_a_home_tab_takes_a_hundred_blocks() -> None:
-    view = blocks.home(rows_of(150, 10))
+    view = modals.home(rows_of(150, 10))
     assert len(view["blocks"]) == 100
     assert problems_of_view(view) == []

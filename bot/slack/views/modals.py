@@ -1,0 +1,91 @@
+"""Modals and the home tab as plain functions: the frame of a view, and what can be entered in it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import Block, View, fit, given, menu, plain_text
+
+MOST_BLOCKS: Final = 100
+_MOST_SIZE: Final = 60_000  # of all blocks as JSON; a view takes 250 kB
+
+
+def modal(
+    title: str,
+    blocks: Sequence[Block],
+    *,
+    callback_id: str,
+    ref: Ref | None = None,
+    submit: str | None = None,
+    close: str = "Close",
+) -> View:
+    """A modal; its title, submit and close take 24 characters. ``ref`` comes back with the submission."""
+    view: View = {
+        "type": "modal",
+        "callback_id": callback_id,
+        "title": plain_text(title, 24),
+        "close": plain_text(close, 24),
+        "blocks": fit(blocks, most=MOST_BLOCKS, size=_MOST_SIZE),
+    }
+    sent = plain_text(submit, 24) if submit else None
+    return view | given(submit=sent, private_metadata=str(ref) if ref else None)
+
+
+def home(blocks: Sequence[Block]) -> View:
+    """The bot's home tab."""
+    return {"type": "home", "blocks": fit(blocks, most=MOST_BLOCKS, size=_MOST_SIZE)}
+
+
+def text_input(
+    block_id: str,
+    label: str,
+    *,
+    multiline: bool = False,
+    most: int = 500,
+    optional: bool = False,
+    initial: str | None = None,
+    placeholder: str | None = None,
+    hint: str | None = None,
+) -> Block:
+    """A field to type in; the block and its element share the id."""
+    element: Block = {
+        "type": "plain_text_input",
+        "action_id": block_id,
+        "multiline": multiline,
+        "max_length": most,
+    }
+    element |= given(initial_value=initial, placeholder=plain_text(placeholder, 150) if placeholder else None)
+    return _input(block_id, label, element, optional, hint)
+
+
+def select(
+    block_id: str,
+    label: str,
+    options: Sequence[tuple[str, str]],
+    *,
+    initial: str | None = None,
+    optional: bool = False,
+    placeholder: str = "Choose one",
+    hint: str | None = None,
+) -> Block:
+    """A choice in a modal, among (value, text) pairs."""
+    return _input(block_id, label, menu(block_id, placeholder, options, initial), optional, hint)
+
+
+def date_input(
+    block_id: str, label: str, *, initial: str | None = None, optional: bool = False, hint: str | None = None
+) -> Block:
+    """A day in a modal; written ``2026-11-23``."""
+    element: Block = {"type": "datepicker", "action_id": block_id}
+    element |= given(initial_date=initial)
+    return _input(block_id, label, element, optional, hint)
+
+
+def _input(block_id: str, label: str, element: Block, optional: bool, hint: str | None) -> Block:
+    block: Block = {
+        "type": "input",
+        "block_id": block_id,
+        "label": plain_text(label, 150),
+        "element": element,
+    }
+    return block | {"optional": optional} | ({"hint": plain_text(hint, 300)} if hint else {})
