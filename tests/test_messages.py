@@ -281,7 +281,8 @@ async def steers(desk: Desk) -> None:
     await world.shows(card, "running since")
     await desk.clicks(card, "rollout_pause")
     await world.shows(card, "paused")
-    await desk.clicks(card, "rollout_resume")
+    copy = await desk.asks("rollout R-4", shows="paused")
+    await desk.clicks(copy, "rollout_resume", shows="running since")
     await world.shows(card, "running since")
     await desk.clicks(card, "rollout_abort")
     await world.shows(card, "Aborted by")
@@ -342,7 +343,12 @@ async def test_a_digest_of_all_that_waits_is_one_message_that_slack_takes(tmp_pa
         await world.has_listed()
         await app.digests.tick()
         digest = await world.message(FLEET_ALERTS, "27 of 30 gateways are online")
-        for words in ("3 are offline for more than 24 h", "Alerts nobody has", "R-1", "S-1"):
+        for words in (
+            "3 are offline for more than 24 h",
+            "Alerts nobody acknowledged",
+            "R-1",
+            "S-1",
+        ):
             assert words in digest.text
         assert "&lt;!channel&gt;" in digest.text
         check_all(world)
@@ -367,6 +373,9 @@ async def test_a_mention_in_a_thread_is_answered_in_that_thread(tmp_path: Path) 
         listed = await mentioned(world, parent, "devices")
         await slack.click(OPERATOR, listed, "page_next")
         await world.shows(listed, "11–20 of")
+        plan = await mentioned(world, parent, "update model:2011 to 9.0.0")
+        await slack.click(OPERATOR, plan, "rollout_cancel")
+        await world.shows(plan, "The plan is dropped")
         assert slack.workspace.in_channel(OPS) == [parent]
         check_all(world)
 

@@ -41,6 +41,7 @@ from bot.storage import rollouts as store
 from bot.storage.engine import Database, Transaction
 from bot.storage.rollout_alerts import alerts_during
 from bot.storage.rollout_late import count_late
+from bot.storage.rollout_places import card_channels
 
 SHOWN_FAILURES = 5
 SHOWN_STRAGGLERS = 3
@@ -406,6 +407,11 @@ class RolloutService:
         async with self._database.read() as connection:
             await store.load(connection, rollout_id)
             return await targets.list_targets(connection, rollout_id)
+
+    async def shown_in(self, rollout_id: RolloutId) -> Sequence[str]:
+        """The channels that have its card."""
+        async with self._database.read() as connection:
+            return sorted(await card_channels(connection, rollout_id))
 
     async def rollout_of(self, gateway_id: GatewayId) -> RolloutId | None:
         """The rollout that has the gateway now."""

@@ -53,6 +53,10 @@ ON_ANSWERS: Final = frozenset(
     }
 )
 
+# What a rollout's buttons carry besides, on an answer that shows the same as its card, and on a plan.
+COPY: Final = "copy"
+PLAN: Final = "plan"
+
 # A button that only opens an address: Slack reports the click, and nothing is to be done
 LINK: Final = "link"
 
@@ -101,7 +105,10 @@ _VALUE = re.compile(r"([A-Za-z0-9_-]{1,64})\.(\d{1,9})(?:\.(.{0,1800}))?", re.DO
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """What a button points at: an opaque id, the version that was drawn, and where in a list it stood."""
+    """What a button points at: an opaque id, the version that was drawn, and where in a list it stood.
+
+    The button of a card has an id and a version only: by what it has besides, one on an answer is known.
+    """
 
     id: str
     version: int = 0

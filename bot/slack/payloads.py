@@ -121,16 +121,17 @@ def call(actor: Actor, channel: str, text: str, respond: Responder, trigger_id: 
 
 def press(body: Json) -> Press:
     action: Json = body["actions"][0]
+    action_id, value = str(action["action_id"]), str(action.get("value") or "")
     container: Json = body.get("container") or {}
     view: Json = body.get("view") or {}
     return Press(
         user=str(body["user"]["id"]),
         channel=str((body.get("channel") or {}).get("id") or container.get("channel_id") or ""),
-        action_id=str(action["action_id"]),
+        action_id=action_id,
         url=str(body.get("response_url") or ""),
-        on_answer=bool(container.get("is_ephemeral")) or str(action["action_id"]) in ids.ON_ANSWERS,
-        is_link=bool(action.get("url")) or str(action["action_id"]).startswith(ids.LINK),
-        value=str(action.get("value") or ""),
+        on_answer=bool(container.get("is_ephemeral")) or action_id in ids.ON_ANSWERS or _has_more(value),
+        is_link=bool(action.get("url")) or action_id.startswith(ids.LINK),
+        value=value,
         block_id=str(action.get("block_id") or ""),
         trigger_id=body.get("trigger_id"),
         selected=None if action.get("type") == "button" else entered(action),
@@ -170,6 +171,14 @@ def entered(element: Json) -> str | None:
     found = next((element[name] for name in _ENTERED if element.get(name)), None)
     text = "" if found is None else str(found).strip()
     return text or None
+
+
+def _has_more(value: str) -> bool:
+    """Whether a button carries more than a card's does."""
+    try:
+        return bool(ids.decode(value).extra)
+    except InvalidInput:
+        return False
 
 
 def _values(state: Mapping[str, Json]) -> dict[str, str]:

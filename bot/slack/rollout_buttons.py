@@ -84,12 +84,13 @@ class RolloutButtons:
 
     async def request(self, click: Click) -> None:
         rollout = await self._service.request(click.actor, click.ref.id)
-        await click.respond.answer(views.requested(rollout))
+        await click.respond.answer(views.requested(rollout, await self._service.shown_in(rollout.id)))
 
     async def cancel(self, click: Click) -> None:
         """On a plan's answer it drops the plan; on a card it withdraws the request."""
         if click.ref.version:
             await self._service.cancel(click.actor, rollout_id(click.ref), channel=click.channel)
+            await self._draw_copy(click)
             return
         await self._service.forget_plan(click.actor, click.ref.id)
         await click.respond.answer(views.plan_forgotten())
@@ -120,6 +121,7 @@ class RolloutButtons:
 
     async def pause(self, click: Click) -> None:
         await self._steering.pause(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
 
     async def resume(self, click: Click) -> None:
         await self._or_ask(click, self._steering.resume)
@@ -129,15 +131,19 @@ class RolloutButtons:
 
     async def promote(self, click: Click) -> None:
         await self._steering.promote(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
 
     async def abort(self, click: Click) -> None:
         await self._steering.abort(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
 
     async def retry_failed(self, click: Click) -> None:
         await self._steering.retry_failed(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
 
     async def catch_up(self, click: Click) -> None:
         await self._steering.catch_up(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
 
     async def _or_ask(self, click: Click, act: Overridable) -> None:
         """Does it, or asks an admin for the reason that going on all the same takes."""
@@ -148,6 +154,13 @@ class RolloutButtons:
             rollout = (await self._service.picture(number)).rollout
             view = views.override_modal(rollout, click.action_id, str(needed), click.channel)
             await self._modals.open(_trigger(click), view)
+        else:
+            await self._draw_copy(click)
+
+    async def _draw_copy(self, click: Click) -> None:
+        """The card changes by itself; an answer that shows the same is drawn again here."""
+        if click.ref.extra == ids.COPY:
+            await click.respond.answer(views.copy(await self._service.picture(rollout_id(click.ref))))
 
 
 def rollout_id(ref: Ref) -> RolloutId:

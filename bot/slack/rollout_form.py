@@ -91,7 +91,7 @@ class RolloutForm:
             rollout = await self._rollouts.request(sent.actor, sent.ref.id, start_at)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.ROLLOUT_VERSION: str(error)})
-        said = rollout_views.requested(rollout)
+        said = rollout_views.requested(rollout, await self._rollouts.shown_in(rollout.id))
         return SubmissionAnswer(view=modal(views.TITLE, said.blocks, callback_id=ids.ROLLOUT_FORM))
 
     async def _form(

@@ -19,13 +19,13 @@ from bot.slack.lists import ListFile, ListHandler
 from bot.slack.rollout_buttons import RolloutButtons
 from bot.slack.views import rollout_card, rollout_notes
 from bot.slack.views import rollouts as views
-from bot.slack.views.blocks import Message, actions, button, message
+from bot.slack.views.blocks import Message, actions, button
 from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.lists import Place, last_offset
 from bot.slack.views.lists import buttons as page_buttons
 
 PAGE = 10
-ROLLOUTS, JOBS, ROLLOUT = "rollouts", "jobs", "rollout"
+ROLLOUTS, JOBS = "rollouts", "jobs"
 USAGE = "Write it like this: update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."
 _CSV = ["id", "name", "site", "firmware before", "wave", "class", "state", "reason", "attempts", "away (s)"]
 
@@ -94,7 +94,7 @@ class RolloutListeners:
         return {
             ROLLOUTS: ListHandler(self._rollouts_page),
             JOBS: ListHandler(self._jobs_page),
-            ROLLOUT: ListHandler(self._rollout_page, export=self._export),
+            views.ROLLOUT: ListHandler(self._rollout_page, export=self._export),
         }
 
     # ---- commands
@@ -119,7 +119,7 @@ class RolloutListeners:
         rollout_id = await self._service.find(call.text)
         picture = await self._service.picture(rollout_id)
         events = await self._service.timeline(rollout_id)
-        csv = button("All gateways as CSV", ids.EXPORT_CSV, Ref(ROLLOUT, 0, str(rollout_id)))
+        csv = button("All gateways as CSV", ids.EXPORT_CSV, Ref(views.ROLLOUT, 0, str(rollout_id)))
         await call.respond.answer(rollout_notes.report(picture, events, actions(csv)))
 
     async def jobs(self, call: CommandCall) -> None:
@@ -177,12 +177,7 @@ class RolloutListeners:
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
-        shown = rollout_card.card(await self._service.picture(rollout_id))
-        ref = Ref(ROLLOUT, 0, str(rollout_id))
-        buttons = actions(
-            button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref)
-        )
-        return message(shown.text, [*shown.blocks, *buttons])
+        return views.copy(await self._service.picture(rollout_id))
 
     async def _export(self, actor: Actor, text: str) -> ListFile:
         require(actor, Action.READ)

@@ -94,7 +94,8 @@ async def test_update_answers_with_a_plan_and_its_button_requests_it(desk: Desk)
     plan = await desk.says(f"update tag:oslo to {NEW}")
     assert "8 gateways of 8 that match" in plan.text
     answers = await desk.clicks(ids.ROLLOUT_REQUEST, buttons(plan)[ids.ROLLOUT_REQUEST], OLGA)
-    assert answers.last.text == "R-1 is requested: its card waits for 1 person to approve."
+    (place,) = await desk.it.rollouts.shown_in(RolloutId(1))
+    assert answers.last.text == f"R-1 is requested: its card in <#{place}> waits for 1 person to approve."
     assert set(buttons(await desk.card())) == {ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, ids.ROLLOUT_CANCEL}
 
 

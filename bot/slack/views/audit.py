@@ -1,6 +1,5 @@
 """The audit log as a list and as rows of a file. Pure functions."""
 
-import re
 from collections.abc import Sequence
 
 from bot.domain.audit import BOT
@@ -8,6 +7,7 @@ from bot.domain.events import AuditEntry, Outcome
 from bot.slack.views.blocks import (
     Message,
     bold,
+    channel,
     context,
     date,
     escape,
@@ -26,7 +26,6 @@ PAGE = 10
 CSV_HEADING = ("when", "who", "what", "subject", "outcome", "before", "after", "where", "reason", "plan")
 _EMOJI = {Outcome.DONE: "done", Outcome.FAILED: "failed", Outcome.REFUSED: "warning"}
 _HASH_SHOWN = 12
-_CHANNEL = re.compile(r"[CG][A-Z0-9]{7,}")
 
 
 def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str) -> Message:
@@ -70,15 +69,9 @@ def _line(entry: AuditEntry) -> str:
     if entry.before or entry.after:
         said += f": {name(entry.before or 'nothing', 120)} → {name(entry.after or 'nothing', 120)}"
     if entry.channel:
-        said += f" in {_place(entry.channel)}"
+        said += f" in {channel(entry.channel)}"
     if entry.reason:
         said += f" ({name(entry.reason, 300)})"
     if entry.plan_hash:
         said += f", plan {name(entry.plan_hash[:_HASH_SHOWN])}"
     return said
-
-
-def _place(channel: str) -> str:
-    if _CHANNEL.fullmatch(channel):
-        return f"<#{channel}>"
-    return "a direct message" if channel.startswith("D") else name(channel)

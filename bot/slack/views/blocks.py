@@ -34,6 +34,7 @@ _UNSEEN = re.compile(
 _MARK = re.compile(r"[*~`]|(?<!\w)_|_(?!\w)|:(?=[^\s:]+:)|(?:^|(?<=\n))>")
 _OWN_MARK = re.compile(rf"(?<!{BREAK})(?:`([^`\n]*)`|[*`~])(?!{BREAK})")
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}")
+_CHANNEL = re.compile(r"[CG][A-Z0-9]{1,30}")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -99,6 +100,13 @@ def code(text: str, limit: int = 60) -> str:
 def mention(user_id: str) -> str:
     """Somebody by name, as Slack shows it; an id that is none is shown as it is."""
     return f"<@{user_id}>" if _USER.fullmatch(user_id) else escape(user_id)
+
+
+def channel(channel_id: str) -> str:
+    """A channel by name, as Slack shows it; an id that is none is shown as it is."""
+    if channel_id.startswith("D"):
+        return "a direct message"
+    return f"<#{channel_id}>" if _CHANNEL.fullmatch(channel_id) else name(channel_id)
 
 
 def bold(text: str) -> str:

@@ -39,7 +39,12 @@ def digest(found: Digest, body: Mapping[str, Any], command: str, pictures: Seque
     parts = [
         _gateways("Offline for more than 24 h", found.long_offline, found, command, "is:offline for:>24h"),
         _gateways("Flapping", found.flapping, found, command, "is:flapping"),
-        _few("Alerts nobody has", [_incident(one) for one in found.incidents], command, "alerts"),
+        _few(
+            "Alerts nobody acknowledged",
+            [_incident(one) for one in found.incidents],
+            command,
+            "alerts",
+        ),
         _few("Rollouts under way", [_rollout(*one) for one in found.rollouts], command, "rollouts"),
         _few("Could catch up", [_back(*one, command) for one in found.catch_up], command, "rollouts"),
         _few(

@@ -67,12 +67,13 @@ _TARGET: Mapping[TargetState, str] = {
 WHOLE_FLEET = "the whole fleet"
 
 
-def card(picture: RolloutPicture) -> Message:
-    """The one message about a rollout, drawn anew whenever something changes."""
+def card(picture: RolloutPicture, mark: str = "") -> Message:
+    """The one message about a rollout, drawn anew whenever something changes. ``mark``: see ``ids.COPY``."""
     rollout = picture.rollout
     word, kind = state_words(rollout, picture.failed)
     version, number = plain_name(rollout.firmware_version), count(picture.total, "gateway")
     state = f"{status(word, kind)}{since_words(picture)}"
+    decided = _decided(rollout)
     progress = wave_lines(picture.counts) if rollout.started_at else _to_come(picture)
     notices = _notices(picture)
     blocks: list[Block] = [
@@ -81,7 +82,7 @@ def card(picture: RolloutPicture) -> Message:
         *fields(
             [
                 ("Requested by", mention(rollout.requester)),
-                ("Approved by", _approved_by(rollout)),
+                decided,
                 ("Query", code(rollout.query or WHOLE_FLEET)),
                 ("Model", code(rollout.model)),
             ]
@@ -94,11 +95,11 @@ def card(picture: RolloutPicture) -> Message:
         blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
     small = _small_print(picture)
     blocks += [context(*small)] if small else []
-    blocks += _buttons(picture)
+    blocks += _buttons(picture, Ref(str(rollout.id), rollout.version, mark))
     said = [
         f"{rollout.title}: firmware {code(rollout.firmware_version)} for {number}",
         state,
-        f"Requested by {mention(rollout.requester)}, approved by {_approved_by(rollout)}",
+        f"Requested by {mention(rollout.requester)}, {decided[0].lower()} {decided[1]}",
         f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
         *progress,
         *notices,
@@ -195,7 +196,7 @@ def since_words(picture: RolloutPicture) -> str:
     rollout = picture.rollout
     if rollout.state is RolloutState.REQUESTED:
         who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
-        return f": {people(rollout.approvals_missing)} must approve{who}, until {date(rollout.expires_at)}"
+        return f": {people(rollout.approvals_missing)} must approve{who} by {date(rollout.expires_at)}"
     if rollout.state is RolloutState.SCHEDULED and rollout.start_at:
         return f": {date(rollout.start_at)}"
     if rollout.started_at is None:
@@ -300,15 +301,20 @@ def _small_print(picture: RolloutPicture) -> list[str]:
     return said
 
 
-def _approved_by(rollout: Rollout) -> str:
-    said = []
-    for one in rollout.approvals:
-        word = "" if one.decision is Decision.APPROVED else "denied by "
-        because = f", overriding: {name(one.reason, 200)}" if one.reason and not word else ""
-        said.append(f"{word}{mention(one.user_id)} {date(one.at)}{because}")
-    if not said and not rollout.approvals_needed:
-        return "nobody: the requester's own confirmation was enough"
-    return ", ".join(said) or "nobody yet"
+def _decided(rollout: Rollout) -> tuple[str, str]:
+    """Who approved it, or denied it, which wins."""
+    denied = [one for one in rollout.approvals if one.decision is Decision.DENIED]
+    if denied:
+        return "Denied by", ", ".join(f"{mention(one.user_id)} {date(one.at)}" for one in denied)
+    approved = [
+        f"{mention(one.user_id)} {date(one.at)}"
+        + (f", overriding: {name(one.reason, 200)}" if one.reason else "")
+        for one in rollout.approvals
+    ]
+    nobody = "nobody" if rollout.state.is_final else "nobody yet"
+    if not rollout.approvals_needed:
+        nobody = "nobody: the requester's own confirmation was enough"
+    return "Approved by", ", ".join(approved) or nobody
 
 
 def people(number: int) -> str:
@@ -318,9 +324,8 @@ def people(number: int) -> str:
 # ---- buttons
 
 
-def _buttons(picture: RolloutPicture) -> list[Block]:
+def _buttons(picture: RolloutPicture, ref: Ref) -> list[Block]:
     rollout = picture.rollout
-    ref = Ref(str(rollout.id), rollout.version)
     model, version = plain_name(rollout.model), plain_name(rollout.firmware_version)
     what = f"{count(picture.total, 'gateway')} of model {model} to {version}"
     title = rollout.title

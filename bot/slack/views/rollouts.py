@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bot.domain.firmware import DeviceProgress, VendorJob
 from bot.domain.plan import ModelChoice, Plan, Rules, Target, TargetClass
 from bot.domain.rollout import Freeze, Rollout, RolloutId, TargetState
-from bot.domain.rollout_picture import DrawnPlan
+from bot.domain.rollout_picture import DrawnPlan, RolloutPicture
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
@@ -15,6 +15,7 @@ from bot.slack.views.blocks import (
     actions,
     bold,
     button,
+    channel,
     code,
     confirm,
     context,
@@ -33,6 +34,7 @@ from bot.slack.views.blocks import (
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.rollout_card import (
     WHOLE_FLEET,
+    card,
     downgrade_words,
     evidence_words,
     incidents_words,
@@ -44,6 +46,7 @@ from bot.slack.views.rollout_card import (
     waves_words,
 )
 
+ROLLOUT = "rollout"  # the kind of list that its gateways are
 SHOWN = 10
 
 _CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
@@ -96,7 +99,7 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
     blocks.append(context(*how))
     blocks += actions(
         _request_button(drawn) if taking_part else None,
-        button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id)),
+        button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id, 0, ids.PLAN)),
     )
     after = "Nothing is sent before that." if taking_part else ""
     return message(spoken([title, query, *classes, *notices, *first, *how, after]), blocks)
@@ -119,13 +122,15 @@ def plan_forgotten() -> Message:
     return said("The plan is dropped. Nothing was sent and nothing was changed.")
 
 
-def requested(rollout: Rollout) -> Message:
-    """Takes the plan's place once it was requested."""
+def requested(rollout: Rollout, channels: Sequence[str]) -> Message:
+    """Takes the plan's place once it was requested; ``channels`` have its card."""
+    where = " and ".join(map(channel, channels))
     if rollout.approvals_needed:
         return said(
-            f"{rollout.title} is requested: its card waits for {people(rollout.approvals_needed)} to approve."
+            f"{rollout.title} is requested: its card in {where} waits for "
+            f"{people(rollout.approvals_needed)} to approve."
         )
-    return said(f"{rollout.title} is started; its card shows how it goes.")
+    return said(f"{rollout.title} is started; its card in {where} shows how it goes.")
 
 
 def model_choice(choice: ModelChoice) -> Message:
@@ -176,8 +181,8 @@ def _planned_line(target: Target) -> str:
 # ---- the modals
 
 
-def deny_modal(rollout: Rollout, channel: str) -> View:
-    """Asks for the reason that a denial needs; ``channel`` is where the button was."""
+def deny_modal(rollout: Rollout, asked_in: str) -> View:
+    """Asks for the reason that a denial needs; ``asked_in`` is the channel of the button."""
     firmware = code(rollout.firmware_version)
     text = f"{rollout.title}: firmware {firmware}, requested by {mention(rollout.requester)}"
     return modal(
@@ -193,12 +198,12 @@ def deny_modal(rollout: Rollout, channel: str) -> View:
             ),
         ],
         callback_id=ids.ROLLOUT_DENY,
-        ref=Ref(str(rollout.id), rollout.version, channel),
+        ref=Ref(str(rollout.id), rollout.version, asked_in),
         submit="Deny",
     )
 
 
-def override_modal(rollout: Rollout, callback_id: str, prompt: str, channel: str) -> View:
+def override_modal(rollout: Rollout, callback_id: str, prompt: str, asked_in: str) -> View:
     """Asks an admin why they go on all the same; ``prompt`` is what the bot said to that."""
     titles = {ids.ROLLOUT_APPROVE: "Approve", ids.ROLLOUT_RESUME: "Start"}
     word = titles.get(callback_id, "Go on")
@@ -206,7 +211,7 @@ def override_modal(rollout: Rollout, callback_id: str, prompt: str, channel: str
         f"{word} {rollout.title}",
         [section(name(prompt, 1000)), text_input(ids.REASON, "Why?", multiline=True, most=1000)],
         callback_id=callback_id,
-        ref=Ref(str(rollout.id), rollout.version, channel),
+        ref=Ref(str(rollout.id), rollout.version, asked_in),
         submit=word,
     )
 
@@ -228,6 +233,14 @@ def freezes(standing: Sequence[Freeze]) -> Message:
 
 
 # ---- lists and details
+
+
+def copy(picture: RolloutPicture) -> Message:
+    """What the card shows, as an answer: it does not change by itself, and all gateways come as a file."""
+    shown = card(picture, ids.COPY)
+    ref = Ref(ROLLOUT, 0, str(picture.rollout.id))
+    buttons = actions(button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref))
+    return message(shown.text, [*shown.blocks, *buttons])
 
 
 def rollout_list(

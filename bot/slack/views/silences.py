@@ -76,7 +76,7 @@ def silence_modal(incident: Incident, channel: str) -> View:
     return modal(
         "Silence",
         [
-            section(f"The alerts {name(where_plain(incident), 80)} are held until then, not for ever."),
+            section(f"Alerts {name(where_plain(incident), 80)} are held for a while, seven days at most."),
             select(ids.DURATION, "For", [(one, _WORDS[one]) for one in CHOICES], initial="1h"),
             date_input(ids.UNTIL, "Or until a day, at most 7 days from now", optional=True),
             text_input(ids.REASON, "Why? Needed above 4 hours", optional=True, most=500),

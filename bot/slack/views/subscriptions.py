@@ -1,6 +1,5 @@
 """Subscriptions as messages. Pure functions."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from bot.slack.views.blocks import (
     actions,
     bold,
     button,
+    channel,
     code,
     context,
     count,
@@ -27,7 +27,6 @@ from bot.slack.views.lists import buttons, cut_page
 SUBSCRIPTIONS = "subscriptions"  # the kind of the list
 PAGE = 10
 
-_CHANNEL = re.compile(r"[CGD][A-Z0-9]{1,30}")
 _REASONS: Mapping[str, str] = {
     "channel_is_archived": "the channel is archived",
     "is_archived": "the channel is archived",
@@ -114,11 +113,6 @@ def listed(everyone: Sequence[Subscription], here: str, around: Around, offset: 
     )
 
 
-def channel(channel_id: str) -> str:
-    """A channel by name, as Slack shows it; an id that is none is shown as it is."""
-    return f"<#{channel_id}>" if _CHANNEL.fullmatch(channel_id) else escape(channel_id)
-
-
 def _why(reason: str) -> str:
     """Slack's word for it, as a person says it."""
     return _REASONS.get(reason, f"Slack does not let me post there ({code(reason)})")
@@ -154,8 +148,7 @@ def _how_many(done: Subscribed) -> str:
         return (
             f"{status('no gateway', 'warning')} matches now. Please look at the query if that is a surprise."
         )
-    now = "It is" if done.covered == 1 else "They are"
-    return f"{now} {bold(count(done.covered, 'gateway'))} now; what joins them later counts too."
+    return f"It covers {bold(count(done.covered, 'gateway'))} now; what joins later counts too."
 
 
 def _instead(one: Subscription, around: Around) -> list[str]:

@@ -46,6 +46,7 @@ HEADINGS = [
     "badly",
     "Requested",
     "Approved",
+    "Denied",
     "by",
     "Query",
     "Model",
@@ -119,7 +120,7 @@ WITHDRAW, PAUSE, ABORT = ids.ROLLOUT_CANCEL, ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABOR
     [
         (
             RolloutState.REQUESTED,
-            "waiting for approval: 1 person must approve, until",
+            "waiting for approval: 1 person must approve by",
             {ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, WITHDRAW},
         ),
         (RolloutState.SCHEDULED, "approved, starts later", {WITHDRAW}),
@@ -158,6 +159,12 @@ def test_a_card_has_a_bar_for_each_wave_with_counts_of_gateways() -> None:
 
 def test_a_single_wave_is_no_canary() -> None:
     assert "Canary" not in card(rollout(), {(1, TargetState.VERIFIED): 5}).text
+
+
+def test_a_card_says_who_denied_it_and_of_what_ended_undecided_that_nobody_approved_it() -> None:
+    denied = rollout(RolloutState.DENIED, approvals=(replace(PAUL, decision=Decision.DENIED),))
+    assert "Requested by <@U0OLGA>, denied by <@U0PAUL>" in card(denied).text
+    assert "approved by nobody. Query" in card(rollout(RolloutState.CANCELED, approvals=())).text
 
 
 def test_a_card_says_who_did_what() -> None:
@@ -288,7 +295,7 @@ def everything_said(hostile: str) -> list[Message]:
         views.rollout_list([(one, {TargetState.FAILED: 3}) for one in every], 40, 10, []),
         views.job_list([(job, None), (job, RolloutId(7))], 0, []),
         views.job(job, None, str),
-        views.requested(every[0]),
+        views.requested(every[0], ["C0ROLLOUT1", "C0OPS00001"]),
         views.plan_forgotten(),
     ]
 
@@ -501,7 +508,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
         "1 open incident touches its sites",
     ):
         assert said in drawn.text
-    assert buttons(drawn) == {ids.ROLLOUT_REQUEST: Ref("id1"), ids.ROLLOUT_CANCEL: Ref("id1")}
+    assert buttons(drawn) == {ids.ROLLOUT_REQUEST: Ref("id1"), ids.ROLLOUT_CANCEL: Ref("id1", 0, ids.PLAN)}
 
 
 def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
