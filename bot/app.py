@@ -111,7 +111,7 @@ class App:
             edit_every=settings.slack.edit_every,
         )
         self.scheduler = self._build_scheduler()
-        self.metrics = BotMetrics(self._client, self.publisher, self.scheduler, self.clock.now)
+        self.metrics = BotMetrics(self._client, self.publisher, self.scheduler, now, self._database)
         self.scheduler.add("metrics", timedelta(seconds=15), self._measure)
         registry = CollectorRegistry()
         registry.register(self.metrics)
@@ -295,6 +295,7 @@ class App:
         scheduler.add("sockets", _OFTEN, self._slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self.home.redraw)
+        scheduler.add("database", _OFTEN, lambda: self._database.check_writing(self.clock.now()))
         scheduler.add("prune", timedelta(hours=1), self._prune)
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)
@@ -407,6 +408,7 @@ class App:
         backlog = await self.publisher.backlog()
         return Status(
             version=bot.__version__,
+            unwritable_since=self._database.unwritable_since,
             counts=await self.fleet.counts(parse("")),
             snapshot=await self.fleet.snapshot_status(),
             log_in=log_in.state.value,
@@ -419,11 +421,12 @@ class App:
         )
 
     async def _readiness(self) -> Readiness:
-        """The database and Slack decide; trouble with the vendor is told and does not."""
+        """The database, which must take changes too, and Slack decide; trouble with the vendor is told."""
         parts: dict[str, object] = {}
         try:
             await self._database.check()
-            parts["database"] = "ok"
+            since = self._database.unwritable_since
+            parts["database"] = f"takes no changes since {since:%Y-%m-%d %H:%M:%S} UTC" if since else "ok"
             snapshot = await self.fleet.snapshot_status()
             as_of = snapshot.as_of
             age = None if as_of is None else int((self.clock.now() - as_of).total_seconds())

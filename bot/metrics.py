@@ -10,6 +10,7 @@ from bot.meshtech.auth import AuthState
 from bot.meshtech.client import MeshtechClient
 from bot.scheduler import Scheduler
 from bot.slack.publisher import Publisher
+from bot.storage.engine import Database
 from bot.storage.outbox import Backlog
 
 
@@ -25,11 +26,13 @@ class BotMetrics(Collector):
         publisher: Publisher,
         scheduler: Scheduler,
         now: Callable[[], datetime],
+        database: Database,
     ) -> None:
         self._client = client
         self._publisher = publisher
         self._scheduler = scheduler
         self._now = now
+        self._database = database
         self._backlog = Backlog(0, None, 0)
         self._as_of: datetime | None = None
         self._sockets = 0
@@ -42,6 +45,10 @@ class BotMetrics(Collector):
         yield from self._vendor()
         yield from self._slack()
         yield from self._ticks()
+        writable = self._database.unwritable_since is None
+        yield GaugeMetricFamily(
+            "meshbot_database_writable", "0 while the database takes no changes", int(writable)
+        )
         if self._as_of is not None:
             age = (self._now() - self._as_of).total_seconds()
             yield GaugeMetricFamily("meshbot_listing_age_seconds", "Age of the last completed listing", age)

@@ -1,6 +1,7 @@
 """`meshbot run`: what keeps it from starting is one sentence and exit status 2; then how it runs and ends."""
 
 import asyncio
+import resource
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -247,6 +248,23 @@ async def test_what_runs_at_sigterm_is_finished_and_what_comes_then_is_not_begun
         kinds = [event.kind for event in world.slack.events]
         assert kinds.index("socket closed") > max(at for at, kind in enumerate(kinds) if kind == "response")
         world.check_nothing_is_wrong()
+
+
+async def test_a_full_disk_is_seen_and_so_is_its_end(tmp_path: Path) -> None:
+    async with outside(tmp_path, FleetSimulator(gateways=3, password=PASSWORD)) as world:
+        bot = await world.run()
+        await world.has_listed()
+        assert (await bot.get("/readyz"))[0] == 200
+        limits = resource.prlimit(bot.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        await bot.logged("the database takes no changes")
+        status, body = await bot.get("/readyz")
+        assert (status, body["parts"]["database"][:16]) == (503, "takes no changes")
+        assert "*Database*: ⚠️ takes no changes" in await world.says(VIEWER, "status")
+        resource.prlimit(bot.pid, resource.RLIMIT_FSIZE, limits)
+        await bot.logged("the database takes changes again")
+        assert (await bot.get("/readyz"))[0] == 200
+        world.check_nothing_is_wrong()
+        assert await world.stop(bot) == 0
 
 
 async def test_a_second_bot_by_mistake_leaves_what_the_first_has_claimed(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ _LOST_AFTER = {
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }
+_READ_ONLY = "25006"  # of PostgreSQL: a standby, or one that was told to take no changes
 SETTING = "MESHBOT_DATABASE_URL"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _Answer = TypeVar("_Answer")
@@ -53,6 +54,8 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer: waiting here, in turn, is fairer and cheaper than waiting in the file lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
+        self.unwritable_since: datetime | None = None
+        """Since when it takes no changes, by ``check_writing``: a disk that is full can still be read."""
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -116,6 +119,24 @@ class Database:
         """Raises Unavailable when the database does not answer."""
         async with self.read() as connection:
             await connection.execute(select(1))
+
+    async def check_writing(self, now: datetime) -> None:
+        """Writes a row that nobody reads. Raises Unavailable when the database takes no changes."""
+        probe = {"name": "written", "owner": "", "lease_until": now}
+        try:
+            async with self.write() as connection:
+                await connection.execute(insert_or_ignore(connection, ticks, probe))
+                await connection.execute(
+                    update(ticks).where(ticks.c.name == probe["name"]).values(lease_until=now)
+                )
+        except Unavailable:
+            if self.unwritable_since is None:
+                log.error("the database takes no changes")
+                self.unwritable_since = now
+            raise
+        if self.unwritable_since is not None:
+            log.warning("the database takes changes again")
+            self.unwritable_since = None
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -213,6 +234,10 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def _is_lost_or_read_only(error: DBAPIError) -> bool:
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _READ_ONLY
+
+
 class _translated:  # noqa: N801 - reads as a phrase where it is used
     """Turns a database that does not answer into a sentence; leaves mistakes of ours as they are."""
 
@@ -223,7 +248,7 @@ class _translated:  # noqa: N801 - reads as a phrase where it is used
         if (
             isinstance(error, PoolTimeout | InterfaceError | OperationalError)
             or type(error) is DatabaseError  # SQLite's for a file that is damaged
-            or (isinstance(error, DBAPIError) and error.connection_invalidated)
+            or (isinstance(error, DBAPIError) and _is_lost_or_read_only(error))
         ):
             # One line: while it is away every tick comes here, and a traceback each would bury the rest.
             log.warning("the database does not answer: %s", reason(error))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Insert, insert, select, text
+from sqlalchemy import Insert, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.errors import StartupError, Unavailable
@@ -156,6 +156,23 @@ async def test_a_database_that_is_not_there_says_so_in_a_sentence(tmp_path: Path
         with pytest.raises(Unavailable, match="does not answer"):
             await database.ask(lambda connection: connection.scalar(select(1)))
         await database.close()
+
+
+async def test_a_database_that_may_only_be_read_is_told_from_one_that_takes_changes(
+    database: Database, database_url: str
+) -> None:
+    await database.check_writing(NOW)
+    assert database.unwritable_since is None
+    options = "" if database.is_sqlite else "&options=-c%20default_transaction_read_only%3Don"
+    async with closing(Database.open(database_url + options)) as reader:
+        if database.is_sqlite:
+            only = "PRAGMA query_only = ON"
+            event.listen(reader.engine.sync_engine, "connect", lambda one, _: one.execute(only))
+        for later in (0, 1):
+            with pytest.raises(Unavailable, match="nothing was changed"):
+                await reader.check_writing(NOW + later * LEASE)
+        assert reader.unwritable_since == NOW
+        assert await owners(reader) == await owners(database) == [""]
 
 
 async def test_a_damaged_file_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Status:
     sockets: int | None  # open connections to Slack; None where Slack calls us by HTTP
     cards_waiting: int  # cards and notes that Slack does not show yet
     cards_broken: int = 0  # those that Slack refuses for good
+    unwritable_since: datetime | None = None  # the database, which can still be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def bot_status(state: Status, now: datetime) -> Message:
         ("Snapshot", _snapshot(state.snapshot, now)),
         ("Meshtech", _log_in(state)),
         ("Slack", _slack(state)),
+        *([("Database", _unwritable(state.unwritable_since))] if state.unwritable_since else []),
         ("Version", name(state.version)),
     ]
     shown = [f"{bold(label)}: {value}" for label, value in facts]
@@ -106,6 +108,13 @@ def _slack(state: Status) -> str:
         return f"{way}; {waiting}"
     refused = f"{state.cards_broken:,} refused by Slack"
     return f"{way}; {waiting}, {refused}: “subscriptions” and the log name the channel"
+
+
+def _unwritable(since: datetime) -> str:
+    return (
+        f"{status('takes no changes', 'warning')} since {date(since)}, so nothing is alerted and nothing can "
+        "be done: mostly the disk is full or may only be read. The log says which"
+    )
 
 
 def _setting_line(row: Setting) -> str:

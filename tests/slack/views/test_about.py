@@ -63,6 +63,11 @@ def test_the_way_to_slack_is_told(sockets: int | None, words_: str) -> None:
     assert words_ in said(replace(WELL, sockets=sockets))
 
 
+def test_a_database_that_takes_no_changes_is_told_and_one_that_does_is_not() -> None:
+    assert "Database" not in said(WELL)
+    assert "Database: ⚠️ takes no changes since" in said(replace(WELL, unwritable_since=NOW))
+
+
 def test_cards_that_slack_refuses_are_told() -> None:
     assert "1 card waits to be shown, 2 refused by Slack: “subscriptions” and the log" in said(
         replace(WELL, cards_waiting=1, cards_broken=2)
