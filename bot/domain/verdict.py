@@ -16,7 +16,7 @@ from bot.domain.rollout import TargetState
 
 PAUSE_SHARE = 0.05
 STOP_SHARE = 0.15
-SHARE_AFTER = 10  # finished
+SHARE_AFTER = 10  # finished, or overdue: a firmware that silences all of them finishes none
 IN_A_ROW = 3
 AT_ONE_SITE = 3
 COLLATERAL_LEAST = 3  # untouched gateways
@@ -261,7 +261,7 @@ def look(tally: Tally) -> Trip | None:
     """What stops a rollout by itself, the gravest first; None while all is well."""
     judged = tally.finished + tally.overdue
     share = tally.failures / judged if judged else 0.0
-    enough = tally.finished >= SHARE_AFTER
+    enough = judged >= SHARE_AFTER
     if enough and share >= STOP_SHARE:
         return Trip(f"{tally.failures} of {judged} gateways failed, {_percent(STOP_SHARE)} or more", True)
     if tally.canary_failures:

@@ -222,9 +222,18 @@ def test_any_canary_failure_pauses() -> None:
 
 @pytest.mark.parametrize(
     ("finished", "overdue", "failures", "trips"),
-    [(9, 0, 2, None), (20, 0, 1, False), (21, 0, 1, None), (10, 10, 1, False), (20, 0, 3, True)],
+    [
+        (9, 0, 2, None),
+        (10, 0, 1, False),
+        (20, 0, 1, False),
+        (21, 0, 1, None),
+        (10, 10, 1, False),
+        (20, 0, 3, True),
+        (0, 9, 9, None),
+        (0, 10, 10, True),  # a firmware that silences all, at ten sites
+    ],
 )
-def test_five_percent_of_finished_and_overdue_pause_once_ten_have_finished(
+def test_five_percent_of_finished_and_overdue_pause_once_there_are_ten(
     finished: int, overdue: int, failures: int, trips: bool | None
 ) -> None:
     trip = look(Tally(finished=finished, overdue=overdue, failures=failures))
