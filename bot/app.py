@@ -35,6 +35,7 @@ from bot.services.fleet_writes import FleetWrites
 from bot.services.reminders import Reminders
 from bot.services.retention import Retention
 from bot.services.rollout_course import RolloutCourse
+from bot.services.rollout_jobs import Means
 from bot.services.rollout_places import RolloutPlaces
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
@@ -189,11 +190,7 @@ class App:
             within=self.fleet.require_within,
         )
         self.course = RolloutCourse(
-            self._database,
-            self._client,
-            rules=rules,
-            now=now,
-            changed=self._changed,
+            Means(self._database, self._client, rules, now, self._changed),
             sight_lost=self._sight_lost,
             listed_at=self._listed_at,
         )

@@ -6,9 +6,11 @@ from typing import Any
 
 from bot.domain.access import Actor, Role
 from bot.domain.fleet import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
+from bot.domain.rollout import Rollout, RolloutId, RolloutState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
+MONDAY = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)  # when rollouts are requested
 
 OPERATOR = Actor("U0OPER0001", "Ola", Role.OPERATOR)
 VIEWER = Actor("U0VIEW0001", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Ola"})
@@ -39,6 +41,30 @@ def known(id_: str = "bmac-c0141f68fc3d", *, of: Gateway | None = None, **fields
         "first_seen": LONG_AGO,
     }
     return KnownGateway(seen, **{**values, **own})
+
+
+def rollout(**changes: Any) -> Rollout:
+    """Olga's update of ten gateways at oslo, just requested."""
+    values: dict[str, Any] = {
+        "id": RolloutId(7),
+        "uid": "01J9",
+        "state": RolloutState.REQUESTED,
+        "version": 1,
+        "requester": "U0OLGA",
+        "requester_name": "Olga",
+        "channel": "C0OPS",
+        "query": "tag:oslo",
+        "model": "2011",
+        "firmware_id": "fw",
+        "firmware_version": "3.5.0",
+        "plan_hash": "hash",
+        "planned": 10,
+        "approvals_needed": 1,
+        "downgrades": 0,
+        "created_at": MONDAY,
+        "expires_at": MONDAY + timedelta(hours=8),
+    }
+    return Rollout(**{**values, **changes})
 
 
 def listing(number: int = 2, at: datetime = NOW) -> Listing:

@@ -16,6 +16,7 @@ from bot.domain.rollout_picture import DrawnPlan, RolloutPicture
 from bot.meshtech.client import MeshtechClient
 from bot.services.fleet import FleetService
 from bot.services.rollout_course import RolloutCourse
+from bot.services.rollout_jobs import Means
 from bot.services.rollout_places import RolloutPlaces
 from bot.services.rollout_steering import RolloutSteering
 from bot.services.rollouts import RolloutService
@@ -86,11 +87,7 @@ class World:
             within=self.fleet.require_within,
         )
         course = RolloutCourse(
-            self.database,
-            self.client,
-            rules=chosen,
-            now=self.clock.now,
-            changed=self._count,
+            Means(self.database, self.client, chosen, self.clock.now, self._count),
             sight_lost=self._is_blind,
             listed_at=self._listed_at,
         )

@@ -78,17 +78,6 @@ ANY_TEXT = {
 }
 
 
-# Rows of 1970, done and said.
-LONG_AGO = (
-    "INSERT INTO writes (id, kind, state, version, actor, title, created_at, expires_at, unchanged)"
-    " VALUES ('w', 'rename', 'done', 2, 'U1', 't', 0, 0, 0)",
-    "INSERT INTO cards (kind, subject, channel, wanted, shown, urgent, state, created_at)"
-    " VALUES ('incident', '1', 'C1', 3, 3, 0, 'live', 0)",
-    "INSERT INTO notes (key, channel, kind, body, broadcast, state, created_at)"
-    " VALUES ('k', 'C1', 'x', '{}', 0, 'posted', 0)",
-)
-
-
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -287,6 +276,17 @@ async def test_sigterm_ends_a_start_that_waits_for_slack(tmp_path: Path) -> None
         )
         async with asyncio.timeout(20):
             assert await world.stop(bot) == 0
+
+
+# Rows of 1970, done and said.
+LONG_AGO = (
+    "INSERT INTO writes (id, kind, state, version, actor, title, created_at, expires_at, unchanged)"
+    " VALUES ('w', 'rename', 'done', 2, 'U1', 't', 0, 0, 0)",
+    "INSERT INTO cards (kind, subject, channel, wanted, shown, urgent, state, created_at)"
+    " VALUES ('incident', '1', 'C1', 3, 3, 0, 'live', 0)",
+    "INSERT INTO notes (key, channel, kind, body, broadcast, state, created_at)"
+    " VALUES ('k', 'C1', 'x', '{}', 0, 'posted', 0)",
+)
 
 
 async def test_what_nobody_needs_any_more_is_forgotten(tmp_path: Path) -> None:

@@ -18,12 +18,10 @@ from bot.domain import verdict
 from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
 from bot.domain.fleet import GatewayId
-from bot.domain.plan import Rules
 from bot.domain.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.verdict import Course, Trip
-from bot.meshtech.client import MeshtechClient
 from bot.services.rollout_holds import hold
-from bot.services.rollout_jobs import RolloutJobs, Told
+from bot.services.rollout_jobs import Means, RolloutJobs, Told
 from bot.services.rollout_late import RolloutLate
 from bot.services.rollout_log import BY_ITSELF, about, happened, tell_requester
 from bot.storage import cards
@@ -31,7 +29,7 @@ from bot.storage import rollout_batches as batches
 from bot.storage import rollout_flight as flight
 from bot.storage import rollout_targets as targets
 from bot.storage import rollouts as store
-from bot.storage.engine import Database, Transaction
+from bot.storage.engine import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ SOON = timedelta(seconds=5)
 
 
 class RolloutCourse:
-    """Advances rollouts. ``changed`` is called after a commit that the publisher should know of.
+    """Advances rollouts.
 
     ``sight_lost`` tells that the fleet cannot be seen: then nothing is started, promoted or judged.
     ``listed_at`` tells when the newest listing was completed.
@@ -48,21 +46,14 @@ class RolloutCourse:
 
     def __init__(
         self,
-        database: Database,
-        client: MeshtechClient,
+        means: Means,
         *,
-        rules: Rules,
-        now: Callable[[], datetime],
-        changed: Callable[[], None],
         sight_lost: Callable[[], Awaitable[bool]],
         listed_at: Callable[[], Awaitable[datetime | None]],
     ) -> None:
-        self._database = database
-        self._jobs = RolloutJobs(database, client, rules=rules, now=now, changed=changed)
-        self._late = RolloutLate(database, client, rules=rules, now=now, changed=changed)
-        self._rules = rules
-        self._now = now
-        self._changed = changed
+        self._means = means
+        self._jobs = RolloutJobs(means)
+        self._late = RolloutLate(means, self._jobs)
         self._sight_lost = sight_lost
         self._listed_at = listed_at
 
@@ -71,23 +62,23 @@ class RolloutCourse:
 
         One rollout that fails does not hold up the others.
         """
-        async with self._database.write() as connection:
-            claimed = await store.claim_due(connection, self._now(), LEASE)
+        async with self._means.database.write() as connection:
+            claimed = await store.claim_due(connection, self._means.now(), LEASE)
         results = await asyncio.gather(*map(self._advance_claimed, claimed), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
     async def _advance_claimed(self, rollout_id: RolloutId) -> None:
-        async with self._database.read() as connection:
+        async with self._means.database.read() as connection:
             rollout = await store.load(connection, rollout_id)
-        due_at: datetime | None = self._now() + SOON
+        due_at: datetime | None = self._means.now() + SOON
         try:
             rollout, due_at = await self._advance_one(rollout)
         except BotError as error:
             log.warning("%s waits: %s", rollout.title, error)
         finally:
-            async with self._database.write() as connection:
+            async with self._means.database.write() as connection:
                 await store.release(connection, rollout_id, rollout.version, due_at)
 
     async def _advance_one(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
@@ -97,7 +88,7 @@ class RolloutCourse:
         blind = await self._sight_lost()
         if rollout.state is RolloutState.SCHEDULED:
             if blind:  # nobody can tell whether the fleet drifted
-                return rollout, self._now() + self._rules.poll_every
+                return rollout, self._means.now() + self._means.rules.poll_every
             rollout = await self._start_on_time(rollout)
             if rollout.state is not RolloutState.RUNNING:
                 return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
@@ -114,39 +105,39 @@ class RolloutCourse:
                 sent = await self._jobs.ask(rollout, blind=blind, only_intended=True)
                 soon |= sent.in_doubt or sent.unheard
         if rollout.state.is_under_way or await self._is_flying(rollout.id):
-            return rollout, self._now() + (SOON if soon else self._rules.poll_every)
-        return rollout, self._now() + look_again if look_again else None
+            return rollout, self._means.now() + (SOON if soon else self._means.rules.poll_every)
+        return rollout, self._means.now() + look_again if look_again else None
 
     # ---- before it runs
     async def _wait_for_approval(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
-        now = self._now()
+        now = self._means.now()
         expired = decide.expire(rollout, now)
         if expired is not rollout:
-            async with self._database.write() as connection:
+            async with self._means.database.write() as connection:
                 await store.save(connection, rollout, expired, None)
                 await targets.set_aside_all(connection, rollout.id, "not started: expired", now)
                 await happened(connection, expired, "expired", now, before=rollout)
                 await tell_requester(connection, expired, None, now)
-            self._changed()
+            self._means.changed()
             return replace(expired, version=rollout.version + 1), None
         if rollout.reminded or now < decide.remind_at(rollout):
             return rollout, rollout.expires_at if rollout.reminded else decide.remind_at(rollout)
-        async with self._database.write() as connection:
+        async with self._means.database.write() as connection:
             await store.save(connection, rollout, replace(rollout, reminded=True), rollout.expires_at)
             until = rollout.expires_at.isoformat()
             await happened(
                 connection, rollout, "reminder", now, missing=rollout.approvals_missing, until=until
             )
-        self._changed()
+        self._means.changed()
         return replace(rollout, reminded=True, version=rollout.version + 1), rollout.expires_at
 
     async def _start_on_time(self, rollout: Rollout) -> Rollout:
         """Its time has come: it starts, unless the fleet drifted from what was approved."""
-        now = self._now()
+        now = self._means.now()
         assert rollout.start_at is not None
         if now < rollout.start_at:
             return rollout
-        async with self._database.write() as connection:
+        async with self._means.database.write() as connection:
             changed = await targets.count_drifted(connection, rollout)
             if planning.has_drifted(rollout.planned, changed):
                 after = decide.void(rollout, changed, now)
@@ -158,7 +149,7 @@ class RolloutCourse:
                 after = decide.begin(rollout, now)
                 await happened(connection, after, "started", now, before=rollout)
             await store.save(connection, rollout, after, now)
-        self._changed()
+        self._means.changed()
         return replace(after, version=rollout.version + 1)
 
     # ---- what the fleet shows
@@ -167,8 +158,8 @@ class RolloutCourse:
 
         One whose job has told nothing yet, since it could not be created so far, is not judged.
         """
-        now, as_of = self._now(), await self._listed_at()
-        async with self._database.write() as connection:
+        now, as_of = self._means.now(), await self._listed_at()
+        async with self._means.database.write() as connection:
             fresh = await store.load(connection, rollout.id, to_change=True)  # somebody may have aborted it
             updated, lost = [], []
             silent: dict[GatewayId, JobDevice | None] = {}
@@ -183,7 +174,7 @@ class RolloutCourse:
                     rollout.firmware_version,
                     now,
                     as_of,
-                    self._rules,
+                    self._means.rules,
                     aborted=fresh.state is RolloutState.ABORTED,
                 )
                 if after != one.course:
@@ -200,7 +191,7 @@ class RolloutCourse:
             await cards.touch(connection, about(rollout.id))
             if lost:
                 await self._say_lost(connection, rollout, lost, now)
-        self._changed()
+        self._means.changed()
 
     async def _say_lost(
         self, connection: Transaction, rollout: Rollout, lost: Sequence[Course], now: datetime
@@ -224,8 +215,8 @@ class RolloutCourse:
         """
         if not rollout.state.is_under_way:
             return rollout
-        now = self._now()
-        async with self._database.write() as connection:
+        now = self._means.now()
+        async with self._means.database.write() as connection:
             fresh = await store.load(connection, rollout.id, to_change=True)
             if not fresh.state.is_under_way:
                 return fresh  # somebody else was faster
@@ -236,7 +227,7 @@ class RolloutCourse:
             if not trip.for_good and not _in_states(counts, {TargetState.WAITING}):
                 return fresh  # a pause would keep nobody back
             after = await self._stop(connection, fresh, trip, now)
-        self._changed()
+        self._means.changed()
         return replace(after, version=fresh.version + 1)
 
     async def _stop(self, connection: Transaction, rollout: Rollout, trip: Trip, now: datetime) -> Rollout:
@@ -259,18 +250,18 @@ class RolloutCourse:
     # ---- from wave to wave
     async def _go_on(self, rollout: Rollout) -> Rollout:
         """The next wave, the stop for promotion, the end."""
-        async with self._database.write() as connection:
+        async with self._means.database.write() as connection:
             fresh = await store.load(connection, rollout.id, to_change=True)
             counts = await targets.count_targets(connection, rollout.id)
-            now = self._now()
-            after = decide.advance(fresh, counts, now, self._rules)
+            now = self._means.now()
+            after = decide.advance(fresh, counts, now, self._means.rules)
             if after == fresh:
                 return fresh
             await store.save(connection, fresh, after, now)
             await self._say_progress(connection, fresh, after, counts, now)
             if after.state is RolloutState.FINISHED:
                 await targets.free_gateways(connection, rollout.id)
-        self._changed()
+        self._means.changed()
         return replace(after, version=fresh.version + 1)
 
     async def _say_progress(
@@ -300,18 +291,18 @@ class RolloutCourse:
         """Puts the gateways whose turn it is into batches; from this commit on they are started."""
         if rollout.state is not RolloutState.RUNNING:
             return rollout, False
-        now = self._now()
-        async with self._database.write() as connection:
+        now = self._means.now()
+        async with self._means.database.write() as connection:
             fresh = await store.load(connection, rollout.id, to_change=True)
             if fresh.state is not RolloutState.RUNNING:
                 return fresh, False
-            held = await hold(connection, fresh, self._rules, now, blind=blind)
+            held = await hold(connection, fresh, self._means.rules, now, blind=blind)
             if held != fresh.held:
                 await store.save(connection, fresh, replace(fresh, held=held), now)
                 await cards.touch(connection, about(fresh.id))
                 fresh = replace(fresh, held=held, version=fresh.version + 1)
             started = held is None and await self._intend(connection, fresh, now)
-        self._changed()
+        self._means.changed()
         return fresh, started
 
     async def _intend(self, connection: Transaction, rollout: Rollout, now: datetime) -> bool:
@@ -332,19 +323,19 @@ class RolloutCourse:
             waiting,
             await targets.flying_by_site(connection),
             await targets.site_sizes(connection, (one.site for one in waiting)),
-            self._rules,
+            self._means.rules,
         )
         if not chosen:
             return False
         number = await batches.next_batch_number(connection, rollout.id, rollout.wave)
-        for index, members in enumerate(starts.batches(chosen, self._rules), number):
+        for index, members in enumerate(starts.batches(chosen, self._means.rules), number):
             name = starts.job_name(rollout, rollout.wave, index)
             await batches.intend_batch(connection, rollout.id, rollout.wave, index, name, members, now)
         await cards.touch(connection, about(rollout.id))
         return True
 
     async def _is_flying(self, rollout_id: RolloutId) -> bool:
-        async with self._database.read() as connection:
+        async with self._means.database.read() as connection:
             counts = await targets.count_targets(connection, rollout_id)
         return any(count for (_, state), count in counts.items() if state.is_in_flight)
 

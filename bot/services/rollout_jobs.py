@@ -56,30 +56,29 @@ class Asked:
     unheard: bool = False
 
 
-class RolloutJobs:
-    """``changed`` is called after a commit that the publisher should know of."""
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What rollouts are run with; ``changed`` is called after a commit that the publisher should know of."""
 
-    def __init__(
-        self,
-        database: Database,
-        client: MeshtechClient,
-        *,
-        rules: Rules,
-        now: Callable[[], datetime],
-        changed: Callable[[], None],
-    ) -> None:
-        self._database = database
-        self._client = client
-        self._rules = rules
-        self._now = now
-        self._changed = changed
+    database: Database
+    client: MeshtechClient
+    rules: Rules
+    now: Callable[[], datetime]
+    changed: Callable[[], None]
+
+
+class RolloutJobs:
+    """Creates jobs, follows them and calls them off."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
 
     async def ask(self, rollout: Rollout, *, blind: bool, only_intended: bool = False) -> Asked:
         """Creates the jobs that were intended, and asks how the others are; one that fails holds up no other.
 
         ``blind``: the fleet cannot be seen, so none is created.
         """
-        async with self._database.read() as connection:
+        async with self._means.database.read() as connection:
             open_batches = await batches.open_batches(connection, rollout.id)
         told: dict[int, Mapping[GatewayId, JobDevice]] = {}
         in_doubt = unheard = False
@@ -104,11 +103,11 @@ class RolloutJobs:
         job_id = JobId(batch.vendor_job_id) if batch.vendor_job_id else None
         if job_id is None and batch.called_at is not None:
             job_id = await self._find_job(batch)
-            if job_id is None and self._now() - batch.called_at < self._rules.look_for:
+            if job_id is None and self._means.now() - batch.called_at < self._means.rules.look_for:
                 return False
         refusal = await self._cancel(job_id) if job_id is not None else None
-        now = self._now()
-        async with self._database.write() as connection:
+        now = self._means.now()
+        async with self._means.database.write() as connection:
             await store.load(connection, rollout.id, to_change=True)
             if job_id is not None:
                 await batches.record_job(connection, batch.id, job_id)
@@ -121,13 +120,26 @@ class RolloutJobs:
             await batches.close_batch(connection, batch.id, "canceled", refusal)
             if refusal is not None:
                 await happened(connection, rollout, "not_called_off", now, job=batch.name, reason=refusal)
-        self._changed()
+        self._means.changed()
         return True
+
+    async def call_off_rest(self, batch: Batch) -> bool:
+        """Has the vendor begin nothing more of a job. False: it was not done, try again later."""
+        assert batch.vendor_job_id is not None, "the vendor has told of it"
+        try:
+            done = await self._cancel(JobId(batch.vendor_job_id)) is None
+        except MeshtechError as error:
+            log.warning("The rest of %s could not be called off: %s", batch.name, error)
+            return False
+        if done:
+            async with self._means.database.write() as connection:
+                await batches.close_batch(connection, batch.id, "canceled")
+        return done
 
     async def _cancel(self, job_id: JobId) -> str | None:
         """Why the vendor does not take back what it has not begun; None when it has."""
         try:
-            await self._client.cancel_job(job_id)
+            await self._means.client.cancel_job(job_id)
         except (Conflict, JobUnknown):
             log.info("job %s is over already", job_id)
         except (VendorRefused, RouteMissing) as error:
@@ -142,13 +154,13 @@ class RolloutJobs:
             if job_id is not None:
                 await self._created(batch, job_id)
                 return True
-            if self._now() - batch.called_at < self._rules.look_for:
+            if self._means.now() - batch.called_at < self._means.rules.look_for:
                 return False
         members = await self._about_to_call(rollout, batch, blind=blind)
         if not members:
             return True
         try:
-            job_id = await self._client.create_job(batch.name, FirmwareId(rollout.firmware_id), members)
+            job_id = await self._means.client.create_job(batch.name, FirmwareId(rollout.firmware_id), members)
         except (VendorRefused, Conflict) as error:
             there = await self._find_job(batch) if isinstance(error, Conflict) else None
             if there is None:
@@ -158,7 +170,7 @@ class RolloutJobs:
             return True
         except (RateLimited, RouteMissing, LogInRefused, VendorUnavailable) as error:
             log.warning("%s was not sent: %s", batch.name, error)
-            async with self._database.write() as connection:
+            async with self._means.database.write() as connection:
                 await batches.mark_not_called(connection, batch.id)
             return False
         except MeshtechError as error:
@@ -172,25 +184,25 @@ class RolloutJobs:
 
         None either when another process is at it, whose claim of the rollout this one's has outlived.
         """
-        now = self._now()
-        async with self._database.write() as connection:
+        now = self._means.now()
+        async with self._means.database.write() as connection:
             fresh = await store.load(connection, rollout.id, to_change=True)
             if not await batches.is_intended(connection, batch):
                 return ()
             members = await batches.batch_members(connection, batch.id)
             running = fresh.state is RolloutState.RUNNING
-            if running and await hold(connection, fresh, self._rules, now, blind=blind) is None:
+            if running and await hold(connection, fresh, self._means.rules, now, blind=blind) is None:
                 await batches.mark_called(connection, batch.id, members, now)
                 return members
             if fresh.state is not RolloutState.ABORTED:  # then the next round calls it off
                 await batches.take_back(connection, batch.id, members)
                 await cards.touch(connection, about(rollout.id))
-        self._changed()
+        self._means.changed()
         return ()
 
     async def _find_job(self, batch: Batch) -> JobId | None:
         """Looks for the batch's job by its name, among those not older than its intent."""
-        async for job in self._client.jobs():
+        async for job in self._means.client.jobs():
             if job.name == batch.name:
                 return job.id
             if job.created_at is not None and job.created_at < batch.intended_at - CLOCKS_MAY_DIFFER:
@@ -198,38 +210,38 @@ class RolloutJobs:
         return None
 
     async def _created(self, batch: Batch, job_id: JobId) -> None:
-        async with self._database.write() as connection:
+        async with self._means.database.write() as connection:
             await batches.record_job(connection, batch.id, job_id)
             await cards.touch(connection, about(batch.rollout_id))
-        self._changed()
+        self._means.changed()
 
     async def _follow(self, batch: Batch) -> Mapping[GatewayId, JobDevice]:
         """What the batch's job says of each gateway."""
         assert batch.vendor_job_id is not None
         try:
-            job = await self._client.job(JobId(batch.vendor_job_id))
+            job = await self._means.client.job(JobId(batch.vendor_job_id))
         except JobUnknown:
             if await self._find_job(batch) is not None:
                 raise  # the list still has it: one answer is not believed
-            async with self._database.read() as connection:
+            async with self._means.database.read() as connection:
                 return verdict.gone(await batches.batch_members(connection, batch.id))
         told = {device.device_id: device for device in job.devices}
         # In one that was canceled, gateways that had begun go on.
         return verdict.ended(told) if job.status is JobStatus.COMPLETED else told
 
     async def _refused(self, batch: Batch, reason: str) -> None:
-        async with self._database.write() as connection:
+        async with self._means.database.write() as connection:
             rollout = await store.load(connection, batch.rollout_id, to_change=True)
             courses = [one.course for one in await flight.flying(connection, rollout.id, batch.id)]
             aborted = rollout.state is RolloutState.ABORTED
             failed = verdict.fail(courses, reason, FailureKind.TRANSPORT, aborted=aborted)
             await self._save(connection, rollout, failed)
             await batches.close_batch(connection, batch.id, "refused", reason)
-        self._changed()
+        self._means.changed()
 
     async def _save(self, connection: Transaction, rollout: Rollout, courses: Sequence[Course]) -> None:
         """Writes what became of some, and lets go of those that settled."""
         if courses:
-            await flight.save_courses(connection, rollout.id, courses, self._now())
+            await flight.save_courses(connection, rollout.id, courses, self._means.now())
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))

@@ -4,23 +4,20 @@ Intent, call, result as everywhere: a job's rest may be called off twice, and is
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from bot.domain import rollout_late as decide
-from bot.domain.firmware import JobDevice, JobId
+from bot.domain.firmware import JobDevice
 from bot.domain.fleet import GatewayId
-from bot.domain.plan import Rules
 from bot.domain.rollout import Rollout
 from bot.domain.rollout_late import Late
-from bot.meshtech.client import MeshtechClient
-from bot.meshtech.errors import Conflict, JobUnknown, MeshtechError
-from bot.services.rollout_jobs import Told
+from bot.services.rollout_jobs import Means, RolloutJobs, Told
 from bot.services.rollout_log import happened
 from bot.storage import rollout_batches as batches
 from bot.storage import rollout_flight as flight
 from bot.storage import rollout_late as store
-from bot.storage.engine import Database, Transaction
+from bot.storage.engine import Transaction
 from bot.storage.rollout_batches import Batch
 
 log = logging.getLogger(__name__)
@@ -30,22 +27,11 @@ TOLD_OF = 10  # gateways named in one note
 
 
 class RolloutLate:
-    """``changed`` is called after a commit that the publisher should know of."""
+    """Follows them to the end of their jobs."""
 
-    def __init__(
-        self,
-        database: Database,
-        client: MeshtechClient,
-        *,
-        rules: Rules,
-        now: Callable[[], datetime],
-        changed: Callable[[], None],
-    ) -> None:
-        self._database = database
-        self._client = client
-        self._rules = rules
-        self._now = now
-        self._changed = changed
+    def __init__(self, means: Means, jobs: RolloutJobs) -> None:
+        self._means = means
+        self._jobs = jobs
 
     async def keep(
         self, connection: Transaction, rollout: Rollout, silent: Mapping[GatewayId, JobDevice | None]
@@ -60,13 +46,13 @@ class RolloutLate:
 
     async def look(self, rollout: Rollout, told: Told) -> timedelta | None:
         """Follows those that are kept; in how long to look again, None when there are none."""
-        async with self._database.read() as connection:
+        async with self._means.database.read() as connection:
             kept = await store.late_gateways(connection, rollout.id)
         if not kept:
             return None
         asked = [one for one in kept if one.batch_id is None or one.batch_id in told]
         await self._note(rollout, [(one, _device(told, one)) for one in asked])
-        async with self._database.read() as connection:
+        async with self._means.database.read() as connection:
             kept = await store.late_gateways(connection, rollout.id)
             open_batches = await batches.open_batches(connection, rollout.id)
         called_off = False
@@ -75,49 +61,38 @@ class RolloutLate:
             if late and batch.id in told and batch.state != "canceled":
                 called_off |= await self._call_off(rollout, batch, late, told[batch.id])
         if called_off:
-            return self._rules.poll_every
+            return self._means.rules.poll_every
         return LOOK_EVERY if kept else None
 
     async def _note(self, rollout: Rollout, told: Sequence[tuple[Late, JobDevice | None]]) -> None:
         """Lets go of those whose job has ended, and says how; marks those that are flashed after all."""
-        now = self._now()
+        now = self._means.now()
         endings = {one: words for one, device in told if (words := decide.ending(one, device, now))}
         flashed = {
             one.gateway_id: since
             for one, device in told
             if one not in endings
-            and (since := decide.flashed_since(one, device, now, self._rules)) != one.flashed_since
+            and (since := decide.flashed_since(one, device, now, self._means.rules)) != one.flashed_since
         }
         if not endings and not flashed:
             return
-        async with self._database.write() as connection:
+        async with self._means.database.write() as connection:
             await store.expect(connection, flashed)
             if endings:
                 by_id = {one.gateway_id: words for one, words in endings.items()}
                 await store.let_go(connection, rollout.id, by_id)
                 named = [[one.label, one.site, words] for one, words in endings.items()][:TOLD_OF]
                 await happened(connection, rollout, "late", now, count=len(endings), endings=named)
-        self._changed()
+        self._means.changed()
 
     async def _call_off(
         self, rollout: Rollout, batch: Batch, late: Sequence[Late], told: Mapping[GatewayId, JobDevice]
     ) -> bool:
         """Has the vendor forget what nobody waits for any more. True when it was asked to."""
-        async with self._database.read() as connection:
+        async with self._means.database.read() as connection:
             aloft = await flight.flying(connection, rollout.id, batch.id)
-        if not decide.may_call_off(late, told, [one.course.gateway_id for one in aloft]):
-            return False
-        assert batch.vendor_job_id is not None, "the vendor has told of it"
-        try:
-            await self._client.cancel_job(JobId(batch.vendor_job_id))
-        except (Conflict, JobUnknown):
-            log.info("%s is over already", batch.name)
-        except MeshtechError as error:
-            log.warning("The rest of %s could not be called off: %s", batch.name, error)
-            return False
-        async with self._database.write() as connection:
-            await batches.close_batch(connection, batch.id, "canceled")
-        return True
+        waited_for = [one.course.gateway_id for one in aloft]
+        return decide.may_call_off(late, told, waited_for) and await self._jobs.call_off_rest(batch)
 
 
 def _device(told: Told, late: Late) -> JobDevice | None:

@@ -1,7 +1,7 @@
 """The rollout's state machine: who decides, and what becomes of each gateway."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -13,40 +13,18 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.fleet import Connectivity, GatewayId
 from bot.domain.plan import Rules
-from bot.domain.rollout import Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import Freeze, Rollout, RolloutState, TargetState
 from bot.domain.rollout_picture import Evidence
 from bot.domain.rollout_starts import Waiting
+from tests.builders import MONDAY as NOW
+from tests.builders import rollout
 
-NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia"})
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.ADMIN: "Ada"})
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
 ADA = Actor("U0ADA", "Ada", Role.ADMIN)
 FREEZE = Freeze("", "U0ADA", "Ada", "fair", NOW)
 G1, G2 = GatewayId("g1"), GatewayId("g2")
-
-
-def rollout(**changes: object) -> Rollout:
-    made = Rollout(
-        id=RolloutId(7),
-        uid="01J9",
-        state=RolloutState.REQUESTED,
-        version=1,
-        requester="U0OLGA",
-        requester_name="Olga",
-        channel="C0OPS",
-        query="tag:oslo",
-        model="2011",
-        firmware_id="fw",
-        firmware_version="3.5.0",
-        plan_hash="hash",
-        approvals_needed=1,
-        downgrades=0,
-        planned=10,
-        created_at=NOW,
-        expires_at=NOW + timedelta(hours=8),
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def test_one_approval_starts_a_small_rollout() -> None:

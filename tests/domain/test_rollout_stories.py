@@ -23,11 +23,12 @@ from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import DeviceProgress, Firmware, FirmwareId, JobDevice
 from bot.domain.fleet import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.plan import Circumstances, Plan, Rules, make_plan
-from bot.domain.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import SILENT, Freeze, Rollout, RolloutState, TargetState
 from bot.domain.rollout_late import Late
 from bot.domain.rollout_starts import Waiting
 from bot.domain.verdict import Course, Sighting, Tally
 from bot.domain.windows import Window, may_start
+from tests.builders import rollout
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -374,13 +375,7 @@ def _known(one: GatewayId) -> KnownGateway:
 
 
 def _requested(plan: Plan) -> Rollout:
-    return Rollout(
-        id=RolloutId(7),
-        uid="01J9",
-        state=RolloutState.REQUESTED,
-        version=1,
-        requester="U0OLGA",
-        requester_name="Olga",
+    return rollout(
         channel=None,
         query="",
         model=plan.model,
@@ -389,9 +384,6 @@ def _requested(plan: Plan) -> Rollout:
         plan_hash=plan.hash,
         planned=sum(plan.waves),
         approvals_needed=plan.approvals_needed,
-        downgrades=0,
-        created_at=NOW,
-        expires_at=NOW + timedelta(hours=8),
     )
 
 

@@ -9,10 +9,11 @@ import pytest
 from bot.domain.alerts import Incident, IncidentId, IncidentKind, IncidentState, Tally
 from bot.domain.digests import Digest, Listed
 from bot.domain.fleet import Connectivity, Counts
-from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollout import Rollout, RolloutState, TargetState
 from bot.domain.silences import Silence, SilenceId
 from bot.slack.views.blocks import File, Message
 from bot.slack.views.digests import digest
+from tests import builders
 from tests.builders import NOW, known
 from tests.slack.shown import NAMES, sendable, words
 
@@ -32,24 +33,14 @@ def dark(number: int = 1, name: str = "MT10225") -> Listed:
 
 
 def rollout(name: str = "Ana") -> Rollout:
-    return Rollout(
-        RolloutId(7),
-        "u",
-        RolloutState.RUNNING,
-        1,
-        "U0ANA00001",
-        name,
-        None,
-        name,
-        name,
-        "f",
-        name,
-        "h",
-        38,
-        1,
-        0,
-        NOW,
-        NOW,
+    return builders.rollout(
+        state=RolloutState.RUNNING,
+        requester_name=name,
+        query=name,
+        model=name,
+        firmware_version=name,
+        planned=38,
+        created_at=NOW,
         started_at=NOW,
     )
 

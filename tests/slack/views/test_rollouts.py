@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -31,9 +31,10 @@ from bot.slack.views import rollout_card as cards
 from bot.slack.views import rollout_notes as notes
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message, date
+from tests import builders
+from tests.builders import MONDAY as NOW
 from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
 
-NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PAUL = Approval("U0PAUL", "Paul", Decision.APPROVED, "hash", NOW)
 FROZEN = Freeze("3.5.0", "U0ADAM01", "Ada", "it bricks", NOW)
@@ -57,30 +58,15 @@ RUNNING = {(1, TargetState.VERIFIED): 5, (2, TargetState.IN_PROGRESS): 4, (2, Ta
 
 def rollout(state: RolloutState = RolloutState.RUNNING, **changes: object) -> Rollout:
     begun = state.is_under_way or state in {RolloutState.FINISHED, RolloutState.ABORTED}
-    made = Rollout(
-        id=RolloutId(7),
-        uid="01J9",
-        state=state,
-        version=3,
-        requester="U0OLGA",
-        requester_name="Olga",
-        channel="C0OPS",
-        query="tag:oslo",
-        model="2011",
-        firmware_id="fw",
-        firmware_version="3.5.0",
-        plan_hash="hash",
-        planned=10,
-        approvals_needed=1,
-        downgrades=0,
-        created_at=NOW,
-        expires_at=NOW + timedelta(hours=8),
-        started_at=NOW if begun else None,
-        finished_at=NOW + 90 * MINUTE if state.is_final else None,
-        wave=2 if begun else 0,
-        approvals=(PAUL,) if begun else (),
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    values = {
+        "state": state,
+        "version": 3,
+        "started_at": NOW if begun else None,
+        "finished_at": NOW + 90 * MINUTE if state.is_final else None,
+        "wave": 2 if begun else 0,
+        "approvals": (PAUL,) if begun else (),
+    }
+    return builders.rollout(**(values | changes))
 
 
 def record(label: str = "MT1", site: str = "oslo", reason: str | None = "it bricked") -> TargetRecord:
