@@ -137,7 +137,11 @@ class App:
         )
         self.writes = FleetWrites(self._database, now=now)
         self.write_runs = FleetWriteRuns(
-            self._database, self._client, now=now, site_tag=settings.fleet.site_tag
+            self._database,
+            self._client,
+            now=now,
+            site_tag=settings.fleet.site_tag,
+            changed=self._changed,
         )
         self.silences = SilenceService(
             self._database,

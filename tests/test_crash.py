@@ -320,7 +320,12 @@ async def test_a_rename_that_died_with_the_bot_is_finished_once(kind: str, tmp_p
 async def test_a_tag_on_several_that_died_with_the_bot_is_finished_once(tmp_path: Path) -> None:
     async with outside(tmp_path, fleet(4)) as world:
         await dies_while(world, "tag tag:oslo +roof", request("ADD_LABEL", "lost_answer", after=1))
-        await lives_through(world, "GET_DEVICE")
+        bot = await world.begin()
+        told = await world.slack.wait_for(lambda: direct_message(world, OPERATOR), IN_TIME)
+        assert await world.stop(bot) == 0
+        assert "all changed" in message_text(told)
+        assert "write_undo" in str(told.blocks)
+        world.check_nothing_is_wrong()
         assert len(world.portal.at_site("roof")) == 4
         assert sorted(audited(world)) == [("tag", f"bmac-{number:012x}", "done") for number in range(4)]
 
@@ -344,6 +349,12 @@ async def lives_through(world: Outside, operation: str) -> None:
     await world.reached(operation)
     assert await world.stop(bot) == 0
     world.check_nothing_is_wrong()
+
+
+def direct_message(world: Outside, user: str) -> Message | None:
+    """The newest that the bot sent them."""
+    found = world.slack.workspace.in_channel(world.slack.workspace.dm(user).id)
+    return found[-1] if found else None
 
 
 def audited(world: Outside) -> list[tuple[str, str, str]]:

@@ -157,7 +157,7 @@ def undoing(item: WriteItem, kind: WriteKind, now: Gateway | None) -> WriteItem:
     if now is None:
         return replace(back, error=f"{item.label} is no longer in the fleet.")
     if not is_still(item, kind, now):
-        return replace(back, error=f"{now.label} was changed again since, so I left it alone.")
+        return left_alone(back, now)
     if kind is WriteKind.RENAME and not item.before:
         return replace(back, error=f"{now.label} had no name before, and Meshtech cannot take a name away.")
     if kind is WriteKind.TAG:
@@ -184,6 +184,12 @@ def applied(known: Gateway, kind: WriteKind, item: WriteItem, shown: Gateway | N
     if kind is WriteKind.RENAME:
         return replace(known, name=shown.name if shown else item.after[0])
     return replace(known, tags=shown.tags if shown else retagged(known.tags, item.added, item.removed))
+
+
+def left_alone(item: WriteItem, now: Gateway) -> WriteItem:
+    """What an undo does to a gateway that somebody has changed since."""
+    why = f"{now.label} was changed again since, so I left it alone."
+    return replace(item, state=ItemState.LEFT, error=why)
 
 
 def require_undoable(write: Write, now: datetime) -> None:

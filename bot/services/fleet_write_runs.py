@@ -25,16 +25,18 @@ from bot.domain.writes import (
     applied,
     ended,
     failed,
+    left_alone,
 )
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import DeviceUnknown, MeshtechError, RateLimited, RouteMissing
-from bot.storage import audit, fleet, fleet_search, listings, writes
+from bot.storage import audit, cards, fleet, fleet_search, listings, writes
 from bot.storage.engine import Database, Transaction
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8  # gateways that one write asks the vendor about at the same time
 LEASE = timedelta(minutes=2)
+ENDED = "write_ended"  # the kind of the message to who no longer waits for an answer
 PATIENCE = timedelta(minutes=10)  # for a vendor who asks to slow down, without a gateway done in between
 REST = timedelta(minutes=1)  # where it does not say for how long
 _EVENTS = {WriteKind.RENAME: FleetEventKind.RENAMED, WriteKind.TAG: FleetEventKind.TAGGED}
@@ -71,17 +73,20 @@ class FleetWriteRuns:
         now: Callable[[], datetime],
         site_tag: str = "",
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._client = client
         self._now = now
         self._site_tag = site_tag
         self._sleep = sleep
+        self._changed = changed
 
-    async def run(self, write_id: str) -> Write:
+    async def run(self, write_id: str, *, tell: bool = False) -> Write:
         """Asks the vendor for every gateway that waits; the write with the result of each.
 
-        Raises Stale when another process is running it, or when it was never confirmed.
+        ``tell``: its author no longer waits for an answer, and is told. Raises Stale when another process
+        is running it, or when it was never confirmed.
         """
         now = self._now()
         async with self._database.write() as connection:
@@ -103,21 +108,27 @@ class FleetWriteRuns:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors  # the others are of the same kind: the database is gone
         async with self._database.write() as connection:
-            await writes.advance(connection, write, WriteState.DONE, self._now() + UNDO_WITHIN)
+            ended_at = self._now()
+            await writes.advance(connection, write, WriteState.DONE, ended_at + UNDO_WITHIN)
+            if tell:
+                key, body = f"write/{write_id}", {"write": write_id}
+                await cards.add_message(connection, write.actor, key, ENDED, body, ended_at)
             if write.undoes is not None and not (await writes.load(connection, write_id)).done:
                 await writes.count_no_undo(connection, write_id)
             return await writes.load(connection, write_id)
 
     async def resume(self) -> tuple[Write, ...]:
-        """Finishes what a crash cut short; for a tick."""
+        """Finishes what a crash cut short, and has its author told; for a tick."""
         async with self._database.read() as connection:
             found = await writes.cut_short(connection, self._now())
         finished = []
         for write_id in found:
             try:
-                finished.append(await self.run(write_id))
+                finished.append(await self.run(write_id, tell=True))
             except BotError as error:
                 log.info("write %s was not resumed: %s", write_id, error)
+        if finished:
+            self._changed()
         return tuple(finished)
 
     async def _create_labels(self, write: Write, items: list[WriteItem], pace: _Pace) -> None:
@@ -138,6 +149,9 @@ class FleetWriteRuns:
         for item in queue:
             shown: Gateway | None = None
             try:
+                if write.undoes and (other := await self._changed_since(write, item, pace)):
+                    await self._settle(write, left_alone(item, other), None)
+                    continue
                 is_there = await self._change(write, item, pace)
                 shown = await self._read_back(write, item, pace)
             except BotError as error:
@@ -145,8 +159,18 @@ class FleetWriteRuns:
             else:
                 result = ended(item, write.kind, shown) if shown or is_there else failed(item, _gone(item))
             pace.since = None
-            async with self._database.write() as connection:
-                await self._record_result(connection, write, result, shown)
+            await self._settle(write, result, shown)
+
+    async def _settle(self, write: Write, result: WriteItem, shown: Gateway | None) -> None:
+        async with self._database.write() as connection:
+            await self._record_result(connection, write, result, shown)
+
+    async def _changed_since(self, write: Write, item: WriteItem, pace: _Pace) -> Gateway | None:
+        """The gateway as somebody renamed it since the last listing. Tags come and go one by one."""
+        if write.kind is not WriteKind.RENAME:
+            return None
+        shown = await self._read_back(write, item, pace)
+        return shown if shown is not None and (shown.name,) not in (item.before, item.after) else None
 
     async def _change(self, write: Write, item: WriteItem, pace: _Pace) -> bool:
         """Whether the vendor knew the gateway: it says the same of one that is gone and of a tag that is."""

@@ -7,22 +7,24 @@ shows its progress a few times: a response_url takes five answers.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.fleet import fold
 from bot.domain.query import Field, Query, parse
 from bot.domain.writes import Write
 from bot.services.fleet import FleetService
-from bot.services.fleet_write_runs import FleetWriteRuns
+from bot.services.fleet_write_runs import ENDED, FleetWriteRuns
 from bot.services.fleet_writes import FleetWrites
 from bot.slack import ids
 from bot.slack.calls import Click, Command, CommandCall, Feature, Responder
 from bot.slack.fleet import unquoted
 from bot.slack.views import fleet_writes as views
+from bot.slack.views.blocks import Message
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,12 @@ class WriteCommands:
                 ids.WRITE_CANCEL: self.cancel,
                 ids.WRITE_UNDO: self.undo,
             },
+            notes={ENDED: self.draw_end},
         )
+
+    async def draw_end(self, body: Mapping[str, Any]) -> Message:
+        """For who no longer waits for an answer, since the bot was stopped in the middle of their change."""
+        return views.write(await self._writes.get(str(body["write"])), self._now())
 
     async def rename(self, call: CommandCall) -> None:
         which, new_name = parse_rename(call.text)

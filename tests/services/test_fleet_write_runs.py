@@ -6,9 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from bot.domain.errors import Unavailable
 from bot.domain.writes import Write, WriteState
+from bot.services.fleet_write_runs import ENDED
+from bot.storage.tables import notes
 from tests.builders import OPERATOR
 from tests.databases import sqlite_url
 from tests.fleet_world import World, rename, tag, world
@@ -64,6 +67,19 @@ async def test_a_write_that_a_crash_cut_short_is_finished_once(fleet: World) -> 
     assert len(write.done) == 3
     assert [fleet.portal.device(id_).labels for id_ in "abc"] == [["oslo", "roof"]] * 3
     assert len(await fleet.audit()) == len(await fleet.events()) == 3
+
+
+async def test_who_asked_is_told_how_a_write_ended_that_nobody_waits_for(fleet: World) -> None:
+    write = await fleet.writes.propose_rename(OPERATOR, None, await fleet.fleet.find("a"), "x")
+    fleet.later()
+    await fleet.runs.resume()
+    (told,) = await fleet.rows(select(notes.c.channel, notes.c.kind, notes.c.body))
+    assert told == (OPERATOR.user_id, ENDED, {"write": write.id})
+
+
+async def test_who_waits_for_an_answer_gets_no_message_beside_it(fleet: World) -> None:
+    await rename(fleet, "a", "x")
+    assert await fleet.rows(select(notes.c.kind)) == []
 
 
 async def test_a_confirmed_write_that_was_never_started_is_started_by_the_tick(fleet: World) -> None:

@@ -204,6 +204,14 @@ async def test_undo_of_a_change_that_half_failed_takes_back_the_other_half(fleet
     assert [fleet.portal.device(id_).labels for id_ in "abc"] == [["oslo"]] * 3
 
 
+async def test_undo_leaves_a_gateway_alone_that_was_renamed_after_the_last_listing(fleet: World) -> None:
+    write = await rename(fleet, "a", "Bergen 1")
+    fleet.portal.rename("a", "Somebody's")
+    undo = await fleet.runs.run((await fleet.writes.undo(OPERATOR, write.id)).id)
+    assert fleet.portal.device("a").friendly_name == "Somebody's"
+    assert "was changed again since" in (undo.left[0].error or "")
+
+
 async def test_undo_keeps_the_tags_that_others_put_on_since(fleet: World) -> None:
     write = await tag(fleet, "id:a", add=("roof",))
     await tag(fleet, "id:a", add=("north",))
