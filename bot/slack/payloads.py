@@ -136,12 +136,21 @@ def press(body: Json) -> Press:
         trigger_id=body.get("trigger_id"),
         selected=None if action.get("type") == "button" else entered(action),
         message_ts=container.get("message_ts"),
-        thread_ts=container.get("thread_ts"),
+        thread_ts=_thread_around(container),
         view_id=view.get("id"),
         on_home=view.get("type") == "home",
         metadata=str(view.get("private_metadata") or ""),
         values=_values((view.get("state") or {}).get("values") or {}),
     )
+
+
+def _thread_around(container: Json) -> str | None:
+    """The thread that a message is a reply in.
+
+    A card with replies carries the time stamp of its own thread, and stands in the channel none the less.
+    """
+    thread = container.get("thread_ts")
+    return None if thread == container.get("message_ts") else thread
 
 
 def sent_modal(body: Json) -> SentModal:

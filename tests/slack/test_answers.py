@@ -44,6 +44,17 @@ async def test_what_is_added_after_a_click_in_a_thread_stays_in_that_thread() ->
         assert (added.text, added.thread_ts, added.ephemeral_to) == ("seen", answer.thread_ts, OTTO)
 
 
+async def test_what_is_added_after_a_click_on_a_card_with_replies_is_seen_in_the_channel() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        answer = await in_a_thread(made, "say hello")
+        button = blocks.actions(blocks.button("Details", "incident_details", Ref("1")))
+        ts = made.slack.workspace.next_ts()
+        card = Shown(OPS, ts, "a card", answer.user, thread_ts=ts, blocks=list(button))
+        act = await made.slack.click(OTTO, made.slack.workspace.add(card), "incident_details")
+        (added,) = await made.slack.wait_for(lambda: act.responses)
+        assert (added.text, added.thread_ts, added.ephemeral_to) == ("seen", None, OTTO)
+
+
 async def test_a_mention_where_the_bot_may_not_answer_is_answered_by_direct_message() -> None:
     async with connected([Parrot().feature()]) as (made, _):
         made.slack.faults.fail("chat.postMessage", "restricted_action")
