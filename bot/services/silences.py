@@ -1,7 +1,7 @@
 """Silences: made, listed, ended early, and announced before they end."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
@@ -140,13 +140,16 @@ class SilenceService:
 
 def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:
     covers = silence.query or f"gateways of incident {silence.incident_id}"
+    until = f"until {silence.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    is_over = action == "unsilence"
     return AuditEntry(
         at=now,
         actor=actor.user_id,
         action=action,
         subject=f"{silence.title}: {covers}",
         outcome=Outcome.DONE,
-        after=silence.until.isoformat(),
+        before=until if is_over else None,
+        after=None if is_over else until,
         channel=channel,
         reason=silence.reason,
     )

@@ -63,7 +63,7 @@ class SubscriptionService:
                 made = await store.add(connection, channel, draft, actor.user_id, now)
             done = Subscribed(made, before, covered)
             if done.is_new or done.has_changed or done.is_mended:
-                await audit.record(connection, _entry(actor, "subscribe", made, now, before))
+                await audit.record(connection, _entry(actor, "subscribe", now, before, made))
         self._changed()
         return done
 
@@ -75,7 +75,7 @@ class SubscriptionService:
             ended = await store.remove(connection, number, now)
             if ended is None:
                 raise NotFound(f"There is no subscription {number}. “subscriptions” lists those there are.")
-            await audit.record(connection, _entry(actor, "unsubscribe", ended, now))
+            await audit.record(connection, _entry(actor, "unsubscribe", now, ended, None))
         return ended
 
     async def undo(self, actor: Actor, number: SubscriptionId, version: int) -> tuple[Subscription, bool]:
@@ -93,7 +93,8 @@ class SubscriptionService:
                 raise Stale(
                     "That was taken back, or changed again, meanwhile. “subscriptions” lists those there are."
                 )
-            await audit.record(connection, _entry(actor, "subscription_undo", found, now))
+            ended = found if back is None else None
+            await audit.record(connection, _entry(actor, "subscription_undo", now, ended, back))
         self._changed()
         return found, back is not None
 
@@ -117,15 +118,17 @@ class SubscriptionService:
 
 
 def _entry(
-    actor: Actor, action: str, one: Subscription, now: datetime, before: Subscription | None = None
+    actor: Actor, action: str, now: datetime, before: Subscription | None, after: Subscription | None
 ) -> AuditEntry:
+    one = after or before
+    assert one is not None
     return AuditEntry(
         at=now,
         actor=actor.user_id,
         action=action,
         subject=f"subscription {one.id}",
         outcome=Outcome.DONE,
-        before=None if before is None else before.words,
-        after=one.words,
+        before=before and before.words,
+        after=after and after.words,
         channel=one.channel,
     )

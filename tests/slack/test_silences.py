@@ -1,6 +1,7 @@
 """What people do with silences in Slack."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ from bot.slack.calls import Click, CommandCall, Submission
 from bot.slack.ids import Ref, decode
 from bot.slack.silences import SilenceListeners
 from bot.slack.views import silences as views
-from bot.slack.views.blocks import Message, View
+from bot.slack.views.blocks import Message, View, utc
 from bot.storage import audit, fleet_search
 from bot.storage.engine import Database
 from tests.alert_world import ANA, World
@@ -109,6 +110,10 @@ async def test_silences_are_listed_with_their_reasons(desk: Desk) -> None:
 async def test_a_silence_is_ended_by_its_number(desk: Desk) -> None:
     await desk.says("silence", "tag:oslo for 1h")
     assert "S-1 is over" in await desk.says("unsilence", "S-1")
+    async with desk.world.database.read() as connection:
+        ended, begun = await audit.find(connection, AuditQuery(words=("silence",)), 10)
+    assert (begun.before, ended.after) == (None, None)
+    assert begun.after == ended.before == f"until {utc(desk.world.now + timedelta(hours=1))}"
 
 
 async def test_the_button_asks_how_long_and_the_card_says_until_when(desk: Desk) -> None:
