@@ -268,9 +268,9 @@ def _field(name: str, term: str) -> Field:
         return Field(folded)
     other = _OTHER_WORDS.get(folded)
     near = [other.value] if other else difflib.get_close_matches(folded, known, 1, 0.5)
-    hint = f"did you mean {near[0]}:? " if near else ""
+    hint = f" Did you mean {near[0]}:?" if near else ""
     raise InvalidInput(
-        f"{term}: there is no field “{name}”; {hint}The fields are {', '.join(known)}. "
+        f"{term}: there is no field “{name}”.{hint} The fields are {', '.join(known)}. "
         "A name that holds a colon goes into quotes."
     )
 
@@ -305,8 +305,8 @@ def _state(value: str, term: str) -> StateWord:
     if folded in known:
         return StateWord(folded)
     near = difflib.get_close_matches(folded, known, 1, 0.5)
-    hint = f"did you mean is:{near[0]}? " if near else ""
-    raise InvalidInput(f"{term}: there is no state “{value}”; {hint}The states are {', '.join(known)}.")
+    hint = f" Did you mean is:{near[0]}?" if near else ""
+    raise InvalidInput(f"{term}: there is no state “{value}”.{hint} The states are {', '.join(known)}.")
 
 
 def _comparison(part: _Word) -> tuple[Comparison | None, str]:

@@ -141,9 +141,9 @@ def test_quotes_keep_commas_colons_and_a_leading_minus_in_a_word() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("tga:oslo", "tga:oslo: there is no field “tga”; did you mean tag:"),
-        ("firmware:3.4.1", "did you mean fw:"),
-        ("is:oflline", "did you mean is:offline"),
+        ("tga:oslo", "tga:oslo: there is no field “tga”. Did you mean tag:"),
+        ("firmware:3.4.1", "Did you mean fw:"),
+        ("is:oflline", "Did you mean is:offline"),
         ("is:x", "The states are online, offline"),
         ("tag:", "tag:: a value is missing, write tag:oslo"),
         ("tag:a,,b", "tag:a,,b: a value is missing"),

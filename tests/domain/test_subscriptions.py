@@ -50,9 +50,9 @@ def test_what_stands_in_quotes_is_no_time() -> None:
         ("digest in oslo", "Did you mean Europe/Oslo"),
         ("digest in Europ/Oslo", "Did you mean Europe/Oslo"),
         ("digest in ../../etc/passwd", "Write it as Europe/Oslo"),
-        ("digest tagg:oslo", "did you mean tag:"),
+        ("digest tagg:oslo", "Did you mean tag:"),
         ("offline tag:oslo at 08:00", "Only a digest"),
-        ("offline tagg:oslo", "did you mean tag:"),
+        ("offline tagg:oslo", "Did you mean tag:"),
         ('offline tag:"oslo', "quote is not closed"),
     ],
 )
