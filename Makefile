@@ -51,6 +51,7 @@ $(READY): requirements-dev.lock
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Meshbot needs Python 3.11 or newer: install it, or say where it is: make PYTHON=/path/to/python"; \
 		exit 1; } >&2
+	@$(BIN)/python -c pass 2>/dev/null || echo "Making the virtual environment .venv …"
 	@$(BIN)/python -c pass 2>/dev/null || $(PYTHON) -m venv --clear .venv || { \
 		echo "The virtual environment could not be made: on Debian and Ubuntu, apt-get install python3-venv first."; \
 		exit 1; } >&2

@@ -232,6 +232,8 @@ class Page:
         if message.is_reply:  # the summary below its thread's first message changed as well
             root = screen.find(channel, str(message.thread_ts))
             drawn += [("message", {"message": screen.message(root)})] if root else []
+        else:  # what of its thread the channel was told quotes it
+            drawn += [("message", {"message": screen.message(one)}) for one in screen.told(message)]
         return drawn
 
     # What a person does

@@ -125,6 +125,10 @@ class Screen:
         found = [one for one in self._seen_in(channel) if ts in (one.ts, one.thread_ts)]
         return {"messages": [self.message(one) for one in found]}
 
+    def told(self, message: Message) -> list[Message]:
+        """The replies in its thread that the channel shows too."""
+        return [one for one in self._workspace.thread(message) if one.broadcast and self.sees(one)]
+
     def find(self, channel: str, ts: str) -> Message | None:
         message = self._workspace.find(channel, ts)
         return message if message is not None and self.sees(message) else None

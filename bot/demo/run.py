@@ -233,6 +233,7 @@ async def _tell(slack: SlackServer) -> None:
             continue
         where = "direct message" if channel.im_user else f"#{channel.name}"
         said = readable(message.text, names).partition("\n")[0]
+        said = said or ", ".join(file.title or file.name for file in message.files)
         print(f"{where}: {said[:_WIDE]}", flush=True)
 
 

@@ -106,6 +106,18 @@ async def test_an_answer_is_visible_to_the_asker_only_and_changes_in_its_place(r
     await expect(other.locator(".message")).to_have_text(re.compile("for all"))
 
 
+async def test_a_note_for_the_channel_quotes_its_card_as_it_is_by_now(room: Room) -> None:
+    await room.tab.set_viewport_size({"width": 390, "height": 844})
+    ts = await room.post("R-1 is running\nWave 2 of 4")
+    await room.post("the end", thread_ts=ts, reply_broadcast=True)
+    quote = room.message("the end").get_by_role("button", name="R-1 is running Wave 2 of 4")
+    await expect(quote).to_be_visible()
+    assert await quote.evaluate("(node) => node.offsetWidth") > 100
+    await room.client.chat_update(channel=OPS, ts=ts, text="R-1 is finished " + "and very long " * 20)
+    await expect(room.message("the end").get_by_role("button", name="R-1 is finished")).to_be_visible()
+    assert await room.tab.evaluate("document.documentElement.scrollWidth") == 390
+
+
 async def test_a_thread_opens_beside_and_goes_on_living(room: Room) -> None:
     ts = await room.post("the card")
     await room.post("first note", thread_ts=ts)

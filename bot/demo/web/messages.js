@@ -8,6 +8,7 @@ import { dayName, fullTime, mrkdwn, timeOf } from './mrkdwn.js';
 export function spoken(message) {
   const node = el('div');
   node.append(mrkdwn(message.text || ''));
+  for (const end of node.querySelectorAll('br')) end.replaceWith(' ');
   return node.textContent.replaceAll('\u2060', '');
 }
 
@@ -72,9 +73,9 @@ function note(message, inThread, openThread) {
   if (message.ephemeral) return noteRow('eye', 'Only visible to you');
   if (message.subtype !== 'thread_broadcast') return null;
   if (inThread) return noteRow('reply', 'Also sent to the channel');
-  return noteRow('reply', 'replied to a thread: ', el('button', {
+  return noteRow('reply', 'replied to a thread:', el('button', {
     type: 'button', class: 'link', on: { click: () => openThread(message.thread_ts) },
-    text: spoken({ text: message.root_text }).slice(0, 80) || 'see the thread',
+    text: spoken({ text: message.root_text }).slice(0, 200) || 'see the thread',
   }));
 }
 
