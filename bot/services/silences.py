@@ -141,15 +141,13 @@ class SilenceService:
 def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:
     covers = silence.query or f"gateways of incident {silence.incident_id}"
     until = f"until {silence.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    is_over = action == "unsilence"
     return AuditEntry(
         at=now,
         actor=actor.user_id,
         action=action,
         subject=f"{silence.title}: {covers}",
         outcome=Outcome.DONE,
-        before=until if is_over else None,
-        after=None if is_over else until,
+        after=None if action == "unsilence" else until,
         channel=channel,
         reason=silence.reason,
     )

@@ -128,7 +128,7 @@ def _entry(
         action=action,
         subject=f"subscription {one.id}",
         outcome=Outcome.DONE,
-        before=before and before.words,
-        after=after and after.words,
+        before=before.words if before else None,
+        after=after.words if after else None,
         channel=one.channel,
     )
