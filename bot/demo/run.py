@@ -74,6 +74,8 @@ async def run(
     for signum in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(signum, stop.set)
+    await _refuse_taken(port)
+    print("Starting a local Slack, a make-believe fleet and the bot …", flush=True)
     demo = Demo(gateways=gateways, seed=seed, speed=speed, keep=keep)
     try:
         await demo.start(port)
@@ -100,7 +102,6 @@ class Demo:
 
     async def start(self, port: int = 0) -> None:
         """Bring up a world, then the page on its port. Raises StartupError when the port is taken."""
-        await _refuse_taken(port)
         await self._build()
         try:
             await self.page.start(port)

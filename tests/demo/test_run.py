@@ -44,6 +44,7 @@ async def meshbot_demo(
 async def address(process: asyncio.subprocess.Process) -> str:
     assert process.stdout
     async with asyncio.timeout(SOON):
+        assert (await process.stdout.readline()).startswith(b"Starting")
         line = (await process.stdout.readline()).decode()
     return next(word for word in line.split() if word.startswith("http"))
 
