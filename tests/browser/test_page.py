@@ -227,6 +227,16 @@ async def test_light_and_dark_follow_the_reader_and_the_toggle(room: Room) -> No
     await expect(root).to_have_attribute("data-theme", "light")
 
 
+async def test_the_tour_stays_on_the_screen_when_the_window_becomes_narrow(chromium: Browser) -> None:
+    async with open_room(chromium, tour=True) as room:
+        card = room.tab.get_by_role("dialog")
+        await room.tab.get_by_role("button", name="Next").click()
+        await room.tab.get_by_role("button", name="Next").click()
+        await expect(card).to_contain_text("3 of 5")
+        await room.tab.set_viewport_size({"width": 390, "height": 844})
+        await expect(card).to_be_in_viewport(ratio=1)
+
+
 async def test_the_first_visit_is_met_by_a_tour_of_five_steps_and_the_second_is_not(
     chromium: Browser,
 ) -> None:

@@ -13,6 +13,8 @@ const STEPS = [
 ];
 
 let card = null;
+let about = '';
+addEventListener('resize', () => card && place());
 
 export function tourIfNew() {
   if (!localStorage.getItem(DONE)) tour();
@@ -36,7 +38,8 @@ function finish() {
 
 function step(at) {
   end();
-  const { title, text, at: where, type } = STEPS[at];
+  const { title, text, type } = STEPS[at];
+  about = STEPS[at].at;
   const isLast = at === STEPS.length - 1;
   const next = el('button', { type: 'button', class: 'button primary', on: { click: () => (isLast ? finish() : step(at + 1)) } }, isLast ? 'Done' : 'Next');
   card = el('div', { class: 'tour', role: 'dialog', 'aria-labelledby': 'tour-title', 'aria-describedby': 'tour-text', on: { keydown: (event) => { if (event.key === 'Escape') finish(); } } },
@@ -48,12 +51,13 @@ function step(at) {
       el('button', { type: 'button', class: 'button quiet-button', on: { click: finish } }, 'Skip'),
       at ? el('button', { type: 'button', class: 'button', on: { click: () => step(at - 1) } }, 'Back') : null, next));
   document.body.append(card);
-  place(document.querySelector(where));
+  place();
   next.focus();
 }
 
 /** Beside what the step is about, and always on the screen. */
-function place(target) {
+function place() {
+  const target = document.querySelector(about);
   const box = target?.getBoundingClientRect();
   const [width, height] = [card.offsetWidth, card.offsetHeight];
   if (!box || innerWidth < 700 || box.right <= 0) {
