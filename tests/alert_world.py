@@ -22,9 +22,10 @@ from bot.domain.fleet import (
     take_in,
 )
 from bot.domain.sight import Look, lost_sight
+from bot.domain.subscriptions import parse_subscription
 from bot.services.alert_course import AlertCourse, Evaluation, Silenced
 from bot.services.alerts import AlertService
-from bot.storage import fleet, looks
+from bot.storage import fleet, looks, subscriptions
 from bot.storage.engine import Database
 from bot.storage.tables import cards, gateway_claims, listings, notes, rollout_targets, rollouts
 
@@ -220,6 +221,12 @@ class World:
                     online=online,
                 )
             )
+
+    # ---- channels
+    async def subscribe(self, channel: str, query: str = "") -> None:
+        async with self.database.write() as connection:
+            draft = parse_subscription(f"offline {query}")
+            await subscriptions.add(connection, channel, draft, ANA.user_id, self.now)
 
     # ---- rollouts
     async def claim(self, gateway_id: str) -> None:

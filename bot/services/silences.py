@@ -11,7 +11,7 @@ from bot.domain.events import AuditEntry, Outcome
 from bot.domain.fleet import NO_SITE
 from bot.domain.query import Field, Query, exactly, parse
 from bot.domain.silences import ANNOUNCED, Asked, Silence, checked, parse_number, parse_silence
-from bot.storage import audit, cards, incidents
+from bot.storage import audit, cards, incident_places, incidents
 from bot.storage import silences as store
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database
@@ -24,7 +24,8 @@ Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
 class SilenceService:
     """``matching`` finds the ids of a query's gateways; ``within`` refuses who is limited to a part of the
-    fleet when one of them is outside; ``channel`` is where a coming end is announced, besides to who made it.
+    fleet when one of them is outside; ``channel`` is where a coming end is announced, besides to who made it
+    and where what it holds is shown.
     """
 
     def __init__(
@@ -125,17 +126,19 @@ class SilenceService:
         """Says of each silence, once, that it is about to end: what is still dark is told of again."""
         now = self._now()
         async with self._database.read() as connection:
-            soon = [one for one in await store.active(connection, now) if one.until <= now + ANNOUNCED]
-        if not soon:
-            return
-        async with self._database.write() as connection:
-            for one in await store.to_announce(connection, now, ANNOUNCED):
-                body = {"silence": one.title, "query": one.query, "by": one.by}
-                body["until"] = one.until.isoformat()
-                for place in filter(None, dict.fromkeys([self._channel, one.by])):
-                    key = f"silence/{one.id}/{place}"
-                    await cards.add_message(connection, place, key, ENDING, body, now)
-        self._changed()
+            soon = await store.to_announce(connection, now, ANNOUNCED)
+        for one in soon:
+            covered = await self._covered(one.query, one.incident_id)
+            async with self._database.write() as connection:
+                if await store.record_announced(connection, one.id, now):
+                    shown = await incident_places.channels_with(connection, covered)
+                    body = {"silence": one.title, "query": one.query, "by": one.by}
+                    body["until"] = one.until.isoformat()
+                    for place in filter(None, dict.fromkeys([self._channel, *shown, one.by])):
+                        key = f"silence/{one.id}/{place}"
+                        await cards.add_message(connection, place, key, ENDING, body, now)
+        if soon:
+            self._changed()
 
 
 def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:

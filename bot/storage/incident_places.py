@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import IncidentId, IncidentKind, IncidentState
 from bot.domain.query import Query
+from bot.storage.bulk import among
 from bot.storage.cards import CardKind, is_shown
 from bot.storage.conditions import condition
 from bot.storage.tables import cards, gateways, incident_gateways, incidents
@@ -41,6 +42,23 @@ async def card_channels(connection: AsyncConnection) -> Mapping[IncidentId, Coll
     for row in rows:
         found[IncidentId(row.id)].add(row.channel)
     return found
+
+
+async def channels_with(connection: AsyncConnection, gateway_ids: Sequence[str]) -> Sequence[str]:
+    """The channels that show an open incident in which one of these gateways is down."""
+    down = exists().where(
+        incident_gateways.c.incident_id == incidents.c.id,
+        incident_gateways.c.left_at.is_(None),
+        among(connection, incident_gateways.c.gateway_id, gateway_ids),
+    )
+    rows = await connection.execute(
+        select(cards.c.channel)
+        .join(incidents, _CARD_OF_IT)
+        .where(_IS_OPEN, is_shown(), down)
+        .distinct()
+        .order_by(cards.c.channel)
+    )
+    return list(rows.scalars())
 
 
 async def open_with(connection: AsyncConnection, query: Query, now: datetime) -> Sequence[IncidentId]:

@@ -54,5 +54,9 @@ def _events(rollout: Rollout, row: Row[Any]) -> Iterator[RolloutEvent]:
         "count": row.gateways,
     }
     yield RolloutEvent(row.opened_at, "alert", None, body)
+    if row.lapsed_by:
+        outgrown = body | {"count": row.lapsed_more, "had": row.lapsed_by}
+        yield RolloutEvent(row.lapsed_given_at, "acknowledged", row.lapsed_by, body)
+        yield RolloutEvent(row.lapsed_at, "outgrown", None, outgrown)
     if row.acknowledged_by:
         yield RolloutEvent(row.acknowledged_at, "acknowledged", row.acknowledged_by, body)

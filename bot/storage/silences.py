@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts import IncidentId
@@ -58,19 +58,21 @@ async def end(connection: AsyncConnection, silence: SilenceId, by: str, now: dat
 
 
 async def to_announce(connection: AsyncConnection, now: datetime, before: timedelta) -> Sequence[Silence]:
-    """Those that end soon, of which nobody was told; they count as told from now on."""
-    told = await connection.execute(
-        update(silences)
-        .where(
-            silences.c.until > now,
-            silences.c.until <= now + before,
-            silences.c.ended_by.is_(None),
-            silences.c.announced_at.is_(None),
-        )
-        .values(announced_at=now)
-        .returning(*silences.c)
+    """Those that end soon, of which nobody was told."""
+    rows = await connection.execute(
+        select(silences)
+        .where(silences.c.until > now, silences.c.until <= now + before, _is_untold())
+        .order_by(silences.c.id)
     )
-    return [_silence(row) for row in told.all()]
+    return [_silence(row) for row in rows]
+
+
+async def record_announced(connection: AsyncConnection, silence: SilenceId, now: datetime) -> bool:
+    """Whether this process is the one to tell."""
+    told = await connection.execute(
+        update(silences).where(silences.c.id == silence, _is_untold()).values(announced_at=now)
+    )
+    return told.rowcount == 1
 
 
 async def gateways_of(connection: AsyncConnection, incident: IncidentId) -> Sequence[GatewayId]:
@@ -78,6 +80,10 @@ async def gateways_of(connection: AsyncConnection, incident: IncidentId) -> Sequ
         select(incident_gateways.c.gateway_id).where(incident_gateways.c.incident_id == incident)
     )
     return [GatewayId(one) for one in rows.scalars()]
+
+
+def _is_untold() -> ColumnElement[bool]:
+    return silences.c.ended_by.is_(None) & silences.c.announced_at.is_(None)
 
 
 def _silence(row: Row[Any]) -> Silence:

@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy import event, update
 
 from bot.domain.alerts import IncidentKind
-from bot.domain.subscriptions import parse_subscription
-from bot.storage import channels, subscriptions
+from bot.storage import channels
 from bot.storage.engine import Database
 from bot.storage.tables import cards
 from tests.alert_world import World
@@ -21,12 +20,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database.open(database_url)
     yield database
     await database.close()
-
-
-async def subscribe(world: World, channel: str, query: str = "") -> None:
-    async with world.database.write() as connection:
-        draft = parse_subscription(f"offline {query}")
-        await subscriptions.add(connection, channel, draft, "U0ANA00001", world.now)
 
 
 async def goes_dark(world: World, *ids: str, minutes: float = 7) -> None:
@@ -49,31 +42,31 @@ async def test_a_card_goes_to_each_channel_whose_query_matches_one_of_its_gatewa
     database: Database,
 ) -> None:
     world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c")
-    await subscribe(world, "C0OSLO", "tag:oslo")
-    await subscribe(world, "C0ONE", "id:b")
-    await subscribe(world, "C0BERGEN", "tag:bergen")
+    await world.subscribe("C0OSLO", "tag:oslo")
+    await world.subscribe("C0ONE", "id:b")
+    await world.subscribe("C0BERGEN", "tag:bergen")
     await goes_dark(world, "a", "b")
     assert await channels_of(world) == {"C0OSLO", "C0ONE"}
 
 
 async def test_two_subscriptions_of_one_channel_make_one_card(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
-    await subscribe(world, "C0OSLO", "tag:oslo")
-    await subscribe(world, "C0OSLO")
+    await world.subscribe("C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO")
     await goes_dark(world, "a")
     assert len(await world.cards()) == 1
 
 
 async def test_a_subscription_without_a_query_gets_everything(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", "Bergen/b")
-    await subscribe(world, "C0ALL")
+    await world.subscribe("C0ALL")
     await goes_dark(world, "a", "b")
     assert [card.channel for card in await world.cards()] == ["C0ALL", "C0ALL"]
 
 
 async def test_what_no_subscription_matches_goes_to_the_default_channel(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", "Bergen/b")
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     await goes_dark(world, "b")
     assert await channels_of(world) == {DEFAULT}
 
@@ -82,11 +75,11 @@ async def test_without_a_default_channel_an_alert_is_kept_until_somebody_subscri
     database: Database,
 ) -> None:
     world = await World.begin(database, "Oslo/a", channel=None)
-    await subscribe(world, "C0BERGEN", "tag:bergen")
+    await world.subscribe("C0BERGEN", "tag:bergen")
     await goes_dark(world, "a")
     assert await world.cards() == []
     assert len(await world.live()) == 1
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     await world.course.tick()
     assert await channels_of(world) == {"C0OSLO"}
 
@@ -94,14 +87,14 @@ async def test_without_a_default_channel_an_alert_is_kept_until_somebody_subscri
 async def test_a_new_subscription_shows_what_is_open_already(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await goes_dark(world, "a")
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     await world.course.tick()
     assert await channels_of(world) == {DEFAULT, "C0OSLO"}
 
 
 async def test_a_gateway_that_joins_later_brings_the_card_to_its_channels(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", "Oslo/b")
-    await subscribe(world, "C0ONE", "id:b")
+    await world.subscribe("C0ONE", "id:b")
     await goes_dark(world, "a")
     assert await channels_of(world) == {DEFAULT}
     await goes_dark(world, "b")
@@ -111,7 +104,7 @@ async def test_a_gateway_that_joins_later_brings_the_card_to_its_channels(databa
 async def test_of_a_storm_each_channel_with_a_gateway_in_it_gets_the_one_card(database: Database) -> None:
     world = await World.begin(database, *OTHERS)
     for channel, query in (("C0TWO", "site:site2"), ("C0ALL", ""), ("C0LATE", "site:site77")):
-        await subscribe(world, channel, query)
+        await world.subscribe(channel, query)
     await goes_dark(world, *list(world.fleet)[:12])
     incident = await world.only_incident()
     assert incident.kind is IncidentKind.STORM
@@ -121,9 +114,9 @@ async def test_of_a_storm_each_channel_with_a_gateway_in_it_gets_the_one_card(da
 
 async def test_a_large_incident_has_its_file_in_every_channel(database: Database) -> None:
     world = await World.begin(database, *(f"Oslo/o{number:02}" for number in range(12)))
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     await goes_dark(world, *world.fleet)
-    await subscribe(world, "C0ALL")
+    await world.subscribe("C0ALL")
     await world.course.tick()
     files = [note.channel for note in await world.notes() if note.kind == "incident_gateways"]
     assert files == ["C0OSLO", "C0ALL"]
@@ -131,7 +124,7 @@ async def test_a_large_incident_has_its_file_in_every_channel(database: Database
 
 async def test_lost_sight_is_told_in_the_default_channel_alone(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     await blind(world)
     assert [card.channel for card in await world.cards()] == [DEFAULT]
 
@@ -141,9 +134,9 @@ async def test_lost_sight_is_told_to_every_channel_where_there_is_no_default_one
     database: Database, default: str | None
 ) -> None:
     world = await World.begin(database, "Oslo/a", channel=default)
-    await subscribe(world, "C0OSLO", "tag:oslo")
-    await subscribe(world, "C0BERGEN", "tag:bergen")
-    await subscribe(world, "C0BERGEN", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
+    await world.subscribe("C0BERGEN", "tag:bergen")
+    await world.subscribe("C0BERGEN", "tag:oslo")
     await broke(world, DEFAULT)
     await blind(world)
     assert {card.channel for card in await world.cards()} == {"C0OSLO", "C0BERGEN"}
@@ -157,7 +150,7 @@ async def blind(world: World) -> None:
 
 async def test_an_incident_whose_only_channel_broke_goes_to_the_default_channel(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     await goes_dark(world, "a")
     await broke(world, "C0OSLO")
     await world.course.tick()
@@ -166,8 +159,8 @@ async def test_an_incident_whose_only_channel_broke_goes_to_the_default_channel(
 
 async def test_an_incident_that_another_channel_still_shows_stays_there(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
-    await subscribe(world, "C0OSLO", "tag:oslo")
-    await subscribe(world, "C0ALL")
+    await world.subscribe("C0OSLO", "tag:oslo")
+    await world.subscribe("C0ALL")
     await goes_dark(world, "a")
     await broke(world, "C0OSLO")
     await world.course.tick()
@@ -178,7 +171,7 @@ async def test_a_broken_channel_gets_no_new_cards_and_those_that_are_open_when_i
     database: Database,
 ) -> None:
     world = await World.begin(database, "Oslo/a")
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     await broke(world, "C0OSLO")
     await goes_dark(world, "a")
     assert await channels_of(world) == {DEFAULT}
@@ -191,7 +184,7 @@ async def test_a_broken_channel_gets_no_new_cards_and_those_that_are_open_when_i
 async def test_each_distinct_query_is_asked_once_and_only_when_something_changed(database: Database) -> None:
     world = await World.begin(database, *OTHERS)
     for number in range(6):
-        await subscribe(world, f"C0{number}", ("tag:site1", "tag:site2", "tag:site3")[number % 3])
+        await world.subscribe(f"C0{number}", ("tag:site1", "tag:site2", "tag:site3")[number % 3])
     for number in range(1, 5):
         await goes_dark(world, f"o00{number}", minutes=6)
     asked: list[str] = []
@@ -204,7 +197,7 @@ async def test_each_distinct_query_is_asked_once_and_only_when_something_changed
 
 async def test_two_replicas_open_a_card_once(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
-    await subscribe(world, "C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo")
     other = world.restarted()
     world.goes("offline", "a")
     for _ in range(7):

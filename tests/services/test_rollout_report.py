@@ -1,6 +1,7 @@
 """What a rollout's report tells besides its own course."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import insert
 
@@ -28,6 +29,26 @@ async def test_a_report_tells_which_alerts_touched_it_while_it_ran_and_who_ackno
         ]
 
 
+async def test_a_report_tells_that_an_acknowledgement_ended_since_the_alert_outgrew_it(
+    database_url: str,
+) -> None:
+    async with world(database_url) as it:
+        rollout_id = await it.running()
+        went = it.clock.now()
+        outgrown: dict[str, Any] = {
+            "lapsed_by": "U0OTTO",
+            "lapsed_given_at": went,
+            "lapsed_gateways": 1,
+            "lapsed_more": 4,
+            "lapsed_at": went + MINUTE,
+        }
+        await alert(it, GatewayId(next(iter(it.portal.devices))), dark_since=went, **outgrown)
+        _, taken, ended = (await it.rollouts.timeline(rollout_id))[-3:]
+        assert (taken.kind, taken.by, taken.at) == ("acknowledged", "U0OTTO", went)
+        assert (ended.kind, ended.by, ended.at) == ("outgrown", None, went + MINUTE)
+        assert (ended.body["had"], ended.body["count"]) == ("U0OTTO", 4)
+
+
 async def test_of_very_many_alerts_a_report_tells_the_first_and_how_many_more(database_url: str) -> None:
     async with world(database_url) as it:
         rollout_id = await it.running()
@@ -39,7 +60,9 @@ async def test_of_very_many_alerts_a_report_tells_the_first_and_how_many_more(da
         assert (last.kind, last.body["count"]) == ("more_alerts", 2)
 
 
-async def alert(it: World, gateway: GatewayId, *, dark_since: datetime, taken_by: str | None = None) -> None:
+async def alert(
+    it: World, gateway: GatewayId, *, dark_since: datetime, taken_by: str | None = None, **more: Any
+) -> None:
     """One that is over: a gateway was dark, and somebody may have acknowledged it."""
     row = {
         "kind": "offline",
@@ -53,6 +76,7 @@ async def alert(it: World, gateway: GatewayId, *, dark_since: datetime, taken_by
         "acknowledged_at": dark_since if taken_by else None,
         "resolved_at": dark_since + MINUTE,
         "reminded": 0,
+        **more,
     }
     async with it.database.write() as connection:
         made = await connection.execute(insert(incidents).values(row).returning(incidents.c.id))

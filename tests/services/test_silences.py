@@ -173,6 +173,18 @@ async def test_a_silence_is_announced_once_before_it_ends(room: Room) -> None:
     assert told == [("silence_ending", "C0ALERTS"), ("silence_ending", ANA.user_id)]
 
 
+async def test_the_end_of_a_silence_is_announced_wherever_a_card_shows_what_it_holds(room: Room) -> None:
+    await room.world.subscribe("C0OSLO", "tag:oslo")
+    await room.world.subscribe("C0BERGEN", "tag:bergen")
+    room.world.goes("offline", "a", "c")
+    await room.world.passes(7)
+    await room.silence("tag:oslo for 30m")
+    room.world.now += 16 * MINUTE
+    await room.service.announce()
+    told = [note.channel for note in await room.world.notes()]
+    assert told == ["C0ALERTS", "C0OSLO", ANA.user_id]
+
+
 async def test_a_viewer_silences_nothing_and_sees_what_is_silenced(room: Room) -> None:
     vic = Actor("U0VIC", "Vic", Role.VIEWER)
     await room.silence("tag:oslo for 1h")

@@ -112,6 +112,8 @@ def event_words(kind: str, body: Mapping[str, Any], by: str | None, state: Rollo
         f"begun is updated all the same.{reason}",
         "alert": f"🚨 Alert {body.get('alert')}: {count(number, 'gateway')} {_trouble(body)}.",
         "acknowledged": f"👀 {who} acknowledged alert {body.get('alert')}.",
+        "outgrown": f"🚨 Alert {body.get('alert')} outgrew what {mention(str(body.get('had')))} acknowledged "
+        f"by {count(number, 'gateway')}: nobody had it from then on.",
         "more_alerts": f"🚨 And {count(number, 'more alert')}.",
     }
     return words.get(kind, f"{title}: {escape(kind)}.")

@@ -308,6 +308,7 @@ EVENTS = {
     "late": "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
     "alert": "🚨 Alert 12: 3 gateways went offline at oslo.",
     "acknowledged": "👀 <@U0OLGA> acknowledged alert 12.",
+    "outgrown": "🚨 Alert 12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from then on.",
     "more_alerts": "🚨 And 3 more alerts.",
     "not_returned": "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
 }
@@ -323,6 +324,7 @@ BODY: Mapping[str, Any] = {
     "version": "3.5.0",
     "gateways": [["MT1", "oslo"]],
     "alert": 12,
+    "had": "U0PAUL",
     "trouble": "offline",
     "site": "oslo",
     "until": NOW.isoformat(),
