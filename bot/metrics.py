@@ -10,8 +10,8 @@ from bot.meshtech.auth import AuthState
 from bot.meshtech.client import MeshtechClient
 from bot.scheduler import Scheduler
 from bot.slack.publisher import Publisher
+from bot.storage.backlog import Backlog
 from bot.storage.engine import Database
-from bot.storage.outbox import Backlog
 
 
 class BotMetrics(Collector):

@@ -33,22 +33,27 @@ async def find_post(
 async def missing_files(
     api: WebApi, files: Sequence[File], channel: str, thread_ts: str, after: str
 ) -> Sequence[File]:
-    """Those that the thread should show after that message and does not; none when Slack does not tell."""
+    """Those that the thread should show after that message and does not; all when Slack does not tell."""
     if not files:
         return ()
     try:
         messages = [one async for one in _messages(api, channel, thread_ts, after)]
     except _Untold:
-        return ()
+        return files
     shown = {file.get("name") for one in messages for file in one.get("files") or ()}
     return [one for one in files if one.name not in shown]
+
+
+def is_told(api: WebApi, channel: str) -> bool:
+    """Whether the app may look at what stands there."""
+    return bool(api.scopes & _HISTORY) and not channel.startswith(("U", "W", "D"))
 
 
 async def _messages(
     api: WebApi, channel: str, thread_ts: str | None, oldest: str
 ) -> AsyncIterator[dict[str, Any]]:
     """What a channel, or a thread in it, shows since then. Raises _Untold, or SlackFailed for now."""
-    if not api.scopes & _HISTORY or channel.startswith(("U", "W", "D")):
+    if not is_told(api, channel):
         raise _Untold
     method = "conversations.replies" if thread_ts else "conversations.history"
     cursor: str | None = None

@@ -18,14 +18,15 @@ from typing import Any, Final
 from bot.domain.errors import BotError
 from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
-from bot.slack.history import find_post, missing_files
+from bot.slack.history import find_post, is_told, missing_files
 from bot.slack.pictures import uploaded
 from bot.slack.sending import NOTES_EVERY, Sender
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
-from bot.slack.web_api import NO_PLACE, SlackFailed, Sleep, WebApi
+from bot.slack.web_api import NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.storage import channels, outbox
+from bot.storage.backlog import Backlog, backlog
 from bot.storage.engine import Database, Transaction
-from bot.storage.outbox import Backlog, CardClaim, Note, NoteClaim
+from bot.storage.outbox import CardClaim, Note, NoteClaim
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Publisher:
     async def backlog(self) -> Backlog:
         """What Slack does not show yet, for the metrics."""
         async with self._database.read() as connection:
-            return await outbox.backlog(connection)
+            return await backlog(connection)
 
     async def prune(self, older_than: timedelta) -> None:
         """Forgets what has stood in Slack unchanged for so long that nobody will touch it again."""
@@ -230,18 +231,18 @@ class Publisher:
             async with self._database.write() as connection:
                 await outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=True)
             return
-        first = claim.notes[0].uid
-        if claim.attempted_at is not None:
+        first, found = claim.notes[0].uid, claim.ts
+        if found is None and claim.attempted_at is not None:
             found = await find_post(
                 self._api, "note", first, claim.channel, claim.thread_ts, claim.attempted_at
             )
-            if found:
-                thread = claim.thread_ts or found
-                missing = await missing_files(self._api, drawn.files, claim.channel, thread, found)
-                await self._complete(claim, claim.channel, found, missing)
-                return
             if found is None:
                 drawn = _said_twice(drawn)
+        if found:
+            thread = claim.thread_ts or found
+            missing = await missing_files(self._api, drawn.files, claim.channel, thread, found)
+            await self._complete(claim, claim.channel, found, missing)
+            return
         images = await uploaded(self._api, drawn.pictures)
         await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
@@ -256,17 +257,34 @@ class Publisher:
             thread_ts=claim.thread_ts,
             reply_broadcast=True if claim.broadcast and claim.thread_ts else None,
         )
-        files = (*drawn.files, *(one for one in drawn.pictures if one not in shown))
-        await self._complete(claim, answer["channel"], answer["ts"], files)
+        channel, ts = answer["channel"], answer["ts"]
+        for picture in (one for one in drawn.pictures if one not in shown):
+            problem = await outcome(self._api.send_file(channel, picture, claim.thread_ts or ts))
+            if isinstance(problem, Exception):  # its words stand in the note
+                log.warning("the picture %s could not be sent: %s", picture.name, problem)
+        await self._complete(claim, channel, ts, drawn.files)
 
     async def _complete(self, claim: NoteClaim, channel: str, ts: str, files: Sequence[File]) -> None:
-        """Its files follow into the thread; without them the note still says what it has to."""
+        """Its files follow into the thread. Raises SlackFailed when they are to be sent later."""
+        if files:
+            async with self._database.write() as connection:
+                await outbox.record_notes_said(connection, claim, ts)
         for file in files:
-            problem = await outcome(self._api.send_file(channel, file, thread_ts=claim.thread_ts or ts))
-            if isinstance(problem, Exception):
-                log.warning("the file %s could not be sent: %s", file.name, problem)
+            try:
+                await self._api.send_file(channel, file, thread_ts=claim.thread_ts or ts)
+            except SlackFailed as error:
+                if self._is_sent_again(channel, error):
+                    raise
+                log.warning("the file %s could not be sent: %s", file.name, error)
         async with self._database.write() as connection:
             await outbox.record_notes_posted(connection, claim, ts)
+
+    def _is_sent_again(self, channel: str, error: SlackFailed) -> bool:
+        """Not what Slack refuses for good, nor what may stand there already while nobody can look."""
+        if error.is_rate_limit or error.code == UNREACHABLE:
+            return True
+        is_shown = error.method == "files.completeUploadExternal"
+        return error.may_have_worked and (is_told(self._api, channel) or not is_shown)
 
     async def _draw_notes(self, notes: Sequence[Note]) -> Message | None:
         """All of them as one message; None when one that cannot be drawn was put aside."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     RowMapping,
     Table,
     and_,
@@ -27,7 +28,6 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.cards import About, CardKind
-from bot.storage.moments import from_micros
 from bot.storage.tables import cards, notes
 
 REPOSTED: Final = "reposted"
@@ -83,6 +83,7 @@ class NoteClaim:
     broadcast: bool
     attempted_at: datetime | None
     lease_until: datetime
+    ts: str | None = None  # of the message that stands there already; its files do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +96,6 @@ class Pace:
     urgent_edits: bool = True
     full_channels: frozenset[str] = frozenset()
     notes_before: datetime | None = None  # a thread that got a note later than that waits for its next
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """How much Slack does not show yet, and since when the oldest of it waits."""
-
-    waiting: int
-    oldest: datetime | None
-    broken: int
 
 
 async def count_due(connection: AsyncConnection, pace: Pace, now: datetime, most: int) -> int:
@@ -275,15 +267,16 @@ async def claim_notes(
         row["broadcast"],
         row["attempted_at"],
         now + lease,
+        row["ts"],
     )
 
 
 async def _line_behind(connection: AsyncConnection, first: RowMapping) -> list[RowMapping]:
-    if first["card_id"] is None or first["broadcast"]:
+    if first["card_id"] is None or first["broadcast"] or first["ts"]:
         return [first]
     found = await connection.execute(
         select(notes)
-        .where(notes.c.card_id == first["card_id"], notes.c.state == "waiting", notes.c.id >= first["id"])
+        .where(notes.c.card_id == first["card_id"], _is_unsaid(notes), notes.c.id >= first["id"])
         .order_by(notes.c.id)
         .limit(MOST_MERGED)
     )
@@ -318,6 +311,11 @@ async def record_note_broken(connection: AsyncConnection, note: Note, reason: st
     )
 
 
+async def record_notes_said(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:
+    """Their message stands there; they wait for their files."""
+    await _update_notes(connection, claim, {"ts": ts})
+
+
 async def record_notes_posted(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:
     await _update_notes(connection, claim, {"state": "posted", "ts": ts, "lease_until": None, "error": None})
 
@@ -333,24 +331,6 @@ async def record_notes_failure(
 
 async def record_notes_broken(connection: AsyncConnection, claim: NoteClaim, reason: str) -> None:
     await _update_notes(connection, claim, {"state": "broken", "error": reason, "lease_until": None})
-
-
-async def backlog(connection: AsyncConnection) -> Backlog:
-    """What waits and what is broken, cards and notes together."""
-    waiting_card = and_(cards.c.state == "live", cards.c.wanted > cards.c.shown)
-    # A card's row does not say since when it is out of date; its last edit, or its birth, is the bound.
-    since = func.coalesce(cards.c.edited_at, cards.c.created_at)
-    card_row = (await connection.execute(select(func.count(), func.min(since)).where(waiting_card))).one()
-    waiting_note = and_(notes.c.state == "waiting", or_(notes.c.card_id.is_(None), cards.c.state == "live"))
-    counted_notes = select(func.count(), func.min(notes.c.created_at)).where(waiting_note)
-    counted_notes = counted_notes.select_from(_NOTES_AND_CARDS)
-    note_row = (await connection.execute(counted_notes)).one()
-    broken = 0
-    for table in (cards, notes):
-        counted = await connection.execute(select(func.count()).where(table.c.state == "broken"))
-        broken += int(counted.scalar_one())
-    moments = [moment for moment in (_moment(card_row[1]), _moment(note_row[1])) if moment is not None]
-    return Backlog(card_row[0] + note_row[0], min(moments, default=None), broken)
 
 
 async def forget(connection: AsyncConnection, before: datetime) -> None:
@@ -388,9 +368,7 @@ def _note_is_due(pace: Pace, now: datetime) -> ColumnElement[bool]:
     if not pace.posts:
         return false()
     other = notes.alias()
-    earlier = exists().where(
-        other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.id < notes.c.id
-    )
+    earlier = exists().where(other.c.card_id == notes.c.card_id, _is_unsaid(other), other.c.id < notes.c.id)
     loud = exists().where(other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.broadcast)
     recent = exists().where(
         other.c.card_id == notes.c.card_id,
@@ -404,6 +382,11 @@ def _note_is_due(pace: Pace, now: datetime) -> ColumnElement[bool]:
         notes.c.channel.not_in(pace.full_channels),
         or_(notes.c.card_id.is_(None), and_(cards.c.ts.is_not(None), ~earlier, or_(loud, ~recent))),
     )
+
+
+def _is_unsaid(table: FromClause) -> ColumnElement[bool]:
+    """A note whose files alone are missing holds up no other."""
+    return and_(table.c.state == "waiting", table.c.ts.is_(None))
 
 
 def _is_free(table: Table, now: datetime) -> ColumnElement[bool]:
@@ -436,8 +419,3 @@ def _note(row: RowMapping) -> Note:
 
 def _uid(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:24]
-
-
-def _moment(value: datetime | int | None) -> datetime | None:
-    """An aggregate loses its column's type on its way through some expressions."""
-    return from_micros(value) if isinstance(value, int) else value

@@ -580,6 +580,58 @@ async def test_a_note_that_was_cut_short_has_its_file_once_all_the_same(stand: S
     assert stand.thread().count("with a file") == 1
 
 
+async def noted(stand: Stand) -> None:
+    """A note with a file is said for the first time, as far as Slack takes it."""
+    await stand.open()
+    await stand.publish()
+    await stand.note("a", "file")
+    await stand.publish(after=1)
+
+
+@pytest.mark.parametrize("history", [True, False])
+@pytest.mark.parametrize("method", ["files.getUploadURLExternal", "files.completeUploadExternal"])
+async def test_a_file_that_slack_did_not_take_follows_later(
+    tmp_path: Path, method: str, history: bool
+) -> None:
+    async with standing(tmp_path, history=history) as stand:
+        stand.slack.faults.rate_limit(method, times=4)
+        await noted(stand)
+        assert stand.files() == []
+        await stand.publish(after=3)
+        await stand.publish(after=60)
+        assert len(stand.files()) == 1
+        assert stand.thread().count("with a file") == 1
+
+
+async def test_a_file_whose_answer_was_lost_is_there_once(stand: Stand) -> None:
+    stand.slack.faults.lose_answer("files.completeUploadExternal")
+    await noted(stand)
+    await stand.publish(after=3)
+    assert len(stand.files()) == 1
+
+
+async def test_where_nobody_can_look_a_file_that_may_be_there_is_not_sent_again(blind: Stand) -> None:
+    blind.slack.faults.lose_answer("files.completeUploadExternal")
+    await noted(blind)
+    await blind.publish(after=3)
+    assert len(blind.files()) == 1
+
+
+async def test_a_file_that_slack_refuses_for_good_is_given_up(stand: Stand) -> None:
+    stand.slack.faults.fail("files.getUploadURLExternal", "missing_scope")
+    await noted(stand)
+    await stand.publish(after=300)
+    assert (stand.files(), stand.count("files.getUploadURLExternal")) == ([], 1)
+
+
+async def test_a_file_that_is_still_missing_holds_up_no_note(stand: Stand) -> None:
+    stand.slack.faults.fail("files.getUploadURLExternal", "internal_error", times=100)
+    await noted(stand)
+    await stand.note("b")
+    await stand.publish(after=60)
+    assert stand.thread() == ["with a file", "b"]
+
+
 async def test_a_message_of_its_own_goes_to_a_channel_or_to_a_person(stand: Stand) -> None:
     await stand.message(ALERTS, "digest")
     await stand.message(workspace.OPERATOR, "yours was approved")

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from bot.storage import cards as wanted
 from bot.storage import outbox
+from bot.storage.backlog import backlog
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database
 from bot.storage.outbox import CardClaim, NoteClaim, Pace
@@ -254,7 +255,7 @@ async def test_a_broken_card_and_its_notes_leave_the_line(rows: Rows) -> None:
     assert await rows.claim_notes() is None
     async with rows.database.read() as connection:
         errors = [(await connection.execute(select(table.c.error))).scalar_one() for table in (cards, notes)]
-        left = await outbox.backlog(connection)
+        left = await backlog(connection)
     assert errors == ["channel_not_found", "channel_not_found"]
     assert (left.waiting, left.broken) == (0, 2)
 
@@ -369,7 +370,7 @@ async def test_the_backlog_counts_what_slack_does_not_show(rows: Rows) -> None:
     await rows.message("digest-1")
     async with rows.database.read() as connection:
         assert await outbox.count_due(connection, rows.pace, rows.now, 4)
-        left = await outbox.backlog(connection)
+        left = await backlog(connection)
     assert (left.waiting, left.oldest) == (2, START)
 
 
