@@ -87,13 +87,23 @@ class _LogInAnswer(msgspec.Struct, rename="camel"):
 class MeshtechAuth(httpx.Auth):
     """Signs requests with the shared token, and replaces it before it ends or when it is refused."""
 
-    def __init__(self, auth_url: str, username: str, password: str, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        auth_url: str,
+        username: str,
+        password: str,
+        *,
+        now: Callable[[], datetime],
+        within: timedelta = LOG_IN_WITHIN,
+    ) -> None:
         self._url = absolute_url(auth_url, "MESHBOT_MESHTECH__AUTH_URL") + LOG_IN_PATH
         self._host = httpx.URL(self._url).host
         self._username = username
         self._password = Secret(password)
         self._now = now
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(10), trust_env=False)
+        # The whole log-in has a deadline: httpx's own starts anew with every byte.
+        self._within = within.total_seconds()
+        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113
         self._token: _Token | None = None
         self._logging_in: asyncio.Task[None] | None = None
         self._failures: dict[AuthState, int] = {}
@@ -168,7 +178,7 @@ class MeshtechAuth(httpx.Auth):
     async def _log_in(self) -> None:
         self.log_ins += 1
         try:
-            async with asyncio.timeout(LOG_IN_WITHIN.total_seconds()):
+            async with asyncio.timeout(self._within):
                 answer = await exchange(
                     self._http,
                     self._http.build_request(

@@ -198,6 +198,10 @@ async def test_a_mended_password_is_noticed_at_the_next_try_and_forgets_the_back
 
     status = meshtech.client.auth_status()
     assert (status.state, status.since, status.next_try) == (AuthState.LOGGED_IN, meshtech.clock(), None)
+    meshtech.log_in.then(WRONG_PASSWORD)
+    meshtech.clock.advance(minutes=25)
+    await meshtech.client.check()
+    assert meshtech.client.auth_status().next_try == meshtech.clock() + timedelta(minutes=1)
 
 
 async def test_a_log_in_that_cannot_be_reached_is_tried_again_within_seconds(meshtech: World) -> None:
@@ -350,6 +354,20 @@ async def test_closing_ends_a_log_in_under_way() -> None:
         await asyncio.wait([waiting])
         assert waiting.cancelled()
         gate.opened.set()
+
+
+async def test_a_log_in_that_never_ends_is_given_up(meshtech: World) -> None:
+    never = Gate(meshtech.vendor.new_token)
+    meshtech.log_in.always = never
+    within = timedelta(seconds=0.1)
+    auth = MeshtechAuth(meshtech.log_in.url, USERNAME, PASSWORD, now=meshtech.clock, within=within)
+
+    async with httpx.AsyncClient(auth=auth) as http:
+        with pytest.raises(LogInUnreachable, match="gave no answer"):
+            await http.get(f"{meshtech.api.url}/x")
+
+    await auth.aclose()
+    never.opened.set()
 
 
 @pytest.mark.parametrize(
