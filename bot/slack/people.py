@@ -52,7 +52,7 @@ class _Cache(Generic[T]):
         self._now = now
         self._entries: dict[str, _Entry[T]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._not_before: dict[str, datetime] = {}
+        self._failed: dict[str, tuple[datetime, timedelta]] = {}  # when, and how long to leave it
 
     def age(self, key: str) -> timedelta:
         entry = self._entries.get(key)
@@ -78,13 +78,20 @@ class _Cache(Generic[T]):
     def refresh(self, key: str) -> "asyncio.Task[None] | None":
         """Asks in the background, unless somebody does, or Slack has just refused. The task never raises."""
         task = self._asking.get(key)
-        if task is None and (until := self._not_before.get(key)) and self._now() < until:
-            return None
         if task is None:
+            if self._is_too_early(key):
+                return None
             task = asyncio.get_running_loop().create_task(self._renew(key))
             self._asking[key] = task
             task.add_done_callback(lambda _: self._asking.pop(key, None))
         return task
+
+    def _is_too_early(self, key: str) -> bool:
+        """Whether Slack has just refused; of a clock that was set back since, nothing is waited for."""
+        if (failed := self._failed.get(key)) is None:
+            return False
+        at, wait = failed
+        return timedelta() <= self._now() - at < wait
 
     async def close(self) -> None:
         for task in (tasks := list(self._asking.values())):
@@ -97,7 +104,7 @@ class _Cache(Generic[T]):
         except SlackFailed as error:
             log.warning("Slack does not tell about %s: %s", key, error.code)
             wait = timedelta(seconds=error.retry_after) if error.retry_after else _AFTER_FAILURE
-            self._not_before[key] = self._now() + wait
+            self._failed[key] = self._now(), wait
 
 
 class People:

@@ -86,6 +86,13 @@ async def test_a_clock_that_is_set_back_does_not_keep_an_old_role(made: Bed) -> 
     assert (await made.people.actor(workspace.OPERATOR)).role is Role.VIEWER
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_slack_from_being_asked_again(made: Bed) -> None:
+    made.slack.faults.fail("users.info", "internal_error")
+    assert not (await made.people.actor(workspace.OPERATOR)).certain
+    made.clock.advance(hours=-2)
+    assert (await made.people.actor(workspace.OPERATOR)).certain
+
+
 async def test_when_slack_is_silent_a_young_answer_still_counts(made: Bed) -> None:
     await made.people.actor(workspace.OPERATOR)
     made.slack.faults.fail("*", "internal_error", times=100)

@@ -1,15 +1,18 @@
 """CSV files for people: they open in a spreadsheet as they are, and nothing in them is run.
 
 UTF-8 with a byte order mark, without which Excel reads ø as Ã¸; lines end as RFC 4180 says. A cell that a
-spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises under "CSV Injection".
+spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises under "CSV Injection"; so
+does what follows a semicolon, at which a spreadsheet of many countries ends a cell.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_BEHIND_SEMICOLON = re.compile(r"(;\s*[\"']?)(?=[=+\-@])")
 
 
 class CsvFile:
@@ -39,4 +42,5 @@ class CsvFile:
 def _cell(value: str | None) -> str:
     if not value:
         return ""
+    value = _BEHIND_SEMICOLON.sub(r"\1'", value) if ";" in value else value
     return f"'{value}" if value.lstrip(" \ufeff").startswith(_FORMULA) else value

@@ -29,6 +29,16 @@ def test_what_a_spreadsheet_would_run_gets_an_apostrophe(start: str) -> None:
     assert rows_of(file)[1] == [f"'{start}cmd()"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [("a;=cmd()", "a;'=cmd()"), ('a; "+cmd()', "a; \"'+cmd()"), (";-1;@x", ";'-1;'@x"), ("a;b=c", "a;b=c")],
+)
+def test_so_does_what_follows_a_semicolon(cell: str, written: str) -> None:
+    file = CsvFile(["name"])
+    file.add([[cell]])
+    assert rows_of(file)[1] == [written]
+
+
 def test_the_rows_are_counted_without_the_heading() -> None:
     file = CsvFile(["name"])
     file.add([["a"], [None]])
