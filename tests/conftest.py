@@ -1,13 +1,16 @@
 """What every test gets: a clean environment, databases, and plain words about tests that cannot run here.
 
-PostgreSQL and Chromium are not asked of a newcomer: without them their tests are left out, and the summary
-says so. In CI (``CI=true``) they are asked for, and their absence is a failure.
+PostgreSQL, Chromium and a package index are not asked of a newcomer: without them their tests are left out,
+and the summary says so. In CI (``CI=true``) they are asked for, and their absence is a failure.
 """
 
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from tests.slack.manifest_rules import SLACKS_OWN
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_INDEX = "PACKAGE_INDEX"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 
@@ -31,10 +35,21 @@ def find_browser() -> str | None:
     return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
 
 
+@cache
+def package_index() -> str | None:
+    """Whether pip finds anything where it looks. The workers of pytest-xdist are told, so that all agree."""
+    if _INDEX not in os.environ:
+        ask = "install --dry-run --no-deps --ignore-installed --quiet --retries 1 --timeout 10 idna"
+        pip = subprocess.run([sys.executable, "-m", "pip", *ask.split()], capture_output=True, check=False)
+        os.environ[_INDEX] = "" if pip.returncode else "there"
+    return os.environ[_INDEX] or None
+
+
 # A mark, what it needs, how to see whether that is here, how to get it.
 _NEEDS: dict[str, tuple[str, Callable[[], object | None], str]] = {
     "postgres": ("PostgreSQL", postgres.programs, postgres.INSTALL),
     "browser": ("Chromium", find_browser, "apt-get install chromium"),
+    "index": ("a package index", package_index, "pip must reach one: see pip config debug"),
 }
 
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
@@ -52,24 +67,25 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.register_profile("steady", derandomize=True, deadline=None)
     hypothesis_settings.register_profile("explore", deadline=None, max_examples=1000)
     hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+    if getattr(config.option, "numprocesses", None) and not IN_CI:
+        package_index()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if IN_CI:
         return  # kept, and each fails below
-    for mark in _missing():
+    for mark in _NEEDS:
         chosen = [item for item in items if item.get_closest_marker(mark)]
-        if chosen:
+        if chosen and _is_missing(mark):
             config.hook.pytest_deselected(items=chosen)
             items[:] = [item for item in items if item not in chosen]
             config.stash[_LEFT_OUT][mark] = len(chosen)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for mark in _missing():
-        if item.get_closest_marker(mark):
-            what, _, install = _NEEDS[mark]
-            pytest.fail(f"{what} is not installed, and CI asks for it: {install}", pytrace=False)
+    for mark, (what, _, install) in _NEEDS.items():
+        if item.get_closest_marker(mark) and _is_missing(mark):
+            pytest.fail(f"{what} is not here, and CI asks for it: {install}", pytrace=False)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -88,12 +104,13 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for mark, number in config.stash[_LEFT_OUT].items():
         what, _, install = _NEEDS[mark]
-        tests = "1 test" if number == 1 else f"{number} tests"
-        terminalreporter.write_line(f"left out: {tests} that need {what} ({install})", yellow=True)
+        tests = "1 test that needs" if number == 1 else f"{number} tests that need"
+        terminalreporter.write_line(f"left out: {tests} {what} ({install})", yellow=True)
 
 
-def _missing() -> list[str]:
-    return [mark for mark, (_, find, _install) in _NEEDS.items() if find() is None]
+def _is_missing(mark: str) -> bool:
+    _, find, _ = _NEEDS[mark]
+    return find() is None
 
 
 @pytest.fixture(autouse=True)
