@@ -42,7 +42,7 @@ class World:
         self.rests: list[float] = []  # seconds that a write waited for the portal
         self.on_rest: Callable[[], Awaitable[None]] | None = None
 
-    def process(self, owner: str) -> tuple[FleetService, FleetWriteRuns]:
+    def process(self, owner: str, site_tag: str = "") -> tuple[FleetService, FleetWriteRuns]:
         """What one more process, or the same one after a restart, has of the fleet."""
         client = MeshtechClient(
             self.portal.auth_url,
@@ -55,7 +55,7 @@ class World:
         )
         self._clients.append(client)
         return (
-            FleetService(self.database, client, now=self.now, owner=owner),
+            FleetService(self.database, client, now=self.now, owner=owner, site_tag=site_tag),
             FleetWriteRuns(self.database, client, now=self.now, sleep=self._rest),
         )
 

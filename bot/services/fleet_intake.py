@@ -47,6 +47,7 @@ LEASE = timedelta(minutes=2)
 # Gateways in one transaction, which gives the event loop a turn every 20 ms. Smaller ones write the same
 # pages of the indexes again and again: 500 take twice as long.
 CHUNK = 2_000
+READING = 1  # one more whenever the vendor's bytes come to mean other columns, such as names folded otherwise
 
 _Item = TypeVar("_Item")
 Digests = dict[bytes, str]
@@ -56,6 +57,7 @@ Digests = dict[bytes, str]
 class _Pass:
     """What the pages have shown so far. ``known`` shrinks as its gateways are seen unchanged."""
 
+    reading: bytes
     known: Digests
     awaited: Digests  # known, and to be looked at even when the vendor's bytes are the same
     seen: Digests = field(default_factory=dict)
@@ -63,9 +65,9 @@ class _Pass:
 
     def add(self, page: DevicePage) -> None:
         """Of a gateway that two pages show, the later one counts."""
-        known, seen, news = self.known, self.seen, self.news
+        known, seen, news, reading = self.known, self.seen, self.news, self.reading
         for raw in page.raw_items:
-            digest = blake2b(raw, digest_size=16).digest()
+            digest = blake2b(raw, digest_size=16, person=reading).digest()
             gateway_id = known.pop(digest, None)
             if gateway_id is not None:
                 seen[digest] = gateway_id
@@ -119,6 +121,8 @@ class FleetIntake:
         self._now = now
         self._owner = owner
         self._site = lru_cache(maxsize=4096)(lambda tags: site_of(tags, site_tag))
+        # The same bytes read in another way are another gateway: each row is written anew then.
+        self._reading = blake2b(f"{READING} {site_tag}".encode(), digest_size=16).digest()
         self._digests: Digests = {}
         self._digests_of: int | None = None  # the completed listing that left the database so
         self._claimed_until: datetime | None = None
@@ -158,7 +162,7 @@ class FleetIntake:
         async with self._database.read() as connection:
             online_before = await listings.count_online(connection)
             awaited = {d: known.pop(d) for d in await listings.unsettled(connection) if d in known}
-        found = _Pass(known, awaited)
+        found = _Pass(self._reading, known, awaited)
         first = last is None
         changes = _Changes()
         with _no_collecting(while_=not size):

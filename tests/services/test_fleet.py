@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.events import FleetEventKind
-from bot.domain.fleet import Connectivity, Taken
+from bot.domain.fleet import NO_SITE, Connectivity, Taken
 from bot.domain.query import EVERYTHING, parse
 from bot.services.fleet import FleetService
 from tests.fleet_world import START, World, world
@@ -126,6 +126,17 @@ async def test_a_restarted_process_tells_nothing_twice(fleet: World) -> None:
     await fleet.taken()
     again, _ = fleet.process("first")
     assert await fleet.kinds(again) == []
+
+
+async def test_a_site_tag_that_was_set_since_counts_for_gateways_that_did_not_change(fleet: World) -> None:
+    fleet.device("f", labels=["roof", "site:Bergen"])
+    await fleet.taken()
+    again, _ = fleet.process("first", site_tag="site:")
+    assert await fleet.kinds(again) == []
+    assert {id_: known.site for id_, known in (await fleet.snapshot("id:a,f")).items()} == {
+        "a": NO_SITE,
+        "f": "Bergen",
+    }
 
 
 async def test_a_process_that_slept_through_a_change_and_back_takes_it_from_the_database(
