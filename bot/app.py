@@ -184,7 +184,7 @@ class App:
             self._client,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
-            incidents_at=self._incidents_at,
+            incidents_at=self.alerts.at_sites,
             may_post=self._api.may_post,
             rules=rules,
             places=self.rollout_places,
@@ -384,10 +384,6 @@ class App:
 
     async def _listed_at(self) -> datetime | None:
         return (await self.fleet.snapshot_status()).as_of
-
-    async def _incidents_at(self, sites: set[str]) -> int:
-        page = await self.alerts.open_incidents(limit=1000)
-        return sum(incident.site in sites for incident in page.incidents)
 
     async def _pause_rollout(self, actor: Actor, rollout_id: int, channel: str) -> None:
         await self.steering.pause(actor, RolloutId(rollout_id), channel=channel)

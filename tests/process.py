@@ -16,11 +16,13 @@ from typing import Any
 
 import aiohttp
 
+from bot.app import App
 from bot.demo.fleet_simulator import FaultKind, FleetSimulator
 from bot.demo.slack_events import Interaction
 from bot.demo.slack_server import SlackServer
 from bot.demo.slack_text import message_text
 from bot.demo.slack_workspace import ADMINS, APPROVERS, OPERATORS, OPS, ROLLOUTS, Message
+from bot.settings import load_settings
 
 PASSWORD = "correct-horse-battery"
 BOT_TOKEN = "xoxb-1234-the-bot"
@@ -274,3 +276,16 @@ def settings(portal: FleetSimulator, slack: SlackServer, folder: Path) -> dict[s
         "MESHBOT_ROLLOUTS__SOAK": "0",
         "MESHBOT_ROLLOUTS__STABLE_FOR": "0",
     }
+
+
+@asynccontextmanager
+async def inside(world: Outside) -> AsyncIterator[App]:
+    """One life of the bot in this process, connected, with the fleet taken in; its clock is the portal's."""
+    app = App(load_settings(world.variables, env_file=None, secrets_dir=None), clock=world.portal.clock)
+    await app.start()
+    try:
+        await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
+        await world.has_listed()
+        yield app
+    finally:
+        await app.stop()

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from bot.demo.fleet_simulator import Behaviour, Device, Firmware, FleetSimulator, SimulatorClock
 from bot.domain.access import Actor, Role
+from bot.domain.alerts import Touched
 from bot.domain.plan import Rules
 from bot.domain.query import parse
 from bot.domain.rollout import Rollout, RolloutId, RolloutState, TargetState
@@ -288,8 +289,8 @@ def device(number: int, site: str) -> Device:
     )
 
 
-async def _none(_sites: set[str]) -> int:
-    return 0
+async def _none(_sites: set[str]) -> Sequence[Touched]:
+    return ()
 
 
 async def _at_once(_seconds: float) -> None:

@@ -12,14 +12,12 @@ from typing import Any
 
 import pytest
 
-from bot.app import App
 from bot.demo.fleet_simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack_events import Interaction
 from bot.demo.slack_payloads import walk
 from bot.demo.slack_text import message_text
 from bot.demo.slack_workspace import APPROVER, BOT_USER, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, Message
-from bot.settings import load_settings
-from tests.process import IN_TIME, PASSWORD, Outside, outside
+from tests.process import IN_TIME, PASSWORD, Outside, inside, outside
 
 BEFORE_EIGHT = datetime(2026, 11, 25, 7, 50, tzinfo=UTC)
 PING = "<!channel> *x* &lt; \u202e"
@@ -57,21 +55,8 @@ def hostile_fleet() -> FleetSimulator:
 @asynccontextmanager
 async def bot_in_slack(folder: Path, **variables: str) -> AsyncIterator[Outside]:
     """The whole bot inside this process, connected, with the fleet taken in."""
-    async with outside(folder, hostile_fleet(), **variables) as world, running(world):
+    async with outside(folder, hostile_fleet(), **variables) as world, inside(world):
         yield world
-
-
-@asynccontextmanager
-async def running(world: Outside) -> AsyncIterator[App]:
-    """The bot itself, whose clock is the portal's."""
-    app = App(load_settings(world.variables, env_file=None, secrets_dir=None), clock=world.portal.clock)
-    await app.start()
-    try:
-        await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
-        await world.has_listed()
-        yield app
-    finally:
-        await app.stop()
 
 
 def from_the_bot(world: Outside) -> list[Message]:
@@ -332,7 +317,7 @@ async def test_a_digest_of_all_that_waits_is_one_message_that_slack_takes(tmp_pa
     for gateway in [one for one in portal.devices.values() if TAG in (one.labels or [])][:3]:
         gateway.connected = False
     portal.download = (timedelta(hours=1), timedelta(hours=1))
-    async with outside(tmp_path, portal, **ALERTS_AT_ONCE) as world, running(world) as app:
+    async with outside(tmp_path, portal, **ALERTS_AT_ONCE) as world, inside(world) as app:
         desk = Desk(world)
         await world.message(FLEET_ALERTS, "3 gateways")
         await desk.asks(f"silence tag:oslo for 12h because {PING}")

@@ -1,18 +1,14 @@
 """One morning in Slack: the digest comes at eight with its pictures, once, and who wants a chart gets one."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.app import App
 from bot.demo.fleet_simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack_text import message_text
 from bot.demo.slack_workspace import FLEET_ALERTS, OPERATOR
-from bot.settings import load_settings
-from tests.process import IN_TIME, PASSWORD, Outside, outside
+from tests.process import PASSWORD, inside, outside
 from tests.slack.shown import HOSTILE
 
 BEFORE_SEVEN = datetime(2026, 11, 25, 5, 50, tzinfo=UTC)  # in Oslo
@@ -31,23 +27,10 @@ def fleet() -> FleetSimulator:
     return portal
 
 
-@asynccontextmanager
-async def bot(world: Outside) -> AsyncIterator[App]:
-    """One life of the bot, whose clock is the portal's."""
-    app = App(load_settings(world.variables, env_file=None, secrets_dir=None), clock=world.portal.clock)
-    await app.start()
-    try:
-        await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
-        await world.has_listed()
-        yield app
-    finally:
-        await app.stop()
-
-
 @pytest.mark.timeout(240)  # two lives and some pictures, on a machine that may be busy
 async def test_a_morning(tmp_path: Path) -> None:
     async with outside(tmp_path, fleet(), CHANNELS__ALERTS=FLEET_ALERTS, TIMEZONE="Europe/Oslo") as world:
-        async with bot(world) as app:
+        async with inside(world) as app:
             await app.digests.tick()
             assert world.in_channel(FLEET_ALERTS, "are online") == [], "it is not eight yet"
 
@@ -70,7 +53,7 @@ async def test_a_morning(tmp_path: Path) -> None:
             (sent,) = [file for one in world.slack.workspace.in_channel(OPERATOR) for file in one.files]
             assert "All 6 gateways: 1 offline now" in sent.alt_text
 
-        async with bot(world) as app:
+        async with inside(world) as app:
             await app.digests.tick()
         assert world.rows("SELECT state FROM notes WHERE kind = 'digest'") == [("posted",)]
         assert len(world.in_channel(FLEET_ALERTS, "11 of 12 gateways are online")) == 1

@@ -301,6 +301,17 @@ class Incident:
                 return f"at {self.site}"
 
 
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """An open incident as far as it touches some sites, and how many of its gateways are there."""
+
+    id: IncidentId
+    version: int
+    kind: IncidentKind
+    sites: Sequence[str]
+    gateways: int
+
+
 def forgotten() -> NotFound:
     """The sentence for a button of an incident that is not there."""
     return NotFound(

@@ -1,6 +1,6 @@
 """What people do with incidents: acknowledge them, look at them. Moving them on is ``alert_course``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from bot.domain.alerts import (
     AlertRules,
     Incident,
     IncidentId,
+    Touched,
     forgotten,
     refuse_acknowledgement,
 )
@@ -87,6 +88,11 @@ class AlertService:
             total = await incidents.count_live(connection)
             offset = _within(offset, limit, total)
             return IncidentPage(await incidents.live(connection, limit, offset), total, offset)
+
+    async def at_sites(self, sites: Collection[str]) -> Sequence[Touched]:
+        """The live incidents that have gateways at these sites, those with the most first."""
+        async with self._database.read() as connection:
+            return await incidents.at_sites(connection, sites)
 
     async def incident(self, incident_id: IncidentId) -> Incident:
         """With its tally and the first of its gateways. Raises NotFound."""

@@ -14,6 +14,7 @@ from functools import partial
 from bot.domain import plan as planning
 from bot.domain import rollout as decide
 from bot.domain.access import Action, Actor, require, require_within
+from bot.domain.alerts import Touched
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.domain.fleet import GatewayId, KnownGateway
@@ -75,7 +76,7 @@ class RolloutService:
     """All that can be done with rollouts.
 
     ``matching`` gives the gateways of a query in chunks, ``fleet_size`` how many there are in all.
-    ``incidents_at`` counts the open incidents at some sites, ``may_post`` tells whether a card can be shown
+    ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
     in a channel. ``changed`` is called after a commit that the publisher should know of. ``within`` refuses
     somebody who is limited to a part of the fleet when gateways are outside of it.
     """
@@ -87,7 +88,7 @@ class RolloutService:
         *,
         matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
         fleet_size: Callable[[], Awaitable[int]],
-        incidents_at: Callable[[set[str]], Awaitable[int]],
+        incidents_at: Callable[[set[str]], Awaitable[Sequence[Touched]]],
         may_post: Callable[[str], Awaitable[bool]],
         rules: Rules,
         places: RolloutPlaces,
@@ -367,7 +368,7 @@ class RolloutService:
             returned=len(returned),
             late=kept,
             first=() if rollout.started_at else first,
-            incidents=await self._incidents_at(sites) if sites else 0,
+            incidents=await self._incidents_at(sites) if sites else (),
             freeze=freeze,
             evidence=evidence,
             now=now,

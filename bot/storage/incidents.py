@@ -1,6 +1,6 @@
 """Incidents as a person asks for them: one with its gateways, or a page of those that are live."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from bot.domain.alerts import (
     Share,
     Silenced,
     Tally,
+    Touched,
     Trait,
 )
 from bot.domain.fleet import GatewayId
@@ -101,6 +102,31 @@ async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[In
     tallies = await _tallies(connection, [row.id for row in rows])
     found = [_incident(row, tallies.get(row.id, Tally())) for row in rows]
     return tuple([await _with_sites(connection, one) for one in found])
+
+
+async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Sequence[Touched]:
+    """Live incidents that have gateways at these sites now, those with the most first."""
+    found = await connection.execute(
+        select(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site, func.count())
+        .select_from(
+            incident_gateways.join(incidents, incidents.c.id == incident_gateways.c.incident_id).join(
+                gateways, gateways.c.id == incident_gateways.c.gateway_id
+            )
+        )
+        .where(
+            incident_gateways.c.left_at.is_(None),
+            incidents.c.state.in_(_LIVE),
+            incidents.c.kind != IncidentKind.NOT_RETURNED.value,  # a rollout's card tells of its own
+        )
+        .group_by(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site)
+    )
+    touched: dict[int, Touched] = {}
+    for number, version, kind, site, down in found:
+        if site not in sites:
+            continue
+        one = touched.get(number) or Touched(IncidentId(number), version, IncidentKind(kind), (), 0)
+        touched[number] = replace(one, sites=(*one.sites, site), gateways=one.gateways + down)
+    return sorted(touched.values(), key=lambda one: (-one.gateways, one.id))
 
 
 async def count_live(connection: AsyncConnection) -> int:

@@ -441,6 +441,22 @@ async def test_what_nobody_has_acknowledged_is_listed_first(database: Database) 
     assert [(one.id, one.tally.down) for one in page.incidents] == [(1, 1), (2, 1)]
 
 
+async def test_of_some_sites_the_incidents_are_found_that_have_gateways_there(database: Database) -> None:
+    world = await one_dark(database)
+    assert [(one.id, one.sites, one.gateways) for one in await world.alerts.at_sites({"Oslo", "Rome"})] == [
+        (1, ("Oslo",), 1)
+    ]
+    assert await world.alerts.at_sites({"Rome"}) == []
+
+
+async def test_a_storm_is_found_at_each_of_its_sites(database: Database) -> None:
+    world = await World.begin(database, *(f"site{number}/g{number:02}" for number in range(12)))
+    world.goes("offline", *world.fleet)
+    await world.passes(7)
+    (storm,) = await world.alerts.at_sites({"site1", "site2"})
+    assert (storm.kind, storm.gateways) == (IncidentKind.STORM, 2)
+
+
 async def test_a_page_behind_the_end_is_the_last_page(database: Database) -> None:
     rules = AlertRules(storm_gateways=1000, storm_share=1000)
     world = await World.begin(database, *(f"site{number}/g{number}" for number in range(5)), rules=rules)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from bot.domain.alerts import IncidentKind, Touched
 from bot.domain.plan import Rules
 from bot.domain.rollout import (
     Counts,
@@ -65,6 +66,8 @@ _TARGET: Mapping[TargetState, str] = {
 }
 
 WHOLE_FLEET = "the whole fleet"
+SHOWN_INCIDENTS = 3
+_TROUBLE = {IncidentKind.FLAPPING: "going on and off"}
 
 
 def card(picture: RolloutPicture, mark: str = "") -> Message:
@@ -89,6 +92,7 @@ def card(picture: RolloutPicture, mark: str = "") -> Message:
         ),
         *lines(progress),
         *(section(notice) for notice in notices),
+        *incident_blocks(picture.incidents),
     ]
     failed = failure_lines(picture)
     if failed:
@@ -103,6 +107,7 @@ def card(picture: RolloutPicture, mark: str = "") -> Message:
         f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
         *progress,
         *notices,
+        *incidents_words(picture.incidents),
         *([f"{picture.failed:,} failed: " + in_a_row(failed)] if failed else []),
         *small,
     ]
@@ -170,11 +175,26 @@ def waves_words(sizes: Sequence[int], rules: Rules) -> str:
     )
 
 
-def incidents_words(number: int) -> str:
-    """Points at what is wrong already where it works."""
-    return (
-        f"⚠️ {count(number, 'open incident touches', 'open incidents touch')} its sites: see {code('alerts')}."
-    )
+def incident_blocks(found: Sequence[Touched]) -> list[Block]:
+    """What is wrong already where it works: each with its details, of many the largest."""
+    words = incidents_words(found)
+    shown = []
+    for one, said in zip(found[:SHOWN_INCIDENTS], words, strict=False):
+        label = f"Details: {count(one.gateways, 'gateway')} at {plain_name(one.sites[0])}"
+        details = button("Details", ids.INCIDENT_DETAILS, Ref(str(one.id), one.version), label=label)
+        shown.append(section(said, details))
+    return [*shown, *map(section, words[len(shown) :])]
+
+
+def incidents_words(found: Sequence[Touched]) -> list[str]:
+    """A sentence for each of the first few, and how many more there are."""
+    shown = [
+        f"⚠️ Open alert: {count(one.gateways, 'gateway')} {_TROUBLE.get(one.kind, 'offline')} "
+        f"at {name(one.sites[0], 40) if len(one.sites) == 1 else f'{len(one.sites):,} of its sites'}."
+        for one in found[:SHOWN_INCIDENTS]
+    ]
+    more = len(found) - len(shown)
+    return [*shown, f"And {count(more, 'more open alert')}: see {code('alerts')}."] if more > 0 else shown
 
 
 def evidence_words(evidence: Evidence) -> str:
@@ -224,8 +244,6 @@ def _notices(picture: RolloutPicture) -> list[str]:
         said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}.")
     if rollout.downgrades and not rollout.state.is_final:
         said.append(downgrade_words(rollout.downgrades))
-    if picture.incidents:
-        said.append(incidents_words(picture.incidents))
     soak = _next_wave_words(picture)
     return [*said, soak] if soak else said
 

@@ -37,6 +37,7 @@ from bot.slack.views.rollout_card import (
     card,
     downgrade_words,
     evidence_words,
+    incident_blocks,
     incidents_words,
     people,
     said,
@@ -93,6 +94,7 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
         section(f"{query} · {match} · model {code(made.model)}"),
         *lines(classes),
         *(section(notice) for notice in notices),
+        *incident_blocks(drawn.incidents),
     ]
     if taking_part:
         blocks.append(section("\n".join([bold("Who goes first"), *first])))
@@ -102,6 +104,7 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
         button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id, 0, ids.PLAN)),
     )
     after = "Nothing is sent before that." if taking_part else ""
+    notices += incidents_words(drawn.incidents)
     return message(spoken([title, query, *classes, *notices, *first, *how, after]), blocks)
 
 
@@ -113,8 +116,6 @@ def _notices(drawn: DrawnPlan) -> list[str]:
         told.append(f"🧊 {name(drawn.freeze.says(), 400)}. It can be requested, and starts when that ends.")
     if drawn.plan.downgrades:
         told.append(downgrade_words(drawn.plan.downgrades))
-    if drawn.incidents:
-        told.append(incidents_words(drawn.incidents))
     return told
 
 

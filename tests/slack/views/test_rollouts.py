@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.demo.slack_limits import problems_of_view
+from bot.domain.alerts import IncidentId, IncidentKind, Touched
 from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
 from bot.domain.fleet import GatewayId
 from bot.domain.plan import ModelChoice, Plan, Rules, Target, TargetClass
@@ -37,6 +38,12 @@ from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable,
 
 MINUTE = timedelta(minutes=1)
 PAUL = Approval("U0PAUL", "Paul", Decision.APPROVED, "hash", NOW)
+TOUCHED = (
+    Touched(IncidentId(4), 2, IncidentKind.OFFLINE, ("oslo",), 3),
+    Touched(IncidentId(5), 1, IncidentKind.STORM, ("oslo", "bergen"), 2),
+    Touched(IncidentId(6), 1, IncidentKind.FLAPPING, ("oslo",), 1),
+    Touched(IncidentId(7), 1, IncidentKind.OFFLINE, ("bergen",), 1),
+)
 FROZEN = Freeze("3.5.0", "U0ADAM01", "Ada", "it bricks", NOW)
 PINGS = ("<!channel", "<!here", "<!everyone", "<!subteam")
 HEADINGS = [
@@ -172,10 +179,18 @@ def test_a_card_names_the_reason_of_a_pause_and_the_failed_gateways_with_theirs(
 
 def test_who_decides_sees_the_waves_the_first_gateways_and_open_incidents_on_the_card() -> None:
     counts = {(1, TargetState.WAITING): 2, (2, TargetState.WAITING): 3, (3, TargetState.WAITING): 5}
-    drawn = card(rollout(RolloutState.REQUESTED), counts, first=(record("MT1"),), incidents=2)
+    drawn = card(rollout(RolloutState.REQUESTED), counts, first=(record("MT1"),), incidents=TOUCHED)
     assert "A canary of 2, then 3 and 5" in drawn.text
     assert "First: MT1 (oslo) and 1 more" in drawn.text
-    assert "2 open incidents touch its sites: see alerts" in drawn.text
+    for said in (
+        "Open alert: 3 gateways offline at oslo",
+        "Open alert: 2 gateways offline at 2 of its sites",
+        "Open alert: 1 gateway going on and off at oslo",
+        "And 1 more open alert: see alerts",
+    ):
+        assert said in drawn.text
+    details = [block["accessory"]["value"] for block in drawn.blocks if "accessory" in block]
+    assert details == ["4.2", "5.1", "6.1"]
 
 
 def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
@@ -255,7 +270,7 @@ def everything_said(hostile: str) -> list[Message]:
         "failures": shown,
         "stragglers": shown[:3],
         "first": shown[:2],
-        "incidents": 2,
+        "incidents": [replace(one, sites=(hostile,)) for one in TOUCHED],
         "late": 3,
         "retryable": 3,
         "returned": 2,
@@ -479,7 +494,10 @@ def plan(site: str = "oslo", waves: tuple[int, ...] = (1, 2), **changes: object)
 
 def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> None:
     drawn = sendable(
-        views.plan(replace(plan(), evidence=Evidence(9, 8, 1, 3 * MINUTE, 9 * MINUTE), incidents=1), Rules())
+        views.plan(
+            replace(plan(), evidence=Evidence(9, 8, 1, 3 * MINUTE, 9 * MINUTE), incidents=TOUCHED[:1]),
+            Rules(),
+        )
     )
     for said in (
         "3 gateways of 9 that match",
@@ -493,7 +511,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
         "A canary of 1, then 2",
         "2 approvers must approve it, one more than usual for so many gateways",
         "9 tried, 8 verified, 1 failed; usually back in 3 min, nearly always in 9 min",
-        "1 open incident touches its sites",
+        "Open alert: 3 gateways offline at oslo",
     ):
         assert said in drawn.text
     assert buttons(drawn) == {ids.ROLLOUT_REQUEST: Ref("id1"), ids.ROLLOUT_CANCEL: Ref("id1", 0, ids.PLAN)}
