@@ -75,24 +75,28 @@ class Router:
     async def route(self, call: CommandCall) -> None:
         """``call.text`` is everything after the slash command, normalised. Raises BotError."""
         require(call.actor, Action.READ)
-        word, _, rest = call.text.partition(" ")
-        word = word.casefold()
+        word, rest = self._split(call.text)
         if word in {"", HELP, "?"}:
-            await call.respond.answer(self._help(call.actor, rest.strip().casefold()))
+            await call.respond.answer(self._help(call.actor, rest.casefold()))
             return
         command = self._commands.get(word)
         if command is None:
             await call.respond.answer(self._unknown(word))
             return
         self._require(call.actor, command, word)
-        await command.listener(
-            CommandCall(call.actor, call.channel, rest.strip(), call.respond, call.trigger_id)
-        )
+        await command.listener(CommandCall(call.actor, call.channel, rest, call.respond, call.trigger_id))
 
     def word_of(self, text: str) -> str:
         """The command that a text calls, for the log and the audit: only ever a word of ours."""
-        word = text.partition(" ")[0].casefold()
+        word, _ = self._split(text)
         return word if word in self._commands else HELP
+
+    def _split(self, text: str) -> tuple[str, str]:
+        """The first word and the rest; what ``help`` shows may be pasted as it stands."""
+        word, _, rest = text.partition(" ")
+        if word == self._slash:
+            word, _, rest = rest.strip().partition(" ")
+        return word.casefold(), rest.strip()
 
     def _require(self, actor: Actor, command: Command, word: str) -> None:
         """The coarse gate; the services decide what exactly somebody may do."""

@@ -22,7 +22,7 @@ from bot.slack.history import find_post, is_told, missing_files
 from bot.slack.pictures import uploaded
 from bot.slack.sending import NOTES_EVERY, Sender
 from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
-from bot.slack.web_api import NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
+from bot.slack.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.storage import channels, outbox
 from bot.storage.backlog import Backlog, backlog
 from bot.storage.engine import Database, Transaction
@@ -34,7 +34,6 @@ LEASE: Final = timedelta(seconds=90)  # longer than the longest call
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
-_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
 
 
@@ -192,7 +191,7 @@ class Publisher:
             self._drawn.popitem(last=False)
 
     async def _card_failed(self, claim: CardClaim, error: Exception) -> None:
-        if isinstance(error, SlackFailed) and error.code in _GONE and claim.ts is not None:
+        if isinstance(error, SlackFailed) and error.code in GONE and claim.ts is not None:
             await self._repost(claim.id, claim.channel, error)
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
@@ -304,7 +303,7 @@ class Publisher:
         return drawn if isinstance(drawn, Message) else await drawn
 
     async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
-        if isinstance(error, SlackFailed) and error.code in _GONE and claim.card_id is not None:
+        if isinstance(error, SlackFailed) and error.code in GONE and claim.card_id is not None:
             await self._release_notes(claim, self._now(), error)
             await self._repost(claim.card_id, claim.channel, error)
             return

@@ -12,7 +12,7 @@ import aiohttp
 
 from bot.slack.sending import send
 from bot.slack.views.blocks import File, Message, View
-from bot.slack.web_api import NO_PLACE, SlackFailed, Sleep, WebApi
+from bot.slack.web_api import GONE, NO_PLACE, SlackFailed, Sleep, WebApi
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class DirectResponder:
 class ThreadResponder(DirectResponder):
     """Answers a mention in its thread, where everybody in the channel reads it.
 
-    Where nobody may be answered, as in a channel that only some may post in, by direct message.
+    By direct message where that cannot be: only some may post in the channel, or the thread was deleted.
     """
 
     def __init__(self, api: WebApi, user_id: str, channel: str, thread_ts: str) -> None:
@@ -55,7 +55,7 @@ class ThreadResponder(DirectResponder):
         try:
             await post(self._api, self._channel, message, thread_ts=self._thread_ts)
         except SlackFailed as error:
-            if error.code not in NO_PLACE:
+            if error.code not in NO_PLACE | GONE:
                 raise
             log.warning("a mention in %s is answered by direct message: %s", self._channel, error.code)
             await super().add(message)

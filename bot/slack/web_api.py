@@ -61,6 +61,9 @@ NO_PLACE: Final = frozenset(
         "user_not_found",
     }
 )
+GONE: Final = frozenset(
+    {"cant_update_message", "edit_window_closed", "message_not_found", "thread_not_found"}
+)
 _FORM = frozenset(
     {
         "auth.test",

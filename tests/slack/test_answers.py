@@ -63,6 +63,19 @@ async def test_a_mention_where_the_bot_may_not_answer_is_answered_by_direct_mess
         assert direct.text == "hello"
 
 
+async def test_a_mention_whose_thread_was_deleted_is_answered_by_direct_message() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        made.slack.faults.fail("chat.postMessage", "thread_not_found")
+        await made.slack.mention(OTTO, OPS, "say hello")
+        (direct,) = await made.slack.wait_for(lambda: made.slack.workspace.in_channel(OTTO))
+        assert direct.text == "hello"
+
+
+async def test_a_command_that_help_names_can_be_pasted_into_a_mention_as_it_stands() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        assert (await in_a_thread(made, "/mesh say hello")).text == "hello"
+
+
 async def test_an_answer_whose_blocks_slack_does_not_take_is_said_in_words() -> None:
     async with connected([Parrot().feature()]) as (made, _):
         made.slack.faults.fail("chat.postMessage", "invalid_blocks")
