@@ -178,7 +178,7 @@ def is_refusal(said: str) -> bool:
 async def test_every_command_is_answered_or_refused_by_role_and_kind_of_person(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         seen, written = {}, {}
-        assert set(made.app.slack.commands) == set(commands_as_written())
+        assert set(made.app.slack.arrivals.commands) == set(commands_as_written())
         for word, needed in commands_as_written().items():
             for role, kind in everybody():
                 said = await made.command(person(role, kind), f"{word} {QUIETLY.get(word, '')}")
@@ -196,7 +196,7 @@ async def test_every_command_is_answered_or_refused_by_role_and_kind_of_person(t
 @pytest.mark.timeout(600)
 async def test_every_button_works_or_is_refused_by_role_and_kind_of_person(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
-        buttons = sorted(made.app.slack.clicks)
+        buttons = sorted(made.app.slack.arrivals.clicks)
         assert set(buttons) == set(WRITTEN)
         card = await made.post_buttons(buttons)
         seen, written = {}, {}
@@ -214,7 +214,7 @@ async def test_every_button_works_or_is_refused_by_role_and_kind_of_person(tmp_p
 async def test_every_modal_is_taken_or_refused_by_role_and_kind_of_person(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         seen, written = {}, {}
-        for modal in sorted(made.app.slack.submissions):
+        for modal in sorted(made.app.slack.arrivals.submissions):
             for role, kind in everybody():
                 said = await made.submit(person(role, kind), modal)
                 seen[modal, role, kind] = not is_refusal(said)
@@ -235,7 +235,7 @@ async def test_help_has_the_headings_and_the_order_of_the_readme(tmp_path: Path)
 
 async def test_help_on_a_command_that_takes_something_has_an_example(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
-        for word, command in made.app.slack.commands.items():
+        for word, command in made.app.slack.arrivals.commands.items():
             said = await made.command(person(Role.VIEWER, "member"), f"help {word}")
             assert command.usage == word or f"For example:\n`/mesh {word}" in said, word
 
@@ -244,7 +244,7 @@ async def test_help_shows_what_one_may_do_and_no_more(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         for role in ROLES:
             said = await made.command(person(role, "member"), "help")
-            for word, command in made.app.slack.commands.items():
+            for word, command in made.app.slack.arrivals.commands.items():
                 assert bool(re.search(rf"/mesh {word}[ `]", said)) == (role >= Role[command.needs.upper()]), (
                     word
                 )

@@ -34,8 +34,8 @@ COLUMNS = {
     "alerts": "alerts incidents alert_course incident_moves incident_notes incident_places incident_card "
     "flapping storms growth blindness causes returns silences reminders",
     "about": "about digests home rollout_form",
-    "shared": "audit backlog blocks bolt broken_channels bulk calls cards channels commands conditions "
-    "csv_file engine flaps guard history ids lists looks manifest modals moments outbox pace payloads people "
+    "shared": "arrivals audit backlog blocks bolt broken_channels bulk calls cards channels commands "
+    "conditions csv_file engine flaps guard history ids lists looks manifest modals moments outbox pace payloads people "
     "pictures publisher respond retention schema sending sockets subscriptions tables upsert views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")

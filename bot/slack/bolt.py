@@ -1,7 +1,7 @@
-"""Slack's side of the bot: builds the Bolt app, finds out who asks, and hands what arrives to the features.
+"""The connection to Slack: builds the Bolt app, proves who the bot is, connects, and takes leave.
 
-One listener for each kind of payload and a dictionary behind it: Bolt tries its listeners in turn. Each
-acknowledges at once and leaves the work to ``guard``. What the work is, the features know.
+One listener for each kind of payload, since Bolt tries its listeners in turn; what arrives goes to
+``arrivals``.
 """
 
 import asyncio
@@ -10,8 +10,7 @@ import logging
 import os
 import re
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
@@ -20,14 +19,10 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain.access import Action, require
-from bot.domain.errors import InvalidInput
-from bot.slack import ids, payloads
-from bot.slack.calls import CardDrawing, Feature, NoteDrawing, SubmissionAnswer
-from bot.slack.commands import Router
-from bot.slack.guard import Attempt, Guard, OnRefused, said_view
+from bot.slack.arrivals import DECIDE_WITHIN, Arrivals, joined
+from bot.slack.calls import CardDrawing, Feature, NoteDrawing
+from bot.slack.guard import Guard, OnRefused
 from bot.slack.people import People
-from bot.slack.respond import DirectResponder, Modals, ThreadResponder, UrlResponder
 from bot.slack.sockets import PING_EVERY, Sockets
 from bot.slack.web_api import BAD_TOKEN, SlackFailed, Sleep, WebApi, quiet_logger, refused_token
 
@@ -37,9 +32,6 @@ Json = Mapping[str, Any]
 
 BOT_TOKEN: Final = "MESHBOT_SLACK__BOT_TOKEN"  # noqa: S105 - the names of settings
 APP_TOKEN: Final = "MESHBOT_SLACK__APP_TOKEN"  # noqa: S105
-DECIDE_WITHIN: Final = 1.5  # seconds of Slack's three for a modal's decision
-SEEN_FOR: Final = 15 * 60.0  # seconds that an event is remembered; Slack repeats it for about six minutes
-_SETTLE: Final = 0.5  # seconds for an acknowledged view to be drawn before it is changed again
 _ANY = re.compile(r".*", re.DOTALL)
 _BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -70,22 +62,17 @@ class SlackApp:
         self.guard = Guard(on_refused)
         self.cards: Mapping[str, CardDrawing] = joined("card", [one.cards for one in features])
         self.notes: Mapping[str, NoteDrawing] = joined("note", [one.notes for one in features])
-        self.clicks = joined("button", [one.clicks for one in features])
-        self.submissions = joined("modal", [one.submissions for one in features])
-        self._events = joined("event", [one.events for one in features])
-        self._own_events: Mapping[str, Callable[[Json], None]] = {
-            "app_mention": self._mention,
-            "subteam_members_changed": self._group_changed,
-            "subteam_updated": self._group_changed,
-            "user_change": self._person_changed,
-        }
-        self.commands = joined("command", [one.commands for one in features])
-        self._router = Router(features, command)
-        self._modals = Modals(api)
-        self._monotonic = monotonic
+        self.arrivals = Arrivals(
+            api,
+            people,
+            self.guard,
+            features,
+            command=command,
+            monotonic=monotonic,
+            sleep=sleep,
+            decide_within=decide_within,
+        )
         self._sleep = sleep
-        self._decide_within = decide_within
-        self._seen: OrderedDict[str, float] = OrderedDict()
         self._starting: asyncio.Task[None] | None = None
         self._authorized = AuthorizeResult(enterprise_id=None, team_id=None, bot_token=api.client.token)
         self._identified = False
@@ -96,11 +83,6 @@ class SlackApp:
             if app_token
             else None
         )
-
-    @property
-    def events(self) -> Set[str]:
-        """The types of all events that something happens on: those the manifest subscribes to."""
-        return self._own_events.keys() | self._events.keys()
 
     # ---- from start to end
     async def start(self) -> None:
@@ -163,6 +145,7 @@ class SlackApp:
     async def _connect(self) -> None:
         if not self._identified:
             who = await self.api.call("auth.test")
+            self.arrivals.bot_user_id = who.get("user_id")
             self.people.team_id = str(who.get("team_id") or "") or None
             self._authorized = AuthorizeResult(
                 enterprise_id=who.get("enterprise_id"),
@@ -192,7 +175,7 @@ class SlackApp:
             else:
                 return
 
-    # ---- what Bolt calls
+    # ---- what Bolt does
     def _build(self, signing_secret: str | None) -> AsyncApp:
         async def authorize() -> AuthorizeResult:
             return self._authorized
@@ -214,150 +197,13 @@ class SlackApp:
                 attaching_conversation_kwargs_enabled=False,
                 logger=quiet_logger(),
             )
-        app.command(_ANY)(self.guard.acknowledge_first(self._command))
-        app.action(_ANY)(self.guard.acknowledge_first(self._click))
-        app.view_submission(_ANY)(self._submission)
+        app.command(_ANY)(self.guard.acknowledge_first(self.arrivals.command))
+        app.action(_ANY)(self.guard.acknowledge_first(self.arrivals.click))
+        app.view_submission(_ANY)(self.arrivals.submission)
         app.view_closed(_ANY)(self.guard.acknowledge_first(_nothing))
-        app.event(_ANY)(self.guard.acknowledge_first(self._event))
+        app.event(_ANY)(self.guard.acknowledge_first(self.arrivals.event))
         app.options(_ANY)(_no_options)
         return app
-
-    def _command(self, body: Json) -> None:
-        user, channel, text, url = payloads.command(body)
-        respond = UrlResponder(self.api, user, url, sleep=self._sleep)
-        attempt = Attempt(self._router.word_of(text), channel, respond, user=user, about=_rest(text))
-        self._route(attempt, user, text, body.get("trigger_id"))
-
-    def _route(self, attempt: Attempt, user: str, text: str, trigger_id: str | None) -> None:
-        async def work() -> None:
-            attempt.actor = await self.people.actor(user)
-            call = payloads.call(attempt.actor, attempt.channel, text, attempt.respond, trigger_id)
-            await self._router.route(call)
-
-        self.guard.answer(attempt, work)
-
-    def _click(self, body: Json) -> None:
-        pressed = payloads.press(body)
-        if pressed.is_link:
-            return
-        respond = self._way_back(pressed)
-        attempt = Attempt(pressed.action_id, pressed.channel, respond, user=pressed.user, about=pressed.about)
-
-        async def work() -> None:
-            try:
-                await self._press(pressed, attempt)
-            finally:
-                if pressed.on_home:  # what was done there, or was too late, shows there at once
-                    self._draw_home(pressed.user)
-
-        self.guard.answer(attempt, work)
-
-    async def _press(self, pressed: payloads.Press, attempt: Attempt) -> None:
-        listener = self.clicks.get(pressed.action_id)
-        if listener is None:
-            raise InvalidInput("I do not know that button any more. Please run the command again.")
-        attempt.actor = await self.people.actor(pressed.user)
-        require(attempt.actor, ids.PURPOSES.get(pressed.action_id, Action.READ))
-        await listener(pressed.to_click(attempt.actor, attempt.respond))
-
-    def _draw_home(self, user: str) -> None:
-        if drawn := self._events.get("app_home_opened"):
-            self.guard.observe("app_home_opened", lambda: drawn({"user": user}))
-
-    def _way_back(self, pressed: payloads.Press) -> DirectResponder:
-        if not pressed.url:
-            return DirectResponder(self.api, pressed.user)
-        return UrlResponder(
-            self.api,
-            pressed.user,
-            pressed.url,
-            replaces=pressed.on_answer,
-            thread_ts=pressed.thread_ts,
-            sleep=self._sleep,
-        )
-
-    async def _submission(self, ack: Callable[..., Any], body: Json) -> None:
-        """Decides before the acknowledgement, in time; what takes longer shows a view that says so."""
-        sent = payloads.sent_modal(body)
-        attempt = Attempt(
-            sent.callback_id, "", DirectResponder(self.api, sent.user), user=sent.user, about=sent.about
-        )
-        attempt.actor = self.people.cached_actor(sent.user)
-        known = attempt.actor is not None
-
-        async def work() -> SubmissionAnswer:
-            listener = self.submissions.get(sent.callback_id)
-            if listener is None:
-                raise InvalidInput("I do not know that form any more. Please start again.")
-            attempt.actor = attempt.actor or await self.people.actor(sent.user)
-            require(attempt.actor, ids.PURPOSES.get(sent.callback_id, Action.READ))
-            return await listener(sent.to_submission(attempt.actor))
-
-        task = self.guard.decide(attempt, sent.title, work)
-        if known:
-            await asyncio.wait({task}, timeout=self._decide_within)
-        if task.done() and not task.cancelled():
-            await ack(**_acknowledgement(task.result()))
-            return
-        await ack(response_action="update", view=said_view(sent.title, "I am working on it…"))
-        self.guard.observe(sent.callback_id, lambda: self._show_late(task, sent))
-
-    async def _show_late(self, task: "asyncio.Task[SubmissionAnswer]", sent: payloads.SentModal) -> None:
-        await self._sleep(_SETTLE)
-        answer = await task
-        said = " ".join([*answer.errors.values(), "Please start again."]) if answer.errors else "Done."
-        await self._modals.update(sent.view_id, answer.view or said_view(sent.title, said))
-
-    def _event(self, body: Json) -> None:
-        event: Json = body.get("event") or {}
-        if self._is_repeated(str(body.get("event_id") or "")):
-            return
-        kind = str(event.get("type"))
-        if kind in self._own_events:
-            self._own_events[kind](event)
-        if listener := self._events.get(kind):
-            self.guard.observe(kind, lambda: listener(event))
-
-    def _group_changed(self, event: Json) -> None:
-        self.people.forget_group(str(event.get("subteam_id") or (event.get("subteam") or {}).get("id")))
-
-    def _person_changed(self, event: Json) -> None:
-        self.people.forget_user(str((event.get("user") or {}).get("id")))
-
-    def _mention(self, event: Json) -> None:
-        """The same grammar as the slash command, which threads do not have."""
-        mentioned = payloads.mention(event, self._authorized.bot_user_id)
-        if mentioned is None:
-            return
-        user, channel, text, thread = mentioned
-        attempt = Attempt(
-            self._router.word_of(text),
-            channel,
-            ThreadResponder(self.api, user, channel, thread),
-            user=user,
-            about=_rest(text),
-        )
-        self._route(attempt, user, text, None)
-
-    def _is_repeated(self, event_id: str) -> bool:
-        """Whether it came before; what Slack marks as a retry may be the first delivery to arrive."""
-        now = self._monotonic()
-        while self._seen and next(iter(self._seen.values())) < now - SEEN_FOR:
-            self._seen.popitem(last=False)
-        if not event_id or event_id in self._seen:
-            return bool(event_id)
-        self._seen[event_id] = now
-        return False
-
-
-def joined(what: str, maps: Sequence[Mapping[str, T]]) -> Mapping[str, T]:
-    """All of them in one. Raises ValueError for a name that two features claim."""
-    together: dict[str, T] = {}
-    for one in maps:
-        if twice := sorted(together.keys() & one.keys()):
-            raise ValueError(f"two features claim the {what} {', '.join(twice)}")
-        together |= one
-    return together
 
 
 def _refusal(error: SlackFailed) -> Exception | None:
@@ -366,17 +212,6 @@ def _refusal(error: SlackFailed) -> Exception | None:
             return refused_token(error, APP_TOKEN)
         return None
     return refused_token(error, BOT_TOKEN) if error.code in BAD_TOKEN else None
-
-
-def _acknowledgement(answer: SubmissionAnswer) -> dict[str, Any]:
-    if answer.errors:
-        return {"response_action": "errors", "errors": dict(answer.errors)}
-    return {"response_action": "update", "view": answer.view} if answer.view else {}
-
-
-def _rest(text: str) -> str:
-    """What stands behind the word of a command."""
-    return text.partition(" ")[2].strip()
 
 
 def _nothing(_body: Json) -> None:

@@ -75,7 +75,7 @@ class Router:
     async def route(self, call: CommandCall) -> None:
         """``call.text`` is everything after the slash command, normalised. Raises BotError."""
         require(call.actor, Action.READ)
-        word, rest = self._split(call.text)
+        word, rest = self.split(call.text)
         if word in {"", HELP, "?"}:
             await call.respond.answer(self._help(call.actor, rest.casefold()))
             return
@@ -88,11 +88,11 @@ class Router:
 
     def word_of(self, text: str) -> str:
         """The command that a text calls, for the log and the audit: only ever a word of ours."""
-        word, _ = self._split(text)
+        word, _ = self.split(text)
         return word if word in self._commands else HELP
 
-    def _split(self, text: str) -> tuple[str, str]:
-        """The first word and the rest; what ``help`` shows may be pasted as it stands."""
+    def split(self, text: str) -> tuple[str, str]:
+        """The word of the command and the rest; what ``help`` shows may be pasted as it stands."""
         word, _, rest = text.partition(" ")
         if word == self._slash:
             word, _, rest = rest.strip().partition(" ")

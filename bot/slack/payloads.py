@@ -11,7 +11,7 @@ from typing import Any
 from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
-from bot.slack.calls import Click, CommandCall, Responder, Submission
+from bot.slack.calls import Click, Responder, Submission
 from bot.slack.commands import normalise, said_to
 from bot.slack.ids import Ref
 
@@ -113,10 +113,6 @@ def command(body: Json) -> tuple[str, str, str, str]:
     """Who, in which channel, what (normalised), and the response_url."""
     text = normalise(str(body.get("text") or ""))
     return str(body["user_id"]), str(body.get("channel_id") or ""), text, str(body.get("response_url") or "")
-
-
-def call(actor: Actor, channel: str, text: str, respond: Responder, trigger_id: str | None) -> CommandCall:
-    return CommandCall(actor, channel, text, respond, trigger_id)
 
 
 def press(body: Json) -> Press:

@@ -16,7 +16,8 @@ from bot.demo.slack_server import SlackServer
 from bot.demo.slack_workspace import Message as Shown
 from bot.domain.access import Action, require
 from bot.domain.errors import InvalidInput, StartupError
-from bot.slack.bolt import SlackApp, joined
+from bot.slack.arrivals import joined
+from bot.slack.bolt import SlackApp
 from bot.slack.calls import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer
 from bot.slack.commands import normalise
 from bot.slack.ids import Ref

@@ -139,12 +139,12 @@ def test_only_reading_the_history_is_optional() -> None:
 
 async def test_every_event_that_the_bot_listens_to_is_subscribed_and_no_other(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
-        assert made.app.slack.events == set(EVENTS)
+        assert made.app.slack.arrivals.event_types == set(EVENTS)
 
 
 async def test_the_hint_behind_the_slash_command_names_commands_that_exist(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
-        assert set(USAGE_HINT.split(", ")) <= {*made.app.slack.commands, "help"}
+        assert set(USAGE_HINT.split(", ")) <= {*made.app.slack.arrivals.commands, "help"}
 
 
 def test_the_yaml_says_what_the_manifest_says() -> None:
