@@ -33,7 +33,8 @@ QUERY_HELP: Final = (
     "`fw:3.4.1`  `fw:&lt;3.4.1` (also `&lt;=` `&gt;` `&gt;=`)",
     "`is:online`  `is:offline`  `is:flapping`  `is:updating`  `for:&gt;1h` (in that state for longer)",
     "Bare words look in ids and names. Terms are joined by “and”, commas inside a value by “or” "
-    '(`tag:oslo,bergen`); a `-` before a term turns it round; quotes hold spaces (`tag:"Kyiv office"`).',
+    "(`tag:oslo,bergen`); a `-` before a term excludes what it matches; quotes hold spaces "
+    '(`tag:"Kyiv office"`).',
 )
 _MORE: Final = (
     ("help <command>", "Show how one command is used, with examples"),

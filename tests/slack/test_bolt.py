@@ -343,11 +343,12 @@ async def test_somebody_not_known_yet_is_looked_up_behind_a_working_view() -> No
         assert echo.submissions[0].actor.certain
 
 
-async def test_a_trigger_that_expired_is_explained() -> None:
+@pytest.mark.parametrize("code", ["expired_trigger_id", "exchanged_trigger_id", "trigger_expired"])
+async def test_a_trigger_that_expired_or_was_used_is_explained(code: str) -> None:
     async with running() as (made, _, _):
-        made.slack.faults.fail("views.open", "expired_trigger_id")
+        made.slack.faults.fail("views.open", code)
         act = await made.slack.click(OTTO, await typed(made, "echo x"), "some_form")
-        assert "Please click again" in await first_answer(made, act)
+        assert "too long for me to open that window. Please try again." in await first_answer(made, act)
 
 
 # ---- events
