@@ -35,8 +35,9 @@ COLUMNS = {
     "flapping storms growth blindness causes returns silences reminders",
     "about": "about digests home rollout_form",
     "shared": "arrivals audit backlog blocks bolt broken_channels bulk calls cards channels commands "
-    "conditions csv_file engine flaps guard history ids lists looks manifest modals moments outbox pace payloads people "
-    "pictures publisher respond retention schema sending sockets subscriptions tables upsert views web_api",
+    "conditions csv_file engine flaps guard history ids lists looks manifest modals moments outbox pace "
+    "payloads people pictures publisher respond retention schema sending sockets subscriptions tables upsert "
+    "views web_api",
 }
 ROWS = ("bot.slack.views", "bot.slack", "bot.services", "bot.storage")
 

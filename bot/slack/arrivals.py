@@ -96,8 +96,6 @@ class Arrivals:
     def click(self, body: Json) -> None:
         """A button, or a choice in a menu, wherever it was."""
         pressed = payloads.press(body)
-        if pressed.is_link:
-            return
         respond = self._way_back(pressed)
         attempt = Attempt(pressed.action_id, pressed.channel, respond, user=pressed.user, about=pressed.about)
 

@@ -47,7 +47,6 @@ class Click:
     respond: Responder
     trigger_id: str | None = None
     selected: str | None = None
-    message_ts: str | None = None
     view_id: str | None = None  # of the modal or home tab it was in
     values: Mapping[str, str] = field(default_factory=dict)  # what else is entered there, by block id
 

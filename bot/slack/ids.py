@@ -57,9 +57,6 @@ ON_ANSWERS: Final = frozenset(
 COPY: Final = "copy"
 PLAN: Final = "plan"
 
-# A button that only opens an address: Slack reports the click, and nothing is to be done
-LINK: Final = "link"
-
 # The window in which an update is put together: its choices, and the choice of the whole fleet
 ROLLOUT_FORM: Final = "rollout_form"
 ROLLOUT_MODEL: Final = "rollout_model"

@@ -37,12 +37,10 @@ class Press:
     action_id: str
     url: str
     on_answer: bool  # on an answer of ours, whose place the next one takes
-    is_link: bool
     value: str
     block_id: str
     trigger_id: str | None
     selected: str | None
-    message_ts: str | None
     thread_ts: str | None
     view_id: str | None
     on_home: bool
@@ -59,7 +57,6 @@ class Press:
             respond,
             trigger_id=self.trigger_id,
             selected=self.selected,
-            message_ts=self.message_ts,
             view_id=self.view_id,
             values=self.values,
         )
@@ -126,12 +123,10 @@ def press(body: Json) -> Press:
         action_id=action_id,
         url=str(body.get("response_url") or ""),
         on_answer=bool(container.get("is_ephemeral")) or action_id in ids.ON_ANSWERS or _has_more(value),
-        is_link=bool(action.get("url")) or action_id.startswith(ids.LINK),
         value=value,
         block_id=str(action.get("block_id") or ""),
         trigger_id=body.get("trigger_id"),
         selected=None if action.get("type") == "button" else entered(action),
-        message_ts=container.get("message_ts"),
         thread_ts=_thread_around(container),
         view_id=view.get("id"),
         on_home=view.get("type") == "home",

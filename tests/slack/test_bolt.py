@@ -60,7 +60,6 @@ class Echo:
                 blocks.button("Undo", "write_undo", Ref("w-1")),
                 blocks.button("Deny", "some_form", Ref("R-7", 2)),
                 blocks.button("Old", "gone_button", Ref("x")),
-                blocks.link_button("Portal", "link_portal", "https://example.com"),
             ),
             *blocks.actions(
                 blocks.menu("incident_silence", "Silence", [("30m", "30 min"), ("3.4.1", "odd")]),
@@ -281,14 +280,6 @@ async def test_a_button_nobody_knows_gets_a_polite_sentence() -> None:
     async with running() as (made, _, _):
         act = await made.slack.click(OTTO, await typed(made, "echo x"), "gone_button")
         assert "do not know that button" in await first_answer(made, act)
-
-
-async def test_a_link_is_acknowledged_and_that_is_all() -> None:
-    async with running() as (made, app, _):
-        act = await made.slack.click(OTTO, await typed(made, "echo x"), "link_portal")
-        assert (await act.ack).ok
-        assert await app.drain(5)
-        assert act.responses == []
 
 
 # ---- modals

@@ -259,11 +259,6 @@ def button(
     )
 
 
-def link_button(text: str, action_id: str, url: str) -> Block:
-    """A button that opens an address in the browser."""
-    return {"type": "button", "text": plain_text(text, 75), "action_id": action_id, "url": url}
-
-
 def confirm(title: str, text: str, yes: str, no: str = "Go back", *, danger: bool = False) -> Block:
     """Asked before a click counts. ``text`` names the thing (plain text, not escaped); ``yes`` is a verb."""
     return {

@@ -202,11 +202,6 @@ def test_images_say_what_they_show() -> None:
     assert problems(Message("a chart", shown)) == []
 
 
-def test_a_link_names_its_action() -> None:
-    row = blocks.actions(blocks.link_button("Open", "link_portal", "https://example.com"))
-    assert problems(Message("open", row)) == []
-
-
 def test_the_sentence_of_an_error_is_shown_as_it_is() -> None:
     said = blocks.sentence("There is no <!channel> & *co*.")
     assert problems(said) == []
