@@ -315,7 +315,7 @@ class Touched:
 def forgotten() -> NotFound:
     """The sentence for a button of an incident that is not there."""
     return NotFound(
-        f"I do not know that incident any more: one is forgotten {KEPT.days} days after its end. "
+        f"I do not know that alert any more: one is forgotten {KEPT.days} days after its end. "
         "Run alerts to see what is open."
     )
 
@@ -325,10 +325,10 @@ def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetim
     if incident is None:
         return forgotten()
     if not incident.state.is_live:
-        return Stale(f"The incident {incident.place} is over, so there is nothing left to acknowledge.")
+        return Stale(f"The alert {incident.place} is over, so there is nothing left to acknowledge.")
     taken = incident.acknowledged
     if taken is None:
-        return Stale("This incident changed since the button was drawn. Please click again on its card.")
+        return Stale("This alert changed since the button was drawn. Please click again on its card.")
     who = "You" if taken.user_id == user_id else taken.name
     when = "a moment ago" if now - taken.at < timedelta(minutes=2) else "already"
     return Stale(f"{who} acknowledged this {when}, so there is nothing left to do here.")

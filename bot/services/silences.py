@@ -66,7 +66,7 @@ class SilenceService:
         if incident is None:
             raise forgotten()
         if not incident.state.is_live:
-            raise Stale(f"The incident {incident.place} is over, so there is nothing left to silence.")
+            raise Stale(f"The alert {incident.place} is over, so there is nothing left to silence.")
         of_site = incident.kind in {IncidentKind.OFFLINE, IncidentKind.FLAPPING}
         whole_site = of_site and incident.site != NO_SITE
         query = (exactly(Field.SITE, incident.site) if whole_site else None) or ""

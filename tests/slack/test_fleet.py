@@ -142,7 +142,7 @@ async def test_a_card_tells_the_last_changes_the_incident_and_the_rollout(room: 
     room.rollouts["bmac-0100"] = "R-3, wave 2"
     text = await room.says("device MT0100")
     assert "came back online" in text
-    assert "Incident: I-7, open" in text
+    assert "Alert: I-7, open" in text
     assert "Rollout: R-3, wave 2" in text
 
 

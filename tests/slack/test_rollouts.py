@@ -95,7 +95,10 @@ async def test_update_answers_with_a_plan_and_its_button_requests_it(desk: Desk)
     assert "8 gateways of 8 that match" in plan.text
     answers = await desk.clicks(ids.ROLLOUT_REQUEST, buttons(plan)[ids.ROLLOUT_REQUEST], OLGA)
     (place,) = await desk.it.rollouts.shown_in(RolloutId(1))
-    assert answers.last.text == f"R-1 is requested: its card in <#{place}> waits for 1 person to approve."
+    assert (
+        answers.last.text
+        == f"R-1 is requested, and waits for 1 person to approve it: see its card in <#{place}>."
+    )
     assert set(buttons(await desk.card())) == {ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, ids.ROLLOUT_CANCEL}
 
 

@@ -94,7 +94,7 @@ def gateways_note(incident: Incident, gateways: Sequence[AffectedGateway]) -> Me
 def gateways_file(incident: Incident, gateways: Sequence[AffectedGateway]) -> File:
     file = CsvFile(CSV_HEADING)
     file.add(csv_row(one) for one in gateways)
-    heading = f"Gateways of the incident {where_plain(incident)}"
+    heading = f"Gateways of the alert {where_plain(incident)}"
     return File(f"incident-{incident.id}.csv", file.content(), heading)
 
 
@@ -124,7 +124,7 @@ def gateways(incident: Incident, page: Sequence[AffectedGateway], offset: int) -
     """A page of the gateways of an incident, those down first."""
     tally = incident.tally
     place = Place(INCIDENT, offset, tally.total, INCIDENT_PAGE, str(incident.id))
-    heading = f"{bold(place.says('gateway'))} of the incident {where(incident)}: {counts(tally)}"
+    heading = f"{bold(place.says('gateway'))} of the alert {where(incident)}: {counts(tally)}"
     shown = [down_line(one, incident) if one.is_down else left_line(one, incident) for one in page]
     text = "\n".join([f"{heading}.", *shown])
     return message(text, [section(heading), *lines(shown), *buttons(place, refresh=True, export=True)])
@@ -134,9 +134,7 @@ def line(incident: Incident) -> str:
     """What the card of a gateway says about the incident it is in."""
     others = incident.tally.down - 1
     together = f", with {count(others, 'other gateway')}" if others > 0 else ""
-    return (
-        f"{BEGIN[incident.kind]}: in the open incident {where(incident)}{together}. {who(incident)}".rstrip()
-    )
+    return f"{BEGIN[incident.kind]} {where(incident)}{together}. {who(incident)}".rstrip()
 
 
 def csv_row(one: AffectedGateway) -> tuple[str | None, ...]:

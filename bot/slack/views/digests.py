@@ -118,7 +118,7 @@ def _back(rollout: Rollout, gateways: int, command: str) -> str:
 
 
 def _silence(silence: Silence) -> str:
-    what = code(silence.query) if silence.query else f"the gateways of incident {silence.incident_id}"
+    what = code(silence.query) if silence.query else f"the gateways of alert {silence.incident_id}"
     why = f": {name(silence.reason, 100)}" if silence.reason else ""
     until, by = date(silence.until), name(silence.by_name, 40)
     return f"🔕 {bold(silence.title)} · {what} · until {until} · by {by}{why}"

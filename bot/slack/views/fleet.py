@@ -293,7 +293,7 @@ def _remarks(card: Card) -> list[str]:
         remarks.append("It was changed a moment ago; the next listing will confirm it.")
     if known.missed:
         remarks.append(f"{status('warning')}: missing from the last {count(known.missed, 'listing')}")
-    remarks += [f"Incident: {card.incident}"] if card.incident else []
+    remarks += [f"Alert: {card.incident}"] if card.incident else []
     remarks += [f"Rollout: {card.rollout}"] if card.rollout else []
     return remarks
 

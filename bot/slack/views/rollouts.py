@@ -37,6 +37,7 @@ from bot.slack.views.rollout_card import (
     card,
     downgrade_words,
     evidence_words,
+    in_a_row,
     incident_blocks,
     incidents_words,
     people,
@@ -105,7 +106,8 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
     )
     after = "Nothing is sent before that." if taking_part else ""
     notices += incidents_words(drawn.incidents)
-    return message(spoken([title, query, *classes, *notices, *first, *how, after]), blocks)
+    named = [f"Who goes first: {in_a_row(first)}"] if taking_part else []
+    return message(spoken([title, query, *classes, *notices, *named, *how, after]), blocks)
 
 
 def _notices(drawn: DrawnPlan) -> list[str]:
@@ -125,13 +127,11 @@ def plan_forgotten() -> Message:
 
 def requested(rollout: Rollout, channels: Sequence[str]) -> Message:
     """Takes the plan's place once it was requested; ``channels`` have its card."""
-    where = " and ".join(map(channel, channels))
+    cards = f"its {'card' if len(channels) == 1 else 'cards'} in {' and '.join(map(channel, channels))}"
     if rollout.approvals_needed:
-        return said(
-            f"{rollout.title} is requested: its card in {where} waits for "
-            f"{people(rollout.approvals_needed)} to approve."
-        )
-    return said(f"{rollout.title} is started; its card in {where} shows how it goes.")
+        waits_for = f"{people(rollout.approvals_needed)} to approve it"
+        return said(f"{rollout.title} is requested, and waits for {waits_for}: see {cards}.")
+    return said(f"{rollout.title} is started: see {cards} for how it goes.")
 
 
 def model_choice(choice: ModelChoice) -> Message:

@@ -64,7 +64,7 @@ def line(silence: Silence) -> str:
 def ending(body: Mapping[str, Any]) -> Message:
     """One is about to end."""
     until = datetime.fromisoformat(str(body["until"]))
-    what = code(str(body["query"])) if body["query"] else "the gateways of an incident"
+    what = code(str(body["query"])) if body["query"] else "the gateways of an alert"
     text = (
         f"{status('silenced')}: {body['silence']} by {mention(str(body['by']))}, {what}, ends {date(until)}."
     )
@@ -88,7 +88,7 @@ def silence_modal(incident: Incident, channel: str) -> View:
 
 
 def _what(silence: Silence) -> str:
-    return code(silence.query) if silence.query else f"the gateways of incident {silence.incident_id}"
+    return code(silence.query) if silence.query else f"the gateways of alert {silence.incident_id}"
 
 
 def _why(silence: Silence) -> str:

@@ -265,7 +265,7 @@ def test_without_a_channel_the_list_names_the_setting(page: tuple[Incident, ...]
 def test_the_gateways_of_an_incident_page_refresh_and_export() -> None:
     shown = incident(tally=Tally(down=40, back=1, since=NOW))
     drawn = sendable(views.gateways(shown, [gateway(number) for number in range(15)], 15))
-    assert drawn.text.startswith("16–30 of 41 gateways of the incident at Kyiv-office: 40 offline, 1 back.")
+    assert drawn.text.startswith("16–30 of 41 gateways of the alert at Kyiv-office: 40 offline, 1 back.")
     assert buttons(drawn) == {
         ids.PAGE_PREVIOUS: Ref("incident", 0, "7"),
         ids.PAGE_NEXT: Ref("incident", 30, "7"),
@@ -288,7 +288,7 @@ def test_a_row_of_the_file_has_a_cell_for_each_heading() -> None:
 
 # ---- a line on a gateway's own card
 def test_a_gateways_card_says_in_which_incident_it_is() -> None:
-    assert views.line(incident()) == "🔴 Offline: in the open incident at Kyiv-office, with 2 other gateways."
+    assert views.line(incident()) == "🔴 Offline at Kyiv-office, with 2 other gateways."
     assert "acknowledged by <@U0ANA00001>" in views.line(incident(gateway(1), acknowledged=ANA))
     assert "other" not in views.line(incident(gateway(1)))
 

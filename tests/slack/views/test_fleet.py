@@ -143,7 +143,7 @@ def test_a_card_shows_state_facts_and_the_last_changes() -> None:
 
 def test_a_card_names_the_open_incident_and_the_rollout() -> None:
     message = device(known(), incident="I-7, open", rollout="R-3, wave 2")
-    assert "Incident: I-7, open" in message.text
+    assert "Alert: I-7, open" in message.text
     assert "Rollout: R-3, wave 2" in words(message)
 
 
