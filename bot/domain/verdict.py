@@ -146,7 +146,7 @@ def _judge_sighting(
     steady = course.steady_since
     if steady is None or seen.since > steady:
         steady = as_of
-    course = replace(course, back_at=max(seen.since, course.started_at), steady_since=steady)
+    course = replace(course, back_at=seen.since, steady_since=steady)
     if as_of - steady >= rules.stable_for:
         return replace(course, state=TargetState.VERIFIED, reason=None)
     return course

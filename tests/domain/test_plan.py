@@ -91,6 +91,8 @@ def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> Non
     assert len({plan.hash, fewer.hash, other.hash}) == 3
     moved = [replace(target, wave=2) for target in plan.targets]
     assert plan_hash(plan.firmware_id, plan.version, moved) != plan.hash
+    assert plan_hash("another file", plan.version, plan.targets) != plan.hash
+    assert plan_hash(plan.firmware_id, "3.6.0", plan.targets) != plan.hash
 
 
 def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
@@ -199,6 +201,18 @@ def test_canaries_differ_in_site_and_have_been_stable_for_a_day() -> None:
     plan = make_plan("", firmware(), [*restless, *steady], AROUND, Rules())
     canaries = [target for target in plan.targets if target.wave == 1]
     assert sorted(target.site for target in canaries) == sorted(sites)
+
+
+def test_a_gateway_is_a_canary_from_exactly_a_day_of_stability_on() -> None:
+    day = timedelta(hours=24)
+    pair = [known(1, since=NOW - day + timedelta(seconds=1)), known(2, since=NOW - day)]
+    plan = make_plan("", firmware(), pair, AROUND, Rules())
+    assert [target.wave for target in plan.targets] == [2, 1]
+
+
+def test_a_downgrade_is_counted_of_those_that_take_part() -> None:
+    newer = [known(1, version="3.6.0"), known(2, version="3.6.0", state=Connectivity.OFFLINE)]
+    assert make_plan("", firmware(), newer, AROUND, Rules()).downgrades == 1
 
 
 def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() -> None:

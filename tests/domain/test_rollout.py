@@ -1,5 +1,6 @@
 """The rollout's state machine: who decides, and what becomes of each gateway."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.ADMIN: "Ada"})
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
 ADA = Actor("U0ADA", "Ada", Role.ADMIN)
+VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
 FREEZE = Freeze("", "U0ADA", "Ada", "fair", NOW)
 G1, G2 = GatewayId("g1"), GatewayId("g2")
 
@@ -185,6 +187,27 @@ def test_an_admin_may_approve_their_own_with_a_typed_reason() -> None:
         machine.approve(rollout(requester="U0PAUL"), PAUL, NOW, Rules(), "me too")
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda one: machine.pause(one, VERA),
+        lambda one: machine.resume(one, VERA, NOW),
+        lambda one: machine.resume(replace(one, state=RolloutState.RUNNING), VERA, NOW, "why", FREEZE),
+        lambda one: machine.promote(one, VERA),
+        lambda one: machine.abort(one, VERA, NOW),
+        lambda one: machine.take_up(one, VERA, 1, NOW),
+        lambda one: machine.deny(one, replace(OLGA, user_id="U0OTTO"), "no", NOW),
+        lambda one: machine.cancel(one, VERA, NOW),
+    ],
+)
+@pytest.mark.parametrize("state", RolloutState)
+def test_who_has_not_the_role_decides_nothing_in_any_state(
+    state: RolloutState, act: Callable[[Rollout], Rollout]
+) -> None:
+    with pytest.raises(NotAllowed, match=r"you need to be an? (operator|approver)"):
+        act(running(state=state))
+
+
 def test_an_abort_is_for_good() -> None:
     ended = machine.abort(running(), OLGA, NOW)
     assert ended.state is RolloutState.ABORTED
@@ -205,12 +228,35 @@ def test_a_retry_stays_inside_the_approval() -> None:
         machine.take_up(done, OLGA, 3, NOW + timedelta(days=7, seconds=1))
 
 
+def test_what_is_taken_up_again_forgets_old_failures_and_an_old_override() -> None:
+    done = running(state=RolloutState.FINISHED, gate_from=NOW, through_freeze="Ada: tested", reason="…")
+    later = NOW + timedelta(hours=1)
+    again = machine.take_up(done, OLGA, 3, later)
+    assert (again.gate_from, again.through_freeze, again.reason) == (later, None, None)
+
+
+def test_one_that_runs_is_taken_up_as_it_is() -> None:
+    assert machine.take_up(running(), OLGA, 3, NOW) == running()
+
+
+def test_a_pause_begins_the_soak_anew() -> None:
+    counts = {(2, TargetState.VERIFIED): 9, (3, TargetState.WAITING): 9}
+    paused = machine.pause(running(wave=2, wave_settled_at=NOW), OLGA)
+    later = NOW + timedelta(hours=1)
+    assert machine.advance(machine.resume(paused, OLGA, later), counts, later, Rules()).wave == 2
+
+
+def test_half_way_to_its_end_a_request_is_reminded_of() -> None:
+    assert machine.remind_at(rollout()) == NOW + timedelta(hours=4)
+
+
 def test_a_rollout_can_start_later() -> None:
     at = NOW + timedelta(hours=2)
     approved = machine.approve(rollout(start_at=at), PAUL, NOW, Rules())
     assert approved.state is RolloutState.SCHEDULED
     assert machine.begin(approved, at).state is RolloutState.RUNNING
     assert machine.cancel(approved, OLGA, NOW).state is RolloutState.CANCELED
+    assert machine.abort(approved, OLGA, NOW).state is RolloutState.ABORTED
 
 
 def test_at_most_a_fifth_of_a_site_and_at_least_one_is_in_flight() -> None:

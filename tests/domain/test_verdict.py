@@ -98,6 +98,11 @@ def test_20_minutes_away_is_did_not_return() -> None:
     assert (gone.state, gone.kind) == (TargetState.NOT_RETURNED, FailureKind.SILENCE)
 
 
+def test_one_that_was_offline_already_has_twenty_minutes_from_its_start() -> None:
+    assert judged(course(), None, seen(OFFLINE, ALWAYS), 19).state is TargetState.IN_PROGRESS
+    assert judged(course(), None, seen(OFFLINE, ALWAYS), 20).state is TargetState.NOT_RETURNED
+
+
 def test_an_absence_is_judged_by_the_time_of_the_listing_that_shows_it() -> None:
     away = seen(OFFLINE, NOW + 10 * MINUTE)
     listed = NOW + 12 * MINUTE

@@ -71,7 +71,8 @@ async def test_a_job_is_not_called_off_while_others_in_its_queue_are_waited_for(
 async def test_a_late_gateway_is_in_no_other_rollout_until_its_job_is_over(database_url: str) -> None:
     async with world(database_url, gateways=2, rules=QUICK, behaviour=Behaviour.SILENT, quick=True) as it:
         rollout_id = await it.running()
-        assert (await it.comes_to(rollout_id, RolloutState.FINISHED)).late == 2
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert (picture.late, picture.retryable) == (2, 0)
         assert (await it.plan()).plan.counts()[TargetClass.BUSY] == 2
         end(it, TargetStatus.FAILED)
         await it.passes(6)
