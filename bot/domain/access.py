@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-from bot.domain.errors import NotAllowed, Unavailable
+from bot.domain.errors import NotAllowed, RoleUnknown
 from bot.domain.fleet import KnownGateway
 from bot.domain.query import Query
 
@@ -92,13 +92,13 @@ class Actor:
 
 
 def require(actor: Actor, action: Action) -> None:
-    """Raises NotAllowed when the role is missing, Unavailable when it cannot be checked now."""
+    """Raises NotAllowed when the role is missing, RoleUnknown when it cannot be checked now."""
     needed = role_needed(action)
     # Somebody whose groups are not known may well have the role: that is no refusal.
     if actor.role < needed and (actor.certain or actor.role is Role.NONE):
         raise NotAllowed(_refusal(actor, action, needed))
     if needed > Role.VIEWER and not actor.certain:
-        raise Unavailable(
+        raise RoleUnknown(
             f"I cannot check right now whether you may {action}, since Slack does not tell me your groups. "
             "Nothing was changed; please try again in a few minutes."
         )

@@ -6,6 +6,7 @@
     ├── NotAllowed        the role is missing; the text names it and who has it
     ├── Stale             somebody, or the fleet, was faster than this click
     ├── Unavailable       Meshtech, Slack or the database cannot answer now; trying again later may help
+    │   └── RoleUnknown   Slack cannot say whether the role is there
     └── StartupError      a setting, a port or the database keeps the bot from starting
 
 Each text is one or two whole sentences for a person and says what to do next. It is plain text: whoever
@@ -35,6 +36,10 @@ class Stale(BotError):
 
 class Unavailable(BotError):
     """Something outside cannot answer now. Nothing was changed, unless the text says so."""
+
+
+class RoleUnknown(Unavailable):
+    """Slack cannot say whether the actor has the role, which is refused until it can."""
 
 
 class StartupError(BotError):

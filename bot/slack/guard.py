@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from structlog.contextvars import bind_contextvars
 
 from bot.domain.access import Actor
-from bot.domain.errors import BotError, NotAllowed
+from bot.domain.errors import BotError, NotAllowed, RoleUnknown
 from bot.slack.calls import Responder, SubmissionAnswer
 from bot.slack.views.blocks import View, escape, section, sentence
 from bot.slack.views.modals import modal
@@ -161,7 +161,7 @@ class Guard:
                 "try again; whoever runs the bot finds that id in the log."
             )
         log.info("%s: %s", attempt.what, error, exc_info=error.__cause__)
-        if isinstance(error, NotAllowed) and attempt.actor is not None:
+        if isinstance(error, NotAllowed | RoleUnknown) and attempt.actor is not None:
             await self._audit(attempt, attempt.actor, str(error))
         return str(error)
 

@@ -12,7 +12,7 @@ import pytest
 from bot import log
 from bot.demo.slack_limits import problems_of_view
 from bot.domain.access import Actor, Role
-from bot.domain.errors import InvalidInput, NotAllowed
+from bot.domain.errors import BotError, InvalidInput, NotAllowed, RoleUnknown
 from bot.slack.calls import SubmissionAnswer
 from bot.slack.commands import normalise
 from bot.slack.guard import Attempt, Guard, new_incident_id, outcome
@@ -103,9 +103,10 @@ async def test_any_other_error_gets_an_id_that_the_log_has_too(caplog: pytest.Lo
     assert any(incident in record.getMessage() and record.exc_info for record in caplog.records)
 
 
-async def test_a_refusal_is_written_down() -> None:
+@pytest.mark.parametrize("refusal", [NotAllowed, RoleUnknown])
+async def test_a_refusal_is_written_down(refusal: type[BotError]) -> None:
     post = Post()
-    await post.answers(NotAllowed("You may not."))
+    await post.answers(refusal("You may not."))
     assert post.refused == [("U0SAM", "rename", "a b", "C0OPS", "You may not.")]
 
 
