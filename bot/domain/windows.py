@@ -77,15 +77,14 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     try:
         at = time(int(match[4]), int(match[5])) if match[4] else time(0)
         day = date(int(match[1]), int(match[2]), int(match[3])) if match[1] else None
-    except ValueError as error:
+        moment = _utc(day or now.astimezone(zone).date(), at, zone)
+    except (ValueError, OverflowError) as error:  # of year 1 or 9999, which another zone does not have
         raise InvalidInput(
             f"There is no such time as “{text[:40]}”. Write 22:00, 2026-12-01 or both."
         ) from error
     if day is None:
-        today = now.astimezone(zone).date()
-        moment = _utc(today, at, zone)
-        return moment if moment > now else _utc(today + timedelta(days=1), at, zone)
-    moment = _utc(day, at, zone)
+        tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+        return moment if moment > now else _utc(tomorrow, at, zone)
     if moment <= now:
         raise InvalidInput(
             f"{text.strip()[:40]} has passed. Give a time to come, or leave it out to start at once."

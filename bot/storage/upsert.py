@@ -25,17 +25,6 @@ def insert_or_ignore_selected(
     return statement
 
 
-def insert_or_update(connection: AsyncConnection, table: Table) -> Insert:
-    """An insert that overwrites the row with the same primary key by what was to be inserted."""
-    statement = _insert(connection, table)
-    keys = [column.name for column in table.primary_key]
-    updating: Insert = statement.on_conflict_do_update(
-        index_elements=keys,
-        set_={column.name: statement.excluded[column.name] for column in table.c if column.name not in keys},
-    )
-    return updating
-
-
 def _insert(connection: AsyncConnection, table: Table) -> Any:
     """Both dialects' inserts have the same conflict methods and no common type."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)

@@ -94,7 +94,7 @@ def test_a_start_at_a_later_time_is_read_in_the_local_zone(text: str, expected: 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "25:00", "2026-02-30", "2026-05-01", "2027-01-01", "12", "²²:00"]
+    "text", ["", "soon", "25:00", "2026-02-30", "2026-05-01", "2027-01-01", "12", "²²:00", "0001-01-01"]
 )
 def test_a_time_that_is_none_has_passed_or_is_too_far_away_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
