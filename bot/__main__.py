@@ -7,7 +7,6 @@ heavy is loaded. What keeps a command from working is one sentence on standard e
 import argparse
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -64,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     manifest = commands.add_parser("manifest", help="print the Slack app manifest")
     manifest.set_defaults(run=_manifest)
     manifest.add_argument(
-        "--http", metavar="URL", help="for HTTP instead of Socket Mode: the bot's public address"
+        "--http",
+        type=_public_address,
+        metavar="URL",
+        help="for HTTP instead of Socket Mode: the bot's public address",
     )
     manifest.add_argument("--command", type=_slash_command, help="another slash command than /mesh")
     return parser
@@ -155,9 +157,10 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 def _manifest(chosen: argparse.Namespace) -> int:
+    from bot.settings import slash_command
     from bot.slack.manifest import as_yaml, manifest
 
-    command = chosen.command or os.environ.get("MESHBOT_SLACK__COMMAND") or "/mesh"
+    command = chosen.command or slash_command()
     print(as_yaml(manifest(command=command, http_url=chosen.http)), end="")
     return 0
 
@@ -184,6 +187,18 @@ def _factor(text: str) -> float:
     if not 0.1 <= factor <= 1000:
         raise argparse.ArgumentTypeError("must be a number from 0.1 to 1000")
     return factor
+
+
+def _public_address(text: str) -> str:
+    from bot.setting_values import url
+
+    try:
+        address = url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not address.startswith("https:"):
+        raise argparse.ArgumentTypeError("Slack calls nothing but https:// addresses")
+    return address
 
 
 def _slash_command(text: str) -> str:

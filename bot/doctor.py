@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bot.domain.errors import BotError
+from bot.domain.errors import BotError, Unavailable
 from bot.meshtech.contract import Difference, compare, fetch, server_time
 from bot.meshtech.errors import VendorUnavailable
 from bot.meshtech.routes import RouteTable
@@ -262,7 +262,9 @@ def _approvers(settings: Settings, may_approve: set[str]) -> Finding:
         )
     if rollouts.second_above is not None and len(may_approve) == enough:
         return _note(
-            "approvers", f"{len(may_approve)}; a large rollout asked for by one of them has one too few"
+            "approvers",
+            f"{len(may_approve)} may approve a rollout; a large one needs an approval more, which is one too "
+            "few when one of them asks for it. Name another in MESHBOT_ACCESS__APPROVERS.",
         )
     return _ok("approvers", f"{len(may_approve)} may approve a rollout")
 
@@ -360,15 +362,29 @@ async def _database(settings: Settings) -> Findings:
         database = Database.open(url)
         try:
             have = await current(database)
+            takes_changes = have != needed() or await _takes_changes(database)
         finally:
             await database.close()
     except BotError as error:
-        yield _wrong(
-            "database", _as_sentence(str(error), "Correct MESHBOT_DATABASE_URL, or start the database.")
-        )
+        yield _wrong("database", str(error))
         return
-    yield _ok("database", "it opens")
+    if takes_changes:
+        yield _ok("database", "it opens")
+    else:
+        yield _wrong(
+            "database",
+            "it opens, and may only be read. Let the bot's user write the file and its folder; with "
+            "PostgreSQL, name the primary and not a standby in MESHBOT_DATABASE_URL.",
+        )
     yield _schema(have, is_sqlite=database.is_sqlite)
+
+
+async def _takes_changes(database: Database) -> bool:
+    try:
+        await database.try_writing(datetime.now(UTC))
+    except Unavailable:
+        return False
+    return True
 
 
 def _file_to_be(url: str) -> Finding | None:
@@ -400,10 +416,6 @@ def _schema(have: str | None, *, is_sqlite: bool) -> Finding:
     return _wrong(
         "schema", f"{have or 'none'}, and this version needs {needed()}. Run `meshbot migrate` once."
     )
-
-
-def _as_sentence(text: str, fix: str) -> str:
-    return f"{text} {fix}" if text.endswith(".") else f"{text}. {fix}"
 
 
 # ---- the vendor's contract

@@ -64,7 +64,8 @@ class EnvFile(AsWritten, DotEnvSettingsSource):
         for binding in bindings:
             if binding.error:
                 raise SettingsError(
-                    f"Line {binding.original.line} of {file_path} is not of the form NAME=value."
+                    f"Line {binding.original.line} of {file_path} is not of the form NAME=value: correct "
+                    "or remove it."
                 )
         return {**_ours((binding.key or "", binding.value) for binding in bindings)}
 

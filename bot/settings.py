@@ -339,6 +339,21 @@ def load_settings(
         raise SettingsError(_sentence(error)) from None
 
 
+def slash_command(
+    environ: Mapping[str, str] | None = None,
+    env_file: str | Path | None = ".env",
+    secrets_dir: str | Path | None = "/run/secrets",
+) -> str:
+    """The one that is asked for before the others can be known. Raises SettingsError."""
+    found = sources(Settings, os.environ if environ is None else environ, env_file, secrets_dir)
+    variable = _variable(("slack", "command"))
+    written = [one.env_vars[variable.lower()] for one in found if variable.lower() in one.env_vars]
+    try:
+        return values.command(written[0] or "") if written else "/mesh"
+    except ValueError as error:
+        raise SettingsError(f"{variable} is not usable: {error}.") from None
+
+
 def _group_of(field: FieldInfo) -> type[_Group] | None:
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, _Group) else None

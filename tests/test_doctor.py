@@ -216,7 +216,28 @@ async def test_a_database_in_a_folder_that_is_not_there_is_named(right: SetUp, t
 
 async def test_a_file_that_is_no_database_is_named(right: SetUp, tmp_path: Path) -> None:
     (tmp_path / "meshbot.db").write_text("these are not the rows you are looking for\n" * 100)
-    assert "MESHBOT_DATABASE_URL: the database does not open" in await right.fault()
+    fault = await right.fault()
+    assert "MESHBOT_DATABASE_URL: the database does not open" in fault
+    assert fault.endswith("name a file that the bot's user may write, or restore a backup of it.")
+
+
+async def test_a_postgresql_that_is_not_there_is_named_with_what_to_do(right: SetUp) -> None:
+    fault = await right.fault(DATABASE_URL="postgresql://me@127.0.0.1:1/meshbot")
+    assert fault.endswith("start it, or correct its address there.")
+
+
+@pytest.mark.postgres
+async def test_a_postgresql_that_takes_no_changes_is_named(right: SetUp, postgres_url: str) -> None:
+    read_only = f"{postgres_url}&options=-c%20default_transaction_read_only%3Don"
+    assert "may only be read" in await right.fault(DATABASE_URL=read_only)
+
+
+async def test_looking_whether_a_database_takes_changes_changes_nothing(right: SetUp, tmp_path: Path) -> None:
+    database = Database.open(sqlite_url(tmp_path))
+    assert await right.examined() == 0, right.said
+    async with database.read() as connection:
+        assert (await connection.exec_driver_sql("SELECT count(*) FROM ticks")).scalar() == 0
+    await database.close()
 
 
 async def test_a_schema_of_a_newer_version_is_named(right: SetUp, tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def test_a_database_that_does_not_open_is_one_sentence_and_exit_status_2(tmp_pat
     assert "Traceback" not in done.stderr
 
 
-def test_migrate_says_what_it_did_and_does_it_once(tmp_path: Path, database_url: str) -> None:
-    first = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=database_url)
-    second = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=database_url)
+def test_migrate_says_what_it_did_and_does_it_once(tmp_path: Path, empty_database_url: str) -> None:
+    first = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=empty_database_url)
+    second = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=empty_database_url)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
     assert "it had none" in first.stdout
     assert "already" in second.stdout
@@ -60,7 +60,14 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["demo", "--speed", "0"], ["demo", "--gateways", "none"], ["manifest", "--command", "mesh"]]
+    "arguments",
+    [
+        ["demo", "--speed", "0"],
+        ["demo", "--gateways", "none"],
+        ["manifest", "--command", "mesh"],
+        ["manifest", "--http", "bot.example.com"],
+        ["manifest", "--http", "http://bot.example.com"],
+    ],
 )
 def test_a_wrong_argument_is_explained(arguments: list[str], tmp_path: Path) -> None:
     done = meshbot(tmp_path, *arguments)
@@ -72,6 +79,15 @@ def test_a_wrong_argument_is_explained(arguments: list[str], tmp_path: Path) -> 
 def test_the_manifest_that_is_printed_is_the_one_in_the_repository(tmp_path: Path) -> None:
     done = meshbot(tmp_path, "manifest")
     assert done.stdout == (Path(__file__).parent.parent / "manifest.yml").read_text(encoding="utf-8")
+
+
+def test_a_manifest_has_the_slash_command_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MESHBOT_SLACK__COMMAND=/mesh-test\n")
+    assert 'command: "/mesh-test"' in meshbot(tmp_path, "manifest").stdout
+    assert 'command: "/m"' in meshbot(tmp_path, "manifest", MESHBOT_SLACK__COMMAND="/m").stdout
+    wrong = meshbot(tmp_path, "manifest", MESHBOT_SLACK__COMMAND="mesh")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("MESHBOT_SLACK__COMMAND is not usable: a slash command is")
 
 
 def test_a_manifest_for_http_names_the_address_it_is_given(tmp_path: Path) -> None:

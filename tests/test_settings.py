@@ -120,7 +120,7 @@ def test_an_env_file_is_taken_as_it_is_written(tmp_path: Path) -> None:
 def test_a_line_of_an_env_file_that_means_nothing_is_named(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("A=1\nMESHBOT_HTTP__PORT 8080\n")
-    with pytest.raises(SettingsError, match=r"Line 2 of .*\.env is not of the form NAME=value"):
+    with pytest.raises(SettingsError, match=r"Line 2 of .*\.env is not of the form NAME=value: correct"):
         load_settings(REQUIRED, env_file, None)
 
 

@@ -120,15 +120,24 @@ class Database:
         async with self.read() as connection:
             await connection.execute(select(1))
 
-    async def check_writing(self, now: datetime) -> None:
-        """Writes a row that nobody reads. Raises Unavailable when the database takes no changes."""
+    async def try_writing(self, now: datetime, *, keep: bool = False) -> None:
+        """Writes a row that nobody reads, and takes it back unless it shall be kept.
+
+        Raises Unavailable when the database takes no changes.
+        """
         probe = {"name": "written", "owner": "", "lease_until": now}
+        async with self.write() as connection:
+            await connection.execute(insert_or_ignore(connection, ticks, probe))
+            await connection.execute(
+                update(ticks).where(ticks.c.name == probe["name"]).values(lease_until=now)
+            )
+            if not keep:
+                await connection.rollback()
+
+    async def check_writing(self, now: datetime) -> None:
+        """Remembers since when no changes are taken, and raises Unavailable then."""
         try:
-            async with self.write() as connection:
-                await connection.execute(insert_or_ignore(connection, ticks, probe))
-                await connection.execute(
-                    update(ticks).where(ticks.c.name == probe["name"]).values(lease_until=now)
-                )
+            await self.try_writing(now, keep=True)
         except Unavailable:
             if self.unwritable_since is None:
                 log.error("the database takes no changes")

@@ -50,7 +50,12 @@ async def current(database: Database) -> str | None:
         async with database.engine.connect() as connection:
             return await connection.run_sync(_current)
     except (DBAPIError, OSError) as error:
-        raise StartupError(f"{SETTING}: the database does not open: {reason(error)}.") from error
+        how = (
+            "name a file that the bot's user may write, or restore a backup of it"
+            if database.is_sqlite
+            else "start it, or correct its address there"
+        )
+        raise StartupError(f"{SETTING}: the database does not open ({reason(error)}): {how}.") from error
 
 
 def needed() -> str:
