@@ -231,7 +231,9 @@ class App:
         about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
         audit = AuditCommands(self.audit)
         around = around_of(settings)
-        subscriptions = SubscriptionListeners(self.subscriptions, around)
+        subscriptions = SubscriptionListeners(
+            self.subscriptions, around, shared_outside=self._api.is_shared_outside
+        )
         silences = SilenceListeners(
             self.silences,
             Modals(self._api),

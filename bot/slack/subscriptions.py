@@ -1,6 +1,6 @@
 """``subscribe``, ``subscriptions``, ``unsubscribe``: what a channel is told."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from bot.domain.access import Actor
 from bot.domain.errors import Stale
@@ -15,11 +15,21 @@ from bot.slack.views.blocks import Message
 
 
 class SubscriptionListeners:
-    """Translate only: parse, one call of the service, render."""
+    """Translate only: parse, one call of the service, render.
 
-    def __init__(self, service: SubscriptionService, around: Around) -> None:
+    ``shared_outside`` tells whether people of other organisations read along in a channel.
+    """
+
+    def __init__(
+        self,
+        service: SubscriptionService,
+        around: Around,
+        *,
+        shared_outside: Callable[[str], Awaitable[bool]],
+    ) -> None:
         self._service = service
         self._around = around
+        self._shared_outside = shared_outside
 
     def feature(self) -> Feature:
         return Feature(
@@ -54,7 +64,8 @@ class SubscriptionListeners:
 
     async def subscribe(self, call: CommandCall) -> None:
         done = await self._service.subscribe(call.actor, call.text, call.channel)
-        await call.respond.answer(views.subscribed(done, self._around))
+        shared = await self._shared_outside(call.channel)
+        await call.respond.answer(views.subscribed(done, self._around, shared_outside=shared))
 
     async def unsubscribe(self, call: CommandCall) -> None:
         ended = await self._service.unsubscribe(call.actor, call.text)

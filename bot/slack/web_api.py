@@ -164,6 +164,15 @@ class WebApi:
         is_member = found.get("is_member") or found.get("is_im") or found.get("is_mpim")
         return bool(is_member) and not found.get("is_archived")
 
+    async def is_shared_outside(self, channel: str) -> bool:
+        """Whether people of other organisations read along there; not, where Slack does not say."""
+        try:
+            found = (await self.call("conversations.info", channel=channel))["channel"]
+        except SlackFailed as error:
+            log.info("whether %s is shared is not known: %s", channel, error.code)
+            return False
+        return bool(found.get("is_ext_shared") or found.get("is_pending_ext_shared"))
+
     async def direct_channel(self, user_id: str) -> str:
         """The channel of somebody's direct messages, which files need; asked for once."""
         if user_id not in self._direct:

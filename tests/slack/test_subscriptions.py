@@ -20,6 +20,7 @@ from bot.slack.lists import list_clicks
 from bot.slack.subscriptions import SubscriptionListeners
 from bot.storage import channels, subscriptions
 from bot.storage.engine import Database
+from tests.slack.connected import bed
 from tests.slack.shown import Answers, buttons, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -37,6 +38,7 @@ class Room:
     around: Around = AROUND
     covered: int = 38
     foreign: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
     answers: Answers = field(default_factory=Answers)
     changes: int = 0
 
@@ -64,13 +66,16 @@ class Room:
             now=lambda: NOW,
             changed=self._has_changed,
         )
-        return SubscriptionListeners(service, self.around)
+        return SubscriptionListeners(service, self.around, shared_outside=self._is_shared)
 
     async def _count(self, _query: Query) -> int:
         return self.covered
 
     async def _may_post(self, channel: str) -> bool:
         return channel not in self.foreign
+
+    async def _is_shared(self, channel: str) -> bool:
+        return channel in self.shared
 
     def _has_changed(self) -> None:
         self.changes += 1
@@ -91,6 +96,20 @@ async def test_the_answer_says_what_comes_for_how_many_and_in_whose_stead(room: 
     assert "“unsubscribe 1” ends it" in said
     (one,) = await room.live()
     assert (one.channel, one.query, one.by) == (OPS, 'tag:"Kyiv office"', ANA.user_id)
+
+
+async def test_who_subscribes_where_others_read_along_is_told_so(room: Room) -> None:
+    room.shared.add(OSLO)
+    assert "people of another organisation are in this channel" in await room.says("subscribe offline", OSLO)
+    assert "organisation" not in await room.says("subscribe offline", OPS)
+
+
+async def test_slack_tells_which_channels_are_shared() -> None:
+    async with bed() as made:
+        made.slack.workspace.channels[OPS].is_ext_shared = True
+        assert await made.api.is_shared_outside(OPS)
+        assert not await made.api.is_shared_outside(ALERTS)
+        assert not await made.api.is_shared_outside("C0NOWHERE1")
 
 
 async def test_entities_that_slack_makes_are_what_was_typed(room: Room) -> None:

@@ -36,7 +36,7 @@ _REASONS: Mapping[str, str] = {
 }
 
 
-def subscribed(done: Subscribed, around: Around) -> Message:
+def subscribed(done: Subscribed, around: Around, *, shared_outside: bool = False) -> Message:
     """The answer to whoever subscribed: what will come, for how many gateways, and in whose stead."""
     one = done.subscription
     number = f"subscription {bold(str(one.id))}"
@@ -50,6 +50,11 @@ def subscribed(done: Subscribed, around: Around) -> Message:
         said = f"This channel gets {_what(one, around)} already ({number}, by {mention(one.by)})."
         return message(said, [section(said)])
     rows = [_how_many(done), *_instead(one, around)]
+    if shared_outside:
+        rows.append(
+            f"{status('warning')}: people of another organisation are in this channel, "
+            "and read what comes here."
+        )
     small = f"“unsubscribe {one.id}” ends it, “subscriptions” lists all."
     undo = actions(_undo(one)) if done.is_new else []
     text = "\n".join([title, *rows, small])
