@@ -20,8 +20,8 @@ from bot.slack.calls import CardDrawing, NoteDrawing
 from bot.slack.guard import outcome
 from bot.slack.history import find_post, is_told, missing_files
 from bot.slack.pictures import uploaded
-from bot.slack.sending import NOTES_EVERY, Sender
-from bot.slack.views.blocks import Block, File, Message, context, fit, message, section
+from bot.slack.sending import NOTES_EVERY, Sender, said_twice, shown
+from bot.slack.views.blocks import File, Message, fit, message
 from bot.slack.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.storage import channels, outbox
 from bot.storage.backlog import Backlog, backlog
@@ -34,7 +34,6 @@ LEASE: Final = timedelta(seconds=90)  # longer than the longest call
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
-TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
 
 
 class Publisher:
@@ -156,7 +155,7 @@ class Publisher:
                     await outbox.record_found(connection, claim, claim.channel, found)
                 return
             if found is None:
-                drawn = _said_twice(drawn)
+                drawn = said_twice(drawn)
             else:
                 claim = replace(claim, attempted_at=None)
                 async with self._database.write() as connection:
@@ -236,7 +235,7 @@ class Publisher:
                 self._api, "note", first, claim.channel, claim.thread_ts, claim.attempted_at
             )
             if found is None:
-                drawn = _said_twice(drawn)
+                drawn = said_twice(drawn)
         if found:
             thread = claim.thread_ts or found
             missing = await missing_files(self._api, drawn.files, claim.channel, thread, found)
@@ -335,16 +334,8 @@ def _digest(drawn: Message) -> str:
     return hashlib.sha256(json.dumps([drawn.text, list(drawn.blocks)]).encode()).hexdigest()
 
 
-def _said_twice(drawn: Message) -> Message:
-    return message(f"{drawn.text}\n{TWICE}", [*_blocks(drawn), context(TWICE)], drawn.files, drawn.pictures)
-
-
 def _merged(drawn: Sequence[Message]) -> Message:
-    blocks = [block for one in drawn for block in _blocks(one)]
+    blocks = [block for one in drawn for block in shown(one)]
     files = [file for one in drawn for file in one.files]
     pictures = [picture for one in drawn for picture in one.pictures]
     return message("\n".join(one.text for one in drawn), fit(blocks), files, pictures)
-
-
-def _blocks(drawn: Message) -> Sequence[Block]:
-    return drawn.blocks or (section(drawn.text),)

@@ -6,11 +6,12 @@ does not take goes to the asker's direct messages instead, so that no answer is 
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
 
-from bot.slack.sending import send
+from bot.slack.sending import said_twice, send
 from bot.slack.views.blocks import File, Message, View
 from bot.slack.web_api import GONE, NO_PLACE, SlackFailed, Sleep, WebApi
 
@@ -92,6 +93,21 @@ class UrlResponder(DirectResponder):
         await self._send(message, replace=False)
 
     async def _send(self, message: Message, *, replace: bool) -> None:
+        said = message
+        if self._uses < USES:
+            self._uses += 1
+            for attempt in range(_TRIES):
+                came = await self._post(said, replace, attempt)
+                if came.status == 200:
+                    return
+                if came.status == 0 and not replace:  # in another's place it stands once all the same
+                    said = said_twice(message)
+                if not came.is_worth_another:
+                    break
+                await self._sleep(came.wait)
+        await super().add(said)
+
+    async def _post(self, message: Message, replace: bool, attempt: int) -> "_Came":
         payload: dict[str, Any] = {
             "text": message.text,
             "blocks": list(message.blocks),
@@ -100,28 +116,29 @@ class UrlResponder(DirectResponder):
         }
         if self._thread_ts and not replace:
             payload["thread_ts"] = self._thread_ts
-        if self._uses < USES and await self._post(payload):
-            return
-        await super().add(message)
+        try:
+            async with self._api.session.post(self._url, json=payload, proxy=self._api.proxy) as answer:
+                if answer.status != 200:
+                    log.warning("response_url refused with %d: %.200s", answer.status, await answer.text())
+                return _Came(answer.status, _wait(answer.headers.get("Retry-After"), attempt))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            log.warning("response_url could not be reached: %s", type(error).__name__)
+            return _Came(503, _wait(None, attempt))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("response_url did not answer: %s", type(error).__name__)
+            return _Came(0, _wait(None, attempt))
 
-    async def _post(self, payload: dict[str, Any]) -> bool:
-        """Whether Slack took it. A wait that Slack asks for is waited, a broken connection tried again."""
-        self._uses += 1
-        for attempt in range(_TRIES):
-            try:
-                async with self._api.session.post(self._url, json=payload, proxy=self._api.proxy) as answer:
-                    if answer.status == 200:
-                        return True
-                    text = await answer.text()
-                    if answer.status != 429 and answer.status < 500:
-                        log.warning("response_url refused with %d: %.200s", answer.status, text)
-                        return False
-                    wait = _wait(answer.headers.get("Retry-After"), attempt)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.warning("response_url did not answer: %s", type(error).__name__)
-                wait = _wait(None, attempt)
-            await self._sleep(wait)
-        return False
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came of a try: a status, 0 where no answer came, and how long to wait before the next."""
+
+    status: int
+    wait: float
+
+    @property
+    def is_worth_another(self) -> bool:
+        return self.status in {0, 429} or self.status >= 500
 
 
 class Modals:

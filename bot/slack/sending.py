@@ -5,18 +5,19 @@ It knows no cards and no database: what is sent, and whether it was, is its call
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bot.slack.pace import Edits, NotYet, Posts, Retries
 from bot.slack.pictures import illustrated
-from bot.slack.views.blocks import Block, File, Message, plain
+from bot.slack.views.blocks import Block, File, Message, context, message, plain, section
 from bot.slack.web_api import BAD_BLOCKS, Json, SlackFailed, Sleep, WebApi
 from bot.storage.outbox import Pace
 
 log = logging.getLogger(__name__)
 
+TWICE: Final = "Slack did not confirm my first try, so this may stand here twice."
 NOTES_EVERY: Final = timedelta(minutes=1)
 _PICTURE_WAITS = (2.0, 0.0)  # seconds after each refusal of a message with pictures
 _SHORT_TEXT = 1900  # under half of what is taken: Slack may count emoji twice
@@ -33,6 +34,16 @@ async def send(
             raise
         log.error("Slack does not take my message (%s), I send its text: %s", error.code, error.detail)
         return await call(method, text=plain(drawn.text, _SHORT_TEXT), blocks=[], **more)
+
+
+def said_twice(drawn: Message) -> Message:
+    """The message for its second try, when nobody knows what became of the first."""
+    return message(f"{drawn.text}\n{TWICE}", [*shown(drawn), context(TWICE)], drawn.files, drawn.pictures)
+
+
+def shown(drawn: Message) -> Sequence[Block]:
+    """Its blocks; its text as one where it has none."""
+    return drawn.blocks or (section(drawn.text),)
 
 
 class Sender:

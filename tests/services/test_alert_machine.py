@@ -31,7 +31,7 @@ from bot.demo.slack_workspace import Message
 from bot.domain.alerts import AlertRules, IncidentKind, IncidentState, Leave
 from bot.domain.fleet import FLAPPING_CHANGES, VANISHED_AFTER
 from bot.services.incident_notes import JOINED
-from bot.slack.publisher import TWICE
+from bot.slack.sending import TWICE
 from bot.storage.tables import audit, incident_gateways, incidents
 from tests.alert_night import ALERTS, ANA, MINUTE, Night, ids_of, night
 

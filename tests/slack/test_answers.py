@@ -4,6 +4,7 @@ from bot.demo import slack_workspace as workspace
 from bot.demo.slack_workspace import Message as Shown
 from bot.slack.calls import Click, Command, CommandCall, Feature
 from bot.slack.ids import Ref
+from bot.slack.sending import TWICE
 from bot.slack.views import blocks, modals
 from tests.slack.connected import Bed, bed, connected
 
@@ -16,13 +17,17 @@ class Parrot:
     def feature(self) -> Feature:
         return Feature(
             commands={"say": Command("say <words>", "Say it", self.say)},
-            clicks={"incident_details": self.details},
+            clicks={"incident_details": self.details, "refresh": self.refresh},
         )
 
     async def say(self, call: CommandCall) -> None:
-        button = blocks.button("Details", "incident_details", Ref("1"))
-        said = [blocks.section(blocks.escape(call.text)), *blocks.actions(button)]
+        details = blocks.button("Details", "incident_details", Ref("1"))
+        refresh = blocks.button("Refresh", "refresh", Ref("list"))
+        said = [blocks.section(blocks.escape(call.text)), *blocks.actions(details, refresh)]
         await call.respond.answer(blocks.message(blocks.escape(call.text), said))
+
+    async def refresh(self, click: Click) -> None:
+        await click.respond.answer(blocks.sentence("page two"))
 
     async def details(self, click: Click) -> None:
         await click.respond.add(blocks.sentence("seen"))
@@ -81,6 +86,24 @@ async def test_an_answer_whose_blocks_slack_does_not_take_is_said_in_words() -> 
         made.slack.faults.fail("chat.postMessage", "invalid_blocks")
         answer = await in_a_thread(made, "say hello")
         assert (answer.text, answer.blocks) == ("hello", [])
+
+
+async def test_an_answer_that_slack_does_not_confirm_comes_again_and_says_so() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        made.slack.faults.lose_answer("response_url")
+        typed = await made.slack.command(OTTO, OPS, "say hello")
+        first, again = await made.slack.wait_for(lambda: typed.responses[1:] and typed.responses)
+        assert (first.text, again.text) == ("hello", f"hello\n{TWICE}")
+
+
+async def test_a_page_that_slack_does_not_confirm_is_shown_once() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        typed = await made.slack.command(OTTO, OPS, "say hello")
+        (answer,) = await made.slack.wait_for(lambda: typed.responses)
+        made.slack.faults.lose_answer("response_url")
+        await made.slack.click(OTTO, answer, "refresh")
+        await made.slack.wait_for(lambda: answer.edits == 2)
+        assert answer.text == "page two"
 
 
 async def test_a_window_that_was_closed_meanwhile_stays_closed() -> None:

@@ -15,7 +15,8 @@ from bot.demo import slack_workspace as workspace
 from bot.demo.slack_server import SlackServer
 from bot.demo.slack_workspace import Message as Shown
 from bot.slack.commands import normalise
-from bot.slack.publisher import TWICE, Publisher
+from bot.slack.publisher import Publisher
+from bot.slack.sending import TWICE
 from bot.slack.views import blocks
 from bot.slack.views.blocks import File, Message
 from bot.slack.web_api import WebApi
