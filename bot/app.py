@@ -290,7 +290,7 @@ class App:
         alerting = min(_OFTEN, settings.alerts.group_wait or timedelta(seconds=1))
         scheduler.add("alerts", alerting, self.alert_course.tick)
         scheduler.add("reminders", _OFTEN, self.reminders.tick)
-        scheduler.add("silences", _OFTEN, self.silences.announce)
+        scheduler.add("silences", _OFTEN, self.silences.tick)
         scheduler.add("channels", _OFTEN, self.broken_channels.tell)
         scheduler.add("places", _OFTEN, self.rollout_places.open_again)
         scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self.course.advance)

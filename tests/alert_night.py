@@ -100,7 +100,7 @@ class Bot:
     async def tick(self) -> None:
         await self.course.tick()
         await self.reminders.tick()
-        await self.silences.announce()
+        await self.silences.tick()
 
     async def die(self) -> None:
         """Nothing is finished and nothing is said; only the test's own resources are given back."""

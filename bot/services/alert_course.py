@@ -81,7 +81,7 @@ class AlertCourse:
         """
         lost = await self._look()
         async with self._database.read() as connection:
-            completed = await store.completed_listings(connection, self.rules.lookback, listing.number)
+            completed = await looks.completed_listings(connection, self.rules.lookback, listing.number)
         if not completed:
             return Evaluation()
         sight = Sight(completed)
@@ -131,11 +131,7 @@ class AlertCourse:
         now = self._now()
         may_post = await self._look() is None and await self._may_post()
         opened = 0
-        while may_post:
-            async with self._database.read() as connection:
-                due = await store.who_is_due(connection, now, AT_ONCE)
-            if not due:
-                break
+        while may_post and (due := await self._due(now)):
             await self._explain(due)
             async with self._database.write() as connection:
                 opened += await store.open_due(connection, due, now)
@@ -170,9 +166,19 @@ class AlertCourse:
         return lost
 
     # ---- steps of a tick
+    async def _due(self, now: datetime) -> Sequence[IncidentId]:
+        """Incidents to open now; whose alerts are silenced is looked up only when there is one."""
+        async with self._database.read() as connection:
+            due = await store.who_is_due(connection, now, AT_ONCE)
+        hushed = await self._silenced() if due else ()
+        if hushed:
+            async with self._database.read() as connection:
+                due = await store.who_is_due(connection, now, AT_ONCE, hushed)
+        return due
+
     async def _may_post(self) -> bool:
         async with self._database.read() as connection:
-            completed = await store.completed_listings(connection, self.rules.lookback)
+            completed = await looks.completed_listings(connection, self.rules.lookback)
         return may_open(self.rules, Sight(completed), self._started_at)
 
     async def _explain(self, ids: Sequence[IncidentId]) -> None:

@@ -113,7 +113,7 @@ class AlertService:
         """The live incident that a gateway is in."""
         async with self._database.read() as connection:
             found = await incidents.live_incident_of(connection, gateway_id)
-            return None if found is None else await incidents.load(connection, found)
+            return None if found is None else await _load(connection, found, self._now())
 
 
 async def _load(connection: Transaction, incident_id: IncidentId, now: datetime) -> Incident:

@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts import IncidentId, IncidentKind, forgotten
+from bot.domain.audit import BOT
 from bot.domain.errors import NotFound, Stale
 from bot.domain.events import AuditEntry, Outcome
 from bot.domain.fleet import NO_SITE
 from bot.domain.query import Field, Query, exactly, parse
 from bot.domain.silences import ANNOUNCED, Asked, Silence, checked, parse_number, parse_silence
-from bot.storage import audit, cards, incident_places, incidents
+from bot.storage import alerts, audit, cards, incident_places, incidents
 from bot.storage import silences as store
 from bot.storage.cards import About, CardKind
 from bot.storage.engine import Database
@@ -122,7 +123,26 @@ class SilenceService:
         async with self._database.read() as connection:
             return await store.gateways_of(connection, incident_id)
 
-    async def announce(self) -> None:
+    async def tick(self) -> None:
+        """Ends those whose time is up, and announces those that end soon."""
+        await self._end()
+        await self._announce()
+
+    async def _end(self) -> None:
+        """The card from which one was made says so no longer."""
+        async with self._database.read() as connection:
+            over = await store.over(connection, self._now())
+        if not over:
+            return
+        async with self._database.write() as connection:
+            for one in over:
+                await store.record_over(connection, one.id, BOT)
+            made_from = {one.incident_id for one in over if one.incident_id is not None}
+            still_open = await alerts.which_are_open(connection, sorted(made_from))
+            await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in still_open})
+        self._changed()
+
+    async def _announce(self) -> None:
         """Says of each silence, once, that it is about to end: what is still dark is told of again."""
         now = self._now()
         async with self._database.read() as connection:

@@ -6,7 +6,7 @@ twice, or in two replicas, or once more after a crash, comes to the same.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -26,6 +26,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     type_coerce,
     update,
 )
@@ -39,12 +40,12 @@ from bot.domain.alerts import (
     IncidentState,
     Leave,
 )
-from bot.domain.fleet import Connectivity, GatewayId, Listing
+from bot.domain.fleet import Connectivity, GatewayId
 from bot.domain.storms import Gone
 from bot.storage import engine
 from bot.storage.bulk import among
 from bot.storage.moments import Moment, from_micros
-from bot.storage.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents, listings
+from bot.storage.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents
 from bot.storage.upsert import insert_or_ignore_selected
 
 CHUNK = 10_000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
@@ -70,17 +71,6 @@ async def take_turn(connection: AsyncConnection) -> None:
     still be a deadlock.
     """
     await engine.take_turn(connection, _EVALUATION)
-
-
-async def completed_listings(
-    connection: AsyncConnection, many: int, newest: int | None = None
-) -> tuple[Listing, ...]:
-    """The last completed listings, newest first; with ``newest``, none after that number."""
-    query = select(listings).where(listings.c.outcome == "completed")
-    if newest is not None:
-        query = query.where(listings.c.number <= newest)
-    rows = await connection.execute(query.order_by(listings.c.number.desc()).limit(many))
-    return tuple(Listing(row.number, row.started_at, row.finished_at) for row in rows)
 
 
 # ---- who has to move
@@ -303,13 +293,16 @@ async def end_incidents(
     }
 
 
-async def who_is_due(connection: AsyncConnection, now: datetime, limit: int) -> Sequence[IncidentId]:
+async def who_is_due(
+    connection: AsyncConnection, now: datetime, limit: int, silenced: Collection[str] = ()
+) -> Sequence[IncidentId]:
     """Incidents whose gathering is over, oldest first.
 
     One whose gateways are all online at the moment waits: either they stay, and it is dropped unposted, or
-    one goes away again.
+    one goes away again. So does one of which all are silenced, or in a rollout's hands.
     """
-    due = select(incidents.c.id).where(_is_due(now)).order_by(incidents.c.id).limit(limit)
+    told = ~among(connection, incident_gateways.c.gateway_id, list(silenced)) if silenced else true()
+    due = select(incidents.c.id).where(_is_due(now, told)).order_by(incidents.c.id).limit(limit)
     return [IncidentId(one) for one in (await connection.execute(due)).scalars()]
 
 
@@ -318,7 +311,11 @@ async def open_due(connection: AsyncConnection, ids: Sequence[IncidentId], now: 
     opened = await connection.execute(
         update(incidents)
         .where(incidents.c.id.in_(ids), _is_due(now))
-        .values(state=IncidentState.OPEN.value, told=func.coalesce(incidents.c.told, down_now()))
+        .values(
+            state=IncidentState.OPEN.value,
+            post_at=now,
+            told=func.coalesce(incidents.c.told, down_now()),
+        )
     )
     return opened.rowcount
 
@@ -373,14 +370,17 @@ def in_state(state: Connectivity, cut: Cut, *, named: bool = False) -> ColumnEle
     )
 
 
-def _is_due(now: datetime) -> ColumnElement[bool]:
+def _is_due(now: datetime, told: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
+    """``told``: of a gateway in it, that people are told of it."""
     online = exists().where(
         gateways.c.id == incident_gateways.c.gateway_id, gateways.c.rank == RANKS[Connectivity.ONLINE]
     )
     someone = exists().where(
         incident_gateways.c.incident_id == incidents.c.id,
         incident_gateways.c.left_at.is_(None),
+        incident_gateways.c.gateway_id.not_in(expected_ids()),
         or_(~online, incidents.c.kind == IncidentKind.FLAPPING.value),
+        true() if told is None else told,
     )
     return and_(incidents.c.state == IncidentState.GATHERING.value, incidents.c.post_at <= now, someone)
 

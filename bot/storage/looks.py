@@ -1,10 +1,11 @@
-"""The last listings, as the rule about lost sight looks at them."""
+"""The last listings, as the rules look back on them."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.domain.fleet import Listing
 from bot.domain.sight import LOOKBACK, Look
 from bot.storage.tables import listings
 
@@ -28,3 +29,14 @@ async def looks(connection: AsyncConnection) -> Sequence[Look]:
         )
         for row in rows
     ]
+
+
+async def completed_listings(
+    connection: AsyncConnection, many: int, newest: int | None = None
+) -> tuple[Listing, ...]:
+    """The last completed listings, newest first; with ``newest``, none after that number."""
+    query = select(listings).where(listings.c.outcome == "completed")
+    if newest is not None:
+        query = query.where(listings.c.number <= newest)
+    rows = await connection.execute(query.order_by(listings.c.number.desc()).limit(many))
+    return tuple(Listing(row.number, row.started_at, row.finished_at) for row in rows)

@@ -82,6 +82,21 @@ async def gateways_of(connection: AsyncConnection, incident: IncidentId) -> Sequ
     return [GatewayId(one) for one in rows.scalars()]
 
 
+async def over(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
+    """Those whose time is up, and that nobody has ended yet."""
+    rows = await connection.execute(
+        select(silences).where(silences.c.until <= now, silences.c.ended_by.is_(None)).order_by(silences.c.id)
+    )
+    return [_silence(row) for row in rows]
+
+
+async def record_over(connection: AsyncConnection, silence: SilenceId, by: str) -> None:
+    """It has ended by itself."""
+    await connection.execute(
+        update(silences).where(silences.c.id == silence, silences.c.ended_by.is_(None)).values(ended_by=by)
+    )
+
+
 def _is_untold() -> ColumnElement[bool]:
     return silences.c.ended_by.is_(None) & silences.c.announced_at.is_(None)
 

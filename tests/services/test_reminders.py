@@ -93,6 +93,22 @@ async def test_after_a_pause_what_was_missed_is_said_once(world: World) -> None:
     assert await room.reminders.tick() == 0
 
 
+async def test_what_was_held_back_reminds_after_its_post_and_not_with_it(tmp_path: Path) -> None:
+    database = Database.open(sqlite_url(tmp_path, "held.db"))
+    world = await World.begin(database, "Oslo/a")
+    world.goes("offline", "a")
+    await world.passes(5)
+    for _ in range(3):
+        await world.failed_listing()
+    world.now += timedelta(hours=1)
+    await world.course.tick()
+    await world.passes(1)
+    room = Room(world, GROUPS)
+    assert await room.after(timedelta(minutes=9)) == []
+    assert await room.after(timedelta(minutes=10)) == [ESCALATED]
+    await database.close()
+
+
 async def test_who_acknowledged_is_asked_after_four_hours_and_again(world: World) -> None:
     room = Room(world, GROUPS)
     incident = await world.only_incident()

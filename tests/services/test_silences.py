@@ -137,9 +137,34 @@ async def test_a_card_forgets_its_silence_when_that_is_over(room: Room) -> None:
     room.world.goes("offline", "a")
     await room.world.passes(7)
     await room.incident_ends_in(timedelta(hours=1))
+    await room.service.tick()
     assert (await room.world.only_incident()).silenced is not None
+    wanted = (await room.world.cards())[0].wanted
     room.world.now += timedelta(hours=1)
     assert (await room.world.only_incident()).silenced is None
+    await room.service.tick()
+    await room.service.tick()
+    assert (await room.world.cards())[0].wanted == wanted + 1
+
+
+async def test_what_is_silenced_while_it_gathers_is_not_posted_before_that_ends(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(5)
+    assert await room.world.cards() == []
+    await room.silence("tag:oslo for 30m")
+    await room.world.passes(5)
+    assert await room.world.cards() == []
+    room.world.now += 30 * MINUTE
+    await room.world.course.tick()
+    assert len(await room.world.cards()) == 1
+
+
+async def test_what_gathers_is_posted_although_some_of_it_are_silenced(room: Room) -> None:
+    room.world.goes("offline", "a", "b")
+    await room.world.passes(5)
+    await room.silence("id:a for 30m")
+    await room.world.passes(1)
+    assert len(await room.world.cards()) == 1
 
 
 async def test_an_incident_that_is_over_cannot_be_silenced(room: Room) -> None:
@@ -164,11 +189,11 @@ async def test_a_card_is_not_silenced_for_more_than_four_hours_without_a_reason(
 async def test_a_silence_is_announced_once_before_it_ends(room: Room) -> None:
     await room.silence("tag:oslo for 1h")
     room.world.now += 44 * MINUTE
-    await room.service.announce()
+    await room.service.tick()
     assert await room.world.notes() == []
     room.world.now += 2 * MINUTE
-    await room.service.announce()
-    await room.service.announce()
+    await room.service.tick()
+    await room.service.tick()
     told = [(note.kind, note.channel) for note in await room.world.notes()]
     assert told == [("silence_ending", "C0ALERTS"), ("silence_ending", ANA.user_id)]
 
@@ -180,7 +205,7 @@ async def test_the_end_of_a_silence_is_announced_wherever_a_card_shows_what_it_h
     await room.world.passes(7)
     await room.silence("tag:oslo for 30m")
     room.world.now += 16 * MINUTE
-    await room.service.announce()
+    await room.service.tick()
     told = [note.channel for note in await room.world.notes()]
     assert told == ["C0ALERTS", "C0OSLO", ANA.user_id]
 

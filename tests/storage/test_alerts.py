@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from bot.domain.alerts import Acknowledgement, Cut, IncidentId, IncidentKind, IncidentState
 from bot.domain.fleet import GatewayId
 from bot.storage import alerts as store
-from bot.storage import incidents
+from bot.storage import incidents, looks
 from bot.storage.engine import Database
 from bot.storage.tables import incident_gateways
 from bot.storage.tables import incidents as incidents_table
@@ -46,8 +46,8 @@ async def test_only_completed_listings_are_looked_back_on_newest_first(database:
     await world.failed_listing()
     await world.listing()
     async with database.read() as connection:
-        found = await store.completed_listings(connection, 2)
-        before = await store.completed_listings(connection, 5, newest=3)
+        found = await looks.completed_listings(connection, 2)
+        before = await looks.completed_listings(connection, 5, newest=3)
     assert [one.number for one in found] == [4, 2]
     assert [one.number for one in before] == [2, 1]
     assert found[0].finished_at == START
