@@ -140,8 +140,8 @@ class Publisher:
 
     # ---- cards
     async def _show(self, claim: CardClaim) -> None:
-        drawn = await self._cards[claim.about.kind.value](claim.about.subject)
-        drawn = message(drawn.text, drawn.blocks)
+        newest = await self._cards[claim.about.kind.value](claim.about.subject)
+        drawn = replace(message(newest.text, newest.blocks), is_over=newest.is_over)
         if claim.ts is None:
             await self._post_card(claim, drawn)
         else:
@@ -160,6 +160,10 @@ class Publisher:
                 claim = replace(claim, attempted_at=None)
                 async with self._database.write() as connection:
                     await outbox.record_not_found(connection, claim)
+        if drawn.is_over and claim.attempted_at is None:
+            async with self._database.write() as connection:
+                await outbox.withdraw(connection, claim)
+            return
         await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
             held = await outbox.record_post_intent(connection, claim, self._now(), LEASE)

@@ -222,6 +222,15 @@ async def record_failure(
     await connection.execute(update(cards).where(cards.c.id == claim.id).values(values))
 
 
+async def withdraw(connection: AsyncConnection, claim: CardClaim) -> None:
+    """The claimed card, which was never posted, is wanted no more, nor what would stand in its thread."""
+    gone = await connection.execute(
+        delete(cards).where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
+    )
+    if gone.rowcount:
+        await connection.execute(delete(notes).where(notes.c.card_id == claim.id))
+
+
 async def record_broken(connection: AsyncConnection, card_id: int, reason: str) -> None:
     """The card cannot be shown where it belongs, nor can its notes."""
     broken = {"state": "broken", "error": reason, "lease_until": None}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Stand:
     database: Database
     clock: Clock
     text: dict[str, str] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
     slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,7 +62,8 @@ class Stand:
         if self.text.get(subject) == "crash":
             raise KeyError(subject)
         text = self.text.get(subject, f"card {subject}")
-        return blocks.message(blocks.escape(text), [blocks.section(blocks.escape(text))])
+        drawn = blocks.message(blocks.escape(text), [blocks.section(blocks.escape(text))])
+        return replace(drawn, is_over=subject in self.over)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -78,6 +80,11 @@ class Stand:
         self.text[subject] = text
         async with self.database.write() as connection:
             await wanted.touch(connection, About(CardKind.ROLLOUT, subject), urgent=urgent)
+
+    async def ends(self, subject: str = "7") -> None:
+        """What the card tells of is over."""
+        self.over.add(subject)
+        await self.change("over", subject)
 
     async def note(self, key: str, kind: str = "progress", *, broadcast: bool = False) -> None:
         about = About(CardKind.ROLLOUT, "7")
@@ -167,6 +174,36 @@ async def test_a_card_is_posted_once_to_each_channel(stand: Stand) -> None:
     await stand.publish()
     await stand.publish(after=60)
     assert stand.texts(OPS) == stand.texts(ALERTS) == ["card 7"]
+
+
+async def test_what_is_over_before_its_card_was_posted_is_never_posted(stand: Stand) -> None:
+    stand.slack.faults.rate_limit("chat.postMessage", retry_after=30)
+    await stand.open()
+    await stand.note("a")
+    await stand.publish()
+    await stand.ends()
+    await stand.publish(after=60)
+    assert stand.texts() == []
+    assert (await stand.publisher.backlog()).waiting == 0
+
+
+async def test_what_is_over_is_said_where_its_card_was_posted(stand: Stand) -> None:
+    await stand.open("7", OPS)
+    await stand.publish()
+    await stand.open("7", ALERTS)
+    await stand.ends()
+    await stand.publish(after=60)
+    assert (stand.texts(OPS), stand.texts(ALERTS)) == (["over"], [])
+
+
+async def test_a_card_whose_post_was_lost_is_looked_for_before_it_is_given_up(stand: Stand) -> None:
+    stand.slack.faults.lose_answer("chat.postMessage")
+    await stand.open()
+    await stand.publish()
+    await stand.ends()
+    for _ in range(2):
+        await stand.publish(after=60)
+    assert stand.texts() == ["over"]
 
 
 async def test_a_hostile_name_on_a_card_harms_nobody(stand: Stand) -> None:

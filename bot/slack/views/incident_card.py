@@ -4,6 +4,7 @@ A card shows moments, never ages: it stays in the channel as it was drawn.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bot.domain.alerts import (
     AffectedGateway,
@@ -57,11 +58,10 @@ def card(incident: Incident, rules: AlertRules, groups: Sequence[str] = ()) -> M
     """The one message about an incident, from its first post to its end. ``groups``: who is reminded of what
     nobody acknowledges, by names that ring at nobody.
     """
-    if incident.kind is IncidentKind.SIGHT:
-        return _sight_card(incident, groups)
+    sight = incident.kind is IncidentKind.SIGHT
     if not incident.state.is_live:
-        return _closed_card(incident)
-    return _open_card(incident, rules, groups)
+        return replace(_sight_returned_card(incident) if sight else _closed_card(incident), is_over=True)
+    return _sight_card(incident, groups) if sight else _open_card(incident, rules, groups)
 
 
 def _open_card(incident: Incident, rules: AlertRules, groups: Sequence[str]) -> Message:
@@ -147,8 +147,6 @@ def _closed_card(incident: Incident) -> Message:
 
 
 def _sight_card(incident: Incident, groups: Sequence[str]) -> Message:
-    if not incident.state.is_live:
-        return _sight_returned_card(incident)
     heading = BEGIN[IncidentKind.SIGHT]
     blind, begun = incident.blindness, f"Since {date(incident.opened_at)}."
     held = "New alerts are held, and so are the rollouts: nothing is started, promoted or judged."

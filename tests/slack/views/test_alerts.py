@@ -190,6 +190,11 @@ def test_a_silenced_card_that_outgrew_its_acknowledgement_says_both() -> None:
     assert "<@U0BEN00001> until" in drawn.text
 
 
+def test_only_a_card_about_what_is_over_need_not_be_posted_any_more() -> None:
+    assert card(over()).is_over
+    assert not card(incident()).is_over
+
+
 def test_what_was_dark_before_it_was_first_seen_is_said_to_be() -> None:
     drawn = card(of_kind(IncidentKind.SEEN_DARK, site="", sites=2))
     assert heading(drawn) == "🔴 Offline: 2 gateways at 2 sites"
