@@ -15,10 +15,12 @@ from bot.domain.access import Role
 from bot.domain.alerts import GROWN_BY, AlertRules
 from bot.domain.events import KEPT
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
-from bot.domain.plan import Rules
+from bot.domain.plan import Rules, TargetClass
 from bot.meshtech.routes import ROUTES
 from bot.settings import OPERATIONS
 from bot.slack.calls import Command
+from bot.slack.views.rollout_card import waves_words
+from bot.slack.views.rollouts import CLASS_WORDS
 from bot.storage.retention import PLAN_KEPT
 from tests.test_settings import load
 
@@ -165,6 +167,19 @@ def test_every_make_target_and_every_word_of_the_command_line_exists(document: s
     assert set(re.findall(r"`meshbot[^`]*?(--[\w-]+)", text)) <= set(re.findall(r"\"(--[\w-]+)\"", entry)) | {
         "--help"
     }
+
+
+def test_the_plan_that_the_readme_shows_is_worded_as_the_bot_words_it() -> None:
+    shown = " ".join(README.partition("Meshbot  Plan: ")[2].partition("```")[0].split())
+    for said in (
+        "firmware 3.5.0 for 38 gateways Query tag:oslo · 43 match · model 2011 ",
+        *(f"• {number} {CLASS_WORDS[cls][1]} " for cls, number in _PLANNED.items()),
+        waves_words((5, 5, 9, 19), Rules()),
+    ):
+        assert said in shown, said
+
+
+_PLANNED = {TargetClass.ELIGIBLE: 38, TargetClass.ALREADY: 2, TargetClass.OFFLINE: 3}
 
 
 # ---- what is kept

@@ -51,7 +51,7 @@ from bot.slack.views.rollout_card import (
 ROLLOUT = "rollout"  # the kind of list that its gateways are
 SHOWN = 10
 
-_CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
+CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
     TargetClass.ELIGIBLE: ("will be updated", "will be updated"),
     TargetClass.FROZEN: ("will be updated once the freeze ends", "will be updated once the freeze ends"),
     TargetClass.ALREADY: ("is on this version already", "are on this version already"),
@@ -79,7 +79,7 @@ def plan(drawn: DrawnPlan, rules: Rules) -> Message:
     what = f"firmware {code(made.version)} for model {code(made.model)}"
     title = f"Plan: {what}, {count(len(taking_part), 'gateway')} of {len(made.targets):,} that match"
     classes = [
-        f"• {bold(f'{number:,}')} {_CLASS_WORDS[cls][number != 1]}"
+        f"• {bold(f'{number:,}')} {CLASS_WORDS[cls][number != 1]}"
         for cls, number in made.counts().items()
         if number
     ]
