@@ -72,8 +72,8 @@ def tab(picture: HomePicture, now: datetime) -> View:
         [
             *_fleet(picture, now),
             *(_start() if picture.may_request else []),
-            *_rollouts("Waits for you", picture.waiting),
-            *_rollouts("Your rollouts", picture.mine),
+            *_rollouts("Waits for you", picture.waiting, picture.command),
+            *_rollouts("Your rollouts", picture.mine, picture.command),
             *_incidents(picture),
             *_silences(picture),
             context(f"{code(f'{picture.command} help')} lists what you can do."),
@@ -110,14 +110,14 @@ def _start() -> list[Block]:
     return actions(button("Update firmware…", ids.ROLLOUT_FORM, Ref("new"), label="Update firmware"))
 
 
-def _rollouts(title: str, listed: Sequence[HomeRollout]) -> list[Block]:
+def _rollouts(title: str, listed: Sequence[HomeRollout], command: str) -> list[Block]:
     if not listed:
         return []
     shown = [header(title)]
     for one in listed[:LISTED]:
         shown += [section(_rollout_line(one.rollout)), *_rollout_buttons(one)]
-    if more := len(listed) - LISTED:
-        shown += [context(f"and {more} more")] if more > 0 else []
+    if (more := len(listed) - LISTED) > 0:
+        shown.append(context(f"and {count(more, 'more rollout')}: {code(f'{command} rollouts')}"))
     return shown
 
 
@@ -126,7 +126,7 @@ def _rollout_line(rollout: Rollout) -> str:
     what = f"{count(rollout.planned, 'gateway')} of model {name(rollout.model)}"
     return (
         f"{status(word, kind)} *{rollout.title}*: {what} to {name(rollout.firmware_version)}, "
-        f"asked for by {mention(rollout.requester)}"
+        f"requested by {mention(rollout.requester)}"
     )
 
 

@@ -10,9 +10,10 @@ from bot.domain.alerts import IncidentKind
 from bot.domain.fleet import Counts
 from bot.domain.silences import Silence, SilenceId
 from bot.slack import ids
-from bot.slack.views.home import LISTED, HomePicture, tab
+from bot.slack.views.home import LISTED, HomePicture, HomeRollout, tab
 from tests.slack.shown import HOSTILE, LONG
 from tests.slack.views.test_alerts import NOW, incident
+from tests.slack.views.test_rollouts import rollout
 
 ACTS = {"may_acknowledge": True, "may_silence": True, "may_request": True}
 
@@ -53,6 +54,13 @@ def test_an_operator_may_acknowledge_and_silence_it() -> None:
 def test_lost_sight_of_the_fleet_cannot_be_silenced() -> None:
     blind = replace(incident(), kind=IncidentKind.SIGHT)
     assert ids.INCIDENT_SILENCE not in offered(picture(incidents=[blind], incidents_total=1, **ACTS))
+
+
+def test_of_two_hundred_rollouts_five_are_shown_and_the_command_for_the_rest() -> None:
+    live = [HomeRollout(rollout(), frozenset({ids.ROLLOUT_PAUSE}))] * 200
+    view = tab(picture(mine=live), NOW)
+    assert problems_of_view(view) == []
+    assert "and 195 more rollouts: `/mesh rollouts`" in str(view)
 
 
 @pytest.mark.parametrize("text", [HOSTILE, LONG])
