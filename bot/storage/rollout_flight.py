@@ -88,7 +88,7 @@ async def save_courses(
 async def tally(connection: Transaction, rollout: Rollout, now: datetime) -> Tally:
     """What settled since a person last looked, in four queries however many gateways there are."""
     since = rollout.gate_from or rollout.created_at
-    recent = and_(targets.rollout_id == rollout.id, targets.settled_at > since, targets.attempts > 0)
+    recent = and_(targets.rollout_id == rollout.id, targets.settled_at > since)
     failed = targets.state.in_(_FAILED)
     sums = (
         await connection.execute(
@@ -97,11 +97,10 @@ async def tally(connection: Transaction, rollout: Rollout, now: datetime) -> Tal
                 func.count(case((failed, 1))),
                 func.count(case((targets.state == TargetState.OVERDUE.value, 1))),
                 func.count(case((and_(failed, targets.wave == CANARY), 1))),
-                func.count(func.distinct(case((targets.wave > CANARY, targets.wave)))),
             ).where(recent)
         )
     ).one()
-    verified, failures, overdue, canary, _ = sums
+    verified, failures, overdue, canary = sums
     if not failures and not await _has_others(connection, rollout):
         return Tally(finished=verified)
     by_site = await connection.execute(

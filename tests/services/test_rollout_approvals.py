@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.errors import NotAllowed
+from bot.domain.fleet import GatewayId
 from bot.domain.plan import Target, TargetClass, plan_hash
 from bot.domain.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
 from bot.domain.rollout_picture import DrawnPlan
@@ -109,6 +110,18 @@ async def test_what_is_gone_offline_or_changed_is_drift(
         void = await it.rollouts.approve(PAUL, rollout.id)
         assert void.state is RolloutState.VOID
         assert "2 of its 8 gateways are gone, offline or changed" in (void.reason or "")
+
+
+async def test_one_that_left_the_fleet_before_the_approval_is_left_out(database_url: str) -> None:
+    async with world(database_url) as it:
+        rollout = await it.requested()
+        released(it, FIRST)
+        for _ in range(3):
+            await it.fleet.take_in_listing()
+        await it.rollouts.approve(PAUL, rollout.id)
+        reasons = {row.gateway_id: row.reason for row in await it.rollouts.targets(rollout.id)}
+        assert reasons.pop(GatewayId(FIRST)) == "no longer in the fleet"
+        assert await it.claimed() == set(reasons)
 
 
 async def test_drift_until_the_approval_voids_it_and_offers_a_new_plan(database_url: str) -> None:

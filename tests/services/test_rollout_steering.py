@@ -261,6 +261,18 @@ async def test_a_transport_failure_is_tried_once_more_by_itself_and_no_more(data
         assert len(it.jobs_created()) == 2
 
 
+async def test_an_attempt_that_was_tried_once_more_counts_towards_quarantine(database_url: str) -> None:
+    async with world(database_url, rules=QUICK, quick=True, behaviour=Behaviour.SILENT) as it:
+        rollout_id = await it.running("name:MT10000")
+        for attempt in (1, 2, 3):
+            await it.passes(1)
+            end(it, TargetStatus.TIMED_OUT)
+            await it.passes(1)
+            if attempt == 2:
+                assert await it.steering.retry_failed(OLGA, rollout_id) == 1
+        assert (await it.plan("name:MT10000")).plan.counts()[TargetClass.QUARANTINED] == 1
+
+
 async def test_a_failure_that_the_gateway_reported_is_never_tried_again_by_itself(database_url: str) -> None:
     async with world(database_url, gateways=2, rules=QUICK, quick=True, behaviour=Behaviour.FAILS) as it:
         await it.comes_to(await it.running(), RolloutState.FINISHED)
