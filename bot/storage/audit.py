@@ -1,6 +1,7 @@
 """The audit log: rows are added, read, and pruned by age; never changed."""
 
-from collections.abc import AsyncIterator, Sequence
+import string
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.audit import AuditQuery
 from bot.domain.events import AuditEntry, Outcome
 from bot.storage.tables import audit
+
+_ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 _CHUNK = 500  # rows at a time: a file of them does not hold the event loop up
 
@@ -65,15 +68,26 @@ def _terms(query: AuditQuery) -> list[ColumnElement[bool]]:
     if query.outcomes:
         terms.append(audit.c.outcome.in_([one.value for one in query.outcomes]))
     for word in query.words:
-        # R-1 is not R-12: a subject that is a number is compared as a whole.
-        in_subject = func.lower(audit.c.subject) == word
-        if not word.removeprefix("r-").isdecimal():
-            in_subject = func.lower(audit.c.subject).contains(word, autoescape=True)
         in_action = func.lower(audit.c.action).contains(word, autoescape=True)
-        terms.append(
-            or_(in_subject, in_action, func.lower(audit.c.plan_hash).startswith(word, autoescape=True))
-        )
+        in_plan = func.lower(audit.c.plan_hash).startswith(word, autoescape=True)
+        terms.append(or_(*_in_subject(word), in_action, in_plan))
     return terms
+
+
+def _in_subject(word: str) -> list[ColumnElement[bool]]:
+    subject = func.lower(audit.c.subject)
+    # R-1 is not R-12: a number is compared as a whole. Behind a silence's follows what it covers.
+    if word.removeprefix("r-").isdecimal():
+        return [subject == word]
+    if word.removeprefix("s-").isdecimal():
+        return [subject.startswith(f"{word}:")]
+    return [subject.contains(form, autoescape=True) for form in _forms(word)]
+
+
+def _forms(word: str) -> Iterable[str]:
+    """What ``lower`` may have left of it: SQLite's, and PostgreSQL's under some locales, know ASCII only."""
+    written = (word, word.upper(), word.title(), word.capitalize())
+    return dict.fromkeys(form.translate(_ASCII) for form in written)
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

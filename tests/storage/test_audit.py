@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import Update, select, update
 from sqlalchemy.exc import DBAPIError
 
-from bot.domain.audit import AuditQuery
+from bot.domain.audit import AuditQuery, parse_audit
 from bot.domain.events import AuditEntry, Outcome
 from bot.storage import audit
 from bot.storage.engine import Database
@@ -54,6 +55,26 @@ async def test_very_many_rows_come_in_chunks_each_once_and_the_newest_first(
         found = [one async for chunk in audit.chunks(connection, AuditQuery(), most) for one in chunk]
         assert found == list(await audit.find(connection, AuditQuery(), most))
     assert len(found) == told
+
+
+@pytest.mark.parametrize("subject", ["Ålesund", "ÅLESUND-ØST", "ålesund", "Øst for Ålesund"])
+async def test_a_word_is_found_however_its_letters_are_written(database: Database, subject: str) -> None:
+    async with database.write() as connection:
+        await audit.record(connection, replace(entry(2), subject=f"incident 3 {subject}"))
+    for asked in ("Ålesund", "ÅLESUND", "ålesund"):
+        async with database.read() as connection:
+            assert await audit.count(connection, parse_audit(asked)) == 1, asked
+
+
+@pytest.mark.parametrize(("asked", "found"), [("S-3", 1), ("s-31", 1), ("R-3", 0), ("tag:oslo", 2)])
+async def test_a_silence_is_found_by_its_number_and_no_other(
+    database: Database, asked: str, found: int
+) -> None:
+    async with database.write() as connection:
+        subjects = ("S-3: tag:oslo", "S-31: tag:oslo", "R-31")
+        await audit.record(connection, *(replace(entry(2), subject=one) for one in subjects))
+    async with database.read() as connection:
+        assert await audit.count(connection, parse_audit(asked)) == found
 
 
 async def test_pruning_forgets_what_is_older_and_nothing_else(database: Database) -> None:
