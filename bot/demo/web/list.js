@@ -242,6 +242,7 @@ export class MessageList {
       this.list.querySelector('.intro')?.remove();
       this.more = true;
       this.remove(chunk);
+      this.top = Math.min(this.top, this.node.scrollTop); // the end came up with it, nobody scrolled
     }
   }
 
