@@ -91,10 +91,22 @@ async def run(
 
 
 class Demo:
-    """The bot, its make-believe world and the page; one world after another in its life."""
+    """The bot, its make-believe world and the page; one world after another in its life.
 
-    def __init__(self, *, gateways: int = 240, seed: int = 1, speed: float = 1.0, keep: str | None = None):
+    In a `quiet` one nothing goes dark unless somebody makes it.
+    """
+
+    def __init__(
+        self,
+        *,
+        gateways: int = 240,
+        seed: int = 1,
+        speed: float = 1.0,
+        keep: str | None = None,
+        quiet: bool = False,
+    ):
         self._gateways, self._seed, self._speed, self._keep = gateways, seed, speed, keep
+        self._quiet = quiet
         self._rooms = contextlib.AsyncExitStack()
         self._changing = asyncio.Lock()
         self.world = World(SlackServer(), FleetSimulator(gateways=1))
@@ -140,7 +152,7 @@ class Demo:
         except BaseException:
             await rooms.aclose()
             raise
-        for work in (_tell(slack), _live(fleet)):
+        for work in [_tell(slack)] if self._quiet else [_tell(slack), _live(fleet)]:
             rooms.push_async_callback(_end, asyncio.create_task(work))
         self.world = World(
             slack,

@@ -9,8 +9,8 @@ from PIL import Image
 from playwright.async_api import Locator, expect
 
 from bot.demo.run import Demo
+from tests.browser.person import Person, visitor
 from tests.browser.room import browser
-from tests.browser.test_demo import Person, visitor
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 WIDE, NARROW = {"width": 1440, "height": 860}, {"width": 390, "height": 780}

@@ -1,65 +1,32 @@
-"""Bad firmware stops by itself and good firmware arrives: on the page, sixty times as fast at most.
+"""Bad firmware stops by itself and good firmware arrives: on the page, sixty times as fast at most."""
 
-The clock stands still and moves on by what lies between two listings whenever the bot has asked for one: so a
-machine that is busy makes a test take longer, and nothing else of it.
-"""
-
-import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
-from playwright.async_api import Locator, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, expect
 
-from bot.demo.fleet_simulator import FaultKind
 from bot.demo.run import Demo
-from tests.browser.room import browser
-from tests.browser.test_demo import Person
+from tests.browser.person import Person, quick_demo, visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
-SOON, TO_THE_END = 60_000, 180_000
-BETWEEN_LISTINGS = timedelta(seconds=5)  # as the demo has it
+TO_THE_END = 180_000
 QUERY = "tag:Kyiv-office model:2011"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
-    """A quiet world: whatever goes wrong is the firmware's doing."""
-    world = Demo(gateways=240, speed=60)
-    await world.start()
-    world.world.fleet.clock.set_speed(0)
-    passing = asyncio.create_task(time_passes(world))
-    yield world
-    passing.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await passing
-    await world.stop()
+    """Whatever goes wrong in it is the firmware's doing."""
+    async with quick_demo() as world:
+        yield world
 
 
-async def time_passes(demo: Demo) -> None:
-    """As much as the bot takes notice of."""
-    fleet = demo.world.fleet
-    while True:
-        listing = fleet.faults.add("LIST_DEVICES", FaultKind.SLOW)
-        listing.release()  # so that it is not slow at all
-        await listing.reached.wait()
-        fleet.clock.advance(BETWEEN_LISTINGS)
-
-
-@pytest.fixture
-async def person(demo: Demo) -> AsyncIterator[Person]:
-    async with browser() as chromium:
-        context = await chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
-        context.set_default_timeout(SOON)
-        expect.set_options(timeout=SOON)
-        tab = await context.new_page()
-        await tab.goto(demo.page.url)
-        await tab.get_by_role("button", name="Skip", exact=True).click()
-        demo.world.fleet.live(outages_per_hour=0)
-        yield Person(tab)
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(demo: Demo, chromium: Browser) -> AsyncIterator[Person]:
+    async with visitor(chromium, demo) as visiting:
+        yield visiting
 
 
 async def begun(person: Person, version: str) -> Locator:
