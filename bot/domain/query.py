@@ -285,6 +285,8 @@ def _value(field: Field, part: _Word, term: str) -> Value:
         return _age(part, term)
     if field is Field.FIRMWARE:
         return _version(part, term)
+    if field in {Field.MODEL, Field.HARDWARE} and _comparison(part)[0] is not None:
+        raise InvalidInput(f"{term}: only firmware and ages are compared; write {_EXAMPLES[field]}.")
     if field is Field.TAG and fold(value) == "none" and not any(char.quoted for char in part):
         return Untagged()
     return _pattern(part, term)

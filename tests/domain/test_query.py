@@ -133,8 +133,8 @@ def test_what_is_special_elsewhere_is_a_letter_here() -> None:
 
 
 def test_quotes_keep_commas_colons_and_a_leading_minus_in_a_word() -> None:
-    odd = known(name="-a:b, c")
-    assert matches('"-a:b, c" name:"-a:b, c"', odd)
+    odd = known(name="-a:b, c", hardware="<1")
+    assert matches('"-a:b, c" name:"-a:b, c" hw:"<1"', odd)
     assert len(parse('"-a:b, c"').terms[0].values) == 1
 
 
@@ -151,6 +151,8 @@ def test_quotes_keep_commas_colons_and_a_leading_minus_in_a_word() -> None:
         ("for:3", "“3” is not a duration"),
         ("for:>1y", "for:>1y: “1y” is not a duration"),
         ("for:=1h", "a duration is compared"),
+        ("hw:<1.0.0", "only firmware and ages are compared; write hw:1.0.0"),
+        ("model:>=2011", "write model:2011"),
         ("for:9999d", "ten years"),
         ('tag:"oslo', "A quote is not closed"),
         ("-", "a word is missing"),
