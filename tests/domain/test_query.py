@@ -94,6 +94,7 @@ def test_a_query_that_matches(text: str) -> None:
         "for:>2h",
         "name:MT",
         "name:*mt10225",
+        'name:"MT10225 Tromsø*ø"',
         "id:c0141f68fc3d",
         "10225 nothing",
         "-10225",

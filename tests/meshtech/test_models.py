@@ -13,10 +13,12 @@ from bot.domain.firmware import DeviceProgress, JobStatus
 from bot.domain.fleet import Connectivity, Gateway, GatewayId
 from bot.meshtech.client import DevicePage
 from bot.meshtech.models import (
+    LONGEST,
     UNREADABLE,
     WireDevice,
     WireFirmware,
     WireJob,
+    from_json,
     instant,
     label_texts,
     read,
@@ -99,6 +101,29 @@ def test_texts_that_no_database_takes_are_mended() -> None:
     found = read(spoiled, WireDevice).to_domain()
 
     assert found == Gateway(GatewayId("ab"), name="half ? of it", imei="\N{REPLACEMENT CHARACTER}")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("friendlyName", "name"),
+        ("modelNumber", "model"),
+        ("firmwareVersion", "firmware"),
+        ("hardwareVersion", "hardware"),
+        ("imei", "imei"),
+        ("status", "status"),
+        ("bootMode", "boot_mode"),
+    ],
+)
+def test_a_text_longer_than_an_index_holds_is_cut(theirs: str, ours: str) -> None:
+    found = from_json({"id": "a", theirs: "x" * (LONGEST + 1)}, WireDevice).to_domain()
+    assert getattr(found, ours) == "x" * LONGEST
+
+
+def test_a_tag_longer_than_an_index_holds_is_cut_and_an_id_is_none() -> None:
+    assert label_texts(["x" * (LONGEST + 1)]) == ("x" * LONGEST,)
+    assert WireDevice(id="x" * LONGEST).to_domain() is not None
+    assert WireDevice(id="x" * (LONGEST + 1)).to_domain() is None
 
 
 def test_one_spoiled_item_does_not_lose_the_page() -> None:
