@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.domain.events import FleetEventKind
 from bot.domain.fleet import (
+    CLOCK_SKEW,
     MOVING_AFTER,
     NO_SITE,
     Connectivity,
@@ -58,6 +59,16 @@ def test_a_gateway_seen_for_the_first_time_is_in_its_state_since_the_vendor_says
 @pytest.mark.parametrize("stated", [None, NOW + HOUR])
 def test_a_missing_or_future_time_of_change_is_the_time_of_the_listing(stated: object) -> None:
     assert first_sight(gateway(changed_at=stated), listing(), "oslo").since == NOW
+
+
+@pytest.mark.parametrize(
+    ("ahead", "since"),
+    [(CLOCK_SKEW, listing().finished_at), (CLOCK_SKEW + timedelta.resolution, listing().started_at)],
+)
+def test_a_clock_of_the_vendor_s_may_be_two_minutes_ahead(ahead: timedelta, since: datetime) -> None:
+    assert timedelta(minutes=2) == CLOCK_SKEW
+    seen = gateway(changed_at=listing().finished_at + ahead)
+    assert first_sight(seen, listing(), "oslo").since == since
 
 
 def test_nothing_new_is_no_event() -> None:
