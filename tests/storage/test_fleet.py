@@ -131,6 +131,16 @@ async def test_a_query_finds_the_same_gateways_in_every_database(
         assert counts == counts_of(expected), line
 
 
+@pytest.mark.parametrize("sign", ["/", "%", "_", "\\", "'", "["])
+async def test_what_a_database_finds_special_is_a_letter(database: Database, sign: str) -> None:
+    names = {f"a{sign}b", "ab", "axb", f"a{sign}{sign}b"}
+    await store(database, numbered(known(name=name) for name in sorted(names)))
+    for line in (f"name:a{sign}*", f"name:*{sign}b", f"a{sign}"):
+        expected = {name for name in names if parse(line).matches(known(name=name), NOW)}
+        found, _ = await search(database, parse(line))
+        assert {one.gateway.name for one in found} == expected == names - {"ab", "axb"}, line
+
+
 async def test_a_row_comes_back_as_it_was_written(database: Database) -> None:
     full = known(
         name="Tromsø %_",
