@@ -22,7 +22,6 @@ from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message, actions, button
 from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.lists import Place, last_offset
-from bot.slack.views.lists import buttons as page_buttons
 
 PAGE = 10
 ROLLOUTS, JOBS = "rollouts", "jobs"
@@ -164,15 +163,14 @@ class RolloutListeners:
         if offset and not page.lines:
             return await self._rollouts_page(actor, last_offset(page.total, PAGE), "")
         entries = [(line.rollout, line.counts) for line in page.lines]
-        buttons = page_buttons(Place(ROLLOUTS, offset, page.total, PAGE), refresh=True)
-        return views.rollout_list(entries, page.total, offset, buttons)
+        return views.rollout_list(entries, Place(ROLLOUTS, offset, page.total, PAGE))
 
     async def _jobs_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)
         found, more = await self._service.vendor_jobs(offset, PAGE)
         entries = [(line.job, line.rollout_id) for line in found]
         known = offset + len(found) + int(more)  # how many there are in all is never asked
-        return views.job_list(entries, offset, page_buttons(Place(JOBS, offset, known, PAGE), refresh=True))
+        return views.job_list(entries, Place(JOBS, offset, known, PAGE))
 
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)

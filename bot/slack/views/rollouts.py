@@ -31,6 +31,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.lists import Place, buttons
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.rollout_card import (
     WHOLE_FLEET,
@@ -240,22 +241,18 @@ def copy(picture: RolloutPicture) -> Message:
     """What the card shows, as an answer: it does not change by itself, and all gateways come as a file."""
     shown = card(picture, ids.COPY)
     ref = Ref(ROLLOUT, 0, str(picture.rollout.id))
-    buttons = actions(button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref))
-    return message(shown.text, [*shown.blocks, *buttons])
+    below = actions(button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref))
+    return message(shown.text, [*shown.blocks, *below])
 
 
-def rollout_list(
-    entries: Sequence[tuple[Rollout, Mapping[TargetState, int]]],
-    total: int,
-    offset: int,
-    buttons: list[Block],
-) -> Message:
+def rollout_list(entries: Sequence[tuple[Rollout, Mapping[TargetState, int]]], place: Place) -> Message:
     """Rollouts, those that go on first."""
     if not entries:
         return said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
     shown = [_rollout_line(rollout, counts) for rollout, counts in entries]
-    title = f"Rollouts {offset + 1:,} to {offset + len(entries):,} of {total:,}"
-    return message(f"{title}. " + ". ".join(shown) + ".", [section(bold(title)), *lines(shown), *buttons])
+    title, order = place.says("rollout"), ", those that go on first"
+    blocks = [section(bold(title) + order), *lines(shown), *buttons(place, refresh=True)]
+    return message(f"{title}{order}. " + ". ".join(shown) + ".", blocks)
 
 
 def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
@@ -269,15 +266,15 @@ def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
     )
 
 
-def job_list(
-    entries: Sequence[tuple[VendorJob, RolloutId | None]], offset: int, buttons: list[Block]
-) -> Message:
-    """The portal's jobs, whoever created them, the newest first."""
+def job_list(entries: Sequence[tuple[VendorJob, RolloutId | None]], place: Place) -> Message:
+    """The portal's jobs, whoever created them, the newest first. How many there are in all nobody knows."""
     if not entries:
-        return said("The portal has no jobs" + (" beyond these." if offset else " yet."))
+        return said("The portal has no jobs" + (" beyond these." if place.offset else " yet."))
     shown = [_job_line(job, rollout_id) for job, rollout_id in entries]
-    title = f"Jobs {offset + 1:,} to {offset + len(entries):,}, newest first"
-    return message(f"{title}. " + ". ".join(shown) + ".", [section(bold(title)), *lines(shown), *buttons])
+    last = place.offset + len(entries)
+    title = count(last, "job") if place.is_whole else f"Jobs {place.offset + 1:,}–{last:,}"
+    blocks = [section(f"{bold(title)}, newest first"), *lines(shown), *buttons(place, refresh=True)]
+    return message(f"{title}, newest first. " + ". ".join(shown) + ".", blocks)
 
 
 def _job_line(job: VendorJob, rollout_id: RolloutId | None) -> str:

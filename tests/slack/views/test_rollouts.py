@@ -32,6 +32,7 @@ from bot.slack.views import rollout_card as cards
 from bot.slack.views import rollout_notes as notes
 from bot.slack.views import rollouts as views
 from bot.slack.views.blocks import Message, date
+from bot.slack.views.lists import Place
 from tests import builders
 from tests.builders import MONDAY as NOW
 from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
@@ -293,8 +294,8 @@ def everything_said(hostile: str) -> list[Message]:
         views.plan(drawn, Rules()),
         views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
         views.freezes([replace(FROZEN, reason=hostile, by_name=hostile)] * 3),
-        views.rollout_list([(one, {TargetState.FAILED: 3}) for one in every], 40, 10, []),
-        views.job_list([(job, None), (job, RolloutId(7))], 0, []),
+        views.rollout_list([(one, {TargetState.FAILED: 3}) for one in every], Place("rollouts", 10, 40, 10)),
+        views.job_list([(job, None), (job, RolloutId(7))], Place("jobs", 0, 2, 10)),
         views.job(job, None, str),
         views.requested(every[0], ["C0ROLLOUT1", "C0OPS00001"]),
         views.plan_forgotten(),
@@ -395,7 +396,8 @@ def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
         TargetState.PARKED: 1,
         TargetState.EXCLUDED: 18,
     }
-    drawn = views.rollout_list([(rollout(RolloutState.FINISHED), counts)], 1, 0, [])
+    drawn = views.rollout_list([(rollout(RolloutState.FINISHED), counts)], Place("rollouts", 0, 1, 10))
+    assert drawn.text.startswith("1 rollout, ")
     assert "15 of 36 verified, 1 failed, 1 did not return, 1 parked, 18 left out" in drawn.text
 
 
