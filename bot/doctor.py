@@ -22,7 +22,7 @@ from bot.settings import Settings
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
 from bot.slack.web_api import SlackFailed, WebApi, new_session
 from bot.storage import subscriptions
-from bot.storage.engine import Database
+from bot.storage.engine import Database, reason
 from bot.storage.schema import current, known, needed
 
 APPS = "https://api.slack.com/apps"
@@ -362,29 +362,30 @@ async def _database(settings: Settings) -> Findings:
         database = Database.open(url)
         try:
             have = await current(database)
-            takes_changes = have != needed() or await _takes_changes(database)
+            refusal = await _refusal(database) if have == needed() else None
         finally:
             await database.close()
     except BotError as error:
         yield _wrong("database", str(error))
         return
-    if takes_changes:
+    if refusal is None:
         yield _ok("database", "it opens")
     else:
         yield _wrong(
             "database",
-            "it opens, and may only be read. Let the bot's user write the file and its folder; with "
-            "PostgreSQL, name the primary and not a standby in MESHBOT_DATABASE_URL.",
+            f"it opens, and takes no changes ({refusal}). Let the bot's user write the file and its folder; "
+            "with PostgreSQL, name the primary and not a standby in MESHBOT_DATABASE_URL.",
         )
     yield _schema(have, is_sqlite=database.is_sqlite)
 
 
-async def _takes_changes(database: Database) -> bool:
+async def _refusal(database: Database) -> str | None:
+    """Why it takes no changes, in its own words."""
     try:
         await database.try_writing(datetime.now(UTC))
-    except Unavailable:
-        return False
-    return True
+    except Unavailable as error:
+        return reason(error.__cause__ or error)
+    return None
 
 
 def _file_to_be(url: str) -> Finding | None:

@@ -339,13 +339,9 @@ def load_settings(
         raise SettingsError(_sentence(error)) from None
 
 
-def slash_command(
-    environ: Mapping[str, str] | None = None,
-    env_file: str | Path | None = ".env",
-    secrets_dir: str | Path | None = "/run/secrets",
-) -> str:
+def slash_command() -> str:
     """The one that is asked for before the others can be known. Raises SettingsError."""
-    found = sources(Settings, os.environ if environ is None else environ, env_file, secrets_dir)
+    found = sources(Settings, os.environ, ".env", "/run/secrets")
     variable = _variable(("slack", "command"))
     written = [one.env_vars[variable.lower()] for one in found if variable.lower() in one.env_vars]
     try:

@@ -229,7 +229,8 @@ async def test_a_postgresql_that_is_not_there_is_named_with_what_to_do(right: Se
 @pytest.mark.postgres
 async def test_a_postgresql_that_takes_no_changes_is_named(right: SetUp, postgres_url: str) -> None:
     read_only = f"{postgres_url}&options=-c%20default_transaction_read_only%3Don"
-    assert "may only be read" in await right.fault(DATABASE_URL=read_only)
+    fault = await right.fault(DATABASE_URL=read_only)
+    assert "takes no changes (cannot execute INSERT in a read-only transaction)" in fault
 
 
 async def test_looking_whether_a_database_takes_changes_changes_nothing(right: SetUp, tmp_path: Path) -> None:
