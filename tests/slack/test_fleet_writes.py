@@ -72,7 +72,7 @@ async def test_an_undo_that_the_vendor_refuses_keeps_its_button(room: Room) -> N
 
 async def test_undo_after_ten_minutes_is_refused_and_loses_its_button(room: Room) -> None:
     await room.says("rename MT0001 Roof")
-    room.later(minutes=10, seconds=1)
+    room.later(minutes=10)
     with pytest.raises(Stale):
         await room.clicks(ids.WRITE_UNDO)
     assert room.device("bmac-0001").friendly_name == "Roof"
