@@ -187,6 +187,11 @@ def test_a_query_has_one_spelling(text: str, canonical: str) -> None:
     assert parse(text).text == canonical
 
 
+@pytest.mark.parametrize(("text", "taken"), [("102\x0025", "10225"), ("name:half\ud83d", "name:half?")])
+def test_what_no_database_takes_is_mended(text: str, taken: str) -> None:
+    assert parse(text).text == taken
+
+
 @given(words | st.text())
 def test_any_text_is_a_query_or_an_explained_error(text: str) -> None:
     with suppress(InvalidInput):
