@@ -119,16 +119,13 @@ class FleetService:
 
     async def all_matching(self, query: Query) -> AsyncIterator[tuple[KnownGateway, ...]]:
         """All that match, worst first, in chunks; each chunk as it is when it is read."""
-        now = self._now()
-        async with self._database.read() as connection:
-            wanted = await fleet_search.ids(connection, query, now)
+        wanted = await self.ids_matching(query)
         for start in range(0, len(wanted), CHUNK):
             yield await self.gateways(wanted[start : start + CHUNK])
 
     async def ids_matching(self, query: Query) -> Sequence[str]:
         """The ids of all that match, worst first."""
-        async with self._database.read() as connection:
-            return await fleet_search.ids(connection, query, self._now())
+        return await self._database.ask(partial(fleet_search.listed, query=query, now=self._now()))
 
     async def counts(self, query: Query) -> Counts:
         return await self._database.ask(partial(fleet_search.counted, query=query, now=self._now()))
