@@ -1,5 +1,7 @@
 """Answers find their way: into the thread they were asked in, else to the asker by direct message."""
 
+import pytest
+
 from bot.demo import slack_workspace as workspace
 from bot.demo.slack_workspace import Message as Shown
 from bot.slack.calls import Click, Command, CommandCall, Feature
@@ -60,17 +62,10 @@ async def test_what_is_added_after_a_click_on_a_card_with_replies_is_seen_in_the
         assert (added.text, added.thread_ts, added.ephemeral_to) == ("seen", None, OTTO)
 
 
-async def test_a_mention_where_the_bot_may_not_answer_is_answered_by_direct_message() -> None:
+@pytest.mark.parametrize("code", ["restricted_action", "is_archived", "thread_not_found"])
+async def test_a_mention_that_cannot_be_answered_there_is_answered_by_direct_message(code: str) -> None:
     async with connected([Parrot().feature()]) as (made, _):
-        made.slack.faults.fail("chat.postMessage", "restricted_action")
-        await made.slack.mention(OTTO, OPS, "say hello")
-        (direct,) = await made.slack.wait_for(lambda: made.slack.workspace.in_channel(OTTO))
-        assert direct.text == "hello"
-
-
-async def test_a_mention_whose_thread_was_deleted_is_answered_by_direct_message() -> None:
-    async with connected([Parrot().feature()]) as (made, _):
-        made.slack.faults.fail("chat.postMessage", "thread_not_found")
+        made.slack.faults.fail("chat.postMessage", code)
         await made.slack.mention(OTTO, OPS, "say hello")
         (direct,) = await made.slack.wait_for(lambda: made.slack.workspace.in_channel(OTTO))
         assert direct.text == "hello"
