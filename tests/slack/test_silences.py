@@ -99,6 +99,11 @@ async def test_the_answer_names_the_silence_its_gateways_and_its_end(desk: Desk)
     assert "2 gateways now" in said
 
 
+async def test_a_silence_of_nothing_says_so(desk: Desk) -> None:
+    assert "no gateway matches now" in await desk.says("silence", "tag:osol for 1h")
+    assert "no gateway" not in await desk.says("silence", "tag:oslo for 1h")
+
+
 async def test_silences_are_listed_with_their_reasons(desk: Desk) -> None:
     assert await desk.says("silences") == "No silence holds now."
     await desk.says("silence", "tag:oslo for 1h because paint & <!channel>")

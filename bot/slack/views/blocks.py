@@ -190,6 +190,11 @@ def status(word: str, kind: str | None = None) -> str:
     return f"{_EMOJI.get(kind or word, '⚪')} {word}"
 
 
+def nothing_matches() -> str:
+    """Said of a query that was accepted, and may hold a slip."""
+    return f"{status('no gateway', 'warning')} matches now. Please look at the query if that is a surprise."
+
+
 # ---- blocks
 def section(text: str, accessory: Block | None = None, block_id: str | None = None) -> Block:
     """A paragraph of mrkdwn; one that is too long is cut at 3,000 characters."""

@@ -18,6 +18,7 @@ from bot.slack.views.blocks import (
     mention,
     message,
     name,
+    nothing_matches,
     section,
     sentence,
     status,
@@ -38,6 +39,8 @@ def silenced(silence: Silence, covered: int) -> Message:
         f"{count(covered, 'gateway')} now, until {date(silence.until)}. "
         "Nothing opens, repeats or escalates for them until then; I say so before it ends."
     )
+    if not covered:
+        text += f"\n{nothing_matches()}"
     return message(text, [section(text)])
 
 

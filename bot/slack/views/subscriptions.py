@@ -19,6 +19,7 @@ from bot.slack.views.blocks import (
     lines,
     mention,
     message,
+    nothing_matches,
     section,
     status,
 )
@@ -150,9 +151,7 @@ def _daily(one: Subscription, around: Around) -> str:
 
 def _how_many(done: Subscribed) -> str:
     if not done.covered:
-        return (
-            f"{status('no gateway', 'warning')} matches now. Please look at the query if that is a surprise."
-        )
+        return nothing_matches()
     return f"It covers {bold(count(done.covered, 'gateway'))} now; what joins later counts too."
 
 
