@@ -81,6 +81,26 @@ def find_storm(rules: AlertRules, gone: Iterable[Gone], fleet: int) -> Window | 
     return Window(ordered[start].since, ordered[end].since)
 
 
+def raging(rules: AlertRules, went: Sequence[tuple[datetime, int]], fleet: int) -> Window | None:
+    """From the first to the last of a storm with whom enough for one went within five minutes.
+
+    ``went``: when, in order, and how many. Who goes later, one by one, goes for reasons of their own: a large
+    fleet always has some, and a storm that took them would never end.
+    """
+    needed = storm_size(rules, fleet)
+    first: datetime | None = None
+    last: datetime | None = None
+    start = together = 0
+    for moment, number in went:
+        together += number
+        while moment - went[start][0] > WITHIN:
+            together -= went[start][1]
+            start += 1
+        if together >= needed:
+            first, last = first or went[start][0], moment
+    return None if first is None or last is None else Window(first, last)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Something that gateways of an incident share, and how many of the whole fleet have it."""

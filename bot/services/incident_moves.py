@@ -15,7 +15,7 @@ from bot.domain.alerts import (
     IncidentState,
 )
 from bot.domain.fleet import GatewayId
-from bot.domain.storms import Gone, Window, are_enough, find_storm
+from bot.domain.storms import Gone, Window, are_enough, find_storm, raging
 from bot.services.incident_notes import tell_joined
 from bot.storage import alerts as store
 from bot.storage import cards, flapping, returns, storms
@@ -99,11 +99,12 @@ class IncidentMoves:
             if not dark:
                 return 0, 0
             left = set(await store.who_has_left(connection, IncidentKind.OFFLINE))
+            fleet = await storms.fleet_size(connection)
         gone = {one: went for one, went in dark.items() if one not in left}
         done = [
-            await self._join_seen_dark(gone, at, listing),
-            await self._join_live_storms(gone, at),
-            await self._open_storm(gone, at, listing),
+            await self._join_seen_dark(gone, fleet, at, listing),
+            await self._join_live_storms(gone, fleet, at),
+            await self._open_storm(gone, fleet, at, listing),
         ]
         rest = [one for one in dark if one in gone or one in left]
         done.append(await self._join_sites(IncidentKind.OFFLINE, rest, at))
@@ -111,7 +112,7 @@ class IncidentMoves:
         return opened, joined
 
     async def _join_seen_dark(
-        self, gone: dict[GatewayId, Gone], at: datetime, listing: int
+        self, gone: dict[GatewayId, Gone], fleet: int, at: datetime, listing: int
     ) -> tuple[int, int]:
         """Takes out of ``gone`` those that were dark before they were first seen, if they are enough: where a
         fleet is new to the bot, a card for each site would be a storm of the bot's own making.
@@ -123,7 +124,6 @@ class IncidentMoves:
             return 0, 0
         async with self._database.read() as connection:
             gathering = await storms.seen_dark(connection)
-            fleet = await storms.fleet_size(connection)
         if gathering is None and not are_enough(self._rules, before.values(), fleet):
             return 0, 0
 
@@ -139,23 +139,29 @@ class IncidentMoves:
             del gone[one]
         return int(gathering is None), joined
 
-    async def _join_live_storms(self, gone: dict[GatewayId, Gone], at: datetime) -> tuple[int, int]:
-        """Takes out of ``gone`` whoever went with a storm that is still there."""
+    async def _join_live_storms(
+        self, gone: dict[GatewayId, Gone], fleet: int, at: datetime
+    ) -> tuple[int, int]:
+        """Takes out of ``gone`` whoever went with a storm that is still there, while it raged."""
         joined = 0
         async with self._database.read() as connection:
             live = await storms.live(connection)
             left = {storm: set(await storms.who_left(connection, storm)) for storm in live}
-        for storm, window in live.items():
+        for storm, times in live.items():
+            window = raging(self._rules, times, fleet)
+            if window is None:
+                continue
             ids = [one for one, went in gone.items() if window.is_near(went.since) and one not in left[storm]]
             joined += await self._move(ids, _into(storm, at), joining=at)
             for one in ids:
                 del gone[one]
         return 0, joined
 
-    async def _open_storm(self, gone: dict[GatewayId, Gone], at: datetime, listing: int) -> tuple[int, int]:
+    async def _open_storm(
+        self, gone: dict[GatewayId, Gone], fleet: int, at: datetime, listing: int
+    ) -> tuple[int, int]:
         async with self._database.read() as connection:
             gathering = await storms.gathering(connection)
-            fleet = await storms.fleet_size(connection)
         # By gateway: one that another replica has just put into an incident is not counted twice.
         together = {**gathering, **gone}
         window = find_storm(self._rules, together.values(), fleet)

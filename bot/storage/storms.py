@@ -1,5 +1,6 @@
 """Storms as rows: gateways of many sites in one incident. The rule is in bot/domain/storms.py."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -27,20 +28,19 @@ async def gathering(connection: AsyncConnection) -> Mapping[GatewayId, Gone]:
     return {GatewayId(row.gateway_id): Gone(row.offline_since, row.site_folded) for row in rows}
 
 
-async def live(connection: AsyncConnection) -> Mapping[IncidentId, Window]:
-    """The storms that go on."""
+async def live(connection: AsyncConnection) -> Mapping[IncidentId, Sequence[tuple[datetime, int]]]:
+    """The storms that go on: when their gateways went, in order, and how many."""
     rows = await connection.execute(
-        select(
-            incidents.c.id,
-            func.min(incident_gateways.c.offline_since).label("first"),
-            func.max(incident_gateways.c.offline_since).label("last"),
-        )
+        select(incidents.c.id, incident_gateways.c.offline_since, func.count())
         .join(incident_gateways, incident_gateways.c.incident_id == incidents.c.id)
         .where(incidents.c.kind == _STORM, IS_LIVE)
-        .group_by(incidents.c.id)
-        .order_by(incidents.c.id)
+        .group_by(incidents.c.id, incident_gateways.c.offline_since)
+        .order_by(incidents.c.id, incident_gateways.c.offline_since)
     )
-    return {IncidentId(row.id): Window(row.first, row.last) for row in rows}
+    went: defaultdict[IncidentId, list[tuple[datetime, int]]] = defaultdict(list)
+    for incident, moment, number in rows.all():
+        went[IncidentId(incident)].append((moment, number))
+    return went
 
 
 async def who_left(connection: AsyncConnection, storm: IncidentId) -> Sequence[GatewayId]:

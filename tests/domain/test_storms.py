@@ -3,7 +3,16 @@
 from datetime import UTC, datetime, timedelta
 
 from bot.domain.alerts import AlertRules, Share, Trait
-from bot.domain.storms import Candidate, Gone, Window, are_enough, find_storm, shared_cause, storm_size
+from bot.domain.storms import (
+    Candidate,
+    Gone,
+    Window,
+    are_enough,
+    find_storm,
+    raging,
+    shared_cause,
+    storm_size,
+)
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -54,6 +63,14 @@ def test_enough_at_more_than_one_site_are_enough_whenever_they_went() -> None:
     assert are_enough(RULES, gone(5, apart=week), fleet=25)
     assert not are_enough(RULES, gone(9, apart=week), fleet=1000)
     assert not are_enough(RULES, gone(500, sites=1, apart=week), fleet=1000)
+
+
+def test_a_storm_rages_while_as_many_go_within_five_minutes_as_make_one() -> None:
+    one_by_one = [(NOW + number * 4 * MINUTE, 1) for number in range(1, 9)]
+    assert raging(RULES, [(NOW, 12), *one_by_one], fleet=1000) == Window(NOW, NOW + 4 * MINUTE)
+    rolling = [(NOW + number * MINUTE, 4) for number in range(30)]
+    assert raging(RULES, rolling, fleet=1000) == Window(NOW, NOW + 29 * MINUTE)
+    assert raging(RULES, one_by_one, fleet=1000) is None
 
 
 def candidate(trait: Trait, value: str, gateways: int, in_fleet: int) -> Candidate:

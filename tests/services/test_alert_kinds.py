@@ -207,6 +207,19 @@ async def test_what_a_storm_shares_follows_those_that_join_it(database: Database
     assert (share.gateways, share.of) == (38, 40)
 
 
+async def test_who_goes_one_by_one_while_a_storm_is_still_there_is_no_part_of_it(database: Database) -> None:
+    world = await World.begin(database, *OTHERS)
+    dark = list(world.fleet)
+    world.goes("offline", *dark[:12])
+    for one in dark[20:28]:
+        await world.passes(4)
+        world.goes("offline", one)
+    await world.passes(7)
+    storm, *others = sorted(await world.live(), key=lambda one: one.id)
+    assert (storm.kind, storm.tally.down) == (IncidentKind.STORM, 14)
+    assert [one.kind for one in others] == [IncidentKind.OFFLINE] * 6
+
+
 async def test_a_storm_without_anything_in_common_names_nothing(database: Database) -> None:
     world = await stormy(database)
     assert (await world.only_incident()).cause == ()
