@@ -38,7 +38,9 @@ def next_reminder(incident: Incident) -> datetime | None:
 def next_question(incident: Incident) -> datetime | None:
     """When whoever has it is asked the next time how it goes."""
     taken = incident.acknowledged
-    return None if taken is None else max(taken.at, incident.asked_at or taken.at) + ACKNOWLEDGED
+    if taken is None or incident.kind in _QUIET:
+        return None
+    return max(taken.at, incident.asked_at or taken.at) + ACKNOWLEDGED
 
 
 def is_acknowledged_for_long(incident: Incident, now: datetime) -> bool:

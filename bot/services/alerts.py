@@ -87,7 +87,8 @@ class AlertService:
         async with self._database.read() as connection:
             total = await incidents.count_live(connection)
             offset = _within(offset, limit, total)
-            return IncidentPage(await incidents.live(connection, limit, offset), total, offset)
+            found = await incidents.live(connection, limit, offset)
+        return IncidentPage(tuple(_as_of(one, self._now()) for one in found), total, offset)
 
     async def at_sites(self, sites: Collection[str]) -> Sequence[Touched]:
         """The live incidents that have gateways at these sites, those with the most first."""
@@ -117,10 +118,15 @@ class AlertService:
 
 
 async def _load(connection: Transaction, incident_id: IncidentId, now: datetime) -> Incident:
-    """With its silence only while that holds. Raises NotFound."""
+    """Raises NotFound."""
     incident = await incidents.load(connection, incident_id)
     if incident is None:
         raise forgotten()
+    return _as_of(incident, now)
+
+
+def _as_of(incident: Incident, now: datetime) -> Incident:
+    """With its silence only while that holds."""
     if incident.silenced is not None and incident.silenced.until <= now:
         return replace(incident, silenced=None)
     return incident

@@ -85,7 +85,7 @@ async def larger_than(
 
 
 async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:
-    """Live incidents with their tallies: what nobody has acknowledged first, then the newest."""
+    """Live incidents with their tallies and silences: what nobody has acknowledged first, then the newest."""
     rows = (
         await connection.execute(
             select(incidents)
@@ -101,7 +101,7 @@ async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[In
     ).all()
     tallies = await _tallies(connection, [row.id for row in rows])
     found = [_incident(row, tallies.get(row.id, Tally())) for row in rows]
-    return tuple([await _with_sites(connection, one) for one in found])
+    return tuple([await _with_silence(connection, await _with_sites(connection, one)) for one in found])
 
 
 async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Sequence[Touched]:

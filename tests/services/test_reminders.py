@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.alerts import IncidentKind
 from bot.services.reminders import ESCALATED, STILL_YOURS, Reminders
 from bot.storage.engine import Database
 from tests.alert_world import ANA, MINUTE, World, rollout
@@ -131,6 +132,19 @@ async def test_a_rollout_keeps_whoever_has_it_from_being_asked(world: World) -> 
     await world.alerts.acknowledge(ANA, incident.id, incident.version)
     await world.claim("a")
     assert await Room(world, GROUPS).after(timedelta(hours=9)) == []
+
+
+async def test_nobody_is_asked_of_what_flaps(tmp_path: Path) -> None:
+    database = Database.open(sqlite_url(tmp_path, "flapping.db"))
+    world = await World.begin(database, "Oslo/a")
+    for number in range(4):
+        world.goes("online" if number % 2 else "offline", "a")
+        await world.passes(2)
+    incident = await world.only_incident()
+    assert incident.kind is IncidentKind.FLAPPING
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    assert await Room(world, GROUPS).after(timedelta(hours=9)) == []
+    await database.close()
 
 
 async def test_the_incident_says_when_whoever_has_it_was_asked(world: World) -> None:

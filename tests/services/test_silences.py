@@ -133,6 +133,17 @@ async def test_a_site_whose_name_is_a_pattern_silences_its_own_gateways_and_no_o
     assert {one.site for one in await room.world.live()} == {"Os*", "Oslo"}
 
 
+async def test_the_list_of_alerts_says_which_are_silenced_from_their_cards(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    await room.incident_ends_in(timedelta(hours=1))
+    (listed,) = (await room.world.alerts.open_incidents()).incidents
+    assert listed.silenced is not None
+    room.world.now += timedelta(hours=1)
+    (listed,) = (await room.world.alerts.open_incidents()).incidents
+    assert listed.silenced is None
+
+
 async def test_a_card_forgets_its_silence_when_that_is_over(room: Room) -> None:
     room.world.goes("offline", "a")
     await room.world.passes(7)
