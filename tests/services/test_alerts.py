@@ -1,7 +1,7 @@
 """When incidents open, gather, change and end, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 
 import pytest
@@ -168,6 +168,29 @@ async def test_what_is_over_before_its_first_post_is_never_posted(database: Data
     world.goes("online", "a")
     await world.passes(20)
     assert await world.rows(select(incidents.c.state)) == [("dropped",)]
+    assert await world.cards() == []
+
+
+async def test_what_is_silenced_when_its_gathering_ends_is_not_posted(database: Database) -> None:
+    world = await World.begin(database, "Oslo/a", "Bergen/b")
+    world.goes("offline", "a", "b")
+    await world.passes(5)
+
+    async def silenced() -> Collection[str]:
+        return {"a"}
+
+    world.silenced = silenced
+    world.course = world.restarted()
+    await world.passes(3)
+    assert [incident.site for incident in await world.live() if incident.state.value == "open"] == ["Bergen"]
+
+
+async def test_what_a_rollout_has_when_its_gathering_ends_is_not_posted(database: Database) -> None:
+    world = await World.begin(database, "Oslo/a")
+    world.goes("offline", "a")
+    await world.passes(5)
+    await world.claim("a")
+    await world.passes(3)
     assert await world.cards() == []
 
 

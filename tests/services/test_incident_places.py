@@ -7,6 +7,7 @@ from sqlalchemy import event, update
 
 from bot.domain.alerts import IncidentKind
 from bot.storage import channels
+from bot.storage import incident_places as store
 from bot.storage.engine import Database
 from bot.storage.tables import cards
 from tests.alert_world import World
@@ -120,6 +121,18 @@ async def test_a_large_incident_has_its_file_in_every_channel(database: Database
     await world.course.tick()
     files = [note.channel for note in await world.notes() if note.kind == "incident_gateways"]
     assert files == ["C0OSLO", "C0ALL"]
+
+
+async def test_the_channels_that_show_some_gateways_are_those_with_a_card_about_them(
+    database: Database,
+) -> None:
+    world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c")
+    await world.subscribe("C0OSLO", "tag:oslo")
+    await world.subscribe("C0BERGEN", "tag:bergen")
+    await goes_dark(world, "a", "c")
+    async with database.read() as connection:
+        shown = [await store.channels_with(connection, ids) for ids in (["a", "b"], ["b"], ["a", "c"], [])]
+    assert shown == [["C0OSLO"], [], ["C0BERGEN", "C0OSLO"], []]
 
 
 async def test_lost_sight_is_told_in_the_default_channel_alone(database: Database) -> None:
