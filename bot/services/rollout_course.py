@@ -259,8 +259,6 @@ class RolloutCourse:
                 return fresh
             await store.save(connection, fresh, after, now)
             await self._say_progress(connection, fresh, after, counts, now)
-            if after.state is RolloutState.FINISHED:
-                await targets.free_gateways(connection, rollout.id)
         self._means.changed()
         return replace(after, version=fresh.version + 1)
 

@@ -221,6 +221,29 @@ async def test_an_abort_while_a_job_is_asked_leaves_nobody_waiting(database_url:
         assert await it.claimed() == set()
 
 
+async def test_an_abort_looks_two_minutes_for_a_job_whose_answer_was_lost(database_url: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        it.portal.faults.add("CREATE_JOB", 503)
+        rollout_id = await it.running()
+        await it.course.advance()
+        await it.steering.abort(PAUL, rollout_id)
+        await it.passes(1)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.STARTED): 8}
+        await it.passes(1)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 8}
+
+
+async def test_an_abort_calls_off_a_job_whose_answer_was_lost(database_url: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        it.portal.pickup = (timedelta(hours=1), timedelta(hours=1))
+        it.portal.faults.add("CREATE_JOB", "lost_answer")
+        rollout_id = await it.running()
+        await it.course.advance()
+        await it.steering.abort(PAUL, rollout_id)
+        await it.course.advance()
+        assert [job.status for job in it.portal.jobs.values()] == [JobStatus.CANCELED]
+
+
 async def test_an_aborted_rollout_tries_nothing_once_more(database_url: str) -> None:
     async with world(database_url, rules=QUICK, quick=True, behaviour=Behaviour.SILENT) as it:
         rollout_id = await it.running()
