@@ -31,6 +31,7 @@ from bot.storage.outbox import CardClaim, Note, NoteClaim
 log = logging.getLogger(__name__)
 
 LEASE: Final = timedelta(seconds=90)  # longer than the longest call
+FILES_LEASE: Final = timedelta(minutes=8)  # longer than a file takes that Slack asks to wait with
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
@@ -270,7 +271,7 @@ class Publisher:
         """Its files follow into the thread. Raises SlackFailed when they are to be sent later."""
         if files:
             async with self._database.write() as connection:
-                await outbox.record_notes_said(connection, claim, ts)
+                await outbox.record_notes_said(connection, claim, ts, self._now() + FILES_LEASE)
         for file in files:
             try:
                 await self._api.send_file(channel, file, thread_ts=claim.thread_ts or ts)

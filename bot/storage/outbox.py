@@ -320,9 +320,11 @@ async def record_note_broken(connection: AsyncConnection, note: Note, reason: st
     )
 
 
-async def record_notes_said(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:
-    """Their message stands there; they wait for their files."""
-    await _update_notes(connection, claim, {"ts": ts})
+async def record_notes_said(
+    connection: AsyncConnection, claim: NoteClaim, ts: str, lease_until: datetime
+) -> None:
+    """Their message stands there; they wait for their files, which this process sends until then."""
+    await _update_notes(connection, claim, {"ts": ts, "lease_until": lease_until})
 
 
 async def record_notes_posted(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:

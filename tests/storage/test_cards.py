@@ -92,6 +92,21 @@ async def test_a_card_is_claimed_by_one_alone(rows: Rows) -> None:
     assert await rows.claim() is None
 
 
+async def test_a_note_whose_file_is_being_sent_is_left_alone_meanwhile(rows: Rows) -> None:
+    await rows.shown_card()
+    await rows.note("a")
+    claim = await rows.claim_notes()
+    assert claim is not None
+    async with rows.database.write() as connection:
+        await outbox.record_notes_said(connection, claim, "2.2", rows.now + timedelta(minutes=8))
+    rows.later(120)
+    assert await rows.claim_notes() is None
+    rows.later(600)
+    again = await rows.claim_notes()
+    assert again is not None
+    assert again.ts == "2.2"
+
+
 async def test_any_number_of_cards_changes_at_once(rows: Rows) -> None:
     """More than either database takes as parameters of one statement."""
     await rows.open("C1")
