@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bot.domain.errors import BotError, Unavailable
+from bot.domain.errors import BotError
 from bot.meshtech.contract import Difference, compare, fetch, server_time
 from bot.meshtech.errors import VendorUnavailable
 from bot.meshtech.routes import RouteTable
@@ -22,8 +22,8 @@ from bot.settings import Settings
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
 from bot.slack.web_api import SlackFailed, WebApi, new_session
 from bot.storage import subscriptions
-from bot.storage.engine import Database, reason
-from bot.storage.schema import current, known, needed
+from bot.storage.engine import Database
+from bot.storage.schema import current, known, needed, require_changes
 
 APPS = "https://api.slack.com/apps"
 SKEW = timedelta(seconds=30)  # HTTP mode refuses requests at five minutes; alerts count minutes
@@ -362,30 +362,15 @@ async def _database(settings: Settings) -> Findings:
         database = Database.open(url)
         try:
             have = await current(database)
-            refusal = await _refusal(database) if have == needed() else None
+            if have == needed():
+                await require_changes(database)
         finally:
             await database.close()
     except BotError as error:
         yield _wrong("database", str(error))
         return
-    if refusal is None:
-        yield _ok("database", "it opens")
-    else:
-        yield _wrong(
-            "database",
-            f"it opens, and takes no changes ({refusal}). Let the bot's user write the file and its folder; "
-            "with PostgreSQL, name the primary and not a standby in MESHBOT_DATABASE_URL.",
-        )
+    yield _ok("database", "it opens and takes changes" if have == needed() else "it opens")
     yield _schema(have, is_sqlite=database.is_sqlite)
-
-
-async def _refusal(database: Database) -> str | None:
-    """Why it takes no changes, in its own words."""
-    try:
-        await database.try_writing(datetime.now(UTC))
-    except Unavailable as error:
-        return reason(error.__cause__ or error)
-    return None
 
 
 def _file_to_be(url: str) -> Finding | None:

@@ -88,6 +88,8 @@ def sources(
     secrets_dir: str | Path | None,
 ) -> tuple[EnvSettingsSource, ...]:
     """All three, the one that wins first; ``env_vars`` of each holds what carries our prefix."""
+    if env_file is not None and Path(env_file).is_dir():  # Docker makes one where a file to mount is missing
+        raise SettingsError(f"{env_file} is a folder: put a file of that name there, or remove it.")
     return (
         Environment(settings, environ),
         EnvFile(settings, env_file),

@@ -124,6 +124,11 @@ def test_a_line_of_an_env_file_that_means_nothing_is_named(tmp_path: Path) -> No
         load_settings(REQUIRED, env_file, None)
 
 
+def test_a_folder_where_the_env_file_should_be_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is a folder: put a file"):
+        load_settings(REQUIRED, tmp_path, None)
+
+
 def test_an_unknown_name_in_an_env_file_is_refused(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("MESHBOT_HTTP_PORT=8080\n")

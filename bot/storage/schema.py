@@ -3,12 +3,13 @@
 Alembic is loaded when there is a way to go: it is a tenth of what a start takes, and most have none.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from bot.domain.errors import StartupError
+from bot.domain.errors import StartupError, Unavailable
 from bot.storage.engine import SETTING, Database, reason
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -21,13 +22,12 @@ async def ensure_schema(database: Database) -> None:
     """
     if database.is_sqlite:
         await migrate(database)
-        return
-    have = await current(database)
-    if have != needed():
+    elif (have := await current(database)) != needed():
         raise StartupError(
             f"The database has schema {have or 'none'} and this version needs {needed()}: "
             "run `meshbot migrate` once, then start again."
         )
+    await require_changes(database)
 
 
 async def migrate(database: Database) -> tuple[str | None, str]:
@@ -39,9 +39,30 @@ async def migrate(database: Database) -> tuple[str | None, str]:
             "one. Run that version, or restore the backup that was made before the upgrade."
         )
     if before != needed():
-        async with database.write() as connection:
-            await connection.run_sync(_upgrade)
+        try:
+            async with database.write() as connection:
+                await connection.run_sync(_upgrade)
+        except Unavailable as error:
+            raise _takes_no_changes(database, error) from error
     return before, needed()
+
+
+async def require_changes(database: Database) -> None:
+    """Raises StartupError when a database with our schema may only be read; changes nothing."""
+    try:
+        await database.try_writing(datetime.now(UTC))
+    except Unavailable as error:
+        raise _takes_no_changes(database, error) from error
+
+
+def _takes_no_changes(database: Database, error: Unavailable) -> StartupError:
+    how = (
+        "let the bot's user write the file and its folder, and see that its disk has room"
+        if database.is_sqlite
+        else "name the primary there, and not a standby"
+    )
+    why = reason(error.__cause__ or error)
+    return StartupError(f"{SETTING}: the database takes no changes ({why}): {how}.")
 
 
 async def current(database: Database) -> str | None:

@@ -1,6 +1,6 @@
 """The schema's way from one version to the next."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -8,13 +8,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from bot.domain.errors import StartupError
 from bot.storage import schema
 from bot.storage.engine import Database
 from bot.storage.schema import current, ensure_schema, known, migrate, needed
-from bot.storage.tables import metadata
+from bot.storage.tables import metadata, ticks
 
 
 @pytest.fixture
@@ -71,3 +71,22 @@ async def test_only_sqlite_is_migrated_by_a_start(database: Database) -> None:
 async def test_a_start_accepts_the_schema_it_needs(database: Database) -> None:
     await migrate(database)
     await ensure_schema(database)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("work", [ensure_schema, migrate])
+async def test_a_database_that_may_only_be_read_is_named_with_what_to_do(
+    work: Callable[[Database], Awaitable[object]], postgres_url: str, empty_postgres_url: str
+) -> None:
+    url = postgres_url if work is ensure_schema else empty_postgres_url
+    standby = Database.open(f"{url}&options=-c%20default_transaction_read_only%3Don")
+    with pytest.raises(StartupError, match=r"_URL: the database takes no changes .*primary"):
+        await work(standby)
+    await standby.close()
+
+
+async def test_a_start_leaves_nothing_behind_of_its_look_at_the_database(database: Database) -> None:
+    await migrate(database)
+    await ensure_schema(database)
+    async with database.read() as connection:
+        assert list(await connection.scalars(select(ticks.c.name))) == []
