@@ -61,7 +61,10 @@ class Person:
 async def visitor(chromium: Browser, demo: Demo, *, scale: int = 1) -> AsyncIterator[Person]:
     """Somebody who opened the page and skipped its tour."""
     context = await chromium.new_context(
-        viewport={"width": 1440, "height": 900}, device_scale_factor=scale, locale="en-GB"
+        viewport={"width": 1440, "height": 900},
+        device_scale_factor=scale,
+        locale="en-GB",
+        timezone_id="Europe/Oslo",
     )
     context.set_default_timeout(SOON)
     tab = await context.new_page()

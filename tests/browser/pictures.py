@@ -1,4 +1,4 @@
-"""Takes the pictures of the README anew: `make pictures`. A demo, a person who clicks, four files."""
+"""Takes the pictures of the README anew: `make pictures`. A demo, a person who clicks, five files."""
 
 import asyncio
 import io
@@ -14,6 +14,7 @@ from tests.browser.room import browser
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 WIDE, NARROW = {"width": 1440, "height": 860}, {"width": 390, "height": 780}
+TALL = {"width": 1280, "height": 1130}
 LONG = 180_000
 COLOURS = 128  # enough for flat areas and their edges, at a third of the weight
 
@@ -26,6 +27,7 @@ async def main() -> None:
             await a_list(demo, person)
             await a_rollout_in_its_last_wave(demo, person)
             await a_dark_site(demo, person)
+            await an_approver_s_home(person)
     finally:
         await demo.stop()
 
@@ -51,8 +53,22 @@ async def a_rollout_in_its_last_wave(demo: Demo, person: Person) -> None:
     await person.tab.keyboard.press("Escape")
 
 
+async def an_approver_s_home(person: Person) -> None:
+    await person.tab.get_by_role("button", name="Close the panel").click()
+    await person.go_to("ops")
+    await person.write("/mesh update tag:bergen model:2011 to 3.5.0")
+    await person.press("Request approval", sure="Request")
+    await person.be("Ana Moe")
+    home = await person.home()
+    await home.get_by_role("button", name="Approve R-2").wait_for(timeout=LONG)
+    chart = home.get_by_role("img")
+    await chart.wait_for(timeout=LONG)
+    await expect(chart).to_have_js_property("complete", True)
+    await taken(person, "demo-home", TALL, "light")
+
+
 async def a_list(demo: Demo, person: Person) -> None:
-    await person.tab.get_by_role("link", name=re.compile("^fleet-alerts, 4 unread")).wait_for(timeout=LONG)
+    await person.tab.get_by_role("link", name=re.compile("^fleet-alerts, 2 unread")).wait_for(timeout=LONG)
     demo.world.fleet.live(outages_per_hour=0)
     await person.write("/mesh devices tag:bergen,svalbard is:offline")
     await expect(person.last).to_contain_text("gateways for")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, BrowserContext, Locator, async_playwright
+from playwright.async_api import Browser, BrowserContext, Locator, async_playwright, expect
 from playwright.async_api import Page as Tab
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
@@ -110,6 +110,7 @@ async def open_room(
 
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
+    expect.set_options(timeout=SOON)
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         try:
