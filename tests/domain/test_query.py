@@ -92,6 +92,7 @@ def test_a_query_that_matches(text: str) -> None:
         "-is:online",
         "for:<1h",
         "for:>2h",
+        "for:<2h",
         "name:MT",
         "name:*mt10225",
         'name:"MT10225 Tromsø*ø"',

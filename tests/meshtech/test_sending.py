@@ -118,6 +118,16 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
         never.opened.set()
 
 
+async def test_a_redirection_is_not_followed_and_no_token_goes_there(meshtech: World) -> None:
+    elsewhere = f"{meshtech.log_in.url}/elsewhere"
+    meshtech.api.always = Answer(302, headers={"Location": elsewhere})
+
+    with pytest.raises(RouteMissing):
+        await meshtech.client.check()
+
+    assert meshtech.log_in.targets == ["POST /api/v1/auth/login"]
+
+
 async def test_a_web_page_is_no_success(meshtech: World) -> None:
     meshtech.api.always = Answer(body=b"<html>Please log in</html>", headers={"Content-Type": "text/html"})
 

@@ -49,6 +49,13 @@ async def test_a_guest_has_no_role_even_if_one_is_configured(made: Bed) -> None:
     await people.close()
 
 
+async def test_who_belongs_to_another_workspace_has_no_role_even_if_slack_flags_nothing(made: Bed) -> None:
+    made.people.team_id = workspace.TEAM
+    made.slack.workspace.users[workspace.OPERATOR].team_id = "T0OTHER001"
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.NONE
+    assert (await made.people.actor(workspace.ADMIN)).role is Role.ADMIN
+
+
 async def test_nobody_is_asked_for_before_somebody_comes(made: Bed) -> None:
     assert list(made.slack.calls) == []
 
