@@ -207,6 +207,14 @@ async def test_a_crash_between_two_transactions_neither_loses_nor_repeats_an_eve
         assert [event.after for event in await running.stored_events()] == ["new", "new", "newer"]
 
 
+async def test_a_first_listing_that_a_crash_cut_short_is_no_fleet_yet(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.crash_before_completing([row("a", "x")])
+        page = await running.fleet.search(EVERYTHING)
+        assert (page.rows, page.total, page.as_of) == ((), 0, None)
+        assert (await running.shows([row("a", "x")])).first
+
+
 # ---- what three listings in a row did not have
 async def test_a_listing_that_a_crash_cut_short_misses_nobody(tmp_path: Path) -> None:
     async with portal(tmp_path) as running:

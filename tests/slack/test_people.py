@@ -49,6 +49,12 @@ async def test_a_guest_has_no_role_even_if_one_is_configured(made: Bed) -> None:
     await people.close()
 
 
+@pytest.mark.parametrize("flag", ["deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_stranger"])
+async def test_each_flag_of_who_is_no_member_alone_takes_every_role_away(made: Bed, flag: str) -> None:
+    setattr(made.slack.workspace.users[workspace.ADMIN], flag, True)
+    assert (await made.people.actor(workspace.ADMIN)).role is Role.NONE
+
+
 async def test_who_belongs_to_another_workspace_has_no_role_even_if_slack_flags_nothing(made: Bed) -> None:
     made.people.team_id = workspace.TEAM
     made.slack.workspace.users[workspace.OPERATOR].team_id = "T0OTHER001"
