@@ -399,7 +399,7 @@ class App:
 
     def _shown_settings(self) -> list[Setting]:
         return [
-            Setting(one.variable, one.value, one.default, one.meaning) for one in self._settings.describe()
+            Setting(one.variable, one.value, one.fallback, one.meaning) for one in self._settings.describe()
         ]
 
     async def _status(self) -> Status:

@@ -42,6 +42,7 @@ OPERATIONS = (
     "GET_JOB",
     "CANCEL_JOB",
 )
+NO_DEFAULT = ("required", "one of the two")  # what the README says in place of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,13 @@ class Described:
 
     variable: str
     value: str
-    default: str
+    default: str  # of what has none, one of NO_DEFAULT
     meaning: str
+
+    @property
+    def fallback(self) -> str:
+        """What holds where nobody sets it; empty when somebody must."""
+        return "" if self.default in NO_DEFAULT else self.default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +99,11 @@ def _setting(default: str, meaning: str, *, shown: str | None = None) -> Any:
 
 
 def _required(meaning: str, set_it_to: str) -> Any:
-    return Field(description=meaning, json_schema_extra={"shown": "required", "set_it_to": set_it_to})
+    return Field(description=meaning, json_schema_extra={"shown": NO_DEFAULT[0], "set_it_to": set_it_to})
 
 
 def _one_of_the_two(meaning: str) -> Any:
-    return Field(None, description=meaning, json_schema_extra={"shown": "one of the two"})
+    return Field(None, description=meaning, json_schema_extra={"shown": NO_DEFAULT[1]})
 
 
 def _overrides(meaning: str) -> Any:

@@ -17,7 +17,7 @@ from bot.domain.events import KEPT
 from bot.domain.fleet import FLAPPING_CHANGES, FLAPPING_WITHIN
 from bot.domain.plan import Rules, TargetClass
 from bot.meshtech.routes import ROUTES
-from bot.settings import OPERATIONS
+from bot.settings import NO_DEFAULT, OPERATIONS
 from bot.slack.calls import Command
 from bot.slack.views.rollout_card import waves_words
 from bot.slack.views.rollouts import CLASS_WORDS
@@ -32,7 +32,7 @@ DOCUMENTS = {
 }
 
 # These words stand for a default; everything else in that column is one.
-NO_VALUE = {"": "empty", "required": "required", "one of the two": "one of the two"}
+NO_VALUE = {"": "empty", **{words: words for words in NO_DEFAULT}}
 
 
 # ---- settings

@@ -344,3 +344,10 @@ def test_a_mark_in_front_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_are_refused_by_the_name_of_their_variable() -> None:
     with pytest.raises(SettingsError, match=r"^MESHBOT_MESHTECH__PASSWORD is not usable: it is not UTF-8"):
         load(MESHTECH__PASSWORD="secret-\udcff")
+
+
+def test_what_somebody_must_set_has_nothing_to_fall_back_on() -> None:
+    described = {line.variable: line for line in load().describe()}
+    assert described["MESHBOT_MESHTECH__USERNAME"].fallback == ""
+    assert described["MESHBOT_SLACK__APP_TOKEN"].fallback == ""
+    assert described["MESHBOT_FLEET__POLL_EVERY"].fallback == "60s"
