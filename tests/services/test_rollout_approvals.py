@@ -56,6 +56,17 @@ async def test_without_sight_of_the_fleet_its_time_voids_and_starts_nothing(data
         assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
 
 
+@pytest.mark.parametrize("ends", ["withdrawn", "aborted"])
+async def test_one_that_ends_before_its_time_lets_go_of_its_gateways(database_url: str, ends: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout_id = await scheduled(it)
+        assert len(await it.claimed()) == 8
+        end = it.rollouts.cancel if ends == "withdrawn" else it.steering.abort
+        await end(OLGA, rollout_id)
+        assert await it.claimed() == set()
+        assert (await it.plan()).plan.counts()[TargetClass.ELIGIBLE] == 8
+
+
 async def test_waves_are_fixed_at_the_approval(database_url: str) -> None:
     async with world(database_url, rules=WAVES, quick=True) as it:
         drawn = await it.plan()

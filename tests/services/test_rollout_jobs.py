@@ -45,6 +45,16 @@ async def test_a_rate_limit_is_no_lost_answer_and_the_job_is_sent_soon(database_
         assert len(it.jobs_created()) == 1
 
 
+async def test_a_gateways_time_begins_when_its_job_is_sent(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=QUICK, quick=True) as it:
+        it.portal.faults.add("CREATE_JOB", "rate_limited", times=None)
+        rollout_id = await it.running()
+        await it.passes(15)  # longer than what is overdue
+        it.portal.faults.clear()
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 2}
+
+
 async def test_a_refused_job_fails_its_gateways_with_the_vendors_words(database_url: str) -> None:
     async with world(database_url) as it:
         it.portal.faults.add("CREATE_JOB", 422, times=2, message="firmware is withdrawn")

@@ -135,6 +135,8 @@ async def test_a_job_that_did_not_reach_the_vendor_is_not_sent_after_a_pause(
         await it.steering.resume(PAUL, rollout_id)
         await it.comes_to(rollout_id, RolloutState.FINISHED)
         assert it.started_more_than_once() == {}
+        attempts = {row.attempts for row in await it.rollouts.targets(rollout_id)}
+        assert attempts == {1}, "what was never sent is no attempt"
 
 
 async def test_a_job_whose_answer_was_lost_before_a_pause_is_found_and_judged(database_url: str) -> None:
@@ -219,6 +221,21 @@ async def test_an_abort_while_a_job_is_asked_leaves_nobody_waiting(database_url:
         await slowly
         assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.FAILED): 8}
         assert await it.claimed() == set()
+
+
+async def test_an_abort_while_jobs_are_created_calls_off_those_to_come(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=replace(QUICK, batch=1)) as it:
+        it.portal.pickup = (timedelta(hours=1), timedelta(hours=1))
+        rollout_id = await it.running()
+        first = it.portal.faults.add("CREATE_JOB", "slow")
+        slowly = asyncio.create_task(it.course.advance())
+        await first.reached.wait()
+        await it.steering.abort(PAUL, rollout_id)
+        first.release()
+        await slowly
+        await it.passes(2)
+        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 2}
+        assert (len(it.jobs_created()), await it.claimed()) == (1, set())
 
 
 async def test_an_abort_looks_two_minutes_for_a_job_whose_answer_was_lost(database_url: str) -> None:
