@@ -61,6 +61,11 @@ class _Pace:
             raise error
         self.rest_until = max(until, self.rest_until or until)
 
+    def left(self, now: datetime) -> timedelta:
+        """How long to rest still; what is longer than any rest was set by a clock set back since."""
+        left = self.rest_until - now if self.rest_until is not None else timedelta()
+        return left if timedelta() < left <= self.patience else timedelta()
+
 
 class FleetWriteRuns:
     """Runs writes that are ``RUNNING``, and finishes those that a crash cut short."""
@@ -209,7 +214,7 @@ class FleetWriteRuns:
                 pace.slow_down(error, self._now())
 
     async def _rest(self, write: Write, pace: _Pace) -> None:
-        while pace.rest_until is not None and (left := pace.rest_until - self._now()) > timedelta():
+        while left := pace.left(self._now()):
             async with self._database.write() as connection:
                 await writes.renew(connection, write.id, self._now() + LEASE)
             await self._sleep(min(left, LEASE / 2).total_seconds())
