@@ -82,6 +82,19 @@ async def test_who_waits_for_an_answer_gets_no_message_beside_it(fleet: World) -
     assert await fleet.rows(select(notes.c.kind)) == []
 
 
+async def test_what_two_processes_did_after_all_is_recorded_once(fleet: World) -> None:
+    slow = fleet.portal.faults.add("RENAME_DEVICE", "slow")
+    write = await fleet.writes.propose_rename(OPERATOR, None, await fleet.fleet.find("a"), "x")
+    running = asyncio.create_task(fleet.runs.run(write.id))
+    await asyncio.wait_for(slow.reached.wait(), 10)
+    fleet.later(timedelta(minutes=3))  # its lease has ended, and it lives
+    _, again = fleet.process("second")
+    assert len((await again.resume())[0].done) == 1
+    slow.release()
+    await running
+    assert len(await fleet.audit()) == len(await fleet.events()) == 1
+
+
 async def test_a_confirmed_write_that_was_never_started_is_started_by_the_tick(fleet: World) -> None:
     write = await fleet.writes.propose_rename(OPERATOR, None, await fleet.fleet.find("a"), "x")
     assert await fleet.runs.resume() == ()  # its own click is about to
