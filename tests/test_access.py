@@ -45,7 +45,7 @@ BUTTONS: Mapping[Role, str] = {
 }
 WRITTEN = {button: role for role, buttons in BUTTONS.items() for button in buttons.split()}
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-REFUSALS = ("needs the role", "you need to be", "Guests and people from other organisations cannot")
+REFUSALS = ("you need to be", "Guests and people from other organisations cannot")
 # Alone, the one quotes the refusals of others, and the other opens a window instead of answering.
 QUIETLY = {"audit": "done nothing-of-that-name", "update": "oslo"}
 AUDITOR = Actor("U0AUDITOR1", "auditor", Role.ADMIN)

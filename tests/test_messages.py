@@ -306,7 +306,7 @@ async def test_a_fleet_that_goes_at_once_is_lost_sight_first_and_then_a_storm(tm
         world.portal.disconnect(world.portal.devices)
         await world.message(FLEET_ALERTS, "isibility lost")
         storm = await world.message(FLEET_ALERTS, "at 3 sites")
-        await world.message(FLEET_ALERTS, "An outage, no failure of sight")
+        await world.message(FLEET_ALERTS, "An outage after all")
         world.portal.connect(world.portal.devices)
         await world.shows(storm, "were offline")
         check_all(world)

@@ -97,7 +97,7 @@ async def renames_and_takes_it_back(world: Outside) -> None:
     await world.slack.click(OPERATOR, done, "write_undo")
     await world.shows(done, "renamed back")
     assert device.friendly_name == "MT10003"
-    assert "needs the role operator" in await world.says(VIEWER, "rename MT10003 Mine")
+    assert "you need to be an operator" in await world.says(VIEWER, "rename MT10003 Mine")
     assert device.friendly_name == "MT10003"
 
 

@@ -96,7 +96,7 @@ def require(actor: Actor, action: Action) -> None:
     needed = role_needed(action)
     # Somebody whose groups are not known may well have the role: that is no refusal.
     if actor.role < needed and (actor.certain or actor.role is Role.NONE):
-        raise NotAllowed(_refusal(actor, action, needed))
+        raise NotAllowed(refusal(actor, action, needed))
     if needed > Role.VIEWER and not actor.certain:
         raise RoleUnknown(
             f"I cannot check right now whether you may {action}, since Slack does not tell me your groups. "
@@ -120,7 +120,8 @@ def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway
     )
 
 
-def _refusal(actor: Actor, action: Action, needed: Role) -> str:
+def refusal(actor: Actor, action: str, needed: Role) -> str:
+    """Why somebody may not do it, and whom they can ask."""
     if actor.role is Role.NONE:
         return (
             f"Guests and people from other organisations cannot {action} here. "

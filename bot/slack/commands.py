@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Final
 
-from bot.domain.access import Action, Actor, Role, require
+from bot.domain.access import Action, Actor, Role, refusal, require
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack.calls import Command, CommandCall, Feature
 from bot.slack.views import blocks
@@ -104,11 +104,7 @@ class Router:
         needed = _role(command)
         if actor.role >= needed or not actor.certain:
             return
-        holders = actor.holders.get(needed, "")
-        whom = f"Ask one of them: {holders}." if holders else "Nobody has that role yet."
-        raise NotAllowed(
-            f"{self._slash} {word} needs the role {needed.word}, and you are {actor.role.word}. {whom}"
-        )
+        raise NotAllowed(refusal(actor, f"use {self._slash} {word}", needed))
 
     def _help(self, actor: Actor, topic: str) -> Message:
         topic = topic.removeprefix(self._slash).strip()

@@ -168,7 +168,7 @@ def _sight_returned_card(incident: Incident) -> Message:
     begun, ended = incident.opened_at, incident.resolved_at or incident.opened_at
     said = f"{_lost(incident)} From {date(begun)} to {date(ended)}, {duration(ended - begun)} in all."
     if incident.blindness is not None and incident.blindness.outage:
-        heading = "🔴 An outage, no failure of sight"
+        heading = "🔴 An outage after all"
         then = (
             "Three more listings said the same: the alerts of those that are offline follow, and what is no "
             "longer listed counts as released."
