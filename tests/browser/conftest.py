@@ -6,6 +6,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from bot.demo.run import Demo
+from tests.browser.person import Person, quick_demo, visitor
 from tests.browser.room import Room, browser, open_room
 
 
@@ -20,6 +22,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def chromium() -> AsyncIterator[Browser]:
     async with browser() as launched:
         yield launched
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def quick() -> AsyncIterator[Demo]:
+    async with quick_demo() as world:
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def hasty(quick: Demo, chromium: Browser) -> AsyncIterator[Person]:
+    """Somebody in a world whose time flies."""
+    async with visitor(chromium, quick) as visiting:
+        yield visiting
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,15 +1,14 @@
 """Alerts as they come to a channel: what is seen of a dark site, of half a fleet, of a rollout's reboots."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Locator, expect
 
 from bot.demo.run import Demo
-from tests.browser.person import Person, quick_demo, visitor
+from tests.browser.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -18,19 +17,12 @@ OLD = r"Offline: 10 gateways at \d sites"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def demo() -> AsyncIterator[Demo]:
-    async with quick_demo() as world:
-        yield world
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def person(demo: Demo, chromium: Browser) -> AsyncIterator[Person]:
+async def person(hasty: Person) -> Person:
     """Somebody at the alerts, where one card says what was dark at the start."""
-    async with visitor(chromium, demo) as visiting:
-        await visiting.tab.get_by_role("button", name="Make things happen").click()
-        await visiting.go_to("fleet-alerts")
-        await expect(cards(visiting, OLD)).to_have_count(1)
-        yield visiting
+    await hasty.tab.get_by_role("button", name="Make things happen").click()
+    await hasty.go_to("fleet-alerts")
+    await expect(cards(hasty, OLD)).to_have_count(1)
+    return hasty
 
 
 def cards(person: Person, title: str) -> Locator:
@@ -49,22 +41,22 @@ async def updated(person: Person, query: str, version: str) -> Locator:
     return card
 
 
-async def test_a_dark_site_is_one_card_that_also_says_when_it_is_over(demo: Demo, person: Person) -> None:
+async def test_a_dark_site_is_one_card_that_also_says_when_it_is_over(quick: Demo, person: Person) -> None:
     panel = person.tab.get_by_role("complementary", name="Make things happen")
     await panel.get_by_role("combobox", name="Site").select_option("trondheim")
     await panel.get_by_role("button", name="Site goes dark").click()
     card = cards(person, "at trondheim")
     await expect(card).to_contain_text("Offline: 18 gateways at trondheim")
     stamp = await card.get_attribute("data-ts")
-    demo.world.fleet.connect(demo.world.fleet.at_site("trondheim"))
+    quick.world.fleet.connect(quick.world.fleet.at_site("trondheim"))
     await expect(card).to_contain_text("Over: 18 gateways at trondheim")
     assert await card.get_attribute("data-ts") == stamp
     await expect(card.get_by_role("button", name="Acknowledge")).to_have_count(0)
-    assert demo.world.slack.problems == []
+    assert quick.world.slack.problems == []
 
 
 async def test_half_the_fleet_gone_is_lost_sight_first_and_a_storm_if_it_stays(
-    demo: Demo, person: Person
+    quick: Demo, person: Person
 ) -> None:
     panel = person.tab.get_by_role("complementary", name="Make things happen")
     before = await person.tab.locator("#pane .message").count()
@@ -74,11 +66,11 @@ async def test_half_the_fleet_gone_is_lost_sight_first_and_a_storm_if_it_stays(
     storm = cards(person, "Storm: ")
     await expect(storm).to_contain_text(re.compile(r"Storm: 1\d\d gateways"))
     assert await person.tab.locator("#pane .message").count() == before + 2
-    assert demo.world.slack.problems == []
+    assert quick.world.slack.problems == []
 
 
-async def test_the_reboots_of_a_rollout_are_no_alert(demo: Demo, person: Person) -> None:
-    fleet = demo.world.fleet
+async def test_the_reboots_of_a_rollout_are_no_alert(quick: Demo, person: Person) -> None:
+    fleet = quick.world.fleet
     fleet.reboot = (timedelta(seconds=60), timedelta(seconds=70))  # an alert opens after 15 s
     card = await updated(person, "tag:tromsø model:2011", "3.5.0")
     await expect(card.get_by_role("button", name="Promote")).to_be_visible(timeout=AT_LENGTH)
@@ -86,11 +78,11 @@ async def test_the_reboots_of_a_rollout_are_no_alert(demo: Demo, person: Person)
     await person.go_to("fleet-alerts")
     await expect(cards(person, OLD)).to_have_count(1)
     await expect(cards(person, "tromsø|R-1")).to_have_count(0)
-    assert demo.world.slack.problems == []
+    assert quick.world.slack.problems == []
 
 
 async def test_a_gateway_that_firmware_bricked_is_a_louder_alert_with_the_rollout_s_name(
-    demo: Demo, person: Person
+    quick: Demo, person: Person
 ) -> None:
     card = await updated(person, "tag:tromsø model:2011", "3.6.0")
     await expect(card).to_contain_text(re.compile("did not return"), timeout=AT_LENGTH)
@@ -99,4 +91,4 @@ async def test_a_gateway_that_firmware_bricked_is_a_louder_alert_with_the_rollou
     await expect(loud).to_have_count(1)
     await expect(loud).to_contain_text("3.6.0")
     await expect(cards(person, "Offline: .* at tromsø")).to_have_count(0)
-    assert demo.world.slack.problems == []
+    assert quick.world.slack.problems == []

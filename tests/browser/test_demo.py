@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from bot.demo.run import Demo
-from tests.browser.person import Person, quick_demo, visitor
+from tests.browser.person import Person, visitor
 
 pytestmark = pytest.mark.browser
 
@@ -26,19 +26,6 @@ async def demo() -> AsyncIterator[Demo]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def person(demo: Demo, chromium: Browser) -> AsyncIterator[Person]:
     async with visitor(chromium, demo) as visiting:
-        yield visiting
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def quick() -> AsyncIterator[Demo]:
-    async with quick_demo() as world:
-        yield world
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def hasty(quick: Demo, chromium: Browser) -> AsyncIterator[Person]:
-    """Somebody in a world whose time flies."""
-    async with visitor(chromium, quick) as visiting:
         yield visiting
 
 

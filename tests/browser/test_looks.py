@@ -52,6 +52,7 @@ async def test_nobody_is_left_out_of_the_other_views(room: Room, theme: str, wid
     await tab.set_viewport_size({"width": width, "height": 844})
     found = {"empty channel": await tab.evaluate(AUDIT)}
     await room.write("/me")
+    await tab.get_by_text("/me is not a valid command").wait_for()
     found["refusal"] = await tab.evaluate(AUDIT)
     await tab.get_by_role("combobox").fill("/mesh d")
     await expect(tab.get_by_role("option")).to_have_count(2)

@@ -1,32 +1,17 @@
 """Bad firmware stops by itself and good firmware arrives: on the page, sixty times as fast at most."""
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Locator, expect
 
 from bot.demo.run import Demo
-from tests.browser.person import Person, quick_demo, visitor
+from tests.browser.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 TO_THE_END = 180_000
 QUERY = "tag:Kyiv-office model:2011"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def demo() -> AsyncIterator[Demo]:
-    """Whatever goes wrong in it is the firmware's doing."""
-    async with quick_demo() as world:
-        yield world
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def person(demo: Demo, chromium: Browser) -> AsyncIterator[Person]:
-    async with visitor(chromium, demo) as visiting:
-        yield visiting
 
 
 async def begun(person: Person, version: str) -> Locator:
@@ -63,24 +48,24 @@ async def goes_on_until(person: Person, card: Locator, end: re.Pattern[str]) -> 
     ids=["bricks", "lies", "never answers", "drops its neighbours"],
 )
 async def test_bad_firmware_is_stopped_with_the_reason_on_the_card(
-    demo: Demo, person: Person, version: str, reason: str
+    quick: Demo, hasty: Person, version: str, reason: str
 ) -> None:
-    card = await begun(person, version)
-    await goes_on_until(person, card, re.compile(reason))
+    card = await begun(hasty, version)
+    await goes_on_until(hasty, card, re.compile(reason))
     await expect(card).to_contain_text(re.compile("paused|aborted"))
-    touched = len(demo.world.fleet.starts)
-    assert touched < len(demo.world.fleet.at_site("Kyiv-office")) / 2
-    assert demo.world.slack.problems == []
+    touched = len(quick.world.fleet.starts)
+    assert touched < len(quick.world.fleet.at_site("Kyiv-office")) / 2
+    assert quick.world.slack.problems == []
 
 
-async def test_good_firmware_reaches_every_gateway_verified(demo: Demo, person: Person) -> None:
-    card = await begun(person, "3.5.0")
-    await goes_on_until(person, card, re.compile("✅ finished"))
-    updated = [one for one in demo.world.fleet.devices.values() if one.firmware == "3.5.0"]
-    started = demo.world.fleet.starts
+async def test_good_firmware_reaches_every_gateway_verified(quick: Demo, hasty: Person) -> None:
+    card = await begun(hasty, "3.5.0")
+    await goes_on_until(hasty, card, re.compile("✅ finished"))
+    updated = [one for one in quick.world.fleet.devices.values() if one.firmware == "3.5.0"]
+    started = quick.world.fleet.starts
     assert len(updated) == len(started) > 20
     assert {len(jobs) for jobs in started.values()} == {1}
     await expect(card).not_to_contain_text("failed")
     for wave in range(2, 5):
         await expect(card).to_contain_text(f"Wave {wave}")
-    assert demo.world.slack.problems == []
+    assert quick.world.slack.problems == []
