@@ -51,6 +51,16 @@ async def test_a_viewer_s_rename_is_refused(fleet: World) -> None:
         await fleet.writes.propose_rename(VIEWER, "C1", await fleet.fleet.find("a"), "x")
 
 
+async def test_who_has_lost_the_role_since_neither_confirms_nor_takes_back(fleet: World) -> None:
+    demoted = replace(VIEWER, user_id=OPERATOR.user_id)
+    proposed = await fleet.writes.propose_tags(OPERATOR, None, EVERYTHING, ["roof"], [])
+    with pytest.raises(NotAllowed):
+        await fleet.writes.confirm(demoted, proposed.id, proposed.version)
+    done = await rename(fleet, "a", "Bergen 1")
+    with pytest.raises(NotAllowed):
+        await fleet.writes.undo(demoted, done.id)
+
+
 async def test_nobody_writes_while_their_role_cannot_be_checked(fleet: World) -> None:
     with pytest.raises(Unavailable):
         await fleet.writes.propose_tags(replace(OPERATOR, certain=False), None, EVERYTHING, ["x"], [])

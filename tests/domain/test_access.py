@@ -1,0 +1,40 @@
+"""Who may do what, as far as it needs neither Slack nor a fleet."""
+
+import pytest
+
+from bot.domain.access import Action, Actor, Role, require, role_needed
+from bot.domain.errors import BotError, NotAllowed, RoleUnknown
+
+
+def actor(role: Role, *, certain: bool = True) -> Actor:
+    return Actor("U0SOME0001", "Sam", role, certain, {Role.OPERATOR: "Ola"})
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_role_may_do_what_the_ones_below_it_may(action: Action) -> None:
+    for role in Role:
+        assert actor(role).may(action) is (role >= role_needed(action))
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "error"),
+    [
+        (Role.NONE, Action.READ, NotAllowed),
+        (Role.VIEWER, Action.RENAME, RoleUnknown),
+        (Role.ADMIN, Action.RENAME, RoleUnknown),
+    ],
+)
+def test_while_roles_are_not_known_a_guest_is_refused_and_others_are_asked_to_wait(
+    role: Role, action: Action, error: type[BotError]
+) -> None:
+    with pytest.raises(error):
+        require(actor(role, certain=False), action)
+
+
+def test_while_roles_are_not_known_reading_goes_on() -> None:
+    require(actor(Role.VIEWER, certain=False), Action.READ)
+
+
+def test_a_refusal_names_the_missing_role_and_who_has_it() -> None:
+    with pytest.raises(NotAllowed, match=r"to be an operator, and you are a viewer\. Ask one of them: Ola"):
+        require(actor(Role.VIEWER), Action.TAG)
