@@ -6,6 +6,7 @@ tells what happened. Knows neither paging nor what an answer means.
 
 import asyncio
 import logging
+import math
 import random
 import re
 from collections import Counter
@@ -118,14 +119,22 @@ class Sender:
             follow_redirects=False,
         )
         self.counters = Counters()
+        self._rests: dict[
+            Operation, tuple[datetime, timedelta]
+        ] = {}  # since when, and how long Meshtech wishes
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
     async def send(self, call: Call) -> bytes:
-        """The body of a 2xx answer. Raises a ``MeshtechError``; repeats only what is idempotent."""
+        """The body of a 2xx answer. Raises a ``MeshtechError``; repeats only what is idempotent.
+
+        While Meshtech wishes to rest from an operation for longer than a caller waits, it is not asked.
+        """
         attempt = 1
         while True:
+            if (left := self._rest_of(call.operation)) is not None:
+                raise _too_many(left)
             try:
                 return await self._attempt(call)
             except LogInUnreachable:
@@ -133,10 +142,20 @@ class Sender:
             except (VendorUnavailable, RateLimited) as error:
                 delay = self._delay(attempt, error.retry_after)
                 if not ROUTES[call.operation].idempotent or attempt == ATTEMPTS or delay > LONGEST_DELAY:
+                    if isinstance(error, RateLimited) and error.retry_after is not None:
+                        self._rests[call.operation] = self._now(), error.retry_after
                     raise
                 log.info("%s failed at try %d, again in %.1f s: %s", call.operation, attempt, delay, error)
             attempt += 1
             await self._sleep(delay)
+
+    def _rest_of(self, operation: Operation) -> timedelta | None:
+        """How much longer it is not asked; of a clock that was set back since, nothing is waited for."""
+        if (rest := self._rests.get(operation)) is None:
+            return None
+        began, wished = rest
+        gone = self._now() - began
+        return wished - gone if timedelta() <= gone < wished else None
 
     def _delay(self, attempt: int, wanted: timedelta | None) -> float:
         longest: float = min(FIRST_DELAY * 2 ** (attempt - 1), LONGEST_DELAY)
@@ -188,11 +207,7 @@ class Sender:
                 "the portal that the bot's account is active and may use the API."
             )
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            wait = retry_after(answer.headers, self._now())
-            when = f"{wait.total_seconds():.0f} s" if wait else "a minute"
-            raise RateLimited(
-                f"Meshtech asks the bot to slow down. Nothing was changed; try again in {when}.", wait
-            )
+            raise _too_many(retry_after(answer.headers, self._now()))
         if status == httpx.codes.REQUEST_TIMEOUT or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED):
             raise _lost(operation, f"answered {status}", retry_after(answer.headers, self._now()))
         raise _refusal(call, status, said)
@@ -203,6 +218,11 @@ class Sender:
         if not isinstance(error, VendorRefused | DeviceUnknown | JobUnknown | Conflict):
             self.counters.last_failure = self._now()
             self.counters.last_error = str(error)
+
+
+def _too_many(wait: timedelta | None) -> RateLimited:
+    when = f"{math.ceil(wait.total_seconds())} s" if wait else "a minute"
+    return RateLimited(f"Meshtech asks the bot to slow down. Nothing was changed; try again in {when}.", wait)
 
 
 def unreadable(operation: Operation, why: str) -> MeshtechError:

@@ -96,6 +96,31 @@ async def test_who_is_asked_to_wait_long_says_so_instead(meshtech: World) -> Non
     assert meshtech.naps.taken == []
 
 
+async def test_nothing_of_a_kind_is_sent_before_the_end_of_the_pause_the_vendor_wished_for(
+    meshtech: World,
+) -> None:
+    meshtech.api.then(Answer(429, headers={"Retry-After": "60"}))
+    meshtech.api.always = Answer(200, {"id": "J-1"})
+    for minute in (0, 0.5):
+        meshtech.clock.advance(seconds=60 * minute)
+        with pytest.raises(RateLimited, match=f"try again in {60 * (1 - minute):.0f} s"):
+            await meshtech.client.create_job("n", FirmwareId("F-1"), [GATEWAY])
+    assert len(meshtech.api.seen) == 1
+
+    meshtech.clock.advance(seconds=30)
+    assert await meshtech.client.create_job("n", FirmwareId("F-1"), [GATEWAY]) == "J-1"
+
+
+async def test_a_clock_that_was_set_back_makes_no_pause_longer(meshtech: World) -> None:
+    meshtech.api.then(Answer(429, headers={"Retry-After": "60"}))
+    meshtech.api.always = page()
+    with pytest.raises(RateLimited):
+        await meshtech.client.check()
+
+    meshtech.clock.advance(seconds=-3600)
+    await meshtech.client.check()
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 async def test_a_clear_no_is_not_asked_again(meshtech: World, status: int) -> None:
     meshtech.api.always = Answer(status)
