@@ -277,7 +277,7 @@ def look(tally: Tally) -> Trip | None:
     for one in tally.collateral:
         if is_unusual(one):
             return Trip(
-                f"{one.gone} gateways at {one.site} that are not part of it went offline since it works there"
+                f"{one.gone} gateways at {one.site} that are not part of it went offline after it began there"
             )
     return None
 

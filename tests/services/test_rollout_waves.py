@@ -232,7 +232,7 @@ async def test_neighbours_that_a_rollout_does_not_touch_and_that_go_offline_paus
         it.portal.download = (4 * MINUTE, 4 * MINUTE)
         picture = await it.comes_to(await it.running(), RolloutState.PAUSED)
         assert picture.rollout.reason == (
-            "5 gateways at oslo that are not part of it went offline since it works there"
+            "5 gateways at oslo that are not part of it went offline after it began there"
         )
         await it.passes(10)
         assert len(it.portal.starts) == 2
@@ -249,7 +249,7 @@ async def test_neighbours_that_went_and_came_back_between_two_looks_pause_it_too
         it.portal.connect(neighbours)
         await it.passes(1)
         reason = (await it.rollouts.picture(rollout_id)).rollout.reason
-        assert reason == "4 gateways at oslo that are not part of it went offline since it works there"
+        assert reason == "4 gateways at oslo that are not part of it went offline after it began there"
 
 
 async def test_one_neighbour_that_goes_offline_does_not_pause(database_url: str) -> None:

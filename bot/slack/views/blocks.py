@@ -173,6 +173,7 @@ _EMOJI: Mapping[str, str] = {
     "waiting": "⏳",
     "paused": "⏸️",
     "done": "✅",
+    "ended": "🏁",
     "approved": "✅",
     "failed": "❌",
     "denied": "🚫",

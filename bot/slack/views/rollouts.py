@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bot.domain.firmware import DeviceProgress, VendorJob
+from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
 from bot.domain.plan import ModelChoice, Plan, Rules, Target, TargetClass
 from bot.domain.rollout import Freeze, Rollout, RolloutId, TargetState
 from bot.domain.rollout_picture import DrawnPlan, RolloutPicture
@@ -284,9 +284,16 @@ def _job_line(job: VendorJob, rollout_id: RolloutId | None) -> str:
 
 
 def _job_status(job: VendorJob) -> str:
+    """A list of jobs does not say how their gateways fared: one that is completed may have failed on each."""
     word = name(job.word, 30) if job.word else "unknown"
-    kind = {"SCHEDULED": "waiting", "IN_PROGRESS": "running", "COMPLETED": "done", "CANCELED": "stopped"}
-    return status(word, kind.get(job.status.value))
+    went_well = job.devices and all(one.progress is DeviceProgress.SUCCEEDED for one in job.devices)
+    kind = {
+        JobStatus.SCHEDULED: "waiting",
+        JobStatus.IN_PROGRESS: "running",
+        JobStatus.COMPLETED: "done" if went_well else "ended",
+        JobStatus.CANCELED: "stopped",
+    }
+    return status(word, kind.get(job.status))
 
 
 def job(found: VendorJob, rollout_id: RolloutId | None, label_of: Callable[[str], str]) -> Message:

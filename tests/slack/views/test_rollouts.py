@@ -401,6 +401,15 @@ def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
     assert "15 of 36 verified, 1 failed, 1 did not return, 1 parked, 18 left out" in drawn.text
 
 
+def test_a_job_is_done_only_when_each_of_its_gateways_succeeded() -> None:
+    job = VendorJob(JobId("J-1"), "nightly", JobStatus.COMPLETED, "COMPLETED")
+    good = JobDevice(GatewayId("a"), DeviceProgress.SUCCEEDED, "SUCCEEDED")
+    bad = JobDevice(GatewayId("b"), DeviceProgress.FAILED, "FAILED")
+    assert views.job(replace(job, devices=(good,)), None, str).text.startswith("✅ COMPLETED")
+    assert views.job(replace(job, devices=(good, bad)), None, str).text.startswith("🏁 COMPLETED")
+    assert "🏁 COMPLETED" in views.job_list([(job, None)], Place("jobs", 0, 1, 10)).text
+
+
 def test_every_event_that_is_broadcast_has_a_sentence() -> None:
     assert set(EVENTS) >= BROADCAST
 
