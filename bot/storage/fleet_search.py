@@ -85,7 +85,7 @@ def _sparse(query: Query) -> int:
     the table in its own order is read sooner than a twentieth of it in another.
     """
     if any(map(_leads, query.terms)):
-        return 100
+        return 150
     if any(term.field is Field.STATE and not term.negated for term in query.terms):
         return 0
     return 20 if any(term.field in _BESIDE_THE_INDEX for term in query.terms) else 0
