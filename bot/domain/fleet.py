@@ -169,6 +169,8 @@ def fold(text: str) -> str:
 
     Taken apart first, as Unicode's definition 145 says: else an iota below a letter comes out in two places.
     """
+    if text.isascii():  # the same, and sooner
+        return text.lower().strip()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold()).strip()
 
 

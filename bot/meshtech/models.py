@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -63,15 +64,15 @@ class WireDevice(msgspec.Struct, rename="camel"):
         return Gateway(
             id=GatewayId(identity),
             name=_cut(text(self.friendly_name)),
-            model=_cut(text(self.model_number)),
+            model=_common(self.model_number),
             tags=label_texts(self.labels) if self.labels else (),
             connectivity=_STATES[connectivity.connected] if connectivity else _NO_STATE,
             changed_at=instant(connectivity.timestamp) if connectivity else None,
-            firmware=_cut(text(self.firmware_version)),
-            hardware=_cut(text(self.hardware_version)),
+            firmware=_common(self.firmware_version),
+            hardware=_common(self.hardware_version),
             imei=_cut(text(self.imei)),
-            status=_cut(text(self.status)),
-            boot_mode=_cut(text(self.boot_mode)),
+            status=_common(self.status),
+            boot_mode=_common(self.boot_mode),
         )
 
 
@@ -239,6 +240,12 @@ def text(value: Any) -> str | None:
 
 def _cut(found: str | None) -> str | None:
     return found if found is None or len(found) <= LONGEST else found[:LONGEST]
+
+
+@lru_cache(maxsize=256, typed=True)  # typed: 1 is a text, and True, which equals it, is none
+def _common(value: Scalar) -> str | None:
+    """The text of what many gateways share, such as their model."""
+    return _cut(text(value))
 
 
 def instant(value: Any) -> datetime | None:
