@@ -242,7 +242,7 @@ def _cut(found: str | None) -> str | None:
     return found if found is None or len(found) <= LONGEST else found[:LONGEST]
 
 
-@lru_cache(maxsize=256, typed=True)  # typed: 1 is a text, and True, which equals it, is none
+@lru_cache(maxsize=128, typed=True)  # typed: 1 is a text, and True, which equals it, is none
 def _common(value: Scalar) -> str | None:
     """The text of what many gateways share, such as their model."""
     return _cut(text(value))
@@ -260,7 +260,8 @@ def instant(value: Any) -> datetime | None:
             found = datetime.fromtimestamp(value if abs(value) < 1e11 else value / 1000, UTC)
         else:
             return None
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        if found.tzinfo is not UTC:
+            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return found if found.year >= _OLDEST else None
@@ -270,8 +271,21 @@ def label_texts(value: Any) -> tuple[str, ...]:
     """Labels from an array of texts or of ``{"label": text}``, each once, in their order."""
     if not isinstance(value, list):
         return ()
-    found = (text(item.get("label") if isinstance(item, dict) else item) for item in value)
+    labels = [item.get("label") if isinstance(item, dict) else item for item in value]
+    if all(type(label) is str and len(label) <= LONGEST for label in labels):
+        return _shared_labels(*labels)
+    return _each_once(labels)
+
+
+def _each_once(labels: Iterable[Any]) -> tuple[str, ...]:
+    found = map(text, labels)
     return tuple(dict.fromkeys(label[:LONGEST] for label in found if label is not None))
+
+
+@lru_cache(maxsize=1024)
+def _shared_labels(*labels: str) -> tuple[str, ...]:
+    """The gateways of a site mostly have the same."""
+    return _each_once(labels)
 
 
 def _job_devices(value: Any) -> Iterable[JobDevice]:
