@@ -259,7 +259,7 @@ async def plans_and_decides(desk: Desk) -> None:
 async def steers(desk: Desk) -> None:
     """A rollout that takes its time is paused, resumed and aborted."""
     world = desk.world
-    world.portal.download = (timedelta(hours=1), timedelta(hours=1))
+    world.portal.pickup = (timedelta(hours=1), timedelta(hours=1))  # so that the abort calls all of them off
     await desk.clicks(await desk.asks("update model:2012 to 9.0.0"), "rollout_request", shows="R-4")
     card = await world.message(ROLLOUTS, "R-4")
     await desk.clicks(card, "rollout_approve", APPROVER)
