@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bot.domain.errors import BotError
 
 if TYPE_CHECKING:
-    from bot.settings import Settings
+    from bot.settings.model import Settings
 
 INTERRUPTED = 130
 
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(_: argparse.Namespace) -> int:
-    from bot.settings import load_settings
+    from bot.settings.model import load_settings
 
     settings = load_settings()
     from bot import log
@@ -122,7 +122,7 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
-    from bot.settings import load_settings
+    from bot.settings.model import load_settings
 
     settings = load_settings()
     from bot import doctor, log
@@ -133,12 +133,12 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 
 def _migrate(_: argparse.Namespace) -> int:
-    from bot.settings import load_settings
+    from bot.settings.model import load_settings
 
     settings = load_settings()
     from bot import log
-    from bot.storage.engine import Database
-    from bot.storage.schema import migrate
+    from bot.storage.db.engine import Database
+    from bot.storage.db.schema import migrate
 
     async def bring_up_to_date() -> tuple[str | None, str]:
         database = Database.open(settings.database_url.get_secret_value())
@@ -157,7 +157,7 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 def _manifest(chosen: argparse.Namespace) -> int:
-    from bot.settings import slash_command
+    from bot.settings.model import slash_command
     from bot.slack.manifest import as_yaml, manifest
 
     command = chosen.command or slash_command()
@@ -190,7 +190,7 @@ def _factor(text: str) -> float:
 
 
 def _public_address(text: str) -> str:
-    from bot.setting_values import url
+    from bot.settings.values import url
 
     try:
         address = url(text)
@@ -202,7 +202,7 @@ def _public_address(text: str) -> str:
 
 
 def _slash_command(text: str) -> str:
-    from bot.setting_values import command
+    from bot.settings.values import command
 
     try:
         return command(text)

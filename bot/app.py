@@ -16,56 +16,56 @@ from pydantic import SecretStr
 
 import bot
 from bot.domain.access import Actor
+from bot.domain.audit import KEPT
 from bot.domain.errors import Unavailable
-from bot.domain.events import KEPT
-from bot.domain.fleet import GatewayId, Taken
+from bot.domain.gateways import GatewayId, ListingResult
 from bot.domain.query import EVERYTHING, Query, parse
-from bot.domain.rollout import RolloutId
+from bot.domain.rollouts.rollout import RolloutId
 from bot.metrics import BotMetrics
-from bot.rules import alert_rules, around_of, client_of, digests_of, rollout_rules
 from bot.scheduler import Clock, Scheduler, WallClock
-from bot.services.alert_course import AlertCourse
-from bot.services.alerts import AlertService
+from bot.services.alerts.engine import AlertEngine
+from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.reminders import Reminders
+from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
-from bot.services.broken_channels import BrokenChannels
-from bot.services.charts import ChartService
-from bot.services.fleet import FleetService
-from bot.services.fleet_write_runs import FleetWriteRuns
-from bot.services.fleet_writes import FleetWrites
-from bot.services.reminders import Reminders
+from bot.services.channels import BrokenChannels
+from bot.services.fleet.charts import ChartService
+from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.write_runs import WriteRunner
+from bot.services.fleet.writes import FleetWrites
 from bot.services.retention import Retention
-from bot.services.rollout_course import RolloutCourse
-from bot.services.rollout_jobs import Means
-from bot.services.rollout_places import RolloutPlaces
-from bot.services.rollout_steering import RolloutSteering
-from bot.services.rollouts import RolloutService
-from bot.services.silences import SilenceService
+from bot.services.rollouts.jobs import RolloutContext
+from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.routing import RolloutRouting
+from bot.services.rollouts.runner import RolloutRunner
+from bot.services.rollouts.steering import RolloutSteering
 from bot.services.subscriptions import SubscriptionService
-from bot.settings import Settings
-from bot.slack.about import AboutCommands
-from bot.slack.alerts import AlertListeners
+from bot.settings.model import Settings
+from bot.slack.alerts.incidents import AlertListeners
+from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.audit import AuditCommands
-from bot.slack.bolt import SlackApp
-from bot.slack.calls import Feature
-from bot.slack.charts import ChartListeners, LatestChart
-from bot.slack.digests import DigestNotes
-from bot.slack.fleet import FleetCommands
-from bot.slack.fleet_writes import WriteCommands
-from bot.slack.home import HomeTab
+from bot.slack.fleet.charts import ChartListeners, LatestChart
+from bot.slack.fleet.gateways import FleetCommands
+from bot.slack.fleet.writes import WriteCommands
+from bot.slack.home.digests import DigestNotes
+from bot.slack.home.status import StatusCommands
+from bot.slack.home.tab import HomeTab
+from bot.slack.home.views.status import Setting, Status
+from bot.slack.incoming.connection import SlackApp
+from bot.slack.incoming.people import People
+from bot.slack.incoming.requests import Feature
 from bot.slack.lists import list_clicks
-from bot.slack.people import People
-from bot.slack.publisher import Publisher
-from bot.slack.respond import Modals
-from bot.slack.rollout_buttons import RolloutButtons
-from bot.slack.rollout_form import RolloutForm
-from bot.slack.rollouts import RolloutListeners
-from bot.slack.silences import SilenceListeners
+from bot.slack.outgoing.publisher import Publisher
+from bot.slack.outgoing.responses import Modals
+from bot.slack.outgoing.web_api import WebApi, new_session
+from bot.slack.rollouts.buttons import RolloutButtons
+from bot.slack.rollouts.commands import RolloutListeners
+from bot.slack.rollouts.form import RolloutForm
 from bot.slack.subscriptions import SubscriptionListeners
-from bot.slack.views.about import Setting, Status
-from bot.slack.web_api import WebApi, new_session
-from bot.storage.engine import Database
-from bot.storage.schema import ensure_schema
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import ensure_schema
 from bot.web import Readiness, WebServer
+from bot.wiring import alert_rules, around_of, client_of, digests_of, rollout_rules
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class App:
             listing_every=settings.fleet.poll_every,
         )
         self.writes = FleetWrites(self._database, now=now)
-        self.write_runs = FleetWriteRuns(
+        self.write_runs = WriteRunner(
             self._database,
             self._client,
             now=now,
@@ -153,7 +153,7 @@ class App:
             changed=self._changed,
         )
         when_to_alert = alert_rules(settings)
-        self.alert_course = AlertCourse(
+        self.alert_engine = AlertEngine(
             self._database,
             rules=when_to_alert,
             default_channel=settings.channels.alerts,
@@ -176,10 +176,10 @@ class App:
             changed=self._changed,
         )
         rules = rollout_rules(settings)
-        self.rollout_places = RolloutPlaces(
+        self.rollout_routing = RolloutRouting(
             self._database, default_channel=settings.channels.rollouts, now=now, changed=self._changed
         )
-        self.rollouts = RolloutService(
+        self.rollouts = RolloutRequests(
             self._database,
             self._client,
             matching=self.fleet.all_matching,
@@ -187,15 +187,15 @@ class App:
             incidents_at=self.alerts.at_sites,
             may_post=self._api.may_post,
             rules=rules,
-            places=self.rollout_places,
+            places=self.rollout_routing,
             now=now,
             new_id=lambda: secrets.token_hex(8),
             changed=self._changed,
             within=self.fleet.require_within,
         )
-        self.course = RolloutCourse(
-            Means(self._database, self._client, rules, now, self._changed),
-            sight_lost=self._sight_lost,
+        self.rollout_runner = RolloutRunner(
+            RolloutContext(self._database, self._client, rules, now, self._changed),
+            visibility_lost=self._visibility_lost,
             listed_at=self._listed_at,
         )
         self.steering = RolloutSteering(
@@ -203,7 +203,7 @@ class App:
             rules=rules,
             now=now,
             changed=self._changed,
-            sight_lost=self._sight_lost,
+            visibility_lost=self._visibility_lost,
             within=self.fleet.require_within,
         )
         self.audit = AuditService(self._database, now=now)
@@ -228,7 +228,7 @@ class App:
         form = RolloutForm(self.fleet, self.rollouts, Modals(self._api))
         rollouts = RolloutListeners(self.rollouts, self.steering, rollout_buttons, form.open)
         fleet = FleetCommands(self.fleet, now=now, incident_of=alerts.line_of, rollout_of=self._rollout_line)
-        about = AboutCommands(status=self._status, settings=self._shown_settings, now=now)
+        about = StatusCommands(status=self._status, settings=self._shown_settings, now=now)
         audit = AuditCommands(self.audit)
         around = around_of(settings)
         subscriptions = SubscriptionListeners(
@@ -288,12 +288,12 @@ class App:
         scheduler.add("listing", settings.fleet.poll_every, self.fleet.take_in_listing)
         # A tick for each, so that an error in one keeps none of the others from its work.
         alerting = min(_OFTEN, settings.alerts.group_wait or timedelta(seconds=1))
-        scheduler.add("alerts", alerting, self.alert_course.tick)
+        scheduler.add("alerts", alerting, self.alert_engine.tick)
         scheduler.add("reminders", _OFTEN, self.reminders.tick)
         scheduler.add("silences", _OFTEN, self.silences.tick)
         scheduler.add("channels", _OFTEN, self.broken_channels.tell)
-        scheduler.add("places", _OFTEN, self.rollout_places.open_again)
-        scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self.course.advance)
+        scheduler.add("places", _OFTEN, self.rollout_routing.open_again)
+        scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self.rollout_runner.advance)
         scheduler.add("writes", timedelta(seconds=30), self.write_runs.resume)
         scheduler.add("sockets", _OFTEN, self._slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self.digests.tick)
@@ -355,8 +355,8 @@ class App:
         return self._web.port
 
     # ---- ticks
-    async def _evaluate(self, taken: Taken) -> None:
-        await self.alert_course.evaluate(taken.listing)
+    async def _evaluate(self, taken: ListingResult) -> None:
+        await self.alert_engine.evaluate(taken.listing)
 
     async def _measure(self) -> None:
         snapshot = await self.fleet.snapshot_status()
@@ -381,8 +381,8 @@ class App:
     async def _covered(self, query: Query) -> int:
         return (await self.fleet.counts(query)).total
 
-    async def _sight_lost(self) -> bool:
-        return await self.alert_course.lost_sight() is not None
+    async def _visibility_lost(self) -> bool:
+        return await self.alert_engine.visibility_loss() is not None
 
     async def _listed_at(self) -> datetime | None:
         return (await self.fleet.snapshot_status()).as_of

@@ -17,13 +17,13 @@ from bot.domain.errors import BotError
 from bot.meshtech.contract import Difference, compare, fetch, server_time
 from bot.meshtech.errors import VendorUnavailable
 from bot.meshtech.routes import RouteTable
-from bot.rules import client_of
-from bot.settings import Settings
+from bot.settings.model import Settings
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
-from bot.slack.web_api import SlackFailed, WebApi, new_session
+from bot.slack.outgoing.web_api import SlackFailed, WebApi, new_session
 from bot.storage import subscriptions
-from bot.storage.engine import Database
-from bot.storage.schema import current, known, needed, require_changes
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import current, known, needed, require_changes
+from bot.wiring import client_of
 
 APPS = "https://api.slack.com/apps"
 SKEW = timedelta(seconds=30)  # HTTP mode refuses requests at five minutes; alerts count minutes

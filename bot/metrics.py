@@ -9,9 +9,9 @@ from prometheus_client.registry import Collector
 from bot.meshtech.auth import AuthState
 from bot.meshtech.client import MeshtechClient
 from bot.scheduler import Scheduler
-from bot.slack.publisher import Publisher
-from bot.storage.backlog import Backlog
-from bot.storage.engine import Database
+from bot.slack.outgoing.publisher import Publisher
+from bot.storage.cards.backlog import Backlog
+from bot.storage.db.engine import Database
 
 
 class BotMetrics(Collector):

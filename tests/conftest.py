@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from bot.demo.slack_events import EventLog
-from bot.storage.engine import Database
-from tests import postgres
-from tests.databases import sqlite_url
-from tests.leaks import Leaks
+from bot.demo.slack.events import EventLog
+from bot.storage.db.engine import Database
 from tests.slack.manifest_rules import SLACKS_OWN
+from tests.worlds import postgres
+from tests.worlds.databases import sqlite_url
+from tests.worlds.leaks import Leaks
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from bot import doctor
-from bot.demo import slack_workspace as workspace
-from bot.demo.fleet_simulator import FleetSimulator
-from bot.demo.slack_api import ALL_SCOPES
-from bot.demo.slack_server import SlackServer
-from bot.domain.rollout import RolloutState, TargetState
+from bot.demo.fleet.simulator import FleetSimulator
+from bot.demo.slack import workspace
+from bot.demo.slack.api import ALL_SCOPES
+from bot.demo.slack.server import SlackServer
+from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.domain.subscriptions import parse_subscription
 from bot.storage import subscriptions
-from bot.storage.engine import Database
-from bot.storage.schema import migrate
-from tests.databases import sqlite_url
-from tests.process import PASSWORD
-from tests.rollout_world import world
-from tests.test_settings import load
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import migrate
+from tests.settings.test_settings import load
+from tests.worlds.databases import sqlite_url
+from tests.worlds.process import PASSWORD
+from tests.worlds.rollouts import world
 
 
 @dataclass

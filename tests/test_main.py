@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_settings import REQUIRED
+from tests.settings.test_settings import REQUIRED
 
 
 def meshbot(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

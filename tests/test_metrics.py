@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bot.domain.access import Role
-from tests.test_access import House, house, person
+from tests.system.test_access import House, house, person
 
 OTTO = person(Role.OPERATOR, "member")
 

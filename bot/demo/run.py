@@ -19,12 +19,12 @@ from pathlib import Path
 
 from bot import log
 from bot.app import App
-from bot.demo.fleet_simulator import FleetSimulator, SimulatorClock
-from bot.demo.page import Page
-from bot.demo.page_world import World
-from bot.demo.slack_server import SlackServer
-from bot.demo.slack_text import readable
-from bot.demo.slack_workspace import (
+from bot.demo.fleet.simulator import FleetSimulator, SimulatorClock
+from bot.demo.page.panel import World
+from bot.demo.page.server import PageServer
+from bot.demo.slack.server import SlackServer
+from bot.demo.slack.text import readable
+from bot.demo.slack.workspace import (
     ADMIN,
     ADMINS,
     APPROVERS,
@@ -37,7 +37,7 @@ from bot.demo.slack_workspace import (
     ROLLOUTS,
 )
 from bot.domain.errors import StartupError
-from bot.settings import load_settings
+from bot.settings.model import load_settings
 
 # Shorter than in earnest, so that everything can be seen within minutes; the rules are the real ones.
 TIMES: Mapping[str, tuple[str, str]] = {
@@ -110,7 +110,7 @@ class Demo:
         self._rooms = contextlib.AsyncExitStack()
         self._changing = asyncio.Lock()
         self.world = World(SlackServer(), FleetSimulator(gateways=1))
-        self.page = Page(self.world)
+        self.page = PageServer(self.world)
 
     async def start(self, port: int = 0) -> None:
         """Bring up a world, then the page on its port. Raises StartupError when the port is taken."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from bot.domain.errors import NotAllowed, RoleUnknown
-from bot.domain.fleet import KnownGateway
+from bot.domain.gateways import KnownGateway
 from bot.domain.query import Query
 
 _NAMED = 3  # gateways that a refusal names

@@ -2,8 +2,36 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
 
-from bot.domain.events import Outcome
+KEPT: Final = timedelta(days=365)  # the audit log; rollouts and incidents, after their end
+
+
+class Outcome(StrEnum):
+    """How something that a person asked for ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did, or was refused, what: one row of the append-only audit log."""
+
+    at: datetime
+    actor: str  # Slack user id, or "meshbot" for what the bot decided
+    action: str
+    subject: str
+    outcome: Outcome
+    before: str | None = None
+    after: str | None = None
+    channel: str | None = None
+    reason: str | None = None
+    plan_hash: str | None = None
+
 
 BOT = "meshbot"  # the actor of what the bot decided by itself
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from bot.domain.alerts import Incident
-from bot.domain.fleet import Counts, KnownGateway
+from bot.domain.alerts.incidents import Incident
+from bot.domain.alerts.silences import Silence
+from bot.domain.gateways import Counts, KnownGateway
 from bot.domain.query import Query, parse
-from bot.domain.rollout import Rollout, TargetState
-from bot.domain.silences import Silence
+from bot.domain.rollouts.rollout import Rollout, TargetState
 
 LATE = timedelta(hours=4)  # a digest of the morning is no use in the afternoon
 PATIENCE = timedelta(minutes=10)  # for a listing that is newer than the moment of the digest

@@ -1,11 +1,8 @@
 """What happened, as frozen values: they feed the audit log, the alerts, the cards and the charts."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Final
-
-KEPT: Final = timedelta(days=365)  # the audit log; rollouts and incidents, after their end
 
 
 class FleetEventKind(StrEnum):
@@ -13,7 +10,7 @@ class FleetEventKind(StrEnum):
 
     WENT_OFFLINE = "went_offline"
     CAME_BACK = "came_back"
-    LOST_SIGHT = "lost_sight"  # the vendor says neither online nor offline any more
+    BECAME_UNKNOWN = "became_unknown"  # the vendor says neither online nor offline any more
     FIRMWARE = "firmware"
     RENAMED = "renamed"
     TAGGED = "tagged"
@@ -22,7 +19,7 @@ class FleetEventKind(StrEnum):
 
 
 CONNECTIVITY_KINDS = frozenset(
-    {FleetEventKind.WENT_OFFLINE, FleetEventKind.CAME_BACK, FleetEventKind.LOST_SIGHT}
+    {FleetEventKind.WENT_OFFLINE, FleetEventKind.CAME_BACK, FleetEventKind.BECAME_UNKNOWN}
 )
 
 
@@ -36,27 +33,3 @@ class FleetEvent:
     listing: int
     before: str | None = None
     after: str | None = None
-
-
-class Outcome(StrEnum):
-    """How something that a person asked for ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """Who did, or was refused, what: one row of the append-only audit log."""
-
-    at: datetime
-    actor: str  # Slack user id, or "meshbot" for what the bot decided
-    action: str
-    subject: str
-    outcome: Outcome
-    before: str | None = None
-    after: str | None = None
-    channel: str | None = None
-    reason: str | None = None
-    plan_hash: str | None = None

@@ -4,12 +4,13 @@ Decides what a vendor's status word means. A word that nobody knows is kept as i
 never counts as the end of anything. Knows neither the vendor's wire nor our own rollouts.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Self
 
-from bot.domain.fleet import GatewayId
+from bot.domain.gateways import GatewayId
 
 FirmwareId = NewType("FirmwareId", str)
 JobId = NewType("JobId", str)
@@ -95,3 +96,39 @@ class VendorJob:
 def _letters(word: str) -> str:
     letters = "".join(filter(str.isalpha, word)).upper()
     return "CANCELED" if letters == "CANCELLED" else letters
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FirmwareVersion:
+    """``major.minor.patch`` or ``major.minor.patch-beta.n``; a release sorts after its betas."""
+
+    major: int
+    minor: int
+    patch: int
+    release: bool = True
+    beta: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "FirmwareVersion | None":
+        """None when the text has another form: such versions equal only themselves and have no order."""
+        match = re.fullmatch(r"(\d{1,8})\.(\d{1,8})\.(\d{1,8})(?:-beta\.(\d{1,8}))?", text.strip(), re.ASCII)
+        if match is None:
+            return None
+        major, minor, patch = (int(part) for part in match.groups()[:3])
+        beta = match.group(4)
+        return cls(major, minor, patch, beta is None, int(beta) if beta else 0)
+
+    @property
+    def key(self) -> str:
+        """Digits only, of equal length, so that text order is version order under every collation."""
+        return f"{self.major:08}{self.minor:08}{self.patch:08}{int(self.release)}{self.beta:08}"
+
+    def __str__(self) -> str:
+        base = f"{self.major}.{self.minor}.{self.patch}"
+        return base if self.release else f"{base}-beta.{self.beta}"
+
+
+def firmware_key(text: str | None) -> str | None:
+    """The sortable form of a version, or None when it has no order."""
+    version = FirmwareVersion.parse(text) if text else None
+    return version.key if version else None

@@ -15,7 +15,8 @@ from typing import Any
 
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
-from bot.domain.fleet import FirmwareVersion, KnownGateway, firmware_key, fold
+from bot.domain.firmware import FirmwareVersion, firmware_key
+from bot.domain.gateways import KnownGateway, fold
 
 LONGEST = 1000  # characters of a query
 MOST_VALUES = 100  # in all terms together; SQLite takes no expression deeper than a thousand

@@ -88,7 +88,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class SubscriptionContext:
     """What subscriptions stand in: where goes what none of them matches, and when the bot's days begin.
 
     ``digest_at``: when the channel for alerts gets a digest by itself; None: it gets none.

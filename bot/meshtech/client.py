@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bot.domain.firmware import Firmware, FirmwareId, JobId, VendorJob
-from bot.domain.fleet import Gateway, GatewayId
+from bot.domain.gateways import Gateway, GatewayId
 from bot.meshtech.auth import AuthStatus, MeshtechAuth
 from bot.meshtech.errors import (
     Conflict,
@@ -40,7 +40,7 @@ from bot.meshtech.models import (
     text,
 )
 from bot.meshtech.routes import MAX_RESULTS, NEXT_TOKEN, Operation, RouteTable
-from bot.meshtech.sending import Call, Counters, Sender, unreadable
+from bot.meshtech.sending import Counters, VendorCall, VendorSender, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class MeshtechClient:
         self._page_size = page_size
         self._max_pages = max_pages
         self._next_token = next_token_parameter
-        self._sender = Sender(
+        self._sender = VendorSender(
             self._auth,
             now=now,
             sleep=sleep,
@@ -253,7 +253,7 @@ class MeshtechClient:
         url = self._routes.url(operation, identity=identity, label=label, query=query)
         content = None if body is None else msgspec.json.encode(self._routes.to_theirs(operation, body))
         method = self._routes[operation].method
-        return await self._sender.send(Call(operation, method, url, content, about or identity))
+        return await self._sender.send(VendorCall(operation, method, url, content, about or identity))
 
     async def _pages(self, operation: Operation) -> AsyncIterator[list[msgspec.Raw]]:
         token: str | None = None

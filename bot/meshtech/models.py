@@ -24,7 +24,7 @@ from bot.domain.firmware import (
     JobStatus,
     VendorJob,
 )
-from bot.domain.fleet import Connectivity, Gateway, GatewayId
+from bot.domain.gateways import Connectivity, Gateway, GatewayId
 
 Scalar = str | int | float | bool | None
 LONGEST = 300  # characters of a gateway's texts: an index of PostgreSQL holds 2,704 bytes, name and id

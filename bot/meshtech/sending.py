@@ -70,7 +70,7 @@ _OF_A_JOB = {Operation.GET_JOB, Operation.CANCEL_JOB}
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class VendorCall:
     """A request as it goes out. ``about`` is the id it is about, for the sentence of an error."""
 
     operation: Operation
@@ -91,7 +91,7 @@ class Counters:
     last_error: str | None = None
 
 
-class Sender:
+class VendorSender:
     """Sends calls with the shared token over one pool of connections."""
 
     def __init__(
@@ -126,7 +126,7 @@ class Sender:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def send(self, call: Call) -> bytes:
+    async def send(self, call: VendorCall) -> bytes:
         """The body of a 2xx answer. Raises a ``MeshtechError``; repeats only what is idempotent.
 
         While Meshtech wishes to rest from an operation for longer than a caller waits, it is not asked.
@@ -162,7 +162,7 @@ class Sender:
         jittered = longest * (1 - self._random.random() / 2)
         return max(wanted.total_seconds() if wanted else 0.0, jittered)
 
-    async def _attempt(self, call: Call) -> bytes:
+    async def _attempt(self, call: VendorCall) -> bytes:
         try:
             answer = await self._exchange(call)
             if not answer.is_success:
@@ -176,7 +176,7 @@ class Sender:
         self.counters.last_success = self._now()
         return answer.body
 
-    async def _exchange(self, call: Call) -> Answer:
+    async def _exchange(self, call: VendorCall) -> Answer:
         headers = {"Content-Type": "application/json"} if call.body is not None else None
         try:
             request = self._http.build_request(call.method, call.url, content=call.body, headers=headers)
@@ -198,7 +198,7 @@ class Sender:
         except (httpx.HTTPError, TimeoutError) as error:
             raise _lost(call.operation, f"gave no answer ({type(error).__name__})") from None
 
-    def _refuse(self, call: Call, answer: Answer) -> NoReturn:
+    def _refuse(self, call: VendorCall, answer: Answer) -> NoReturn:
         status, operation = answer.status, call.operation
         said = self._auth.redact(vendor_message(answer))
         if status == httpx.codes.UNAUTHORIZED:
@@ -212,7 +212,7 @@ class Sender:
             raise _lost(operation, f"answered {status}", retry_after(answer.headers, self._now()))
         raise _refusal(call, status, said)
 
-    def _failed(self, call: Call, error: MeshtechError) -> None:
+    def _failed(self, call: VendorCall, error: MeshtechError) -> None:
         outcome = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
         self.counters.requests[call.operation, outcome] += 1
         if not isinstance(error, VendorRefused | DeviceUnknown | JobUnknown | Conflict):
@@ -260,7 +260,7 @@ def _lost(operation: Operation, what: str, wait: timedelta | None = None) -> Mes
     )
 
 
-def _refusal(call: Call, status: int, said: str) -> MeshtechError:
+def _refusal(call: VendorCall, status: int, said: str) -> MeshtechError:
     quoted = f" It said: “{said}”." if said else ""
     if status == httpx.codes.NOT_FOUND and call.operation in _OF_A_DEVICE:
         return DeviceUnknown(

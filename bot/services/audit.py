@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.audit import AuditQuery
-from bot.domain.events import KEPT, AuditEntry, Outcome
+from bot.domain.audit import KEPT, AuditEntry, AuditQuery, Outcome
 from bot.storage import audit
-from bot.storage.engine import Database
+from bot.storage.db.engine import Database
 
 LONGEST = 300  # characters of what somebody typed
 

@@ -6,7 +6,8 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.domain.alerts import Incident, IncidentId, IncidentState
+from bot.domain.alerts.incidents import Incident, IncidentId, IncidentState
+from bot.domain.alerts.silences import Silence
 from bot.domain.digests import (
     ENDING,
     FLAPPING,
@@ -19,22 +20,16 @@ from bot.domain.digests import (
     narrowed,
 )
 from bot.domain.query import Query, parse
-from bot.domain.rollout import APPROVAL_LASTS, Rollout, RolloutState
-from bot.domain.silences import Silence
+from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState
 from bot.domain.subscriptions import DIGEST_AT, Topic
-from bot.storage import (
-    cards,
-    fleet_search,
-    incidents,
-    listings,
-    rollout_again,
-    rollout_targets,
-    rollouts,
-    silences,
-)
 from bot.storage import digests as store
+from bot.storage import listings
 from bot.storage import subscriptions as subscribed
-from bot.storage.engine import Database, Transaction
+from bot.storage.alerts import incidents, silences
+from bot.storage.cards import cards
+from bot.storage.db.engine import Database, Transaction
+from bot.storage.fleet import search
+from bot.storage.rollouts import retries, rollouts, targets
 
 DIGEST = "digest"  # the kind of the message
 _MOST = 50  # rollouts and incidents that are looked at
@@ -146,14 +141,14 @@ class DigestService:
         """What a digest of a query says now."""
         now, query = self._now(), parse(text)
         async with self._database.read() as connection:
-            counts = await fleet_search.counts(connection, query, now)
+            counts = await search.counts(connection, query, now)
             as_of = (await listings.status(connection)).as_of
             long_offline = await _listed(connection, narrowed(query, LONG), now)
             flapping = await _listed(connection, narrowed(query, FLAPPING), now)
             untaken = await _untaken(connection, query, now)
             recent = await _recent(connection, query, now)
             under_way = [one for one in recent if one.state.is_under_way]
-            by_state = await rollout_targets.count_many(connection, [one.id for one in under_way])
+            by_state = await targets.count_many(connection, [one.id for one in under_way])
             catch_up = [(one, await self._back(connection, one, now)) for one in recent]
             ending = await _ending(connection, query, now)
         return Digest(
@@ -175,13 +170,13 @@ class DigestService:
         began = rollout.started_at
         if rollout.state not in _TAKEN_UP or began is None or now - began > APPROVAL_LASTS:
             return 0
-        return len(await rollout_again.parked_and_back(connection, rollout, now, self._stable_for))
+        return len(await retries.parked_and_back(connection, rollout, now, self._stable_for))
 
 
 async def _listed(connection: Transaction, query: Query, now: datetime) -> Listed:
-    total = (await fleet_search.counts(connection, query, now)).total
+    total = (await search.counts(connection, query, now)).total
     first = await store.longest(connection, query, now, SHOWN) if total else []
-    return Listed(await fleet_search.marked(connection, first, now), total)
+    return Listed(await search.marked(connection, first, now), total)
 
 
 async def _untaken(connection: Transaction, query: Query, now: datetime) -> Sequence[Incident]:
@@ -211,7 +206,7 @@ async def _ending(connection: Transaction, query: Query, now: datetime) -> Seque
         one
         for one in soon
         if (
-            (await fleet_search.counts(connection, narrowed(query, parse(one.query)), now)).total
+            (await search.counts(connection, narrowed(query, parse(one.query)), now)).total
             if one.query
             else one.incident_id in about
         )

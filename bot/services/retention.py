@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.domain.events import KEPT
+from bot.domain.audit import KEPT
 from bot.storage import retention as store
-from bot.storage.engine import Database
+from bot.storage.db.engine import Database
 
 
 class Retention:

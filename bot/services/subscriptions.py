@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
+from bot.domain.audit import AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, NotFound, Stale
-from bot.domain.events import AuditEntry, Outcome
 from bot.domain.query import Query
 from bot.domain.subscriptions import (
     MOST,
@@ -15,9 +15,10 @@ from bot.domain.subscriptions import (
     parse_number,
     parse_subscription,
 )
-from bot.storage import audit, channels
+from bot.storage import audit
 from bot.storage import subscriptions as store
-from bot.storage.engine import Database
+from bot.storage.cards import channels
+from bot.storage.db.engine import Database
 
 
 class SubscriptionService:
@@ -52,7 +53,7 @@ class SubscriptionService:
         covered, now = await self._covered(draft.query), self._now()
         async with self._database.write() as connection:
             before = await store.find(connection, channel, draft)
-            await channels.heal(connection, channel)
+            await channels.mark_channel_working(connection, channel)
             made = before
             if before is None and await store.count_of(connection, channel) >= MOST:
                 raise InvalidInput(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.domain.access import Actor
 from bot.domain.audit import parse_audit
 from bot.services.audit import AuditService
-from bot.slack.calls import Command, CommandCall, Feature
+from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views import audit as views
 from bot.slack.views.blocks import Message

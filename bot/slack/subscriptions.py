@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from bot.domain.access import Actor
 from bot.domain.errors import Stale
-from bot.domain.subscriptions import Around, SubscriptionId
-from bot.services.broken_channels import BROKEN
+from bot.domain.subscriptions import SubscriptionContext, SubscriptionId
+from bot.services.channels import BROKEN
 from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
-from bot.slack.calls import Click, Command, CommandCall, Feature
+from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
 from bot.slack.lists import ListHandler
 from bot.slack.views import subscriptions as views
 from bot.slack.views.blocks import Message
@@ -23,7 +23,7 @@ class SubscriptionListeners:
     def __init__(
         self,
         service: SubscriptionService,
-        around: Around,
+        around: SubscriptionContext,
         *,
         shared_outside: Callable[[str], Awaitable[bool]],
     ) -> None:

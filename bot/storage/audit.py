@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.audit import AuditQuery
-from bot.domain.events import AuditEntry, Outcome
-from bot.storage.tables import audit
+from bot.domain.audit import AuditEntry, AuditQuery, Outcome
+from bot.storage.db.tables import audit
 
 _ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

@@ -6,13 +6,13 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts import IncidentId
-from bot.domain.fleet import KnownGateway
+from bot.domain.alerts.incidents import IncidentId
+from bot.domain.gateways import KnownGateway
 from bot.domain.query import Query
-from bot.domain.rollout import RolloutId
-from bot.storage import fleet
-from bot.storage.conditions import condition
-from bot.storage.tables import gateways, incident_gateways, listings, notes, rollout_targets
+from bot.domain.rollouts.rollout import RolloutId
+from bot.storage.db.tables import gateways, incident_gateways, listings, notes, rollout_targets
+from bot.storage.fleet import gateways as fleet
+from bot.storage.query import condition
 
 
 async def first_listing(connection: AsyncConnection) -> datetime | None:

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.fleet import Connectivity, Listing, SnapshotStatus
-from bot.storage.tables import RANKS, UNSETTLED, gateways, listings
+from bot.domain.gateways import Connectivity, Listing, SnapshotStatus
+from bot.domain.visibility import LOOKBACK, ListingOutcome
+from bot.storage.db.tables import RANKS, UNSETTLED, gateways, listings
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 _CHUNK = 5_000
@@ -170,3 +171,35 @@ async def forget(connection: AsyncConnection, before: datetime) -> int:
             )
         )
     ).rowcount
+
+
+async def recent_outcomes(connection: AsyncConnection) -> Sequence[ListingOutcome]:
+    """Newest first; one that is under way says nothing yet."""
+    rows = await connection.execute(
+        select(listings)
+        .where(listings.c.outcome != "running")
+        .order_by(listings.c.number.desc())
+        .limit(LOOKBACK)
+    )
+    return [
+        ListingOutcome(
+            row.number,
+            row.outcome == "completed",
+            row.finished_at or row.started_at,
+            row.online_before,
+            row.online_lost,
+            row.online,
+        )
+        for row in rows
+    ]
+
+
+async def completed_listings(
+    connection: AsyncConnection, many: int, newest: int | None = None
+) -> tuple[Listing, ...]:
+    """The last completed listings, newest first; with ``newest``, none after that number."""
+    query = select(listings).where(listings.c.outcome == "completed")
+    if newest is not None:
+        query = query.where(listings.c.number <= newest)
+    rows = await connection.execute(query.order_by(listings.c.number.desc()).limit(many))
+    return tuple(Listing(row.number, row.started_at, row.finished_at) for row in rows)

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Column, Select, delete, exists, func, select
 
-from bot.domain.alerts import LIVE
-from bot.domain.rollout import RolloutState
-from bot.storage.cards import CardKind
-from bot.storage.engine import Transaction
-from bot.storage.tables import (
+from bot.domain.alerts.incidents import LIVE
+from bot.domain.rollouts.rollout import RolloutState
+from bot.storage.cards.cards import CardKind
+from bot.storage.db.engine import Transaction
+from bot.storage.db.tables import (
     cards,
     gateway_claims,
     incident_gateways,

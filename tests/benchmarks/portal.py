@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.demo.fleet_simulator import FleetSimulator
+from bot.demo.fleet.simulator import FleetSimulator
 from bot.meshtech.client import MeshtechClient
-from bot.services.fleet import FleetService
-from bot.storage.engine import Database
-from bot.storage.schema import migrate
+from bot.services.fleet.gateways import FleetService
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import migrate
 
 USERNAME, PASSWORD = "demo", "demo-password"
 SHARED = "uplink-7"

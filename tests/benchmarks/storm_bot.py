@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from bot.domain.access import Actor
-from bot.domain.alerts import AlertRules
-from bot.domain.fleet import Taken
+from bot.domain.alerts.incidents import AlertRules
+from bot.domain.gateways import ListingResult
 from bot.meshtech.client import MeshtechClient
-from bot.services.alert_course import AlertCourse
-from bot.services.alerts import AlertService
-from bot.services.fleet import FleetService
-from bot.slack.alerts import AlertListeners
-from bot.slack.publisher import Publisher
-from bot.slack.web_api import WebApi, new_session
-from bot.storage.engine import Database
+from bot.services.alerts.engine import AlertEngine
+from bot.services.alerts.incidents import AlertService
+from bot.services.fleet.gateways import FleetService
+from bot.slack.alerts.incidents import AlertListeners
+from bot.slack.outgoing.publisher import Publisher
+from bot.slack.outgoing.web_api import WebApi, new_session
+from bot.storage.db.engine import Database
 from tests.benchmarks.memory import forget_peak, peak, resident, worked
 from tests.benchmarks.portal import PASSWORD, USERNAME
 
@@ -51,18 +51,18 @@ async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, c
     report, session, database = Report(), new_session(), Database.open(database_url)
     client = MeshtechClient(auth_url, api_url, USERNAME, PASSWORD, now=now)
     fleet = FleetService(database, client, now=now)
-    course = AlertCourse(database, rules=RULES, default_channel=channel, now=now)
+    engine = AlertEngine(database, rules=RULES, default_channel=channel, now=now)
     alerts = AlertService(database, rules=RULES, default_channel=channel, now=now)
     feature = AlertListeners(alerts, no_pause).feature()
     api = WebApi("xoxb-demo", session, base_url=slack_url)
     await api.call("auth.test")
     publisher = Publisher(api, database, feature.cards, feature.notes, now=now)
 
-    async def evaluate(taken: Taken) -> None:
+    async def evaluate(taken: ListingResult) -> None:
         report.ended, began = time.monotonic(), worked()
-        await course.evaluate(taken.listing)
+        await engine.evaluate(taken.listing)
         report.evaluated = time.monotonic() - report.ended
-        await course.tick()
+        await engine.tick()
         report.opened = time.monotonic() - report.ended
         await publisher.publish()
         report.worked = worked() - began

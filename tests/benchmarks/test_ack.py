@@ -18,15 +18,15 @@ from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.demo.slack_server import SlackServer
-from bot.demo.slack_workspace import OPS, VIEWER
-from bot.domain.fleet import GatewayId
-from bot.slack.bolt import SlackApp
-from bot.slack.calls import Command, CommandCall, Feature
-from bot.slack.fleet import FleetCommands
+from bot.demo.slack.server import SlackServer
+from bot.demo.slack.workspace import OPS, VIEWER
+from bot.domain.gateways import GatewayId
+from bot.slack.fleet.gateways import FleetCommands
+from bot.slack.incoming.connection import SlackApp
+from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.views import blocks
 from tests.benchmarks.portal import fleet_of, now, portal
-from tests.slack.connected import connected
+from tests.slack.incoming.connected import connected
 
 WARM, TURNS = 20, 300
 GATEWAYS = 100_000

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo.fleet_simulator import FleetSimulator
+from bot.demo.fleet.simulator import FleetSimulator
 from tests.benchmarks.memory import peak, resident
-from tests.process import IN_TIME, PASSWORD, Bot, Outside, outside
+from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, outside
 
 STARTS = 5
 IDLE = 20.0  # seconds

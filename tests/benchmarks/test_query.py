@@ -20,16 +20,16 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import insert
 
-from bot.domain.fleet import Connectivity
+from bot.domain.gateways import Connectivity
 from bot.domain.query import parse
 from bot.meshtech.client import MeshtechClient
-from bot.services.fleet import FleetService
-from bot.storage import fleet
-from bot.storage.engine import Database
-from bot.storage.moments import to_micros
-from bot.storage.schema import migrate
-from bot.storage.tables import listings
-from tests.builders import NOW, known
+from bot.services.fleet.gateways import FleetService
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import migrate
+from bot.storage.db.tables import listings
+from bot.storage.db.types import to_micros
+from bot.storage.fleet import gateways
+from tests.worlds.builders import NOW, known
 
 GATEWAYS = 100_000
 TURNS = 30
@@ -80,8 +80,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
                 )
                 for number in range(start, start + 5_000)
             ]
-            await fleet.save(connection, [(one, one.gateway.id.encode()) for one in some])
-            await fleet.save_tags(connection, [one.gateway for one in some], ())
+            await gateways.save(connection, [(one, one.gateway.id.encode()) for one in some])
+            await gateways.save_tags(connection, [one.gateway for one in some], ())
         await connection.execute(
             insert(listings).values(
                 started_at=NOW, finished_at=NOW, outcome="completed", gateways=GATEWAYS, changes=0

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, func, select
 
-from bot.demo.fleet_simulator import Behaviour
-from bot.domain.rollout import RolloutState
-from bot.storage.tables import cards, notes
-from tests.databases import sqlite_url
-from tests.rollout_world import MINUTE, WAVES, World, world
+from bot.demo.fleet.simulator import Behaviour
+from bot.domain.rollouts.rollout import RolloutState
+from bot.storage.db.tables import cards, notes
+from tests.worlds.databases import sqlite_url
+from tests.worlds.rollouts import MINUTE, WAVES, World, world
 
 FEW, MANY, BATCH = 100, 10_000, 500
 RULES = replace(WAVES, waves=(1.0,), second_above_gateways=None, batch=BATCH, overdue_after=60 * MINUTE)
@@ -94,7 +94,7 @@ async def measured(it: World, ticks: Ticks, kind: str) -> None:
     calls, said = len(it.portal.requests), await slack_calls(it)
     with counted(it) as queries:
         began = time.process_time()
-        await it.course.advance()
+        await it.runner.advance()
         seconds = time.process_time() - began
     vendor = len(it.portal.requests) - calls
     slack = await slack_calls(it) - said

@@ -21,21 +21,21 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bot.demo.slack_server import SlackServer
-from bot.demo.slack_workspace import FLEET_ALERTS
-from bot.domain.alerts import AlertRules
+from bot.demo.slack.server import SlackServer
+from bot.demo.slack.workspace import FLEET_ALERTS
+from bot.domain.alerts.incidents import AlertRules
 from bot.meshtech.client import MeshtechClient
-from bot.services.fleet import FleetService
-from bot.slack.alerts import AlertListeners
-from bot.slack.publisher import Publisher
-from bot.storage.engine import Database
-from bot.storage.schema import migrate
-from tests.alert_world import World
+from bot.services.fleet.gateways import FleetService
+from bot.slack.alerts.incidents import AlertListeners
+from bot.slack.outgoing.publisher import Publisher
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import migrate
 from tests.benchmarks.alertmanager import PROGRAM, alertmanager
 from tests.benchmarks.memory import peak, resident, worked
 from tests.benchmarks.portal import PASSWORD, SHARED, USERNAME, Portal, portal
-from tests.databases import sqlite_url
-from tests.slack.connected import bed
+from tests.slack.incoming.connected import bed
+from tests.worlds.alerts import World
+from tests.worlds.databases import sqlite_url
 
 GATEWAYS = 100_000
 SIZES = (1_000, 10_000, 40_000)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from playwright.async_api import Browser, Locator
 from playwright.async_api import Page as Tab
 
-from bot.demo.fleet_simulator import FaultKind
+from bot.demo.fleet.simulator import FaultKind
 from bot.demo.run import Demo
 from tests.browser.room import SOON
 

@@ -12,13 +12,13 @@ from playwright.async_api import Page as Tab
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.demo.fleet_simulator import FleetSimulator
-from bot.demo.page import Page
-from bot.demo.page_world import World
-from bot.demo.slack_server import SlackServer
-from bot.demo.slack_workspace import OPS
+from bot.demo.fleet.simulator import FleetSimulator
+from bot.demo.page.panel import World
+from bot.demo.page.server import PageServer
+from bot.demo.slack.server import SlackServer
+from bot.demo.slack.workspace import OPS
 from tests.conftest import find_browser
-from tests.demo.slack_room import bolt
+from tests.demo.slack.room import bolt
 
 Json = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Room:
 
     slack: SlackServer
     fleet: FleetSimulator
-    page: Page
+    page: PageServer
     client: AsyncWebClient
     context: BrowserContext
     tab: Tab
@@ -85,7 +85,9 @@ async def open_room(
     fleet = FleetSimulator(gateways=40)
     slack = SlackServer()
     await slack.start()
-    page = Page(World(slack, fleet, commands=COMMANDS, facts=[("Offline before an alert", "15 s", "5 min")]))
+    page = PageServer(
+        World(slack, fleet, commands=COMMANDS, facts=[("Offline before an alert", "15 s", "5 min")])
+    )
     await page.start()
     try:
         async with aiohttp.ClientSession() as session, bolt(slack) as app:

@@ -55,7 +55,7 @@ async def test_a_dark_site_is_one_card_that_also_says_when_it_is_over(quick: Dem
     assert quick.world.slack.problems == []
 
 
-async def test_half_the_fleet_gone_is_lost_sight_first_and_a_storm_if_it_stays(
+async def test_half_the_fleet_gone_is_visibility_loss_first_and_a_storm_if_it_stays(
     quick: Demo, person: Person
 ) -> None:
     panel = person.tab.get_by_role("complementary", name="Make things happen")

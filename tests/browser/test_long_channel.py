@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, CDPSession, expect
 
-from bot.demo.slack_workspace import BOT_USER, FLEET_ALERTS, OPS, ROLLOUTS, Message
+from bot.demo.slack.workspace import BOT_USER, FLEET_ALERTS, OPS, ROLLOUTS, PostedMessage
 from tests.browser.room import Room, button, buttons, open_room, section
 
 pytestmark = pytest.mark.browser
@@ -61,13 +61,15 @@ def are_alike(short: float, long: float) -> bool:
     return long < RATIO * short
 
 
-def fill(room: Room, channel: str, count: int) -> list[Message]:
+def fill(room: Room, channel: str, count: int) -> list[PostedMessage]:
     """Messages as they come in earnest: every fifth is a card with a button."""
     workspace, messages = room.slack.workspace, []
     for number in range(count):
         text = f"Message {number} about gateway *MT{number}* at <https://mesh.no|oslo>"
         blocks = [section(text), buttons(button("Details", "incident_details"))] if number % 5 == 0 else []
-        messages.append(workspace.add(Message(channel, workspace.next_ts(), text, BOT_USER, blocks=blocks)))
+        messages.append(
+            workspace.add(PostedMessage(channel, workspace.next_ts(), text, BOT_USER, blocks=blocks))
+        )
     return messages
 
 

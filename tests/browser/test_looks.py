@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page as Tab
 from playwright.async_api import expect
 
-from bot.demo.slack_workspace import OPERATOR
+from bot.demo.slack.workspace import OPERATOR
 from tests.browser.room import Room, button, buttons, section
 
 pytestmark = pytest.mark.browser

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, expect
 
-from bot.demo.slack_workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS
+from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS
 from tests.browser.room import PNG, Room, button, buttons, open_room, section, sure
 
 pytestmark = pytest.mark.browser

@@ -4,8 +4,8 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.demo.slack_server import SlackServer
-from tests.demo.slack_room import Clock
+from bot.demo.slack.server import SlackServer
+from tests.demo.slack.room import Clock
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bot.demo.run import Demo
-from bot.demo.slack_workspace import OPERATOR, OPS
+from bot.demo.slack.workspace import OPERATOR, OPS
 
 SOON = 60
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.digests import LATE, STALE, Digest, Listed, due_since
-from bot.domain.fleet import Counts
-from tests.builders import NOW, known
+from bot.domain.gateways import Counts
+from tests.worlds.builders import NOW, known
 
 OSLO = ZoneInfo("Europe/Oslo")
 EIGHT, HALF_PAST_TWO = time(8), time(2, 30)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
-from bot.domain.fleet import Connectivity, KnownGateway
+from bot.domain.gateways import Connectivity, KnownGateway
 from bot.domain.query import LONGEST, MOST_VALUES, MOST_WILDCARDS, Field, exactly, parse
-from tests.builders import NOW, known
+from tests.worlds.builders import NOW, known
 
 OFFLINE = Connectivity.OFFLINE
 ONE = known(

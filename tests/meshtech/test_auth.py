@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from bot.domain.errors import StartupError
-from bot.domain.fleet import GatewayId
+from bot.domain.gateways import GatewayId
 from bot.meshtech.auth import AuthState, MeshtechAuth, Secret
 from bot.meshtech.errors import LogInRefused, LogInUnreachable, MeshtechError, VendorRefused
 from tests.meshtech.vendor import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.domain.firmware import DeviceProgress, FirmwareId, JobId, JobStatus
-from bot.domain.fleet import GatewayId
+from bot.domain.gateways import GatewayId
 from bot.meshtech.errors import (
     AnswerUnreadable,
     Conflict,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.demo.fleet_contract import DEFAULT_ROUTES, openapi
+from bot.demo.fleet.contract import DEFAULT_ROUTES, openapi
 from bot.meshtech.contract import Difference, compare
 from bot.meshtech.openapi import words_of
 from bot.meshtech.routes import Operation, RouteTable

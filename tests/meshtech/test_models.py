@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.firmware import DeviceProgress, JobStatus
-from bot.domain.fleet import Connectivity, Gateway, GatewayId
+from bot.domain.gateways import Connectivity, Gateway, GatewayId
 from bot.meshtech.client import DevicePage
 from bot.meshtech.models import (
     LONGEST,

@@ -7,7 +7,7 @@ import pytest
 
 from bot.domain.errors import InvalidInput, StartupError
 from bot.domain.firmware import FirmwareId, JobId
-from bot.domain.fleet import GatewayId
+from bot.domain.gateways import GatewayId
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.routes import ROUTES, Operation, RouteTable
 from tests.meshtech.vendor import Answer, World, device, page, world

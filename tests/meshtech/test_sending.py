@@ -11,7 +11,7 @@ import pytest
 
 from bot.domain.errors import BotError
 from bot.domain.firmware import FirmwareId, JobId
-from bot.domain.fleet import GatewayId
+from bot.domain.gateways import GatewayId
 from bot.meshtech import answers, errors
 from bot.meshtech.answers import LARGEST
 from bot.meshtech.errors import (

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.demo.fleet_contract import Operation
-from bot.demo.fleet_faults import FaultKind
-from bot.demo.fleet_simulator import FleetSimulator
+from bot.demo.fleet.contract import PortalOperation
+from bot.demo.fleet.faults import FaultKind
+from bot.demo.fleet.simulator import FleetSimulator
 from bot.domain.firmware import JobId, JobStatus
-from bot.domain.fleet import Gateway, GatewayId
+from bot.domain.gateways import Gateway, GatewayId
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import (
     AnswerUnreadable,
@@ -21,7 +21,7 @@ from bot.meshtech.errors import (
     OutcomeUnknown,
     VendorRefused,
 )
-from tests.demo.portal import running_portal
+from tests.demo.fleet.portal import running_portal
 from tests.meshtech.vendor import Clock, Naps
 
 PAGE = 7
@@ -115,13 +115,13 @@ async def test_a_job_is_created_found_by_its_name_watched_and_cancelled(client: 
 async def test_a_job_whose_answer_was_lost_is_found_by_its_name(
     portal: FleetSimulator, client: MeshtechClient
 ) -> None:
-    portal.faults.add(Operation.CREATE_JOB, FaultKind.LOST_ANSWER)
+    portal.faults.add(PortalOperation.CREATE_JOB, FaultKind.LOST_ANSWER)
 
     with pytest.raises(OutcomeUnknown):
         await a_job(client, "R-9 w1 b1")
 
     assert [job.name async for job in client.jobs()].count("R-9 w1 b1") == 1
-    assert asked(portal)[Operation.CREATE_JOB] == 1
+    assert asked(portal)[PortalOperation.CREATE_JOB] == 1
 
 
 async def test_a_revocation_in_the_middle_of_a_listing_is_not_noticed(
@@ -144,7 +144,7 @@ async def test_50_requests_after_a_revocation_cause_one_log_in(
 
     await asyncio.gather(*(client.device(gateway) for _ in range(50)))
 
-    assert asked(portal)[Operation.LOGIN] == 2
+    assert asked(portal)[PortalOperation.LOGIN] == 2
 
 
 async def test_the_portals_own_tokens_are_replaced_before_they_end(
@@ -154,8 +154,8 @@ async def test_the_portals_own_tokens_are_replaced_before_they_end(
         await client.check()
         portal.clock.advance(timedelta(minutes=1))
 
-    assert asked(portal)[Operation.LOGIN] == 3
-    assert asked(portal)[Operation.LIST_DEVICES] == 60  # none was refused and sent again
+    assert asked(portal)[PortalOperation.LOGIN] == 3
+    assert asked(portal)[PortalOperation.LIST_DEVICES] == 60  # none was refused and sent again
 
 
 async def test_a_changed_password_is_said_so(portal: FleetSimulator, client: MeshtechClient) -> None:
@@ -171,7 +171,7 @@ async def test_a_changed_password_is_said_so(portal: FleetSimulator, client: Mes
 async def test_a_trouble_that_passes_is_not_noticed(
     portal: FleetSimulator, client: MeshtechClient, kind: FaultKind
 ) -> None:
-    portal.faults.add(Operation.LIST_DEVICES, kind, times=2)
+    portal.faults.add(PortalOperation.LIST_DEVICES, kind, times=2)
 
     assert len(await fleet(client)) == 40
 
@@ -187,7 +187,7 @@ async def test_a_trouble_that_passes_is_not_noticed(
 async def test_a_listing_that_cannot_be_whole_is_an_error(
     portal: FleetSimulator, client: MeshtechClient, kind: FaultKind, error: type[Exception]
 ) -> None:
-    portal.faults.add(Operation.LIST_DEVICES, kind)
+    portal.faults.add(PortalOperation.LIST_DEVICES, kind)
 
     with pytest.raises(error):
         await fleet(client)
@@ -197,7 +197,7 @@ async def test_a_listing_that_cannot_be_whole_is_an_error(
 async def test_nulls_and_unknown_words_lose_no_gateway(
     portal: FleetSimulator, client: MeshtechClient, kind: FaultKind
 ) -> None:
-    portal.faults.add(Operation.LIST_DEVICES, kind, times=None)
+    portal.faults.add(PortalOperation.LIST_DEVICES, kind, times=None)
 
     assert set(await fleet(client)) == set(portal.devices)
 
@@ -218,8 +218,8 @@ async def test_a_released_gateway_is_unknown(client: MeshtechClient) -> None:
 
 
 async def test_a_portal_of_another_shape_is_met_by_settings(portal: FleetSimulator) -> None:
-    portal.routes[Operation.GET_DEVICE] = "GET /v2/things/{id}"
-    portal.fields[Operation.LIST_DEVICES] = {"id": "thing", "friendlyName": "name", "items": "things"}
+    portal.routes[PortalOperation.GET_DEVICE] = "GET /v2/things/{id}"
+    portal.fields[PortalOperation.LIST_DEVICES] = {"id": "thing", "friendlyName": "name", "items": "things"}
     client = MeshtechClient(
         portal.auth_url,
         portal.api_url,

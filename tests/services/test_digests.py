@@ -10,9 +10,11 @@ import pytest
 from bot.domain.digests import LATE, PATIENCE
 from bot.domain.subscriptions import parse_subscription
 from bot.services.digests import DigestService
-from bot.storage import channels, silences, subscriptions
-from bot.storage.engine import Database
-from tests.alert_world import ANA, MINUTE, World, rollout
+from bot.storage import subscriptions
+from bot.storage.alerts import silences
+from bot.storage.cards import channels
+from bot.storage.db.engine import Database
+from tests.worlds.alerts import ANA, MINUTE, World, rollout
 
 OSLO = ZoneInfo("Europe/Oslo")
 HOUR, DAY = 60 * MINUTE, timedelta(days=1)

@@ -8,12 +8,12 @@ import pytest
 
 from bot.domain.access import Action, Actor, Role
 from bot.domain.errors import NotAllowed
-from bot.domain.fleet import KnownGateway
+from bot.domain.fleet.writes import Write
+from bot.domain.gateways import KnownGateway
 from bot.domain.query import parse
-from bot.domain.writes import Write
-from bot.services.fleet_write_runs import FleetWriteRuns
-from bot.services.fleet_writes import FleetWrites
-from tests.slack.fleet_room import Room, device, opened
+from bot.services.fleet.write_runs import WriteRunner
+from bot.services.fleet.writes import FleetWrites
+from tests.slack.fleet.room import Room, device, opened
 
 OSLO = Actor("U0OSLO0001", "Olav", Role.OPERATOR, limits=(parse("tag:oslo"),))
 
@@ -23,7 +23,7 @@ def writes(room: Room) -> FleetWrites:
 
 
 async def run(room: Room, write: Write) -> None:
-    await FleetWriteRuns(room.database, room.client, now=room.now).run(write.id)
+    await WriteRunner(room.database, room.client, now=room.now).run(write.id)
 
 
 async def the(room: Room, name: str) -> KnownGateway:

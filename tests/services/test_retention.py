@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, insert, select, update
 
-from bot.domain.alerts import IncidentId
+from bot.domain.alerts.incidents import IncidentId
+from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
-from bot.domain.events import KEPT
-from bot.domain.rollout import RolloutId, RolloutState
+from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.services.retention import Retention
 from bot.storage import retention as store
-from bot.storage.engine import Database
-from bot.storage.silences import add as silence
-from bot.storage.tables import (
+from bot.storage.alerts.silences import add as silence
+from bot.storage.db.engine import Database
+from bot.storage.db.tables import (
     cards,
     gateway_claims,
     incident_gateways,
@@ -29,9 +29,9 @@ from bot.storage.tables import (
     rollouts,
     silences,
 )
-from tests.alert_world import ANA
-from tests.alert_world import World as Alerts
-from tests.rollout_world import OLD, OLGA, WAVES, World, world
+from tests.worlds.alerts import ANA
+from tests.worlds.alerts import World as Alerts
+from tests.worlds.rollouts import OLD, OLGA, WAVES, World, world
 
 DAY = timedelta(days=1)
 QUICK = replace(WAVES, waves=(1.0,))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.demo.slack_limits import problems_of_message
+from bot.demo.slack.limits import problems_of_message
 from bot.slack.ids import Ref, decode
 from bot.slack.views.blocks import Message
 

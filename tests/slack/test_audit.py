@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.access import Actor, Role
+from bot.domain.audit import AuditEntry, Outcome
 from bot.domain.errors import NotAllowed
-from bot.domain.events import AuditEntry, Outcome
 from bot.services.audit import AuditService
 from bot.slack import ids
 from bot.slack.audit import AuditCommands
-from bot.slack.calls import Click, CommandCall
-from bot.slack.commands import Router
+from bot.slack.incoming.commands import CommandRouter
+from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
 from bot.storage import audit
-from bot.storage.engine import Database
+from bot.storage.db.engine import Database
 from tests.slack.shown import HOSTILE, LONG, Answers, buttons, sendable
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -43,7 +43,7 @@ async def record(database: Database, *entries: AuditEntry) -> None:
 
 async def asked(commands: AuditCommands, text: str = "", actor: Actor = VERA) -> Answers:
     answers = Answers()
-    listener = Router([commands.feature()], "/mesh")
+    listener = CommandRouter([commands.feature()], "/mesh")
     await listener.route(CommandCall(actor, "C0OPS00001", f"audit {text}", answers))
     return answers
 

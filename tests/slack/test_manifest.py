@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bot.demo.slack_api import ALL_SCOPES
+from bot.demo.slack.api import ALL_SCOPES
 from bot.slack.manifest import BOT_SCOPES, EVENTS, OPTIONAL_SCOPES, USAGE_HINT, as_yaml, manifest
 from tests.slack.manifest_rules import faults, schemas
-from tests.test_access import house
+from tests.system.test_access import house
 
 ROOT = Path(__file__).parents[2]
 FORMS = [manifest(), manifest("/mesh-test"), manifest(http_url="https://bot.example.com")]
@@ -125,7 +125,7 @@ NO_METHOD = {"files.upload"}  # what a failed upload is called, whose bytes go t
 
 
 def test_each_scope_is_one_that_a_method_or_an_event_of_ours_needs_and_none_is_missing() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "bot" / "slack").glob("*.py"))]
+    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "bot" / "slack").rglob("*.py"))]
     used = {method for source in sources for method in METHOD.findall(source)} - NO_METHOD
     needed = {scope for one in [*used, *EVENTS] for scope in SCOPES[one]} | {"commands"}
     assert needed == {*BOT_SCOPES, *OPTIONAL_SCOPES}

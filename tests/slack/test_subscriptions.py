@@ -10,24 +10,25 @@ from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.query import Query
-from bot.domain.subscriptions import MOST, Around, Subscription, Topic
+from bot.domain.subscriptions import MOST, Subscription, SubscriptionContext, Topic
 from bot.services.audit import AuditService
 from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
-from bot.slack.calls import Click, CommandCall
-from bot.slack.commands import Router, normalise
+from bot.slack.incoming.commands import CommandRouter, normalise
+from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
 from bot.slack.subscriptions import SubscriptionListeners
-from bot.storage import channels, subscriptions
-from bot.storage.engine import Database
-from tests.slack.connected import bed
+from bot.storage import subscriptions
+from bot.storage.cards import channels
+from bot.storage.db.engine import Database
+from tests.slack.incoming.connected import bed
 from tests.slack.shown import Answers, buttons, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ANA = Actor("U0ANA00001", "Ana", Role.OPERATOR)
 VERA = Actor("U0VERA0001", "Vera", Role.VIEWER)
 OPS, OSLO, ALERTS = "C0OPS00001", "C0OSLO0001", "C0ALERTS01"
-AROUND = Around(ALERTS, None, "Europe/Oslo")
+AROUND = SubscriptionContext(ALERTS, None, "Europe/Oslo")
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Room:
     """A channel in which somebody subscribes; ``covered`` gateways match whatever is asked."""
 
     database: Database
-    around: Around = AROUND
+    around: SubscriptionContext = AROUND
     covered: int = 38
     foreign: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
@@ -44,7 +45,7 @@ class Room:
 
     async def says(self, text: str, channel: str = OPS, actor: Actor = ANA) -> str:
         call = CommandCall(actor, channel, normalise(text), self.answers)
-        await Router([self._listeners.feature()], "/mesh").route(call)
+        await CommandRouter([self._listeners.feature()], "/mesh").route(call)
         return self.answers.last.text
 
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:
@@ -123,7 +124,7 @@ async def test_each_topic_and_default_is_told_in_its_own_words(room: Room) -> No
     assert "every day at 08:00 (Europe/Oslo)" in await room.says("subscribe digest")
     assert f"none comes to <#{ALERTS}> by itself" in room.answers.last.text
     assert "07:30 (UTC)" in await room.says("subscribe digest tag:oslo at 7:30 in utc")
-    room.around = Around(None, ALERTS, "UTC", None)
+    room.around = SubscriptionContext(None, ALERTS, "UTC", None)
     assert "nowhere but in “alerts”" in await room.says("subscribe offline tag:oslo")
     assert f"do not go to <#{ALERTS}>" in await room.says("subscribe rollouts tag:oslo")
 

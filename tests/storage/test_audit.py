@@ -10,12 +10,11 @@ import pytest
 from sqlalchemy import Update, select, update
 from sqlalchemy.exc import DBAPIError
 
-from bot.domain.audit import AuditQuery, parse_audit
-from bot.domain.events import AuditEntry, Outcome
+from bot.domain.audit import AuditEntry, AuditQuery, Outcome, parse_audit
 from bot.storage import audit
-from bot.storage.engine import Database
-from bot.storage.tables import audit as table
-from tests.builders import NOW
+from bot.storage.db.engine import Database
+from bot.storage.db.tables import audit as table
+from tests.worlds.builders import NOW
 
 BOT = Path(__file__).parents[2] / "bot"
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, time, timedelta
 
 from bot.domain.subscriptions import Subscription, Topic, parse_subscription
-from bot.storage import channels
 from bot.storage import subscriptions as store
-from bot.storage.engine import Database
+from bot.storage.cards import channels
+from bot.storage.db.engine import Database
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -64,7 +64,7 @@ async def test_those_of_a_broken_channel_say_why_until_it_is_whole(database: Dat
         assert await channels.record_broken(connection, "C1", "is_archived", NOW)
         found = await store.of_topic(connection, Topic.OFFLINE)
         assert [one.broken for one in found] == ["is_archived", None]
-        await channels.heal(connection, "C1")
+        await channels.mark_channel_working(connection, "C1")
         assert [one.broken for one in await store.of_topic(connection, Topic.OFFLINE)] == [None, None]
 
 

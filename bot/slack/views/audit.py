@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from bot.domain.audit import BOT
-from bot.domain.events import AuditEntry, Outcome
+from bot.domain.audit import BOT, AuditEntry, Outcome
 from bot.slack.views.blocks import (
     Message,
     bold,
@@ -19,7 +18,7 @@ from bot.slack.views.blocks import (
     status,
     utc,
 )
-from bot.slack.views.lists import Place, buttons
+from bot.slack.views.lists import PagePosition, buttons
 
 AUDIT = "audit"
 PAGE = 10
@@ -30,7 +29,7 @@ _HASH_SHOWN = 12
 
 def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str) -> Message:
     """A page, newest first."""
-    place = Place(AUDIT, offset, total, PAGE, question)
+    place = PagePosition(AUDIT, offset, total, PAGE, question)
     about = f" for {escape(question)}" if question else ""
     title = f"{place.says('entry', 'entries')}{about}"
     if not found:

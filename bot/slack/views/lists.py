@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """Where a page stands: in which kind of list, of which question, and how much there is."""
 
     kind: str
@@ -41,13 +41,13 @@ def last_offset(total: int, size: int) -> int:
 
 def cut_page(
     rows: Sequence[T], kind: str, offset: int, size: int, question: str = ""
-) -> tuple[Sequence[T], Place]:
+) -> tuple[Sequence[T], PagePosition]:
     """The rows of one page of a list that is at hand as a whole; behind the end, of the last page."""
     start = min(offset, last_offset(len(rows), size))
-    return rows[start : start + size], Place(kind, start, len(rows), size, question)
+    return rows[start : start + size], PagePosition(kind, start, len(rows), size, question)
 
 
-def buttons(place: Place, *, refresh: bool = False, export: bool = False) -> list[Block]:
+def buttons(place: PagePosition, *, refresh: bool = False, export: bool = False) -> list[Block]:
     """Previous, Next, Refresh and CSV, as far as each has something to do."""
     before, after = max(place.offset - place.size, 0), place.offset + place.size
     return actions(
@@ -58,5 +58,5 @@ def buttons(place: Place, *, refresh: bool = False, export: bool = False) -> lis
     )
 
 
-def _to(place: Place, offset: int, text: str, action_id: str, spoken: str | None = None) -> Block:
+def _to(place: PagePosition, offset: int, text: str, action_id: str, spoken: str | None = None) -> Block:
     return button(text, action_id, Ref(place.kind, offset, place.question), label=spoken)

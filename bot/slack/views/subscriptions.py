@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.domain.subscriptions import DIGEST_AT, Around, Subscribed, Subscription, Topic
+from bot.domain.subscriptions import DIGEST_AT, Subscribed, Subscription, SubscriptionContext, Topic
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
@@ -37,7 +37,7 @@ _REASONS: Mapping[str, str] = {
 }
 
 
-def subscribed(done: Subscribed, around: Around, *, shared_outside: bool = False) -> Message:
+def subscribed(done: Subscribed, around: SubscriptionContext, *, shared_outside: bool = False) -> Message:
     """The answer to whoever subscribed: what will come, for how many gateways, and in whose stead."""
     one = done.subscription
     number = f"subscription {bold(str(one.id))}"
@@ -62,7 +62,7 @@ def subscribed(done: Subscribed, around: Around, *, shared_outside: bool = False
     return message(text, [section(title), *lines(rows), *undo, context(small)])
 
 
-def unsubscribed(one: Subscription, around: Around) -> Message:
+def unsubscribed(one: Subscription, around: SubscriptionContext) -> Message:
     """What does not come any more, and how it comes back."""
     title = (
         f"{status('ended', 'done')}: {channel(one.channel)} no longer gets {_what(one, around)} "
@@ -81,7 +81,7 @@ def undone(one: Subscription, *, is_back: bool) -> Message:
     return message(said, [section(said)])
 
 
-def broken(body: Mapping[str, Any], around: Around) -> Message:
+def broken(body: Mapping[str, Any], around: SubscriptionContext) -> Message:
     """An admin is told that nothing can be posted in a channel any more, and what to do."""
     where, numbers = str(body["channel"]), [str(one) for one in body["subscriptions"]]
     why = _why(str(body["reason"]))
@@ -102,7 +102,7 @@ def broken(body: Mapping[str, Any], around: Around) -> Message:
     return message("\n".join([title, *rows]), [section(title), *lines(rows)])
 
 
-def listed(everyone: Sequence[Subscription], here: str, around: Around, offset: int) -> Message:
+def listed(everyone: Sequence[Subscription], here: str, around: SubscriptionContext, offset: int) -> Message:
     """A page of all, those of the asker's channel first."""
     defaults = _defaults(around)
     if not everyone:
@@ -124,7 +124,7 @@ def _why(reason: str) -> str:
     return _REASONS.get(reason, f"Slack does not let me post there ({code(reason)})")
 
 
-def _line(one: Subscription, here: str, around: Around) -> str:
+def _line(one: Subscription, here: str, around: SubscriptionContext) -> str:
     place = "here" if one.channel == here else f"in {channel(one.channel)}"
     at = f", {_daily(one, around)}" if one.topic is Topic.DIGEST else ""
     said = f"{bold(str(one.id))} {one.topic} {_whose(one)}{at}, {place}, by {mention(one.by)}"
@@ -134,7 +134,7 @@ def _line(one: Subscription, here: str, around: Around) -> str:
     return f"{said}\n{why}. Mend that, then subscribe there again."
 
 
-def _what(one: Subscription, around: Around) -> str:
+def _what(one: Subscription, around: SubscriptionContext) -> str:
     if one.topic is Topic.DIGEST:
         return f"a digest of {_whose(one)} {_daily(one, around)}"
     thing = "alert" if one.topic is Topic.OFFLINE else "rollout"
@@ -145,7 +145,7 @@ def _whose(one: Subscription) -> str:
     return code(one.query, 200) if one.query else "the whole fleet"
 
 
-def _daily(one: Subscription, around: Around) -> str:
+def _daily(one: Subscription, around: SubscriptionContext) -> str:
     return f"every day at {one.at or around.digest_at or DIGEST_AT:%H:%M} ({escape(one.zone or around.zone)})"
 
 
@@ -155,7 +155,7 @@ def _how_many(done: Subscribed) -> str:
     return f"It covers {bold(count(done.covered, 'gateway'))} now; what joins later counts too."
 
 
-def _instead(one: Subscription, around: Around) -> list[str]:
+def _instead(one: Subscription, around: SubscriptionContext) -> list[str]:
     """What becomes of the way that cards take without it."""
     default = around.default(one.topic)
     if one.topic is Topic.DIGEST:
@@ -177,7 +177,7 @@ def _instead(one: Subscription, around: Around) -> list[str]:
     return [soon, f"New ones do not go to {channel(default)} any more, unless that is subscribed too."]
 
 
-def _defaults(around: Around) -> str:
+def _defaults(around: SubscriptionContext) -> str:
     alerts = (
         f"alerts go to {channel(around.alerts)}" if around.alerts else "alerts are listed by “alerts” only"
     )

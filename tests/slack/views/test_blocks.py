@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.demo.slack_limits import problems_of_message, problems_of_view
-from bot.slack.commands import normalise
+from bot.demo.slack.limits import problems_of_message, problems_of_view
 from bot.slack.ids import Ref
+from bot.slack.incoming.commands import normalise
 from bot.slack.views import blocks, modals
 from bot.slack.views.blocks import Block, Message
 

@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views.lists import Place, cut_page
+from bot.slack.views.lists import PagePosition, cut_page
 
 
 def test_a_list_of_one_page_says_how_much_there_is() -> None:
-    assert Place("devices", 0, 7, 10).says("gateway") == "7 gateways"
+    assert PagePosition("devices", 0, 7, 10).says("gateway") == "7 gateways"
 
 
 def test_a_longer_list_says_which_part_it_shows() -> None:
-    assert Place("devices", 230, 234, 10).says("gateway") == "231–234 of 234 gateways"
+    assert PagePosition("devices", 230, 234, 10).says("gateway") == "231–234 of 234 gateways"
 
 
 @given(total=st.integers(0, 200), offset=st.integers(0, 10**9), size=st.integers(1, 30))

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.subscriptions import Around, Subscribed, Subscription, SubscriptionId, Topic
+from bot.domain.subscriptions import Subscribed, Subscription, SubscriptionContext, SubscriptionId, Topic
 from bot.slack.views import subscriptions as views
 from tests.slack.shown import NAMES, sendable, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-AROUND = Around("C0ALERTS01", "C0ROLLOUT1", "UTC")
+AROUND = SubscriptionContext("C0ALERTS01", "C0ROLLOUT1", "UTC")
 
 
 def broken(*numbers: int, channel: str = "C0OPS00001", reason: str = "is_archived") -> str:

@@ -1,0 +1,334 @@
+"""When a gateway's silence becomes an incident, and when an incident is over.
+
+Nothing is counted while waiting: a gateway's state follows from when it entered it and which listings were
+completed since, so a rule is a cut through the snapshot, the same for one gateway and for 100,000. Decides
+nothing about messages, and knows neither the database nor Slack.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+
+from bot.domain.audit import KEPT
+from bot.domain.errors import NotFound, Stale
+from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
+
+IncidentId = NewType("IncidentId", int)
+
+FIRST_GATEWAYS = 10  # so many are named on a card
+GROWN_BY = 0.5  # of those down when people last heard of it loudly: then they hear of it again
+
+
+class IncidentKind(StrEnum):
+    """What an incident is about; a site has at most one live incident of each kind."""
+
+    OFFLINE = "offline"  # of one site
+    STORM = "storm"  # gateways of many sites, gone together
+    SEEN_DARK = "seen_dark"  # gateways of many sites, offline already when they were first seen
+    FLAPPING = "flapping"
+    NOT_RETURNED = "not_returned"  # of one rollout
+    VISIBILITY = "visibility"  # the fleet cannot be seen; has no gateways
+
+    @property
+    def has_many_sites(self) -> bool:
+        return self in {IncidentKind.STORM, IncidentKind.SEEN_DARK}
+
+
+class IncidentState(StrEnum):
+    """``GATHERING`` and ``OPEN`` are live. ``DROPPED``: it was over before it was posted, and never is."""
+
+    GATHERING = "gathering"
+    OPEN = "open"
+    RESOLVED = "resolved"
+    DROPPED = "dropped"
+
+    @property
+    def is_live(self) -> bool:
+        return self in LIVE
+
+
+LIVE = frozenset({IncidentState.GATHERING, IncidentState.OPEN})
+
+
+class Leave(StrEnum):
+    """How a gateway left its incident."""
+
+    BACK = "back"
+    RELEASED = "released"  # it is no longer in the fleet
+    STILL_DOWN = "still_down"  # quiet for long enough, and offline
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRules:
+    """How long and on how many completed listings; each is a setting."""
+
+    offline_after: timedelta = timedelta(minutes=5)
+    offline_listings: int = 3
+    online_after: timedelta = timedelta(minutes=3)
+    online_listings: int = 3
+    group_wait: timedelta = timedelta(seconds=60)
+    startup_listings: int = 2
+    storm_gateways: int = 10
+    storm_share: float = 0.2
+
+    @property
+    def lookback(self) -> int:
+        """How many completed listings the rules look at, the newest included."""
+        return max(self.offline_listings, self.online_listings, self.startup_listings, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """In a state long enough: entered it at ``since`` or before, and in listing ``listing`` or before."""
+
+    since: datetime
+    listing: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListingHistory:
+    """What the rules look back on: the last completed listings, newest first.
+
+    Failed listings have numbers too, so a count of listings is a place in this sequence, not a difference
+    of numbers.
+    """
+
+    completed: Sequence[Listing]
+
+    @property
+    def at(self) -> datetime:
+        """The moment of which the snapshot tells. Waiting afterwards makes nobody longer offline."""
+        return self.completed[0].finished_at
+
+    def cut(self, after: timedelta, listings: int) -> Cut | None:
+        """None while fewer listings than that were completed: then nobody was in a state for long enough."""
+        needed = max(listings, 1)
+        if len(self.completed) < needed:
+            return None
+        return Cut(self.at - after, self.completed[needed - 1].number)
+
+
+def offline_cut(rules: AlertRules, sight: ListingHistory) -> Cut | None:
+    return sight.cut(rules.offline_after, rules.offline_listings)
+
+
+def online_cut(rules: AlertRules, sight: ListingHistory) -> Cut | None:
+    return sight.cut(rules.online_after, rules.online_listings)
+
+
+def is_offline_enough(known: KnownGateway, cut: Cut | None) -> bool:
+    """Whether its silence is an incident. A gateway that this listing did not have is not judged by it."""
+    return _is_long_enough(known, Connectivity.OFFLINE, cut)
+
+
+def is_back_enough(known: KnownGateway, cut: Cut | None) -> bool:
+    """Whether it has left its incident for good."""
+    return _is_long_enough(known, Connectivity.ONLINE, cut)
+
+
+def may_open(rules: AlertRules, sight: ListingHistory, started_at: datetime) -> bool:
+    """Whether this process, which began at ``started_at``, has seen enough to raise new alerts."""
+    needed = rules.startup_listings
+    if needed <= 0:
+        return True
+    return len(sight.completed) >= needed and sight.completed[needed - 1].started_at >= started_at
+
+
+def _is_long_enough(known: KnownGateway, state: Connectivity, cut: Cut | None) -> bool:
+    return (
+        cut is not None
+        and known.gateway.connectivity is state
+        and known.missed == 0
+        and known.since <= cut.since
+        and known.since_listing <= cut.listing
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who said that they look after it."""
+
+    user_id: str
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """An acknowledgement that ended by itself: the incident outgrew the gateways that it was given for."""
+
+    by: Acknowledgement
+    gateways: int
+    more: int
+    at: datetime  # reminders begin anew from here
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """An incident, how many were down when people last heard of it loudly, and how many are now."""
+
+    incident: IncidentId
+    told: int
+    down: int
+    acknowledged: Acknowledgement | None = None
+
+
+def has_grown(growth: Growth) -> bool:
+    """Whether it is another matter than people were told of, or said that they look after."""
+    return growth.down > growth.told and growth.down >= growth.told * (1 + GROWN_BY)
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedGateway:
+    """A gateway's part in an incident."""
+
+    id: GatewayId
+    label: str
+    offline_since: datetime
+    joined_at: datetime
+    left_at: datetime | None = None  # when it came back, or was missed for good
+    left_as: Leave | None = None
+    state: Connectivity | None = None  # as the last listing has it, and since when; None once it is gone
+    changed_at: datetime | None = None
+
+    @property
+    def is_down(self) -> bool:
+        return self.left_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCounts:
+    """How many gateways of an incident are where, and when the first went and the last came back."""
+
+    down: int = 0
+    back: int = 0
+    released: int = 0
+    still_down: int = 0  # it was about flapping, and they are quiet and offline
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        return self.down + self.back + self.released + self.still_down
+
+
+class Trait(StrEnum):
+    """In what gateways can be alike."""
+
+    TAG = "tag"
+    MODEL = "model"
+    FIRMWARE = "firmware"
+    ROLLOUT = "rollout"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of an incident's gateways have something in common."""
+
+    trait: Trait
+    value: str
+    gateways: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """By whom an incident was silenced from its card, until when."""
+
+    user_id: str
+    until: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossDetails:
+    """What a "visibility lost" is about: so many listings failed, or so many of those online were gone."""
+
+    failures: int = 0
+    lost: int = 0
+    online_before: int = 0
+    outage: bool = False  # it was no failure of sight: what was gone stayed gone
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Gateways of one site, storm or rollout that are in trouble, with the first of them by name.
+
+    ``version`` rises with a person's decision, with the end of an acknowledgement and with its own end, not
+    with each gateway that joins: what a person acknowledges is the incident, as large as it is then.
+    """
+
+    id: IncidentId
+    kind: IncidentKind
+    site: str
+    state: IncidentState
+    version: int
+    opened_at: datetime
+    post_at: datetime
+    tally: MemberCounts = MemberCounts()
+    acknowledged: Acknowledgement | None = None
+    lapse: Lapse | None = None  # of the last acknowledgement, while nobody has given another
+    resolved_at: datetime | None = None
+    first: tuple[AffectedGateway, ...] = ()  # those down first, longest offline first
+    sites: int = 1
+    cause: tuple[Share, ...] = ()
+    loss: LossDetails | None = None
+    rollout_id: int | None = None
+    firmware: str | None = None  # that the rollout brings
+    running_rollout: int | None = None  # of the cause or the incident itself: it can be paused
+    reminded: int = 0
+    asked_at: datetime | None = None  # when whoever has it was last asked how it goes
+    silenced: Silenced | None = None
+
+    @property
+    def reminded_from(self) -> datetime:
+        """From when reminders count."""
+        return self.post_at if self.lapse is None else max(self.post_at, self.lapse.at)
+
+    @property
+    def place(self) -> str:
+        """For sentences: where, or of what."""
+        match self.kind:
+            case IncidentKind.STORM | IncidentKind.SEEN_DARK:
+                return f"at {self.sites} sites"
+            case IncidentKind.NOT_RETURNED:
+                return f"of rollout {self.site}"
+            case IncidentKind.VISIBILITY:
+                return "of the whole fleet"
+            case _:
+                return f"at {self.site}"
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """An open incident as far as it touches some sites, and how many of its gateways are there."""
+
+    id: IncidentId
+    version: int
+    kind: IncidentKind
+    sites: Sequence[str]
+    gateways: int
+
+
+def forgotten() -> NotFound:
+    """The sentence for a button of an incident that is not there."""
+    return NotFound(
+        f"I do not know that alert any more: one is forgotten {KEPT.days} days after its end. "
+        "Run alerts to see what is open."
+    )
+
+
+def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetime) -> Stale | NotFound:
+    """The sentence for somebody whose acknowledgement came too late. The end beats a late one."""
+    if incident is None:
+        return forgotten()
+    if not incident.state.is_live:
+        return Stale(f"The alert {incident.place} is over, so there is nothing left to acknowledge.")
+    taken = incident.acknowledged
+    if taken is None:
+        return Stale("This alert changed since the button was drawn. Please click again on its card.")
+    who = "You" if taken.user_id == user_id else taken.name
+    when = "a moment ago" if now - taken.at < timedelta(minutes=2) else "already"
+    return Stale(f"{who} acknowledged this {when}, so there is nothing left to do here.")

@@ -1,0 +1,49 @@
+"""When somebody is reminded of an incident: groups while nobody has it, and later whoever has it."""
+
+from datetime import datetime, timedelta
+
+from bot.domain.alerts.incidents import Incident, IncidentKind, IncidentState
+
+FIRST, SECOND = timedelta(minutes=10), timedelta(minutes=30)
+EVERY, TIMES = timedelta(hours=1), 5
+ACKNOWLEDGED = timedelta(hours=4)
+SCHEDULE = (FIRST, SECOND, *(SECOND + EVERY * number for number in range(1, TIMES + 1)))
+# Only edited, or about what no gateway can be asked for.
+_QUIET = frozenset({IncidentKind.FLAPPING})
+
+
+def reminders_due(incident: Incident, now: datetime) -> int:
+    """How many reminders an incident should have had that nobody acknowledged. After a pause only one is
+    made up for: the number counts, not what was missed.
+
+    What did not return is louder: its groups are told with its first post. When an acknowledgement ends by
+    itself, the count begins anew.
+    """
+    if incident.state is not IncidentState.OPEN or incident.acknowledged or incident.kind in _QUIET:
+        return 0
+    since = now - incident.reminded_from
+    at_once = 1 if incident.kind is IncidentKind.NOT_RETURNED else 0
+    return at_once + sum(since >= after for after in SCHEDULE)
+
+
+def next_reminder(incident: Incident) -> datetime | None:
+    """When its groups are told the next time, unless somebody acknowledges it."""
+    at_once = 1 if incident.kind is IncidentKind.NOT_RETURNED else 0
+    made = incident.reminded - at_once
+    if incident.acknowledged or incident.kind in _QUIET or made >= len(SCHEDULE):
+        return None
+    return incident.reminded_from + SCHEDULE[max(made, 0)]
+
+
+def next_question(incident: Incident) -> datetime | None:
+    """When whoever has it is asked the next time how it goes."""
+    taken = incident.acknowledged
+    if taken is None or incident.kind in _QUIET:
+        return None
+    return max(taken.at, incident.asked_at or taken.at) + ACKNOWLEDGED
+
+
+def is_acknowledged_for_long(incident: Incident, now: datetime) -> bool:
+    """Whether whoever has it should be asked how it goes."""
+    due = next_question(incident)
+    return incident.state is IncidentState.OPEN and due is not None and now >= due

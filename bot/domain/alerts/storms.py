@@ -1,0 +1,152 @@
+"""Gateways that went together: when they are one storm, and what they have in common.
+
+A cause is named only where chance cannot explain it: what most gateways of the fleet share anyway is noise.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from bot.domain.alerts.incidents import AlertRules, Share, Trait
+
+WITHIN = timedelta(minutes=5)
+LEAST = 5  # gateways from which a share of the fleet makes a storm
+NAMED = 3  # causes that a card names
+_FEWEST = 3  # gateways of which something in common is said at all
+_MOST_OF_THEM = 0.6
+_RARER = 0.5  # of their share, at most, among the rest of the fleet
+_CHANCE = 0.01  # of naming noise, over everything that was looked at
+
+
+class WentOffline(NamedTuple):
+    """A gateway that is on no card yet: when it went, its site, and whether that was before the bot first
+    saw it.
+    """
+
+    since: datetime
+    site: str
+    before: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StormWindow:
+    """From the first to the last that went together."""
+
+    first: datetime
+    last: datetime
+
+    def is_near(self, since: datetime) -> bool:
+        """Whether somebody who went then belongs to it."""
+        return self.first - WITHIN <= since <= self.last + WITHIN
+
+
+def storm_size(rules: AlertRules, fleet: int) -> int:
+    """So many gateways at more than one site are a storm."""
+    return min(rules.storm_gateways, max(LEAST, math.ceil(rules.storm_share * fleet)))
+
+
+def are_enough(rules: AlertRules, gone: Collection[WentOffline], fleet: int) -> bool:
+    """Whether they are enough at enough sites for a storm, whenever they went."""
+    return len(gone) >= storm_size(rules, fleet) and len({one.site for one in gone}) > 1
+
+
+def find_storm(rules: AlertRules, gone: Iterable[WentOffline], fleet: int) -> StormWindow | None:
+    """The largest five minutes in which enough went at more than one site, and what went on from there."""
+    needed = storm_size(rules, fleet)
+    alike = Counter(gone)  # thousands of a site go at the same moment
+    ordered = sorted(alike)
+    best: tuple[int, int] | None = None
+    most = needed - 1
+    start = 0
+    sites: Counter[str] = Counter()
+    for end, one in enumerate(ordered):
+        sites[one.site] += alike[one]
+        while one.since - ordered[start].since > WITHIN:
+            sites[ordered[start].site] -= alike[ordered[start]]
+            if not sites[ordered[start].site]:
+                del sites[ordered[start].site]
+            start += 1
+        if len(sites) > 1 and sites.total() > most:
+            best, most = (start, end), sites.total()
+    if best is None:
+        return None
+    start, end = best
+    while start > 0 and ordered[start].since - ordered[start - 1].since <= WITHIN:
+        start -= 1
+    while end + 1 < len(ordered) and ordered[end + 1].since - ordered[end].since <= WITHIN:
+        end += 1
+    return StormWindow(ordered[start].since, ordered[end].since)
+
+
+def raging(rules: AlertRules, went: Sequence[tuple[datetime, int]], fleet: int) -> StormWindow | None:
+    """From the first to the last of a storm with whom enough for one went within five minutes.
+
+    ``went``: when, in order, and how many. Who goes later, one by one, goes for reasons of their own: a large
+    fleet always has some, and a storm that took them would never end.
+    """
+    needed = storm_size(rules, fleet)
+    first: datetime | None = None
+    last: datetime | None = None
+    start = together = 0
+    for moment, number in went:
+        together += number
+        while moment - went[start][0] > WITHIN:
+            together -= went[start][1]
+            start += 1
+        if together >= needed:
+            first, last = first or went[start][0], moment
+    return None if first is None or last is None else StormWindow(first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that gateways of an incident share, and how many of the whole fleet have it."""
+
+    trait: Trait
+    value: str
+    gateways: int
+    in_fleet: int
+
+
+def shared_cause(candidates: Sequence[Candidate], gateways: int, fleet: int) -> tuple[Share, ...]:
+    """What explains most, first; at most one of each trait. Empty where nothing stands out."""
+    if fleet - gateways < _FEWEST:
+        return ()  # there is no rest of the fleet to compare with
+    weighed = sorted(
+        ((_weight(one, gateways, fleet, len(candidates)), one) for one in candidates),
+        key=lambda pair: (-pair[0], pair[1].trait, pair[1].value),
+    )
+    named: dict[Trait, Share] = {}
+    for weight, one in weighed:
+        if weight > 0 and one.trait not in named:
+            named[one.trait] = Share(one.trait, one.value, one.gateways, gateways)
+    return tuple(named.values())[:NAMED]
+
+
+def is_candidate(gateways: int, of: int) -> bool:
+    """Whether so many of an incident's gateways are worth a look at the rest of the fleet."""
+    return gateways >= _FEWEST and gateways >= _MOST_OF_THEM * of
+
+
+def _weight(one: Candidate, gateways: int, fleet: int, looked_at: int) -> float:
+    """How far beyond chance it is; 0 for noise.
+
+    Chernoff's bound: that so many of them have it by chance is no likelier than exp(-gateways × divergence).
+    """
+    if not is_candidate(one.gateways, gateways):
+        return 0
+    inside = one.gateways / gateways
+    outside = (max(one.in_fleet - one.gateways, 0) + 1) / (max(fleet - gateways, 0) + 2)
+    if outside > inside * _RARER:
+        return 0
+    evidence = gateways * _divergence(inside, outside)
+    return evidence if evidence > math.log(max(looked_at, 1) / _CHANCE) else 0
+
+
+def _divergence(inside: float, outside: float) -> float:
+    """Kullback and Leibler's, of two yes-or-no shares."""
+    rest = (1 - inside) * math.log((1 - inside) / (1 - outside)) if inside < 1 else 0.0
+    return inside * math.log(inside / outside) + rest

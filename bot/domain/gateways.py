@@ -1,0 +1,150 @@
+"""The fleet as the bot knows it: gateways, firmware versions, and what changed between two listings.
+
+Decides what counts as a change and when it happened. Knows neither the vendor's wire nor the database.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+
+from bot.domain.events import FleetEvent
+
+GatewayId = NewType("GatewayId", str)
+
+NO_SITE = "no tag"
+FLAPPING_CHANGES = 4
+FLAPPING_WITHIN = timedelta(minutes=60)
+
+
+class Connectivity(StrEnum):
+    """Whether the portal sees a gateway. ``UNKNOWN`` where the vendor says null."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One gateway as one listing showed it. Any field but ``id`` may be missing; texts are hostile."""
+
+    id: GatewayId
+    name: str | None = None
+    model: str | None = None
+    tags: tuple[str, ...] = ()
+    connectivity: Connectivity = Connectivity.UNKNOWN
+    changed_at: datetime | None = None  # the vendor's time of the last change of connectivity
+    firmware: str | None = None
+    hardware: str | None = None
+    imei: str | None = None
+    status: str | None = None
+    boot_mode: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: its name, or its id when it has none."""
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGateway:
+    """A row of the snapshot: the gateway, and what the bot has worked out about it."""
+
+    gateway: Gateway
+    site: str
+    since: datetime  # when it entered its present connectivity, as far as can be told
+    since_listing: int  # the listing that first saw it so
+    first_seen: datetime
+    timestamp_moves: int = 0
+    missed: int = 0  # completed listings in a row that did not have it
+    written_at: datetime | None = None  # a write is shown ahead of the listing that will confirm it
+    flapping: bool = False
+    updating: bool = False
+
+    def online_or_offline_for(self, now: datetime) -> timedelta:
+        return max(now - self.since, timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One pass over all pages of the vendor's list. ``number`` counts completed and failed ones alike."""
+
+    number: int
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListingResult:
+    """What a completed listing brought. Its events are stored already."""
+
+    listing: Listing
+    gateways: int
+    events: tuple[FleetEvent, ...]
+    missing: int  # gateways of the snapshot that the listing did not have
+    online_before: int
+    online_lost: int  # of those online before: now offline, unknown or missing
+    first: bool  # nothing was known before, so that nothing of it is an event
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStatus:
+    """How far the snapshot can be trusted. ``as_of`` is None until a listing has been completed."""
+
+    as_of: datetime | None = None
+    listing: int | None = None
+    gateways: int = 0
+    consecutive_failures: int = 0
+    last_error: str | None = None
+    listed_at: datetime | None = None  # when the newest listing began, whatever became of it
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many gateways there are of those that were asked for."""
+
+    total: int = 0
+    offline: int = 0
+    unknown: int = 0
+
+    @property
+    def online(self) -> int:
+        return self.total - self.offline - self.unknown
+
+
+@dataclass(frozen=True, slots=True)
+class TagCount:
+    """A tag, and how many gateways carry it."""
+
+    tag: str
+    gateways: int
+    offline: int
+
+
+def fold(text: str) -> str:
+    """The form in which names, tags and ids are compared: no case, one Unicode form, no outer space.
+
+    Taken apart first, as Unicode's definition 145 says: else an iota below a letter comes out in two places.
+    """
+    if text.isascii():  # the same, and sooner
+        return text.lower().strip()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold()).strip()
+
+
+def site_of(tags: tuple[str, ...], prefix: str) -> str:
+    """The site of a gateway: its first tag with the prefix, without it; with no prefix its first tag.
+
+    A gateway without such a tag belongs to the site "no tag".
+    """
+    if not prefix:
+        return tags[0] if tags else NO_SITE
+    folded = fold(prefix)
+    behind = (_behind(folded, tag) for tag in tags if fold(tag).startswith(folded))
+    return next(filter(None, behind), NO_SITE)
+
+
+def _behind(folded: str, tag: str) -> str:
+    """What stands in a tag behind a prefix, which may be longer or shorter in the tag's own spelling."""
+    return next((tag[end:].strip() for end in range(len(tag)) if fold(tag[:end]) == folded), "")

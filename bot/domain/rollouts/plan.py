@@ -1,0 +1,362 @@
+"""The plan of a rollout: which firmware is meant, who gets it in which wave, who not and why, who approves.
+
+A plan says for every gateway that matched whether it takes part. Its targets and its firmware are hashed, and
+an approval is for that hash. Membership of waves is fixed with it.
+"""
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from bot.domain.errors import InvalidInput
+from bot.domain.firmware import Firmware, FirmwareVersion
+from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, fold
+from bot.domain.windows import Window
+
+LATEST = "latest"
+
+
+class TargetClass(StrEnum):
+    """Why a gateway that matched takes part, or does not."""
+
+    ELIGIBLE = "eligible"
+    ALREADY = "already on it"
+    WRONG_MODEL = "another model"
+    OFFLINE = "offline"
+    FLAPPING = "flapping"
+    BUSY = "in another rollout"
+    QUARANTINED = "quarantined"
+    FROZEN = "frozen"
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether it is in a wave. A frozen gateway is: it starts when the freeze ends or is overridden."""
+        return self in {TargetClass.ELIGIBLE, TargetClass.FROZEN}
+
+
+WaveEnd = int | float  # so many gateways, or a share of the eligible; each counts from the first on
+DEFAULT_WAVES: tuple[WaveEnd, ...] = (5, 0.05, 0.25, 0.5, 1.0)
+SMALL_WAVES: tuple[WaveEnd, ...] = (1, 0.25, 1.0)
+SMALL_BELOW = 20  # eligible gateways
+UTC = ZoneInfo("UTC")
+SHARE_COUNTS_FROM = 20  # gateways in the fleet
+STABLE_CANARY = timedelta(hours=24)
+QUARANTINE_AFTER = 3  # failed attempts
+QUARANTINE = timedelta(hours=24)
+DRIFT_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRules:
+    """The numbers a rollout is run by; each is a setting."""
+
+    approvals: int = 1
+    second_above_gateways: int | None = 100
+    second_above_share: float | None = 0.25
+    self_approval: bool = False
+    approval_expires: timedelta = timedelta(hours=8)
+    waves: tuple[WaveEnd, ...] | None = None
+    soak: timedelta = timedelta(minutes=30)
+    batch: int = 500
+    per_site: float = 0.2
+    overdue_after: timedelta = timedelta(minutes=45)
+    return_within: timedelta = timedelta(minutes=20)
+    stable_for: timedelta = timedelta(minutes=10)
+    window: Window | None = None
+    zone: ZoneInfo = UTC
+    poll_every: timedelta = timedelta(seconds=30)
+    # After a lost answer the vendor's jobs are searched for ours this long before another is created.
+    look_for: timedelta = timedelta(minutes=2)
+    plan_expires: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a plan depends on besides the gateways that match."""
+
+    now: datetime
+    fleet_size: int
+    quarantined: frozenset[str] = frozenset()
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A gateway that the query matched, as the plan sees it. ``wave`` is 0 for those that take no part."""
+
+    gateway_id: GatewayId
+    label: str
+    site: str
+    model: str | None
+    firmware: str | None
+    cls: TargetClass
+    wave: int = 0
+    downgrade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who would be updated to what, by class with a reason each, and how many must approve."""
+
+    query: str
+    firmware_id: str
+    model: str
+    version: str
+    targets: tuple[Target, ...]
+    waves: tuple[int, ...]  # gateways in each wave
+    approvals_needed: int
+    fleet_size: int
+    hash: str = ""
+
+    @property
+    def eligible(self) -> tuple[Target, ...]:
+        """Those that take part, in the order of their waves."""
+        taking_part = (target for target in self.targets if target.wave)
+        return tuple(sorted(taking_part, key=lambda target: target.wave))
+
+    @property
+    def downgrades(self) -> int:
+        return sum(target.downgrade for target in self.targets)
+
+    def counts(self) -> dict[TargetClass, int]:
+        """How many of each class, every class named, in the order in which they are shown."""
+        found = Counter(target.cls for target in self.targets)
+        return {cls: found[cls] for cls in TargetClass}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The version exists for several models among the matches; a rollout is one firmware, hence one model."""
+
+    query: str
+    wanted: str
+    options: tuple[tuple[str, str, int], ...]  # model, version, matching gateways
+
+
+def choose_firmware(
+    query: str, wanted: str, model: str | None, firmwares: Iterable[Firmware], matching: Mapping[str, int]
+) -> Firmware | ModelChoice:
+    """The one firmware that is meant, or the models to choose from.
+
+    ``matching`` counts the matched gateways by model. ``latest`` is the highest version without ``-beta``
+    for a model. Raises InvalidInput when there is no such firmware; the text names what there is.
+    """
+    offered = [entry for entry in firmwares if entry.model and entry.version]
+    meant: dict[str, Firmware] = {}
+    for entry in offered:
+        assert entry.model
+        if entry.model not in matching or (model is not None and fold(entry.model) != fold(model)):
+            continue
+        if _is_meant(entry, wanted, meant.get(entry.model)):
+            meant[entry.model] = entry
+    if not meant:
+        raise InvalidInput(_no_such_firmware(wanted, model, offered, matching))
+    if len(meant) > 1:
+        options = [(key, entry.version or "", matching[key]) for key, entry in sorted(meant.items())]
+        return ModelChoice(query, wanted, tuple(options))
+    return next(iter(meant.values()))
+
+
+def _is_meant(entry: Firmware, wanted: str, so_far: Firmware | None) -> bool:
+    assert entry.version
+    if fold(wanted) != LATEST:
+        return fold(entry.version) == fold(wanted) and so_far is None
+    version = FirmwareVersion.parse(entry.version)
+    if version is None or not version.release:
+        return False
+    best = FirmwareVersion.parse(so_far.version or "") if so_far else None
+    return best is None or version > best
+
+
+def _no_such_firmware(
+    wanted: str, model: str | None, offered: Sequence[Firmware], matching: Mapping[str, int]
+) -> str:
+    models = [model] if model else sorted(matching)
+    there = sorted(
+        {entry.version or "" for entry in offered if entry.model in models},
+        key=lambda text: (FirmwareVersion.parse(text) or FirmwareVersion(0, 0, 0), text),
+        reverse=True,
+    )
+    what = "a version without -beta" if fold(wanted) == LATEST else f"firmware {wanted}"
+    of = f"model {models[0]}" if len(models) == 1 else f"models {', '.join(models)}"
+    if not models:
+        return "None of the gateways that match says which model it is, so no firmware fits them."
+    if not there:
+        return f"The portal has no firmware for {of} at all; upload one there first."
+    listed = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
+    return f"There is no {what} for {of}. There is: {listed}."
+
+
+def make_plan(
+    query: str,
+    firmware: Firmware,
+    matches: Iterable[KnownGateway],
+    around: Circumstances,
+    rules: RolloutRules,
+) -> Plan:
+    """Sorts every match into a class, puts those that take part into waves and hashes the whole.
+
+    Raises InvalidInput when nothing matches.
+    """
+    assert firmware.model
+    assert firmware.version
+    known = list(matches)
+    if not known:
+        raise InvalidInput(
+            "No gateway matches that query, so there is nothing to update. Try devices with it first."
+        )
+    classes = {one.gateway.id: classify(one, firmware.model, firmware.version, around) for one in known}
+    taking_part = [one for one in known if classes[one.gateway.id].takes_part]
+    sizes = wave_sizes(len(taking_part), rules.waves)
+    waves = _fill_waves(taking_part, sizes, around.now)
+    targets = [
+        _target(one, classes[one.gateway.id], waves.get(one.gateway.id, 0), firmware.version) for one in known
+    ]
+    targets.sort(key=lambda target: (target.site, target.label, target.gateway_id))
+    return Plan(
+        query=query,
+        firmware_id=firmware.id,
+        model=firmware.model,
+        version=firmware.version,
+        targets=tuple(targets),
+        waves=sizes,
+        approvals_needed=approvals_needed(len(taking_part), around.fleet_size, rules),
+        fleet_size=around.fleet_size,
+        hash=plan_hash(firmware.id, firmware.version, targets),
+    )
+
+
+def classify(known: KnownGateway, model: str, version: str, around: Circumstances) -> TargetClass:
+    """The one class of a gateway, the reason that says most first."""
+    gateway = known.gateway
+    if gateway.model is None or fold(gateway.model) != fold(model):
+        return TargetClass.WRONG_MODEL
+    if gateway.firmware is not None and fold(gateway.firmware) == fold(version):
+        return TargetClass.ALREADY
+    if known.updating:
+        return TargetClass.BUSY
+    if gateway.id in around.quarantined:
+        return TargetClass.QUARANTINED
+    if gateway.connectivity is not Connectivity.ONLINE:
+        return TargetClass.OFFLINE
+    if known.flapping:
+        return TargetClass.FLAPPING
+    return TargetClass.FROZEN if around.frozen else TargetClass.ELIGIBLE
+
+
+def wave_sizes(eligible: int, ends: Sequence[WaveEnd] | None) -> tuple[int, ...]:
+    """How many gateways are in each wave.
+
+    Each end counts from the first gateway on; shares round up, empty waves vanish, and what is left over
+    behind the last end is a last wave. None: the default, which is gentler with few gateways.
+    """
+    if ends is None:
+        ends = SMALL_WAVES if eligible < SMALL_BELOW else DEFAULT_WAVES
+    sizes, done = [], 0
+    for end in (*ends, 1.0):
+        # Rounding first: 0.07 * 100 is a little more than 7.
+        upto = math.ceil(round(end * eligible, 6)) if isinstance(end, float) else end
+        upto = min(upto, eligible)
+        if upto > done:
+            sizes.append(upto - done)
+            done = upto
+    return tuple(sizes)
+
+
+def _fill_waves(
+    taking_part: Sequence[KnownGateway], sizes: Sequence[int], now: datetime
+) -> dict[GatewayId, int]:
+    """Canaries first: stable for a day, and each from another site and hardware as long as there are some."""
+    groups: defaultdict[tuple[bool, str, str, str], list[GatewayId]] = defaultdict(list)
+    for known in taking_part:
+        gateway = known.gateway
+        restless = now - known.since < STABLE_CANARY
+        key = (restless, known.site, gateway.hardware or "", gateway.firmware or "")
+        groups[key].append(gateway.id)
+    turns: Counter[tuple[bool, str]] = Counter()
+    order: list[tuple[bool, int, str, GatewayId]] = []
+    # Sites take turns, and within a site its kinds of gateway do.
+    for (restless, site), members in _by_site(groups).items():
+        for gateway_id in members:
+            order.append((restless, turns[restless, site], site, gateway_id))
+            turns[restless, site] += 1
+    order.sort()
+    waves: dict[GatewayId, int] = {}
+    ranked = iter(order)
+    for number, size in enumerate(sizes, 1):
+        for _ in range(size):
+            waves[next(ranked)[-1]] = number
+    return waves
+
+
+def _by_site(
+    groups: Mapping[tuple[bool, str, str, str], list[GatewayId]],
+) -> dict[tuple[bool, str], list[GatewayId]]:
+    """The gateways of each site with its kinds (hardware, present firmware) taking turns.
+
+    Each site begins with another kind than the one before, so that the first of all sites differ in kind too.
+    """
+    kinds = sorted({(hardware, firmware) for _, _, hardware, firmware in groups})
+    of_site: defaultdict[tuple[bool, str], dict[tuple[str, str], list[GatewayId]]] = defaultdict(dict)
+    for restless, site, hardware, firmware in sorted(groups):
+        of_site[restless, site][hardware, firmware] = sorted(groups[restless, site, hardware, firmware])
+    ordered = {}
+    for number, (key, found) in enumerate(of_site.items()):
+        first = number % len(kinds)
+        lists = [found[kind] for kind in (*kinds[first:], *kinds[:first]) if kind in found]
+        ordered[key] = [
+            members[turn] for turn in range(max(map(len, lists))) for members in lists if turn < len(members)
+        ]
+    return ordered
+
+
+def _target(known: KnownGateway, cls: TargetClass, wave: int, version: str) -> Target:
+    gateway = known.gateway
+    return Target(
+        gateway_id=gateway.id,
+        label=gateway.label,
+        site=known.site,
+        model=gateway.model,
+        firmware=gateway.firmware,
+        cls=cls,
+        wave=wave,
+        downgrade=wave > 0 and is_downgrade(gateway.firmware, version),
+    )
+
+
+def has_drifted(planned: int, changed: int) -> bool:
+    """Whether so many targets are gone, offline or changed that the approval was for something else."""
+    return changed > 1 and changed > DRIFT_SHARE * planned
+
+
+def is_downgrade(present: str | None, wanted: str) -> bool:
+    """Whether both versions have an order and the wanted one is the lower."""
+    before, after = FirmwareVersion.parse(present or ""), FirmwareVersion.parse(wanted)
+    return before is not None and after is not None and after < before
+
+
+def plan_hash(firmware_id: str, version: str, targets: Iterable[Target]) -> str:
+    """A digest of the firmware and of who gets it in which wave; the order of the targets does not matter."""
+    taking_part = sorted(f"{target.wave}:{target.gateway_id}" for target in targets if target.wave)
+    return hashlib.sha256("\n".join([firmware_id, version, *taking_part]).encode()).hexdigest()
+
+
+def approvals_needed(eligible: int, fleet_size: int, rules: RolloutRules) -> int:
+    """One more above so many gateways, or above a share of a fleet of ``SHARE_COUNTS_FROM`` or more.
+
+    With no approvals asked for at all, the requester's own confirmation is enough at any size.
+    """
+    if rules.approvals == 0:
+        return 0
+    many = rules.second_above_gateways is not None and eligible > rules.second_above_gateways
+    share = (
+        rules.second_above_share is not None
+        and fleet_size >= SHARE_COUNTS_FROM
+        and eligible > rules.second_above_share * fleet_size
+    )
+    return rules.approvals + int(many or share)

@@ -1,0 +1,444 @@
+"""Firmware rollouts: what people decide about them, and how they go from wave to wave. A pure state machine.
+
+``now`` is always an argument; nothing here knows the vendor's wire, the database or Slack. What becomes of a
+single gateway, and what makes a rollout stop by itself, is in ``verdict.py``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NewType
+
+from bot.domain.access import Action, Actor, Role, require
+from bot.domain.errors import InvalidInput, NotAllowed, Stale
+from bot.domain.gateways import GatewayId
+from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
+
+RolloutId = NewType("RolloutId", int)
+
+CANARY = 1  # the first wave, when there is another behind it
+APPROVAL_LASTS = timedelta(days=7)  # retries and catch-up waves stay inside the approval that long
+
+
+class RolloutState(StrEnum):
+    """Where a rollout is."""
+
+    REQUESTED = "requested"
+    SCHEDULED = "scheduled"  # approved, and starts at a later time
+    RUNNING = "running"
+    PROMOTION = "promotion"  # the canary is done; a person promotes
+    PAUSED = "paused"
+    FINISHED = "finished"  # only a retry or a catch-up wave takes it up again
+    ABORTED = "aborted"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+    VOID = "void"  # the fleet drifted from what was approved
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether gateways may be in flight and more may follow."""
+        return self in {RolloutState.RUNNING, RolloutState.PROMOTION, RolloutState.PAUSED}
+
+    @property
+    def is_final(self) -> bool:
+        return not self.is_under_way and self not in {RolloutState.REQUESTED, RolloutState.SCHEDULED}
+
+
+class TargetState(StrEnum):
+    """What became of a gateway in a rollout."""
+
+    EXCLUDED = "excluded"
+    PARKED = "parked"  # offline when its turn came; a catch-up wave can take it along
+    WAITING = "waiting"
+    STARTED = "started"  # it is in a vendor job, or about to be
+    IN_PROGRESS = "in_progress"
+    REPORTED = "reported"  # the job says succeeded; that alone is not success
+    VERIFIED = "verified"
+    FAILED = "failed"
+    OVERDUE = "overdue"
+    NOT_RETURNED = "not_returned"
+
+    @property
+    def is_in_flight(self) -> bool:
+        return self in {TargetState.STARTED, TargetState.IN_PROGRESS, TargetState.REPORTED}
+
+    @property
+    def is_failure(self) -> bool:
+        """Silence is one: it counts like a failure that was reported."""
+        return self in {TargetState.FAILED, TargetState.OVERDUE, TargetState.NOT_RETURNED}
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the rollout no longer waits for it."""
+        return not self.is_in_flight and self is not TargetState.WAITING
+
+
+FAILURES = tuple(state for state in TargetState if state.is_failure)
+IN_FLIGHT = tuple(state for state in TargetState if state.is_in_flight)
+SILENT = (TargetState.OVERDUE, TargetState.NOT_RETURNED)  # the vendor's job may go on for these
+
+
+class Decision(StrEnum):
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+class ReasonNeeded(NotAllowed):
+    """An admin may do it all the same, and has to say why; the text asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    user_id: str
+    name: str
+    decision: Decision
+    plan_hash: str
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A requested rollout, without its targets."""
+
+    id: RolloutId
+    uid: str
+    state: RolloutState
+    version: int
+    requester: str
+    requester_name: str
+    channel: str | None
+    query: str
+    model: str
+    firmware_id: str
+    firmware_version: str
+    plan_hash: str
+    planned: int  # gateways that take part, as approved
+    approvals_needed: int
+    downgrades: int
+    created_at: datetime
+    expires_at: datetime
+    start_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    wave: int = 0  # the highest wave that was opened
+    wave_settled_at: datetime | None = None  # when the last gateway of the open waves settled
+    gate_from: datetime | None = None  # what settled before was looked at by a person
+    reason: str | None = None  # why it paused, was aborted, denied …
+    held: str | None = None  # what keeps gateways from being started now, in words
+    through_freeze: str | None = None  # an admin's reason to go on in spite of a freeze
+    reminded: bool = False
+    approvals: tuple[Approval, ...] = field(default=())
+
+    @property
+    def title(self) -> str:
+        return f"R-{self.id}"
+
+    @property
+    def approvals_missing(self) -> int:
+        given = sum(approval.decision is Decision.APPROVED for approval in self.approvals)
+        return max(self.approvals_needed - given, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRecord:
+    """A target as it is shown."""
+
+    gateway_id: GatewayId
+    label: str
+    site: str
+    firmware_before: str | None
+    cls: TargetClass
+    wave: int
+    state: TargetState
+    reason: str | None
+    attempts: int
+    started_at: datetime | None
+    settled_at: datetime | None
+    return_time: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Nothing is started while it lasts; ``firmware_version`` is empty when it is for all firmware."""
+
+    firmware_version: str
+    by: str
+    by_name: str
+    reason: str
+    at: datetime
+
+    def says(self) -> str:
+        """What is frozen, by whom and why, as plain text."""
+        what = f"firmware {self.firmware_version}" if self.firmware_version else "everything"
+        return f"{what} is frozen by {self.by_name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutEvent:
+    """Something that happened in a rollout; ``by`` is None for what it did by itself."""
+
+    at: datetime
+    kind: str
+    by: str | None
+    body: Mapping[str, Any]
+
+
+Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wave 0 takes no part
+
+
+# ---- before it starts
+
+
+def check_request(plan: Plan, actor: Actor) -> None:
+    """Raises NotAllowed without the role, InvalidInput when the plan has nobody to update."""
+    require(actor, Action.REQUEST)
+    if not plan.waves:
+        raise InvalidInput(
+            f"None of the {len(plan.targets)} matching gateways can be updated to {plan.version} now, "
+            "so there is nothing to request. The plan says why for each class."
+        )
+
+
+def approve(
+    rollout: Rollout, actor: Actor, now: datetime, rules: RolloutRules, override: str | None = None
+) -> Rollout:
+    """The rollout after this approval: started or scheduled once enough people approved, else still waiting.
+
+    ``override`` is an admin's typed reason to approve what they requested themselves. Raises NotAllowed for a
+    missing role, for the requester, and for a downgrade by anyone but an admin; ReasonNeeded when an admin
+    could override; Stale when it was decided, has expired, or this person approved already.
+    """
+    require(actor, Action.APPROVE)
+    _must_wait_for_approval(rollout, now)
+    own = actor.user_id == rollout.requester and not rules.self_approval
+    if own and actor.role < Role.ADMIN:
+        raise NotAllowed(
+            f"You requested {rollout.title}, so somebody else has to approve it. "
+            f"Approvers: {actor.holders.get(Role.APPROVER) or 'nobody has that role yet'}."
+        )
+    if own and not (override or "").strip():
+        raise ReasonNeeded(
+            f"You requested {rollout.title} yourself. As an admin you may approve it all the same: say why. "
+            "The card shows your reason."
+        )
+    if rollout.downgrades and actor.role < Role.ADMIN:
+        raise NotAllowed(
+            f"{rollout.title} takes gateways back to an older firmware, so only an admin's approval counts. "
+            f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}."
+        )
+    if any(approval.user_id == actor.user_id for approval in rollout.approvals):
+        raise Stale(f"You approved {rollout.title} already; it needs somebody else's approval as well.")
+    reason = override.strip() if own and override else None
+    approval = Approval(actor.user_id, actor.name, Decision.APPROVED, rollout.plan_hash, now, reason)
+    approved = replace(rollout, approvals=(*rollout.approvals, approval))
+    return approved if approved.approvals_missing else begin(approved, now)
+
+
+def begin(rollout: Rollout, now: datetime) -> Rollout:
+    """All approvals are there: it starts, or waits for its time."""
+    if rollout.start_at is not None and rollout.start_at > now:
+        return replace(rollout, state=RolloutState.SCHEDULED)
+    return replace(rollout, state=RolloutState.RUNNING, started_at=now, gate_from=now, wave=CANARY)
+
+
+def deny(rollout: Rollout, actor: Actor, reason: str, now: datetime) -> Rollout:
+    """A denial wins over any approvals. Raises as ``approve`` does, and InvalidInput without a reason."""
+    require(actor, Action.DENY)
+    _must_wait_for_approval(rollout, now)
+    if not reason.strip():
+        raise InvalidInput("Please say why, so that the requester knows what to change.")
+    denial = Approval(actor.user_id, actor.name, Decision.DENIED, rollout.plan_hash, now, reason.strip())
+    return replace(
+        rollout,
+        state=RolloutState.DENIED,
+        approvals=(*(kept for kept in rollout.approvals if kept.user_id != actor.user_id), denial),
+        finished_at=now,
+        reason=reason.strip(),
+    )
+
+
+def cancel(rollout: Rollout, actor: Actor, now: datetime) -> Rollout:
+    """The requester, or an admin, withdraws a rollout before it has started."""
+    require(actor, Action.CANCEL)
+    if rollout.state is not RolloutState.SCHEDULED:
+        _must_wait_for_approval(rollout, now)
+    if actor.user_id != rollout.requester and actor.role < Role.ADMIN:
+        raise NotAllowed(
+            f"Only {rollout.requester_name}, who requested {rollout.title}, or an admin can withdraw it. "
+            "An approver can deny it."
+        )
+    return replace(rollout, state=RolloutState.CANCELED, finished_at=now, reason=f"withdrawn by {actor.name}")
+
+
+def void(rollout: Rollout, changed: int, now: datetime) -> Rollout:
+    """The fleet drifted: what was approved is not what would be done."""
+    return replace(
+        rollout,
+        state=RolloutState.VOID,
+        finished_at=now,
+        reason=f"{changed} of its {rollout.planned} gateways are gone, offline or changed since the plan",
+    )
+
+
+def expire(rollout: Rollout, now: datetime) -> Rollout:
+    """Nobody decided in time: an approval must not hang for ever."""
+    if rollout.state is not RolloutState.REQUESTED or now < rollout.expires_at:
+        return rollout
+    return replace(rollout, state=RolloutState.EXPIRED, finished_at=now, reason="nobody decided in time")
+
+
+def remind_at(rollout: Rollout) -> datetime:
+    """Half of the time has passed and nobody has decided."""
+    return rollout.created_at + (rollout.expires_at - rollout.created_at) / 2
+
+
+def _must_wait_for_approval(rollout: Rollout, now: datetime) -> None:
+    if rollout.state is RolloutState.REQUESTED and now < rollout.expires_at:
+        return
+    if rollout.state in {RolloutState.REQUESTED, RolloutState.EXPIRED}:
+        raise Stale(
+            f"{rollout.title} has expired: nobody decided in time. Run the update again for a new plan."
+        )
+    raise Stale(f"{decided_how(rollout)} There is nothing left to decide.")
+
+
+def decided_how(rollout: Rollout) -> str:
+    """Who decided a rollout, as a sentence of plain text."""
+    if rollout.state is RolloutState.CANCELED:
+        return f"{rollout.title} was {rollout.reason}."
+    if rollout.state is RolloutState.VOID:
+        return f"{rollout.title} is void: {rollout.reason}."
+    last = rollout.approvals[-1] if rollout.approvals else None
+    if last is None:
+        return f"{rollout.title} is {rollout.state.value}."
+    return f"{last.name} {last.decision.value} {rollout.title} a moment ago."
+
+
+# ---- while it runs
+
+
+def pause(rollout: Rollout, actor: Actor) -> Rollout:
+    """Nothing more is started; what has started is still judged. Raises Stale when it does not run."""
+    require(actor, Action.STEER)
+    if rollout.state not in {RolloutState.RUNNING, RolloutState.PROMOTION}:
+        raise Stale(_is_now(rollout, "paused"))
+    return paused(rollout, f"paused by {actor.name}")
+
+
+def paused(rollout: Rollout, reason: str) -> Rollout:
+    """By a person or by itself."""
+    return replace(rollout, state=RolloutState.PAUSED, reason=reason, held=None)
+
+
+def resume(
+    rollout: Rollout,
+    actor: Actor,
+    now: datetime,
+    override: str | None = None,
+    freeze: Freeze | None = None,
+) -> Rollout:
+    """Goes on after a pause, its failures so far seen by a person and not counted again.
+
+    One that a ``freeze`` holds goes on only for an admin who says why (``override``; else ReasonNeeded).
+    """
+    require(actor, Action.STEER)
+    if rollout.state is RolloutState.RUNNING and freeze is not None and rollout.through_freeze is None:
+        return _start_through(rollout, actor, override, freeze)
+    if rollout.state is not RolloutState.PAUSED:
+        raise Stale(_is_now(rollout, "resumed"))
+    return replace(rollout, state=RolloutState.RUNNING, reason=None, gate_from=now, wave_settled_at=None)
+
+
+def _start_through(rollout: Rollout, actor: Actor, override: str | None, freeze: Freeze) -> Rollout:
+    if actor.role < Role.ADMIN:
+        raise NotAllowed(
+            f"{rollout.title} is held: {freeze.says()}. Only an admin may start through a freeze. "
+            f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}."
+        )
+    if not (override or "").strip():
+        raise ReasonNeeded(
+            f"{rollout.title} is held: {freeze.says()}. As an admin you may go on all the same: say why. "
+            "The card shows your reason."
+        )
+    return replace(rollout, through_freeze=f"{actor.name}: {(override or '').strip()}")
+
+
+def promote(rollout: Rollout, actor: Actor) -> Rollout:
+    """A person has looked at the canary and lets the next wave go. Raises Stale when none waits for that."""
+    require(actor, Action.STEER)
+    if rollout.state is not RolloutState.PROMOTION:
+        raise Stale(_is_now(rollout, "promoted"))
+    return _next_wave(replace(rollout, state=RolloutState.RUNNING))
+
+
+def abort(rollout: Rollout, actor: Actor, now: datetime) -> Rollout:
+    """Ends it for good: nothing more is started. Raises Stale when it is not under way."""
+    require(actor, Action.STEER)
+    if not (rollout.state.is_under_way or rollout.state is RolloutState.SCHEDULED):
+        raise Stale(_is_now(rollout, "aborted"))
+    return aborted(rollout, f"aborted by {actor.name}", now)
+
+
+def aborted(rollout: Rollout, reason: str, now: datetime) -> Rollout:
+    """By a person or by itself."""
+    return replace(rollout, state=RolloutState.ABORTED, finished_at=now, reason=reason, held=None)
+
+
+def take_up(rollout: Rollout, actor: Actor, last_wave: int, now: datetime, *, waves: int = 0) -> Rollout:
+    """Goes on with some that failed, or with parked ones in ``waves`` more waves, inside its approval.
+
+    Raises Stale when it did not get that far or the approval is too old.
+    """
+    require(actor, Action.STEER)
+    if rollout.state not in {RolloutState.FINISHED, RolloutState.RUNNING, RolloutState.PAUSED}:
+        raise Stale(_is_now(rollout, "taken up again"))
+    if rollout.started_at is None or now - rollout.started_at > APPROVAL_LASTS:
+        raise Stale(
+            f"The approval of {rollout.title} is older than {APPROVAL_LASTS.days} days. "
+            "Run the update again for a new plan."
+        )
+    if rollout.state is not RolloutState.FINISHED:
+        return rollout
+    return replace(
+        rollout,
+        state=RolloutState.RUNNING,
+        finished_at=None,
+        wave=last_wave + waves,
+        wave_settled_at=None,
+        gate_from=now,
+        reason=None,
+        through_freeze=None,  # that was for a freeze of then
+    )
+
+
+def advance(rollout: Rollout, counts: Counts, now: datetime, rules: RolloutRules) -> Rollout:
+    """How a rollout goes on by itself: the next wave after the soak, a stop for promotion, the end."""
+    if rollout.state is not RolloutState.RUNNING:
+        return rollout
+    waves = sorted({wave for wave, _ in counts if wave})
+    if any(
+        count and wave <= rollout.wave and not state.is_settled for (wave, state), count in counts.items()
+    ):
+        return replace(rollout, wave_settled_at=None)
+    if not waves or rollout.wave >= waves[-1]:
+        return replace(rollout, state=RolloutState.FINISHED, finished_at=now, held=None)
+    if rollout.wave not in waves:
+        return _next_wave(rollout)  # nobody was left in it
+    if rollout.wave_settled_at is None:
+        settled = replace(rollout, wave_settled_at=now)
+        if rollout.wave != CANARY:
+            return settled
+        return replace(settled, state=RolloutState.PROMOTION, held=None)
+    return _next_wave(rollout) if now >= rollout.wave_settled_at + rules.soak else rollout
+
+
+def _next_wave(rollout: Rollout) -> Rollout:
+    return replace(rollout, wave=rollout.wave + 1, wave_settled_at=None)
+
+
+def _is_now(rollout: Rollout, wanted: str) -> str:
+    because = f" ({rollout.reason})" if rollout.reason else ""
+    return f"{rollout.title} is {rollout.state.value}{because}, so it cannot be {wanted} now."

@@ -1,0 +1,75 @@
+"""Which gateways start next, cut into which vendor jobs. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.domain.gateways import Connectivity, GatewayId, fold
+from bot.domain.rollouts.plan import RolloutRules, is_downgrade
+from bot.domain.rollouts.rollout import Rollout, TargetState
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingGateway:
+    """A gateway whose wave is open, as the newest listing shows it; None: no listing has it any more."""
+
+    gateway_id: GatewayId
+    site: str
+    connectivity: Connectivity | None
+    firmware: str | None
+    attempts: int = 0
+
+
+def skip_reason(one: WaitingGateway, rollout: Rollout) -> tuple[TargetState, str] | None:
+    """What becomes of it instead when its turn has come, and why; None when it may start.
+
+    Who was tried before and is offline now has failed: that is the silence of one that was flashed.
+    """
+    if one.connectivity is not Connectivity.ONLINE:
+        if one.attempts:
+            return TargetState.FAILED, "offline when it was to be tried again"
+        return TargetState.PARKED, "offline when its turn came"
+    if fold(one.firmware or "") == fold(rollout.firmware_version):
+        return TargetState.EXCLUDED, "already on it when its turn came"
+    if not rollout.downgrades and is_downgrade(one.firmware, rollout.firmware_version):
+        return TargetState.EXCLUDED, "on a newer version when its turn came"
+    return None
+
+
+def choose_starts(
+    waiting: Sequence[WaitingGateway],
+    in_flight: Mapping[str, int],
+    site_sizes: Mapping[str, int],
+    rules: RolloutRules,
+) -> tuple[GatewayId, ...]:
+    """The gateways that may start now: at most a share of each site, and at least one, in flight at once.
+
+    A new round waits until half of what the sites allow is free, or nothing is in flight, so that jobs stay
+    few and large.
+    """
+    room: dict[str, int] = {}
+    allowed = 0
+    for one in waiting:
+        if one.site not in room:
+            # Rounding first: 0.29 * 100 is a little less than 29.
+            most = max(1, int(round(rules.per_site * site_sizes.get(one.site, 0), 6)))
+            room[one.site] = max(most - in_flight.get(one.site, 0), 0)
+            allowed += most
+    chosen = []
+    for one in waiting:
+        if room[one.site]:
+            room[one.site] -= 1
+            chosen.append(one.gateway_id)
+    wanted = min(allowed, len(waiting))
+    return tuple(chosen) if 2 * len(chosen) >= wanted or not in_flight else ()
+
+
+def batches(gateways: Sequence[GatewayId], rules: RolloutRules) -> tuple[tuple[GatewayId, ...], ...]:
+    """The gateways cut into vendor jobs."""
+    return tuple(
+        tuple(gateways[start : start + rules.batch]) for start in range(0, len(gateways), rules.batch)
+    )
+
+
+def job_name(rollout: Rollout, wave: int, number: int) -> str:
+    """The vendor job's name. Its random part keeps a fresh database from mistaking an old job for its own."""
+    return f"meshbot {rollout.title} w{wave} b{number} {rollout.uid}"

@@ -1,0 +1,300 @@
+"""What becomes of a gateway that was started, and what makes a rollout stop by itself. Pure.
+
+Verified success is four things: the job says succeeded, the gateway is online again, it reports the new
+version, and it stays so. Silence counts as failure. Gates look at what settled since a person last looked.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bot.domain.firmware import DeviceProgress, JobDevice
+from bot.domain.gateways import Connectivity, GatewayId, fold
+from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.rollout import TargetState
+
+PAUSE_SHARE = 0.05
+STOP_SHARE = 0.15
+SHARE_AFTER = 10  # finished, or overdue: a firmware that silences all of them finishes none
+IN_A_ROW = 3
+AT_ONE_SITE = 3
+COLLATERAL_LEAST = 3  # untouched gateways
+COLLATERAL_SHARE = 0.05  # of a site's untouched gateways, above what is usual
+
+
+class FailureKind(StrEnum):
+    """Who is to blame: what never reached the gateway is tried once more by itself."""
+
+    DEVICE = "device"
+    TRANSPORT = "transport"
+    SILENCE = "silence"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How far a started gateway is."""
+
+    gateway_id: GatewayId
+    site: str
+    wave: int
+    state: TargetState
+    attempts: int
+    started_at: datetime
+    reported_at: datetime | None = None
+    offline_at: datetime | None = None  # when it went down in this attempt
+    back_at: datetime | None = None  # when it came back, by the vendor's own time
+    steady_since: datetime | None = None  # since when all that makes a success was seen to hold
+    reason: str | None = None
+    kind: FailureKind | None = None
+
+    @property
+    def return_time(self) -> timedelta | None:
+        """How long it was away, once it is back."""
+        if self.back_at is None or self.offline_at is None:
+            return None
+        return max(self.back_at - self.offline_at, timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class SeenState:
+    """The gateway as the newest listing has it."""
+
+    connectivity: Connectivity
+    since: datetime
+    firmware: str | None
+
+
+def judge(
+    attempt: Attempt,
+    told: JobDevice | None,
+    seen: SeenState | None,
+    version: str,
+    now: datetime,
+    as_of: datetime | None,
+    rules: RolloutRules,
+    *,
+    aborted: bool = False,
+) -> Attempt:
+    """The attempt after what the vendor's job tells of it (``told``) and what the listing shows (``seen``).
+
+    ``as_of`` is when the newest listing was: what it shows is judged by that time, since a gateway may have
+    come back after it. A transport failure of a first attempt waits to be tried again, once the gateway
+    is online: one that went dark is waited for. In an ``aborted`` rollout nothing is tried again, and a
+    gateway whose part in the job was canceled before it began was spared, and did not fail. A job that is
+    tidied up after it reported a success takes nothing back: the gateway is judged by its return.
+    """
+    if not attempt.state.is_in_flight:
+        return attempt
+    if told is not None and attempt.reported_at is not None and told.progress in _TIDYING:
+        told = None
+    if aborted and told is not None and told.progress in _SPARED and attempt.state is TargetState.STARTED:
+        return spared(attempt)
+    if told is not None and told.progress in _FAILURES:
+        words, kind = _FAILURES[told.progress]
+        if not (kind is FailureKind.TRANSPORT and _is_dark(attempt, seen, as_of)):
+            reason = f"{words}: {told.details}" if told.details else words
+            return _failed(attempt, reason, kind, aborted=aborted)
+    if told is not None and told.progress is DeviceProgress.SUCCEEDED and attempt.reported_at is None:
+        attempt = replace(attempt, state=TargetState.REPORTED, reported_at=now)
+    elif (
+        told is not None
+        and told.progress is DeviceProgress.IN_PROGRESS
+        and attempt.state is TargetState.STARTED
+    ):
+        attempt = replace(attempt, state=TargetState.IN_PROGRESS)
+    if as_of is None or as_of < attempt.started_at:
+        return _overdue(attempt, now, rules)
+    if seen is None:
+        return _failed(attempt, "it is no longer in the fleet", FailureKind.DEVICE)
+    return _judge_sighting(_noted(attempt, seen), seen, version, now, min(now, as_of), rules)
+
+
+def _is_dark(attempt: Attempt, seen: SeenState | None, as_of: datetime | None) -> bool:
+    """Whether a listing since its start shows it offline."""
+    if seen is None or as_of is None or as_of < attempt.started_at:
+        return False
+    return seen.connectivity is not Connectivity.ONLINE
+
+
+def _noted(attempt: Attempt, seen: SeenState) -> Attempt:
+    """Keeps when it went down in this attempt."""
+    down = seen.connectivity is Connectivity.OFFLINE and seen.since >= attempt.started_at
+    if down and attempt.offline_at != seen.since:
+        return replace(attempt, offline_at=seen.since, back_at=None, steady_since=None)
+    return attempt
+
+
+def _judge_sighting(
+    attempt: Attempt, seen: SeenState, version: str, now: datetime, as_of: datetime, rules: RolloutRules
+) -> Attempt:
+    if seen.connectivity is not Connectivity.ONLINE:
+        away_since = max(seen.since, attempt.started_at)
+        attempt = replace(attempt, back_at=None, steady_since=None)
+        if as_of - away_since >= rules.return_within:
+            words = f"it did not come back within {_minutes(rules.return_within)}"
+            return replace(attempt, state=TargetState.NOT_RETURNED, reason=words, kind=FailureKind.SILENCE)
+        return _overdue(attempt, now, rules)
+    if attempt.reported_at is None:
+        return _overdue(attempt, now, rules)
+    if seen.firmware is None or fold(seen.firmware) != fold(version):
+        if as_of - attempt.reported_at >= rules.return_within:
+            runs = seen.firmware or "an unknown version"
+            return _failed(attempt, f"its job says succeeded, and it still runs {runs}", FailureKind.DEVICE)
+        return replace(attempt, steady_since=None)
+    # It may have gone away and come back between two listings: then its time begins anew.
+    steady = attempt.steady_since
+    if steady is None or seen.since > steady:
+        steady = as_of
+    attempt = replace(attempt, back_at=seen.since, steady_since=steady)
+    if as_of - steady >= rules.stable_for:
+        return replace(attempt, state=TargetState.VERIFIED, reason=None)
+    return attempt
+
+
+def _overdue(attempt: Attempt, now: datetime, rules: RolloutRules) -> Attempt:
+    """What has not reported in time; one that has reported is judged by its return."""
+    if attempt.reported_at is not None or now - attempt.started_at < rules.overdue_after:
+        return attempt
+    words = f"no result for {_minutes(rules.overdue_after)}"
+    return replace(attempt, state=TargetState.OVERDUE, reason=words, kind=FailureKind.SILENCE)
+
+
+_FAILURES: Mapping[DeviceProgress, tuple[str, FailureKind]] = {
+    DeviceProgress.FAILED: ("the gateway reported a failure", FailureKind.DEVICE),
+    DeviceProgress.REJECTED: ("the gateway refused the firmware", FailureKind.DEVICE),
+    DeviceProgress.TIMED_OUT: ("timed out", FailureKind.TRANSPORT),
+    DeviceProgress.REMOVED: ("removed from the job in the portal", FailureKind.DEVICE),
+    DeviceProgress.CANCELED: ("canceled in the portal", FailureKind.DEVICE),
+}
+
+
+def _failed(attempt: Attempt, reason: str, kind: FailureKind, *, aborted: bool = False) -> Attempt:
+    if kind is FailureKind.TRANSPORT and attempt.attempts == 1 and not aborted:
+        return replace(
+            attempt,
+            state=TargetState.WAITING,
+            reason=f"tried once more: {reason}",
+            kind=kind,
+            reported_at=None,
+            offline_at=None,
+            back_at=None,
+            steady_since=None,
+        )
+    return replace(attempt, state=TargetState.FAILED, reason=reason, kind=kind)
+
+
+_SPARED = frozenset({DeviceProgress.CANCELED, DeviceProgress.REMOVED})
+_TIDYING = frozenset({*_SPARED, DeviceProgress.TIMED_OUT})
+
+
+def ended(told: Mapping[GatewayId, JobDevice]) -> Mapping[GatewayId, JobDevice]:
+    """What a job that is over says of its gateways.
+
+    What it did not begin it never will. Whether one with any other word that is no end was flashed, nobody
+    knows: it is not tried again by itself, and is judged by its silence.
+    """
+    never = {
+        one: replace(device, progress=DeviceProgress.TIMED_OUT, details="the job ended before it began")
+        for one, device in told.items()
+        if device.progress is DeviceProgress.QUEUED
+    }
+    return {one: device for one, device in told.items() if device.progress.terminal} | never
+
+
+def gone(members: Iterable[GatewayId]) -> Mapping[GatewayId, JobDevice]:
+    """What is known of the gateways of a job that is no longer in the portal."""
+    why = "its job is gone"
+    return {one: JobDevice(one, DeviceProgress.REMOVED, details=why) for one in members}
+
+
+def spared(attempt: Attempt) -> Attempt:
+    """It was in a job, and the rollout ended before it began."""
+    return replace(attempt, state=TargetState.EXCLUDED, reason="not started: aborted", kind=None)
+
+
+def fail(
+    attempts: Sequence[Attempt], reason: str, kind: FailureKind, *, aborted: bool = False
+) -> tuple[Attempt, ...]:
+    """Every one that is in flight fails for one reason: its job was refused."""
+    return tuple(
+        _failed(attempt, reason, kind, aborted=aborted) if attempt.state.is_in_flight else attempt
+        for attempt in attempts
+    )
+
+
+# ---- gates
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """A site's gateways that this rollout does not touch, and that went offline since it works there."""
+
+    site: str
+    gone: int
+    untouched: int
+    usual: float  # how many go in that much time, by their own last 24 hours
+
+
+@dataclass(frozen=True, slots=True)
+class GateCounts:
+    """What settled since a person last looked; counts are of gateways."""
+
+    finished: int = 0  # verified, failed and those that did not return
+    overdue: int = 0
+    failures: int = 0  # overdue ones among them
+    canary_failures: int = 0
+    by_site: Mapping[str, int] | None = None  # failures
+    newest: Sequence[TargetState] = ()  # the last few, the newest first
+    collateral: Sequence[Collateral] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateTrip:
+    """A gate that closed: the rollout pauses, or stops for good."""
+
+    reason: str
+    for_good: bool = False
+
+
+def check_gates(tally: GateCounts) -> GateTrip | None:
+    """What stops a rollout by itself, the gravest first; None while all is well."""
+    judged = tally.finished + tally.overdue
+    share = tally.failures / judged if judged else 0.0
+    enough = judged >= SHARE_AFTER
+    if enough and share >= STOP_SHARE:
+        return GateTrip(f"{tally.failures} of {judged} gateways failed, {_percent(STOP_SHARE)} or more", True)
+    if tally.canary_failures:
+        return GateTrip(f"{_gateways(tally.canary_failures)} of the canary failed")
+    if enough and share >= PAUSE_SHARE:
+        return GateTrip(f"{tally.failures} of {judged} gateways failed, {_percent(PAUSE_SHARE)} or more")
+    newest = list(tally.newest[:IN_A_ROW])
+    if len(newest) == IN_A_ROW and all(state is TargetState.NOT_RETURNED for state in newest):
+        return GateTrip(f"{IN_A_ROW} gateways in a row did not return")
+    for site, count in sorted((tally.by_site or {}).items()):
+        if count >= AT_ONE_SITE:
+            return GateTrip(f"{count} gateways failed at {site}")
+    for one in tally.collateral:
+        if is_unusual(one):
+            return GateTrip(
+                f"{one.gone} gateways at {one.site} that are not part of it went offline after it began there"
+            )
+    return None
+
+
+def is_unusual(one: Collateral) -> bool:
+    """Three or more, and clearly more than usual: the mesh may have lost its way through the updated ones."""
+    return one.gone >= COLLATERAL_LEAST and one.gone > one.usual + COLLATERAL_SHARE * one.untouched
+
+
+def _minutes(length: timedelta) -> str:
+    minutes = int(length.total_seconds() // 60)
+    return f"{minutes} minutes" if minutes > 1 else f"{int(length.total_seconds())} seconds"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
+
+
+def _gateways(number: int) -> str:
+    return "1 gateway" if number == 1 else f"{number} gateways"

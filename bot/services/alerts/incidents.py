@@ -1,0 +1,155 @@
+"""What people do with incidents: acknowledge them, look at them. Moving them on is ``alert_course``."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.incidents import (
+    Acknowledgement,
+    AffectedGateway,
+    AlertRules,
+    Incident,
+    IncidentId,
+    Touched,
+    forgotten,
+    refuse_acknowledgement,
+)
+from bot.domain.audit import AuditEntry, Outcome
+from bot.storage import audit
+from bot.storage.alerts import incidents
+from bot.storage.alerts import membership as store
+from bot.storage.cards import cards
+from bot.storage.cards.cards import About, CardKind
+from bot.storage.db.engine import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """Some of the live incidents, and how many there are."""
+
+    incidents: tuple[Incident, ...]
+    total: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedPage:
+    """Some of the gateways of an incident."""
+
+    incident: Incident
+    gateways: tuple[AffectedGateway, ...]
+    offset: int
+
+
+class AlertService:
+    """One decision a transaction; ``changed`` is called after a commit that the publisher should know of."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        rules: AlertRules,
+        default_channel: str | None,
+        now: Callable[[], datetime],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.rules = rules
+        self.default_channel = default_channel
+        self._database = database
+        self._now = now
+        self._changed = changed
+
+    # ---- people
+    async def acknowledge(
+        self, actor: Actor, incident_id: IncidentId, version: int, channel: str | None = None
+    ) -> Incident:
+        """The first one has it. Raises NotAllowed, Unavailable, NotFound, or Stale naming who was faster."""
+        require(actor, Action.ACKNOWLEDGE)
+        now = self._now()
+        by = Acknowledgement(actor.user_id, actor.name, now)
+        async with self._database.write() as connection:
+            taken = await store.acknowledge(connection, incident_id, version, by)
+            incident = await incidents.load(connection, incident_id)
+            if not taken or incident is None:
+                raise refuse_acknowledgement(incident, actor.user_id, now)
+            await audit.record(connection, _acknowledged(actor, incident, now, channel))
+            await cards.touch(connection, _about(incident_id), urgent=True)
+        self._changed()
+        return incident
+
+    async def redraw(self, incident_id: IncidentId) -> None:
+        """What its card shows has changed elsewhere, by a click that somebody waits for."""
+        async with self._database.write() as connection:
+            await cards.touch(connection, _about(incident_id), urgent=True)
+        self._changed()
+
+    async def open_incidents(self, limit: int = 10, offset: int = 0) -> IncidentPage:
+        """A page of the live incidents; behind the end, the last page."""
+        async with self._database.read() as connection:
+            total = await incidents.count_live(connection)
+            offset = _within(offset, limit, total)
+            found = await incidents.live(connection, limit, offset)
+        return IncidentPage(tuple(_as_of(one, self._now()) for one in found), total, offset)
+
+    async def at_sites(self, sites: Collection[str]) -> Sequence[Touched]:
+        """The live incidents that have gateways at these sites, those with the most first."""
+        async with self._database.read() as connection:
+            return await incidents.at_sites(connection, sites)
+
+    async def incident(self, incident_id: IncidentId) -> Incident:
+        """With its tally and the first of its gateways. Raises NotFound."""
+        async with self._database.read() as connection:
+            return await _load(connection, incident_id, self._now())
+
+    async def affected(
+        self, incident_id: IncidentId, limit: int | None = None, offset: int = 0
+    ) -> AffectedPage:
+        """Gateways of an incident, those down first; all of them without a limit. Raises NotFound."""
+        async with self._database.read() as connection:
+            incident = await _load(connection, incident_id, self._now())
+            offset = _within(offset, limit, incident.tally.total) if limit else 0
+            gateways = await incidents.affected(connection, incident_id, limit, offset)
+            return AffectedPage(incident, gateways, offset)
+
+    async def incident_of(self, gateway_id: str) -> Incident | None:
+        """The live incident that a gateway is in."""
+        async with self._database.read() as connection:
+            found = await incidents.live_incident_of(connection, gateway_id)
+            return None if found is None else await _load(connection, found, self._now())
+
+
+async def _load(connection: Transaction, incident_id: IncidentId, now: datetime) -> Incident:
+    """Raises NotFound."""
+    incident = await incidents.load(connection, incident_id)
+    if incident is None:
+        raise forgotten()
+    return _as_of(incident, now)
+
+
+def _as_of(incident: Incident, now: datetime) -> Incident:
+    """With its silence only while that holds."""
+    if incident.silenced is not None and incident.silenced.until <= now:
+        return replace(incident, silenced=None)
+    return incident
+
+
+def _about(incident_id: IncidentId) -> About:
+    return About(CardKind.INCIDENT, str(incident_id))
+
+
+def _acknowledged(actor: Actor, incident: Incident, now: datetime, channel: str | None) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        actor=actor.user_id,
+        action="incident_ack",
+        subject=f"incident {incident.id} {incident.place}",
+        outcome=Outcome.DONE,
+        channel=channel,
+    )
+
+
+def _within(offset: int, limit: int, total: int) -> int:
+    """The offset of a page that exists: buttons outlive what they lead to."""
+    last = max(total - 1, 0) // limit * limit
+    return min(max(offset, 0), last)

@@ -1,0 +1,80 @@
+"""What is said in the threads of incidents when gateways join, and whose acknowledgement they outgrow."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.domain.alerts.incidents import FIRST_GATEWAYS, Growth, IncidentId, has_grown
+from bot.domain.audit import BOT, AuditEntry, Outcome
+from bot.domain.gateways import GatewayId
+from bot.storage import audit
+from bot.storage.alerts import growth, incidents
+from bot.storage.alerts import membership as store
+from bot.storage.alerts.membership import Moved
+from bot.storage.cards import cards
+from bot.storage.cards.cards import About, CardKind
+from bot.storage.db.engine import Transaction
+
+JOINED = "incident_joined"  # the kind of the note about gateways that joined a posted incident
+GATEWAYS = "incident_gateways"  # the kind of the note with the file of all gateways
+NAMED = 3  # gateways that a note about those that joined names
+
+
+async def tell_joined(connection: Transaction, moved: Moved, ids: Sequence[GatewayId], at: datetime) -> None:
+    """Tells the threads of incidents that are posted already; the others have no thread yet. The channel
+    hears of those that have grown, and whoever acknowledged one has it no longer.
+    """
+    larger = await growth.larger(connection, list(moved))
+    grown = {found.incident: found for found in larger if has_grown(found)}
+    if grown:
+        await growth.tell(connection, list(grown), at)
+    for found in grown.values():
+        await _record_lapse(connection, found, at)
+    posted = await store.which_are_open(connection, list(moved))
+    sizes = await incidents.larger_than(connection, posted, FIRST_GATEWAYS)
+    for incident_id in posted:
+        loud = incident_id in grown
+        joined = await store.who_joined(connection, incident_id, ids, at, NAMED)
+        body: dict[str, object] = {"count": moved[incident_id], "first": [one.label for one in joined]}
+        if loud:
+            body |= _growth(grown[incident_id])
+        key = f"incident/{incident_id}/joined/{at.isoformat()}/{joined[0].id}"
+        await cards.add_note(connection, about(incident_id), key, JOINED, body, at, broadcast=loud)
+        size = sizes.get(incident_id, 0)
+        if size and size - moved[incident_id] <= FIRST_GATEWAYS:
+            await add_file(connection, incident_id, at)
+        elif size and loud:
+            await add_file(connection, incident_id, at, f"/{at.isoformat()}")
+
+
+async def add_file(connection: Transaction, incident_id: IncidentId, at: datetime, again: str = "") -> None:
+    """The gateways that a card does not name follow into its thread as a file, once for each ``again``."""
+    key = f"incident/{incident_id}/file{again}"
+    await cards.add_note(connection, about(incident_id), key, GATEWAYS, {"incident": incident_id}, at)
+
+
+def about(incident_id: IncidentId) -> About:
+    return About(CardKind.INCIDENT, str(incident_id))
+
+
+def _growth(grown: Growth) -> dict[str, object]:
+    """What the note says of it beside who joined."""
+    body: dict[str, object] = {"told": grown.told, "down": grown.down}
+    if grown.acknowledged is not None:
+        body |= {"user": grown.acknowledged.user_id, "at": grown.acknowledged.at.isoformat()}
+    return body
+
+
+async def _record_lapse(connection: Transaction, grown: Growth, at: datetime) -> None:
+    incident = await incidents.load(connection, grown.incident)
+    if incident is None or grown.acknowledged is None:
+        return
+    entry = AuditEntry(
+        at=at,
+        actor=BOT,
+        action="incident_ack_ended",
+        subject=f"incident {incident.id} {incident.place}",
+        outcome=Outcome.DONE,
+        before=f"{grown.told:,} offline, acknowledged by {grown.acknowledged.name}",
+        after=f"{grown.down:,} offline",
+    )
+    await audit.record(connection, entry)

@@ -1,0 +1,86 @@
+"""Reminds people of incidents: groups while nobody has one, and whoever has it for long."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+
+from bot.domain.alerts.incidents import Incident, IncidentKind
+from bot.domain.alerts.reminders import is_acknowledged_for_long, reminders_due
+from bot.services.alerts.notes import about
+from bot.storage.alerts import incidents
+from bot.storage.alerts import reminders as store
+from bot.storage.cards import cards
+from bot.storage.db.engine import Database
+
+ESCALATED = "incident_escalated"
+STILL_YOURS = "incident_still_yours"
+
+
+class Reminders:
+    """``groups`` are told of what nobody has; none: nobody is. ``silenced`` tells whose alerts are held."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        groups: Sequence[str],
+        silenced: Callable[[], Awaitable[Collection[str]]],
+        now: Callable[[], datetime],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._groups = list(groups)
+        self._silenced = silenced
+        self._now = now
+        self._changed = changed
+
+    async def tick(self) -> int:
+        """Says what is due, once each, in the threads of the cards; returns of how many incidents."""
+        async with self._database.read() as connection:
+            glance = await incidents.open_at_a_glance(connection)
+        due = [incident for incident in glance if self._is_due(incident)]
+        hushed = await self._silenced() if due else ()
+        told = 0
+        for one in due:
+            async with self._database.read() as connection:
+                incident = await incidents.load(connection, one.id)
+            if incident is None:
+                continue
+            if await self._is_expected(incident, hushed):
+                continue
+            told += await self._remind(incident)
+        if told:
+            self._changed()
+        return told
+
+    def _is_due(self, incident: Incident) -> bool:
+        now = self._now()
+        if is_acknowledged_for_long(incident, now):
+            return True
+        return bool(self._groups) and reminders_due(incident, now) > incident.reminded
+
+    async def _is_expected(self, incident: Incident, silenced: Collection[str]) -> bool:
+        """Whether all of it is silenced or in a rollout's hands."""
+        if incident.kind is IncidentKind.VISIBILITY:
+            return False
+        async with self._database.read() as connection:
+            down = await store.down_in(connection, incident.id)
+        return all(one in silenced for one in down)
+
+    async def _remind(self, incident: Incident) -> bool:
+        now, taken = self._now(), incident.acknowledged
+        async with self._database.write() as connection:
+            if taken is not None:
+                said = await store.record_asked(connection, incident.id, incident.asked_at, now)
+                body = {"user": taken.user_id, "down": incident.tally.down}
+                kind, key = STILL_YOURS, f"incident/{incident.id}/yours/{now.isoformat()}"
+            else:
+                due = reminders_due(incident, now)
+                said = await store.record_reminded(connection, incident.id, incident.reminded, due)
+                body = {"groups": self._groups, "down": incident.tally.down}
+                kind, key = ESCALATED, f"incident/{incident.id}/v{incident.version}/escalated/{due}"
+            if said:
+                await cards.add_note(
+                    connection, about(incident.id), key, kind, body, now, broadcast=taken is None
+                )
+                await cards.touch(connection, about(incident.id))
+        return said

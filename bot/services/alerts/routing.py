@@ -1,0 +1,109 @@
+"""Sees to it that every open incident has a card wherever a subscription wants it, and one somewhere.
+
+What is wanted is worked out from the subscriptions, and only when something that it depends on has changed:
+one statement for each distinct query then, however many incidents there are.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+from bot.domain.alerts.incidents import FIRST_GATEWAYS, IncidentId, IncidentKind
+from bot.domain.query import parse
+from bot.domain.subscriptions import Subscription, Topic
+from bot.services.alerts.notes import about, add_file
+from bot.storage import subscriptions
+from bot.storage.alerts import incidents
+from bot.storage.alerts import routing as store
+from bot.storage.cards import cards, channels
+from bot.storage.db.engine import Database, Transaction
+
+AT_ONCE = 100  # incidents that get their cards in one transaction
+
+
+class IncidentRouting:
+    """``default_channel`` gets what no subscription matches; without one it is kept, and listed."""
+
+    def __init__(
+        self, database: Database, *, default_channel: str | None, now: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._default_channel = default_channel
+        self._now = now
+        self._placed: object = None  # what the last look depended on
+
+    def look_again(self) -> None:
+        """Gateways joined an incident, so that it may match more."""
+        self._placed = None
+
+    async def open_cards(self, *, only_visibility: bool) -> int:
+        """Opens the cards that are missing; returns of how many incidents."""
+        async with self._database.read() as connection:
+            wanted = await subscriptions.of_topic(connection, Topic.OFFLINE)
+            broken = await channels.broken(connection)
+            unseen = await store.unseen(connection)
+            depends_on = (only_visibility, wanted, broken, unseen)
+            if depends_on == self._placed:
+                return 0
+            missing = await self._missing(
+                connection, wanted, broken, set(unseen), only_visibility=only_visibility
+            )
+        opening = list(missing)
+        for start in range(0, len(opening), AT_ONCE):
+            chunk = opening[start : start + AT_ONCE]
+            async with self._database.write() as connection:
+                large = await incidents.larger_than(connection, chunk, FIRST_GATEWAYS)
+                for incident in chunk:
+                    await cards.open_cards(connection, about(incident), missing[incident], self._now())
+                    if incident in large:
+                        await add_file(connection, incident, self._now())
+        self._placed = depends_on if not missing else None
+        return len(missing)
+
+    async def _missing(
+        self,
+        connection: Transaction,
+        wanted: Sequence[Subscription],
+        broken: Collection[str],
+        unseen: Collection[IncidentId],
+        *,
+        only_visibility: bool,
+    ) -> Mapping[IncidentId, Sequence[str]]:
+        """The channels in which each open incident should have a card and has none."""
+        whole = [one for one in wanted if one.broken is None]
+        theirs = {} if only_visibility else await self._matched(connection, whole)
+        everybody = [one.channel for one in whole]
+        have = await store.card_channels(connection)
+        missing = {}
+        for incident, kind in (await store.open_kinds(connection)).items():
+            places = theirs.get(incident, [])
+            if kind is IncidentKind.VISIBILITY or (not places and not only_visibility):
+                places = self._fallback(kind, everybody, broken) if incident in unseen else []
+            new = [one for one in places if one not in have.get(incident, ())]
+            if new:
+                missing[incident] = new
+        return missing
+
+    async def _matched(
+        self, connection: Transaction, whole: Sequence[Subscription]
+    ) -> Mapping[IncidentId, Sequence[str]]:
+        by_query: defaultdict[str, list[str]] = defaultdict(list)
+        for one in whole:
+            by_query[one.query].append(one.channel)
+        theirs: defaultdict[IncidentId, list[str]] = defaultdict(list)
+        for query, places in by_query.items():
+            for incident in await store.open_with(connection, parse(query), self._now()):
+                theirs[incident] += places
+        return theirs
+
+    def _fallback(
+        self, kind: IncidentKind, everybody: Sequence[str], broken: Collection[str]
+    ) -> Sequence[str]:
+        """Where an incident goes that no channel shows. That sight was lost concerns everybody.
+
+        A default channel that is broken is tried all the same: that is how it shows that it was mended.
+        """
+        default = self._default_channel
+        if kind is IncidentKind.VISIBILITY and everybody and (default is None or default in broken):
+            return everybody
+        return [default] if default else []

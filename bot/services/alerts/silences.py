@@ -1,0 +1,184 @@
+"""Silences: made, listed, ended early, and announced before they end."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.incidents import IncidentId, IncidentKind, forgotten
+from bot.domain.alerts.silences import (
+    ANNOUNCED,
+    Silence,
+    SilenceRequest,
+    checked,
+    parse_number,
+    parse_silence,
+)
+from bot.domain.audit import BOT, AuditEntry, Outcome
+from bot.domain.errors import NotFound, Stale
+from bot.domain.gateways import NO_SITE
+from bot.domain.query import Field, Query, exactly, parse
+from bot.storage import audit
+from bot.storage.alerts import incidents, membership, routing
+from bot.storage.alerts import silences as store
+from bot.storage.cards import cards
+from bot.storage.cards.cards import About, CardKind
+from bot.storage.db.engine import Database
+
+ENDING = "silence_ending"  # the kind of the message that one is about to end
+
+Matching = Callable[[Query], Awaitable[Sequence[str]]]
+Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
+
+
+class SilenceService:
+    """``matching`` finds the ids of a query's gateways; ``within`` refuses who is limited to a part of the
+    fleet when one of them is outside; ``channel`` is where a coming end is announced, besides to who made it
+    and where what it holds is shown.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        matching: Matching,
+        within: Within,
+        channel: str | None,
+        zone: ZoneInfo,
+        now: Callable[[], datetime],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._matching = matching
+        self._within = within
+        self._channel = channel
+        self._zone = zone
+        self._now = now
+        self._changed = changed
+
+    async def silence(self, actor: Actor, text: str, channel: str) -> tuple[Silence, int]:
+        """The silence, and how many gateways it covers now. Raises NotAllowed, InvalidInput."""
+        require(actor, Action.SILENCE)
+        asked = parse_silence(text, self._zone, self._now())
+        query = parse(asked.query)
+        covered = await self._matching(query)
+        await self._within(actor, Action.SILENCE, covered)
+        return await self._add(actor, asked, None, channel), len(covered)
+
+    async def silence_incident(
+        self, actor: Actor, incident_id: IncidentId, until: datetime, reason: str | None, channel: str | None
+    ) -> Silence:
+        """Of a site's incident the whole site, else the gateways in it. Raises Stale when it is over."""
+        require(actor, Action.SILENCE)
+        async with self._database.read() as connection:
+            incident = await incidents.load(connection, incident_id)
+        if incident is None:
+            raise forgotten()
+        if not incident.state.is_live:
+            raise Stale(f"The alert {incident.place} is over, so there is nothing left to silence.")
+        of_site = incident.kind in {IncidentKind.OFFLINE, IncidentKind.FLAPPING}
+        whole_site = of_site and incident.site != NO_SITE
+        query = (exactly(Field.SITE, incident.site) if whole_site else None) or ""
+        asked = checked(SilenceRequest(query, until, reason), self._now())
+        await self._within(actor, Action.SILENCE, list(await self._covered(query, incident_id)))
+        return await self._add(actor, asked, incident_id, channel)
+
+    async def _add(
+        self, actor: Actor, asked: SilenceRequest, incident: IncidentId | None, channel: str | None
+    ) -> Silence:
+        now = self._now()
+        async with self._database.write() as connection:
+            by = (actor.user_id, actor.name)
+            made = await store.add(connection, asked.query, incident, by, asked.reason, now, asked.until)
+            await audit.record(connection, _entry(actor, "silence", made, now, channel))
+            if incident is not None:
+                await cards.touch(connection, About(CardKind.INCIDENT, str(incident)), urgent=True)
+        self._changed()
+        return made
+
+    async def unsilence(self, actor: Actor, text: str, channel: str) -> Silence:
+        """Ends one early. Raises NotAllowed, InvalidInput, NotFound."""
+        require(actor, Action.SILENCE)
+        number, now = parse_number(text), self._now()
+        async with self._database.write() as connection:
+            ended = await store.end(connection, number, actor.user_id, now)
+            if ended is None:
+                raise NotFound(f"No silence S-{number} holds now. “silences” lists those that do.")
+            await audit.record(connection, _entry(actor, "unsilence", ended, now, channel))
+            if ended.incident_id is not None:
+                await cards.touch(connection, About(CardKind.INCIDENT, str(ended.incident_id)), urgent=True)
+        self._changed()
+        return ended
+
+    async def active(self, actor: Actor) -> Sequence[Silence]:
+        """Those that hold now, the first to end first."""
+        require(actor, Action.READ)
+        async with self._database.read() as connection:
+            return await store.active(connection, self._now())
+
+    async def silenced(self) -> Collection[str]:
+        """The ids of all gateways that a silence covers now."""
+        async with self._database.read() as connection:
+            found = await store.active(connection, self._now())
+        return {id_ for one in found for id_ in await self._covered(one.query, one.incident_id)}
+
+    async def _covered(self, query: str, incident_id: IncidentId | None) -> Sequence[str]:
+        """The ids of the gateways of the query; without one, of the incident."""
+        if query:
+            return await self._matching(parse(query))
+        if incident_id is None:
+            return []
+        async with self._database.read() as connection:
+            return await store.gateways_of(connection, incident_id)
+
+    async def tick(self) -> None:
+        """Ends those whose time is up, and announces those that end soon."""
+        await self._end()
+        await self._announce()
+
+    async def _end(self) -> None:
+        """The card from which one was made says so no longer."""
+        async with self._database.read() as connection:
+            over = await store.over(connection, self._now())
+        if not over:
+            return
+        async with self._database.write() as connection:
+            for one in over:
+                await store.record_over(connection, one.id, BOT)
+            made_from = {one.incident_id for one in over if one.incident_id is not None}
+            still_open = await membership.which_are_open(connection, sorted(made_from))
+            await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in still_open})
+        self._changed()
+
+    async def _announce(self) -> None:
+        """Says of each silence, once, that it is about to end: what is still dark is told of again."""
+        now = self._now()
+        async with self._database.read() as connection:
+            soon = await store.to_announce(connection, now, ANNOUNCED)
+        for one in soon:
+            covered = await self._covered(one.query, one.incident_id)
+            async with self._database.write() as connection:
+                if await store.record_announced(connection, one.id, now):
+                    shown = await routing.channels_with(connection, covered)
+                    body = {"silence": one.title, "query": one.query, "by": one.by}
+                    body["until"] = one.until.isoformat()
+                    for place in filter(None, dict.fromkeys([self._channel, *shown, one.by])):
+                        key = f"silence/{one.id}/{place}"
+                        await cards.add_message(connection, place, key, ENDING, body, now)
+        if soon:
+            self._changed()
+
+
+def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:
+    covers = silence.query or f"gateways of incident {silence.incident_id}"
+    until = f"until {silence.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return AuditEntry(
+        at=now,
+        actor=actor.user_id,
+        action=action,
+        subject=f"{silence.title}: {covers}",
+        outcome=Outcome.DONE,
+        after=None if action == "unsilence" else until,
+        channel=channel,
+        reason=silence.reason,
+    )

@@ -1,0 +1,54 @@
+"""Charts of the fleet: reads what they are made of, and has the numbers worked out beside the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.errors import NotFound
+from bot.domain.fleet.charts import YOUNGEST, FirmwareChart, OfflineChart, Replay, firmware_chart
+from bot.domain.query import Query
+from bot.storage.db.engine import Database
+from bot.storage.fleet import charts as store
+
+NOTHING = "No gateway matches, so there is nothing to draw. Try devices with that query."
+
+
+class ChartService:
+    """Nothing is kept: each chart is of the moment in which it is asked for."""
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    async def offline_for(self, actor: Actor, query: Query, period: timedelta) -> OfflineChart:
+        """As ``offline``, for a person. Raises NotAllowed, NotFound."""
+        require(actor, Action.READ)
+        return await self.offline(query, period)
+
+    async def firmware_for(self, actor: Actor, query: Query) -> FirmwareChart:
+        """As ``firmware``, for a person. Raises NotAllowed, NotFound."""
+        require(actor, Action.READ)
+        return await self.firmware(query)
+
+    async def offline(self, query: Query, period: timedelta) -> OfflineChart:
+        """The share offline over a period that ends now. Raises NotFound when there is nothing to draw."""
+        now = self._now()
+        async with self._database.read() as connection:
+            since = await store.known_since(connection, query, now)
+            if since is None:
+                raise NotFound(NOTHING)
+            if now - since < YOUNGEST:
+                raise NotFound("I have known these gateways for less than a minute. Ask again in a minute.")
+            replay = Replay(since, period, now)
+            async for some in store.tracks(connection, query, replay.begins, now):
+                await asyncio.to_thread(replay.add, some)
+        return await asyncio.to_thread(replay.chart)
+
+    async def firmware(self, query: Query) -> FirmwareChart:
+        """Who runs what now. Raises NotFound when nothing matches."""
+        async with self._database.read() as connection:
+            found = await store.firmware(connection, query, self._now())
+        if not found:
+            raise NotFound(NOTHING)
+        return await asyncio.to_thread(firmware_chart, found)

@@ -1,0 +1,229 @@
+"""The fleet as a person asks for it: pages of a query, one gateway, tags, firmware, and how old all this is.
+
+Everything but firmware is read from the snapshot in the database. Taking in a listing is `fleet_intake`,
+renaming and tagging `fleet_writes` and `fleet_write_runs`. Knows nothing of Slack.
+"""
+
+import asyncio
+import difflib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from bot.domain.access import Action, Actor, require_within
+from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.events import FleetEvent
+from bot.domain.firmware import Firmware, FirmwareVersion
+from bot.domain.gateways import Counts, KnownGateway, ListingResult, SnapshotStatus, TagCount, fold
+from bot.domain.query import Query
+from bot.meshtech.client import MeshtechClient
+from bot.services.fleet.poll import FleetPoll
+from bot.storage import listings
+from bot.storage.db.engine import Database, Reading
+from bot.storage.fleet import gateways as fleet
+from bot.storage.fleet import search as fleet_search
+
+REFRESH_EVERY = timedelta(seconds=15)
+FIRMWARE_FRESH_FOR = timedelta(seconds=60)
+PAGE = 10
+CHUNK = 500
+_NAMED_AT_MOST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPage:
+    """Some of the gateways that match, worst first, and how many match in all."""
+
+    rows: tuple[KnownGateway, ...]
+    counts: Counts
+    offset: int
+    status: SnapshotStatus
+
+    @property
+    def total(self) -> int:
+        return self.counts.total
+
+    @property
+    def as_of(self) -> datetime | None:
+        return self.status.as_of
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareCount:
+    """A firmware file of the vendor's, and how many gateways of its model run that version now."""
+
+    firmware: Firmware
+    gateways: int
+
+
+class FleetService:
+    """Answers from the snapshot, and keeps it fresh.
+
+    ``listing_every`` is the time from the start of one listing to the next, whichever replica does it; zero
+    lists whenever asked. ``owner`` names this process among the replicas.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        client: MeshtechClient,
+        *,
+        now: Callable[[], datetime],
+        site_tag: str = "",
+        owner: str = "meshbot",
+        listing_every: timedelta = timedelta(),
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._now = now
+        self._intake = FleetPoll(database, client, now=now, site_tag=site_tag, owner=owner)
+        # Two ticks of one scheduler may stand a little closer than they should.
+        self._apart = listing_every * 0.9
+        self._listing = asyncio.Lock()
+        self._ended = 0  # listings of this process, whatever became of them
+        self._told: list[Callable[[ListingResult], Awaitable[None]]] = []
+        self._firmware: tuple[Firmware, ...] = ()
+        self._firmware_at: datetime | None = None
+        self._asking_for_firmware = asyncio.Lock()
+
+    def tell(self, callback: Callable[[ListingResult], Awaitable[None]]) -> None:
+        """Has the callback told of every listing that this process completes, by tick or by refresh."""
+        self._told.append(callback)
+
+    async def take_in_listing(self) -> ListingResult | None:
+        """One pass over the vendor's list; None when it failed, or when a replica is at it or just was."""
+        async with self._listing:
+            return await self._take_in(self._apart)
+
+    async def refresh(self) -> SnapshotStatus:
+        """A listing, unless one began in the last 15 s; who asks meanwhile waits for it and shares it."""
+        ended = self._ended
+        async with self._listing:
+            if self._ended == ended:
+                await self._take_in(REFRESH_EVERY)
+        return await self.snapshot_status()
+
+    async def snapshot_status(self) -> SnapshotStatus:
+        return await self._database.ask(listings.read_status)
+
+    async def search(self, query: Query, offset: int = 0, limit: int = PAGE) -> GatewayPage:
+        now = self._now()
+
+        def found(connection: Reading) -> GatewayPage:
+            rows, counts, status = fleet_search.page(connection, query, now, offset, limit)
+            if status.as_of is None:  # a first listing that is half written is not a fleet
+                return GatewayPage((), Counts(), 0, status)
+            return GatewayPage(tuple(rows), counts, offset, status)
+
+        return await self._database.ask(found)
+
+    async def all_matching(self, query: Query) -> AsyncIterator[tuple[KnownGateway, ...]]:
+        """All that match, worst first, in chunks; each chunk as it is when it is read."""
+        wanted = await self.ids_matching(query)
+        for start in range(0, len(wanted), CHUNK):
+            yield await self.gateways(wanted[start : start + CHUNK])
+
+    async def ids_matching(self, query: Query) -> Sequence[str]:
+        """The ids of all that match, worst first."""
+        return await self._database.ask(partial(fleet_search.listed, query=query, now=self._now()))
+
+    async def counts(self, query: Query) -> Counts:
+        return await self._database.ask(partial(fleet_search.counted, query=query, now=self._now()))
+
+    async def tags(self) -> tuple[TagCount, ...]:
+        """Every tag that a gateway carries, by name."""
+        async with self._database.read() as connection:
+            return tuple(await fleet_search.tags(connection))
+
+    async def gateways(self, ids: Sequence[str]) -> tuple[KnownGateway, ...]:
+        """Those of the ids that are in the fleet, in their order."""
+        async with self._database.read() as connection:
+            return tuple(await fleet_search.by_ids(connection, ids, self._now()))
+
+    async def find(self, text: str) -> KnownGateway:
+        """The gateway with this id or exactly this name, in any case.
+
+        Raises InvalidInput listing the ids when several have it, NotFound with the nearest names.
+        """
+        text = text.replace("\0", "").strip()
+        async with self._database.read() as connection:
+            found = await fleet_search.named(connection, text, self._now())
+            near = [] if found else await fleet_search.names_near(connection, text)
+        if len(found) > 1:
+            raise InvalidInput(_ambiguous(text, [known.gateway.id for known in found]))
+        if not found:
+            raise NotFound(await asyncio.to_thread(_not_found, text, dict(near)))
+        return found[0]
+
+    async def versions(self) -> list[tuple[str, int]]:
+        """Firmware versions and how many gateways run each, the most frequent first."""
+        async with self._database.read() as connection:
+            found = await fleet_search.firmware_counts(connection)
+        together: Counter[str] = Counter()
+        for (_, version), number in found.items():
+            together[version] += number
+        return sorted(together.items(), key=lambda pair: (-pair[1], pair[0]))
+
+    async def require_within(self, actor: Actor, action: Action, ids: Sequence[str]) -> None:
+        """Raises NotAllowed when one of these gateways is outside of what the actor is limited to."""
+        if actor.limits:
+            require_within(actor, action, await self.gateways(ids), self._now())
+
+    async def recent_events(self, gateway_id: str, limit: int = 10) -> tuple[FleetEvent, ...]:
+        """What happened to a gateway, newest first."""
+        async with self._database.read() as connection:
+            return tuple(await fleet.recent_events(connection, gateway_id, limit))
+
+    async def firmware(self, model: str | None = None) -> tuple[FirmwareCount, ...]:
+        """What the vendor offers, at most 60 s old: by model, the newest version first."""
+        async with self._asking_for_firmware:  # many at once ask once
+            now = self._now()
+            if self._firmware_at is None or not timedelta() <= now - self._firmware_at < FIRMWARE_FRESH_FOR:
+                found = [firmware async for firmware in self._client.firmwares()]
+                self._firmware = tuple(sorted(sorted(found, key=_order, reverse=True), key=_model))
+                self._firmware_at = now
+        async with self._database.read() as connection:
+            running = await fleet_search.firmware_counts(connection)
+        return tuple(
+            FirmwareCount(firmware, running.get((_model(firmware), fold(firmware.version or "")), 0))
+            for firmware in self._firmware
+            if model is None or fold(model) == _model(firmware)
+        )
+
+    async def prune(self, older_than: timedelta) -> None:
+        """Forgets events and listings of long ago."""
+        edge = self._now() - older_than
+        async with self._database.write() as connection:
+            await fleet.forget_events(connection, edge)
+            await listings.forget(connection, edge)
+
+    async def _take_in(self, apart: timedelta) -> ListingResult | None:
+        taken = await self._intake.take_in(apart)
+        self._ended += 1
+        if taken is not None:
+            for callback in self._told:
+                await callback(taken)
+        return taken
+
+
+def _model(firmware: Firmware) -> str:
+    return fold(firmware.model or "")
+
+
+def _order(firmware: Firmware) -> tuple[str, str]:
+    version = FirmwareVersion.parse(firmware.version or "")
+    return (version.key if version else "", firmware.version or "")
+
+
+def _ambiguous(text: str, ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:_NAMED_AT_MOST])
+    more = f" and {len(ids) - _NAMED_AT_MOST} more" if len(ids) > _NAMED_AT_MOST else ""
+    return f"{len(ids)} gateways are called “{text}”: {shown}{more}. Say which one by its id."
+
+
+def _not_found(text: str, near: dict[str, str]) -> str:
+    alike = [near[name] for name in difflib.get_close_matches(fold(text), near, 3, 0.5)]
+    hint = f"Did you mean {' or '.join(alike)}?" if alike else "Look for it with part of its name in devices."
+    return f"No gateway has the id or the name “{text}”. {hint}"

@@ -1,0 +1,370 @@
+"""Taking in a listing: the vendor's pages become the snapshot, and the difference becomes events.
+
+Most of a listing is what it was a minute ago, so a map of digests tells, before anything is decoded, which
+gateways the vendor says something new about. The map is a memory of what the database holds: it is thrown
+away whenever another process completed a listing, or this one failed. Nothing is written before the last
+page is in; then in short transactions, each with its events, so that a crash anywhere loses none and
+repeats none.
+"""
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TypeVar
+
+from bot.domain.errors import BotError, Unavailable
+from bot.domain.events import FleetEvent
+from bot.domain.fleet.snapshot import (
+    VANISHED_AFTER,
+    appeared,
+    first_sight,
+    is_moving,
+    take_in,
+    timestamp_moved,
+    vanished,
+)
+from bot.domain.gateways import Connectivity, Gateway, KnownGateway, Listing, ListingResult, site_of
+from bot.domain.visibility import ListingOutcome, visibility_loss
+from bot.meshtech.client import DevicePage, MeshtechClient
+from bot.storage import listings
+from bot.storage.db.engine import Database, Transaction
+from bot.storage.fleet import gateways as fleet
+
+log = logging.getLogger(__name__)
+
+TICK = "listing"
+LEASE = timedelta(minutes=2)
+# Gateways in one transaction, which gives the event loop a turn every 20 ms. Smaller ones write the same
+# pages of the indexes again and again: 500 take twice as long.
+CHUNK = 2_000
+READING = 1  # one more whenever the vendor's bytes come to mean other columns, such as names folded otherwise
+
+_Item = TypeVar("_Item")
+Digests = dict[bytes, str]
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What the pages have shown so far. ``known`` shrinks as its gateways are seen unchanged."""
+
+    reading: bytes
+    known: Digests
+    awaited: Digests  # known, and to be looked at even when the vendor's bytes are the same
+    seen: Digests = field(default_factory=dict)
+    news: dict[str, tuple[Gateway, bytes]] = field(default_factory=dict)
+
+    def add(self, page: DevicePage) -> None:
+        """Of a gateway that two pages show, the later one counts."""
+        known, seen, news, reading = self.known, self.seen, self.news, self.reading
+        for raw in page.raw_items:
+            digest = blake2b(raw, digest_size=16, person=reading).digest()
+            gateway_id = known.pop(digest, None)
+            if gateway_id is not None:
+                seen[digest] = gateway_id
+                if (earlier := news.pop(gateway_id, None)) is not None:
+                    del seen[earlier[1]]
+            elif digest not in seen:
+                self._add_news(page.decode(raw), digest)
+
+    def _add_news(self, gateway: Gateway | None, digest: bytes) -> None:
+        if gateway is None:
+            return
+        if (earlier := self.news.get(gateway.id)) is not None:
+            del self.seen[earlier[1]]
+        self.seen[digest] = gateway.id
+        self.news[gateway.id] = (gateway, digest)
+
+    def finish(self) -> None:
+        """Forgets digests of gateways that a later page showed otherwise."""
+        news, unseen = self.news, {*self.known.values(), *self.awaited.values()}
+        if len(news) == len(self.seen) or news.keys() <= unseen:
+            return  # nothing was known, as in a first listing, or nobody with news was seen as known too
+        for digest in [d for d, id_ in self.seen.items() if id_ in news and news[id_][1] != d]:
+            del self.seen[digest]
+
+    def missing(self) -> Digests:
+        unseen = {**self.known, **self.awaited}
+        return {digest: id_ for digest, id_ in unseen.items() if id_ not in self.news}
+
+
+@dataclass(slots=True)
+class _Changes:
+    events: list[FleetEvent] = field(default_factory=list)
+    online_lost: int = 0
+    unlisted: list[str] = field(default_factory=list)  # missing for so long that they are gone
+
+
+class FleetPoll:
+    """One process's part in keeping the snapshot fresh; a claim keeps two from listing at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: MeshtechClient,
+        *,
+        now: Callable[[], datetime],
+        site_tag: str,
+        owner: str,
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._now = now
+        self._owner = owner
+        self._site = lru_cache(maxsize=4096)(lambda tags: site_of(tags, site_tag))
+        # The same bytes read in another way are another gateway: each row is written anew then.
+        self._reading = blake2b(f"{READING} {site_tag}".encode(), digest_size=16).digest()
+        self._digests: Digests = {}
+        self._digests_of: int | None = None  # the completed listing that left the database so
+        self._claimed_until: datetime | None = None
+
+    async def take_in(self, apart: timedelta) -> ListingResult | None:
+        """One pass over all pages.
+
+        None when another process is at it, when the last pass began less than ``apart`` ago, or when it
+        failed; the listing's row then says why.
+        """
+        if not await self._claim():
+            return None
+        try:
+            return await self._claimed(apart)
+        finally:
+            await self._database.release_tick(TICK, self._owner, self._now())
+
+    async def _claimed(self, apart: timedelta) -> ListingResult | None:
+        started = self._now()
+        async with self._database.write() as connection:
+            before = await listings.last_begun(connection)
+            if before is not None and timedelta() <= started - before < apart:
+                return None
+            last = await listings.last_completed(connection)
+            number = await listings.begin(connection, started)
+        try:
+            return await self._list(number, started, last)
+        except BotError as error:
+            log.warning("listing %d failed: %s", number, error)
+            async with self._database.write() as connection:
+                await listings.fail(connection, number, self._now(), str(error))
+            return None
+
+    async def _list(self, number: int, started: datetime, last: int | None) -> ListingResult:
+        known = await self._recall(last)
+        size = len(known)
+        async with self._database.read() as connection:
+            online_before = await listings.count_online(connection)
+            awaited = {d: known.pop(d) for d in await listings.unsettled(connection) if d in known}
+        found = _Pass(self._reading, known, awaited)
+        first = last is None
+        changes = _Changes()
+        with _no_collecting(while_=not size):
+            async for page in self._client.device_pages():
+                found.add(page)
+                await self._keep_claim()
+            found.finish()
+            listing = Listing(number, started, self._now())
+            await self._write_news(found, listing, size, changes, first=first)
+        missing = found.missing()
+        await self._look_for(found.seen, missing, changes)
+        gone = await self._complete(listing, missing, len(found.seen), online_before, changes)
+        await self._write_vanished(found.seen, gone, listing, changes)
+        self._digests, self._digests_of = found.seen, number
+        return ListingResult(
+            listing=listing,
+            gateways=len(found.news) if first else len(found.seen),
+            events=tuple(changes.events),
+            missing=len(missing),
+            online_before=online_before,
+            online_lost=changes.online_lost,
+            first=first,
+        )
+
+    async def _recall(self, last: int | None) -> Digests:
+        """The map that fits the database. This process no longer has one until the listing is complete."""
+        known = self._digests if last is not None and self._digests_of == last else None
+        self._digests, self._digests_of = {}, None
+        if known is None:
+            known = {}
+            async with self._database.read() as connection:
+                async for chunk in listings.digests(connection):
+                    known |= chunk
+        return known
+
+    async def _write_news(
+        self, found: _Pass, listing: Listing, size: int, changes: _Changes, *, first: bool
+    ) -> None:
+        ids = await asyncio.to_thread(sorted, found.news)  # in the order of the table, which writes less
+        news = [found.news[id_] for id_ in ids]
+        if not size:
+            # Into an empty snapshot all goes at once: who looks sees nothing, or everything.
+            async with self._database.write() as connection:
+                for chunk in _chunks(news):
+                    await self._write_chunk(
+                        connection, {}, chunk, listing, changes, moving=False, first=first
+                    )
+            return
+        moving = await self._is_moving(news, size)
+        for chunk in _chunks(news):
+            async with self._database.write() as connection:
+                before = await fleet.load(connection, [gateway.id for gateway, _ in chunk], lock=True)
+                await self._write_chunk(
+                    connection, before, chunk, listing, changes, moving=moving, first=first
+                )
+            await self._keep_claim()
+
+    async def _write_chunk(
+        self,
+        connection: Transaction,
+        before: dict[str, KnownGateway],
+        chunk: Sequence[tuple[Gateway, bytes]],
+        listing: Listing,
+        changes: _Changes,
+        *,
+        moving: bool,
+        first: bool,
+    ) -> None:
+        after, events = self._decide(before, chunk, listing, moving=moving, first=first)
+        await asyncio.sleep(0)
+        await fleet.save(connection, zip(after, (digest for _, digest in chunk), strict=True))
+        new = [known.gateway for known in after if known.gateway.id not in before]
+        old = [known.gateway for known in after if known.gateway.id in before]
+        await fleet.save_tags(
+            connection, new, [gateway for gateway in old if gateway.tags != before[gateway.id].gateway.tags]
+        )
+        await fleet.add_events(connection, events)
+        changes.events += events
+        changes.online_lost += sum(_was_lost(before.get(known.gateway.id), known) for known in after)
+
+    def _decide(
+        self,
+        before: dict[str, KnownGateway],
+        chunk: Sequence[tuple[Gateway, bytes]],
+        listing: Listing,
+        *,
+        moving: bool,
+        first: bool,
+    ) -> tuple[list[KnownGateway], list[FleetEvent]]:
+        after: list[KnownGateway] = []
+        events: list[FleetEvent] = []
+        for gateway, _ in chunk:
+            was, site = before.get(gateway.id), self._site(gateway.tags)
+            if was is None:
+                after.append(first_sight(gateway, listing, site))
+                if not first:
+                    events.append(appeared(gateway, listing))
+            else:
+                known, happened = take_in(was, gateway, listing, site, moving=moving)
+                after.append(known)
+                events += happened
+        return after, events
+
+    async def _is_moving(self, news: Sequence[tuple[Gateway, bytes]], size: int) -> bool:
+        if not is_moving(len(news), size):
+            return False
+        moved = 0
+        for chunk in _chunks(news):
+            async with self._database.read() as connection:
+                before = await fleet.load(connection, [gateway.id for gateway, _ in chunk])
+            moved += sum(g.id in before and timestamp_moved(before[g.id], g) for g, _ in chunk)
+        return is_moving(moved, size)
+
+    async def _look_for(self, seen: Digests, missing: Digests, changes: _Changes) -> None:
+        """What it means that the listing does not have these gateways."""
+        for chunk in _chunks(list(missing.items())):
+            async with self._database.read() as connection:
+                before = await fleet.load(connection, [id_ for _, id_ in chunk])
+            changes.unlisted += [id_ for id_, known in before.items() if known.missed + 1 >= VANISHED_AFTER]
+            changes.online_lost += sum(_is_online(known) for known in before.values())
+            seen |= {digest: id_ for digest, id_ in chunk if id_ in before}
+
+    async def _complete(
+        self, listing: Listing, missing: Digests, gateways: int, online_before: int, changes: _Changes
+    ) -> list[str]:
+        """The listing counts from here on, and with it who is missing: a crash before that counts neither.
+
+        Returns those that are gone for good, and not merely out of sight.
+        """
+        async with self._database.write() as connection:
+            for chunk in _chunks(sorted(missing.values())):
+                await listings.mark_missing(connection, chunk)
+            gone = changes.unlisted
+            if gone:
+                online = await listings.count_online(connection)
+                look = ListingOutcome(
+                    listing.number, True, listing.finished_at, online_before, changes.online_lost, online
+                )
+                if visibility_loss([look, *await listings.recent_outcomes(connection)]) is not None:
+                    gone = []
+            await listings.complete(
+                connection,
+                listing,
+                gateways - len(gone),
+                len(changes.events) + len(gone),
+                online_before=online_before,
+                online_lost=changes.online_lost,
+            )
+        return gone
+
+    async def _write_vanished(
+        self, seen: Digests, unlisted: Sequence[str], listing: Listing, changes: _Changes
+    ) -> None:
+        """What three listings in a row did not have is gone."""
+        gone: set[str] = set()
+        for chunk in _chunks(unlisted):
+            async with self._database.write() as connection:
+                known = await fleet.load(connection, chunk, lock=True)
+                events = [vanished(one.gateway, listing) for one in known.values()]
+                await fleet.remove(connection, sorted(known))
+                await fleet.add_events(connection, events)
+            changes.events += events
+            gone |= known.keys()
+        if gone:
+            for digest in [digest for digest, id_ in seen.items() if id_ in gone]:
+                del seen[digest]
+
+    async def _claim(self) -> bool:
+        now = self._now()
+        claimed = await self._database.claim_tick(TICK, self._owner, now, LEASE)
+        self._claimed_until = now + LEASE
+        return claimed
+
+    async def _keep_claim(self) -> None:
+        """Gives the event loop a turn, and renews the lease when half of it is over."""
+        await asyncio.sleep(0)
+        if self._claimed_until is None or self._now() < self._claimed_until - LEASE / 2:
+            return
+        if not await self._claim():
+            raise Unavailable("Another replica took over the listing, since this one took too long.")
+
+
+def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+
+
+@contextmanager
+def _no_collecting(*, while_: bool) -> Iterator[None]:
+    """Spares the garbage collector a first listing: its million new objects all stay for as long as it lasts.
+
+    Looking through them again and again takes a sixth of the whole time, and holds the event loop up.
+    """
+    pause = while_ and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
+
+
+def _was_lost(before: KnownGateway | None, after: KnownGateway) -> bool:
+    return before is not None and _is_online(before) and after.gateway.connectivity is not Connectivity.ONLINE
+
+
+def _is_online(known: KnownGateway) -> bool:
+    """As the last listing showed it."""
+    return known.gateway.connectivity is Connectivity.ONLINE and not known.missed

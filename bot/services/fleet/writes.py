@@ -1,0 +1,240 @@
+"""Renaming and tagging gateways: proposed, confirmed when there are several, and taken back.
+
+Each is a decision in one transaction. Asking the vendor is `fleet_write_runs`. Knows nothing of Slack.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from bot.domain.access import Action, Actor, require, require_within
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.fleet.writes import (
+    CONFIRM_WITHIN,
+    MOST_GATEWAYS,
+    START_WITHIN,
+    ItemState,
+    Write,
+    WriteItem,
+    WriteKind,
+    WriteState,
+    checked_change,
+    checked_name,
+    require_undoable,
+    tagging,
+    undoing,
+)
+from bot.domain.gateways import KnownGateway, fold
+from bot.domain.query import Query
+from bot.storage.db.engine import Database, Transaction
+from bot.storage.fleet import gateways as fleet
+from bot.storage.fleet import search, writes
+
+_ACTIONS = {WriteKind.RENAME: Action.RENAME, WriteKind.TAG: Action.TAG}
+
+
+class FleetWrites:
+    """What is ``RUNNING`` when it comes back from here is carried out next, by ``FleetWriteRuns``."""
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    async def propose_rename(
+        self, actor: Actor, channel: str | None, gateway: KnownGateway, new_name: str
+    ) -> Write:
+        """A write of one gateway, running. Raises InvalidInput for a bad name or the one it has."""
+        was = gateway.gateway
+        require(actor, Action.RENAME)
+        require_within(actor, Action.RENAME, [gateway], self._now())
+        name = checked_name(new_name)
+        if name == was.name:
+            raise InvalidInput(f"{was.id} is called “{name}” already, so there is nothing to change.")
+        item = WriteItem(was.id, was.label, (was.name,) if was.name else (), (name,))
+        async with self._database.write() as connection:
+            others = await search.names_in_use(connection, name, besides=was.id)
+            write = self._new(
+                WriteKind.RENAME,
+                actor,
+                channel,
+                f"rename {was.label} to {name}",
+                [item],
+                running=True,
+                warning=_in_use(name, others),
+            )
+            await writes.add(connection, write)
+        return write
+
+    async def propose_tags(
+        self,
+        actor: Actor,
+        channel: str | None,
+        which: Query | Sequence[str],
+        add: Sequence[str],
+        remove: Sequence[str],
+    ) -> Write:
+        """One gateway to change: running. Several: proposed, so that ``confirm`` comes first.
+
+        ``which`` is a query or ids. Raises InvalidInput when nothing would change, NotFound when nothing
+        matches.
+        """
+        require(actor, Action.TAG)
+        add, remove = checked_change(add, remove)
+        async with self._database.write() as connection:
+            matching = await self._matching(connection, which)
+            require_within(actor, Action.TAG, matching, self._now())
+            spelled = await search.spellings(connection, {fold(tag) for tag in add})
+            add = [spelled.get(fold(tag), tag) for tag in add]
+            items = await asyncio.to_thread(_taggings, matching, add, remove)
+            change = " ".join([*(f"+{tag}" for tag in add), *(f"-{tag}" for tag in remove)])
+            if not items:
+                raise InvalidInput(f"{_counted(len(matching))} already as {change} would make it.")
+            where = items[0].label if len(items) == 1 else f"{len(items)} gateways"
+            write = self._new(
+                WriteKind.TAG,
+                actor,
+                channel,
+                f"{change} on {where}",
+                items,
+                running=len(items) == 1,
+                unchanged=len(matching) - len(items),
+            )
+            await writes.add(connection, write)
+        return write
+
+    async def confirm(self, actor: Actor, write_id: str, version: int) -> Write:
+        """The proposal, running now. Raises Stale when it was decided before, or is too old."""
+        return await self._decide(actor, write_id, version, WriteState.RUNNING)
+
+    async def cancel(self, actor: Actor, write_id: str, version: int) -> Write:
+        """The proposal, cancelled. Raises Stale when it was decided before."""
+        return await self._decide(actor, write_id, version, WriteState.CANCELLED)
+
+    async def undo(self, actor: Actor, write_id: str, channel: str | None = None) -> Write:
+        """A running write that takes another one back where nobody has changed it since.
+
+        Raises Stale when it was taken back before, when the time for it is over, or when nothing is left.
+        """
+        require(actor, Action.UNDO)
+        async with self._database.write() as connection:
+            before = await writes.load(connection, write_id)
+            require_undoable(before, self._now())
+            present = await fleet.load(connection, [item.gateway_id for item in before.done])
+            if actor.user_id != before.actor:  # what is one's own is taken back, though its tag be gone
+                require_within(actor, Action.UNDO, present.values(), self._now())
+            items = await asyncio.to_thread(_undoings, before, present)
+            if not any(item.state is ItemState.WAITING for item in items):
+                raise Stale(f"There is nothing left to take back: {items[0].error}")
+            # Moves the version on, so that of two clicks at once one finds it changed.
+            if not await writes.advance(connection, before, before.state):
+                raise Stale("Somebody took this back a moment ago.")
+            title = f"undo: {before.title}"
+            write = self._new(before.kind, actor, channel, title, items, running=True, undoes=before.id)
+            await writes.add(connection, write)
+        return write
+
+    async def get(self, write_id: str) -> Write:
+        async with self._database.read() as connection:
+            return await writes.load(connection, write_id)
+
+    async def prune(self, older_than: timedelta) -> None:
+        """Forgets writes of long ago; the audit log keeps what they did."""
+        async with self._database.write() as connection:
+            await writes.forget(connection, self._now() - older_than)
+
+    def _new(
+        self,
+        kind: WriteKind,
+        actor: Actor,
+        channel: str | None,
+        title: str,
+        items: Sequence[WriteItem],
+        *,
+        running: bool,
+        undoes: str | None = None,
+        unchanged: int = 0,
+        warning: str | None = None,
+    ) -> Write:
+        now = self._now()
+        return Write(
+            id=secrets.token_hex(8),
+            kind=kind,
+            state=WriteState.RUNNING if running else WriteState.PROPOSED,
+            version=1,
+            actor=actor.user_id,
+            channel=channel,
+            title=title,
+            created_at=now,
+            expires_at=now + (START_WITHIN if running else CONFIRM_WITHIN),
+            items=tuple(items),
+            undoes=undoes,
+            unchanged=unchanged,
+            warning=warning,
+        )
+
+    async def _matching(self, connection: Transaction, which: Query | Sequence[str]) -> list[KnownGateway]:
+        now = self._now()
+        ids = await search.ids(connection, which, now) if isinstance(which, Query) else list(which)
+        if len(ids) > MOST_GATEWAYS:
+            raise InvalidInput(
+                f"That is {len(ids):,} gateways, and {MOST_GATEWAYS:,} are the most for one change: "
+                "say fewer, by site for example."
+            )
+        found = await search.by_ids(connection, ids, now)
+        if not found:
+            raise NotFound(f"No gateway matches {_subject(which)}. Try the same words with devices first.")
+        return found
+
+    async def _decide(self, actor: Actor, write_id: str, version: int, state: WriteState) -> Write:
+        now = self._now()
+        async with self._database.write() as connection:
+            write = await writes.load(connection, write_id)
+            require(actor, _ACTIONS[write.kind])
+            if actor.user_id != write.actor:
+                raise NotAllowed(
+                    "Only who proposed this change may decide about it. Send the command yourself."
+                )
+            if actor.limits:
+                present = await fleet.load(connection, [item.gateway_id for item in write.items])
+                require_within(actor, _ACTIONS[write.kind], present.values(), now)
+            if write.state is not WriteState.PROPOSED or write.version != version:
+                raise Stale(_DECIDED[write.state])
+            if state is WriteState.RUNNING and now >= write.expires_at:
+                raise Stale("This proposal is more than ten minutes old: send the command again.")
+            if not await writes.advance(connection, write, state, now + START_WITHIN):
+                raise Stale("Somebody decided about this a moment ago.")
+            return await writes.load(connection, write_id)
+
+
+_DECIDED = {
+    WriteState.PROPOSED: "This proposal has changed: send the command again.",
+    WriteState.RUNNING: "This was confirmed already and is being carried out.",
+    WriteState.DONE: "This was confirmed already and is done.",
+    WriteState.CANCELLED: "This was cancelled already: send the command again.",
+}
+
+
+# Of ten thousand gateways these take long enough to run beside the event loop.
+def _taggings(matching: Sequence[KnownGateway], add: Sequence[str], remove: Sequence[str]) -> list[WriteItem]:
+    return [item for known in matching if (item := tagging(known.gateway, add, remove))]
+
+
+def _undoings(write: Write, present: dict[str, KnownGateway]) -> list[WriteItem]:
+    gateways = {id_: known.gateway for id_, known in present.items()}
+    return [undoing(item, write.kind, gateways.get(item.gateway_id)) for item in write.done]
+
+
+def _subject(which: Query | Sequence[str]) -> str:
+    return which.text or "all gateways" if isinstance(which, Query) else ", ".join(which)
+
+
+def _counted(number: int) -> str:
+    return "This gateway is" if number == 1 else f"All {number} gateways are"
+
+
+def _in_use(name: str, others: int) -> str | None:
+    if not others:
+        return None
+    gateways = "Another gateway is" if others == 1 else f"{others} other gateways are"
+    return f"{gateways} called “{name}” too."

@@ -1,0 +1,251 @@
+"""The vendor's jobs of a rollout: created once each, followed, called off.
+
+A job is an intent in one transaction, the call outside any, its result in another. After a crash, or after
+an answer that was lost, the intent is looked for among the vendor's jobs by its name before it would be
+created again.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.domain.firmware import FirmwareId, JobDevice, JobId, JobStatus
+from bot.domain.gateways import GatewayId
+from bot.domain.rollouts import verdict
+from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.rollout import Rollout, RolloutState
+from bot.domain.rollouts.verdict import Attempt, FailureKind
+from bot.meshtech.client import MeshtechClient
+from bot.meshtech.errors import (
+    Conflict,
+    JobUnknown,
+    LogInRefused,
+    MeshtechError,
+    RateLimited,
+    RouteMissing,
+    VendorRefused,
+    VendorUnavailable,
+)
+from bot.services.rollouts.blockers import start_blocker
+from bot.services.rollouts.events import about, record_event
+from bot.storage.cards import cards
+from bot.storage.db.engine import Database, Transaction
+from bot.storage.rollouts import batches, targets
+from bot.storage.rollouts import in_flight as flight
+from bot.storage.rollouts import rollouts as store
+from bot.storage.rollouts.batches import Batch
+
+log = logging.getLogger(__name__)
+
+CLOCKS_MAY_DIFFER = timedelta(days=1)  # the vendor's from ours, its time zone not told
+
+JobReports = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its job says of each gateway
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswers:
+    """What the vendor said of a rollout's jobs; a batch is not in ``told`` while its job says nothing.
+
+    ``in_doubt``: it is not known yet what became of some call. ``unheard``: some job could not be asked.
+    """
+
+    told: JobReports
+    in_doubt: bool = False
+    unheard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutContext:
+    """What rollouts are run with; ``changed`` is called after a commit that the publisher should know of."""
+
+    database: Database
+    client: MeshtechClient
+    rules: RolloutRules
+    now: Callable[[], datetime]
+    changed: Callable[[], None]
+
+
+class RolloutJobs:
+    """Creates jobs, follows them and calls them off."""
+
+    def __init__(self, context: RolloutContext) -> None:
+        self._context = context
+
+    async def ask(self, rollout: Rollout, *, blind: bool, only_intended: bool = False) -> JobAnswers:
+        """Creates the jobs that were intended, and asks how the others are; one that fails holds up no other.
+
+        ``blind``: the fleet cannot be seen, so none is created.
+        """
+        async with self._context.database.read() as connection:
+            open_batches = await batches.open_batches(connection, rollout.id)
+        told: dict[int, Mapping[GatewayId, JobDevice]] = {}
+        in_doubt = unheard = False
+        aborted = rollout.state is RolloutState.ABORTED
+        for batch in open_batches:
+            try:
+                if aborted and batch.state != "canceled" and not await self._call_off(rollout, batch):
+                    in_doubt = True
+                elif aborted and batch.vendor_job_id is None:
+                    continue
+                elif batch.state == "intended":
+                    in_doubt |= not await self._create_job(rollout, batch, blind=blind)
+                elif not only_intended:
+                    told[batch.id] = await self._follow(batch)
+            except MeshtechError as error:
+                log.warning("%s waits: %s", batch.name, error)
+                unheard = True
+        return JobAnswers(told, in_doubt, unheard)
+
+    async def _call_off(self, rollout: Rollout, batch: Batch) -> bool:
+        """Cancels what an aborted rollout has in the vendor's queue. True when that is done."""
+        job_id = JobId(batch.vendor_job_id) if batch.vendor_job_id else None
+        if job_id is None and batch.called_at is not None:
+            job_id = await self._find_job(batch)
+            if job_id is None and self._context.now() - batch.called_at < self._context.rules.look_for:
+                return False
+        refusal = await self._cancel(job_id) if job_id is not None else None
+        now = self._context.now()
+        async with self._context.database.write() as connection:
+            await store.load(connection, rollout.id, to_change=True)
+            if job_id is not None:
+                await batches.record_job(connection, batch.id, job_id)
+            elif await batches.is_intended(connection, batch):
+                aloft = await flight.in_flight(connection, rollout.id, batch.id)
+                attempts = [verdict.spared(one.attempt) for one in aloft]
+                await self._save(connection, rollout, attempts)
+            else:
+                return False  # it was sent meanwhile
+            await batches.close_batch(connection, batch.id, "canceled", refusal)
+            if refusal is not None:
+                await record_event(connection, rollout, "not_called_off", now, job=batch.name, reason=refusal)
+        self._context.changed()
+        return True
+
+    async def call_off_rest(self, batch: Batch) -> bool:
+        """Has the vendor begin nothing more of a job. False: it was not done, try again later."""
+        assert batch.vendor_job_id is not None, "the vendor has told of it"
+        try:
+            done = await self._cancel(JobId(batch.vendor_job_id)) is None
+        except MeshtechError as error:
+            log.warning("The rest of %s could not be called off: %s", batch.name, error)
+            return False
+        if done:
+            async with self._context.database.write() as connection:
+                await batches.close_batch(connection, batch.id, "canceled")
+        return done
+
+    async def _cancel(self, job_id: JobId) -> str | None:
+        """Why the vendor does not take back what it has not begun; None when it has."""
+        try:
+            await self._context.client.cancel_job(job_id)
+        except (Conflict, JobUnknown):
+            log.info("job %s is over already", job_id)
+        except (VendorRefused, RouteMissing) as error:
+            log.warning("job %s is not called off: %s", job_id, error)
+            return str(error)
+        return None
+
+    async def _create_job(self, rollout: Rollout, batch: Batch, *, blind: bool) -> bool:
+        """Calls the vendor for an intended batch. True when it is known what became of it."""
+        if batch.called_at is not None:
+            job_id = await self._find_job(batch)
+            if job_id is not None:
+                await self._created(batch, job_id)
+                return True
+            if self._context.now() - batch.called_at < self._context.rules.look_for:
+                return False
+        members = await self._about_to_call(rollout, batch, blind=blind)
+        if not members:
+            return True
+        try:
+            job_id = await self._context.client.create_job(
+                batch.name, FirmwareId(rollout.firmware_id), members
+            )
+        except (VendorRefused, Conflict) as error:
+            there = await self._find_job(batch) if isinstance(error, Conflict) else None
+            if there is None:
+                await self._refused(batch, f"Meshtech refused the job: {error}")
+            else:
+                await self._created(batch, there)
+            return True
+        except (RateLimited, RouteMissing, LogInRefused, VendorUnavailable) as error:
+            log.warning("%s was not sent: %s", batch.name, error)
+            async with self._context.database.write() as connection:
+                await batches.mark_not_called(connection, batch.id)
+            return False
+        except MeshtechError as error:
+            log.warning("%s: it is not known whether the job exists: %s", batch.name, error)
+            return False
+        await self._created(batch, job_id)
+        return True
+
+    async def _about_to_call(self, rollout: Rollout, batch: Batch, *, blind: bool) -> Sequence[GatewayId]:
+        """The gateways to start now; none when a person or a rule was faster: then they wait again.
+
+        None either when another process is at it, whose claim of the rollout this one's has outlived.
+        """
+        now = self._context.now()
+        async with self._context.database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)
+            if not await batches.is_intended(connection, batch):
+                return ()
+            members = await batches.batch_members(connection, batch.id)
+            running = fresh.state is RolloutState.RUNNING
+            if (
+                running
+                and await start_blocker(connection, fresh, self._context.rules, now, blind=blind) is None
+            ):
+                await batches.mark_called(connection, batch.id, members, now)
+                return members
+            if fresh.state is not RolloutState.ABORTED:  # then the next round calls it off
+                await batches.take_back(connection, batch.id, members)
+                await cards.touch(connection, about(rollout.id))
+        self._context.changed()
+        return ()
+
+    async def _find_job(self, batch: Batch) -> JobId | None:
+        """Looks for the batch's job by its name, among those not older than its intent."""
+        async for job in self._context.client.jobs():
+            if job.name == batch.name:
+                return job.id
+            if job.created_at is not None and job.created_at < batch.intended_at - CLOCKS_MAY_DIFFER:
+                return None
+        return None
+
+    async def _created(self, batch: Batch, job_id: JobId) -> None:
+        async with self._context.database.write() as connection:
+            await batches.record_job(connection, batch.id, job_id)
+            await cards.touch(connection, about(batch.rollout_id))
+        self._context.changed()
+
+    async def _follow(self, batch: Batch) -> Mapping[GatewayId, JobDevice]:
+        """What the batch's job says of each gateway."""
+        assert batch.vendor_job_id is not None
+        try:
+            job = await self._context.client.job(JobId(batch.vendor_job_id))
+        except JobUnknown:
+            if await self._find_job(batch) is not None:
+                raise  # the list still has it: one answer is not believed
+            async with self._context.database.read() as connection:
+                return verdict.gone(await batches.batch_members(connection, batch.id))
+        told = {device.device_id: device for device in job.devices}
+        # In one that was canceled, gateways that had begun go on.
+        return verdict.ended(told) if job.status is JobStatus.COMPLETED else told
+
+    async def _refused(self, batch: Batch, reason: str) -> None:
+        async with self._context.database.write() as connection:
+            rollout = await store.load(connection, batch.rollout_id, to_change=True)
+            attempts = [one.attempt for one in await flight.in_flight(connection, rollout.id, batch.id)]
+            aborted = rollout.state is RolloutState.ABORTED
+            failed = verdict.fail(attempts, reason, FailureKind.TRANSPORT, aborted=aborted)
+            await self._save(connection, rollout, failed)
+            await batches.close_batch(connection, batch.id, "refused", reason)
+        self._context.changed()
+
+    async def _save(self, connection: Transaction, rollout: Rollout, attempts: Sequence[Attempt]) -> None:
+        """Writes what became of some, and lets go of those that settled."""
+        if attempts:
+            await flight.save_attempts(connection, rollout.id, attempts, self._context.now())
+            await targets.free_gateways(connection, rollout.id)
+            await cards.touch(connection, about(rollout.id))

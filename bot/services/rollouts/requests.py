@@ -1,0 +1,444 @@
+"""What people do with firmware rollouts before they run: plan, request, approve, deny, withdraw; and look.
+
+Each decision is one transaction: load, decide in the domain, save, say so on the card. Steering one that runs
+is in ``rollout_steering.py``, how it goes on by itself in ``rollout_course.py``.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from bot.domain.access import Action, Actor, require, require_within
+from bot.domain.alerts.incidents import Touched
+from bot.domain.errors import InvalidInput, Stale
+from bot.domain.firmware import Firmware, JobId, VendorJob
+from bot.domain.gateways import GatewayId, KnownGateway
+from bot.domain.query import Query, parse
+from bot.domain.rollouts import plan as planning
+from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts.plan import Circumstances, ModelChoice, RolloutRules
+from bot.domain.rollouts.rollout import (
+    FAILURES,
+    IN_FLIGHT,
+    Rollout,
+    RolloutEvent,
+    RolloutId,
+    RolloutState,
+    TargetRecord,
+    TargetState,
+)
+from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
+from bot.meshtech.client import MeshtechClient
+from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
+from bot.services.rollouts.routing import RolloutRouting, no_place
+from bot.storage.cards import cards
+from bot.storage.db.engine import Database, Transaction
+from bot.storage.rollouts import batches, targets
+from bot.storage.rollouts import retries as again
+from bot.storage.rollouts import rollouts as store
+from bot.storage.rollouts.incidents import alerts_during
+from bot.storage.rollouts.routing import card_channels
+from bot.storage.rollouts.stragglers import count_late
+
+SHOWN_FAILURES = 5
+SHOWN_STRAGGLERS = 3
+SHOWN_FIRST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutLine:
+    """A rollout in a list."""
+
+    rollout: Rollout
+    counts: Mapping[TargetState, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPage:
+    lines: tuple[RolloutLine, ...]
+    total: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A vendor's job, and the rollout that created it; None for one from the portal."""
+
+    job: VendorJob
+    rollout_id: RolloutId | None
+
+
+class RolloutRequests:
+    """All that can be done with rollouts.
+
+    ``matching`` gives the gateways of a query in chunks, ``fleet_size`` how many there are in all.
+    ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
+    in a channel. ``changed`` is called after a commit that the publisher should know of. ``within`` refuses
+    somebody who is limited to a part of the fleet when gateways are outside of it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        client: MeshtechClient,
+        *,
+        matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
+        fleet_size: Callable[[], Awaitable[int]],
+        incidents_at: Callable[[set[str]], Awaitable[Sequence[Touched]]],
+        may_post: Callable[[str], Awaitable[bool]],
+        rules: RolloutRules,
+        places: RolloutRouting,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+        changed: Callable[[], None],
+        within: Within = anywhere,
+    ) -> None:
+        self._database = database
+        self._within = within
+        self._client = client
+        self._matching = matching
+        self._fleet_size = fleet_size
+        self._incidents_at = incidents_at
+        self._may_post = may_post
+        self.rules = rules
+        self._places = places
+        self.now = now
+        self._new_id = new_id
+        self._changed = changed
+
+    # ---- plan and request
+
+    async def plan(
+        self,
+        actor: Actor,
+        channel: str | None,
+        query_text: str,
+        version: str,
+        model: str | None = None,
+        start_at: datetime | None = None,
+    ) -> DrawnPlan | ModelChoice:
+        """A plan that can be requested, or the models to choose from. Nothing is sent to the vendor.
+
+        Raises InvalidInput when the query, the version or the model names nothing.
+        """
+        require(actor, Action.REQUEST)
+        query = parse(query_text)
+        firmwares = await self._firmwares()
+        matches = [known async for chunk in self._matching(query) for known in chunk]
+        if not matches:
+            raise InvalidInput("No gateway matches that query, so there is nothing to update.")
+        require_within(actor, Action.REQUEST, matches, self.now())
+        by_model = Counter(known.gateway.model for known in matches if known.gateway.model)
+        chosen = planning.choose_firmware(query.text, version, model, firmwares, by_model)
+        if isinstance(chosen, ModelChoice):
+            return chosen
+        return await self._draw(actor, channel, query, chosen, matches, start_at)
+
+    async def plan_again(self, actor: Actor, rollout_id: RolloutId) -> DrawnPlan | ModelChoice:
+        """A new plan of what a rollout was for: the fleet is another now."""
+        async with self._database.read() as connection:
+            old = await store.load(connection, rollout_id)
+        return await self.plan(actor, old.channel, old.query, old.firmware_version, old.model)
+
+    async def _draw(
+        self,
+        actor: Actor,
+        channel: str | None,
+        query: Query,
+        firmware: Firmware,
+        matches: Sequence[KnownGateway],
+        start_at: datetime | None,
+    ) -> DrawnPlan:
+        now, plan_id = self.now(), self._new_id()
+        size = await self._fleet_size()
+        async with self._database.read() as connection:
+            freeze = await store.freeze_of(connection, firmware.version or "")
+            around = Circumstances(now, size, await again.quarantined(connection, now), freeze is not None)
+            evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
+        # Ten thousand targets take a while to sort and hash: not on the event loop.
+        plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
+        expires_at = now + self.rules.plan_expires
+        async with self._database.write() as connection:
+            await store.save_plan(
+                connection, plan_id, plan, actor.user_id, channel, start_at, now, expires_at
+            )
+        sites = {target.site for target in plan.eligible}
+        return DrawnPlan(plan_id, plan, evidence, freeze, start_at, await self._incidents_at(sites))
+
+    async def request(self, actor: Actor, plan_id: str, start_at: datetime | None = None) -> Rollout:
+        """Asks for approval of a drawn plan; with no approvals needed it starts, at ``start_at`` if given.
+
+        Raises Stale when it was requested already or is too old, InvalidInput when nothing in it can be
+        updated or its card could be shown nowhere.
+        """
+        async with self._database.read() as connection:
+            saved = await store.load_plan(connection, plan_id)
+        if actor.user_id != saved.requester:
+            raise Stale("That plan was drawn for somebody else. Run the update yourself to request it.")
+        await self._within(actor, Action.REQUEST, [one.gateway_id for one in saved.plan.eligible])
+        usual = await self._usual_channels(saved.channel)
+        now = self.now()
+        async with self._database.write() as connection:
+            saved = await store.load_plan(connection, plan_id)
+            if saved.rollout_id is not None:
+                raise Stale(f"That plan was requested already: it is R-{saved.rollout_id}.")
+            if now >= saved.expires_at:
+                raise Stale("That plan is too old to request. Run the update again for a new one.")
+            decide.check_request(saved.plan, actor)
+            rollout = self._requested(saved, actor, start_at or saved.start_at, now)
+            rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
+            channels = await self._places.wanted(connection, rollout.id) or usual[:1]
+            if not channels:
+                raise InvalidInput(no_place(saved.channel))
+            await cards.open_cards(connection, about(rollout.id), channels, now)
+            await record_event(connection, rollout, "requested", now, actor, channel=saved.channel)
+            if not rollout.approvals_needed:
+                if planning.has_drifted(rollout.planned, await targets.count_drifted(connection, rollout)):
+                    raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
+                await self._begin(connection, rollout, decide.begin(rollout, now), now)
+        self._changed()
+        return rollout
+
+    async def forget_plan(self, actor: Actor, plan_id: str) -> None:
+        """The asker does not want the plan after all."""
+        async with self._database.write() as connection:
+            saved = await store.load_plan(connection, plan_id)
+            if actor.user_id == saved.requester:
+                await store.forget_plan(connection, plan_id)
+
+    def _requested(
+        self, saved: store.SavedPlan, actor: Actor, start_at: datetime | None, now: datetime
+    ) -> Rollout:
+        plan = saved.plan
+        return Rollout(
+            id=RolloutId(0),
+            uid=self._new_id(),
+            state=RolloutState.REQUESTED,
+            version=1,
+            requester=actor.user_id,
+            requester_name=actor.name,
+            channel=saved.channel,
+            query=plan.query,
+            model=plan.model,
+            firmware_id=plan.firmware_id,
+            firmware_version=plan.version,
+            plan_hash=plan.hash,
+            planned=sum(plan.waves),
+            approvals_needed=plan.approvals_needed,
+            downgrades=plan.downgrades,
+            created_at=now,
+            expires_at=now + self.rules.approval_expires,
+            start_at=start_at,
+        )
+
+    async def _usual_channels(self, asked_in: str | None) -> list[str]:
+        """Where its card may go if nobody subscribed to it."""
+        usual = await self._places.usual(asked_in)
+        return [one for one in usual if one != asked_in or await self._may_post(one)]
+
+    async def _firmwares(self) -> list[Firmware]:
+        return [firmware async for firmware in self._client.firmwares()]
+
+    # ---- decisions
+
+    async def approve(
+        self,
+        actor: Actor,
+        rollout_id: RolloutId,
+        override: str | None = None,
+        *,
+        channel: str | None = None,
+    ) -> Rollout:
+        """Counts one approval; the last one that is needed starts the rollout. ``channel`` is where.
+
+        When the fleet drifted from what was approved, it is void instead. Raises NotAllowed, Stale, and
+        ReasonNeeded when an admin may do it with a reason.
+        """
+        now = self.now()
+        if actor.limits:
+            ids = [one.gateway_id for one in await self.targets(rollout_id)]
+            await self._within(actor, Action.APPROVE, ids)
+        async with self._database.write() as connection:
+            before = await store.load(connection, rollout_id, to_change=True)
+            after = decide.approve(before, actor, now, self.rules, override)
+            told = partial(record_event, connection, now=now, by=actor, before=before, channel=channel)
+            changed = await targets.count_drifted(connection, before)
+            if planning.has_drifted(before.planned, changed):
+                after = decide.void(before, changed, now)
+                await store.save(connection, before, after, None)
+                await targets.skip_all(connection, rollout_id, "not started: void", now)
+                await told(after, "void", reason=after.reason)
+            else:
+                await told(after, "approved", reason=override)
+                if after.state is RolloutState.REQUESTED:
+                    await store.save(connection, before, after, decide.remind_at(after))
+                else:
+                    await self._begin(connection, before, after, now)
+            await tell_requester(connection, after, actor, now)
+        self._changed()
+        return after
+
+    async def deny(
+        self, actor: Actor, rollout_id: RolloutId, reason: str, *, channel: str | None = None
+    ) -> Rollout:
+        """Ends a rollout before it began; a denial wins. Raises NotAllowed, Stale, InvalidInput."""
+        return await self._end(
+            actor, "denied", rollout_id, lambda before, now: decide.deny(before, actor, reason, now), channel
+        )
+
+    async def cancel(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
+        """The requester withdraws it before it has started. Raises NotAllowed, Stale."""
+        return await self._end(
+            actor, "withdrawn", rollout_id, lambda before, now: decide.cancel(before, actor, now), channel
+        )
+
+    async def may_decide(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
+        """The rollout, when this actor could deny it now. Raises as ``deny`` would."""
+        async with self._database.read() as connection:
+            before = await store.load(connection, rollout_id)
+        decide.deny(before, actor, "checking", self.now())
+        return before
+
+    async def _end(
+        self,
+        actor: Actor,
+        kind: str,
+        rollout_id: RolloutId,
+        decided: Callable[[Rollout, datetime], Rollout],
+        channel: str | None,
+    ) -> Rollout:
+        now = self.now()
+        async with self._database.write() as connection:
+            before = await store.load(connection, rollout_id, to_change=True)
+            after = decided(before, now)
+            await store.save(connection, before, after, None)
+            await targets.skip_all(connection, rollout_id, f"not started: {after.state.value}", now)
+            await targets.free_gateways(connection, rollout_id)
+            await record_event(
+                connection, after, kind, now, actor, before=before, channel=channel, reason=after.reason
+            )
+            await tell_requester(connection, after, actor, now)
+        self._changed()
+        return after
+
+    async def _begin(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
+        """From this commit on its gateways are this rollout's alone, and the next tick starts them."""
+        await targets.claim_gateways(connection, before.id, now)
+        due_at = after.start_at if after.state is RolloutState.SCHEDULED else now
+        await store.save(connection, before, after, due_at)
+        if after.state is RolloutState.SCHEDULED and after.start_at is not None:
+            start_at = after.start_at.isoformat()
+            await record_event(connection, after, "scheduled", now, before=before, start_at=start_at)
+        else:
+            await record_event(connection, after, "started", now, before=before)
+
+    # ---- looking
+
+    async def picture(self, rollout_id: RolloutId) -> RolloutStatus:
+        """Raises NotFound when there is no such rollout."""
+        now = self.now()
+        async with self._database.read() as connection:
+            rollout = await store.load(connection, rollout_id)
+            version = rollout.firmware_version
+            counts = await targets.count_targets(connection, rollout_id)
+            classes = await targets.count_classes(connection, rollout_id)
+            failures = await targets.list_targets(connection, rollout_id, FAILURES, SHOWN_FAILURES)
+            flying = await targets.list_targets(
+                connection, rollout_id, IN_FLIGHT, SHOWN_STRAGGLERS, oldest_first=True
+            )
+            retryable = await again.failed_and_online(connection, rollout, now)
+            returned = await again.parked_and_back(connection, rollout, now, self.rules.stable_for)
+            kept = await count_late(connection, rollout_id)
+            first = await targets.first_to_start(connection, rollout_id, SHOWN_FIRST)
+            sites = set() if rollout.state.is_final else await targets.sites(connection, rollout_id)
+            freeze = await store.freeze_of(connection, version)
+            evidence = await _evidence(connection, version, rollout.model)
+        late = now - self.rules.overdue_after / 2
+        return RolloutStatus(
+            rollout=rollout,
+            counts=counts,
+            classes=classes,
+            failures=failures,
+            stragglers=tuple(one for one in flying if one.started_at and one.started_at <= late),
+            retryable=len(retryable),
+            returned=len(returned),
+            late=kept,
+            first=() if rollout.started_at else first,
+            incidents=await self._incidents_at(sites) if sites else (),
+            freeze=freeze,
+            evidence=evidence,
+            now=now,
+            rules=self.rules,
+        )
+
+    async def state(self, rollout_id: RolloutId) -> RolloutState:
+        """Where it is now. Raises NotFound."""
+        async with self._database.read() as connection:
+            return (await store.load(connection, rollout_id)).state
+
+    async def timeline(self, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
+        """Everything that happened, in order, with the alerts about its gateways. Raises NotFound."""
+        async with self._database.read() as connection:
+            rollout = await store.load(connection, rollout_id)
+            own = await store.timeline(connection, rollout_id)
+            alerts = await alerts_during(connection, rollout, self.now())
+        return tuple(sorted([*own, *alerts], key=lambda event: event.at))
+
+    async def find(self, text: str) -> RolloutId:
+        """The rollout that ``R-7``, ``r7`` or ``7`` names. Raises InvalidInput."""
+        digits = text.strip().lower().removeprefix("r").removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 18):
+            raise InvalidInput("A rollout is named like R-7. The command “rollouts” lists them.")
+        return RolloutId(int(digits))
+
+    async def page(self, offset: int, limit: int = 10) -> RolloutPage:
+        """Those that go on first, then the newest."""
+        async with self._database.read() as connection:
+            found, total = await store.load_many(connection, limit, offset)
+            counts = await targets.count_many(connection, [rollout.id for rollout in found])
+        lines = tuple(RolloutLine(rollout, counts[rollout.id]) for rollout in found)
+        return RolloutPage(lines, total, offset)
+
+    async def targets(self, rollout_id: RolloutId) -> tuple[TargetRecord, ...]:
+        """All of a rollout's gateways, for a file. Raises NotFound."""
+        async with self._database.read() as connection:
+            await store.load(connection, rollout_id)
+            return await targets.list_targets(connection, rollout_id)
+
+    async def shown_in(self, rollout_id: RolloutId) -> Sequence[str]:
+        """The channels that have its card."""
+        async with self._database.read() as connection:
+            return sorted(await card_channels(connection, rollout_id))
+
+    async def rollout_of(self, gateway_id: GatewayId) -> RolloutId | None:
+        """The rollout that has the gateway now."""
+        async with self._database.read() as connection:
+            return await targets.rollout_of_gateway(connection, gateway_id)
+
+    async def vendor_jobs(self, offset: int, limit: int = 10) -> tuple[tuple[JobLine, ...], bool]:
+        """Jobs as the portal has them, the newest first, whoever created them; and whether there are more."""
+        jobs: list[VendorJob] = []
+        async for job in self._client.jobs():
+            jobs.append(job)
+            if len(jobs) > offset + limit:
+                break
+        shown = jobs[offset : offset + limit]
+        return await self._lines(shown), len(jobs) > offset + limit
+
+    async def vendor_job(self, job_id: str) -> JobLine:
+        """One job with its gateways. Raises NotFound."""
+        job = await self._client.job(JobId(job_id.strip()))
+        return (await self._lines([job]))[0]
+
+    async def _lines(self, jobs: Sequence[VendorJob]) -> tuple[JobLine, ...]:
+        async with self._database.read() as connection:
+            ours = await batches.rollout_of_job(connection, [job.id for job in jobs])
+        return tuple(JobLine(job, ours.get(job.id)) for job in jobs)
+
+
+async def _evidence(connection: Transaction, version: str, model: str) -> Evidence:
+    states, away = await targets.return_times(connection, version, model)
+    return Evidence.of(states, away)

@@ -1,0 +1,344 @@
+"""The attempt of rollouts: what is due is advanced, judged, stopped or finished, by itself.
+
+The domain decides; here is only the order in which it is asked. The vendor's jobs are in ``rollout_jobs.py``.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.domain.errors import BotError
+from bot.domain.firmware import JobDevice
+from bot.domain.gateways import GatewayId
+from bot.domain.rollouts import plan as planning
+from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts import starts, verdict
+from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollouts.verdict import Attempt, GateTrip
+from bot.services.rollouts.blockers import start_blocker
+from bot.services.rollouts.events import BY_ITSELF, about, record_event, tell_requester
+from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
+from bot.services.rollouts.stragglers import RolloutLate
+from bot.storage.cards import cards
+from bot.storage.db.engine import Transaction
+from bot.storage.rollouts import batches, targets
+from bot.storage.rollouts import in_flight as flight
+from bot.storage.rollouts import rollouts as store
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=2)  # longer than any call to the vendor may take
+SOON = timedelta(seconds=5)
+
+
+class RolloutRunner:
+    """Advances rollouts.
+
+    ``visibility_lost`` tells that the fleet cannot be seen: then nothing is started, promoted or judged.
+    ``listed_at`` tells when the newest listing was completed.
+    """
+
+    def __init__(
+        self,
+        context: RolloutContext,
+        *,
+        visibility_lost: Callable[[], Awaitable[bool]],
+        listed_at: Callable[[], Awaitable[datetime | None]],
+    ) -> None:
+        self._context = context
+        self._jobs = RolloutJobs(context)
+        self._late = RolloutLate(context, self._jobs)
+        self._visibility_lost = visibility_lost
+        self._listed_at = listed_at
+
+    async def advance(self) -> None:
+        """Moves on every rollout that is due and that no other process holds; for a tick.
+
+        One rollout that fails does not hold up the others.
+        """
+        async with self._context.database.write() as connection:
+            claimed = await store.claim_due(connection, self._context.now(), LEASE)
+        results = await asyncio.gather(*map(self._advance_claimed, claimed), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _advance_claimed(self, rollout_id: RolloutId) -> None:
+        async with self._context.database.read() as connection:
+            rollout = await store.load(connection, rollout_id)
+        due_at: datetime | None = self._context.now() + SOON
+        try:
+            rollout, due_at = await self._advance_one(rollout)
+        except BotError as error:
+            log.warning("%s waits: %s", rollout.title, error)
+        finally:
+            async with self._context.database.write() as connection:
+                await store.release(connection, rollout_id, rollout.version, due_at)
+
+    async def _advance_one(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
+        """The rollout as it is then, and when it is due again."""
+        if rollout.state is RolloutState.REQUESTED:
+            return await self._wait_for_approval(rollout)
+        blind = await self._visibility_lost()
+        if rollout.state is RolloutState.SCHEDULED:
+            if blind:  # nobody can tell whether the fleet drifted
+                return rollout, self._context.now() + self._context.rules.poll_every
+            rollout = await self._start_on_time(rollout)
+            if rollout.state is not RolloutState.RUNNING:
+                return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
+        asked = await self._jobs.ask(rollout, blind=blind)
+        soon = asked.in_doubt or asked.unheard
+        if not blind:
+            await self._judge(rollout, asked.told)
+            rollout = await self._look_at_gates(rollout)
+            rollout = await self._go_on(rollout)
+        look_again = await self._late.look(rollout, asked.told)
+        if not asked.unheard:  # the gates may not know all
+            rollout, started = await self._start_some(rollout, blind=blind)
+            if started:
+                sent = await self._jobs.ask(rollout, blind=blind, only_intended=True)
+                soon |= sent.in_doubt or sent.unheard
+        if rollout.state.is_under_way or await self._is_flying(rollout.id):
+            return rollout, self._context.now() + (SOON if soon else self._context.rules.poll_every)
+        return rollout, self._context.now() + look_again if look_again else None
+
+    # ---- before it runs
+    async def _wait_for_approval(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
+        now = self._context.now()
+        expired = decide.expire(rollout, now)
+        if expired is not rollout:
+            async with self._context.database.write() as connection:
+                await store.save(connection, rollout, expired, None)
+                await targets.skip_all(connection, rollout.id, "not started: expired", now)
+                await record_event(connection, expired, "expired", now, before=rollout)
+                await tell_requester(connection, expired, None, now)
+            self._context.changed()
+            return replace(expired, version=rollout.version + 1), None
+        if rollout.reminded or now < decide.remind_at(rollout):
+            return rollout, rollout.expires_at if rollout.reminded else decide.remind_at(rollout)
+        async with self._context.database.write() as connection:
+            await store.save(connection, rollout, replace(rollout, reminded=True), rollout.expires_at)
+            until = rollout.expires_at.isoformat()
+            await record_event(
+                connection, rollout, "reminder", now, missing=rollout.approvals_missing, until=until
+            )
+        self._context.changed()
+        return replace(rollout, reminded=True, version=rollout.version + 1), rollout.expires_at
+
+    async def _start_on_time(self, rollout: Rollout) -> Rollout:
+        """Its time has come: it starts, unless the fleet drifted from what was approved."""
+        now = self._context.now()
+        assert rollout.start_at is not None
+        if now < rollout.start_at:
+            return rollout
+        async with self._context.database.write() as connection:
+            changed = await targets.count_drifted(connection, rollout)
+            if planning.has_drifted(rollout.planned, changed):
+                after = decide.void(rollout, changed, now)
+                await targets.skip_all(connection, rollout.id, "not started: void", now)
+                await targets.free_gateways(connection, rollout.id)
+                await record_event(connection, after, "void", now, before=rollout, reason=after.reason)
+                await tell_requester(connection, after, None, now)
+            else:
+                after = decide.begin(rollout, now)
+                await record_event(connection, after, "started", now, before=rollout)
+            await store.save(connection, rollout, after, now)
+        self._context.changed()
+        return replace(after, version=rollout.version + 1)
+
+    # ---- what the fleet shows
+    async def _judge(self, rollout: Rollout, told: JobReports) -> None:
+        """Judges every gateway in flight by its job and by the newest listing, in one transaction.
+
+        One whose job has told nothing yet, since it could not be created so far, is not judged.
+        """
+        now, as_of = self._context.now(), await self._listed_at()
+        async with self._context.database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)  # somebody may have aborted it
+            updated, lost = [], []
+            silent: dict[GatewayId, JobDevice | None] = {}
+            for one in await flight.in_flight(connection, rollout.id):
+                if one.batch_id not in told:
+                    continue
+                device = told[one.batch_id].get(one.attempt.gateway_id)
+                after = verdict.judge(
+                    one.attempt,
+                    device,
+                    one.seen,
+                    rollout.firmware_version,
+                    now,
+                    as_of,
+                    self._context.rules,
+                    aborted=fresh.state is RolloutState.ABORTED,
+                )
+                if after != one.attempt:
+                    updated.append(after)
+                if after.state is TargetState.NOT_RETURNED:
+                    lost.append(after)
+                if after.state in SILENT:
+                    silent[after.gateway_id] = device
+            if not updated:
+                return
+            await flight.save_attempts(connection, rollout.id, updated, now)
+            await self._late.keep(connection, rollout, silent)
+            await targets.free_gateways(connection, rollout.id)
+            await cards.touch(connection, about(rollout.id))
+            if lost:
+                await self._say_lost(connection, rollout, lost, now)
+        self._context.changed()
+
+    async def _say_lost(
+        self, connection: Transaction, rollout: Rollout, lost: Sequence[Attempt], now: datetime
+    ) -> None:
+        """The louder alert: these did not come back, and it names the rollout."""
+        known = await targets.labels(connection, rollout.id, [one.gateway_id for one in lost[:10]])
+        await record_event(
+            connection,
+            rollout,
+            "not_returned",
+            now,
+            count=len(lost),
+            gateways=[[label, site] for label, site in known],
+            version=rollout.firmware_version,
+        )
+
+    async def _look_at_gates(self, rollout: Rollout) -> Rollout:
+        """Pauses, or stops for good and freezes the firmware, when a gate says so.
+
+        One that is paused can still be stopped for good, by what was in flight then.
+        """
+        if not rollout.state.is_under_way:
+            return rollout
+        now = self._context.now()
+        async with self._context.database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)
+            if not fresh.state.is_under_way:
+                return fresh  # somebody else was faster
+            trip = verdict.check_gates(await flight.gate_counts(connection, fresh, now))
+            if trip is None or (fresh.state is RolloutState.PAUSED and not trip.for_good):
+                return fresh
+            counts = await targets.count_targets(connection, fresh.id)
+            if not trip.for_good and not _in_states(counts, {TargetState.WAITING}):
+                return fresh  # a pause would keep nobody back
+            after = await self._stop(connection, fresh, trip, now)
+        self._context.changed()
+        return replace(after, version=fresh.version + 1)
+
+    async def _stop(
+        self, connection: Transaction, rollout: Rollout, trip: GateTrip, now: datetime
+    ) -> Rollout:
+        if not trip.for_good:
+            after = decide.paused(rollout, trip.reason)
+            await store.save(connection, rollout, after, now)
+            await record_event(connection, after, "paused", now, before=rollout, reason=trip.reason)
+            return after
+        after = decide.aborted(rollout, trip.reason, now)
+        await store.save(connection, rollout, after, now)
+        await targets.skip_all(connection, rollout.id, f"not started: {trip.reason}", now)
+        await targets.free_gateways(connection, rollout.id)
+        reason = f"{rollout.title} stopped: {trip.reason}"
+        freeze = Freeze(rollout.firmware_version, BY_ITSELF, BY_ITSELF, reason, now)
+        frozen = await store.add_freeze(connection, freeze)
+        await record_event(
+            connection, after, "aborted", now, before=rollout, reason=trip.reason, frozen=frozen
+        )
+        await store.wake_all(connection, now)
+        return after
+
+    # ---- from wave to wave
+    async def _go_on(self, rollout: Rollout) -> Rollout:
+        """The next wave, the stop for promotion, the end."""
+        async with self._context.database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)
+            counts = await targets.count_targets(connection, rollout.id)
+            now = self._context.now()
+            after = decide.advance(fresh, counts, now, self._context.rules)
+            if after == fresh:
+                return fresh
+            await store.save(connection, fresh, after, now)
+            await self._say_progress(connection, fresh, after, counts, now)
+        self._context.changed()
+        return replace(after, version=fresh.version + 1)
+
+    async def _say_progress(
+        self,
+        connection: Transaction,
+        before: Rollout,
+        after: Rollout,
+        counts: decide.Counts,
+        now: datetime,
+    ) -> None:
+        verified = _in_states(counts, {TargetState.VERIFIED})
+        failed = _in_states(counts, set(decide.FAILURES))
+        body: dict[str, Any] = {"verified": verified, "failed": failed, "version": after.firmware_version}
+        if after.state is RolloutState.FINISHED:
+            await record_event(
+                connection, after, "finished", now, before=before, requester=after.requester, **body
+            )
+        elif after.state is RolloutState.PROMOTION:
+            await record_event(connection, after, "canary_done", now, before=before, **body)
+        elif after.wave != before.wave:
+            await record_event(connection, after, "wave", now, before=before, wave=after.wave, **body)
+        else:
+            await cards.touch(connection, about(after.id))
+
+    # ---- starts
+    async def _start_some(self, rollout: Rollout, *, blind: bool) -> tuple[Rollout, bool]:
+        """Puts the gateways whose turn it is into batches; from this commit on they are started."""
+        if rollout.state is not RolloutState.RUNNING:
+            return rollout, False
+        now = self._context.now()
+        async with self._context.database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)
+            if fresh.state is not RolloutState.RUNNING:
+                return fresh, False
+            held = await start_blocker(connection, fresh, self._context.rules, now, blind=blind)
+            if held != fresh.held:
+                await store.save(connection, fresh, replace(fresh, held=held), now)
+                await cards.touch(connection, about(fresh.id))
+                fresh = replace(fresh, held=held, version=fresh.version + 1)
+            started = held is None and await self._intend(connection, fresh, now)
+        self._context.changed()
+        return fresh, started
+
+    async def _intend(self, connection: Transaction, rollout: Rollout, now: datetime) -> bool:
+        waiting, others = [], defaultdict(list)
+        for one in await targets.waiting_gateways(connection, rollout):
+            if instead := starts.skip_reason(one, rollout):
+                others[instead[0]].append((one.gateway_id, instead[1]))
+            else:
+                waiting.append(one)
+        for state, some in others.items():
+            await targets.skip(connection, rollout.id, some, state, now)
+        if others:
+            await targets.free_gateways(connection, rollout.id)
+            await cards.touch(connection, about(rollout.id))
+        if not waiting:
+            return False
+        chosen = starts.choose_starts(
+            waiting,
+            await targets.in_flight_by_site(connection),
+            await targets.site_sizes(connection, (one.site for one in waiting)),
+            self._context.rules,
+        )
+        if not chosen:
+            return False
+        number = await batches.next_batch_number(connection, rollout.id, rollout.wave)
+        for index, members in enumerate(starts.batches(chosen, self._context.rules), number):
+            name = starts.job_name(rollout, rollout.wave, index)
+            await batches.intend_batch(connection, rollout.id, rollout.wave, index, name, members, now)
+        await cards.touch(connection, about(rollout.id))
+        return True
+
+    async def _is_flying(self, rollout_id: RolloutId) -> bool:
+        async with self._context.database.read() as connection:
+            counts = await targets.count_targets(connection, rollout_id)
+        return any(count for (_, state), count in counts.items() if state.is_in_flight)
+
+
+def _in_states(counts: decide.Counts, states: set[TargetState]) -> int:
+    return sum(count for (_, state), count in counts.items() if state in states)

@@ -1,0 +1,438 @@
+"""Every setting of the bot: its name, its default, what it means, and what a wrong one is answered with.
+
+Only the entry points read this module; every layer below receives plain values. Settings come from the
+environment, from ``.env`` and from files in ``/run/secrets`` named like the variable, the first of them
+winning. pydantic-settings reads and merges them; what is ours is to refuse a name that is not a setting,
+wherever it stands, since the library passes over it in silence. Defaults are written as an operator would
+write them, so that the README, ``/mesh settings`` and the parser cannot disagree about them.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.settings import values
+from bot.settings.sources import PREFIX, SettingsError, sources
+
+# What may be overridden in the vendor's interface: all that its documentation leaves open.
+OPERATIONS = (
+    "GET_DEVICE",
+    "LIST_LABELS",
+    "ADD_LABEL",
+    "LIST_FIRMWARE",
+    "CREATE_JOB",
+    "LIST_JOBS",
+    "GET_JOB",
+    "CANCEL_JOB",
+)
+NO_DEFAULT = ("required", "one of the two")  # what the README says in place of one
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One setting as it is shown: in ``/mesh settings`` with its value, in the README without."""
+
+    variable: str
+    value: str
+    default: str  # of what has none, one of NO_DEFAULT
+    meaning: str
+
+    @property
+    def fallback(self) -> str:
+        """What holds where nobody sets it; empty when somebody must."""
+        return "" if self.default in NO_DEFAULT else self.default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(BeforeValidator):
+    """How a setting is read, and how its value is written again."""
+
+    show: Callable[[Any], str] = str
+
+
+def _hide(_: str) -> str:
+    return values.HIDDEN
+
+
+Secret = Annotated[SecretStr, Kind(str, show=_hide)]
+Duration = Annotated[timedelta, Kind(values.positive_duration, show=values.show_duration)]
+DurationOrZero = Annotated[timedelta, Kind(values.duration, show=values.show_duration)]
+Share = Annotated[float, Kind(values.share, show=values.show_share)]
+Count = Annotated[int, Kind(values.whole(1, 1_000_000))]
+Flag = Annotated[bool, Kind(values.flag, show=values.show_flag)]
+Url = Annotated[str, Kind(values.url)]
+Channel = Annotated[str | None, Kind(values.channel, show=lambda value: value or "")]
+People = Annotated[tuple[str, ...], Kind(values.people, show=",".join)]
+Scopes = Annotated[tuple[tuple[str, str], ...], Kind(values.scopes, show=values.show_scopes)]
+Groups = Annotated[tuple[str, ...], Kind(values.groups, show=",".join)]
+Threshold = Annotated[tuple[int, float] | None, Kind(values.threshold, show=values.show_threshold)]
+TimeOfDay = Annotated[time | None, Kind(values.time_of_day, show=values.show_time_of_day)]
+Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves)]
+Window = Annotated[values.Window | None, Kind(values.window, show=values.show_window)]
+Route = Annotated[str, Kind(values.route)]
+FieldNames = Annotated[dict[str, str], Kind(values.field_names, show=values.show_field_names)]
+# Names of variables reach the models in small letters.
+Operation = Annotated[str, AfterValidator(str.upper)]
+
+
+def _setting(default: str, meaning: str, *, shown: str | None = None) -> Any:
+    """A setting with its default as written; ``shown`` where that needs a word more."""
+    extra: dict[str, Any] = {"shown": default if shown is None else shown}
+    return Field(default, validate_default=True, description=meaning, json_schema_extra=extra)
+
+
+def _required(meaning: str, set_it_to: str) -> Any:
+    return Field(description=meaning, json_schema_extra={"shown": NO_DEFAULT[0], "set_it_to": set_it_to})
+
+
+def _one_of_the_two(meaning: str) -> Any:
+    return Field(None, description=meaning, json_schema_extra={"shown": NO_DEFAULT[1]})
+
+
+def _overrides(meaning: str) -> Any:
+    return Field(default_factory=dict, description=meaning, json_schema_extra={"shown": ""})
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SlackSettings(_Group):
+    bot_token: Annotated[SecretStr, Kind(values.token("xoxb-", "a bot token"), show=_hide)] = _required(
+        "`xoxb-…`, the bot token of the Slack app",
+        "the bot token (xoxb-…) on the page “OAuth & Permissions” of the Slack app",
+    )
+    app_token: Annotated[SecretStr | None, Kind(values.token("xapp-", "an app token"), show=_hide)] = (
+        _one_of_the_two("`xapp-…`: Socket Mode, the usual way in; it needs the scope `connections:write`")
+    )
+    signing_secret: Annotated[SecretStr | None, Kind(str, show=_hide)] = _one_of_the_two(
+        "HTTP mode instead: Slack calls `POST /slack/events` on the bot's own port"
+    )
+    api_url: Annotated[str, Kind(values.base_url)] = _setting(
+        "https://slack.com/api/", "base of every Web API call, `apps.connections.open` too"
+    )
+    command: Annotated[str, Kind(values.command)] = _setting(
+        "/mesh", "the slash command; a second environment in one workspace takes another"
+    )
+    edit_every: DurationOrZero = _setting(
+        "15s",
+        "the shortest time between two edits of one card, a person's click excepted; "
+        "stretches by itself when more than 10 cards live",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one_way_in(self) -> Self:
+        if self.app_token and self.signing_secret:
+            raise ValueError(
+                f"{PREFIX}SLACK__APP_TOKEN and {PREFIX}SLACK__SIGNING_SECRET are both set: "
+                "keep the first for Socket Mode or the second for HTTP mode"
+            )
+        if not self.app_token and not self.signing_secret:
+            raise ValueError(
+                f"{PREFIX}SLACK__APP_TOKEN is missing: set it to the app-level token (xapp-…) for Socket "
+                f"Mode, or set {PREFIX}SLACK__SIGNING_SECRET for HTTP mode"
+            )
+        return self
+
+
+class MeshtechSettings(_Group):
+    username: str = _required(
+        "user name of the shared service account", "the user name of the shared Meshtech account"
+    )
+    password: Secret = _required("its password", "the password of the shared Meshtech account")
+    auth_url: Url = _setting("https://ops-api.meshtech.no", "log-in host")
+    api_url: Url = _setting("https://iot-api.meshtech.no", "device host")
+    page_size: Annotated[int, Kind(values.whole(1, 10_000))] = _setting(
+        "250", "`MaxResults` of a listing; a shorter page is accepted, a 400 names this setting"
+    )
+    next_token_parameter: str = _setting(
+        "NextToken", "name of the query parameter that asks for the next page"
+    )
+    routes: dict[Operation, Route] = _overrides(
+        "`METHOD path` with `{id}` and `{label}`, or `METHOD absolute-URL`, where the vendor's differs from "
+        f"what is assumed; operations: {', '.join(f'`{name}`' for name in OPERATIONS)}"
+    )
+    fields: dict[Operation, FieldNames] = _overrides(
+        "`ours=theirs,…` for names in that operation's request and answer, "
+        "e.g. `deviceIds=things,firmwareId=fw`"
+    )
+
+
+class HttpSettings(_Group):
+    host: str = _setting("127.0.0.1", "address of health, metrics, and `/slack/events` in HTTP mode")
+    port: Annotated[int, Kind(values.whole(0, 65535))] = _setting("8080", "its port; `0` takes a free one")
+
+
+class ChannelSettings(_Group):
+    alerts: Channel = _setting("", "id of the channel for alert cards that no subscription matches")
+    rollouts: Channel = _setting("", "the same for rollout cards; unset: the channel of the request")
+
+
+class AccessSettings(_Group):
+    operators: People = _setting("", "user ids (`U…`) and user-group ids (`S…`) that may write and request")
+    approvers: People = _setting("", "the same for those who may also approve rollouts")
+    admins: People = _setting("", "the same for those who may also freeze, downgrade and override")
+    scopes: Scopes = _setting(
+        "",
+        "`id=query,…`: who has a role by that id changes only the gateways of the query, "
+        "e.g. `S0123456789=tag:oslo`; reading is not limited",
+    )
+
+
+class FleetSettings(_Group):
+    poll_every: Duration = _setting(
+        "60s", "from the start of one device listing to the next; listings never overlap"
+    )
+    site_tag: str = _setting(
+        "",
+        "prefix of the tag that names a gateway's site (`site:` for `site:oslo`); "
+        "empty: its first tag; none: the site “no tag”",
+    )
+
+
+class JobSettings(_Group):
+    poll_every: Duration = _setting("30s", "how often running jobs are looked at")
+
+
+class AlertSettings(_Group):
+    offline_after: DurationOrZero = _setting(
+        "5m", "how long a gateway must be offline, by the API's own timestamp"
+    )
+    offline_listings: Count = _setting("3", "and on how many completed listings")
+    online_after: DurationOrZero = _setting("3m", "how long it must be back before its incident is over")
+    online_listings: Count = _setting("3", "and on how many completed listings")
+    group_wait: DurationOrZero = _setting("60s", "how long a new incident gathers before its first post")
+    storm_gateways: Count = _setting(
+        "10", "so many newly offline within 5 minutes, at more than one site, are one storm"
+    )
+    storm_share: Share = _setting("20%", "or this share of the fleet; the share counts from 5 gateways on")
+    startup_listings: Annotated[int, Kind(values.whole(0, 1000))] = _setting(
+        "2", "listings completed after a start before any new alert"
+    )
+    escalate_to: Groups = _setting("", "user-group ids that are reminded; empty: none")
+    digest_at: TimeOfDay = _setting(
+        "08:00",
+        "when the daily digest comes to the channel for alerts, in `MESHBOT_TIMEZONE`, while nobody "
+        "subscribed to one; `off`: never",
+    )
+
+
+class RolloutSettings(_Group):
+    approvals: Annotated[int, Kind(values.whole(0, 20))] = _setting(
+        "1", "approvals needed; `0` at any size leaves the requester's own confirmation"
+    )
+    second_above: Threshold = _setting(
+        "100,25%",
+        "one approval more above so many gateways, or this share of a fleet of 20 or more; `off`: never",
+    )
+    self_approval: Flag = _setting("false", "may the requester approve")
+    approval_expires: Duration = _setting("8h", "how long a request waits for its approvals")
+    waves: Waves = _setting(
+        "",
+        "cumulative; a value that is set is used as written; percentages round up, empty waves vanish; "
+        "one single wave has no canary and no promotion; "
+        "while unset, fewer than 20 eligible gateways go as `1,25%,100%`",
+        shown=values.WAVES,
+    )
+    soak: DurationOrZero = _setting("30m", "between a wave's end and the next")
+    batch: Count = _setting("500", "gateways in one vendor job")
+    per_site: Share = _setting(
+        "20%", "of a site in flight at once, at least one gateway; `100%` turns it off"
+    )
+    look_for: Duration = _setting(
+        "2m",
+        "after a lost answer, how long the vendor's jobs are searched for ours before another is created",
+    )
+    overdue_after: Duration = _setting("45m", "a gateway that has not finished by then is overdue")
+    return_within: Duration = _setting("20m", "a gateway that has not come back by then did not return")
+    stable_for: DurationOrZero = _setting("10m", "online on the new version before it counts as verified")
+    window: Window = _setting("", "`Mo-Fr 22:00-05:00`: when gateways may be started; empty: always")
+
+
+class LogSettings(_Group):
+    level: Annotated[values.Level, Kind(values.one_of(*get_args(values.Level)))] = _setting(
+        "info", "`debug`, `info`, `warning` or `error`"
+    )
+    format: Annotated[values.Format, Kind(values.one_of(*get_args(values.Format)))] = _setting(
+        "json", "`json`, or `console` for people"
+    )
+
+
+def _group() -> Any:
+    """A group is read even when none of its variables is set: then its defaults hold, or one is missing."""
+    return Field(default_factory=dict)
+
+
+class Settings(BaseSettings):
+    """All settings, checked and immutable. Made by ``load_settings`` only."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file_encoding="utf-8-sig",
+        secrets_dir_missing="ok",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    slack: SlackSettings = _group()
+    meshtech: MeshtechSettings = _group()
+    database_url: Annotated[SecretStr, Kind(values.database_url, show=values.show_database_url)] = _setting(
+        "sqlite:///meshbot.db", "or `postgresql://…`"
+    )
+    http: HttpSettings = _group()
+    channels: ChannelSettings = _group()
+    access: AccessSettings = _group()
+    fleet: FleetSettings = _group()
+    jobs: JobSettings = _group()
+    alerts: AlertSettings = _group()
+    rollouts: RolloutSettings = _group()
+    timezone: Annotated[str, Kind(values.timezone)] = _setting(
+        "UTC", "IANA zone of digests and windows where nothing else is said"
+    )
+    log: LogSettings = _group()
+
+    def describe(self) -> list[Described]:
+        """Every setting in the README's order; secrets are masked."""
+        return [_described(path, field, self) for path, field in _fields(Settings)]
+
+    def secrets(self) -> list[str]:
+        """What must never be logged, shown or put in an exception."""
+        known = (
+            self.slack.bot_token,
+            self.slack.app_token,
+            self.slack.signing_secret,
+            self.meshtech.password,
+        )
+        found = [secret.get_secret_value() for secret in known if secret]
+        return [*found, *values.database_passwords(self.database_url.get_secret_value())]
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    env_file: str | Path | None = ".env",
+    secrets_dir: str | Path | None = "/run/secrets",
+) -> Settings:
+    """Read, merge and check; the first thing wrong is a ``SettingsError`` of one sentence."""
+    found = sources(Settings, os.environ if environ is None else environ, env_file, secrets_dir)
+    known = [variable for path, _ in _fields(Settings) for variable in _variables(path)]
+    for source in found:
+        for variable in source.env_vars:
+            if variable.upper() not in known:
+                raise SettingsError(_unknown(variable.upper(), known))
+    try:
+        return Settings(_build_sources=(found, {}))
+    except ValidationError as error:
+        # `from None`: what pydantic says may quote a secret, and nobody needs to read it.
+        raise SettingsError(_sentence(error)) from None
+
+
+def slash_command() -> str:
+    """The one that is asked for before the others can be known. Raises SettingsError."""
+    found = sources(Settings, os.environ, ".env", "/run/secrets")
+    variable = _variable(("slack", "command"))
+    written = [one.env_vars[variable.lower()] for one in found if variable.lower() in one.env_vars]
+    try:
+        return values.command(written[0] or "") if written else "/mesh"
+    except ValueError as error:
+        raise SettingsError(f"{variable} is not usable: {error}.") from None
+
+
+def _group_of(field: FieldInfo) -> type[_Group] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, _Group) else None
+
+
+def _fields(
+    group: type[BaseModel], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Every setting with its path, like ``("slack", "bot_token")``, in the order of their definition."""
+    for name, field in group.model_fields.items():
+        inner = _group_of(field)
+        if inner:
+            yield from _fields(inner, (*above, name))
+        else:
+            yield (*above, name), field
+
+
+def _variable(path: Iterable[object]) -> str:
+    return PREFIX + "__".join(str(part) for part in path).upper()
+
+
+def _variables(path: tuple[str, ...]) -> list[str]:
+    """The variables that fill one setting: one, or one for each operation."""
+    if path in {("meshtech", "routes"), ("meshtech", "fields")}:
+        return [_variable((*path, operation)) for operation in OPERATIONS]
+    return [_variable(path)]
+
+
+def _unknown(variable: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(variable, list(known), n=1, cutoff=0)[0]
+    return (
+        f"{variable} is not a setting of Meshbot: correct its name (the nearest is {nearest}) or remove it."
+    )
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing wrong, in our words."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    variable = _variable(first["loc"])
+    if first["type"] == "missing":
+        field = dict(_fields(Settings))[tuple(str(part) for part in first["loc"])]
+        return f"{variable} is missing: set it to {_extra(field)['set_it_to']}."
+    reason = str(first.get("ctx", {}).get("error", "it cannot be understood"))
+    if reason.startswith(PREFIX):  # a rule about two variables names both itself
+        return f"{reason}."
+    return f"{variable} is not usable: {reason}."
+
+
+def _extra(field: FieldInfo) -> dict[str, str]:
+    assert isinstance(field.json_schema_extra, dict)
+    return {name: str(value) for name, value in field.json_schema_extra.items()}
+
+
+def _described(path: tuple[str, ...], field: FieldInfo, settings: Settings) -> Described:
+    value: Any = settings
+    for part in path:
+        value = getattr(value, part)
+    variable = _variable(path)
+    if isinstance(value, dict):
+        variable += "__<OPERATION>"
+    default = _extra(field)["shown"]
+    is_default = isinstance(field.default, str) and value == _kind(field.metadata).func(field.default)  # type: ignore[call-arg]
+    shown = default if is_default else _shown(value, field)
+    return Described(variable, shown, default, field.description or "")
+
+
+def _shown(value: Any, field: FieldInfo) -> str:
+    """The value as an operator would write it; a secret as dots."""
+    if isinstance(value, dict):
+        show = _kind(getattr(get_args(field.annotation)[1], "__metadata__", ())).show
+        return "; ".join(f"{operation}: {show(one)}" for operation, one in value.items())
+    if isinstance(value, SecretStr):
+        return _kind(field.metadata).show(value.get_secret_value())
+    if value is None and field.default is None:
+        return ""
+    return _kind(field.metadata).show(value)
+
+
+def _kind(metadata: Iterable[object]) -> Kind:
+    return next((one for one in metadata if isinstance(one, Kind)), Kind(str))

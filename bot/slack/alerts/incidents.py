@@ -1,0 +1,129 @@
+"""Listeners for incidents: ``alerts``, and the buttons of their cards."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.incidents import IncidentId
+from bot.domain.errors import NotFound, Stale
+from bot.domain.gateways import GatewayId
+from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.notes import GATEWAYS, JOINED
+from bot.services.alerts.reminders import ESCALATED, STILL_YOURS
+from bot.slack import ids
+from bot.slack.alerts.views import card as cards
+from bot.slack.alerts.views import lists as views
+from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
+from bot.slack.lists import ListFile, ListHandler
+from bot.slack.views.blocks import Message
+
+PauseRollout = Callable[[Actor, int, str], Awaitable[None]]
+
+
+class AlertListeners:
+    """Translate only: parse, one call of the service, render.
+
+    ``pause_rollout`` is another feature's: who may is checked there. ``reminded`` names the groups that hear
+    of what nobody acknowledges, so that a card can say when.
+    """
+
+    def __init__(
+        self,
+        service: AlertService,
+        pause_rollout: PauseRollout,
+        *,
+        reminded: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._reminded = reminded
+        self._service = service
+        self._pause_rollout = pause_rollout
+
+    def feature(self) -> Feature:
+        return Feature(
+            title="Alerts",
+            commands={"alerts": Command("alerts", "List open alerts", self.alerts)},
+            clicks={
+                ids.INCIDENT_ACK: self.acknowledge,
+                ids.INCIDENT_PAUSE_ROLLOUT: self.pause,
+                ids.INCIDENT_DETAILS: self.details,
+            },
+            cards={"incident": self.draw_card},
+            notes={
+                JOINED: views.joined_note,
+                GATEWAYS: self.gateways_note,
+                ESCALATED: views.escalated_note,
+                STILL_YOURS: views.still_yours_note,
+            },
+        )
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        """The kinds of list that page, refresh and export through the shared buttons."""
+        return {
+            views.ALERTS: ListHandler(self._alerts_page),
+            views.INCIDENT: ListHandler(self._gateways_page, export=self._export),
+        }
+
+    async def line_of(self, gateway_id: GatewayId) -> str | None:
+        """What a gateway's own card says about the incident that it is in."""
+        incident = await self._service.incident_of(gateway_id)
+        return views.line(incident) if incident is not None else None
+
+    # ---- commands and clicks
+    async def alerts(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._alerts_page(call.actor, 0, ""))
+
+    async def acknowledge(self, click: Click) -> None:
+        """The card changes by itself; in a list, whose button carries its place, the list is drawn again."""
+        await self._service.acknowledge(
+            click.actor, incident_id(click.ref.id), click.ref.version, click.channel
+        )
+        if click.ref.extra.isdecimal():
+            page = await self._alerts_page(click.actor, int(click.ref.extra), "")
+            await click.respond.answer(page)
+
+    async def pause(self, click: Click) -> None:
+        """The rollout that the incident is about or that explains it, while it runs. Its own card says so."""
+        incident = await self._service.incident(incident_id(click.ref.id))
+        if incident.running_rollout is None:
+            raise Stale("That rollout does not run any more, so there is nothing to pause.")
+        await self._pause_rollout(click.actor, incident.running_rollout, click.channel)
+        await self._service.redraw(incident.id)
+
+    async def details(self, click: Click) -> None:
+        await click.respond.add(await self._gateways_page(click.actor, 0, click.ref.id))
+
+    # ---- what is drawn
+    async def draw_card(self, subject: str) -> Message:
+        incident = await self._service.incident(incident_id(subject))
+        return cards.card(incident, self._service.rules, self._reminded())
+
+    async def gateways_note(self, body: Mapping[str, Any]) -> Message:
+        page = await self._service.affected(IncidentId(int(body["incident"])))
+        return views.gateways_note(page.incident, page.gateways)
+
+    async def _alerts_page(self, actor: Actor, offset: int, _question: str) -> Message:
+        require(actor, Action.READ)
+        page = await self._service.open_incidents(views.ALERTS_PAGE, offset)
+        has_channel = self._service.default_channel is not None
+        return views.alerts(
+            page.incidents, page.total, page.offset, self._service.rules, has_channel=has_channel
+        )
+
+    async def _gateways_page(self, actor: Actor, offset: int, question: str) -> Message:
+        require(actor, Action.READ)
+        page = await self._service.affected(incident_id(question), views.INCIDENT_PAGE, offset)
+        return views.gateways(page.incident, page.gateways, page.offset)
+
+    async def _export(self, actor: Actor, question: str) -> ListFile:
+        require(actor, Action.READ)
+        page = await self._service.affected(incident_id(question))
+        file = views.gateways_file(page.incident, page.gateways)
+        return ListFile(file.name, file.title, file.content, len(page.gateways))
+
+
+def incident_id(text: str) -> IncidentId:
+    """Raises NotFound for a button that names none."""
+    number = ids.number(text)
+    if number is None:
+        raise NotFound("That button names no alert any more. Run alerts to see what is open.")
+    return IncidentId(number)

@@ -1,0 +1,113 @@
+"""Listeners for silences: three commands, the button on an incident's card, and its modal."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.incidents import Incident, IncidentId
+from bot.domain.alerts.silences import ReasonMissing
+from bot.domain.durations import parse_duration
+from bot.domain.errors import InvalidInput
+from bot.domain.windows import parse_start
+from bot.services.alerts.silences import ENDING, SilenceService
+from bot.slack import ids
+from bot.slack.alerts.incidents import incident_id
+from bot.slack.alerts.views import silences as views
+from bot.slack.incoming.requests import (
+    Click,
+    Command,
+    CommandCall,
+    Feature,
+    Submission,
+    SubmissionAnswer,
+    ViewCalls,
+)
+from bot.slack.lists import ListHandler
+from bot.slack.views.blocks import Message
+
+
+class SilenceListeners:
+    """Translate only: parse, one call of the service, render."""
+
+    def __init__(
+        self,
+        service: SilenceService,
+        modals: ViewCalls,
+        *,
+        incident: Callable[[IncidentId], Awaitable[Incident]],
+        zone: ZoneInfo,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._service = service
+        self._modals = modals
+        self._incident = incident
+        self._zone = zone
+        self._now = now
+
+    def feature(self) -> Feature:
+        return Feature(
+            title="Alerts",
+            commands={
+                "silence": Command(
+                    "silence <query> for <duration> [because <reason>]",
+                    "Hold the alerts of some gateways for a while, or until a date",
+                    self.silence,
+                    "operator",
+                    ("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
+                ),
+                "silences": Command("silences", "List silences", self.silences),
+                "unsilence": Command(
+                    "unsilence <S-n>", "End a silence early", self.unsilence, "operator", ("unsilence S-3",)
+                ),
+            },
+            clicks={ids.INCIDENT_SILENCE: self.ask},
+            submissions={ids.INCIDENT_SILENCE: self.silence_incident},
+            notes={ENDING: views.ending},
+        )
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        return {views.SILENCES: ListHandler(self._page)}
+
+    async def silence(self, call: CommandCall) -> None:
+        made, covered = await self._service.silence(call.actor, call.text, call.channel)
+        await call.respond.answer(views.silenced(made, covered))
+
+    async def silences(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._page(call.actor, 0, ""))
+
+    async def unsilence(self, call: CommandCall) -> None:
+        ended = await self._service.unsilence(call.actor, call.text, call.channel)
+        await call.respond.answer(views.unsilenced(ended))
+
+    async def ask(self, click: Click) -> None:
+        require(click.actor, Action.SILENCE)
+        incident = await self._incident(incident_id(click.ref.id))
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
+        await self._modals.open(click.trigger_id, views.silence_modal(incident, click.channel))
+
+    async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
+        """What cannot be is said at the field that it is about."""
+        values, now = submission.values, self._now()
+        day = values.get(ids.UNTIL)
+        try:
+            length = values.get(ids.DURATION, "")
+            until = parse_start(day, self._zone, now) if day else now + parse_duration(length)
+            await self._service.silence_incident(
+                submission.actor,
+                incident_id(submission.ref.id),
+                until,
+                values.get(ids.REASON),
+                submission.ref.extra or None,
+            )
+        except ReasonMissing:
+            return SubmissionAnswer(
+                errors={ids.REASON: "A silence of more than four hours needs a reason, for those who wonder."}
+            )
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.UNTIL if day else ids.DURATION: str(error)})
+        return SubmissionAnswer()
+
+    async def _page(self, actor: Actor, offset: int, _question: str) -> Message:
+        return views.listed(await self._service.active(actor), offset)

@@ -1,0 +1,378 @@
+"""The card of an incident, and the words in which incidents are told of. Pure functions.
+
+A card shows moments, never ages: it stays in the channel as it was drawn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bot.domain.alerts.incidents import (
+    AffectedGateway,
+    AlertRules,
+    Incident,
+    IncidentKind,
+    Leave,
+    MemberCounts,
+    Share,
+    Trait,
+)
+from bot.domain.alerts.reminders import next_question, next_reminder
+from bot.domain.gateways import NO_SITE
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    bold,
+    button,
+    code,
+    confirm,
+    context,
+    count,
+    date,
+    duration,
+    header,
+    lines,
+    mention,
+    message,
+    name,
+    plain_name,
+    section,
+    status,
+)
+
+NAME = 40  # characters of a name or a site, so that a page fits whatever they hold
+_OVER = "🟢 Over"
+BEGIN = {
+    IncidentKind.OFFLINE: "🔴 Offline",
+    IncidentKind.STORM: "🔴 Storm",
+    IncidentKind.SEEN_DARK: "🔴 Offline",
+    IncidentKind.FLAPPING: "🟡 Flapping",
+    IncidentKind.NOT_RETURNED: "🚨 Did not return",
+    IncidentKind.VISIBILITY: "⚠️ Visibility lost",
+}
+
+
+def card(incident: Incident, rules: AlertRules, groups: Sequence[str] = ()) -> Message:
+    """The one message about an incident, from its first post to its end. ``groups``: who is reminded of what
+    nobody acknowledges, by names that ring at nobody.
+    """
+    sight = incident.kind is IncidentKind.VISIBILITY
+    if not incident.state.is_live:
+        return replace(_sight_returned_card(incident) if sight else _closed_card(incident), is_over=True)
+    return _sight_card(incident, groups) if sight else _open_card(incident, rules, groups)
+
+
+def _open_card(incident: Incident, rules: AlertRules, groups: Sequence[str]) -> Message:
+    tally = incident.tally
+    said = said_of(incident)
+    shown = [down_line(one, incident) for one in incident.first if one.is_down]
+    rest = more(tally.down - len(shown))
+    taken = _in_whose_hands(incident, groups)
+    happens = _happens(incident, rules)
+    blocks: list[Block] = [
+        header(f"{title(incident)} {where_plain(incident)}"),
+        section(" ".join(said)),
+        *lines([*shown, *rest]),
+        section(taken),
+        context(happens),
+        *actions(acknowledge(incident), silence(incident), pause_rollout(incident), details(incident)),
+    ]
+    heading = f"{title(incident)} {where(incident)}."
+    return message("\n".join([f"{heading} {' '.join(said)}", *shown, *rest, taken, happens]), blocks)
+
+
+def _in_whose_hands(incident: Incident, groups: Sequence[str]) -> str:
+    """Who has it, and who hears of it when, if nothing happens until then."""
+    return " ".join(filter(None, [in_hands(incident), _reminds(incident, groups)]))
+
+
+def _reminds(incident: Incident, groups: Sequence[str]) -> str:
+    if incident.kind is IncidentKind.FLAPPING:
+        return ""
+    if incident.silenced is not None:
+        return "Nobody is reminded before that."
+    question = next_question(incident)
+    if incident.acknowledged is not None and question is not None:
+        return f"I ask {mention(incident.acknowledged.user_id)} {date(question)} whether it is still theirs."
+    if not groups:
+        return ""
+    reminder = next_reminder(incident)
+    if reminder is None:
+        return "That was the last reminder: it waits for somebody to acknowledge it."
+    named = ", ".join(name(one, NAME) for one in groups)
+    return f"I remind {named} {date(reminder)} unless somebody acknowledges it."
+
+
+def _happens(incident: Incident, rules: AlertRules) -> str:
+    if incident.kind is IncidentKind.FLAPPING:
+        return (
+            "Only this card is edited while they go on and off. After an hour without a change it says how "
+            "they are, and one that is offline then becomes an alert of its own."
+        )
+    later = " What goes dark from now on is an alert of its own."
+    return (
+        f"A gateway counts as back after {duration(rules.online_after)} online and "
+        f"{count(rules.online_listings, 'listing')}. When all are back, this card says so."
+        f"{later if incident.kind is IncidentKind.SEEN_DARK else ''}"
+    )
+
+
+def _closed_card(incident: Incident) -> Message:
+    tally = incident.tally
+    follows = ["What is offline becomes an alert of its own."] if tally.still_down else []
+    said = " ".join([_lasted(incident), *causes(incident), *released(tally), *follows])
+    shown = [left_line(one, incident) for one in incident.first]
+    rest = more(tally.total - len(shown))
+    taken = who(incident)
+    were = "was" if tally.total == 1 else "were"
+    state = {
+        IncidentKind.FLAPPING: f"{were} flapping",
+        IncidentKind.NOT_RETURNED: "did not return",
+    }.get(incident.kind, f"{were} offline")
+    heading = f"{_OVER}: {count(tally.total, 'gateway')}"
+    if tally.still_down:
+        heading = f"🔴 Quiet again: {tally.still_down:,} of {count(tally.total, 'gateway')}"
+        state = "is offline" if tally.still_down == 1 else "are offline"
+    blocks: list[Block] = [
+        header(f"{heading} {where_plain(incident)} {state}"),
+        section(said),
+        *lines([*shown, *rest]),
+        *([context(taken)] if taken else []),
+        *actions(details(incident)),
+    ]
+    text = [f"{heading} {where(incident)} {state}. {said}", *shown, *rest]
+    return message("\n".join([*text, taken] if taken else text), blocks)
+
+
+def _sight_card(incident: Incident, groups: Sequence[str]) -> Message:
+    heading = BEGIN[IncidentKind.VISIBILITY]
+    blind, begun = incident.loss, f"Since {date(incident.opened_at)}."
+    held = "New alerts are held, and so are the rollouts: nothing is started, promoted or judged."
+    if blind is not None and blind.lost:
+        doubt = "So many do not go at once; it is likelier that the view of them failed."
+        then = (
+            "When the listings are as before, this card says so; if three more say the same, it is an outage."
+        )
+    else:
+        doubt = "Run status to read what Meshtech answered."
+        then = "When a listing succeeds again, this card says so."
+    said, taken = f"{_lost(incident)} {begun} {doubt}", _in_whose_hands(incident, groups)
+    buttons = actions(acknowledge(incident))
+    blocks = [header(heading), section(said), section(taken), context(f"{held} {then}"), *buttons]
+    return message("\n".join([f"{heading}. {said}", taken, f"{held} {then}"]), blocks)
+
+
+def _sight_returned_card(incident: Incident) -> Message:
+    begun, ended = incident.opened_at, incident.resolved_at or incident.opened_at
+    said = f"{_lost(incident)} From {date(begun)} to {date(ended)}, {duration(ended - begun)} in all."
+    if incident.loss is not None and incident.loss.outage:
+        heading = "🔴 An outage after all"
+        then = (
+            "Three more listings said the same: the alerts of those that are offline follow, and what is no "
+            "longer listed counts as released."
+        )
+    else:
+        heading = f"{_OVER}: the fleet can be seen again"
+        then = "Alerts and rollouts go on from what the listings say now."
+    taken = who(incident)
+    blocks = [header(heading), section(said), *([context(taken)] if taken else []), context(then)]
+    return message("\n".join(filter(None, [f"{heading}. {said}", taken, then])), blocks)
+
+
+def _lost(incident: Incident) -> str:
+    blind = incident.loss
+    if blind is None:
+        return "I could not see the fleet."
+    if blind.lost:
+        online = count(blind.online_before, "gateway")
+        return f"{blind.lost:,} of {online} that were online were gone between two listings."
+    return f"{count(blind.failures, 'listing')} in a row failed."
+
+
+# ---- words
+def title(incident: Incident) -> str:
+    tally = incident.tally
+    gone = tally.back + tally.released
+    number = f"{tally.down:,} of {count(tally.total, 'gateway')}" if gone else count(tally.down, "gateway")
+    offline = " offline" if incident.kind is IncidentKind.STORM else ""
+    if incident.kind is IncidentKind.VISIBILITY:
+        return BEGIN[incident.kind]
+    return f"{BEGIN[incident.kind]}: {number}{offline}"
+
+
+def where(incident: Incident) -> str:
+    return _place(incident, name(incident.site, NAME))
+
+
+def where_plain(incident: Incident) -> str:
+    """For headings and labels, which are plain text."""
+    return _place(incident, plain_name(incident.site, NAME))
+
+
+def _place(incident: Incident, site: str) -> str:
+    if incident.kind.has_many_sites:
+        return f"at {count(incident.sites, 'site')}"
+    if incident.kind is IncidentKind.NOT_RETURNED:
+        firmware = f" to {name(incident.firmware, NAME)}" if incident.firmware else ""
+        return f"from rollout {site}{firmware}"
+    if incident.kind is IncidentKind.VISIBILITY:
+        return "of the whole fleet"
+    return "without a tag" if incident.site == NO_SITE else f"at {site}"
+
+
+def said_of(incident: Incident) -> list[str]:
+    """Since when, why, and what became of some."""
+    return [since(incident), *causes(incident), *others(incident.tally)]
+
+
+def since(incident: Incident) -> str:
+    tally = incident.tally
+    if incident.kind is IncidentKind.VISIBILITY:
+        return f"Since {date(incident.opened_at)}."
+    if tally.since is None:
+        return "Its gateways are being counted."
+    if incident.kind is IncidentKind.FLAPPING:
+        return f"4 changes or more within an hour, seen {date(incident.opened_at)}."
+    if incident.kind is IncidentKind.NOT_RETURNED:
+        return f"Started by the rollout and down since {date(tally.since)}: given up, and still not back."
+    if incident.kind is IncidentKind.SEEN_DARK:
+        return f"They were offline already when I first saw them, the first since {date(tally.since)}."
+    return f"{'Offline since' if tally.total == 1 else 'The first went offline'} {date(tally.since)}."
+
+
+def causes(incident: Incident) -> list[str]:
+    """What they have in common, the best first. Of a storm, also that there is nothing."""
+    if not incident.cause:
+        nothing = incident.kind is IncidentKind.STORM and incident.state.is_live
+        return ["Nothing that they share stands out."] if nothing else []
+    return [f"What they share: {', '.join(map(_share, incident.cause))}."]
+
+
+def _share(share: Share) -> str:
+    numbers = f"{share.gateways:,} of {share.of:,}"
+    value = name(share.value, NAME)
+    match share.trait:
+        case Trait.TAG:
+            return f"{bold(f'{numbers} at {value}')}"
+        case Trait.MODEL:
+            return f"{bold(f'{numbers} of model {value}')}"
+        case Trait.FIRMWARE:
+            return f"{bold(f'{numbers} on firmware {value}')}"
+        case Trait.ROLLOUT:
+            return f"{bold(f'{numbers} in rollout R-{value}')}"
+
+
+def others(tally: MemberCounts) -> list[str]:
+    back = [f"{count(tally.back, 'gateway is', 'gateways are')} back online."] if tally.back else []
+    return [*back, *released(tally)]
+
+
+def released(tally: MemberCounts) -> list[str]:
+    if not tally.released:
+        return []
+    return [f"{count(tally.released, 'gateway is', 'gateways are')} no longer in the fleet (released)."]
+
+
+def counts(tally: MemberCounts) -> str:
+    gone = f", {tally.released:,} released" if tally.released else ""
+    return f"{tally.down:,} offline, {tally.back:,} back{gone}"
+
+
+def _lasted(incident: Incident) -> str:
+    begun, until = incident.tally.since, incident.tally.until or incident.resolved_at
+    if begun is None or until is None:
+        return "Over."
+    word = "Flapping" if incident.kind is IncidentKind.FLAPPING else "Offline"
+    return f"{word} from {date(begun)} to {date(until)}, {duration(until - begun)} in all."
+
+
+def who(incident: Incident) -> str:
+    taken = incident.acknowledged
+    hushed = incident.silenced
+    silent = ""
+    if hushed:
+        why = f": {name(hushed.reason, 300)}" if hushed.reason else ""
+        silent = f"{status('silenced')} by {mention(hushed.user_id)} until {date(hushed.until)}{why}."
+    has = f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}." if taken else ""
+    return " ".join(filter(None, [has, silent]))
+
+
+def in_hands(incident: Incident) -> str:
+    """Who has it, or that nobody has; whose acknowledgement it outgrew."""
+    lapse = incident.lapse
+    if incident.acknowledged is not None or lapse is None:
+        return who(incident) or "Nobody has acknowledged this yet."
+    given = f"{mention(lapse.by.user_id)} acknowledged {count(lapse.gateways, 'gateway')} {date(lapse.by.at)}"
+    outgrown = f"{given}; {lapse.more:,} more went offline since, so nobody has it now."
+    return " ".join(filter(None, [outgrown, who(incident)]))
+
+
+def down_line(one: AffectedGateway, incident: Incident) -> str:
+    if incident.kind is IncidentKind.FLAPPING:
+        return f"{status('flapping')} {_named(one)}, {_is_now(one)}"
+    return f"{status('offline')} {_named(one)} since {date(one.offline_since)}"
+
+
+def left_line(one: AffectedGateway, incident: Incident) -> str:
+    if one.left_at is None:
+        return down_line(one, incident)
+    if one.left_as is Leave.RELEASED:
+        return f"{status('released')} {_named(one)}: offline since {date(one.offline_since)}, then gone"
+    if one.left_as is Leave.STILL_DOWN:
+        return f"{status('offline')} {_named(one)} for the last hour"
+    if incident.kind is IncidentKind.FLAPPING:
+        return f"{status('online')} {_named(one)} for the last hour"
+    away = duration(one.left_at - one.offline_since)
+    return f"{status('back', 'online')} {_named(one)} since {date(one.left_at)}, after {away}"
+
+
+def _is_now(one: AffectedGateway) -> str:
+    if one.state is None or one.changed_at is None:
+        return "no longer in the fleet"
+    return f"{one.state.value} since {date(one.changed_at)}"
+
+
+def _named(one: AffectedGateway) -> str:
+    return bold(name(one.label, NAME)) + (f" {code(one.id)}" if one.label != one.id else "")
+
+
+def more(number: int) -> list[str]:
+    return [f"… and {count(number, 'more', 'more')}: Details lists them all."] if number > 0 else []
+
+
+# ---- buttons
+def acknowledge(incident: Incident, redraw: str = "") -> Block | None:
+    """``redraw``: the offset of the list to draw again. A card has none: it changes by itself."""
+    if incident.acknowledged is not None:
+        return None
+    ref = Ref(str(incident.id), incident.version, redraw)
+    spoken = f"Acknowledge: {where_plain(incident)}"
+    return button("Acknowledge", ids.INCIDENT_ACK, ref, style="primary", label=spoken)
+
+
+def silence(incident: Incident) -> Block:
+    ref = Ref(str(incident.id), incident.version)
+    return button("Silence", ids.INCIDENT_SILENCE, ref, label=f"Silence: {where_plain(incident)}")
+
+
+def pause_rollout(incident: Incident) -> Block | None:
+    """Where the rollout that explains it, or that it is about, still runs."""
+    if incident.running_rollout is None:
+        return None
+    rollout = f"R-{incident.running_rollout}"
+    return button(
+        f"Pause rollout {rollout}",
+        ids.INCIDENT_PAUSE_ROLLOUT,
+        Ref(str(incident.id), incident.version),
+        style="danger",
+        confirm=confirm(
+            f"Pause {rollout}?", "Nothing more is started; what has started is still judged.", "Pause"
+        ),
+    )
+
+
+def details(incident: Incident) -> Block:
+    ref = Ref(str(incident.id), incident.version)
+    return button("Details", ids.INCIDENT_DETAILS, ref, label=f"Details: {where_plain(incident)}")

@@ -1,0 +1,173 @@
+"""Incidents in lists and notes: what is open, the gateways of one, what a thread says. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident, IncidentKind, IncidentState
+from bot.slack.alerts.views.card import (
+    BEGIN,
+    NAME,
+    acknowledge,
+    counts,
+    details,
+    down_line,
+    in_hands,
+    left_line,
+    said_of,
+    silence,
+    title,
+    where,
+    where_plain,
+    who,
+)
+from bot.slack.views.blocks import (
+    Block,
+    File,
+    Message,
+    actions,
+    bold,
+    context,
+    count,
+    date,
+    duration,
+    lines,
+    mention,
+    message,
+    name,
+    section,
+)
+from bot.slack.views.csv_file import CsvFile
+from bot.slack.views.lists import PagePosition, buttons
+
+ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
+ALERTS_PAGE, INCIDENT_PAGE = 8, 15
+CSV_HEADING = ("id", "name", "offline since", "joined", "left", "left as")
+
+
+def joined_note(body: Mapping[str, Any]) -> Message:
+    """More gateways joined an incident that was posted before. Where it has grown, the channel reads this."""
+    first, number = [name(str(label), NAME) for label in body["first"]], int(body["count"])
+    named = (
+        f"{', '.join(first)} and {number - len(first):,} more" if number > len(first) else ", ".join(first)
+    )
+    text = f"🔴 Offline: {count(number, 'more gateway')} here: {named}.{_grown(body)}"
+    return message(text, [section(text)])
+
+
+def _grown(body: Mapping[str, Any]) -> str:
+    """What the channel has to know of an incident that outgrew what was said of it, or who had it."""
+    if "told" not in body:
+        return ""
+    told, down = int(body["told"]), int(body["down"])
+    if "user" not in body:
+        return f" That makes {down:,} that are down; when I last told the channel, it was {told:,}."
+    given = f"{mention(str(body['user']))} acknowledged {count(told, 'gateway')}"
+    since = f"{date(datetime.fromisoformat(body['at']))}; {down - told:,} more went offline since"
+    return f" {given} {since}, so nobody has this now. Acknowledge it on its card to take it again."
+
+
+def escalated_note(body: Mapping[str, Any]) -> Message:
+    """Groups are told that nobody has it."""
+    groups = " ".join(f"<!subteam^{group}>" for group in body["groups"])
+    text = f"{groups} nobody has acknowledged this yet{_still(body)}."
+    return message(text, [section(text)])
+
+
+def still_yours_note(body: Mapping[str, Any]) -> Message:
+    """Whoever has it for hours is asked."""
+    text = f"{mention(str(body['user']))} you acknowledged this a while ago{_still(body)}. Is it still yours?"
+    return message(text, [section(text)])
+
+
+def _still(body: Mapping[str, Any]) -> str:
+    down = int(body["down"])
+    return f", and {count(down, 'gateway is', 'gateways are')} still down" if down else ""
+
+
+def gateways_note(incident: Incident, gateways: Sequence[AffectedGateway]) -> Message:
+    """What the card does not name, as a file in its thread."""
+    text = f"All {count(len(gateways), 'gateway')} {where(incident)} are in this file."
+    return message(text, [section(text)], [gateways_file(incident, gateways)])
+
+
+def gateways_file(incident: Incident, gateways: Sequence[AffectedGateway]) -> File:
+    file = CsvFile(CSV_HEADING)
+    file.add(csv_row(one) for one in gateways)
+    heading = f"Gateways of the alert {where_plain(incident)}"
+    return File(f"incident-{incident.id}.csv", file.content(), heading)
+
+
+# ---- lists
+def alerts(
+    page: Sequence[Incident], total: int, offset: int, rules: AlertRules, *, has_channel: bool
+) -> Message:
+    """The open incidents, what nobody has acknowledged first."""
+    place = PagePosition(ALERTS, offset, total, ALERTS_PAGE)
+    unposted = [] if has_channel else [_NO_CHANNEL]
+    if not page:
+        text = (
+            "🟢 No open alerts. A gateway becomes one after "
+            f"{duration(rules.offline_after)} offline and {count(rules.offline_listings, 'listing')}."
+        )
+        return message(" ".join([text, *unposted]), [section(text), *map(context, unposted), *_foot(place)])
+    heading = f"{bold(place.says('open alert'))}, the unacknowledged first"
+    rows = [(incident, listed(incident)) for incident in page]
+    blocks: list[Block] = [section(heading)]
+    for incident, row in rows:
+        blocks += [section(row), *actions(acknowledge(incident, str(offset)), details(incident))]
+    text = "\n".join([f"{heading}.", *(row for _, row in rows), *unposted])
+    return message(text, [*blocks, *map(context, unposted), *_foot(place)])
+
+
+def gateways(incident: Incident, page: Sequence[AffectedGateway], offset: int) -> Message:
+    """A page of the gateways of an incident, those down first."""
+    tally = incident.tally
+    place = PagePosition(INCIDENT, offset, tally.total, INCIDENT_PAGE, str(incident.id))
+    heading = f"{bold(place.says('gateway'))} of the alert {where(incident)}: {counts(tally)}"
+    shown = [down_line(one, incident) if one.is_down else left_line(one, incident) for one in page]
+    text = "\n".join([f"{heading}.", *shown])
+    return message(text, [section(heading), *lines(shown), *buttons(place, refresh=True, export=True)])
+
+
+def line(incident: Incident) -> str:
+    """What the card of a gateway says about the incident it is in."""
+    others = incident.tally.down - 1
+    together = f", with {count(others, 'other gateway')}" if others > 0 else ""
+    return f"{BEGIN[incident.kind]} {where(incident)}{together}. {who(incident)}".rstrip()
+
+
+def csv_row(one: AffectedGateway) -> tuple[str | None, ...]:
+    """One row under CSV_HEADING; moments as ISO 8601 in UTC."""
+    left = one.left_as.value if one.left_as else None
+    return (one.id, one.label, _iso(one.offline_since), _iso(one.joined_at), _iso(one.left_at), left)
+
+
+_NO_CHANNEL = (
+    "No default channel is set (MESHBOT_CHANNELS__ALERTS): what no channel subscribed to is shown here only."
+)
+
+
+def listed(incident: Incident) -> str:
+    """An incident where several are shown."""
+    said = [*said_of(incident), in_hands(incident)]
+    if incident.state is IncidentState.GATHERING:
+        said.append(f"⏳ gathering: it is posted after {date(incident.post_at)}.")
+    return f"{bold(title(incident))} {where(incident)}\n{' '.join(said)}"
+
+
+def row_buttons(incident: Incident, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:
+    """The buttons of an incident where it is listed for one person."""
+    return actions(
+        acknowledge(incident) if may_acknowledge else None,
+        silence(incident) if may_silence and incident.kind is not IncidentKind.VISIBILITY else None,
+        details(incident),
+    )
+
+
+def _foot(place: PagePosition) -> list[Block]:
+    return buttons(place, refresh=True)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None

@@ -1,0 +1,99 @@
+"""``chart``: has charts drawn and sends them; and the latest one as a block, for others to show."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from bot.domain.errors import NotFound
+from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
+from bot.domain.query import EVERYTHING, Query, parse
+from bot.services.fleet.charts import ChartService
+from bot.slack.fleet.views import charts as views
+from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.lists import check_question
+from bot.slack.outgoing.pictures import uploaded
+from bot.slack.outgoing.web_api import WebApi
+from bot.slack.views.blocks import Block, File, context, date
+
+FRESH_FOR: Final = timedelta(minutes=10)
+
+
+class ChartListeners:
+    """Draws beside the event loop. ``zone`` is what the axis of time is written in."""
+
+    def __init__(self, service: ChartService, *, zone: ZoneInfo) -> None:
+        self._service = service
+        self._zone = zone
+
+    def feature(self) -> Feature:
+        return Feature(
+            title="Gateways",
+            commands={
+                "chart": Command(
+                    "chart <offline|firmware> [query] [period]",
+                    "Draw who was offline, or who runs which firmware",
+                    self.chart,
+                    examples=(
+                        "chart offline",
+                        "chart offline tag:Kyiv-office 30d",
+                        "chart firmware model:2011",
+                    ),
+                )
+            },
+        )
+
+    async def chart(self, call: CommandCall) -> None:
+        """To the asker's direct messages: a file cannot be for one person only where others read along."""
+        asked = parse_chart(call.text)
+        check_question(asked.query)
+        query = parse(asked.query)
+        if asked.kind is ChartKind.OFFLINE:
+            picture = await self._offline(call, query, asked.period or DEFAULT_PERIOD)
+        else:
+            numbers = await self._service.firmware_for(call.actor, query)
+            picture = await asyncio.to_thread(views.firmware_picture, numbers, query.text)
+        await call.respond.send_file(picture.name, picture.content, picture.title, picture.alt)
+        no_past = asked.kind is ChartKind.FIRMWARE and asked.period is not None
+        await call.respond.answer(views.sent(picture, no_past=no_past))
+
+    async def _offline(self, call: CommandCall, query: Query, period: timedelta) -> File:
+        numbers = await self._service.offline_for(call.actor, query, period)
+        return await asyncio.to_thread(views.offline_picture, numbers, self._zone, query.text)
+
+
+class LatestChart:
+    """The offline chart of the whole fleet as blocks: one upload in ten minutes, however many look at it.
+
+    There are none where there is nothing to draw yet or Slack took no file. The first call of ten minutes
+    takes a second or two; those who call meanwhile wait for it and share it.
+    """
+
+    def __init__(
+        self, service: ChartService, api: WebApi, *, zone: ZoneInfo, now: Callable[[], datetime]
+    ) -> None:
+        self._service = service
+        self._api = api
+        self._zone = zone
+        self._now = now
+        self._drawing = asyncio.Lock()
+        self._blocks: list[Block] = []
+        self._drawn_at: datetime | None = None
+
+    async def blocks(self) -> list[Block]:
+        async with self._drawing:
+            now = self._now()
+            if self._drawn_at is None or now - self._drawn_at >= FRESH_FOR:
+                self._blocks = await self._draw(now)
+                self._drawn_at = now
+            return self._blocks
+
+    async def _draw(self, now: datetime) -> list[Block]:
+        try:
+            numbers = await self._service.offline(EVERYTHING, DEFAULT_PERIOD)
+            picture = await asyncio.to_thread(views.offline_picture, numbers, self._zone)
+        except NotFound:
+            return []
+        images = (await uploaded(self._api, [picture])).values()
+        return [*images, context(f"{picture.title}, as of {date(now)}")] if images else []

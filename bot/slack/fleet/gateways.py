@@ -1,0 +1,146 @@
+"""``devices``, ``device``, ``tags`` and ``firmware``: listeners that read. Writing is `fleet_writes`.
+
+Each parses, asks the service once or twice, and draws; a page of a list is drawn by the same function
+whether a command or a button asked for it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from bot.domain.access import Actor
+from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.gateways import GatewayId
+from bot.domain.query import parse
+from bot.services.fleet.gateways import FleetService
+from bot.slack.fleet.views import gateways as views
+from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.views.blocks import Message
+from bot.slack.views.csv_file import CsvFile
+from bot.slack.views.lists import last_offset
+
+Mention = Callable[[GatewayId], Awaitable[str | None]]
+"""What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
+
+_RECENT = 5
+
+
+class FleetCommands:
+    """Reads the fleet for anybody who may read."""
+
+    def __init__(
+        self, fleet: FleetService, *, now: Callable[[], datetime], incident_of: Mention, rollout_of: Mention
+    ) -> None:
+        self._fleet = fleet
+        self._now = now
+        self._incident_of = incident_of
+        self._rollout_of = rollout_of
+
+    def feature(self) -> Feature:
+        return Feature(
+            title="Gateways",
+            commands={
+                "devices": Command(
+                    "devices [query]",
+                    "List gateways, worst first",
+                    self.devices,
+                    examples=("devices is:offline for:>1h", "devices tag:Kyiv-office fw:<3.4.1"),
+                ),
+                "device": Command(
+                    "device <id or name>",
+                    "Show one gateway: state, facts, last changes",
+                    self.device,
+                    examples=("device MT10225",),
+                ),
+                "tags": Command("tags", "List tags with their gateways", self.tags),
+                "firmware": Command(
+                    "firmware [model]",
+                    "List firmware versions with the gateways on each",
+                    self.firmware,
+                    examples=("firmware 2011",),
+                ),
+            },
+        )
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        return {
+            views.DEVICES: ListHandler(self._devices_page, self._renew, self._devices_file),
+            views.DEVICE: ListHandler(self._device_page, self._renew),
+            views.TAGS: ListHandler(self._tags_page, self._renew),
+            views.FIRMWARE: ListHandler(self._firmware_page, self._renew),
+        }
+
+    async def devices(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._devices_page(call.actor, 0, call.text))
+
+    async def device(self, call: CommandCall) -> None:
+        wanted = unquoted(call.text)
+        if not wanted:
+            raise InvalidInput("Which gateway? Give its id or its name: device MT10225.")
+        known = await self._fleet.find(wanted)
+        await call.respond.answer(await self._device_page(call.actor, 0, known.gateway.id))
+
+    async def tags(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._tags_page(call.actor, 0, ""))
+
+    async def firmware(self, call: CommandCall) -> None:
+        model = unquoted(call.text)
+        check_question(model)
+        await call.respond.answer(await self._firmware_page(call.actor, 0, model))
+
+    async def _devices_page(self, _actor: Actor, offset: int, question: str) -> Message:
+        query = parse(question)
+        page = await self._fleet.search(query, offset, views.DEVICES_PAGE)
+        if page.total and not page.rows:  # the list became shorter since the button was drawn
+            offset = last_offset(page.total, views.DEVICES_PAGE)
+            page = await self._fleet.search(query, offset, views.DEVICES_PAGE)
+        return views.devices(page.rows, page.counts, page.offset, question, page.as_of, self._now())
+
+    async def _device_page(self, _actor: Actor, _offset: int, gateway_id: str) -> Message:
+        known = await self._fleet.gateways([gateway_id])
+        if not known:
+            raise NotFound(f"The gateway {gateway_id} is not in the fleet any more.")
+        gateway = known[0].gateway
+        card = views.Card(
+            known[0],
+            await self._fleet.recent_events(gateway.id, _RECENT),
+            (await self._fleet.snapshot_status()).as_of,
+            await self._incident_of(gateway.id),
+            await self._rollout_of(gateway.id),
+        )
+        return views.device(card, self._now())
+
+    async def _tags_page(self, _actor: Actor, offset: int, _question: str) -> Message:
+        seen = (await self._fleet.snapshot_status()).as_of
+        return views.tags(await self._fleet.tags(), offset, seen, self._now())
+
+    async def _firmware_page(self, _actor: Actor, offset: int, model: str) -> Message:
+        rows = [(one.firmware, one.gateways) for one in await self._fleet.firmware(model or None)]
+        models: list[str] = []
+        if model and not rows:
+            found = {one.firmware.model for one in await self._fleet.firmware()}
+            models = sorted(one for one in found if one)
+        return views.firmware(rows, model, models, offset)
+
+    async def _devices_file(self, _actor: Actor, question: str) -> ListFile:
+        file = CsvFile(views.CSV_HEADING)
+        async for chunk in self._fleet.all_matching(parse(question)):
+            file.add(views.csv_row(known) for known in chunk)
+        made = self._now()
+        title = f"Gateways for {question}" if question else "All gateways"
+        return ListFile(f"gateways-{made:%Y-%m-%d-%H%M}.csv", title, file.content(), file.rows)
+
+    async def _renew(self, _actor: Actor) -> str | None:
+        status = await self._fleet.refresh()
+        if not status.consecutive_failures:
+            return None
+        why = f" ({status.last_error})" if status.last_error else ""
+        return f"The fleet could not be listed just now{why}, so this is what I saw before."
+
+
+def unquoted(text: str) -> str:
+    """A name without the quotes around it."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        return text[1:-1].strip()
+    return text

@@ -1,0 +1,330 @@
+"""The fleet as messages: lists of gateways, one gateway, its tags and firmware.
+
+Pure functions. A gateway in a list is one line that begins with its state, since ten sections would fill a
+screen; everything else about it is on its card.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.domain.events import FleetEvent, FleetEventKind
+from bot.domain.firmware import Firmware
+from bot.domain.gateways import Counts, KnownGateway, TagCount
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    ago,
+    bold,
+    button,
+    code,
+    context,
+    count,
+    date,
+    duration,
+    fields,
+    lines,
+    message,
+    name,
+    section,
+    status,
+)
+from bot.slack.views.lists import PagePosition, buttons, cut_page
+
+DEVICES, DEVICE, TAGS, FIRMWARE = "devices", "device", "tags", "firmware"
+DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 20
+CSV_HEADING = (
+    "id",
+    "name",
+    "state",
+    "since",
+    "site",
+    "tags",
+    "model",
+    "firmware",
+    "hardware",
+    "imei",
+    "flapping",
+    "updating",
+)
+_TAGS_IN_A_LINE = 2
+_NO_LISTING = (
+    "I have not seen the fleet yet: no listing has been completed. Ask for `status` to see what keeps it."
+)
+
+
+# ---- lists of gateways
+def devices(
+    rows: Sequence[KnownGateway],
+    counts: Counts,
+    offset: int,
+    question: str,
+    seen: datetime | None,
+    now: datetime,
+) -> Message:
+    """A page of gateways, worst first; ``counts`` are of all that match, ``question`` is what was typed."""
+    place = PagePosition(DEVICES, offset, counts.total, DEVICES_PAGE, question)
+    if seen is None:
+        return message(_NO_LISTING, [section(_NO_LISTING), *buttons(place, refresh=True)])
+    age = as_of(seen, now)
+    if not rows:
+        text = _nothing(question)
+        return message(f"{text} {_sentence(age)}", [section(text), *_foot(place, age)])
+    asked = f" for {code(question, 300)}" if question else ""
+    title = f"{bold(place.says('gateway'))}{asked}: {counts_text(counts)}"
+    shown = [device_line(known, now) for known in rows]
+    text = "\n".join([f"{title}, {age}.", *shown])
+    return message(text, [section(title), *lines(shown), *_foot(place, age, export=True)])
+
+
+def device_line(known: KnownGateway, now: datetime) -> str:
+    """One gateway on one line, its state as an emoji and a word first."""
+    gateway = known.gateway
+    marks = [mark for mark, holds in (("flapping", known.flapping), ("updating", known.updating)) if holds]
+    facts = [
+        f"{status(gateway.connectivity.value)} {bold(name(gateway.label, 40))}",
+        f"for {duration(known.online_or_offline_for(now))}",
+        *(status(mark) for mark in marks),
+        name(gateway.firmware, 30) if gateway.firmware else "firmware unknown",
+        f"model {name(gateway.model, 20)}" if gateway.model else "model unknown",
+        _few_tags(gateway.tags),
+        *(["changed, the next listing will confirm it"] if known.written_at else []),
+        *([code(gateway.id, 60)] if gateway.name else []),
+    ]
+    return " · ".join(facts)
+
+
+def counts_text(counts: Counts) -> str:
+    """``12 offline, 3 unknown, 225 online``."""
+    unknown = f", {counts.unknown:,} unknown" if counts.unknown else ""
+    return f"{counts.offline:,} offline{unknown}, {counts.online:,} online"
+
+
+def as_of(moment: datetime, now: datetime) -> str:
+    """``as of 20 s ago``, with the moment itself for those who read it later."""
+    return f"as of {ago(max(now - moment, timedelta()))} ({date(moment)})"
+
+
+def csv_row(known: KnownGateway) -> tuple[str | None, ...]:
+    """One row under CSV_HEADING; moments as ISO 8601 in UTC, tags joined by semicolons."""
+    gateway = known.gateway
+    return (
+        gateway.id,
+        gateway.name,
+        gateway.connectivity.value,
+        f"{known.since:%Y-%m-%dT%H:%M:%SZ}",
+        known.site,
+        "; ".join(gateway.tags),
+        gateway.model,
+        gateway.firmware,
+        gateway.hardware,
+        gateway.imei,
+        "yes" if known.flapping else "no",
+        "yes" if known.updating else "no",
+    )
+
+
+# ---- one gateway
+@dataclass(frozen=True, slots=True)
+class Card:
+    """All that the card of one gateway shows. ``incident`` and ``rollout`` are lines of mrkdwn, escaped."""
+
+    known: KnownGateway
+    events: Sequence[FleetEvent]
+    as_of: datetime | None
+    incident: str | None = None
+    rollout: str | None = None
+
+
+def device(card: Card, now: datetime) -> Message:
+    """One gateway: its state, its facts, what happened to it last, and what it is part of."""
+    known, gateway = card.known, card.known.gateway
+    state = (
+        f"{status(gateway.connectivity.value)} {bold(name(gateway.label))} for "
+        f"{duration(known.online_or_offline_for(now))}, since {date(known.since)}"
+    )
+    remarks = _remarks(card)
+    facts = _facts(known)
+    happened = [f"• {date(event.at)}: {event_text(event)}" for event in card.events]
+    seen = as_of(card.as_of, now) if card.as_of else "no listing has been completed yet"
+    said = [f"{label}: {value}" for label, value in facts]
+    text = "\n".join(
+        [f"{state}.", *remarks, *said, "Last changes:", *(happened or ["none"]), _sentence(seen)]
+    )
+    changes: list[Block] = (
+        lines([bold("Last changes"), *happened]) if happened else [context("No changes yet")]
+    )
+    return message(
+        text,
+        [
+            section("\n".join([state, *remarks])),
+            *fields(facts),
+            *changes,
+            context(seen),
+            *actions(button("Refresh", ids.REFRESH, Ref(DEVICE, 0, gateway.id))),
+        ],
+    )
+
+
+def event_text(event: FleetEvent) -> str:
+    """What happened to a gateway, without its name and the time."""
+    match event.kind:
+        case FleetEventKind.WENT_OFFLINE:
+            return "went offline"
+        case FleetEventKind.CAME_BACK:
+            return "came back online"
+        case FleetEventKind.BECAME_UNKNOWN:
+            return "neither online nor offline any more, says the vendor"
+        case FleetEventKind.FIRMWARE:
+            return f"firmware {_was_and_is(event)}"
+        case FleetEventKind.RENAMED:
+            return f"renamed: {_was_and_is(event)}"
+        case FleetEventKind.TAGGED:
+            return f"tags: {_tags_moved(event)}"
+        case FleetEventKind.APPEARED:
+            return "appeared in the fleet"
+        case FleetEventKind.VANISHED:
+            return "vanished from the fleet"
+
+
+# ---- tags, firmware
+def tags(rows: Sequence[TagCount], offset: int, seen: datetime | None, now: datetime) -> Message:
+    """Every tag with how many gateways carry it."""
+    page, place = cut_page(rows, TAGS, offset, TAGS_PAGE)
+    if seen is None:
+        return message(_NO_LISTING, [section(_NO_LISTING), *buttons(place, refresh=True)])
+    age = as_of(seen, now)
+    if not page:
+        text = "No gateway has a tag yet. Give one with `tag <id or name> +oslo`.".translate(_ANGLES)
+        return message(text, [section(text), *_foot(place, age)])
+    shown = [_tag_line(row) for row in page]
+    title = bold(place.says("tag"))
+    text = "\n".join([f"{title}, {age}.", *shown])
+    return message(text, [section(title), *lines(shown), *_foot(place, age)])
+
+
+def firmware(rows: Sequence[tuple[Firmware, int]], model: str, models: Sequence[str], offset: int) -> Message:
+    """Firmware files, each with how many gateways run it; ``models`` are those with any."""
+    page, place = cut_page(rows, FIRMWARE, offset, FIRMWARE_PAGE, model)
+    if not page:
+        known = f" There is some for {', '.join(name(one, 30) for one in models[:20])}." if models else ""
+        text = f"The vendor has no firmware{f' for model {name(model)}' if model else ''}.{known}"
+        return message(text, [section(text), *buttons(place, refresh=True)])
+    shown: list[str] = []
+    heading = None
+    for file, running in page:
+        if file.model != heading or not shown:
+            heading = file.model
+            shown.append(bold(f"Model {name(heading, 40)}" if heading else "No model named"))
+        shown.append(_firmware_line(file, running))
+    title = bold(place.says("firmware version"))
+    return message(
+        "\n".join([f"{title}:", *shown]), [section(title), *lines(shown), *buttons(place, refresh=True)]
+    )
+
+
+# ---- below: lines and phrases
+_ANGLES = str.maketrans({"<": "&lt;", ">": "&gt;"})
+_CUT_TAG = 40
+
+
+def _nothing(question: str) -> str:
+    if not question:
+        return "The fleet is empty: the last listing held no gateway."
+    return (
+        f"No gateway matches {code(question, 300)}. Leave a term out, put `*` where a part may differ "
+        "(`name:MT*`), or ask for `tags` to see the tags there are."
+    )
+
+
+def _foot(place: PagePosition, seen: str, *, export: bool = False) -> list[Block]:
+    return [context(seen), *buttons(place, refresh=True, export=export)]
+
+
+def _sentence(phrase: str) -> str:
+    return f"{phrase[:1].upper()}{phrase[1:]}."
+
+
+def _few_tags(tags_: tuple[str, ...]) -> str:
+    if not tags_:
+        return "no tag"
+    shown = ", ".join(name(tag, 30) for tag in tags_[:_TAGS_IN_A_LINE])
+    more = len(tags_) - _TAGS_IN_A_LINE
+    return f"{shown} +{more}" if more > 0 else shown
+
+
+def all_tags(tags_: Sequence[str], most: int = 20) -> str:
+    """Tags one after the other; "none" when there is none."""
+    shown = ", ".join(name(tag, _CUT_TAG) for tag in tags_[:most])
+    more = f" and {len(tags_) - most} more" if len(tags_) > most else ""
+    return f"{shown}{more}" if tags_ else "none"
+
+
+def _facts(known: KnownGateway) -> list[tuple[str, str]]:
+    gateway = known.gateway
+    facts = [
+        ("Id", code(gateway.id, 200)),
+        ("Site", name(known.site)),
+        ("Tags", all_tags(gateway.tags)),
+        ("Model", _or_unknown(gateway.model)),
+        ("Firmware", _or_unknown(gateway.firmware)),
+        ("Hardware", _or_unknown(gateway.hardware)),
+    ]
+    more = [("IMEI", gateway.imei), ("Status", gateway.status), ("Boot mode", gateway.boot_mode)]
+    facts += [(label, name(value)) for label, value in more if value]
+    return [*facts, ("First seen", date(known.first_seen))]
+
+
+def _or_unknown(value: str | None) -> str:
+    return name(value) if value else "unknown"
+
+
+def _remarks(card: Card) -> list[str]:
+    known = card.known
+    remarks = []
+    if known.flapping:
+        remarks.append(f"{status('flapping')}: it goes up and down, 4 changes or more within an hour")
+    if known.updating:
+        remarks.append(f"{status('updating')}: its firmware is being changed")
+    if known.written_at:
+        remarks.append("It was changed a moment ago; the next listing will confirm it.")
+    if known.missed:
+        remarks.append(f"{status('warning')}: missing from the last {count(known.missed, 'listing')}")
+    remarks += [f"Alert: {card.incident}"] if card.incident else []
+    remarks += [f"Rollout: {card.rollout}"] if card.rollout else []
+    return remarks
+
+
+def _was_and_is(event: FleetEvent) -> str:
+    return f"{_or_none(event.before)} → {_or_none(event.after)}"
+
+
+def _or_none(value: str | None) -> str:
+    return name(value, _CUT_TAG) if value else "none"
+
+
+def _tags_moved(event: FleetEvent) -> str:
+    before = [tag for tag in (event.before or "").split("\n") if tag]
+    after = [tag for tag in (event.after or "").split("\n") if tag]
+    moved = [f"+{name(tag, _CUT_TAG)}" for tag in after if tag not in before]
+    moved += [f"−{name(tag, _CUT_TAG)}" for tag in before if tag not in after]
+    more = f" and {len(moved) - 10} more" if len(moved) > 10 else ""
+    return ", ".join(moved[:10]) + more if moved else "another order"
+
+
+def _tag_line(row: TagCount) -> str:
+    offline = f", {status('offline')} {row.offline:,}" if row.offline else ""
+    return f"{bold(name(row.tag))}: {count(row.gateways, 'gateway')}{offline}"
+
+
+def _firmware_line(file: Firmware, running: int) -> str:
+    facts = [
+        f"• {name(file.version, 40) if file.version else 'no version'}",
+        f"{count(running, 'gateway')} on it",
+        *([name(file.file_name)] if file.file_name else []),
+        *([date(file.created_at)] if file.created_at else []),
+    ]
+    return " · ".join(facts)

@@ -1,0 +1,169 @@
+"""Renames and changes of tags as messages: the preview, the work in progress, the result with its Undo.
+
+Pure functions. What a write means and whether it can be taken back is the domain's to say.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.domain.fleet.writes import UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
+from bot.slack import ids
+from bot.slack.fleet.views.gateways import all_tags
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    bold,
+    button,
+    code,
+    confirm,
+    context,
+    count,
+    date,
+    duration,
+    escape,
+    lines,
+    message,
+    name,
+    progress_bar,
+    section,
+    status,
+)
+
+_DIFFS = 10
+_FAILURES = 20
+_CUT = 60
+
+
+def write(it: Write, now: datetime) -> Message:
+    """A write as it stands: preview, progress, result or the end of it."""
+    match it.state:
+        case WriteState.PROPOSED:
+            return _preview(it, now)
+        case WriteState.RUNNING:
+            return _progress(it)
+        case WriteState.DONE:
+            return _result(it, now)
+        case WriteState.CANCELLED:
+            said = f"{status('cancelled', 'stopped')}: {escape(it.title)}. Nothing was changed."
+            return message(said, [section(said)])
+
+
+def _preview(it: Write, now: datetime) -> Message:
+    amount = count(len(it.items), "gateway")
+    title = f"{status('waiting')} for you: {bold(escape(it.title))}"
+    rows = [*_some([_diff(it, item) for item in it.items], _DIFFS), *_remarks(it)]
+    if it.expires_at <= now:
+        end = "The time to confirm this is over; nothing was changed. Please run the command again."
+        return message("\n".join([title, *rows, end]), [section(title), *lines(rows), section(end)])
+    until = f"Nothing has been changed yet. Confirm until {date(it.expires_at)}."
+    again = f"You can take it back for {duration(UNDO_WITHIN)}."
+    ask = confirm(f"Change {amount}?", f"{_shortly(it.title)}. {again}", f"Change {amount}")
+    ref = Ref(it.id, it.version)
+    return message(
+        "\n".join([title, *rows, until]),
+        [
+            section(title),
+            *lines(rows),
+            context(until),
+            *actions(
+                button(f"Change {amount}", ids.WRITE_CONFIRM, ref, style="primary", confirm=ask),
+                button("Cancel", ids.WRITE_CANCEL, ref),
+            ),
+        ],
+    )
+
+
+def _progress(it: Write) -> Message:
+    settled = len(it.done) + len(it.failed) + len(it.left)
+    text = f"{status('running')}: {bold(escape(it.title))}\n{progress_bar(settled, len(it.items))} gateways"
+    return message(text, [section(text)])
+
+
+def _result(it: Write, now: datetime) -> Message:
+    rows = _one(it, it.items[0]) if len(it.items) == 1 else _many(it)
+    rows += _remarks(it)
+    undo, until = _undo(it, now)
+    return message("\n".join([*rows, *until]), [*lines(rows), *(context(line) for line in until), *undo])
+
+
+def _one(it: Write, item: WriteItem) -> list[str]:
+    who = f"{bold(name(item.label))} {code(item.gateway_id)}"
+    if item in it.failed:
+        return [f"{status('failed')}: {who} was not changed. {_reason(item)}"]
+    if item in it.left:
+        return [f"{status('left alone', 'warning')}: {who}. {_reason(item)}"]
+    what = {WriteKind.RENAME: "renamed", WriteKind.TAG: "tags changed"}[it.kind]
+    again = " back" if it.undoes else ""
+    return [
+        f"{status('done')}: {who} {what}{again}",
+        f"Before: {_values(it.kind, item.before)}",
+        f"After: {_values(it.kind, item.after)}",
+    ]
+
+
+def _many(it: Write) -> list[str]:
+    total = len(it.items)
+    if len(it.done) == total:
+        head = f"{status('done')}: {bold(escape(it.title))}, all changed"
+    else:
+        word = status("done in part", "warning") if it.done else status("failed")
+        head = f"{word}: {bold(escape(it.title))}, {len(it.done):,} of {count(total, 'gateway')} changed"
+    failed = [f"❌ {_who(item)}: {_reason(item)}" for item in it.failed]
+    left = [f"⚠️ {_who(item)} left alone: {_reason(item)}" for item in it.left]
+    return [head, *_some(failed, _FAILURES, "failed"), *_some(left, _FAILURES, "left alone")]
+
+
+def _undo(it: Write, now: datetime) -> tuple[list[Block], list[str]]:
+    """The button and the line that says until when; neither when there is nothing to take back."""
+    if it.undone_by is not None:
+        return [], ["This was undone."]
+    if it.undoes is not None or not it.may_be_undone(now):
+        return [], []
+    what = count(len(it.done), "gateway")
+    ask = None
+    if len(it.done) > 1:
+        ask = confirm("Undo this?", f"This gives {what} back what was there before.", f"Undo {what}")
+    button_ = button("Undo", ids.WRITE_UNDO, Ref(it.id, it.version), confirm=ask, label=f"Undo for {what}")
+    return actions(button_), [f"Undo is there until {date(it.expires_at)}."]
+
+
+def _remarks(it: Write) -> list[str]:
+    remarks = [f"{status('warning')}: {escape(it.warning)}"] if it.warning else []
+    if it.unchanged:
+        remarks.append(f"Already so and left as they are: {count(it.unchanged, 'gateway')}.")
+    return remarks
+
+
+def _diff(it: Write, item: WriteItem) -> str:
+    if it.kind is WriteKind.RENAME:
+        return f"• {_who(item)}: {_values(it.kind, item.before)} → {_values(it.kind, item.after)}"
+    moved = [f"+{name(tag, _CUT)}" for tag in item.added] + [f"−{name(tag, _CUT)}" for tag in item.removed]
+    return f"• {_who(item)}: {', '.join(moved)} (now {all_tags(item.before, 5)})"
+
+
+def _shortly(title: str) -> str:
+    """A title for a dialog, which takes 300 characters and has more to say."""
+    return title if len(title) <= 200 else f"{title[:199].rstrip()}…"
+
+
+def _who(item: WriteItem) -> str:
+    label = name(item.label, 40)
+    return label if item.label == item.gateway_id else f"{bold(label)} {code(item.gateway_id)}"
+
+
+def _values(kind: WriteKind, values: Sequence[str]) -> str:
+    if kind is WriteKind.RENAME:
+        return name(values[0], 300) if values else "(no name)"
+    return all_tags(values)
+
+
+def _reason(item: WriteItem) -> str:
+    return escape(item.error or "The reason is not known.")
+
+
+def _some(rows: list[str], most: int, what: str = "") -> list[str]:
+    """The first rows, and how many more there are."""
+    more = len(rows) - most
+    return [*rows[:most], f"… and {more:,} more {what}".rstrip()] if more > 0 else rows

@@ -1,0 +1,232 @@
+"""``rename`` and ``tag``, and the buttons Confirm, Cancel and Undo: listeners that write.
+
+They parse, propose, and carry out; who may and what it means for each gateway is decided below. A long run
+shows its progress a few times: a response_url takes five answers.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.domain.errors import InvalidInput, NotFound, Stale
+from bot.domain.fleet.writes import Write
+from bot.domain.gateways import fold
+from bot.domain.query import Field, Query, parse
+from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.write_runs import ENDED, WriteRunner
+from bot.services.fleet.writes import FleetWrites
+from bot.slack import ids
+from bot.slack.fleet.gateways import unquoted
+from bot.slack.fleet.views import writes as views
+from bot.slack.incoming.requests import Click, Command, CommandCall, Feature, Responder
+from bot.slack.views.blocks import Message
+
+log = logging.getLogger(__name__)
+
+PROGRESS_AFTER = (timedelta(seconds=2), timedelta(seconds=15), timedelta(seconds=60))
+RENAME = "rename <id or name> <new name>"
+TAG = "tag <id, name or query> +tag … -tag …"
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
+
+
+class WriteCommands:
+    """Renames and tags gateways, with a preview where there are several and Undo afterwards."""
+
+    def __init__(
+        self,
+        fleet: FleetService,
+        writes: FleetWrites,
+        runs: WriteRunner,
+        *,
+        now: Callable[[], datetime],
+        progress_after: Sequence[timedelta] = PROGRESS_AFTER,
+    ) -> None:
+        self._fleet = fleet
+        self._writes = writes
+        self._runs = runs
+        self._now = now
+        self._progress_after = progress_after
+
+    def feature(self) -> Feature:
+        return Feature(
+            title="Gateways",
+            commands={
+                "rename": Command(
+                    RENAME,
+                    "Rename a gateway, with Undo",
+                    self.rename,
+                    "operator",
+                    ('rename MT10225 "Roof, north"', 'rename "Old name" New name'),
+                ),
+                "tag": Command(
+                    TAG,
+                    "Add and remove tags, with Undo",
+                    self.tag,
+                    "operator",
+                    ('tag MT10225 +roof -"Kyiv office"', "tag tag:oslo is:offline +check"),
+                ),
+            },
+            clicks={
+                ids.WRITE_CONFIRM: self.confirm,
+                ids.WRITE_CANCEL: self.cancel,
+                ids.WRITE_UNDO: self.undo,
+            },
+            notes={ENDED: self.draw_end},
+        )
+
+    async def draw_end(self, body: Mapping[str, Any]) -> Message:
+        """For who no longer waits for an answer, since the bot was stopped in the middle of their change."""
+        return views.write(await self._writes.get(str(body["write"])), self._now())
+
+    async def rename(self, call: CommandCall) -> None:
+        which, new_name = parse_rename(call.text)
+        gateway = await self._fleet.find(which)
+        write = await self._writes.propose_rename(call.actor, call.channel, gateway, new_name)
+        await self._carry_out(write, call.respond)
+
+    async def tag(self, call: CommandCall) -> None:
+        change = parse_tag(call.text)
+        which = await self._which(change.target)
+        write = await self._writes.propose_tags(call.actor, call.channel, which, change.add, change.remove)
+        if write.needs_confirmation:
+            await call.respond.answer(views.write(write, self._now()))
+        else:
+            await self._carry_out(write, call.respond)
+
+    async def confirm(self, click: Click) -> None:
+        async with self._redrawn_when_stale(click):
+            write = await self._writes.confirm(click.actor, click.ref.id, click.ref.version)
+        await self._carry_out(write, click.respond)
+
+    async def cancel(self, click: Click) -> None:
+        async with self._redrawn_when_stale(click):
+            write = await self._writes.cancel(click.actor, click.ref.id, click.ref.version)
+        await click.respond.answer(views.write(write, self._now()))
+
+    async def undo(self, click: Click) -> None:
+        async with self._redrawn_when_stale(click):
+            write = await self._writes.undo(click.actor, click.ref.id, click.channel)
+        undone = await self._run(write, click.respond)
+        before = await self._writes.get(click.ref.id)
+        if before.may_be_undone(self._now()):  # nothing of it worked: the button stays, the reason goes below
+            await click.respond.answer(views.write(before, self._now()))
+            await click.respond.add(views.write(undone, self._now()))
+        else:
+            await click.respond.answer(views.write(undone, self._now()))
+
+    async def _which(self, target: str) -> Query | Sequence[str]:
+        """One gateway by its id or exact name; else, or where a field is named, what it says as a query."""
+        query = parse(target)
+        if any(term.field is not Field.ANY for term in query.terms):
+            return query
+        try:
+            return [(await self._fleet.find(unquoted(target))).gateway.id]
+        except NotFound:
+            if not (await self._fleet.counts(query)).total:
+                raise  # it names the nearest, which a query cannot
+            return query
+
+    async def _carry_out(self, write: Write, respond: Responder) -> None:
+        ended = await self._run(write, respond)
+        await respond.answer(views.write(ended, self._now()))
+
+    async def _run(self, write: Write, respond: Responder) -> Write:
+        ended = asyncio.Event()
+        progress = asyncio.create_task(self._show_progress(write, respond, ended))
+        try:
+            return await self._runs.run(write.id)
+        finally:
+            ended.set()
+            # Progress that could not be shown does not stop the work, nor hide how it ended.
+            (failure,) = await asyncio.gather(progress, return_exceptions=True)
+            if failure is not None:
+                log.info("the progress of write %s could not be shown", write.id, exc_info=failure)
+
+    async def _show_progress(self, write: Write, respond: Responder, ended: asyncio.Event) -> None:
+        for pause in self._progress_after:
+            try:
+                await asyncio.wait_for(ended.wait(), pause.total_seconds())
+            except TimeoutError:
+                shown = await self._writes.get(write.id)
+                if not shown.is_running:  # its result is answered next
+                    return
+                await respond.answer(views.write(shown, self._now()))
+            else:
+                return
+
+    @asynccontextmanager
+    async def _redrawn_when_stale(self, click: Click) -> AsyncIterator[None]:
+        """Shows what is true now in place of buttons that have had their time; the guard says why.
+
+        Not while it is carried out: who runs it shows how it ended, and this may reach Slack after that.
+        """
+        try:
+            yield
+        except Stale:
+            write = await self._writes.get(click.ref.id)
+            undoing = write.undone_by and await self._writes.get(write.undone_by)
+            if not write.is_running and not (undoing and undoing.is_running):
+                await click.respond.answer(views.write(write, self._now()))
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """``tag <target> +… -…``. The target stands as it was typed: it may be an id, a name or a query."""
+
+    target: str
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+
+
+def parse_rename(text: str) -> tuple[str, str]:
+    """The gateway and its new name. Raises InvalidInput."""
+    text = text.strip()
+    if text.startswith('"'):
+        which, closing, rest = text[1:].partition('"')
+        if not closing:
+            raise InvalidInput(f"A quote is not closed: {text}. Put a second \" behind the gateway's name.")
+    else:
+        which, _, rest = text.partition(" ")
+    which, new_name = which.strip(), unquoted(rest)
+    if not which or not new_name:
+        raise InvalidInput(f"I need a gateway and its new name: {RENAME}. Quotes hold a name with spaces.")
+    return which, new_name
+
+
+def parse_tag(text: str) -> TagChange:
+    """The gateways, and the tags to add and to remove. Raises InvalidInput naming the word."""
+    if text.count('"') % 2:
+        raise InvalidInput(f'A quote is not closed: {text}. Put a second " where the tag or name ends.')
+    words = list(_WORD.finditer(text))
+    first = next((word for word in words if word[0][0] in "+-"), None)
+    if first is None or not text[: first.start()].strip():
+        raise InvalidInput(f"I need gateways and at least one change: {TAG}. For example: tag MT10225 +roof.")
+    changes = [word[0] for word in words if word.start() >= first.start()]
+    add = _tags(changes, "+")
+    remove = _tags(changes, "-")
+    both = {fold(tag) for tag in add} & {fold(tag) for tag in remove}
+    for tag in add:
+        if fold(tag) in both:
+            raise InvalidInput(f"{tag} is to be added and removed at once: leave one of them out.")
+    return TagChange(text[: first.start()].strip(), add, remove)
+
+
+def _tags(changes: Sequence[str], sign: str) -> tuple[str, ...]:
+    tags: dict[str, str] = {}
+    for change in changes:
+        if change[0] not in "+-":
+            raise InvalidInput(
+                f'{change} is neither +tag nor -tag. A tag with spaces goes into quotes: +"Kyiv office".'
+            )
+        tag = change[1:].replace('"', "").strip()
+        if not tag:
+            raise InvalidInput(f"Behind {change} a tag is missing, for example {change[0]}roof.")
+        if change[0] == sign:
+            tags.setdefault(fold(tag), tag)
+    return tuple(tags.values())

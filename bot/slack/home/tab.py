@@ -1,0 +1,171 @@
+"""The home tab: drawn when somebody opens it, then for ten minutes whenever what it shows has changed.
+
+Slack tells when it is opened and not when it is closed, hence the ten minutes. A button is offered only where
+the domain itself would not refuse the click.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.errors import BotError, NotAllowed
+from bot.domain.query import parse
+from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts.rollout import Rollout, RolloutState
+from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.silences import SilenceService
+from bot.services.fleet.gateways import FleetService
+from bot.services.rollouts.requests import RolloutRequests
+from bot.slack import ids
+from bot.slack.home.views import tab as views
+from bot.slack.home.views.tab import HomePicture, HomeRollout
+from bot.slack.incoming.guard import catch
+from bot.slack.incoming.requests import Feature, ViewCalls
+from bot.slack.outgoing.web_api import SlackFailed
+from bot.slack.views.blocks import Block, View
+
+log = logging.getLogger(__name__)
+
+WATCHED_FOR = timedelta(minutes=10)
+MOST_WATCHED = 200  # tabs that are drawn again by themselves
+_BAD_PICTURE = frozenset({"invalid_blocks", "invalid_arguments"})
+_LOOKED_AT = 50  # rollouts, those that go on first
+
+
+@dataclass(slots=True)
+class _Watched:
+    until: datetime
+    shown: View
+
+
+class HomeTab:
+    """Draws everybody their own. ``actor_of`` tells who somebody is, ``chart`` is the fleet as a picture."""
+
+    def __init__(
+        self,
+        fleet: FleetService,
+        rollouts: RolloutRequests,
+        alerts: AlertService,
+        silences: SilenceService,
+        screen: ViewCalls,
+        *,
+        chart: Callable[[], Awaitable[Sequence[Block]]],
+        actor_of: Callable[[str], Awaitable[Actor]],
+        command: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._fleet = fleet
+        self._rollouts = rollouts
+        self._alerts = alerts
+        self._silences = silences
+        self._screen = screen
+        self._newest_chart = chart
+        self._chart: Sequence[Block] = ()
+        self._actor_of = actor_of
+        self._command = command
+        self._now = now
+        self._watched: dict[str, _Watched] = {}
+
+    def feature(self) -> Feature:
+        return Feature(events={"app_home_opened": self.opened})
+
+    async def opened(self, event: Mapping[str, Any]) -> None:
+        """Draws the tab of whoever opened it: at once with the chart there is, again when that is renewed."""
+        if event.get("tab", "home") != "home" or not event.get("user"):
+            return
+        user = str(event["user"])
+        view = await self._draw(user)
+        await self._publish(user, view)
+        self._watched.pop(user, None)
+        while len(self._watched) >= MOST_WATCHED:
+            del self._watched[next(iter(self._watched))]
+        self._watched[user] = watched = _Watched(self._now() + WATCHED_FOR, view)
+        self._chart = await self._newest_chart()
+        await self._draw_again(user, watched)
+
+    async def redraw(self) -> None:
+        """A tick, once a minute: draws again what was opened lately and is another now."""
+        now = self._now()
+        if self._watched:
+            self._chart = await self._newest_chart()
+        for user, watched in list(self._watched.items()):
+            if now >= watched.until:
+                del self._watched[user]
+                continue
+            failed = await catch(self._draw_again(user, watched))
+            if isinstance(failed, Exception):
+                log.warning("the home tab of %s was not drawn again: %s", user, failed)
+
+    async def _draw_again(self, user: str, watched: _Watched) -> None:
+        view = await self._draw(user)
+        if _without_age(view) != _without_age(watched.shown):
+            await self._publish(user, view)
+            watched.shown = view
+
+    async def _publish(self, user: str, view: View) -> None:
+        """Without its chart where Slack does not take that: a new file may be unknown for a moment."""
+        try:
+            await self._screen.publish(user, view)
+        except SlackFailed as error:
+            plain = views.without_pictures(view)
+            if error.code not in _BAD_PICTURE or plain == view:
+                raise
+            await self._screen.publish(user, plain)
+
+    async def _draw(self, user: str) -> View:
+        actor = await self._actor_of(user)
+        try:
+            require(actor, Action.READ)
+        except NotAllowed as error:
+            return views.closed(str(error))
+        return views.tab(await self._picture(actor), self._now())
+
+    async def _picture(self, actor: Actor) -> HomePicture:
+        page = await self._rollouts.page(0, _LOOKED_AT)
+        live = [line.rollout for line in page.lines if not line.rollout.state.is_final]
+        offered = [HomeRollout(rollout, self._allowed(rollout, actor)) for rollout in live]
+        asked = {ids.ROLLOUT_APPROVE, ids.ROLLOUT_PROMOTE}
+        waiting = [one for one in offered if one.allowed & asked]
+        incidents = await self._alerts.open_incidents(views.LISTED)
+        return HomePicture(
+            counts=await self._fleet.counts(parse("")),
+            listed_at=(await self._fleet.snapshot_status()).as_of,
+            versions=(await self._fleet.versions())[: views.VERSIONS],
+            waiting=waiting,
+            mine=[one for one in offered if one.rollout.requester == actor.user_id and one not in waiting],
+            incidents=incidents.incidents,
+            incidents_total=incidents.total,
+            chart=self._chart,
+            silences=await self._silences.active(actor),
+            may_acknowledge=_is_allowed(lambda: require(actor, Action.ACKNOWLEDGE)),
+            may_silence=_is_allowed(lambda: require(actor, Action.SILENCE)),
+            may_request=_is_allowed(lambda: require(actor, Action.REQUEST)),
+            command=self._command,
+        )
+
+    def _allowed(self, rollout: Rollout, actor: Actor) -> frozenset[str]:
+        """What the domain would let this actor do with it now."""
+        now, rules = self._now(), self._rollouts.rules
+        tried: dict[str, Callable[[], object]] = {ids.ROLLOUT_PAUSE: lambda: decide.pause(rollout, actor)}
+        if not actor.limits:  # whether all its gateways are within a limit is looked up at the click
+            tried[ids.ROLLOUT_APPROVE] = lambda: decide.approve(rollout, actor, now, rules)
+            tried[ids.ROLLOUT_PROMOTE] = lambda: decide.promote(rollout, actor)
+        if rollout.state is RolloutState.REQUESTED:
+            tried[ids.ROLLOUT_DENY] = lambda: decide.deny(rollout, actor, "looking", now)
+        return frozenset(action for action, attempt in tried.items() if _is_allowed(attempt))
+
+
+def _is_allowed(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except BotError:
+        return False
+    return True
+
+
+def _without_age(view: View) -> list[Any]:
+    """What a tab says but for how old it is, which alone is no reason to draw it again."""
+    return [block for block in view["blocks"] if block["type"] != "context"]

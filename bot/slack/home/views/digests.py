@@ -1,0 +1,132 @@
+"""The daily digest in words: one line for a quiet day, else what somebody should know, the worst first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.domain.alerts.incidents import Incident
+from bot.domain.alerts.silences import Silence
+from bot.domain.digests import Digest, Listed
+from bot.domain.rollouts.rollout import Rollout, TargetState
+from bot.slack.alerts.views.card import said_of, title, where
+from bot.slack.fleet.views.gateways import device_line
+from bot.slack.rollouts.views.card import state_words, tally_words
+from bot.slack.views.blocks import (
+    Block,
+    File,
+    Message,
+    bold,
+    code,
+    context,
+    count,
+    date,
+    escape,
+    lines,
+    message,
+    name,
+    section,
+    status,
+)
+
+_FEW = 5  # of incidents, rollouts and silences; there are ten gateways
+
+
+def digest(found: Digest, body: Mapping[str, Any], command: str, pictures: Sequence[File] = ()) -> Message:
+    """``body`` is that of the note: whose digest it is, and when it comes."""
+    state = _state(found)
+    if found.is_quiet:
+        quiet = f"🟢 {state}, and nothing waits for anybody."
+        return message(quiet, [section(quiet)])
+    parts = [
+        _gateways("Offline for more than 24 h", found.long_offline, found, command, "is:offline for:>24h"),
+        _gateways("Flapping", found.flapping, found, command, "is:flapping"),
+        _few(
+            "Alerts nobody acknowledged",
+            [_incident(one) for one in found.incidents],
+            command,
+            "alerts",
+        ),
+        _few("Rollouts under way", [_rollout(*one) for one in found.rollouts], command, "rollouts"),
+        _few("Could catch up", [_back(*one, command) for one in found.catch_up], command, "rollouts"),
+        _few(
+            "Silences that end within a day", [_silence(one) for one in found.silences], command, "silences"
+        ),
+    ]
+    heading = f"{'🔴' if found.long_offline.total or found.incidents else '🟡'} {state}."
+    stale = [_stale(found)] if found.is_stale else []
+    foot = _foot(body, command)
+    blocks: list[Block] = [section(" ".join([bold(heading), *stale]))]
+    for heads, rows in parts:
+        blocks += [section(bold(heads)), *lines(rows)] if rows else []
+    said = [" ".join([heading, *stale])]
+    said += [line for heads, rows in parts if rows for line in (f"{heads}:", *rows)]
+    said += [escape(one.alt) for one in pictures]
+    return message("\n".join([*said, foot]), [*blocks, context(foot)], pictures=pictures)
+
+
+def _state(found: Digest) -> str:
+    """``238 of 240 gateways are online; 2 are offline for more than 24 h``."""
+    counts, of = found.counts, f" of {code(found.query)}" if found.query else ""
+    if not counts.total:
+        return f"There are no gateways{of}"
+    verb = "is" if counts.online == 1 else "are"
+    said = [f"{counts.online:,} of {count(counts.total, 'gateway')}{of} {verb} online"]
+    if counts.online == counts.total:
+        said = [f"All {count(counts.total, 'gateway')}{of} are online"]
+    if long := found.long_offline.total:
+        said.append(f"{long:,} {'is' if long == 1 else 'are'} offline for more than 24 h")
+    if counts.unknown:
+        said.append(f"of {counts.unknown:,} Meshtech does not say")
+    return "; ".join(said)
+
+
+def _stale(found: Digest) -> str:
+    since = f"since {date(found.as_of)}" if found.as_of else "yet"
+    return f"⚠️ The fleet could not be listed {since}, so this is what was so then."
+
+
+def _gateways(
+    title: str, listed: Listed, found: Digest, command: str, narrower: str
+) -> tuple[str, list[str]]:
+    rows = [device_line(one, found.now) for one in listed.first]
+    if more := listed.total - len(rows):
+        question = f"{command} devices {found.query} {narrower}".replace("  ", " ")
+        rows.append(f"and {more:,} more: {code(question, 1200)}")
+    return title, rows
+
+
+def _few(title: str, rows: Sequence[str], command: str, word: str) -> tuple[str, list[str]]:
+    more = len(rows) - _FEW
+    return title, [*rows[:_FEW], *([f"and {more:,} more: {code(f'{command} {word}')}"] if more > 0 else [])]
+
+
+def _incident(incident: Incident) -> str:
+    return " · ".join([f"{bold(title(incident))} {where(incident)}", *said_of(incident)])
+
+
+def _rollout(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
+    """Without a mention: a digest wakes nobody."""
+    failed = sum(number for state, number in counts.items() if state.is_failure)
+    what = f"{code(rollout.firmware_version)} for model {name(rollout.model, 40)}"
+    state, by = status(*state_words(rollout, failed)), name(rollout.requester_name, 40)
+    return f"{state} {bold(rollout.title)} · {what} · {tally_words(counts)} · by {by}"
+
+
+def _back(rollout: Rollout, gateways: int, command: str) -> str:
+    were = count(gateways, "parked gateway is", "parked gateways are")
+    look = code(f"{command} rollout {rollout.title}")
+    return f"{bold(rollout.title)} · {were} online again: {look} lets them follow"
+
+
+def _silence(silence: Silence) -> str:
+    what = code(silence.query) if silence.query else f"the gateways of alert {silence.incident_id}"
+    why = f": {name(silence.reason, 100)}" if silence.reason else ""
+    until, by = date(silence.until), name(silence.by_name, 40)
+    return f"🔕 {bold(silence.title)} · {what} · until {until} · by {by}{why}"
+
+
+def _foot(body: Mapping[str, Any], command: str) -> str:
+    """Why this is here, and how to be rid of it."""
+    comes = f"Every day at {body['at']} ({body['zone']})."
+    if body["number"] is None:
+        return f"{comes} {code(f'{command} subscribe digest')} in a channel brings it there instead."
+    return f"{comes} {code(command + ' unsubscribe ' + str(body['number']))} ends it."

@@ -1,0 +1,123 @@
+"""How the bot itself fares, and its settings, as messages. Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain.gateways import Counts, SnapshotStatus
+from bot.slack.fleet.views.gateways import as_of, counts_text
+from bot.slack.views.blocks import (
+    Message,
+    bold,
+    code,
+    count,
+    date,
+    escape,
+    lines,
+    message,
+    name,
+    section,
+    status,
+)
+from bot.slack.views.lists import buttons, cut_page
+
+SETTINGS = "settings"
+SETTINGS_PAGE = 12
+_LOG_IN_EMOJI = {"logged in": "done", "not logged in yet": "waiting"}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the bot fares, as plain values from whoever built it."""
+
+    version: str
+    counts: Counts
+    snapshot: SnapshotStatus
+    log_in: str  # "logged in", "not logged in yet", "refused", "unreachable"
+    log_in_since: datetime
+    log_in_next_try: datetime | None
+    log_in_error: str | None
+    sockets: int | None  # open connections to Slack; None where Slack calls us by HTTP
+    cards_waiting: int  # cards and notes that Slack does not show yet
+    cards_broken: int = 0  # those that Slack refuses for good
+    unwritable_since: datetime | None = None  # the database, which can still be read
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it may be shown: a secret's value is masked already."""
+
+    variable: str
+    value: str
+    default: str
+    meaning: str
+
+
+def bot_status(state: Status, now: datetime) -> Message:
+    """Fleet counts, how old they are, and how the bot's connections fare."""
+    facts = [
+        ("Fleet", f"{count(state.counts.total, 'gateway')}: {counts_text(state.counts)}"),
+        ("Snapshot", _snapshot(state.snapshot, now)),
+        ("Meshtech", _log_in(state)),
+        ("Slack", _slack(state)),
+        *([("Database", _unwritable(state.unwritable_since))] if state.unwritable_since else []),
+        ("Version", name(state.version)),
+    ]
+    shown = [f"{bold(label)}: {value}" for label, value in facts]
+    return message("\n".join(shown), lines(shown))
+
+
+def settings(rows: Sequence[Setting], offset: int) -> Message:
+    """A page of the settings in force."""
+    page, place = cut_page(rows, SETTINGS, offset, SETTINGS_PAGE)
+    shown = [_setting_line(row) for row in page]
+    title = bold(place.says("setting"))
+    return message("\n".join([f"{title}:", *shown]), [section(title), *lines(shown), *buttons(place)])
+
+
+def _snapshot(snapshot: SnapshotStatus, now: datetime) -> str:
+    age = as_of(snapshot.as_of, now) if snapshot.as_of else "no listing has been completed yet"
+    if not snapshot.consecutive_failures:
+        return f"{status('up to date', 'done') if snapshot.as_of else status('waiting')}, {age}"
+    failed = count(snapshot.consecutive_failures, "listing")
+    why = f": {escape(snapshot.last_error)}" if snapshot.last_error else ""
+    return f"{status('behind', 'warning')}, {age}; {failed} in a row failed{why}"
+
+
+def _log_in(state: Status) -> str:
+    said = f"{status(escape(state.log_in), _LOG_IN_EMOJI.get(state.log_in, 'warning'))}"
+    said += f" since {date(state.log_in_since)}"
+    if state.log_in_next_try:
+        said += f", next try {date(state.log_in_next_try)}"
+    if state.log_in_error:
+        said += f": {escape(state.log_in_error)}"
+    if state.log_in == "refused":
+        said += f". Check {code('MESHBOT_MESHTECH__USERNAME')} and {code('MESHBOT_MESHTECH__PASSWORD')}"
+    return said
+
+
+def _slack(state: Status) -> str:
+    if state.sockets is None:
+        way = status("called by HTTP", "done")
+    elif state.sockets:
+        way = status(f"{count(state.sockets, 'connection')} open", "done")
+    else:
+        way = status("not connected", "warning")
+    waiting = f"{count(state.cards_waiting, 'card waits', 'cards wait')} to be shown"
+    if not state.cards_broken:
+        return f"{way}; {waiting}"
+    refused = f"{state.cards_broken:,} refused by Slack"
+    return f"{way}; {waiting}, {refused}: “subscriptions” and the log name the channel"
+
+
+def _unwritable(since: datetime) -> str:
+    return (
+        f"{status('takes no changes', 'warning')} since {date(since)}, so nothing is alerted and nothing can "
+        "be done: mostly the disk is full or may only be read. The log says which"
+    )
+
+
+def _setting_line(row: Setting) -> str:
+    value = code(row.value, 120) if row.value else "not set"
+    default = f" (default {code(row.default, 100)})" if row.default and row.value != row.default else ""
+    return f"{bold(code(row.variable, 100))} {value}{default}: {escape(row.meaning.replace('`', ''))}"

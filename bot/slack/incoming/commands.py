@@ -1,0 +1,184 @@
+"""One word after the slash command to one feature: text made plain, help by role, the nearest word.
+
+It knows no feature: the words come from outside as ``Command``s, under the titles of their features.
+"""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Final
+
+from bot.domain.access import Action, Actor, Role, refusal, require
+from bot.domain.errors import InvalidInput, NotAllowed
+from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.views import blocks
+from bot.slack.views.blocks import Message
+
+HELP: Final = "help"
+
+_LINK = re.compile(
+    r"<(?:https?://|mailto:|tel:)[^<>|]*\|([^<>]*)>|<((?:https?://)[^<>|]*)>|<(?:mailto:|tel:)([^<>|]*)>"
+)
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
+_DASH = re.compile(r"(?<!\S)[–—](?=\S)")
+_SPACE = re.compile(r"[^\S ]")
+# What the bot itself puts into names to keep them from being markup, and other characters without width.
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
+_WORD = re.compile(r"[a-z]{3,}")
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_AFTER_A_NAME: Final = " \u00a0\t\n:,"
+
+QUERY_HELP: Final = (
+    "`tag:Kyiv-office`  `tag:none`  `site:oslo`  `model:2011`  `hw:1.0.0`  `name:MT*`  `id:bmac-c0*`",
+    "`fw:3.4.1`  `fw:&lt;3.4.1` (also `&lt;=` `&gt;` `&gt;=`)",
+    "`is:online`  `is:offline`  `is:flapping`  `is:updating`  `for:&gt;1h` (in that state for longer)",
+    "Bare words look in ids and names. Terms are joined by “and”, commas inside a value by “or” "
+    "(`tag:oslo,bergen`); a `-` before a term excludes what it matches; quotes hold spaces "
+    '(`tag:"Kyiv office"`).',
+)
+_MORE: Final = (
+    ("help <command>", "Show how one command is used, with examples"),
+    ("help query", "Show how to name gateways"),
+)
+
+
+def normalise(text: str) -> str:
+    """What somebody typed before Slack changed it: entities, curly quotes, dashes, links, hard spaces.
+
+    What no database takes, NUL and half a surrogate pair, goes as well.
+    """
+    text = text.replace("\0", "").encode(errors="replace").decode()
+    text = _LINK.sub(lambda match: match[1] or match[2] or match[3] or "", text)
+    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    text = _INVISIBLE.sub("", text.translate(_QUOTES))
+    return _DASH.sub("-", _SPACE.sub(" ", text)).strip()
+
+
+def said_to(bot_user_id: str | None, text: str) -> str:
+    """What a message says to the bot: what follows its name, else what stands before it."""
+    name = next((one for one in _MENTION.finditer(text) if bot_user_id in {None, one[1]}), None)
+    if name is None:
+        return text
+    return text[name.end() :].lstrip(_AFTER_A_NAME) or text[: name.start()].rstrip(_AFTER_A_NAME)
+
+
+class CommandRouter:
+    """Sends a call to the command its first word names; ``help`` is its own."""
+
+    def __init__(self, features: Sequence[Feature], slash: str) -> None:
+        self._chapters: dict[str, list[Command]] = {}  # of ``help``, by their headings
+        for one in features:
+            if one.commands:
+                self._chapters.setdefault(one.title, []).extend(one.commands.values())
+        self._commands = {word: command for one in features for word, command in one.commands.items()}
+        self._slash = slash
+
+    async def route(self, call: CommandCall) -> None:
+        """``call.text`` is everything after the slash command, normalised. Raises BotError."""
+        require(call.actor, Action.READ)
+        word, rest = self.split(call.text)
+        if word in {"", HELP, "?"}:
+            await call.respond.answer(self._help(call.actor, rest.casefold()))
+            return
+        command = self._commands.get(word)
+        if command is None:
+            await call.respond.answer(self._unknown(word))
+            return
+        self._require(call.actor, command, word)
+        await command.listener(CommandCall(call.actor, call.channel, rest, call.respond, call.trigger_id))
+
+    def word_of(self, text: str) -> str:
+        """The command that a text calls, for the log and the audit: only ever a word of ours."""
+        word, _ = self.split(text)
+        return word if word in self._commands else HELP
+
+    def split(self, text: str) -> tuple[str, str]:
+        """The word of the command and the rest; what ``help`` shows may be pasted as it stands."""
+        word, _, rest = text.partition(" ")
+        if word == self._slash:
+            word, _, rest = rest.strip().partition(" ")
+        return word.casefold(), rest.strip()
+
+    def _require(self, actor: Actor, command: Command, word: str) -> None:
+        """The coarse gate; the services decide what exactly somebody may do."""
+        needed = _role(command)
+        if actor.role >= needed or not actor.certain:
+            return
+        raise NotAllowed(refusal(actor, f"use {self._slash} {word}", needed))
+
+    def _help(self, actor: Actor, topic: str) -> Message:
+        topic = topic.removeprefix(self._slash).strip()
+        if not topic:
+            return self._overview(actor)
+        if topic in {"query", "queries"}:
+            return blocks.message(
+                "A query names gateways:\n" + "\n".join(QUERY_HELP),
+                [blocks.section("*A query names gateways*"), *blocks.lines(QUERY_HELP)],
+            )
+        command = self._commands.get(topic.partition(" ")[0])
+        if command is None:
+            raise InvalidInput(f"There is no help on “{topic}”. {self._nearest(topic)}")
+        return self._topic(command)
+
+    def _overview(self, actor: Actor) -> Message:
+        chapters: list[list[str]] = []
+        hidden = 0
+        for title, commands in self._chapters.items():
+            usable = [command for command in commands if _role(command) <= max(actor.role, Role.VIEWER)]
+            hidden += len(commands) - len(usable)
+            if usable:
+                chapters.append([blocks.bold(title), *map(self._row, usable)])
+        chapters.append(
+            [blocks.bold("Help"), *(f"`{self._slash} {_entities(use)}`  {says}" for use, says in _MORE)]
+        )
+        title = "What I can do"
+        shown = [blocks.header(title), *(block for rows in chapters for block in blocks.lines(rows))]
+        said = [title, *(row for rows in chapters for row in rows)]
+        if hidden:
+            small = f"{blocks.count(hidden, 'command needs', 'commands need')} a role you do not have."
+            shown.append(blocks.context(small))
+            said.append(small)
+        return blocks.message("\n".join(said), shown)
+
+    def _topic(self, command: Command) -> Message:
+        rows = [f"`{self._usage(command)}`", blocks.escape(command.summary)]
+        if command.examples:
+            rows.append("For example:")
+            rows += [f"`{_entities(f'{self._slash} {example}')}`" for example in command.examples]
+        if _role(command) > Role.VIEWER:
+            rows.append(f"Needs the role {_role(command).word}.")
+        if "query" in command.usage:
+            rows.append(f"`{self._slash} help query` tells how to name gateways.")
+        return blocks.message("\n".join(rows), blocks.lines(rows))
+
+    def _unknown(self, word: str) -> Message:
+        said = f"I do not know “{blocks.name(word, 40)}”. {self._nearest(word)}"
+        near = [self._commands[one] for one in self._near(word)]
+        rows = [said, *map(self._row, near)]
+        return blocks.message("\n".join(rows), blocks.lines(rows))
+
+    def _nearest(self, word: str) -> str:
+        near = self._near(word)
+        if not near:
+            return f"{self._slash} help lists what I can do."
+        return f"Did you mean {' or '.join(near)}? {self._slash} help lists what I can do."
+
+    def _near(self, word: str) -> list[str]:
+        starts = [one for one in self._commands if len(word) > 1 and one.startswith(word)]
+        takes = [one for one, command in self._commands.items() if word in _WORD.findall(command.usage)]
+        close = get_close_matches(word, self._commands, n=3, cutoff=0.6)
+        return list(dict.fromkeys([*starts, *takes, *close]))[:3]
+
+    def _row(self, command: Command) -> str:
+        return f"`{self._usage(command)}`  {blocks.escape(command.summary)}"
+
+    def _usage(self, command: Command) -> str:
+        return _entities(f"{self._slash} {command.usage}")
+
+
+def _role(command: Command) -> Role:
+    return Role[command.needs.upper()]
+
+
+def _entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

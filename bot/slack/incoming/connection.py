@@ -1,0 +1,232 @@
+"""The connection to Slack: builds the Bolt app, proves who the bot is, connects, and takes leave.
+
+One listener for each kind of payload, since Bolt tries its listeners in turn; what arrives goes to
+``arrivals``.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack.incoming.dispatcher import DECIDE_WITHIN, Dispatcher, joined
+from bot.slack.incoming.guard import Guard, OnRefused
+from bot.slack.incoming.people import People
+from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
+from bot.slack.incoming.sockets import PING_EVERY, Sockets
+from bot.slack.outgoing.web_api import BAD_TOKEN, SlackFailed, Sleep, WebApi, quiet_logger, refused_token
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+BOT_TOKEN: Final = "MESHBOT_SLACK__BOT_TOKEN"  # noqa: S105 - the names of settings
+APP_TOKEN: Final = "MESHBOT_SLACK__APP_TOKEN"  # noqa: S105
+_ANY = re.compile(r".*", re.DOTALL)
+_BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+
+
+class SlackApp:
+    """The connection to Slack, in Socket Mode with an app token, else by HTTP with a signing secret.
+
+    Make it inside the running event loop. Raises ValueError when two features claim the same name.
+    """
+
+    def __init__(
+        self,
+        api: WebApi,
+        people: People,
+        features: Sequence[Feature],
+        *,
+        on_refused: OnRefused,
+        command: str = "/mesh",
+        app_token: str | None = None,
+        signing_secret: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        decide_within: float = DECIDE_WITHIN,
+        ping_every: float = PING_EVERY,
+    ) -> None:
+        self.api = api
+        self.people = people
+        self.guard = Guard(on_refused)
+        self.cards: Mapping[str, CardDrawing] = joined("card", [one.cards for one in features])
+        self.notes: Mapping[str, NoteDrawing] = joined("note", [one.notes for one in features])
+        self.arrivals = Dispatcher(
+            api,
+            people,
+            self.guard,
+            features,
+            command=command,
+            monotonic=monotonic,
+            sleep=sleep,
+            decide_within=decide_within,
+        )
+        self._sleep = sleep
+        self._starting: asyncio.Task[None] | None = None
+        self._authorized = AuthorizeResult(enterprise_id=None, team_id=None, bot_token=api.client.token)
+        self._identified = False
+        self.failure: str | None = None
+        self._bolt = self._build(signing_secret)
+        self._sockets = (
+            Sockets(self._bolt, api, app_token, monotonic=monotonic, sleep=sleep, ping_every=ping_every)
+            if app_token
+            else None
+        )
+
+    # ---- from start to end
+    async def start(self) -> None:
+        """Connects. Raises StartupError for a token that Slack refuses; without Slack it goes on trying."""
+        try:
+            await self._connect()
+        except SlackFailed as error:
+            if refusal := _refusal(error):
+                raise refusal from error
+            log.warning("Slack cannot be reached (%s); I go on trying", error.code)
+            self._starting = asyncio.get_running_loop().create_task(self._keep_connecting())
+
+    async def ready(self) -> bool:
+        """Whether something that people do in Slack would reach the bot."""
+        return self._identified and (self._sockets is None or await self._sockets.connected_count() > 0)
+
+    async def connected_count(self) -> int:
+        """How many sockets are up; none in HTTP mode."""
+        return await self._sockets.connected_count() if self._sockets else 0
+
+    async def watch(self) -> None:
+        """A tick every few seconds: gets a socket that is stuck on a dead address going again."""
+        if self._sockets:
+            await self._sockets.watch()
+
+    def stop_accepting(self) -> None:
+        """From now on a command is answered with "I am restarting"."""
+        self.guard.draining = True
+
+    async def drain(self, timeout: float = 20) -> bool:
+        """Waits for the listeners that run; False when some had to be cancelled."""
+        return await self.guard.drain(timeout)
+
+    async def close(self) -> None:
+        """The sockets close here, last of all; the connection pool stays its owner's."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await self.people.close()
+        if self._sockets:
+            await self._sockets.close()
+
+    async def handle_http(self, request: web.Request) -> web.Response:
+        """Answers ``POST /slack/events``: Bolt checks the signature over the raw body."""
+        stamp = request.headers.get("X-Slack-Request-Timestamp", "0")
+        if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 20):
+            return web.Response(status=401)  # Bolt would fail on it
+        headers: dict[str, str | Sequence[str]] = {
+            name: request.headers.getall(name) for name in request.headers
+        }
+        try:
+            body = (await request.read()).decode()
+            asked = AsyncBoltRequest(body=body, query=request.query_string, headers=headers)
+        except (ValueError, TypeError, AttributeError, KeyError):
+            return web.Response(status=400)
+        answer = await self._bolt.async_dispatch(asked)
+        kind = answer.headers.get("content-type", ["text/plain"])[0].split(";")[0]
+        return web.Response(status=answer.status, text=answer.body, content_type=kind)
+
+    async def _connect(self) -> None:
+        if not self._identified:
+            who = await self.api.call("auth.test")
+            self.arrivals.bot_user_id = who.get("user_id")
+            self.people.team_id = str(who.get("team_id") or "") or None
+            self._authorized = AuthorizeResult(
+                enterprise_id=who.get("enterprise_id"),
+                team_id=who.get("team_id"),
+                bot_user_id=who.get("user_id"),
+                bot_id=who.get("bot_id"),
+                bot_token=self.api.client.token,
+                bot_scopes=sorted(self.api.scopes),
+            )
+            self._identified = True
+        if self._sockets:
+            await self._sockets.open()
+
+    async def _keep_connecting(self) -> None:
+        tries = 0
+        while True:
+            await self._sleep(_BACK_OFF[min(tries, len(_BACK_OFF) - 1)])
+            tries += 1
+            try:
+                await self._connect()
+            except SlackFailed as error:
+                if refusal := _refusal(error):
+                    self.failure = str(refusal)
+                    log.critical("%s", refusal)
+                    return
+                log.warning("Slack cannot be reached yet (%s)", error.code)
+            else:
+                return
+
+    # ---- what Bolt does
+    def _build(self, signing_secret: str | None) -> AsyncApp:
+        async def authorize() -> AuthorizeResult:
+            return self._authorized
+
+        with _without_slack_variables():
+            app = AsyncApp(
+                name="meshbot",
+                client=AsyncWebClient(
+                    base_url=self.api.base_url, session=self.api.session, retry_handlers=[]
+                ),
+                signing_secret=signing_secret or "",
+                # What comes over our own socket needs no proof; each step costs every acknowledgement.
+                request_verification_enabled=signing_secret is not None,
+                ssl_check_enabled=signing_secret is not None,
+                url_verification_enabled=signing_secret is not None,
+                authorize=authorize,
+                process_before_response=True,  # each listener only acknowledges, so Bolt need not poll for it
+                attaching_function_token_enabled=False,
+                attaching_conversation_kwargs_enabled=False,
+                logger=quiet_logger(),
+            )
+        app.command(_ANY)(self.guard.acknowledge_first(self.arrivals.command))
+        app.action(_ANY)(self.guard.acknowledge_first(self.arrivals.click))
+        app.view_submission(_ANY)(self.arrivals.submission)
+        app.view_closed(_ANY)(self.guard.acknowledge_first(_nothing))
+        app.event(_ANY)(self.guard.acknowledge_first(self.arrivals.event))
+        app.options(_ANY)(_no_options)
+        return app
+
+
+def _refusal(error: SlackFailed) -> Exception | None:
+    if error.method == "apps.connections.open":
+        if error.code in BAD_TOKEN | {"missing_scope"}:
+            return refused_token(error, APP_TOKEN)
+        return None
+    return refused_token(error, BOT_TOKEN) if error.code in BAD_TOKEN else None
+
+
+def _nothing(_body: Json) -> None:
+    """A closed modal asks for nothing."""
+
+
+async def _no_options(ack: Callable[..., Any]) -> None:
+    await ack(options=[])
+
+
+@contextlib.contextmanager
+def _without_slack_variables() -> Iterator[None]:
+    """Hides SLACK_… variables: with two of them Bolt drops our token and waits for an installation."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLACK_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

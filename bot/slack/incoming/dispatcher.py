@@ -1,0 +1,221 @@
+"""What people do in Slack, handed to the features: each payload read, its actor found out, its listener run.
+
+Everything is acknowledged at once, and the work left to ``guard``; a modal alone is decided before. What the
+work is, the features know.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, Final, TypeVar
+
+from bot.domain.access import Action, require
+from bot.domain.errors import InvalidInput
+from bot.slack import ids
+from bot.slack.incoming import payloads
+from bot.slack.incoming.commands import CommandRouter
+from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
+from bot.slack.incoming.people import People
+from bot.slack.incoming.requests import CommandCall, Feature, SubmissionAnswer
+from bot.slack.outgoing.responses import DirectResponder, Modals, ThreadResponder, UrlResponder
+from bot.slack.outgoing.web_api import Sleep, WebApi
+
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+DECIDE_WITHIN: Final = 1.5  # seconds of Slack's three for a modal's decision
+SEEN_FOR: Final = 15 * 60.0  # seconds that an event is remembered; Slack repeats it for about six minutes
+_SETTLE: Final = 0.5  # seconds for an acknowledged view to be drawn before it is changed again
+
+
+class Dispatcher:
+    """Listeners for Bolt, one for each kind of payload, and dictionaries behind them.
+
+    ``bot_user_id`` is the bot's own, known once Slack was asked. Raises ValueError when two features claim
+    the same name.
+    """
+
+    def __init__(
+        self,
+        api: WebApi,
+        people: People,
+        guard: Guard,
+        features: Sequence[Feature],
+        *,
+        command: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        decide_within: float = DECIDE_WITHIN,
+    ) -> None:
+        self._api = api
+        self._people = people
+        self._guard = guard
+        self.clicks = joined("button", [one.clicks for one in features])
+        self.submissions = joined("modal", [one.submissions for one in features])
+        self.commands = joined("command", [one.commands for one in features])
+        self._events = joined("event", [one.events for one in features])
+        self._own_events: Mapping[str, Callable[[Json], None]] = {
+            "app_mention": self._mention,
+            "subteam_members_changed": self._group_changed,
+            "subteam_updated": self._group_changed,
+            "user_change": self._person_changed,
+        }
+        self._router = CommandRouter(features, command)
+        self._modals = Modals(api)
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._decide_within = decide_within
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self.bot_user_id: str | None = None
+
+    @property
+    def event_types(self) -> Set[str]:
+        """All events that something happens on: those the manifest subscribes to."""
+        return self._own_events.keys() | self._events.keys()
+
+    def command(self, body: Json) -> None:
+        """The slash command."""
+        user, channel, text, url = payloads.command(body)
+        respond = UrlResponder(self._api, user, url, sleep=self._sleep)
+        attempt = self._attempt(text, channel, respond, user)
+        self._route(attempt, user, text, body.get("trigger_id"))
+
+    def _attempt(self, text: str, channel: str, respond: DirectResponder, user: str) -> AttemptedAction:
+        _, rest = self._router.split(text)
+        return AttemptedAction(self._router.word_of(text), channel, respond, user=user, about=rest)
+
+    def _route(self, attempt: AttemptedAction, user: str, text: str, trigger_id: str | None) -> None:
+        async def work() -> None:
+            attempt.actor = await self._people.actor(user)
+            await self._router.route(
+                CommandCall(attempt.actor, attempt.channel, text, attempt.respond, trigger_id)
+            )
+
+        self._guard.answer(attempt, work)
+
+    def click(self, body: Json) -> None:
+        """A button, or a choice in a menu, wherever it was."""
+        pressed = payloads.press(body)
+        respond = self._way_back(pressed)
+        attempt = AttemptedAction(
+            pressed.action_id, pressed.channel, respond, user=pressed.user, about=pressed.about
+        )
+
+        async def work() -> None:
+            try:
+                await self._press(pressed, attempt)
+            finally:
+                if pressed.on_home:  # what was done there, or was too late, shows there at once
+                    self._draw_home(pressed.user)
+
+        self._guard.answer(attempt, work)
+
+    async def _press(self, pressed: payloads.Press, attempt: AttemptedAction) -> None:
+        listener = self.clicks.get(pressed.action_id)
+        if listener is None:
+            raise InvalidInput("I do not know that button any more. Please run the command again.")
+        attempt.actor = await self._people.actor(pressed.user)
+        require(attempt.actor, ids.PURPOSES.get(pressed.action_id, Action.READ))
+        await listener(pressed.to_click(attempt.actor, attempt.respond))
+
+    def _draw_home(self, user: str) -> None:
+        if drawn := self._events.get("app_home_opened"):
+            self._guard.observe("app_home_opened", lambda: drawn({"user": user}))
+
+    def _way_back(self, pressed: payloads.Press) -> DirectResponder:
+        if not pressed.url:
+            return DirectResponder(self._api, pressed.user)
+        return UrlResponder(
+            self._api,
+            pressed.user,
+            pressed.url,
+            replaces=pressed.on_answer,
+            thread_ts=pressed.thread_ts,
+            sleep=self._sleep,
+        )
+
+    async def submission(self, ack: Callable[..., Any], body: Json) -> None:
+        """Decides before the acknowledgement, in time; what takes longer shows a view that says so."""
+        sent = payloads.sent_modal(body)
+        attempt = AttemptedAction(
+            sent.callback_id, "", DirectResponder(self._api, sent.user), user=sent.user, about=sent.about
+        )
+        attempt.actor = self._people.cached_actor(sent.user)
+        known = attempt.actor is not None
+
+        async def work() -> SubmissionAnswer:
+            listener = self.submissions.get(sent.callback_id)
+            if listener is None:
+                raise InvalidInput("I do not know that form any more. Please start again.")
+            attempt.actor = attempt.actor or await self._people.actor(sent.user)
+            require(attempt.actor, ids.PURPOSES.get(sent.callback_id, Action.READ))
+            return await listener(sent.to_submission(attempt.actor))
+
+        task = self._guard.decide(attempt, sent.title, work)
+        if known:
+            await asyncio.wait({task}, timeout=self._decide_within)
+        if task.done() and not task.cancelled():
+            await ack(**_acknowledgement(task.result()))
+            return
+        await ack(response_action="update", view=said_view(sent.title, "I am working on it…"))
+        self._guard.observe(sent.callback_id, lambda: self._show_late(task, sent))
+
+    async def _show_late(self, task: "asyncio.Task[SubmissionAnswer]", sent: payloads.SentModal) -> None:
+        await self._sleep(_SETTLE)
+        answer = await task
+        said = " ".join([*answer.errors.values(), "Please start again."]) if answer.errors else "Done."
+        await self._modals.update(sent.view_id, answer.view or said_view(sent.title, said))
+
+    def event(self, body: Json) -> None:
+        """Something that Slack tells; a mention is one."""
+        event: Json = body.get("event") or {}
+        if self._is_repeated(str(body.get("event_id") or "")):
+            return
+        kind = str(event.get("type"))
+        if kind in self._own_events:
+            self._own_events[kind](event)
+        if listener := self._events.get(kind):
+            self._guard.observe(kind, lambda: listener(event))
+
+    def _group_changed(self, event: Json) -> None:
+        self._people.forget_group(str(event.get("subteam_id") or (event.get("subteam") or {}).get("id")))
+
+    def _person_changed(self, event: Json) -> None:
+        self._people.forget_user(str((event.get("user") or {}).get("id")))
+
+    def _mention(self, event: Json) -> None:
+        """The same grammar as the slash command, which threads do not have."""
+        mentioned = payloads.mention(event, self.bot_user_id)
+        if mentioned is None:
+            return
+        user, channel, text, thread = mentioned
+        respond = ThreadResponder(self._api, user, channel, thread)
+        attempt = self._attempt(text, channel, respond, user)
+        self._route(attempt, user, text, None)
+
+    def _is_repeated(self, event_id: str) -> bool:
+        """Whether it came before; what Slack marks as a retry may be the first delivery to arrive."""
+        now = self._monotonic()
+        while self._seen and next(iter(self._seen.values())) < now - SEEN_FOR:
+            self._seen.popitem(last=False)
+        if not event_id or event_id in self._seen:
+            return bool(event_id)
+        self._seen[event_id] = now
+        return False
+
+
+def joined(what: str, maps: Sequence[Mapping[str, T]]) -> Mapping[str, T]:
+    """All of them in one. Raises ValueError for a name that two features claim."""
+    together: dict[str, T] = {}
+    for one in maps:
+        if twice := sorted(together.keys() & one.keys()):
+            raise ValueError(f"two features claim the {what} {', '.join(twice)}")
+        together |= one
+    return together
+
+
+def _acknowledgement(answer: SubmissionAnswer) -> dict[str, Any]:
+    if answer.errors:
+        return {"response_action": "errors", "errors": dict(answer.errors)}
+    return {"response_action": "update", "view": answer.view} if answer.view else {}

@@ -1,0 +1,307 @@
+"""Who somebody is and which roles they have: users.info and user groups, cached.
+
+A role comes from the configured user and group ids. Guests, people of other organisations, bots and those
+who left have none, whatever is configured. Nobody is enumerated: people and groups are asked for when they
+matter.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from bot.domain.access import Actor, Role
+from bot.domain.query import Query
+from bot.slack.outgoing.web_api import SlackFailed, WebApi
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+FRESH = timedelta(minutes=5)
+TRUSTED = timedelta(minutes=15)  # older than this, a role lets somebody read and nothing more
+_AFTER_FAILURE = timedelta(seconds=10)
+_PATIENCE = 2.0  # seconds that somebody waits for Slack to tell who they are
+_NAMED = 5  # holders of a role that a refusal names
+_GONE = frozenset({"user_not_found", "user_not_visible", "no_such_subteam", "subteam_not_found"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    name: str
+    is_member: bool
+
+
+_NOBODY = _Person("somebody", False)
+_UNKNOWN = _Person("somebody", True)  # Slack cannot say: reading goes on, and nothing is certain
+
+
+@dataclass(slots=True)
+class _Entry(Generic[T]):
+    value: T
+    at: datetime
+    forgotten: bool = False  # an event said that it changed
+
+
+class _Cache(Generic[T]):
+    """Values by id, each asked for once at a time, kept until something newer is known."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[T]], now: Callable[[], datetime]) -> None:
+        self._ask = ask
+        self._now = now
+        self._entries: dict[str, _Entry[T]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._failed: dict[str, tuple[datetime, timedelta]] = {}  # when, and how long to leave it
+
+    def age(self, key: str) -> timedelta:
+        entry = self._entries.get(key)
+        if entry is None or entry.forgotten or entry.at > self._now():  # a clock that was set back
+            return timedelta.max
+        return self._now() - entry.at
+
+    def is_known(self, key: str) -> bool:
+        """Whether there is a value, and nothing said that it changed since."""
+        return key in self._entries and not self._entries[key].forgotten
+
+    def value(self, key: str) -> T | None:
+        entry = self._entries.get(key)
+        return None if entry is None else entry.value
+
+    def forget(self, key: str) -> None:
+        if entry := self._entries.get(key):
+            entry.forgotten = True
+
+    def put(self, key: str, value: T) -> None:
+        self._entries[key] = _Entry(value, self._now())
+
+    def refresh(self, key: str) -> "asyncio.Task[None] | None":
+        """Asks in the background, unless somebody does, or Slack has just refused. The task never raises."""
+        task = self._asking.get(key)
+        if task is None:
+            if self._is_too_early(key):
+                return None
+            task = asyncio.get_running_loop().create_task(self._renew(key))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return task
+
+    def _is_too_early(self, key: str) -> bool:
+        """Whether Slack has just refused; of a clock that was set back since, nothing is waited for."""
+        if (failed := self._failed.get(key)) is None:
+            return False
+        at, wait = failed
+        return timedelta() <= self._now() - at < wait
+
+    async def close(self) -> None:
+        for task in (tasks := list(self._asking.values())):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _renew(self, key: str) -> None:
+        try:
+            self.put(key, await self._ask(key))
+        except SlackFailed as error:
+            log.warning("Slack does not tell about %s: %s", key, error.code)
+            wait = timedelta(seconds=error.retry_after) if error.retry_after else _AFTER_FAILURE
+            self._failed[key] = self._now(), wait
+
+
+class People:
+    """Tells who somebody is. ``team_id`` is the workspace's own, known once Slack was asked for it."""
+
+    def __init__(
+        self,
+        api: WebApi,
+        *,
+        operators: Sequence[str] = (),
+        approvers: Sequence[str] = (),
+        admins: Sequence[str] = (),
+        scopes: Mapping[str, Query] | None = None,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._configured: Mapping[Role, Sequence[str]] = {
+            Role.OPERATOR: tuple(operators),
+            Role.APPROVER: tuple(approvers),
+            Role.ADMIN: tuple(admins),
+        }
+        self._scopes = dict(scopes or {})
+        self._groups_wanted = tuple(
+            dict.fromkeys(one for ids in self._configured.values() for one in ids if one.startswith("S"))
+        )
+        self._users = _Cache(self._ask_user, now)
+        self._groups = _Cache(self._ask_group, now)
+        self._handles = _Cache(self._ask_handles, now)
+        self.team_id: str | None = None
+
+    async def actor(self, user_id: str) -> Actor:
+        """Who they are, from the cache where that is young enough, else from Slack, which gets 2 s for it."""
+        asked = [*self._refresh(user_id, TRUSTED), *self._unnamed(user_id)]
+        if asked:
+            await asyncio.wait(asked, timeout=_PATIENCE)
+        self._refresh(user_id, FRESH)  # what is older is asked for in the background
+        return self._build(user_id)
+
+    def cached_actor(self, user_id: str) -> Actor | None:
+        """Who they are, if that is known without asking; for decisions that Slack waits for."""
+        self._refresh(user_id, FRESH)
+        return self._build(user_id) if self._age(user_id) <= TRUSTED else None
+
+    def handles(self, group_ids: Sequence[str]) -> list[str]:
+        """How groups are called, for texts that ring at nobody.
+
+        Nothing waits for Slack: what is not known is asked for in the background, and is its id until then;
+        so is what was renamed, and its old name serves meanwhile.
+        """
+        for one in group_ids:
+            if not self._handles.is_known(one):
+                self._handles.refresh(one)
+        return [self._shown(one) for one in group_ids]
+
+    async def admins(self) -> Sequence[str] | None:
+        """Everybody who is an admin; None while Slack does not tell who is in their groups."""
+        named = self._configured[Role.ADMIN]
+        groups = [one for one in named if one.startswith("S")]
+        asked = [self._groups.refresh(one) for one in groups if self._groups.age(one) > TRUSTED]
+        if waited := [task for task in asked if task is not None]:
+            await asyncio.wait(waited, timeout=_PATIENCE)
+        members = {one: self._groups.value(one) for one in groups}
+        if None in members.values():
+            return None
+        people = [sorted(members[one] or ()) if one in members else [one] for one in named]
+        return list(dict.fromkeys(each for some in people for each in some))
+
+    def forget_user(self, user_id: str) -> None:
+        """Slack said that something about them changed."""
+        self._users.forget(user_id)
+
+    def forget_group(self, group_id: str) -> None:
+        """Slack said that a user group, or who is in it, changed."""
+        self._groups.forget(group_id)
+        self._handles.forget(group_id)
+
+    async def close(self) -> None:
+        for cache in (self._users, self._groups, self._handles):
+            await cache.close()
+
+    def _age(self, user_id: str) -> timedelta:
+        """How old the oldest thing is that their role rests on."""
+        return max(self._users.age(user_id), *map(self._groups.age, self._groups_wanted), timedelta(0))
+
+    def _refresh(self, user_id: str, limit: timedelta) -> "list[asyncio.Task[None]]":
+        """Asks for what is older than the limit."""
+        asked = [self._users.refresh(user_id)] if self._users.age(user_id) > limit else []
+        asked += [self._groups.refresh(one) for one in self._groups_wanted if self._groups.age(one) > limit]
+        return [task for task in asked if task is not None]
+
+    def _unnamed(self, user_id: str) -> "list[asyncio.Task[None]]":
+        """Asks for the names that a refusal of this person may need; an admin is refused nothing."""
+        if user_id in self._configured[Role.ADMIN]:
+            return []
+        asked = []
+        for one in self._holder_ids():
+            cache: _Cache[Any] = self._handles if one.startswith("S") else self._users
+            if not cache.is_known(one) and (task := cache.refresh(one)):
+                asked.append(task)
+        return asked
+
+    def _build(self, user_id: str) -> Actor:
+        person = self._users.value(user_id)
+        role = self._role(user_id) if (person or _UNKNOWN).is_member else Role.NONE
+        return Actor(
+            user_id,
+            (person or _UNKNOWN).name,
+            role,
+            certain=self._age(user_id) <= TRUSTED,
+            holders=_Holders(self._holders),
+            limits=self._limits(user_id),
+        )
+
+    def _role(self, user_id: str) -> Role:
+        for role in (Role.ADMIN, Role.APPROVER, Role.OPERATOR):
+            if any(self._is(one, user_id) for one in self._configured[role]):
+                return role
+        return Role.VIEWER
+
+    def _limits(self, user_id: str) -> tuple[Query, ...]:
+        """The queries of all ids that give them a role; none as soon as one of those ids is not limited."""
+        theirs = [one for ids in self._configured.values() for one in ids if self._is(one, user_id)]
+        if not self._scopes or any(one not in self._scopes for one in theirs):
+            return ()
+        return tuple(dict.fromkeys(self._scopes[one] for one in theirs))
+
+    def _is(self, one: str, user_id: str) -> bool:
+        """Whether an id names this person, or a group they are in."""
+        return one == user_id or user_id in (self._groups.value(one) or frozenset())
+
+    def _holder_ids(self) -> list[str]:
+        return [one for ids in self._configured.values() for one in ids[:_NAMED]]
+
+    def _holders(self, role: Role) -> str:
+        """Who has the role, or a higher one; names, never mentions, which would ring at people."""
+        ids = dict.fromkeys(
+            one for higher in Role if higher >= role for one in self._configured.get(higher, ())
+        )
+        names = [self._shown(one) for one in list(ids)[:_NAMED]]
+        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+        return ", ".join(names) + more
+
+    def _shown(self, one: str) -> str:
+        if one.startswith("S"):
+            return f"@{self._handles.value(one) or one}"
+        person = self._users.value(one)
+        return person.name if person else one
+
+    async def _ask_user(self, user_id: str) -> _Person:
+        try:
+            user = (await self._api.call("users.info", user=user_id))["user"]
+        except SlackFailed as error:
+            if error.code in _GONE:
+                return _NOBODY
+            raise
+        profile = user.get("profile") or {}
+        name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id
+        return _Person(str(name), self._is_member(user))
+
+    def _is_member(self, user: Mapping[str, Any]) -> bool:
+        flags = ("deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_stranger")
+        if any(user.get(flag) for flag in flags):
+            return False
+        # On Enterprise Grid a member's own team is another workspace of the same organisation.
+        teams = {user.get("team_id"), *((user.get("enterprise_user") or {}).get("teams") or ())}
+        return self.team_id is None or self.team_id in teams
+
+    async def _ask_group(self, group_id: str) -> frozenset[str]:
+        try:
+            answer = await self._api.call("usergroups.users.list", usergroup=group_id)
+        except SlackFailed as error:
+            if error.code in _GONE:
+                return frozenset()
+            raise
+        return frozenset(map(str, answer.get("users") or ()))
+
+    async def _ask_handles(self, group_id: str) -> str:
+        answer = await self._api.call("usergroups.list")
+        found = {
+            str(group["id"]): str(group.get("handle") or group.get("name")) for group in answer["usergroups"]
+        }
+        for other in self._groups_wanted:
+            self._handles.put(other, found.get(other, other))
+        return found.get(group_id, group_id)
+
+
+class _Holders(Mapping[Role, str]):
+    """The texts of who has a role, made when a refusal asks for one."""
+
+    def __init__(self, text: Callable[[Role], str]) -> None:
+        self._text = text
+
+    def __getitem__(self, role: Role) -> str:
+        return self._text(role)
+
+    def __iter__(self) -> Iterator[Role]:
+        return iter(Role)
+
+    def __len__(self) -> int:
+        return len(Role)

@@ -1,0 +1,117 @@
+"""What a listener receives: a command, a click or a submission, already cleaned, with the actor identified.
+
+Listeners translate only: parse, one service call, render. They never see Bolt.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bot.domain.access import Actor
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import Message, View
+
+
+class Responder(Protocol):
+    """The way back to the person who asked (a response_url, or the asker's thread for a mention)."""
+
+    async def answer(self, message: Message) -> None:
+        """Shows it to the asker only. After a click on an answer of ours it takes that answer's place."""
+
+    async def add(self, message: Message) -> None:
+        """Shows it to the asker only, below; what was there stays. Refusals of a click on a card go here."""
+
+    async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
+        """Sends the asker a file by direct message; ``alt`` says what a picture shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCall:
+    """``/mesh <word> <text>``: the text is normalised, the word is gone."""
+
+    actor: Actor
+    channel: str
+    text: str
+    respond: Responder
+    trigger_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A button, or a choice in a select, on a card, an answer, a modal or the home tab."""
+
+    actor: Actor
+    channel: str
+    action_id: str
+    ref: Ref
+    respond: Responder
+    trigger_id: str | None = None
+    selected: str | None = None
+    view_id: str | None = None  # of the modal or home tab it was in
+    values: Mapping[str, str] = field(default_factory=dict)  # what else is entered there, by block id
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A modal was submitted. ``values`` maps block ids to what was entered; empty inputs are absent."""
+
+    actor: Actor
+    callback_id: str
+    ref: Ref
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionAnswer:
+    """What the modal does next: closes, or shows an error at each named block, or becomes another view."""
+
+    errors: Mapping[str, str] = field(default_factory=dict)
+    view: View | None = None
+
+
+CommandListener = Callable[[CommandCall], Awaitable[None]]
+ClickListener = Callable[[Click], Awaitable[None]]
+SubmissionListener = Callable[[Submission], Awaitable[SubmissionAnswer]]
+EventListener = Callable[[Mapping[str, Any]], Awaitable[None]]
+CardDrawing = Callable[[str], Awaitable[Message]]
+NoteDrawing = Callable[[Mapping[str, Any]], Message | Awaitable[Message]]
+
+
+class ViewCalls(Protocol):
+    """Opens modals. Called with the trigger of a click or a command, before anything slow."""
+
+    async def open(self, trigger_id: str, view: View) -> str:
+        """The id of the view, by which it can be changed."""
+
+    async def update(self, view_id: str, view: View) -> None: ...
+
+    async def publish(self, user_id: str, view: View) -> None:
+        """Draws somebody's home tab."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What a feature listens to, and how it draws its cards and notes; joined in ``bot/slack/bolt.py``.
+
+    ``cards`` and ``notes`` map a card kind to a function of its subject, a note kind to one of its body.
+    ``title`` is the heading of its commands in ``help``; features may share one.
+    """
+
+    commands: Mapping[str, "Command"] = field(default_factory=dict)
+    clicks: Mapping[str, ClickListener] = field(default_factory=dict)
+    submissions: Mapping[str, SubmissionListener] = field(default_factory=dict)
+    events: Mapping[str, EventListener] = field(default_factory=dict)
+    cards: Mapping[str, CardDrawing] = field(default_factory=dict)
+    notes: Mapping[str, NoteDrawing] = field(default_factory=dict)
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word after the slash command: how it is used, what it does, who may, and its listener."""
+
+    usage: str  # e.g. "devices [query]"
+    summary: str  # e.g. "List gateways, worst first"
+    listener: CommandListener
+    needs: str = "viewer"  # the lowest role that may use it, as its word
+    examples: tuple[str, ...] = ()

@@ -1,0 +1,346 @@
+"""Makes Slack show what the database wants: cards posted and edited, notes in their threads, each once.
+
+A card is drawn in its newest state when its turn comes, so edits merge by themselves and a refused call loses
+nothing. It decides neither what a card says nor when one is due; several processes may publish side by side.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from bot.domain.errors import BotError
+from bot.slack.incoming.guard import catch
+from bot.slack.incoming.requests import CardDrawing, NoteDrawing
+from bot.slack.outgoing.history import find_post, is_told, missing_files
+from bot.slack.outgoing.pictures import uploaded
+from bot.slack.outgoing.sending import NOTES_EVERY, MessageSender, said_twice, shown
+from bot.slack.outgoing.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
+from bot.slack.views.blocks import File, Message, fit, message
+from bot.storage.cards import channels, outbox
+from bot.storage.cards.backlog import Backlog, backlog
+from bot.storage.cards.outbox import CardClaim, Note, NoteClaim
+from bot.storage.db.engine import Database, Transaction
+
+log = logging.getLogger(__name__)
+
+LEASE: Final = timedelta(seconds=90)  # longer than the longest call
+FILES_LEASE: Final = timedelta(minutes=8)  # longer than a file takes that Slack asks to wait with
+_WORKERS = 4
+_IDLE = 1.0
+_REMEMBERED = 5000
+
+
+class Publisher:
+    """``cards`` and ``notes`` draw them, by kind; ``sender`` tells how much was sent."""
+
+    def __init__(
+        self,
+        api: WebApi,
+        database: Database,
+        cards: Mapping[str, CardDrawing],
+        notes: Mapping[str, NoteDrawing],
+        *,
+        now: Callable[[], datetime],
+        edit_every: timedelta = timedelta(seconds=15),
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._api = api
+        self._database = database
+        self._cards = cards
+        self._notes = notes
+        self._now = now
+        self.sender = MessageSender(api, now=now, edit_every=edit_every, sleep=sleep)
+        self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._running: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Something was committed that Slack shall show."""
+        self._awake.set()
+
+    async def stop(self, within: timedelta = timedelta(seconds=30)) -> None:
+        """``run`` ends after the calls that are under way; what takes longer is given up, and found later."""
+        self._stopping = True
+        self._awake.set()
+        if self._running is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._running, within.total_seconds())
+
+    async def run(self) -> None:
+        """Publishes whenever it is woken, and looks by itself every second, until ``stop``."""
+        self._running = asyncio.current_task()
+        while not self._stopping:
+            self._awake.clear()
+            problem = await catch(self.publish())
+            if isinstance(problem, Exception):
+                mystery = None if isinstance(problem, BotError) else problem
+                log.error("publishing failed; I go on: %s", problem, exc_info=mystery)
+            idle = self.sender.pause().total_seconds() or _IDLE
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), min(idle, _IDLE))
+
+    async def publish(self) -> None:
+        """Shows everything that is due now."""
+        async with self._database.read() as connection:
+            now = self._now()
+            pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
+            due = await outbox.count_due(connection, pace, now, _WORKERS)
+        # No more workers than there is to do: what the others ask would keep a single card waiting.
+        ended = await asyncio.gather(*(self._work() for _ in range(due)), return_exceptions=True)
+        if errors := [error for error in ended if error is not None]:
+            raise errors[0]
+
+    async def backlog(self) -> Backlog:
+        """What Slack does not show yet, for the metrics."""
+        async with self._database.read() as connection:
+            return await backlog(connection)
+
+    async def prune(self, older_than: timedelta) -> None:
+        """Forgets what has stood in Slack unchanged for so long that nobody will touch it again."""
+        async with self._database.write() as connection:
+            await outbox.forget(connection, self._now() - older_than)
+
+    async def _work(self) -> None:
+        while not self._stopping and (await self._next_card() or await self._next_notes()):
+            pass
+
+    async def _next_card(self) -> bool:
+        now = self._now()
+        async with self._database.write() as connection:
+            pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
+            claim = await outbox.claim_card(connection, pace, now, LEASE)
+        if claim is None:
+            return False
+        problem = await catch(self._show(claim))
+        if isinstance(problem, Exception):
+            await self._card_failed(claim, problem)
+        else:
+            self.sender.forget(claim.uid)
+        return True
+
+    async def _next_notes(self) -> bool:
+        now = self._now()
+        async with self._database.write() as connection:
+            claim = await outbox.claim_notes(connection, self.sender.pace(now), now, LEASE)
+        if claim is None:
+            return False
+        problem = await catch(self._say(claim))
+        if isinstance(problem, Exception):
+            await self._notes_failed(claim, problem)
+        else:
+            self.sender.forget(claim.notes[0].uid)
+        return True
+
+    # ---- cards
+    async def _show(self, claim: CardClaim) -> None:
+        newest = await self._cards[claim.about.kind.value](claim.about.subject)
+        drawn = replace(message(newest.text, newest.blocks), is_over=newest.is_over)
+        if claim.ts is None:
+            await self._post_card(claim, drawn)
+        else:
+            await self._edit_card(claim, claim.posted_channel or claim.channel, claim.ts, drawn)
+
+    async def _post_card(self, claim: CardClaim, drawn: Message) -> None:
+        if claim.attempted_at is not None:
+            found = await find_post(self._api, "card", claim.uid, claim.channel, None, claim.attempted_at)
+            if found:
+                async with self._database.write() as connection:
+                    await outbox.record_found(connection, claim, claim.channel, found)
+                return
+            if found is None:
+                drawn = said_twice(drawn)
+            else:
+                claim = replace(claim, attempted_at=None)
+                async with self._database.write() as connection:
+                    await outbox.record_not_found(connection, claim)
+        if drawn.is_over and claim.attempted_at is None:
+            async with self._database.write() as connection:
+                await outbox.withdraw(connection, claim)
+            return
+        await self.sender.wait_for_turn(claim.channel)
+        async with self._database.write() as connection:
+            held = await outbox.record_post_intent(connection, claim, self._now(), LEASE)
+        if not held:
+            return  # it took so long that another process posts it
+        answer = await self.sender.post(claim.channel, drawn, _metadata("card", claim.uid))
+        async with self._database.write() as connection:
+            await outbox.record_shown(
+                connection, claim, channel=answer["channel"], ts=answer["ts"], edited_at=self._now()
+            )
+            await channels.mark_channel_working(connection, claim.channel)
+        self._remember(claim, drawn)
+
+    async def _edit_card(self, claim: CardClaim, channel: str, ts: str, drawn: Message) -> None:
+        unchanged = self._drawn.get(claim.id) == (claim.shown, _digest(drawn))
+        if not unchanged:
+            await self.sender.edit(channel, ts, drawn)
+        async with self._database.write() as connection:
+            edited_at = None if unchanged else self._now()
+            await outbox.record_shown(connection, claim, channel=channel, ts=ts, edited_at=edited_at)
+        self._remember(claim, drawn)
+
+    def _remember(self, claim: CardClaim, drawn: Message) -> None:
+        """What a version looked like; another process may have drawn a later one, hence the version."""
+        self._drawn[claim.id] = (claim.wanted, _digest(drawn))
+        self._drawn.move_to_end(claim.id)
+        while len(self._drawn) > _REMEMBERED:
+            self._drawn.popitem(last=False)
+
+    async def _card_failed(self, claim: CardClaim, error: Exception) -> None:
+        if isinstance(error, SlackFailed) and error.code in GONE and claim.ts is not None:
+            await self._repost(claim.id, claim.channel, error)
+            return
+        if isinstance(error, SlackFailed) and error.code in NO_PLACE:
+            self.sender.forget(claim.uid)
+            await self._break_card(claim.id, claim.channel, error)
+            return
+        what = f"card {claim.about.kind} {claim.about.subject}"
+        after = self.sender.try_after(claim.uid, claim.channel, what, error)
+        async with self._database.write() as connection:
+            await outbox.record_failure(connection, claim, after, may_have_worked=_unsure(error))
+
+    async def _repost(self, card_id: int, channel: str, error: SlackFailed) -> None:
+        """Posts once more what somebody deleted; what is deleted again is left alone."""
+        self._drawn.pop(card_id, None)
+        async with self._database.write() as connection:
+            if await outbox.record_gone(connection, card_id, error.code):
+                log.info("a card in %s is gone (%s); I post it again", channel, error.code)
+                return
+        await self._break_card(card_id, channel, error)
+
+    async def _break_card(self, card_id: int, channel: str, error: SlackFailed) -> None:
+        log.warning("a card in %s cannot be shown: %s", channel, error.code)
+        async with self._database.write() as connection:
+            await outbox.record_broken(connection, card_id, f"{error.code}: {error}")
+            await self._break_channel(connection, channel, error)
+
+    async def _break_channel(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
+        """Nothing can be posted there any more: that is told, and what it alone showed goes elsewhere."""
+        if error.code in NO_PLACE and channel.startswith(("C", "G")):
+            await channels.record_broken(connection, channel, error.code, self._now())
+
+    # ---- notes
+    async def _say(self, claim: NoteClaim) -> None:
+        drawn = await self._draw_notes(claim.notes)
+        if drawn is None:  # those that can be drawn stand first in line now
+            async with self._database.write() as connection:
+                await outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=True)
+            return
+        first, found = claim.notes[0].uid, claim.ts
+        if found is None and claim.attempted_at is not None:
+            found = await find_post(
+                self._api, "note", first, claim.channel, claim.thread_ts, claim.attempted_at
+            )
+            if found is None:
+                drawn = said_twice(drawn)
+        if found:
+            thread = claim.thread_ts or found
+            missing = await missing_files(self._api, drawn.files, claim.channel, thread, found)
+            await self._complete(claim, claim.channel, found, missing)
+            return
+        images = await uploaded(self._api, drawn.pictures)
+        await self.sender.wait_for_turn(claim.channel)
+        async with self._database.write() as connection:
+            held = await outbox.record_notes_intent(connection, claim, self._now(), LEASE)
+        if not held:
+            return
+        answer, shown = await self.sender.post_illustrated(
+            claim.channel,
+            drawn,
+            images,
+            metadata=_metadata("note", first),
+            thread_ts=claim.thread_ts,
+            reply_broadcast=True if claim.broadcast and claim.thread_ts else None,
+        )
+        channel, ts = answer["channel"], answer["ts"]
+        for picture in (one for one in drawn.pictures if one not in shown):
+            problem = await catch(self._api.send_file(channel, picture, claim.thread_ts or ts))
+            if isinstance(problem, Exception):  # its words stand in the note
+                log.warning("the picture %s could not be sent: %s", picture.name, problem)
+        await self._complete(claim, channel, ts, drawn.files)
+
+    async def _complete(self, claim: NoteClaim, channel: str, ts: str, files: Sequence[File]) -> None:
+        """Its files follow into the thread. Raises SlackFailed when they are to be sent later."""
+        if files:
+            async with self._database.write() as connection:
+                await outbox.record_notes_said(connection, claim, ts, self._now() + FILES_LEASE)
+        for file in files:
+            try:
+                await self._api.send_file(channel, file, thread_ts=claim.thread_ts or ts)
+            except SlackFailed as error:
+                if self._is_sent_again(channel, error):
+                    raise
+                log.warning("the file %s could not be sent: %s", file.name, error)
+        async with self._database.write() as connection:
+            await outbox.record_notes_posted(connection, claim, ts)
+
+    def _is_sent_again(self, channel: str, error: SlackFailed) -> bool:
+        """Not what Slack refuses for good, nor what may stand there already while nobody can look."""
+        if error.is_rate_limit or error.code == UNREACHABLE:
+            return True
+        is_shown = error.method == "files.completeUploadExternal"
+        return error.may_have_worked and (is_told(self._api, channel) or not is_shown)
+
+    async def _draw_notes(self, notes: Sequence[Note]) -> Message | None:
+        """All of them as one message; None when one that cannot be drawn was put aside."""
+        drawn: list[Message] = []
+        for note in notes:
+            one = await catch(self._draw_note(note))
+            if isinstance(one, Message):
+                drawn.append(one)
+                continue
+            log.error("note %d of kind %s cannot be drawn", note.id, note.kind, exc_info=one)
+            async with self._database.write() as connection:
+                await outbox.record_note_broken(connection, note, f"{type(one).__name__}: {one}")
+        return _merged(drawn) if len(drawn) == len(notes) else None
+
+    async def _draw_note(self, note: Note) -> Message:
+        drawn = self._notes[note.kind](note.body)
+        return drawn if isinstance(drawn, Message) else await drawn
+
+    async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
+        if isinstance(error, SlackFailed) and error.code in GONE and claim.card_id is not None:
+            await self._release_notes(claim, self._now(), error)
+            await self._repost(claim.card_id, claim.channel, error)
+            return
+        if isinstance(error, SlackFailed) and error.code in NO_PLACE:
+            log.warning("a note in %s cannot be shown: %s", claim.channel, error.code)
+            async with self._database.write() as connection:
+                await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
+                await self._break_channel(connection, claim.channel, error)
+            return
+        after = self.sender.try_after(claim.notes[0].uid, claim.channel, f"note {claim.notes[0].id}", error)
+        await self._release_notes(claim, after, error)
+
+    async def _release_notes(self, claim: NoteClaim, after: datetime, error: Exception) -> None:
+        async with self._database.write() as connection:
+            await outbox.record_notes_failure(connection, claim, after, may_have_worked=_unsure(error))
+
+
+def _unsure(error: Exception) -> bool:
+    """Whether the post may stand in Slack all the same; an error of ours may have come after it."""
+    refused = isinstance(error, SlackFailed) and error.method == "chat.postMessage"
+    return not refused or (isinstance(error, SlackFailed) and error.may_have_worked)
+
+
+def _metadata(what: str, uid: str) -> Mapping[str, Any]:
+    return {"event_type": f"meshbot_{what}", "event_payload": {what: uid}}
+
+
+def _digest(drawn: Message) -> str:
+    return hashlib.sha256(json.dumps([drawn.text, list(drawn.blocks)]).encode()).hexdigest()
+
+
+def _merged(drawn: Sequence[Message]) -> Message:
+    blocks = [block for one in drawn for block in shown(one)]
+    files = [file for one in drawn for file in one.files]
+    pictures = [picture for one in drawn for picture in one.pictures]
+    return message("\n".join(one.text for one in drawn), fit(blocks), files, pictures)

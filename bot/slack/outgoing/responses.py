@@ -1,0 +1,184 @@
+"""The ways back to the person who asked: a response_url, the thread of a mention, or a direct message.
+
+They run after the acknowledgement and may wait as long as Slack asks. What a spent or expired response_url
+does not take goes to the asker's direct messages instead, so that no answer is lost.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from bot.slack.outgoing.sending import said_twice, send
+from bot.slack.outgoing.web_api import GONE, NO_PLACE, SlackFailed, Sleep, WebApi
+from bot.slack.views.blocks import File, Message, View
+
+log = logging.getLogger(__name__)
+
+USES: Final = 5  # of one response_url, within 30 minutes
+_TRIES: Final = 4
+_LONGEST_WAIT: Final = 30.0
+_BACK_OFF: Final = 0.5
+
+
+class DirectResponder:
+    """Answers by direct message: for the home tab and modals, which have no response_url."""
+
+    def __init__(self, api: WebApi, user_id: str) -> None:
+        self._api = api
+        self._user_id = user_id
+
+    async def answer(self, message: Message) -> None:
+        await self.add(message)
+
+    async def add(self, message: Message) -> None:
+        await post(self._api, self._user_id, message)
+
+    async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
+        channel = await self._api.direct_channel(self._user_id)
+        await self._api.send_file(channel, File(name, content, title, alt))
+
+
+class ThreadResponder(DirectResponder):
+    """Answers a mention in its thread, where everybody in the channel reads it.
+
+    By direct message where that cannot be: only some may post in the channel, or the thread was deleted.
+    """
+
+    def __init__(self, api: WebApi, user_id: str, channel: str, thread_ts: str) -> None:
+        super().__init__(api, user_id)
+        self._channel = channel
+        self._thread_ts = thread_ts
+
+    async def add(self, message: Message) -> None:
+        try:
+            await post(self._api, self._channel, message, thread_ts=self._thread_ts)
+        except SlackFailed as error:
+            if error.code not in NO_PLACE | GONE:
+                raise
+            log.warning("a mention in %s is answered by direct message: %s", self._channel, error.code)
+            await super().add(message)
+
+
+class UrlResponder(DirectResponder):
+    """Answers where the command or the click was, for the asker only.
+
+    ``replaces``: the click was on an answer of ours, whose place the next answer takes; ``thread_ts``: it was
+    in a thread, where what is added belongs.
+    """
+
+    def __init__(
+        self,
+        api: WebApi,
+        user_id: str,
+        url: str,
+        *,
+        replaces: bool = False,
+        thread_ts: str | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        super().__init__(api, user_id)
+        self._url = url
+        self._replaces = replaces
+        self._thread_ts = thread_ts
+        self._sleep = sleep
+        self._uses = 0
+
+    async def answer(self, message: Message) -> None:
+        await self._send(message, replace=self._replaces)
+
+    async def add(self, message: Message) -> None:
+        await self._send(message, replace=False)
+
+    async def _send(self, message: Message, *, replace: bool) -> None:
+        said = message
+        if self._uses < USES:
+            self._uses += 1
+            for attempt in range(_TRIES):
+                came = await self._post(said, replace, attempt)
+                if came.status == 200:
+                    return
+                if came.status == 0 and not replace:  # in another's place it stands once all the same
+                    said = said_twice(message)
+                if not came.is_worth_another:
+                    break
+                await self._sleep(came.wait)
+        await super().add(said)
+
+    async def _post(self, message: Message, replace: bool, attempt: int) -> "_Came":
+        payload: dict[str, Any] = {
+            "text": message.text,
+            "blocks": list(message.blocks),
+            "response_type": "ephemeral",
+            "replace_original": replace,
+        }
+        if self._thread_ts and not replace:
+            payload["thread_ts"] = self._thread_ts
+        try:
+            async with self._api.session.post(self._url, json=payload, proxy=self._api.proxy) as answer:
+                if answer.status != 200:
+                    log.warning("response_url refused with %d: %.200s", answer.status, await answer.text())
+                return _Came(answer.status, _wait(answer.headers.get("Retry-After"), attempt))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            log.warning("response_url could not be reached: %s", type(error).__name__)
+            return _Came(503, _wait(None, attempt))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("response_url did not answer: %s", type(error).__name__)
+            return _Came(0, _wait(None, attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came of a try: a status, 0 where no answer came, and how long to wait before the next."""
+
+    status: int
+    wait: float
+
+    @property
+    def is_worth_another(self) -> bool:
+        return self.status in {0, 429} or self.status >= 500
+
+
+class Modals:
+    """Opens and changes modals and home tabs."""
+
+    def __init__(self, api: WebApi) -> None:
+        self._api = api
+
+    async def open(self, trigger_id: str, view: View) -> str:
+        """Its id. Raises SlackFailed at once when Slack does not take it: a trigger lives three seconds."""
+        opened = await self._api.call("views.open", trigger_id=trigger_id, view=view)
+        return str(opened["view"]["id"])
+
+    async def update(self, view_id: str, view: View) -> None:
+        """Changes it; one that was closed meanwhile stays closed."""
+        try:
+            await self._api.patient("views.update", view_id=view_id, view=view)
+        except SlackFailed as error:
+            if error.code != "not_found":
+                raise
+
+    async def publish(self, user_id: str, view: View) -> None:
+        """Draws somebody's home tab."""
+        await self._api.patient("views.publish", user_id=user_id, view=view)
+
+
+async def post(api: WebApi, channel: str, message: Message, *, thread_ts: str | None = None) -> None:
+    """An answer as a message of its own; cards and notes go through the publisher."""
+    await send(
+        api.patient,
+        "chat.postMessage",
+        message,
+        channel=channel,
+        thread_ts=thread_ts,
+        unfurl_links=False,
+        unfurl_media=False,
+    )
+
+
+def _wait(retry_after: str | None, attempt: int) -> float:
+    if retry_after and retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), _LONGEST_WAIT)
+    return _BACK_OFF * float(2**attempt)

@@ -1,0 +1,185 @@
+"""Listeners for the buttons and modals of rollouts: one service call each; the card changes by itself."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from bot.domain.access import Actor
+from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.rollouts.plan import ModelChoice
+from bot.domain.rollouts.rollout import ReasonNeeded, Rollout, RolloutId
+from bot.domain.rollouts.status import DrawnPlan
+from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.steering import RolloutSteering
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.incoming.requests import (
+    Click,
+    ClickListener,
+    Submission,
+    SubmissionAnswer,
+    SubmissionListener,
+    ViewCalls,
+)
+from bot.slack.rollouts.views import lists as views
+from bot.slack.views.blocks import Message
+
+
+class Overridable(Protocol):
+    """Approving and resuming, with an admin's reason where it takes one."""
+
+    async def __call__(
+        self, actor: Actor, rollout_id: RolloutId, override: str | None = None, *, channel: str | None = None
+    ) -> Rollout: ...
+
+
+class RolloutButtons:
+    """Who may is checked by the services, at the click."""
+
+    def __init__(self, service: RolloutRequests, steering: RolloutSteering, modals: ViewCalls) -> None:
+        self._service = service
+        self._steering = steering
+        self._modals = modals
+
+    def clicks(self) -> Mapping[str, ClickListener]:
+        return {
+            ids.ROLLOUT_REQUEST: self.request,
+            ids.ROLLOUT_CANCEL: self.cancel,
+            ids.ROLLOUT_REPLAN: self.replan,
+            ids.ROLLOUT_APPROVE: self.approve,
+            ids.ROLLOUT_DENY: self.ask_why,
+            ids.ROLLOUT_PAUSE: self.pause,
+            ids.ROLLOUT_RESUME: self.resume,
+            ids.ROLLOUT_PROMOTE: self.promote,
+            ids.ROLLOUT_ABORT: self.abort,
+            ids.ROLLOUT_RETRY_FAILED: self.retry_failed,
+            ids.ROLLOUT_CATCH_UP: self.catch_up,
+        }
+
+    def submissions(self) -> Mapping[str, SubmissionListener]:
+        return {
+            ids.ROLLOUT_DENY: self.deny,
+            ids.ROLLOUT_APPROVE: self.approve_with_reason,
+            ids.ROLLOUT_RESUME: self.resume_with_reason,
+        }
+
+    # ---- before it runs
+
+    async def replan(self, click: Click) -> None:
+        """On a choice of models it plans for one; on a void rollout's card it draws a new plan."""
+        if click.ref.id == "model":
+            parts = click.ref.extra.split("\n", 2)
+            if len(parts) != 3:
+                raise InvalidInput("I do not understand that button any more. Please run the update again.")
+            model, version, query = parts
+            drawn = await self._service.plan(click.actor, click.channel, query, version, model)
+            await click.respond.answer(self._draw(drawn))
+            return
+        drawn = await self._service.plan_again(click.actor, rollout_id(click.ref))
+        await click.respond.add(self._draw(drawn))
+
+    def _draw(self, drawn: DrawnPlan | ModelChoice) -> Message:
+        if isinstance(drawn, ModelChoice):
+            return views.model_choice(drawn)
+        return views.plan(drawn, self._service.rules)
+
+    async def request(self, click: Click) -> None:
+        rollout = await self._service.request(click.actor, click.ref.id)
+        await click.respond.answer(views.requested(rollout, await self._service.shown_in(rollout.id)))
+
+    async def cancel(self, click: Click) -> None:
+        """On a plan's answer it drops the plan; on a card it withdraws the request."""
+        if click.ref.version:
+            await self._service.cancel(click.actor, rollout_id(click.ref), channel=click.channel)
+            await self._draw_copy(click)
+            return
+        await self._service.forget_plan(click.actor, click.ref.id)
+        await click.respond.answer(views.plan_forgotten())
+
+    async def approve(self, click: Click) -> None:
+        await self._or_ask(click, self._service.approve)
+
+    async def approve_with_reason(self, submission: Submission) -> SubmissionAnswer:
+        return await _with_reason(submission, self._service.approve)
+
+    async def ask_why(self, click: Click) -> None:
+        rollout = await self._service.may_decide(click.actor, rollout_id(click.ref))
+        await self._modals.open(_trigger(click), views.deny_modal(rollout, click.channel))
+
+    async def deny(self, submission: Submission) -> SubmissionAnswer:
+        try:
+            await self._service.deny(
+                submission.actor,
+                rollout_id(submission.ref),
+                submission.values.get(ids.REASON, ""),
+                channel=submission.ref.extra or None,
+            )
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.REASON: str(error)})
+        return SubmissionAnswer()
+
+    # ---- while it runs
+
+    async def pause(self, click: Click) -> None:
+        await self._steering.pause(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
+
+    async def resume(self, click: Click) -> None:
+        await self._or_ask(click, self._steering.resume)
+
+    async def resume_with_reason(self, submission: Submission) -> SubmissionAnswer:
+        return await _with_reason(submission, self._steering.resume)
+
+    async def promote(self, click: Click) -> None:
+        await self._steering.promote(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
+
+    async def abort(self, click: Click) -> None:
+        await self._steering.abort(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
+
+    async def retry_failed(self, click: Click) -> None:
+        await self._steering.retry_failed(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
+
+    async def catch_up(self, click: Click) -> None:
+        await self._steering.catch_up(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._draw_copy(click)
+
+    async def _or_ask(self, click: Click, act: Overridable) -> None:
+        """Does it, or asks an admin for the reason that going on all the same takes."""
+        number = rollout_id(click.ref)
+        try:
+            await act(click.actor, number, None, channel=click.channel)
+        except ReasonNeeded as needed:
+            rollout = (await self._service.picture(number)).rollout
+            view = views.override_modal(rollout, click.action_id, str(needed), click.channel)
+            await self._modals.open(_trigger(click), view)
+        else:
+            await self._draw_copy(click)
+
+    async def _draw_copy(self, click: Click) -> None:
+        """The card changes by itself; an answer that shows the same is drawn again here."""
+        if click.ref.extra == ids.COPY:
+            await click.respond.answer(views.copy(await self._service.picture(rollout_id(click.ref))))
+
+
+def rollout_id(ref: Ref) -> RolloutId:
+    """Raises NotFound for a button, or a window, that names none."""
+    number = ids.number(ref.id)
+    if number is None:
+        raise NotFound("That button names no rollout any more. The command “rollouts” lists them.")
+    return RolloutId(number)
+
+
+async def _with_reason(submission: Submission, act: Overridable) -> SubmissionAnswer:
+    reason = submission.values.get(ids.REASON, "").strip()
+    if not reason:
+        return SubmissionAnswer(errors={ids.REASON: "Please say why: the card shows it."})
+    await act(submission.actor, rollout_id(submission.ref), reason, channel=submission.ref.extra or None)
+    return SubmissionAnswer()
+
+
+def _trigger(click: Click) -> str:
+    if click.trigger_id is None:
+        raise InvalidInput("Slack gave me no way to ask you why. Please click once more.")
+    return click.trigger_id

@@ -1,0 +1,229 @@
+"""Listeners for rollouts: the commands, and the lists and cards they are drawn by."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.errors import InvalidInput
+from bot.domain.rollouts.plan import ModelChoice
+from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.windows import parse_start
+from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.steering import RolloutSteering
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.lists import ListFile, ListHandler
+from bot.slack.rollouts.buttons import RolloutButtons
+from bot.slack.rollouts.views import card, notes
+from bot.slack.rollouts.views import lists as views
+from bot.slack.views.blocks import Message, actions, button
+from bot.slack.views.csv_file import CsvFile
+from bot.slack.views.lists import PagePosition, last_offset
+
+PAGE = 10
+ROLLOUTS, JOBS = "rollouts", "jobs"
+USAGE = "Write it like this: update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."
+_CSV = ["id", "name", "site", "firmware before", "wave", "class", "state", "reason", "attempts", "away (s)"]
+
+
+class RolloutListeners:
+    """Translate only: parse, one call of the service, render."""
+
+    def __init__(
+        self,
+        service: RolloutRequests,
+        steering: RolloutSteering,
+        buttons: RolloutButtons,
+        form: Callable[[CommandCall], Awaitable[None]] | None = None,
+    ) -> None:
+        self._form = form
+        self._service = service
+        self._steering = steering
+        self._buttons = buttons
+
+    def feature(self) -> Feature:
+        return Feature(
+            title="Firmware updates",
+            commands={
+                "update": Command(
+                    "update <query> to <version|latest> [at <HH:MM or date>]",
+                    "Plan a firmware update; alone, it opens a window with menus",
+                    self.update,
+                    needs="operator",
+                    examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
+                ),
+                "rollouts": Command("rollouts", "List firmware rollouts", self.rollouts),
+                "rollout": Command(
+                    "rollout <R-n>", "Show one rollout", self.rollout, examples=("rollout R-7",)
+                ),
+                "report": Command(
+                    "report <R-n>",
+                    "Show what happened in a rollout, from request to end",
+                    self.report,
+                    examples=("report R-7",),
+                ),
+                "jobs": Command("jobs", "List the portal's jobs, whoever created them", self.jobs),
+                "job": Command("job <id>", "Show one of the portal's jobs", self.job, examples=("job 9f2c",)),
+                "freeze": Command(
+                    "freeze [firmware <version>] [because <reason>]",
+                    "Hold every start of an update, or those of one firmware",
+                    self.freeze,
+                    needs="admin",
+                    examples=("freeze because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
+                ),
+                "unfreeze": Command(
+                    "unfreeze [firmware <version>]",
+                    "End a freeze",
+                    self.unfreeze,
+                    "admin",
+                    ("unfreeze", "unfreeze firmware 3.5.0"),
+                ),
+            },
+            clicks=self._buttons.clicks(),
+            submissions=self._buttons.submissions(),
+            cards={"rollout": self.draw_card},
+            notes={"rollout_decided": notes.decided_note, "rollout_event": self.draw_note},
+        )
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        """The kinds of list that page, refresh and export through the shared buttons."""
+        return {
+            ROLLOUTS: ListHandler(self._rollouts_page),
+            JOBS: ListHandler(self._jobs_page),
+            views.ROLLOUT: ListHandler(self._rollout_page, export=self._export),
+        }
+
+    # ---- commands
+
+    async def update(self, call: CommandCall) -> None:
+        if self._form is not None and call.trigger_id and not call.text.strip():
+            await self._form(call)
+            return
+        zone, now = self._service.rules.zone, self._service.now()
+        query, version, at = parse_update(call.text)
+        start_at = parse_start(at, zone, now) if at else None
+        await call.respond.answer(await self._plan(call.actor, call.channel, query, version, start_at))
+
+    async def rollouts(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._rollouts_page(call.actor, 0, ""))
+
+    async def rollout(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._rollout_page(call.actor, 0, call.text))
+
+    async def report(self, call: CommandCall) -> None:
+        require(call.actor, Action.READ)
+        rollout_id = await self._service.find(call.text)
+        picture = await self._service.picture(rollout_id)
+        events = await self._service.timeline(rollout_id)
+        csv = button("All gateways as CSV", ids.EXPORT_CSV, Ref(views.ROLLOUT, 0, str(rollout_id)))
+        await call.respond.answer(notes.report(picture, events, actions(csv)))
+
+    async def jobs(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._jobs_page(call.actor, 0, ""))
+
+    async def job(self, call: CommandCall) -> None:
+        require(call.actor, Action.READ)
+        if not call.text.strip():
+            raise InvalidInput("Which job? “jobs” lists them with their ids; then: job <id>.")
+        line = await self._service.vendor_job(call.text)
+        await call.respond.answer(views.job(line.job, line.rollout_id, str))
+
+    async def freeze(self, call: CommandCall) -> None:
+        version, reason = parse_freeze(call.text)
+        await self._steering.freeze(call.actor, version, reason, call.channel)
+        await call.respond.answer(views.freezes(await self._steering.freezes()))
+
+    async def unfreeze(self, call: CommandCall) -> None:
+        version, _ = parse_freeze(call.text)
+        await self._steering.unfreeze(call.actor, version, call.channel)
+        await call.respond.answer(views.freezes(await self._steering.freezes()))
+
+    async def _plan(
+        self, actor: Actor, channel: str | None, query: str, version: str, start_at: datetime | None
+    ) -> Message:
+        drawn = await self._service.plan(actor, channel, query, version, start_at=start_at)
+        if isinstance(drawn, ModelChoice):
+            return views.model_choice(drawn)
+        return views.plan(drawn, self._service.rules)
+
+    # ---- what is drawn
+
+    async def draw_card(self, subject: str) -> Message:
+        return card.card(await self._service.picture(RolloutId(int(subject))))
+
+    async def draw_note(self, body: Mapping[str, Any]) -> Message:
+        return notes.event_note(body, await self._service.state(RolloutId(body["rollout"])))
+
+    async def _rollouts_page(self, actor: Actor, offset: int, _question: str) -> Message:
+        require(actor, Action.READ)
+        page = await self._service.page(offset, PAGE)
+        if offset and not page.lines:
+            return await self._rollouts_page(actor, last_offset(page.total, PAGE), "")
+        entries = [(line.rollout, line.counts) for line in page.lines]
+        return views.rollout_list(entries, PagePosition(ROLLOUTS, offset, page.total, PAGE))
+
+    async def _jobs_page(self, actor: Actor, offset: int, _question: str) -> Message:
+        require(actor, Action.READ)
+        found, more = await self._service.vendor_jobs(offset, PAGE)
+        entries = [(line.job, line.rollout_id) for line in found]
+        known = offset + len(found) + int(more)  # how many there are in all is never asked
+        return views.job_list(entries, PagePosition(JOBS, offset, known, PAGE))
+
+    async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
+        require(actor, Action.READ)
+        rollout_id = await self._service.find(text)
+        return views.copy(await self._service.picture(rollout_id))
+
+    async def _export(self, actor: Actor, text: str) -> ListFile:
+        require(actor, Action.READ)
+        rollout_id = await self._service.find(text)
+        file = CsvFile(_CSV)
+        file.add(
+            (
+                row.gateway_id,
+                row.label,
+                row.site,
+                row.firmware_before,
+                str(row.wave),
+                row.cls.value,
+                row.state.value,
+                row.reason,
+                str(row.attempts),
+                str(int(row.return_time.total_seconds())) if row.return_time is not None else None,
+            )
+            for row in await self._service.targets(rollout_id)
+        )
+        title = f"R-{rollout_id}: {file.rows} gateways"
+        return ListFile(f"R-{rollout_id}.csv", title, file.content(), file.rows)
+
+
+def parse_update(text: str) -> tuple[str, str, str]:
+    """The query, the version and the time, which may be empty: the last " to " separates.
+
+    Raises InvalidInput with the usage.
+    """
+    query, separator, rest = f" {text.strip()}".rpartition(" to ")
+    version, *when = rest.split(maxsplit=1) or [""]
+    if not separator or not version:
+        raise InvalidInput(f"I need a query and a version. {USAGE}")
+    if not query.strip():
+        raise InvalidInput(f"Which gateways? For the whole fleet, name:* says so. {USAGE}")
+    at = re.fullmatch(r"at\s+(.+)", when[0].strip(), re.IGNORECASE) if when else None
+    if when and at is None:
+        raise InvalidInput(f"After “to” comes one version, and that is not one: {rest.strip()[:60]}. {USAGE}")
+    return query.strip(), version, at[1].strip() if at else ""
+
+
+def parse_freeze(text: str) -> tuple[str, str]:
+    """The firmware, empty for all, and the reason, which may be empty. Raises InvalidInput."""
+    match = re.fullmatch(
+        r"(?:firmware\s+(?P<version>\S+))?\s*(?:because\s+(?P<reason>.+))?",
+        text.strip(),
+        re.IGNORECASE | re.DOTALL,
+    )
+    if match is None:
+        raise InvalidInput("Write it like this: freeze firmware 3.6.0 because it bricks; or just: freeze.")
+    return match["version"] or "", (match["reason"] or "").strip()

@@ -1,0 +1,144 @@
+"""``update`` alone: a window with menus, a plan that follows every choice, and a request at its end."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from weakref import WeakValueDictionary
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.errors import BotError, InvalidInput
+from bot.domain.query import Field, exactly
+from bot.domain.rollouts.status import DrawnPlan
+from bot.domain.windows import parse_start
+from bot.services.fleet.gateways import FleetService
+from bot.services.rollouts.requests import RolloutRequests
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.incoming.requests import Click, CommandCall, Feature, Submission, SubmissionAnswer, ViewCalls
+from bot.slack.rollouts.views import form as views
+from bot.slack.rollouts.views import lists as rollout_views
+from bot.slack.rollouts.views.form import Offers
+from bot.slack.views.blocks import Block, View
+from bot.slack.views.modals import modal
+
+_CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
+_NO_PLAN = "form"
+
+
+class RolloutForm:
+    """Translate only; what is chosen lives in the window itself.
+
+    Choices in one window are drawn in turn, so that the last one is what stays to be seen. Where another
+    process drew an earlier one over it, submitting shows the plan instead of requesting it.
+    """
+
+    def __init__(self, fleet: FleetService, rollouts: RolloutRequests, screen: ViewCalls) -> None:
+        self._fleet = fleet
+        self._rollouts = rollouts
+        self._screen = screen
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def feature(self) -> Feature:
+        return Feature(
+            clicks={**dict.fromkeys(_CHOICES, self.choose), ids.ROLLOUT_FORM: self.begin},
+            submissions={ids.ROLLOUT_FORM: self.submit},
+        )
+
+    async def open(self, call: CommandCall) -> None:
+        """From the command ``update`` alone."""
+        require(call.actor, Action.REQUEST)
+        assert call.trigger_id is not None, "a mention has none, and is answered with the usage"
+        await self._open(call.trigger_id, call.channel)
+
+    async def begin(self, click: Click) -> None:
+        """From the button on the home tab, where there is no channel."""
+        require(click.actor, Action.REQUEST)
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to open a window. Please click once more.")
+        await self._open(click.trigger_id, click.channel)
+
+    async def _open(self, trigger_id: str, channel: str) -> None:
+        """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
+        view_id = await self._screen.open(trigger_id, views.loading())
+        try:
+            form = views.form(await self._offers(), {}, views.nothing_chosen(), _ref(_NO_PLAN, channel, {}))
+        except BotError as error:
+            form = views.closed(str(error))
+        await self._screen.update(view_id, form)
+
+    async def choose(self, click: Click) -> None:
+        """Draws the plan of what is chosen now; the window remembers which plan that is, and of what."""
+        if click.view_id is None:
+            raise InvalidInput("That window is gone. Send the command “update” again.")
+        async with self._turns.setdefault(click.view_id, asyncio.Lock()):
+            form = await self._form(click.actor, _channel(click.ref), click.values)
+            await self._screen.update(click.view_id, form)
+
+    async def submit(self, sent: Submission) -> SubmissionAnswer:
+        """Requests the plan that the window shows, and asks Meshtech nothing: Slack waits for this."""
+        if any(not sent.values.get(one) for one in _CHOICES):
+            return SubmissionAnswer(
+                errors={ids.ROLLOUT_MODEL: "Choose a model, a version and which gateways."}
+            )
+        channel = _channel(sent.ref)
+        if sent.ref.id == _NO_PLAN or sent.ref != _ref(sent.ref.id, channel, sent.values):
+            return SubmissionAnswer(view=await self._form(sent.actor, channel, sent.values, is_unseen=True))
+        try:
+            start_at = self._start(sent.values)
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.ROLLOUT_START: str(error)})
+        try:
+            rollout = await self._rollouts.request(sent.actor, sent.ref.id, start_at)
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.ROLLOUT_VERSION: str(error)})
+        said = rollout_views.requested(rollout, await self._rollouts.shown_in(rollout.id))
+        return SubmissionAnswer(view=modal(views.TITLE, said.blocks, callback_id=ids.ROLLOUT_FORM))
+
+    async def _form(
+        self, actor: Actor, channel: str, values: Mapping[str, str], *, is_unseen: bool = False
+    ) -> View:
+        """The window of these choices; ``is_unseen``: they were sent before their plan was there to see."""
+        plan_id, shown = await self._preview(actor, channel, values)
+        if is_unseen and plan_id != _NO_PLAN:
+            shown = [*views.look_first(), *shown]
+        return views.form(await self._offers(), values, shown, _ref(plan_id, channel, values))
+
+    async def _preview(
+        self, actor: Actor, channel: str, values: Mapping[str, str]
+    ) -> tuple[str, Sequence[Block]]:
+        """The plan's id, if there is one, and what is shown of it."""
+        if any(not values.get(one) for one in _CHOICES):
+            return _NO_PLAN, views.nothing_chosen()
+        model, version, place = (values[one] for one in _CHOICES)
+        query = "" if place == ids.ROLLOUT_EVERYWHERE else place
+        of_model = exactly(Field.MODEL, model) or f"model:{model}"
+        try:
+            drawn = await self._rollouts.plan(
+                actor, channel or None, f"{of_model} {query}".strip(), version, model
+            )
+        except BotError as error:
+            return _NO_PLAN, views.trouble(str(error))
+        plan_id = drawn.id if isinstance(drawn, DrawnPlan) else _NO_PLAN
+        return plan_id, views.plan(drawn, self._rollouts.rules)
+
+    def _start(self, values: Mapping[str, str]) -> datetime | None:
+        text = values.get(ids.ROLLOUT_START, "")
+        return parse_start(text, self._rollouts.rules.zone, self._rollouts.now()) if text else None
+
+    async def _offers(self) -> Offers:
+        versions: dict[str, list[str]] = {}
+        for one in await self._fleet.firmware():
+            if one.firmware.model and one.firmware.version:
+                versions.setdefault(one.firmware.model, []).append(one.firmware.version)
+        tags = ((exactly(Field.TAG, one.tag), one.tag) for one in await self._fleet.tags())
+        return Offers(versions, [(query, f"With the tag {tag}") for query, tag in tags if query])
+
+
+def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> Ref:
+    """Which plan the window shows, where it was asked for, and of which choices it is."""
+    return Ref(plan_id, 0, "\n".join([channel, *(values.get(one, "") for one in _CHOICES)]))
+
+
+def _channel(ref: Ref) -> str:
+    """Where the window was asked for."""
+    return ref.extra.partition("\n")[0]

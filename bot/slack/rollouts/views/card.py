@@ -1,0 +1,416 @@
+"""A rollout's card."""
+
+from collections.abc import Mapping, Sequence
+
+from bot.domain.alerts.incidents import IncidentKind, Touched
+from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.rollout import Counts, Decision, Rollout, RolloutState, TargetRecord, TargetState
+from bot.domain.rollouts.status import Evidence, RolloutStatus
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    bold,
+    button,
+    code,
+    confirm,
+    context,
+    count,
+    date,
+    duration,
+    fields,
+    header,
+    lines,
+    mention,
+    message,
+    name,
+    plain_name,
+    progress_bar,
+    section,
+    status,
+)
+
+WORDS: Mapping[RolloutState, tuple[str, str]] = {
+    RolloutState.REQUESTED: ("waiting for approval", "waiting"),
+    RolloutState.SCHEDULED: ("approved, starts later", "waiting"),
+    RolloutState.RUNNING: ("running", "running"),
+    RolloutState.PROMOTION: ("canary done, waiting for promotion", "waiting"),
+    RolloutState.PAUSED: ("paused", "paused"),
+    RolloutState.FINISHED: ("finished", "done"),
+    RolloutState.ABORTED: ("aborted", "stopped"),
+    RolloutState.DENIED: ("denied", "denied"),
+    RolloutState.EXPIRED: ("expired", "stopped"),
+    RolloutState.CANCELED: ("withdrawn", "stopped"),
+    RolloutState.VOID: ("void: the fleet has changed", "warning"),
+}
+
+_TARGET: Mapping[TargetState, str] = {
+    TargetState.REPORTED: "reported success, not verified yet",
+    TargetState.IN_PROGRESS: "updating",
+    TargetState.STARTED: "started",
+    TargetState.WAITING: "waiting",
+    TargetState.FAILED: "failed",
+    TargetState.OVERDUE: "overdue",
+    TargetState.NOT_RETURNED: "did not return",
+    TargetState.PARKED: "parked",
+    TargetState.EXCLUDED: "left out",
+}
+
+WHOLE_FLEET = "the whole fleet"
+SHOWN_INCIDENTS = 3
+_TROUBLE = {IncidentKind.FLAPPING: "going on and off"}
+
+
+def card(picture: RolloutStatus, mark: str = "") -> Message:
+    """The one message about a rollout, drawn anew whenever something changes. ``mark``: see ``ids.COPY``."""
+    rollout = picture.rollout
+    word, kind = state_words(rollout, picture.failed)
+    version, number = plain_name(rollout.firmware_version), count(picture.total, "gateway")
+    state = f"{status(word, kind)}{since_words(picture)}"
+    decided = _decided(rollout)
+    progress = wave_lines(picture.counts) if rollout.started_at else _to_come(picture)
+    notices = _notices(picture)
+    blocks: list[Block] = [
+        header(f"{rollout.title}: firmware {version} for {number}"),
+        section(state),
+        *fields(
+            [
+                ("Requested by", mention(rollout.requester)),
+                decided,
+                ("Query", code(rollout.query or WHOLE_FLEET)),
+                ("Model", code(rollout.model)),
+            ]
+        ),
+        *lines(progress),
+        *(section(notice) for notice in notices),
+        *incident_blocks(picture.incidents),
+    ]
+    failed = failure_lines(picture)
+    if failed:
+        blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
+    small = _small_print(picture)
+    blocks += [context(*small)] if small else []
+    blocks += _buttons(picture, Ref(str(rollout.id), rollout.version, mark))
+    said = [
+        f"{rollout.title}: firmware {code(rollout.firmware_version)} for {number}",
+        state,
+        f"Requested by {mention(rollout.requester)}, {decided[0].lower()} {decided[1]}",
+        f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
+        *progress,
+        *notices,
+        *incidents_words(picture.incidents),
+        *([f"{picture.failed:,} failed: " + in_a_row(failed)] if failed else []),
+        *small,
+    ]
+    return message(spoken(said), blocks)
+
+
+def spoken(parts: Sequence[str]) -> str:
+    """What the blocks show, as sentences one after the other; some of them end by themselves."""
+    return ". ".join(part.removeprefix("• ").removesuffix(".") for part in parts if part) + "."
+
+
+def state_words(rollout: Rollout, failed: int) -> tuple[str, str]:
+    """The word for a rollout's state, and the emoji's."""
+    if rollout.state is RolloutState.FINISHED and failed:
+        return "finished with failures", "warning"
+    if rollout.state is RolloutState.RUNNING and rollout.held:
+        return "running, and held", "paused"
+    return WORDS[rollout.state]
+
+
+def wave_lines(counts: Counts) -> list[str]:
+    """A bar for each wave, by verified; then how many are where."""
+    shown = []
+    for wave in sorted({of for of, _ in counts if of}):
+        by_state = {state: number for (of, state), number in counts.items() if of == wave and number}
+        total = sum(by_state.values())
+        done = by_state.get(TargetState.VERIFIED, 0)
+        rest = _not_verified(by_state)
+        name_of = "Canary" if wave == 1 and max(of for of, _ in counts) > 1 else f"Wave {wave}"
+        shown.append(f"{name_of}: {' · '.join([f'{progress_bar(done, total)} verified', *rest])}")
+    return shown
+
+
+def tally_words(by_state: Mapping[TargetState, int]) -> str:
+    """How far those are that take part: what is not verified yet adds up to the rest."""
+    verified, total = by_state.get(TargetState.VERIFIED, 0), sum(by_state.values())
+    return ", ".join([f"{verified:,} of {total:,} verified", *_not_verified(by_state)])
+
+
+def _not_verified(by_state: Mapping[TargetState, int]) -> list[str]:
+    return [f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if by_state.get(state)]
+
+
+def _to_come(picture: RolloutStatus) -> list[str]:
+    """Before it starts: what would happen, for those who decide about it."""
+    if picture.rollout.state.is_final:
+        return []
+    shown = [waves_words(picture.wave_sizes, picture.rules)]
+    if picture.first:
+        named = ", ".join(f"{name(one.label)} ({name(one.site, 40)})" for one in picture.first)
+        more = picture.wave_sizes[0] - len(picture.first) if picture.wave_sizes else 0
+        shown.append(f"First: {named}{f' and {more:,} more' if more > 0 else ''}")
+    return shown
+
+
+def waves_words(sizes: Sequence[int], rules: RolloutRules) -> str:
+    """How many go when, and what lies between."""
+    if len(sizes) < 2:
+        return "One wave: there is no canary to look at first."
+    *later, last = [f"{size:,}" for size in sizes[1:]]
+    rest = f"{', '.join(later)} and {last}" if later else last
+    return (
+        f"A canary of {sizes[0]:,}, then {rest}. A person promotes the canary; later waves follow by "
+        f"themselves, {duration(rules.soak)} apart, and it stops by itself when too many fail."
+    )
+
+
+def incident_blocks(found: Sequence[Touched]) -> list[Block]:
+    """What is wrong already where it works: each with its details, of many the largest."""
+    words = incidents_words(found)
+    shown = []
+    for one, said in zip(found[:SHOWN_INCIDENTS], words, strict=False):
+        label = f"Details: {count(one.gateways, 'gateway')} at {plain_name(one.sites[0])}"
+        details = button("Details", ids.INCIDENT_DETAILS, Ref(str(one.id), one.version), label=label)
+        shown.append(section(said, details))
+    return [*shown, *map(section, words[len(shown) :])]
+
+
+def incidents_words(found: Sequence[Touched]) -> list[str]:
+    """A sentence for each of the first few, and how many more there are."""
+    shown = [
+        f"⚠️ Open alert: {count(one.gateways, 'gateway')} {_TROUBLE.get(one.kind, 'offline')} "
+        f"at {name(one.sites[0], 40) if len(one.sites) == 1 else f'{len(one.sites):,} of its sites'}."
+        for one in found[:SHOWN_INCIDENTS]
+    ]
+    more = len(found) - len(shown)
+    return [*shown, f"And {count(more, 'more open alert')}: see {code('alerts')}."] if more > 0 else shown
+
+
+def evidence_words(evidence: Evidence) -> str:
+    """What this firmware did so far in this fleet."""
+    if not evidence.attempted:
+        return "This firmware was never tried in this fleet."
+    said = (
+        f"In this fleet so far: {evidence.attempted:,} tried, {evidence.verified:,} verified, "
+        f"{evidence.failed:,} failed"
+    )
+    if evidence.median is None or evidence.p95 is None:
+        return f"{said}."
+    usually, nearly_always = duration(evidence.median), duration(evidence.p95)
+    also = f", nearly always in {nearly_always}" if nearly_always != usually else ""
+    return f"{said}; usually back in {usually}{also}."
+
+
+def since_words(picture: RolloutStatus) -> str:
+    rollout = picture.rollout
+    if rollout.state is RolloutState.REQUESTED:
+        who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
+        return f": {people(rollout.approvals_missing)} must approve{who} by {date(rollout.expires_at)}"
+    if rollout.state is RolloutState.SCHEDULED and rollout.start_at:
+        return f": {date(rollout.start_at)}"
+    if rollout.started_at is None:
+        return f", {date(rollout.finished_at)}" if rollout.finished_at else ""
+    if rollout.finished_at is not None:
+        return f" {date(rollout.finished_at)}, after {duration(rollout.finished_at - rollout.started_at)}"
+    if rollout.state is not RolloutState.RUNNING:
+        return f", started {date(rollout.started_at)}"
+    ends = picture.ends_about()
+    about = f", done about {date(ends)} at this pace" if ends else ""
+    return f" since {date(rollout.started_at)}{about}"
+
+
+def _notices(picture: RolloutStatus) -> list[str]:
+    """What an operator must not miss, a sentence each."""
+    rollout = picture.rollout
+    said = []
+    if rollout.reason and rollout.state is not RolloutState.EXPIRED:
+        said.append(reason_words(rollout.reason))
+    if rollout.held:
+        said.append(f"🧊 Nothing is started now: {name(rollout.held, 400)}.")
+    elif picture.freeze and not rollout.state.is_final and not rollout.through_freeze:
+        said.append(f"🧊 It cannot start yet: {name(picture.freeze.says(), 400)}.")
+    if rollout.through_freeze:
+        said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}.")
+    if rollout.downgrades and not rollout.state.is_final:
+        said.append(downgrade_words(rollout.downgrades))
+    soak = _next_wave_words(picture)
+    return [*said, soak] if soak else said
+
+
+def reason_words(reason: str) -> str:
+    """A reason as a sentence; who did it is one by itself."""
+    said = name(reason, 800)
+    if reason.startswith(("paused by ", "aborted by ", "withdrawn by ")):
+        return f"{said[0].upper()}{said[1:]}."
+    return f"Reason: {said.removesuffix('.')}."
+
+
+def _next_wave_words(picture: RolloutStatus) -> str | None:
+    """What happens next and when."""
+    rollout = picture.rollout
+    if rollout.state is RolloutState.PROMOTION:
+        return "Look at the canary, then promote it: nothing goes on by itself from here."
+    if rollout.state is RolloutState.PAUSED:
+        return "Nothing more is started until somebody resumes it; what has started is still judged."
+    if rollout.state is RolloutState.RUNNING and rollout.wave_settled_at and rollout.wave < picture.last_wave:
+        return f"Wave {rollout.wave + 1} starts {date(rollout.wave_settled_at + picture.rules.soak)}."
+    return None
+
+
+def downgrade_words(number: int) -> str:
+    return (
+        f"⚠️ {bold('Downgrade')}: {count(number, 'gateway')} would go back to an older version. "
+        "Only an admin's approval counts."
+    )
+
+
+def failure_lines(picture: RolloutStatus) -> list[str]:
+    shown = [_target_line(one) for one in picture.failures]
+    more = picture.failed - len(shown)
+    return [*shown, f"… and {more:,} more"] if more > 0 else shown
+
+
+def in_a_row(shown: Sequence[str]) -> str:
+    return "; ".join(line.removeprefix("• ") for line in shown)
+
+
+def _target_line(target: TargetRecord) -> str:
+    reason = f": {name(target.reason, 150)}" if target.reason else ""
+    return f"• {name(target.label)} · {name(target.site, 40)}{reason}"
+
+
+def _small_print(picture: RolloutStatus) -> list[str]:
+    said = []
+    if picture.stragglers:
+        late = ", ".join(
+            f"{name(one.label)} ({duration(picture.now - one.started_at)})"
+            for one in picture.stragglers
+            if one.started_at
+        )
+        said.append(f"Slow: {late}")
+    if picture.late == 1:
+        said.append(
+            "1 gateway that counts as failed is still in Meshtech's job: until that is over for it, "
+            "no other rollout gets it"
+        )
+    elif picture.late:
+        said.append(
+            f"{picture.late:,} gateways that count as failed are still in Meshtech's jobs: until those are "
+            "over, no other rollout gets them"
+        )
+    left_out = ", ".join(
+        f"{number:,} {cls.value}" for cls, number in picture.classes.items() if number and not cls.takes_part
+    )
+    if left_out:
+        said.append(f"Not taking part: {left_out}")
+    if not picture.rollout.state.is_final:
+        said.append(evidence_words(picture.evidence))
+    return said
+
+
+def _decided(rollout: Rollout) -> tuple[str, str]:
+    """Who approved it, or denied it, which wins."""
+    denied = [one for one in rollout.approvals if one.decision is Decision.DENIED]
+    if denied:
+        return "Denied by", ", ".join(f"{mention(one.user_id)} {date(one.at)}" for one in denied)
+    approved = [
+        f"{mention(one.user_id)} {date(one.at)}"
+        + (f", overriding: {name(one.reason, 200)}" if one.reason else "")
+        for one in rollout.approvals
+    ]
+    nobody = "nobody" if rollout.state.is_final else "nobody yet"
+    if not rollout.approvals_needed:
+        nobody = "nobody: the requester's own confirmation was enough"
+    return "Approved by", ", ".join(approved) or nobody
+
+
+def people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number} people"
+
+
+# ---- buttons
+
+
+def _buttons(picture: RolloutStatus, ref: Ref) -> list[Block]:
+    rollout = picture.rollout
+    model, version = plain_name(rollout.model), plain_name(rollout.firmware_version)
+    what = f"{count(picture.total, 'gateway')} of model {model} to {version}"
+    title = rollout.title
+    shown: list[Block | None] = []
+    if rollout.state is RolloutState.REQUESTED:
+        back = (
+            f" {count(rollout.downgrades, 'goes', 'go')} back to an older version."
+            if rollout.downgrades
+            else ""
+        )
+        sure = confirm(f"Approve {title}?", f"This updates {what}.{back}", "Approve")
+        shown += [
+            button("Approve", ids.ROLLOUT_APPROVE, ref, style="primary", confirm=sure),
+            button("Deny…", ids.ROLLOUT_DENY, ref, style="danger"),
+        ]
+    if rollout.state in {RolloutState.REQUESTED, RolloutState.SCHEDULED}:
+        sure = confirm(f"Withdraw {title}?", f"The request to update {what} ends.", "Withdraw", danger=True)
+        shown.append(button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=sure))
+    if rollout.state is RolloutState.PROMOTION:
+        failed = f" {count(picture.failed, 'gateway')} failed so far." if picture.failed else ""
+        following = sum(n for (wave, _), n in picture.counts.items() if wave == rollout.wave + 1)
+        sure = confirm(
+            f"Promote {title}?",
+            f"Wave {rollout.wave + 1} starts with {count(following, 'gateway')} of model {model} "
+            f"to {version}; later waves follow by themselves.{failed}",
+            "Promote",
+        )
+        shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))
+    if rollout.state is RolloutState.RUNNING and picture.freeze and not rollout.through_freeze:
+        shown.append(button("Start anyway…", ids.ROLLOUT_RESUME, ref))
+    if rollout.state in {RolloutState.RUNNING, RolloutState.PROMOTION}:
+        shown.append(button("Pause", ids.ROLLOUT_PAUSE, ref))
+    if rollout.state is RolloutState.PAUSED:
+        again = "it" if picture.failed == 1 else "they"
+        failed = f"{count(picture.failed, 'gateway')} failed so far; {again} will not stop it again. "
+        sure = confirm(
+            f"Resume {title}?", f"{failed if picture.failed else ''}The update of {what} goes on.", "Resume"
+        )
+        shown.append(button("Resume", ids.ROLLOUT_RESUME, ref, style="primary", confirm=sure))
+    if rollout.state.is_under_way:
+        sure = confirm(
+            f"Abort {title}?",
+            f"The update of {what} ends: no more are started, and what Meshtech has not begun is called off. "
+            "Those that have begun are finished and judged.",
+            "Abort",
+            danger=True,
+        )
+        shown.append(button("Abort", ids.ROLLOUT_ABORT, ref, style="danger", confirm=sure))
+    return actions(*shown, *_again(picture, ref))
+
+
+def _again(picture: RolloutStatus, ref: Ref) -> list[Block | None]:
+    """What can be tried again, inside the same approval or with a new plan."""
+    rollout = picture.rollout
+    if rollout.state is RolloutState.VOID:
+        return [button("Draw a new plan", ids.ROLLOUT_REPLAN, ref, style="primary")]
+    if rollout.state not in {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED}:
+        return []
+    shown: list[Block | None] = []
+    if picture.retryable and picture.failed:
+        again = count(picture.retryable, "gateway")
+        sure = confirm(f"Retry in {rollout.title}?", f"{again} that failed are updated once more.", "Retry")
+        shown.append(button(f"Retry {again}", ids.ROLLOUT_RETRY_FAILED, ref, confirm=sure))
+    if picture.returned:
+        back = count(picture.returned, "gateway")
+        sure = confirm(
+            f"Catch up in {rollout.title}?",
+            f"{back} that were offline came back and are updated in a wave of their own.",
+            "Catch up",
+        )
+        shown.append(button(f"Catch up {back}", ids.ROLLOUT_CATCH_UP, ref, confirm=sure))
+    return shown
+
+
+def said(text: str) -> Message:
+    """A sentence of ours whose names are escaped already."""
+    return message(text, [section(text)])

@@ -1,0 +1,106 @@
+"""The window in which an update is put together without typing. Pure functions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.domain.rollouts.plan import ModelChoice, RolloutRules
+from bot.domain.rollouts.status import DrawnPlan
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.rollouts.views import lists
+from bot.slack.views.blocks import Block, View, context, divider, escape, section
+from bot.slack.views.modals import modal, select, text_input
+
+MOST_PLACES = 99  # a menu holds 100, and one of them is "everywhere"
+_LONGEST = 140  # of an option's value
+TITLE = "Update firmware"
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What can be chosen: versions by model, the newest first, and queries with what they are called."""
+
+    versions: Mapping[str, Sequence[str]]
+    places: Sequence[tuple[str, str]]
+
+
+def loading() -> View:
+    """What is shown while the choices are being looked up."""
+    return modal(TITLE, [section("One moment, I am looking up what there is…")], callback_id=ids.ROLLOUT_FORM)
+
+
+def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], ref: Ref) -> View:
+    """The choices, and below them what they would do; ``ref`` names the plan that is shown."""
+    models = _choices(offers.versions)
+    if not models:
+        return closed("Meshtech offers no firmware.")
+    versions = _choices(offers.versions.get(chosen.get(ids.ROLLOUT_MODEL, ""), ()))
+    shown = [_asks(ids.ROLLOUT_MODEL, "Model", models, chosen)]
+    if versions:
+        places = [one for one in offers.places if len(one[0]) <= _LONGEST]
+        everywhere = (ids.ROLLOUT_EVERYWHERE, "Everywhere")
+        hint = None
+        if len(places) > MOST_PLACES:
+            hint = f"{MOST_PLACES} of {len(places):,} tags. The command update takes any query."
+        shown += [
+            _asks(ids.ROLLOUT_VERSION, "Version", versions, chosen),
+            _asks(ids.ROLLOUT_PLACE, "Which gateways", [everywhere, *places[:MOST_PLACES]], chosen, hint),
+            text_input(
+                ids.ROLLOUT_START,
+                "Start",
+                optional=True,
+                most=16,
+                initial=chosen.get(ids.ROLLOUT_START),
+                placeholder="22:00, or 2026-12-01 22:00",
+                hint="Left empty, it starts when it is approved.",
+            ),
+        ]
+    return modal(
+        TITLE,
+        [*shown, divider(), *preview],
+        callback_id=ids.ROLLOUT_FORM,
+        ref=ref,
+        submit="Request approval",  # Slack wants one wherever there is something to fill in
+    )
+
+
+def closed(sentence: str) -> View:
+    """Where there is nothing to choose; ``sentence`` says why."""
+    return modal(TITLE, [section(escape(sentence))], callback_id=ids.ROLLOUT_FORM)
+
+
+def look_first() -> list[Block]:
+    """Above a plan that was asked for before it was there to be seen."""
+    return [section("Look at the plan of what is chosen now, then press the button again.")]
+
+
+def nothing_chosen() -> list[Block]:
+    return [context("Choose, and the plan is shown here. Nothing is sent before it is approved.")]
+
+
+def plan(drawn: DrawnPlan | ModelChoice, rules: RolloutRules) -> list[Block]:
+    """The plan of what is chosen, without its buttons: the window has its own."""
+    if isinstance(drawn, ModelChoice):
+        return [section("Several models have that version: choose one.")]
+    return [block for block in lists.plan(drawn, rules).blocks if block["type"] != "actions"]
+
+
+def trouble(sentence: str) -> list[Block]:
+    return [section(escape(sentence))]
+
+
+def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names as options, but for those too long for a menu: the command takes them."""
+    return [(one, one) for one in names if len(one) <= _LONGEST]
+
+
+def _asks(
+    block_id: str,
+    label: str,
+    options: Sequence[tuple[str, str]],
+    chosen: Mapping[str, str],
+    hint: str | None = None,
+) -> Block:
+    """A menu whose every change is told, so that the preview follows."""
+    asked = select(block_id, label, options, initial=chosen.get(block_id), hint=hint)
+    return asked | {"dispatch_action": True}

@@ -1,0 +1,332 @@
+"""Plans, lists of rollouts and the portal's jobs as messages, and the modals that ask for a reason."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
+from bot.domain.rollouts.plan import ModelChoice, Plan, RolloutRules, Target, TargetClass
+from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId, TargetState
+from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.rollouts.views.card import (
+    WHOLE_FLEET,
+    card,
+    downgrade_words,
+    evidence_words,
+    in_a_row,
+    incident_blocks,
+    incidents_words,
+    people,
+    said,
+    spoken,
+    state_words,
+    tally_words,
+    waves_words,
+)
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    View,
+    actions,
+    bold,
+    button,
+    channel,
+    code,
+    confirm,
+    context,
+    count,
+    date,
+    header,
+    lines,
+    mention,
+    message,
+    name,
+    plain_name,
+    progress_bar,
+    section,
+    status,
+)
+from bot.slack.views.lists import PagePosition, buttons
+from bot.slack.views.modals import modal, text_input
+
+ROLLOUT = "rollout"  # the kind of list that its gateways are
+SHOWN = 10
+
+CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
+    TargetClass.ELIGIBLE: ("will be updated", "will be updated"),
+    TargetClass.FROZEN: ("will be updated once the freeze ends", "will be updated once the freeze ends"),
+    TargetClass.ALREADY: ("is on this version already", "are on this version already"),
+    TargetClass.WRONG_MODEL: ("is of another model", "are of another model"),
+    TargetClass.OFFLINE: (
+        "is offline: parked, and can catch up later",
+        "are offline: parked, and can catch up later",
+    ),
+    TargetClass.FLAPPING: ("keeps going on and off: left out", "keep going on and off: left out"),
+    TargetClass.BUSY: ("is in another rollout", "are in another rollout"),
+    TargetClass.QUARANTINED: (
+        "failed 3 times in a day: left alone for 24 h",
+        "failed 3 times in a day: left alone for 24 h",
+    ),
+}
+
+
+# ---- the plan
+
+
+def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
+    """What an update would do, by class with a reason each, and the button that requests it."""
+    made = drawn.plan
+    taking_part = made.eligible
+    what = f"firmware {code(made.version)} for model {code(made.model)}"
+    title = f"Plan: {what}, {count(len(taking_part), 'gateway')} of {len(made.targets):,} that match"
+    classes = [
+        f"• {bold(f'{number:,}')} {CLASS_WORDS[cls][number != 1]}"
+        for cls, number in made.counts().items()
+        if number
+    ]
+    notices = _notices(drawn)
+    how = [waves_words(made.waves, rules), _approvals_words(made, rules), evidence_words(drawn.evidence)]
+    first = _first(taking_part, _planned_line)
+    if not taking_part:
+        how = ["There is nobody to update, so there is nothing to request."]
+    query = f"Query {code(made.query or WHOLE_FLEET)}"
+    match = f"{len(made.targets):,} match" if len(made.targets) != 1 else "1 matches"
+    blocks: list[Block] = [
+        header(f"Plan: firmware {plain_name(made.version)} for {count(len(taking_part), 'gateway')}"),
+        section(f"{query} · {match} · model {code(made.model)}"),
+        *lines(classes),
+        *(section(notice) for notice in notices),
+        *incident_blocks(drawn.incidents),
+    ]
+    if taking_part:
+        blocks.append(section("\n".join([bold("Who goes first"), *first])))
+    blocks.append(context(*how))
+    blocks += actions(
+        _request_button(drawn) if taking_part else None,
+        button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id, 0, ids.PLAN)),
+    )
+    after = "Nothing is sent before that." if taking_part else ""
+    notices += incidents_words(drawn.incidents)
+    named = [f"Who goes first: {in_a_row(first)}"] if taking_part else []
+    return message(spoken([title, query, *classes, *notices, *named, *how, after]), blocks)
+
+
+def _notices(drawn: DrawnPlan) -> list[str]:
+    told = []
+    if drawn.start_at:
+        told.append(f"⏳ It starts {date(drawn.start_at)}, once it is approved.")
+    if drawn.freeze:
+        told.append(f"🧊 {name(drawn.freeze.says(), 400)}. It can be requested, and starts when that ends.")
+    if drawn.plan.downgrades:
+        told.append(downgrade_words(drawn.plan.downgrades))
+    return told
+
+
+def plan_forgotten() -> Message:
+    return said("The plan is dropped. Nothing was sent and nothing was changed.")
+
+
+def requested(rollout: Rollout, channels: Sequence[str]) -> Message:
+    """Takes the plan's place once it was requested; ``channels`` have its card."""
+    cards = f"its {'card' if len(channels) == 1 else 'cards'} in {' and '.join(map(channel, channels))}"
+    if rollout.approvals_needed:
+        waits_for = f"{people(rollout.approvals_needed)} to approve it"
+        return said(f"{rollout.title} is requested, and waits for {waits_for}: see {cards}.")
+    return said(f"{rollout.title} is started: see {cards} for how it goes.")
+
+
+def model_choice(choice: ModelChoice) -> Message:
+    """One rollout is one firmware, hence one model: a button for each."""
+    text = (
+        f"{code(choice.wanted)} exists for several models among the matches, and a rollout is for one model. "
+        "Choose one:"
+    )
+    blocks = [section(text)]
+    for model, version, number in choice.options:
+        ref = Ref("model", 0, "\n".join([model, version, choice.query]))
+        plan_it = button("Plan it", ids.ROLLOUT_REPLAN, ref, label=f"Plan {version} for model {model}")
+        blocks.append(section(f"Model {code(model)} · {code(version)} · {count(number, 'gateway')}", plan_it))
+    listed = "; ".join(
+        f"model {code(model)}, {code(version)}, {count(number, 'gateway')}"
+        for model, version, number in choice.options
+    )
+    return message(f"{text} {listed}.", blocks)
+
+
+def _request_button(drawn: DrawnPlan) -> Block:
+    made = drawn.plan
+    number = count(len(made.eligible), "gateway")
+    when = " as soon as it is approved." if made.approvals_needed else " at once."
+    sure = confirm(
+        "Request this update?" if made.approvals_needed else "Start this update?",
+        f"{number} of model {plain_name(made.model)} will be updated to {plain_name(made.version)}{when}",
+        "Request" if made.approvals_needed else "Start",
+        danger=not made.approvals_needed,
+    )
+    text = "Request approval" if made.approvals_needed else "Start"
+    return button(text, ids.ROLLOUT_REQUEST, Ref(drawn.id), style="primary", confirm=sure)
+
+
+def _approvals_words(made: Plan, rules: RolloutRules) -> str:
+    if not made.approvals_needed:
+        return "Your own confirmation is enough."
+    who = "admin" if made.downgrades else "approver"
+    many = ", one more than usual for so many gateways" if made.approvals_needed > rules.approvals else ""
+    return f"{count(made.approvals_needed, who)} must approve it{many}."
+
+
+def _planned_line(target: Target) -> str:
+    before = code(target.firmware) if target.firmware else "unknown version"
+    return f"• {name(target.label)} · {name(target.site, 40)} · now on {before}"
+
+
+# ---- the modals
+
+
+def deny_modal(rollout: Rollout, asked_in: str) -> View:
+    """Asks for the reason that a denial needs; ``asked_in`` is the channel of the button."""
+    firmware = code(rollout.firmware_version)
+    text = f"{rollout.title}: firmware {firmware}, requested by {mention(rollout.requester)}"
+    return modal(
+        f"Deny {rollout.title}",
+        [
+            section(text),
+            text_input(
+                ids.REASON,
+                "Why not?",
+                multiline=True,
+                most=1000,
+                hint="The requester and everybody who sees the card can read it.",
+            ),
+        ],
+        callback_id=ids.ROLLOUT_DENY,
+        ref=Ref(str(rollout.id), rollout.version, asked_in),
+        submit="Deny",
+    )
+
+
+def override_modal(rollout: Rollout, callback_id: str, prompt: str, asked_in: str) -> View:
+    """Asks an admin why they go on all the same; ``prompt`` is what the bot said to that."""
+    titles = {ids.ROLLOUT_APPROVE: "Approve", ids.ROLLOUT_RESUME: "Start"}
+    word = titles.get(callback_id, "Go on")
+    return modal(
+        f"{word} {rollout.title}",
+        [section(name(prompt, 1000)), text_input(ids.REASON, "Why?", multiline=True, most=1000)],
+        callback_id=callback_id,
+        ref=Ref(str(rollout.id), rollout.version, asked_in),
+        submit=word,
+    )
+
+
+# ---- freezes
+
+
+def freezes(standing: Sequence[Freeze]) -> Message:
+    """Everything that is frozen."""
+    if not standing:
+        return said("Nothing is frozen.")
+    shown = [
+        f"🧊 {f'Firmware {code(one.firmware_version)}' if one.firmware_version else bold('Everything')} "
+        f"is frozen by {mention(one.by) if one.by != 'meshbot' else 'the bot'}, {date(one.at)}: "
+        f"{name(one.reason, 400)}"
+        for one in standing
+    ]
+    return message(spoken(shown), lines(shown))
+
+
+# ---- lists and details
+
+
+def copy(picture: RolloutStatus) -> Message:
+    """What the card shows, as an answer: it does not change by itself, and all gateways come as a file."""
+    shown = card(picture, ids.COPY)
+    ref = Ref(ROLLOUT, 0, str(picture.rollout.id))
+    below = actions(button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref))
+    return message(shown.text, [*shown.blocks, *below])
+
+
+def rollout_list(
+    entries: Sequence[tuple[Rollout, Mapping[TargetState, int]]], place: PagePosition
+) -> Message:
+    """Rollouts, those that go on first."""
+    if not entries:
+        return said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
+    shown = [_rollout_line(rollout, counts) for rollout, counts in entries]
+    title, order = place.says("rollout"), ", those that go on first"
+    blocks = [section(bold(title) + order), *lines(shown), *buttons(place, refresh=True)]
+    return message(f"{title}{order}. " + ". ".join(shown) + ".", blocks)
+
+
+def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
+    failed = sum(number for state, number in counts.items() if state.is_failure)
+    word, kind = state_words(rollout, failed)
+    done = f", {tally_words(counts)}" if rollout.started_at else ""
+    query = code(rollout.query or WHOLE_FLEET)
+    return (
+        f"{status(word, kind)} · {bold(rollout.title)} · {code(rollout.firmware_version)} for {query}"
+        f"{done} · {mention(rollout.requester)} {date(rollout.created_at)}"
+    )
+
+
+def job_list(entries: Sequence[tuple[VendorJob, RolloutId | None]], place: PagePosition) -> Message:
+    """The portal's jobs, whoever created them, the newest first. How many there are in all nobody knows."""
+    if not entries:
+        return said("The portal has no jobs" + (" beyond these." if place.offset else " yet."))
+    shown = [_job_line(job, rollout_id) for job, rollout_id in entries]
+    last = place.offset + len(entries)
+    title = count(last, "job") if place.is_whole else f"Jobs {place.offset + 1:,}–{last:,}"
+    blocks = [section(f"{bold(title)}, newest first"), *lines(shown), *buttons(place, refresh=True)]
+    return message(f"{title}, newest first. " + ". ".join(shown) + ".", blocks)
+
+
+def _job_line(job: VendorJob, rollout_id: RolloutId | None) -> str:
+    made_by = bold(f"R-{rollout_id}") if rollout_id is not None else "created in the portal"
+    made = f" · {date(job.created_at)}" if job.created_at else ""
+    return f"{_job_status(job)} · {code(job.id)} · {name(job.name, 80)} · {made_by}{made}"
+
+
+def _job_status(job: VendorJob) -> str:
+    """A list of jobs does not say how their gateways fared: one that is completed may have failed on each."""
+    word = name(job.word, 30) if job.word else "unknown"
+    went_well = job.devices and all(one.progress is DeviceProgress.SUCCEEDED for one in job.devices)
+    kind = {
+        JobStatus.SCHEDULED: "waiting",
+        JobStatus.IN_PROGRESS: "running",
+        JobStatus.COMPLETED: "done" if went_well else "ended",
+        JobStatus.CANCELED: "stopped",
+    }
+    return status(word, kind.get(job.status))
+
+
+def job(found: VendorJob, rollout_id: RolloutId | None, label_of: Callable[[str], str]) -> Message:
+    """One of the portal's jobs, with the gateways that ended badly."""
+    by_word: dict[str, int] = {}
+    for device in found.devices:
+        word = device.word or device.progress.value
+        by_word[word] = by_word.get(word, 0) + 1
+    finished = sum(device.progress.terminal for device in found.devices)
+    bar = progress_bar(finished, len(found.devices))
+    counts = ", ".join(f"{number:,} {name(word, 30)}" for word, number in sorted(by_word.items()))
+    bad = [
+        device
+        for device in found.devices
+        if device.progress.terminal and device.progress is not DeviceProgress.SUCCEEDED
+    ]
+    bad_lines = [
+        f"• {name(label_of(device.device_id))} · {name(device.word or '', 30)}"
+        + (f": {name(device.details, 150)}" if device.details else "")
+        for device in bad[:SHOWN]
+    ]
+    if len(bad) > SHOWN:
+        bad_lines.append(f"… and {len(bad) - SHOWN:,} more")
+    line = _job_line(found, rollout_id)
+    blocks = [section(line), section(f"{bar} · {counts}" if found.devices else "It names no gateways.")]
+    if bad_lines:
+        blocks.append(section("\n".join([bold(f"Ended badly: {len(bad):,}"), *bad_lines])))
+    done = f"{bar} finished" if found.devices else "It names no gateways"
+    return message(spoken([line, done, counts, *bad_lines]), blocks)
+
+
+def _first(targets: Sequence[Target], line: Callable[[Target], str]) -> list[str]:
+    shown = [line(target) for target in targets[:SHOWN]]
+    return [*shown, f"… and {len(targets) - SHOWN:,} more"] if len(targets) > SHOWN else shown

@@ -1,0 +1,279 @@
+"""Incidents as a person asks for them: one with its gateways, or a page of those that are live."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Row, case, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.alerts.incidents import (
+    FIRST_GATEWAYS,
+    LIVE,
+    Acknowledgement,
+    AffectedGateway,
+    Incident,
+    IncidentId,
+    IncidentKind,
+    IncidentState,
+    Lapse,
+    Leave,
+    LossDetails,
+    MemberCounts,
+    Share,
+    Silenced,
+    Touched,
+    Trait,
+)
+from bot.domain.gateways import GatewayId
+from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents, rollouts, silences
+
+_LIVE = [state.value for state in LIVE]
+_ALIKE = [IncidentKind.OFFLINE.value, IncidentKind.STORM.value, IncidentKind.SEEN_DARK.value]
+_STATES = {rank: state for state, rank in RANKS.items()}
+
+
+async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident | None:
+    """An incident with its tally and the gateways that a card names."""
+    row = (await connection.execute(select(incidents).where(incidents.c.id == incident_id))).first()
+    if row is None:
+        return None
+    tallies = await _tallies(connection, [incident_id])
+    first = await affected(connection, incident_id, FIRST_GATEWAYS, 0)
+    incident = _incident(row, tallies.get(incident_id, MemberCounts()), first)
+    incident = await _with_rollout(connection, await _with_sites(connection, incident))
+    return await _with_silence(connection, incident)
+
+
+async def open_joined(connection: AsyncConnection, at: datetime) -> Sequence[IncidentId]:
+    """Incidents that are posted and not over, of gateways that can have something in common, that one of
+    them joined then.
+    """
+    joined = exists().where(
+        incident_gateways.c.incident_id == incidents.c.id, incident_gateways.c.joined_at == at
+    )
+    rows = await connection.execute(
+        select(incidents.c.id).where(
+            incidents.c.state == IncidentState.OPEN.value,
+            incidents.c.kind.in_(_ALIKE),
+            joined,
+        )
+    )
+    return [IncidentId(one) for one in rows.scalars()]
+
+
+async def open_at_a_glance(connection: AsyncConnection) -> Sequence[Incident]:
+    """Open incidents without their gateways: one query."""
+    rows = await connection.execute(
+        select(incidents).where(incidents.c.state == IncidentState.OPEN.value).order_by(incidents.c.id)
+    )
+    return [_incident(row, MemberCounts()) for row in rows]
+
+
+async def larger_than(
+    connection: AsyncConnection, ids: Sequence[IncidentId], number: int
+) -> Mapping[IncidentId, int]:
+    """Those of the incidents that had more gateways than that, and how many."""
+    rows = await connection.execute(
+        select(incident_gateways.c.incident_id, func.count())
+        .where(incident_gateways.c.incident_id.in_(ids))
+        .group_by(incident_gateways.c.incident_id)
+        .having(func.count() > number)
+    )
+    return {IncidentId(one): many for one, many in rows.all()}
+
+
+async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:
+    """Live incidents with their tallies and silences: what nobody has acknowledged first, then the newest."""
+    rows = (
+        await connection.execute(
+            select(incidents)
+            .where(incidents.c.state.in_(_LIVE))
+            .order_by(
+                case((incidents.c.acknowledged_by.is_(None), 0), else_=1),
+                incidents.c.opened_at.desc(),
+                incidents.c.id,
+            )
+            .limit(limit)
+            .offset(offset)
+        )
+    ).all()
+    tallies = await _tallies(connection, [row.id for row in rows])
+    found = [_incident(row, tallies.get(row.id, MemberCounts())) for row in rows]
+    return tuple([await _with_silence(connection, await _with_sites(connection, one)) for one in found])
+
+
+async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Sequence[Touched]:
+    """Live incidents that have gateways at these sites now, those with the most first."""
+    found = await connection.execute(
+        select(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site, func.count())
+        .select_from(
+            incident_gateways.join(incidents, incidents.c.id == incident_gateways.c.incident_id).join(
+                gateways, gateways.c.id == incident_gateways.c.gateway_id
+            )
+        )
+        .where(
+            incident_gateways.c.left_at.is_(None),
+            incidents.c.state.in_(_LIVE),
+            incidents.c.kind != IncidentKind.NOT_RETURNED.value,  # a rollout's card tells of its own
+        )
+        .group_by(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site)
+    )
+    touched: dict[int, Touched] = {}
+    for number, version, kind, site, down in found:
+        if site not in sites:
+            continue
+        one = touched.get(number) or Touched(IncidentId(number), version, IncidentKind(kind), (), 0)
+        touched[number] = replace(one, sites=(*one.sites, site), gateways=one.gateways + down)
+    return sorted(touched.values(), key=lambda one: (-one.gateways, one.id))
+
+
+async def count_live(connection: AsyncConnection) -> int:
+    query = select(func.count()).select_from(incidents).where(incidents.c.state.in_(_LIVE))
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def affected(
+    connection: AsyncConnection, incident_id: IncidentId, limit: int | None, offset: int
+) -> tuple[AffectedGateway, ...]:
+    """Gateways of an incident: those down first, longest offline first."""
+    page = (
+        select(incident_gateways)
+        .where(incident_gateways.c.incident_id == incident_id)
+        .order_by(*_those_down_first(incident_gateways))
+        .limit(limit)
+        .offset(offset)
+        .subquery()
+    )
+    # The page first: joined before that, each of thousands would be looked up for the sake of ten.
+    rows = await connection.execute(
+        select(page, gateways.c.rank, gateways.c.since.label("changed_at"))
+        .outerjoin(gateways, gateways.c.id == page.c.gateway_id)
+        .order_by(*_those_down_first(page))
+    )
+    return tuple(_affected(row) for row in rows)
+
+
+def _those_down_first(of: FromClause) -> Sequence[ColumnElement[Any]]:
+    return case((of.c.left_at.is_(None), 0), else_=1), of.c.offline_since, of.c.gateway_id
+
+
+async def live_incident_of(connection: AsyncConnection, gateway_id: str) -> IncidentId | None:
+    """The live incident that a gateway is in; of several kinds the newest."""
+    found = await connection.execute(
+        select(incident_gateways.c.incident_id)
+        .where(incident_gateways.c.gateway_id == gateway_id, incident_gateways.c.left_at.is_(None))
+        .order_by(incident_gateways.c.incident_id.desc())
+        .limit(1)
+    )
+    number = found.scalar()
+    return None if number is None else IncidentId(number)
+
+
+async def _with_sites(connection: AsyncConnection, incident: Incident) -> Incident:
+    if not incident.kind.has_many_sites:
+        return incident
+    found = await connection.execute(
+        select(func.count(gateways.c.site_folded.distinct()))
+        .select_from(incident_gateways)
+        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(incident_gateways.c.incident_id == incident.id)
+    )
+    return replace(incident, sites=int(found.scalar_one()))
+
+
+async def _with_rollout(connection: AsyncConnection, incident: Incident) -> Incident:
+    """With the firmware that a rollout brings, and whether it still runs, so that it can be paused."""
+    named = [int(one.value) for one in incident.cause if one.trait is Trait.ROLLOUT]
+    rollout = incident.rollout_id or (named[0] if named else None)
+    if rollout is None:
+        return incident
+    row = (await connection.execute(select(rollouts).where(rollouts.c.id == rollout))).first()
+    if row is None:
+        return incident
+    running = rollout if row.state == "running" else None
+    return replace(incident, firmware=row.firmware_version, running_rollout=running)
+
+
+async def _with_silence(connection: AsyncConnection, incident: Incident) -> Incident:
+    """The last that was made from its card and not ended early; the card says until when."""
+    found = await connection.execute(
+        select(silences)
+        .where(silences.c.incident_id == incident.id, silences.c.ended_by.is_(None))
+        .order_by(silences.c.until.desc())
+        .limit(1)
+    )
+    row = found.first()
+    return incident if row is None else replace(incident, silenced=Silenced(row.by, row.until, row.reason))
+
+
+async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[int, MemberCounts]:
+    def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.sum(case((condition, 1), else_=0))
+
+    rows = await connection.execute(
+        select(
+            incident_gateways.c.incident_id,
+            count(incident_gateways.c.left_at.is_(None)).label("down"),
+            count(incident_gateways.c.left_as == Leave.BACK.value).label("back"),
+            count(incident_gateways.c.left_as == Leave.RELEASED.value).label("released"),
+            count(incident_gateways.c.left_as == Leave.STILL_DOWN.value).label("still_down"),
+            func.min(incident_gateways.c.offline_since).label("since"),
+            func.max(incident_gateways.c.left_at).label("until"),
+        )
+        .where(incident_gateways.c.incident_id.in_(ids))
+        .group_by(incident_gateways.c.incident_id)
+    )
+    return {
+        row.incident_id: MemberCounts(row.down, row.back, row.released, row.still_down, row.since, row.until)
+        for row in rows
+    }
+
+
+def _affected(row: Row[Any]) -> AffectedGateway:
+    return AffectedGateway(
+        id=GatewayId(row.gateway_id),
+        label=row.label,
+        offline_since=row.offline_since,
+        joined_at=row.joined_at,
+        left_at=row.left_at,
+        left_as=Leave(row.left_as) if row.left_as else None,
+        state=_STATES.get(row.rank),
+        changed_at=row.changed_at,
+    )
+
+
+def _lapse(row: Row[Any]) -> Lapse | None:
+    if not row.lapsed_by:
+        return None
+    given = Acknowledgement(row.lapsed_by, row.lapsed_name or "Somebody", row.lapsed_given_at)
+    return Lapse(given, row.lapsed_gateways, row.lapsed_more, row.lapsed_at)
+
+
+def _incident(row: Row[Any], tally: MemberCounts, first: tuple[AffectedGateway, ...] = ()) -> Incident:
+    sight = row.kind == IncidentKind.VISIBILITY.value
+    acknowledged = (
+        Acknowledgement(row.acknowledged_by, row.acknowledged_name or "Somebody", row.acknowledged_at)
+        if row.acknowledged_by
+        else None
+    )
+    return Incident(
+        id=IncidentId(row.id),
+        kind=IncidentKind(row.kind),
+        site=row.site,
+        state=IncidentState(row.state),
+        version=row.version,
+        opened_at=row.opened_at,
+        post_at=row.post_at,
+        tally=tally,
+        acknowledged=acknowledged,
+        lapse=_lapse(row),
+        resolved_at=row.resolved_at,
+        first=first,
+        cause=tuple(Share(Trait(trait), *rest) for trait, *rest in row.cause or ()) if not sight else (),
+        loss=LossDetails(**row.cause) if sight else None,
+        rollout_id=row.rollout_id,
+        reminded=row.reminded,
+        asked_at=row.ack_reminded_at,
+    )

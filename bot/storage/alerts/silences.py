@@ -1,0 +1,114 @@
+"""Silences as rows."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.alerts.incidents import IncidentId
+from bot.domain.alerts.silences import Silence, SilenceId
+from bot.domain.gateways import GatewayId
+from bot.storage.db.tables import incident_gateways, silences
+
+
+async def add(
+    connection: AsyncConnection,
+    query: str,
+    incident: IncidentId | None,
+    by: tuple[str, str],
+    reason: str | None,
+    now: datetime,
+    until: datetime,
+) -> Silence:
+    values = {
+        "query": query,
+        "incident_id": incident,
+        "by": by[0],
+        "by_name": by[1],
+        "reason": reason,
+        "created_at": now,
+        "until": until,
+    }
+    made = await connection.execute(insert(silences).values(values).returning(silences.c.id))
+    return Silence(SilenceId(made.scalar_one()), query, incident, *by, reason, now, until)
+
+
+async def active(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
+    """Those that hold now, the first to end first."""
+    rows = await connection.execute(
+        select(silences)
+        .where(silences.c.until > now, silences.c.ended_by.is_(None))
+        .order_by(silences.c.until, silences.c.id)
+    )
+    return [_silence(row) for row in rows]
+
+
+async def end(connection: AsyncConnection, silence: SilenceId, by: str, now: datetime) -> Silence | None:
+    """The silence that somebody ended early; None when it does not hold any more."""
+    ended = await connection.execute(
+        update(silences)
+        .where(silences.c.id == silence, silences.c.until > now, silences.c.ended_by.is_(None))
+        .values(ended_by=by, until=now)
+        .returning(*silences.c)
+    )
+    row = ended.first()
+    return None if row is None else _silence(row)
+
+
+async def to_announce(connection: AsyncConnection, now: datetime, before: timedelta) -> Sequence[Silence]:
+    """Those that end soon, of which nobody was told."""
+    rows = await connection.execute(
+        select(silences)
+        .where(silences.c.until > now, silences.c.until <= now + before, _is_untold())
+        .order_by(silences.c.id)
+    )
+    return [_silence(row) for row in rows]
+
+
+async def record_announced(connection: AsyncConnection, silence: SilenceId, now: datetime) -> bool:
+    """Whether this process is the one to tell."""
+    told = await connection.execute(
+        update(silences).where(silences.c.id == silence, _is_untold()).values(announced_at=now)
+    )
+    return told.rowcount == 1
+
+
+async def gateways_of(connection: AsyncConnection, incident: IncidentId) -> Sequence[GatewayId]:
+    rows = await connection.execute(
+        select(incident_gateways.c.gateway_id).where(incident_gateways.c.incident_id == incident)
+    )
+    return [GatewayId(one) for one in rows.scalars()]
+
+
+async def over(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
+    """Those whose time is up, and that nobody has ended yet."""
+    rows = await connection.execute(
+        select(silences).where(silences.c.until <= now, silences.c.ended_by.is_(None)).order_by(silences.c.id)
+    )
+    return [_silence(row) for row in rows]
+
+
+async def record_over(connection: AsyncConnection, silence: SilenceId, by: str) -> None:
+    """It has ended by itself."""
+    await connection.execute(
+        update(silences).where(silences.c.id == silence, silences.c.ended_by.is_(None)).values(ended_by=by)
+    )
+
+
+def _is_untold() -> ColumnElement[bool]:
+    return silences.c.ended_by.is_(None) & silences.c.announced_at.is_(None)
+
+
+def _silence(row: Row[Any]) -> Silence:
+    return Silence(
+        SilenceId(row.id),
+        row.query,
+        None if row.incident_id is None else IncidentId(row.incident_id),
+        row.by,
+        row.by_name,
+        row.reason,
+        row.created_at,
+        row.until,
+    )

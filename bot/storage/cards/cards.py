@@ -1,0 +1,139 @@
+"""Cards and notes: what Slack shall show, as rows.
+
+A service opens a card, touches it when what it shows has changed, and adds notes to its thread, all inside
+its own transaction. The publisher claims what Slack does not show yet, and records what it showed.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.storage.db.bulk import among
+from bot.storage.db.tables import broken_channels, cards, notes
+from bot.storage.db.upsert import insert_or_ignore
+
+
+class CardKind(StrEnum):
+    """What a card is about; ``subject`` is the id of that thing as text."""
+
+    ROLLOUT = "rollout"
+    INCIDENT = "incident"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a card is about."""
+
+    kind: CardKind
+    subject: str
+
+
+async def open_cards(
+    connection: AsyncConnection, about: About, channels: Iterable[str], now: datetime
+) -> None:
+    """Wants the card in each of the channels; a channel that has it already keeps its own."""
+    for channel in dict.fromkeys(channels):
+        await connection.execute(
+            insert_or_ignore(
+                connection,
+                cards,
+                {
+                    "kind": about.kind.value,
+                    "subject": about.subject,
+                    "channel": channel,
+                    "wanted": 1,
+                    "shown": 0,
+                    "urgent": True,
+                    "state": "live",
+                    "created_at": now,
+                },
+            )
+        )
+
+
+def is_shown() -> ColumnElement[bool]:
+    """Of a card: people can see it, or will as soon as it is posted."""
+    broken = select(broken_channels.c.channel)
+    return (cards.c.state == "live") & cards.c.channel.not_in(broken)
+
+
+async def touch(connection: AsyncConnection, about: About, *, urgent: bool = False) -> None:
+    """Says that what the card shows has changed. ``urgent``: a person clicked and is looking at it."""
+    values: dict[str, Any] = {"wanted": cards.c.wanted + 1}
+    if urgent:
+        values["urgent"] = True
+    await connection.execute(
+        update(cards).where(cards.c.kind == about.kind.value, cards.c.subject == about.subject).values(values)
+    )
+
+
+async def touch_all(connection: AsyncConnection, kind: CardKind, subjects: Collection[str]) -> None:
+    """As ``touch``, for any number of subjects in one statement."""
+    if subjects:
+        await connection.execute(
+            update(cards)
+            .where(cards.c.kind == kind.value, among(connection, cards.c.subject, sorted(subjects)))
+            .values(wanted=cards.c.wanted + 1)
+        )
+
+
+async def add_note(
+    connection: AsyncConnection,
+    about: About,
+    key: str,
+    kind: str,
+    body: Mapping[str, Any],
+    now: datetime,
+    *,
+    broadcast: bool = False,
+) -> None:
+    """Adds a note to the thread of each of the card's copies. A key that was used before adds nothing."""
+    found = await connection.execute(
+        select(cards.c.id, cards.c.channel)
+        .where(cards.c.kind == about.kind.value, cards.c.subject == about.subject, cards.c.state == "live")
+        .order_by(cards.c.id)
+    )
+    for card_id, channel in found.all():
+        await connection.execute(
+            insert_or_ignore(
+                connection,
+                notes,
+                {
+                    "key": f"{key}/{card_id}",
+                    "card_id": card_id,
+                    "channel": channel,
+                    "kind": kind,
+                    "body": dict(body),
+                    "broadcast": broadcast,
+                    "state": "waiting",
+                    "created_at": now,
+                },
+            )
+        )
+
+
+async def add_message(
+    connection: AsyncConnection, channel: str, key: str, kind: str, body: Mapping[str, Any], now: datetime
+) -> None:
+    """Adds a message of its own: to a channel, or to a person when ``channel`` is a user id."""
+    await connection.execute(
+        insert_or_ignore(
+            connection,
+            notes,
+            {
+                "key": key,
+                "card_id": None,
+                "channel": channel,
+                "kind": kind,
+                "body": dict(body),
+                "broadcast": False,
+                "state": "waiting",
+                "created_at": now,
+            },
+        )
+    )

@@ -1,0 +1,432 @@
+"""What Slack does not show yet: cards and notes, claimed one at a time with a lease, and what became of them.
+
+The publisher's half of ``bot/storage/cards.py``. Every change is a conditional UPDATE, so any number of
+processes may publish side by side.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.storage.cards.cards import About, CardKind
+from bot.storage.db.tables import cards, notes
+
+REPOSTED: Final = "reposted"
+MOST_MERGED: Final = 20  # notes in one message
+_NOTES_AND_CARDS: Final = notes.outerjoin(cards, cards.c.id == notes.c.card_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CardClaim:
+    """A card that this process alone brings up to date until its lease ends."""
+
+    id: int
+    about: About
+    channel: str
+    posted_channel: str | None
+    ts: str | None
+    wanted: int
+    shown: int
+    urgent: bool
+    attempted_at: datetime | None
+    error: str | None
+    created_at: datetime
+    lease_until: datetime
+
+    @property
+    def uid(self) -> str:
+        """What its post carries as metadata; another database never makes the same."""
+        return _uid("card", self.about.kind, self.about.subject, self.id, self.created_at)
+
+    @property
+    def was_reposted(self) -> bool:
+        return (self.error or "").startswith(REPOSTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note of a claim. ``body`` is what its kind needs to be drawn."""
+
+    id: int
+    kind: str
+    body: Mapping[str, Any]
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteClaim:
+    """Notes that are posted as one message, in order; several only where none is broadcast."""
+
+    notes: tuple[Note, ...]
+    card_id: int | None
+    channel: str
+    thread_ts: str | None
+    broadcast: bool
+    attempted_at: datetime | None
+    lease_until: datetime
+    ts: str | None = None  # of the message that stands there already; its files do not
+
+
+@dataclass(frozen=True, slots=True)
+class EditPace:
+    """What may be done now. ``edited_before``: a card edited later than that waits, unless it is urgent."""
+
+    edited_before: datetime
+    posts: bool = True
+    edits: bool = True
+    urgent_edits: bool = True
+    full_channels: frozenset[str] = frozenset()
+    notes_before: datetime | None = None  # a thread that got a note later than that waits for its next
+
+
+async def count_due(connection: AsyncConnection, pace: EditPace, now: datetime, most: int) -> int:
+    """How many cards and notes there are to claim, and no more than that; a cheap question to ask every
+    second.
+    """
+    card = select(cards.c.id).where(_card_is_due(pace, now)).limit(most)
+    due = len((await connection.execute(card)).all())
+    if due == most:
+        return due
+    note = select(notes.c.id).select_from(_NOTES_AND_CARDS).where(_note_is_due(pace, now)).limit(most - due)
+    return due + len((await connection.execute(note)).all())
+
+
+async def count_live(connection: AsyncConnection, since: datetime) -> int:
+    """Cards that are being edited: edited since then, or waiting for an edit."""
+    live = cards.c.ts.is_not(None) & (cards.c.state == "live")
+    busy = (cards.c.wanted > cards.c.shown) | (cards.c.edited_at > since)
+    return int((await connection.execute(select(func.count()).where(live, busy))).scalar_one())
+
+
+async def claim_card(
+    connection: AsyncConnection, pace: EditPace, now: datetime, lease: timedelta
+) -> CardClaim | None:
+    """The card that is most urgently out of date, leased; None when none is due."""
+    due = _card_is_due(pace, now)
+    order = (cards.c.urgent.desc(), cards.c.ts.is_(None).desc(), cards.c.edited_at, cards.c.id)
+    while True:
+        found = await connection.execute(select(cards).where(due).order_by(*order).limit(1))
+        row = found.mappings().first()
+        if row is None:
+            return None
+        claimed = await connection.execute(
+            update(cards).where(cards.c.id == row["id"], due).values(lease_until=now + lease)
+        )
+        if claimed.rowcount == 1:
+            return _card_claim(row, now + lease)
+
+
+async def record_post_intent(
+    connection: AsyncConnection, claim: CardClaim, now: datetime, lease: timedelta
+) -> bool:
+    """Says, before Slack is called, that a post is about to be made, and renews the lease for it.
+
+    False when the lease ran out meanwhile and somebody else has the card.
+    """
+    done = await connection.execute(
+        update(cards)
+        .where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
+        .values(attempted_at=claim.attempted_at or now, lease_until=now + lease)
+    )
+    return done.rowcount == 1
+
+
+async def record_found(connection: AsyncConnection, claim: CardClaim, channel: str, ts: str) -> None:
+    """An earlier attempt did post it; what it shows is not known, so that an edit follows."""
+    await connection.execute(
+        update(cards)
+        .where(cards.c.id == claim.id)
+        .values(ts=ts, posted_channel=channel, attempted_at=None, try_after=None, lease_until=None)
+    )
+
+
+async def record_not_found(connection: AsyncConnection, claim: CardClaim) -> None:
+    """An earlier attempt did not post it."""
+    await connection.execute(update(cards).where(cards.c.id == claim.id).values(attempted_at=None))
+
+
+async def record_shown(
+    connection: AsyncConnection,
+    claim: CardClaim,
+    *,
+    channel: str | None,
+    ts: str | None,
+    edited_at: datetime | None,
+    reposted: bool = False,
+) -> None:
+    """Slack shows the claimed version now. ``edited_at`` is None when nothing had to be sent."""
+    values: dict[str, Any] = {
+        "shown": claim.wanted,
+        "posted_channel": channel,
+        "ts": ts,
+        "attempted_at": None,
+        "try_after": None,
+        "lease_until": None,
+        "error": REPOSTED if reposted or claim.was_reposted else None,
+        "urgent": case((cards.c.wanted > claim.wanted, cards.c.urgent), else_=false()),
+    }
+    if edited_at is not None:
+        values["edited_at"] = edited_at
+    await connection.execute(
+        update(cards).where(cards.c.id == claim.id, cards.c.shown <= claim.wanted).values(values)
+    )
+
+
+async def record_gone(connection: AsyncConnection, card_id: int, reason: str) -> bool:
+    """The card's message is gone: it is to be posted once more. False when that was done before."""
+    again = await connection.execute(
+        update(cards)
+        .where(
+            cards.c.id == card_id,
+            cards.c.ts.is_not(None),
+            or_(cards.c.error.is_(None), cards.c.error.not_like(f"{REPOSTED}%")),
+        )
+        .values(
+            ts=None,
+            posted_channel=None,
+            attempted_at=None,
+            lease_until=None,
+            wanted=cards.c.wanted + 1,
+            error=f"{REPOSTED}: {reason}",
+        )
+    )
+    return again.rowcount == 1
+
+
+async def record_failure(
+    connection: AsyncConnection, claim: CardClaim, try_after: datetime, *, may_have_worked: bool
+) -> None:
+    """The claimed card goes back; whether it was posted stays open where Slack did not say."""
+    values: dict[str, Any] = {"try_after": try_after, "lease_until": None}
+    if not may_have_worked:
+        values["attempted_at"] = claim.attempted_at
+    await connection.execute(update(cards).where(cards.c.id == claim.id).values(values))
+
+
+async def withdraw(connection: AsyncConnection, claim: CardClaim) -> None:
+    """The claimed card, which was never posted, is wanted no more, nor what would stand in its thread."""
+    gone = await connection.execute(
+        delete(cards).where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
+    )
+    if gone.rowcount:
+        await connection.execute(delete(notes).where(notes.c.card_id == claim.id))
+
+
+async def record_broken(connection: AsyncConnection, card_id: int, reason: str) -> None:
+    """The card cannot be shown where it belongs, nor can its notes."""
+    broken = {"state": "broken", "error": reason, "lease_until": None}
+    await connection.execute(update(cards).where(cards.c.id == card_id).values(broken))
+    await connection.execute(
+        update(notes).where(notes.c.card_id == card_id, notes.c.state == "waiting").values(broken)
+    )
+
+
+async def claim_notes(
+    connection: AsyncConnection, pace: EditPace, now: datetime, lease: timedelta
+) -> NoteClaim | None:
+    """The notes to post next as one message, leased; None when none is due.
+
+    The oldest waiting note of a thread goes first, and takes those behind it along; a note that is broadcast
+    goes alone. A thread waits for its pace, unless a broadcast stands in the line.
+    """
+    columns = (notes, cards.c.ts.label("card_ts"), cards.c.posted_channel)
+    found = await connection.execute(
+        select(*columns)
+        .select_from(_NOTES_AND_CARDS)
+        .where(_note_is_due(pace, now))
+        .order_by(notes.c.id)
+        .limit(1)
+    )
+    row = found.mappings().first()
+    if row is None:
+        return None
+    # Whoever holds the first note holds those behind it: nobody else can claim them before it is posted.
+    claimed = await connection.execute(
+        update(notes)
+        .where(notes.c.id == row["id"], notes.c.state == "waiting", _is_free(notes, now))
+        .values(lease_until=now + lease)
+    )
+    if claimed.rowcount != 1:
+        return None
+    line = await _line_behind(connection, row)
+    return NoteClaim(
+        tuple(_note(one) for one in line),
+        row["card_id"],
+        row["posted_channel"] or row["channel"],
+        row["card_ts"],
+        row["broadcast"],
+        row["attempted_at"],
+        now + lease,
+        row["ts"],
+    )
+
+
+async def _line_behind(connection: AsyncConnection, first: RowMapping) -> list[RowMapping]:
+    if first["card_id"] is None or first["broadcast"] or first["ts"]:
+        return [first]
+    found = await connection.execute(
+        select(notes)
+        .where(notes.c.card_id == first["card_id"], _is_unsaid(notes), notes.c.id >= first["id"])
+        .order_by(notes.c.id)
+        .limit(MOST_MERGED)
+    )
+    line: list[RowMapping] = []
+    for row in found.mappings():
+        # What was attempted together is looked for, and repeated, together.
+        if row["broadcast"] or row["attempted_at"] != first["attempted_at"]:
+            break
+        line.append(row)
+    return line
+
+
+async def record_notes_intent(
+    connection: AsyncConnection, claim: NoteClaim, now: datetime, lease: timedelta
+) -> bool:
+    """As ``record_post_intent``; who holds the first note holds those behind it."""
+    held = await connection.execute(
+        update(notes)
+        .where(notes.c.id == claim.notes[0].id, notes.c.lease_until == claim.lease_until)
+        .values(lease_until=now + lease)
+    )
+    if held.rowcount != 1:
+        return False
+    await _update_notes(connection, claim, {"attempted_at": claim.attempted_at or now})
+    return True
+
+
+async def record_note_broken(connection: AsyncConnection, note: Note, reason: str) -> None:
+    """One note that cannot be drawn; those around it go on."""
+    await connection.execute(
+        update(notes).where(notes.c.id == note.id).values(state="broken", error=reason, lease_until=None)
+    )
+
+
+async def record_notes_said(
+    connection: AsyncConnection, claim: NoteClaim, ts: str, lease_until: datetime
+) -> None:
+    """Their message stands there; they wait for their files, which this process sends until then."""
+    await _update_notes(connection, claim, {"ts": ts, "lease_until": lease_until})
+
+
+async def record_notes_posted(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:
+    await _update_notes(connection, claim, {"state": "posted", "ts": ts, "lease_until": None, "error": None})
+
+
+async def record_notes_failure(
+    connection: AsyncConnection, claim: NoteClaim, try_after: datetime, *, may_have_worked: bool
+) -> None:
+    values: dict[str, Any] = {"try_after": try_after, "lease_until": None}
+    if not may_have_worked:
+        values["attempted_at"] = claim.attempted_at
+    await _update_notes(connection, claim, values)
+
+
+async def record_notes_broken(connection: AsyncConnection, claim: NoteClaim, reason: str) -> None:
+    await _update_notes(connection, claim, {"state": "broken", "error": reason, "lease_until": None})
+
+
+async def forget(connection: AsyncConnection, before: datetime) -> None:
+    """Prunes cards that nothing has changed since then, and notes that were said before."""
+    last_change = func.coalesce(cards.c.edited_at, cards.c.created_at)
+    at_rest = or_(cards.c.wanted == cards.c.shown, cards.c.state == "broken")
+    await connection.execute(delete(cards).where(last_change < before, at_rest))
+    await connection.execute(delete(notes).where(notes.c.created_at < before, notes.c.state != "waiting"))
+
+
+async def _update_notes(connection: AsyncConnection, claim: NoteClaim, values: dict[str, Any]) -> None:
+    ids = [note.id for note in claim.notes]
+    await connection.execute(update(notes).where(notes.c.id.in_(ids)).values(values))
+
+
+def _card_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
+    unposted = cards.c.ts.is_(None)
+    may_post = unposted & cards.c.channel.not_in(pace.full_channels) if pace.posts else false()
+    set_back = cards.c.edited_at > now + timedelta(minutes=1)  # the clock, since that edit
+    calm = or_(cards.c.edited_at.is_(None), cards.c.edited_at <= pace.edited_before, set_back)
+    may_edit = or_(
+        cards.c.urgent if pace.urgent_edits else false(),
+        calm if pace.edits else false(),
+    )
+    return and_(
+        cards.c.state == "live",
+        cards.c.wanted > cards.c.shown,
+        _is_free(cards, now),
+        or_(may_post, and_(cards.c.ts.is_not(None), may_edit)),
+    )
+
+
+def _note_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
+    """The first waiting note of a thread, when its time has come."""
+    if not pace.posts:
+        return false()
+    other = notes.alias()
+    earlier = exists().where(other.c.card_id == notes.c.card_id, _is_unsaid(other), other.c.id < notes.c.id)
+    loud = exists().where(other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.broadcast)
+    recent = exists().where(
+        other.c.card_id == notes.c.card_id,
+        other.c.state == "posted",
+        other.c.broadcast.is_(False),
+        other.c.attempted_at > (pace.notes_before or now),
+    )
+    return and_(
+        notes.c.state == "waiting",
+        _is_free(notes, now),
+        notes.c.channel.not_in(pace.full_channels),
+        or_(notes.c.card_id.is_(None), and_(cards.c.ts.is_not(None), ~earlier, or_(loud, ~recent))),
+    )
+
+
+def _is_unsaid(table: FromClause) -> ColumnElement[bool]:
+    """A note whose files alone are missing holds up no other."""
+    return and_(table.c.state == "waiting", table.c.ts.is_(None))
+
+
+def _is_free(table: Table, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        or_(table.c.try_after.is_(None), table.c.try_after <= now),
+        or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
+    )
+
+
+def _card_claim(row: RowMapping, until: datetime) -> CardClaim:
+    return CardClaim(
+        row["id"],
+        About(CardKind(row["kind"]), row["subject"]),
+        row["channel"],
+        row["posted_channel"],
+        row["ts"],
+        row["wanted"],
+        row["shown"],
+        row["urgent"],
+        row["attempted_at"],
+        row["error"],
+        row["created_at"],
+        until,
+    )
+
+
+def _note(row: RowMapping) -> Note:
+    return Note(row["id"], row["kind"], row["body"], _uid("note", row["key"], row["id"], row["created_at"]))
+
+
+def _uid(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:24]

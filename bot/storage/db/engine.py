@@ -1,0 +1,267 @@
+"""The database: SQLite or PostgreSQL by URL, its transactions, and claims with a lease.
+
+Nothing above the storage layer sees SQLAlchemy. A transaction is short and holds no network call.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, make_url, select, update
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot.domain.errors import StartupError, Unavailable
+from bot.storage.db.tables import metadata, ticks
+from bot.storage.db.upsert import insert_or_ignore
+
+log = logging.getLogger(__name__)
+
+# What services hand from one storage function to the next: of a transaction, and inside of one question.
+Transaction: TypeAlias = AsyncConnection
+Reading: TypeAlias = Connection
+
+BUSY_TIMEOUT_MS = 15_000
+# By itself libpq waits two minutes for a host that does not answer, and hours for one that vanished.
+_LOST_AFTER = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+_READ_ONLY = "25006"  # of PostgreSQL: a standby, or one that was told to take no changes
+SETTING = "MESHBOT_DATABASE_URL"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_Answer = TypeVar("_Answer")
+
+
+class Database:
+    """An open database. ``read()`` and ``write()`` give a connection inside one transaction.
+
+    A write transaction on SQLite takes the write lock at its beginning: one that reads first and writes
+    later would fail at once when another has written meanwhile, whatever the busy timeout says.
+    """
+
+    def __init__(self, engine: AsyncEngine, reader: Engine | None = None) -> None:
+        self.engine = engine
+        self._reader = reader
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        # SQLite has one writer: waiting here, in turn, is fairer and cheaper than waiting in the file lock.
+        self._writer = asyncio.Lock() if self.is_sqlite else None
+        self.unwritable_since: datetime | None = None
+        """Since when it takes no changes, by ``check_writing``: a disk that is full can still be read."""
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """Raises StartupError when the URL is not one of ours. Nothing is connected yet."""
+        parsed = async_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            path = parsed.database
+            if path and path != ":memory:" and not Path(path).absolute().parent.is_dir():
+                raise StartupError(
+                    f"{SETTING} names the file {path}, and its folder does not exist: create the folder."
+                )
+            # The last one used is the next: each connection keeps pages of its own in memory.
+            engine = create_async_engine(parsed, pool_size=6, max_overflow=4, pool_use_lifo=True)
+            _prepare_sqlite(engine.sync_engine)
+            reader = create_engine(
+                parsed.set(drivername="sqlite"), pool_size=2, max_overflow=8, pool_use_lifo=True
+            )
+            _prepare_sqlite(reader)
+            return cls(engine, reader)
+        return cls(create_async_engine(parsed, pool_size=8, max_overflow=8, pool_pre_ping=True))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads. Raises Unavailable when the database does not answer."""
+        with _translated():
+            async with self.engine.connect() as connection, connection.begin():
+                yield connection
+
+    async def ask(self, question: Callable[[Connection], _Answer]) -> _Answer:
+        """What a function finds that puts all its statements one after the other, in a read transaction.
+
+        SQLite runs it in one thread, with a connection that is not async: there and back once, where an async
+        one goes four times for each statement, which takes longer than most statements.
+        """
+        reader = self._reader
+        if reader is None:
+            async with self.read() as connection:
+                return await connection.run_sync(question)
+
+        def asked() -> _Answer:
+            with reader.begin() as connection:
+                return question(connection)
+
+        with _translated():
+            return await asyncio.to_thread(asked)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write; committed when the block ends, rolled back when it raises."""
+        with _translated():
+            if self._writer is None:
+                async with self.engine.begin() as connection:
+                    yield connection
+                return
+            async with self._writer, self.engine.connect() as plain:
+                connection = await plain.execution_options(meshbot_write=True)
+                async with connection.begin():
+                    yield connection
+
+    async def check(self) -> None:
+        """Raises Unavailable when the database does not answer."""
+        async with self.read() as connection:
+            await connection.execute(select(1))
+
+    async def try_writing(self, now: datetime, *, keep: bool = False) -> None:
+        """Writes a row that nobody reads, and takes it back unless it shall be kept.
+
+        Raises Unavailable when the database takes no changes.
+        """
+        probe = {"name": "written", "owner": "", "lease_until": now}
+        async with self.write() as connection:
+            await connection.execute(insert_or_ignore(connection, ticks, probe))
+            await connection.execute(
+                update(ticks).where(ticks.c.name == probe["name"]).values(lease_until=now)
+            )
+            if not keep:
+                await connection.rollback()
+
+    async def check_writing(self, now: datetime) -> None:
+        """Remembers since when no changes are taken, and raises Unavailable then."""
+        try:
+            await self.try_writing(now, keep=True)
+        except Unavailable:
+            if self.unwritable_since is None:
+                log.error("the database takes no changes")
+                self.unwritable_since = now
+            raise
+        if self.unwritable_since is not None:
+            log.warning("the database takes changes again")
+            self.unwritable_since = None
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        if self._reader is not None:
+            self._reader.dispose()
+
+    async def forget_leases(self) -> None:
+        """On SQLite one process works at a time, so what the last one had claimed when it died is free again.
+
+        A lease is ended, not erased: that work was begun under it is why the work is taken up again at once.
+        Replicas on PostgreSQL wait instead until a lease ends: another may be alive and hold it.
+        """
+        if not self.is_sqlite:
+            return
+        async with self.write() as connection:
+            for table in metadata.tables.values():
+                if "lease_until" in table.c and table is not ticks:
+                    held = table.c.lease_until.is_not(None)
+                    await connection.execute(update(table).where(held).values(lease_until=_LONG_AGO))
+            await connection.execute(delete(ticks))
+
+    async def claim_tick(self, name: str, owner: str, now: datetime, lease: timedelta) -> bool:
+        """Whether this process may run the named tick now; the others are told no until the lease ends."""
+        async with self.write() as connection:
+            await connection.execute(
+                insert_or_ignore(connection, ticks, {"name": name, "owner": "", "lease_until": now})
+            )
+            claimed = await connection.execute(
+                update(ticks)
+                .where(ticks.c.name == name, (ticks.c.lease_until <= now) | ticks.c.owner.in_([owner, ""]))
+                .values(owner=owner, lease_until=now + lease)
+            )
+            return claimed.rowcount == 1
+
+    async def release_tick(self, name: str, owner: str, now: datetime) -> None:
+        async with self.write() as connection:
+            await connection.execute(
+                update(ticks)
+                .where(ticks.c.name == name, ticks.c.owner == owner)
+                .values(owner="", lease_until=now)
+            )
+
+
+async def take_turn(connection: Transaction, key: int) -> None:
+    """Lets one process at a time go on with what this key stands for, until its transaction ends.
+
+    SQLite's write transactions take turns by themselves.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def async_url(text: str) -> URL:
+    """The URL with an async driver. Raises StartupError for anything but SQLite and PostgreSQL."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StartupError(
+            f"{SETTING} is not a database URL: use sqlite:///meshbot.db or postgresql://user@host/name."
+        ) from error
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return url.set(drivername="sqlite+aiosqlite")
+    if backend in {"postgresql", "postgres"}:
+        asked = {name: value for name, value in _LOST_AFTER.items() if name not in url.query}
+        return url.set(drivername="postgresql+psycopg").update_query_dict(asked)
+    raise StartupError(f"{SETTING} names {backend}: only sqlite:/// and postgresql:// work.")
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun by us, below
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-32000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("meshbot_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def reason(error: BaseException) -> str:
+    """What the driver says, in one line and without the statement."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _is_lost_or_read_only(error: DBAPIError) -> bool:
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _READ_ONLY
+
+
+class _translated:  # noqa: N801 - reads as a phrase where it is used
+    """Turns a database that does not answer into a sentence; leaves mistakes of ours as they are."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if (
+            isinstance(error, PoolTimeout | InterfaceError | OperationalError)
+            or type(error) is DatabaseError  # SQLite's for a file that is damaged
+            or (isinstance(error, DBAPIError) and _is_lost_or_read_only(error))
+        ):
+            # One line: while it is away every tick comes here, and a traceback each would bury the rest.
+            log.warning("the database does not answer: %s", reason(error))
+            raise Unavailable(
+                "My database does not answer, so nothing was changed. Please try again in a minute; "
+                "if it stays so, whoever runs the bot finds the reason in its log."
+            ) from error

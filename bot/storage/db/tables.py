@@ -1,0 +1,440 @@
+"""The schema, in one place."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from bot.domain.gateways import Connectivity
+from bot.storage.db.types import UtcMicros
+
+# What gateways.rank holds, so that an index has the worst first.
+RANKS = {Connectivity.OFFLINE: 0, Connectivity.UNKNOWN: 1, Connectivity.ONLINE: 2}
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+# SQLite counts only in INTEGER PRIMARY KEY columns; AUTOINCREMENT keeps a deleted number from coming back.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _numbered(name: str, *columns: Any) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("id", _Id, primary_key=True, autoincrement=True),
+        *columns,
+        sqlite_autoincrement=True,
+    )
+
+
+# ---- the fleet
+listings = Table(
+    "listings",
+    metadata,
+    Column("number", _Id, primary_key=True, autoincrement=True),
+    Column("started_at", UtcMicros, nullable=False),
+    Column("finished_at", UtcMicros),
+    Column("outcome", String(16), nullable=False),  # running, completed, failed
+    Column("gateways", Integer, nullable=False, default=0),
+    Column("changes", Integer, nullable=False, default=0),
+    Column("online_before", Integer),  # these three of completed ones: were online, were lost, are online
+    Column("online_lost", Integer),
+    Column("online", Integer),
+    Column("error", Text),
+    sqlite_autoincrement=True,
+)
+
+
+# Folded texts are compared and sorted by code point, as Python and SQLite do it, whatever the locale.
+_Folded = Text().with_variant(Text(collation="C"), "postgresql")
+
+gateways = Table(
+    "gateways",
+    metadata,
+    # First what queries look at: SQLite reads a row from its beginning, and no further than it must.
+    Column("id", _Folded, primary_key=True),
+    Column("rank", Integer, nullable=False),  # 0 offline, 1 unknown, 2 online: worst first
+    Column("since", UtcMicros, nullable=False),
+    Column("id_folded", _Folded, nullable=False),
+    Column("name_folded", _Folded, nullable=False),  # empty when there is none
+    Column("site_folded", _Folded, nullable=False),
+    Column("model_folded", _Folded, nullable=False),
+    Column("firmware_key", _Folded),
+    Column("firmware_folded", _Folded, nullable=False),
+    Column("hardware_folded", _Folded, nullable=False),
+    Column("name", Text),
+    Column("model", Text),
+    Column("hardware", Text),
+    Column("firmware", Text),
+    Column("imei", Text),
+    Column("status", Text),
+    Column("boot_mode", Text),
+    Column("tags", Text, nullable=False),  # a JSON array: written by the ten thousand, so by hand
+    Column("site", Text, nullable=False),
+    Column("state", String(8), nullable=False),  # online, offline, unknown
+    Column("changed_at", UtcMicros),
+    Column("since_listing", BigInteger, nullable=False),
+    Column("first_seen", UtcMicros, nullable=False),
+    Column("timestamp_moves", Integer, nullable=False, default=0),
+    Column("missed", Integer, nullable=False, default=0),
+    Column("written_at", UtcMicros),
+    Column("digest", LargeBinary(16), nullable=False),  # of the vendor's bytes from which the row was made
+)
+Index(
+    "ix_gateways_worst_first", gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id
+)
+# No more of them: each doubles what a first listing of 100,000 writes, and a scan of those takes 20 ms.
+# What the next listing must look at even when the vendor's bytes are the same.
+UNSETTLED = text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)")
+Index("ix_gateways_unsettled", gateways.c.id, sqlite_where=UNSETTLED, postgresql_where=UNSETTLED)
+
+gateway_tags = Table(
+    "gateway_tags",
+    metadata,
+    Column("gateway_id", _Folded, primary_key=True),
+    Column("folded", _Folded, primary_key=True),
+    Column("tag", Text, nullable=False),
+    Index("ix_gateway_tags_folded", "folded", "gateway_id"),
+    sqlite_with_rowid=False,
+)
+fleet_events = _numbered(
+    "fleet_events",
+    Column("kind", String(16), nullable=False),
+    Column("gateway_id", String, nullable=False),
+    Column("at", UtcMicros, nullable=False),
+    Column("listing", BigInteger, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Index("ix_fleet_events_gateway_id_at", "gateway_id", "at"),
+    Index("ix_fleet_events_at", "at"),
+)
+# A rename or a change of tags: proposed, confirmed, done, undone. Items hold what was and what shall be.
+writes = Table(
+    "writes",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),  # rename, tag
+    Column("state", String(16), nullable=False),  # proposed, running, done, cancelled
+    Column("version", Integer, nullable=False, default=1),
+    Column("actor", String(32), nullable=False),
+    Column("channel", String(32)),
+    Column("title", Text, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False),
+    Column("undoes", String(32), unique=True),  # the write that this one takes back
+    Column("unchanged", Integer, nullable=False, default=0),
+    Column("warning", Text),
+    Column("lease_until", UtcMicros),
+    Index("ix_writes_state", "state"),
+)
+write_items = Table(
+    "write_items",
+    metadata,
+    Column("write_id", String(32), ForeignKey("writes.id", ondelete="CASCADE"), primary_key=True),
+    Column("gateway_id", String, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("state", String(16), nullable=False),  # waiting, done, failed, left
+    Column("error", Text),
+)
+
+# ---- rollouts
+# A plan that was drawn and may be requested; requesting it leaves the rollout's number here.
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("requester", String(32), nullable=False),
+    Column("channel", String(32)),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False, index=True),
+    Column("start_at", UtcMicros),
+    Column("body", JSON, nullable=False),
+    Column("rollout_id", _Id),
+)
+rollouts = _numbered(
+    "rollouts",
+    Column("uid", String(32), nullable=False, unique=True),  # random: part of every job's name
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False, default=1),
+    Column("requester", String(32), nullable=False),
+    Column("requester_name", Text, nullable=False),
+    Column("channel", String(32)),
+    Column("query", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("firmware_id", Text, nullable=False),
+    Column("firmware_version", Text, nullable=False),
+    Column("plan_hash", String(64), nullable=False),
+    Column("planned", Integer, nullable=False),
+    Column("approvals_needed", Integer, nullable=False),
+    Column("downgrades", Integer, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False),
+    Column("start_at", UtcMicros),
+    Column("started_at", UtcMicros),
+    Column("finished_at", UtcMicros),
+    Column("wave", Integer, nullable=False),  # the highest that was opened
+    Column("wave_settled_at", UtcMicros),
+    Column("gate_from", UtcMicros),  # what settled before was looked at by a person
+    Column("reason", Text),
+    Column("held", Text),
+    Column("through_freeze", Text),
+    Column("reminded", Boolean, nullable=False),
+    Column("due_at", UtcMicros),  # when the next tick must look at it; null: never by itself
+    Column("lease_until", UtcMicros),
+    Index("ix_rollouts_due_at", "due_at"),
+)
+rollout_targets = Table(
+    "rollout_targets",
+    metadata,
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
+    Column("gateway_id", String, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("model", Text),
+    Column("firmware_before", Text),
+    Column("cls", String(32), nullable=False),  # why it takes part, or does not
+    Column("wave", Integer, nullable=False),  # 0: matched and takes no part
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("kind", String(16)),  # of a failure: device, transport, silence
+    Column("batch_id", _Id),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("started_at", UtcMicros),
+    Column("reported_at", UtcMicros),
+    Column("offline_at", UtcMicros),
+    Column("back_at", UtcMicros),
+    Column("steady_since", UtcMicros),
+    Column("settled_at", UtcMicros),
+    Index("ix_rollout_targets_gateway_id", "gateway_id"),
+    Index("ix_rollout_targets_progress", "rollout_id", "wave", "state"),
+    Index("ix_rollout_targets_batch_id", "batch_id"),
+    Index("ix_rollout_targets_settled_at", "settled_at"),
+)
+# What happened in a rollout: its timeline, and the notes in its thread.
+rollout_events = _numbered(
+    "rollout_events",
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", UtcMicros, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("by", String(32)),  # who; null: by itself
+    Column("body", JSON, nullable=False),
+)
+# Nothing is started while there is a row for its firmware, or the one for everything (an empty version).
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("firmware_version", String, primary_key=True),
+    Column("by", String(32), nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcMicros, nullable=False),
+)
+# One rollout at a time for a gateway: the row is there from approval to the target's end.
+gateway_claims = Table(
+    "gateway_claims",
+    metadata,
+    Column("gateway_id", String, primary_key=True),
+    Column("rollout_id", _Id, nullable=False, index=True),
+    Column("started_at", UtcMicros),  # from here on it is expected to go down
+)
+# One vendor job each: the intent, then the call, then its result.
+rollout_batches = _numbered(
+    "rollout_batches",
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("wave", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("state", String(16), nullable=False),  # intended, created, canceled, refused, taken back
+    Column("vendor_job_id", Text),
+    Column("intended_at", UtcMicros, nullable=False),
+    Column("called_at", UtcMicros),  # set before the call: from here on the job may exist
+    Column("error", Text),
+    UniqueConstraint("rollout_id", "wave", "number"),
+)
+rollout_approvals = Table(
+    "rollout_approvals",
+    metadata,
+    Column("rollout_id", _Id, ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("plan_hash", String(64), nullable=False),
+    Column("at", UtcMicros, nullable=False),
+    Column("reason", Text),
+)
+
+# ---- alerts
+incidents = _numbered(
+    "incidents",
+    Column("kind", String(16), nullable=False),
+    Column("site", Text, nullable=False),
+    Column("site_folded", _Folded, nullable=False),
+    Column("state", String(16), nullable=False),  # gathering, open, resolved, dropped
+    Column("version", Integer, nullable=False, default=1),
+    Column("opened_at", UtcMicros, nullable=False),
+    Column("post_at", UtcMicros, nullable=False),
+    Column("acknowledged_by", String(32)),
+    Column("acknowledged_name", Text),
+    Column("acknowledged_at", UtcMicros),
+    Column("told", Integer),  # so many were down when people last heard of it loudly
+    Column("lapsed_by", String(32)),  # whose acknowledgement it outgrew, while nobody has given another
+    Column("lapsed_name", Text),
+    Column("lapsed_given_at", UtcMicros),
+    Column("lapsed_gateways", Integer),
+    Column("lapsed_more", Integer),
+    Column("lapsed_at", UtcMicros),
+    Column("resolved_at", UtcMicros),
+    Column("cause", JSON),  # what its gateways have in common
+    Column("rollout_id", _Id),  # from which they did not return
+    Column("reminded", Integer, nullable=False, default=0),  # how often, while nobody has it
+    Column("ack_reminded_at", UtcMicros),
+    Index(
+        "uq_incidents_live_site",
+        "kind",
+        "site_folded",
+        unique=True,
+        sqlite_where=text("state IN ('gathering', 'open')"),
+        postgresql_where=text("state IN ('gathering', 'open')"),
+    ),
+    Index("ix_incidents_state", "state"),
+)
+incident_gateways = Table(
+    "incident_gateways",
+    metadata,
+    Column("incident_id", _Id, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    Column("gateway_id", _Folded, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("joined_at", UtcMicros, nullable=False),
+    Column("offline_since", UtcMicros, nullable=False),
+    Column("left_at", UtcMicros),
+    Column("left_as", String(16)),  # back, released
+    Index(
+        "uq_incident_gateways_live",
+        "kind",
+        "gateway_id",
+        unique=True,
+        sqlite_where=text("left_at IS NULL"),
+        postgresql_where=text("left_at IS NULL"),
+    ),
+)
+
+silences = _numbered(
+    "silences",
+    Column("query", Text, nullable=False),  # empty: the gateways of the incident
+    Column("incident_id", _Id),
+    Column("by", String(32), nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("reason", Text),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("until", UtcMicros, nullable=False, index=True),
+    Column("announced_at", UtcMicros),
+    Column("ended_by", String(32)),
+)
+subscriptions = _numbered(
+    "subscriptions",
+    Column("channel", String(32), nullable=False),
+    Column("topic", String(16), nullable=False),  # offline, rollouts, digest
+    Column("query", Text, nullable=False),
+    Column("minute", Integer),  # of the day, of a digest
+    Column("zone", Text),
+    Column("digested_on", String(10)),
+    Column("by", String(32), nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("removed_at", UtcMicros),  # ended; the row stays for Undo
+    UniqueConstraint("channel", "topic", "query"),
+)
+# In which nothing can be posted: archived, or without the bot.
+broken_channels = Table(
+    "broken_channels",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    Column("reason", String(64), nullable=False),  # Slack's own word
+    Column("since", UtcMicros, nullable=False),
+    Column("told_at", UtcMicros),  # the admins
+)
+
+# ---- what Slack shall show
+cards = _numbered(
+    "cards",
+    Column("kind", String(16), nullable=False),  # rollout, incident
+    Column("subject", Text, nullable=False),  # the id of what it is about
+    Column("channel", String(32), nullable=False),
+    Column("posted_channel", String(32)),  # where Slack put it: a user's card lands in a D… channel
+    Column("ts", String(32)),
+    Column("wanted", Integer, nullable=False),
+    Column("shown", Integer, nullable=False, default=0),
+    Column("urgent", Boolean, nullable=False, default=False),  # a person clicked: do not wait for the pace
+    Column("state", String(16), nullable=False),  # live, broken
+    Column("error", Text),
+    Column("attempted_at", UtcMicros),  # set before a post, cleared by its result
+    Column("edited_at", UtcMicros),
+    Column("try_after", UtcMicros),
+    Column("lease_until", UtcMicros),
+    Column("created_at", UtcMicros, nullable=False),
+    UniqueConstraint("kind", "subject", "channel"),
+)
+notes = _numbered(
+    "notes",
+    Column("key", Text, nullable=False, unique=True),  # what makes it this note: written twice, said once
+    Column("card_id", _Id),  # in whose thread; null: a message of its own
+    Column("channel", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("broadcast", Boolean, nullable=False, default=False),
+    Column("state", String(16), nullable=False),  # waiting, posted, broken
+    Column("ts", String(32)),
+    Column("attempted_at", UtcMicros),
+    Column("try_after", UtcMicros),
+    Column("lease_until", UtcMicros),
+    Column("error", Text),
+    Column("created_at", UtcMicros, nullable=False),
+    Index("ix_notes_state", "state"),
+    Index("ix_notes_card_id_state", "card_id", "state"),
+)
+
+# ---- for all
+audit = _numbered(
+    "audit",
+    Column("at", UtcMicros, nullable=False, index=True),
+    Column("actor", String(32), nullable=False, index=True),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Column("channel", String(32)),
+    Column("reason", Text),
+    Column("plan_hash", String(64)),
+)
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("lease_until", UtcMicros, nullable=False),
+)

@@ -1,0 +1,258 @@
+"""Gateways and their events as rows: read, written, deleted.
+
+A row and the events about it are written in the caller's one transaction. Decides nothing about the fleet;
+searching it is `fleet_search`.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, delete, select, type_coerce, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.events import FleetEvent, FleetEventKind
+from bot.domain.firmware import firmware_key
+from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, fold
+from bot.storage.db import bulk
+from bot.storage.db.tables import RANKS, fleet_events, gateway_tags, gateways
+from bot.storage.db.types import UtcMicros, from_micros, to_micros
+
+_MANY = 2_000  # ids in one statement: PostgreSQL's protocol takes 65,535 values
+WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
+# Few values, many gateways: a model, a version, a site is folded once.
+_fold = lru_cache(maxsize=4096)(fold)
+_firmware_key = lru_cache(maxsize=1024)(firmware_key)
+_states = {state.value: state for state in Connectivity}
+
+
+def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Times as the numbers they are stored as: a type decorator costs a call for each value of each row."""
+    return type_coerce(column, BigInteger) if isinstance(column.type, UtcMicros) else column
+
+
+_READ = select(
+    *(
+        _plain(gateways.c[name])
+        for name in (
+            "id",
+            "name",
+            "model",
+            "tags",
+            "state",
+            "changed_at",
+            "firmware",
+            "hardware",
+            "imei",
+            "status",
+            "boot_mode",
+            "site",
+            "since",
+            "since_listing",
+            "first_seen",
+            "timestamp_moves",
+            "missed",
+            "written_at",
+        )
+    )
+)
+
+
+def rows() -> Select[Any]:
+    """A select of what ``read`` understands; the caller says which and in what order."""
+    return _READ
+
+
+async def read(connection: AsyncConnection, statement: Select[Any]) -> list[KnownGateway]:
+    return known((await connection.execute(statement)).all())
+
+
+def known(found: Iterable[Sequence[Any]]) -> list[KnownGateway]:
+    """The gateways of rows that hold what ``rows`` selects and nothing more."""
+    return [_known(row) for row in found]
+
+
+async def load(
+    connection: AsyncConnection, ids: Collection[str], *, lock: bool = False
+) -> dict[str, KnownGateway]:
+    """The snapshot's gateways of these ids; ``lock`` keeps other transactions from writing them."""
+    found: dict[str, KnownGateway] = {}
+    wanted = sorted(ids) if lock else list(ids)  # two that lock the same rows do so in the same order
+    for start in range(0, len(wanted), _MANY):
+        statement = _READ.where(gateways.c.id.in_(wanted[start : start + _MANY]))
+        if lock:
+            statement = statement.order_by(gateways.c.id).with_for_update()
+        found |= {known.gateway.id: known for known in await read(connection, statement)}
+    return found
+
+
+async def save(connection: AsyncConnection, changed: Iterable[tuple[KnownGateway, bytes]]) -> None:
+    """Writes whole rows, new or known, with the digests of what they were made from; tags are `save_tags`."""
+    await bulk.upsert(connection, gateways, [_row(known, digest) for known, digest in changed])
+
+
+async def show_ahead(connection: AsyncConnection, known: KnownGateway) -> None:
+    """Puts a written name and tags into a row; its digest stays that of what the vendor last listed."""
+    gateway = known.gateway
+    await connection.execute(
+        update(gateways)
+        .where(gateways.c.id == gateway.id)
+        .values(
+            name=gateway.name,
+            name_folded=fold(gateway.name or ""),
+            tags=_write_tags(gateway.tags),
+            site=known.site,
+            site_folded=_fold(known.site),
+            written_at=known.written_at,
+        )
+    )
+    await save_tags(connection, (), (gateway,))
+
+
+async def save_tags(connection: AsyncConnection, new: Iterable[Gateway], changed: Iterable[Gateway]) -> None:
+    """The searchable form of tags, of gateways that had none and of those that had others."""
+    changed = list(changed)
+    if changed:
+        ids = [gateway.id for gateway in changed]
+        await connection.execute(delete(gateway_tags).where(gateway_tags.c.gateway_id.in_(ids)))
+    found = [
+        (folded, gateway.id, tag)
+        for gateway in (*new, *changed)
+        for tag in gateway.tags
+        if (folded := _fold(tag))
+    ]
+    await bulk.insert(connection, gateway_tags, ("folded", "gateway_id", "tag"), found)
+
+
+async def add_events(connection: AsyncConnection, events: Iterable[FleetEvent]) -> None:
+    await bulk.insert(
+        connection,
+        fleet_events,
+        ("kind", "gateway_id", "at", "listing", "before", "after"),
+        [
+            (
+                event.kind.value,
+                event.gateway_id,
+                to_micros(event.at),
+                event.listing,
+                event.before,
+                event.after,
+            )
+            for event in events
+        ],
+    )
+
+
+async def remove(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    if ids:
+        await connection.execute(delete(gateway_tags).where(gateway_tags.c.gateway_id.in_(ids)))
+        await connection.execute(delete(gateways).where(gateways.c.id.in_(ids)))
+
+
+async def recent_events(connection: AsyncConnection, gateway_id: str, limit: int) -> list[FleetEvent]:
+    """Newest first."""
+    table = fleet_events.c
+    found = await connection.execute(
+        select(table.kind, table.gateway_id, table.at, table.listing, table.before, table.after)
+        .where(table.gateway_id == gateway_id)
+        .order_by(table.at.desc(), table.id.desc())
+        .limit(limit)
+    )
+    return [FleetEvent(FleetEventKind(kind), *rest) for kind, *rest in found]
+
+
+async def forget_events(connection: AsyncConnection, before: datetime) -> int:
+    return (await connection.execute(delete(fleet_events).where(fleet_events.c.at < before))).rowcount
+
+
+def _known(row: Any) -> KnownGateway:
+    (
+        id_,
+        name,
+        model,
+        tags,
+        state,
+        changed_at,
+        firmware,
+        hardware,
+        imei,
+        status,
+        boot_mode,
+        site,
+        since,
+        since_listing,
+        first_seen,
+        timestamp_moves,
+        missed,
+        written_at,
+    ) = row
+    gateway = Gateway(
+        GatewayId(id_),
+        name,
+        model,
+        _read_tags(tags),
+        _states[state],
+        None if changed_at is None else from_micros(changed_at),
+        firmware,
+        hardware,
+        imei,
+        status,
+        boot_mode,
+    )
+    return KnownGateway(
+        gateway,
+        site,
+        from_micros(since),
+        since_listing,
+        from_micros(first_seen),
+        timestamp_moves,
+        missed,
+        None if written_at is None else from_micros(written_at),
+    )
+
+
+def _row(known: KnownGateway, digest: bytes) -> bulk.Row:
+    """In the order of the table's columns."""
+    gateway = known.gateway
+    name, model, hardware, firmware = gateway.name, gateway.model, gateway.hardware, gateway.firmware
+    return (
+        gateway.id,
+        RANKS[gateway.connectivity],
+        to_micros(known.since),
+        fold(gateway.id),
+        fold(name) if name else "",
+        _fold(known.site),
+        _fold(model) if model else "",
+        _firmware_key(firmware),
+        _fold(firmware) if firmware else "",
+        _fold(hardware) if hardware else "",
+        name,
+        model,
+        hardware,
+        firmware,
+        gateway.imei,
+        gateway.status,
+        gateway.boot_mode,
+        _write_tags(gateway.tags),
+        known.site,
+        gateway.connectivity.value,
+        None if gateway.changed_at is None else to_micros(gateway.changed_at),
+        known.since_listing,
+        to_micros(known.first_seen),
+        known.timestamp_moves,
+        known.missed,
+        None if known.written_at is None else to_micros(known.written_at),
+        digest,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _read_tags(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+@lru_cache(maxsize=4096)
+def _write_tags(tags: tuple[str, ...]) -> str:
+    return json.dumps(tags, ensure_ascii=False)

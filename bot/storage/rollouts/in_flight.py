@@ -1,0 +1,253 @@
+"""What is in flight: attempts beside what the newest listing shows, and what gates look at."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Row, Subquery, and_, bindparam, case, func, select, true, update
+
+from bot.domain.events import FleetEventKind
+from bot.domain.gateways import Connectivity, GatewayId
+from bot.domain.rollouts.rollout import CANARY, FAILURES, IN_FLIGHT, Rollout, RolloutId, TargetState
+from bot.domain.rollouts.verdict import IN_A_ROW, Attempt, Collateral, FailureKind, GateCounts, SeenState
+from bot.storage.db.bulk import among
+from bot.storage.db.engine import Transaction
+from bot.storage.db.tables import fleet_events, gateway_claims, gateways, rollout_targets
+from bot.storage.rollouts.targets import CHUNK, last_wave
+
+USUAL_OVER = timedelta(hours=24)
+COLLATERAL_FOR = timedelta(hours=1)  # after its last gateway settled a site is watched on
+_FAILED = [state.value for state in FAILURES]
+_FLYING = [state.value for state in IN_FLIGHT]
+
+targets = rollout_targets.c
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A gateway in flight: its attempt, the batch that it is in, and how the newest listing shows it."""
+
+    attempt: Attempt
+    batch_id: int
+    seen: SeenState | None
+
+
+# ---- in flight
+
+
+async def in_flight(
+    connection: Transaction, rollout_id: RolloutId, batch_id: int | None = None
+) -> tuple[InFlight, ...]:
+    """Every gateway in flight, or those of one batch, beside the newest listing's word about it."""
+    of_batch = targets.batch_id == batch_id if batch_id is not None else true()
+    found = await connection.execute(
+        select(
+            rollout_targets,
+            gateways.c.id.label("here"),
+            gateways.c.state.label("connectivity"),
+            gateways.c.since.label("since"),
+            gateways.c.firmware.label("firmware"),
+        )
+        .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
+        .where(targets.rollout_id == rollout_id, targets.state.in_(_FLYING), of_batch)
+        .order_by(targets.gateway_id)
+    )
+    return tuple(_flying(row) for row in found.all())
+
+
+async def save_attempts(
+    connection: Transaction, rollout_id: RolloutId, attempts: Sequence[Attempt], now: datetime
+) -> None:
+    """Writes attempts; the clock of a settled one stops, and an attempt that failed is counted."""
+    for start in range(0, len(attempts), CHUNK):
+        await connection.execute(
+            update(rollout_targets)
+            .where(
+                targets.rollout_id == bindparam("of_rollout"),
+                targets.gateway_id == bindparam("of_gateway"),
+            )
+            .values(
+                state=bindparam("new_state"),
+                reason=bindparam("why"),
+                kind=bindparam("blame"),
+                reported_at=bindparam("reported"),
+                offline_at=bindparam("offline"),
+                back_at=bindparam("back"),
+                steady_since=bindparam("steady"),
+                settled_at=bindparam("settled"),
+                failures=targets.failures + bindparam("failed"),
+            ),
+            [_attempt_values(rollout_id, attempt, now) for attempt in attempts[start : start + CHUNK]],
+        )
+
+
+# ---- what gates look at
+
+
+async def gate_counts(connection: Transaction, rollout: Rollout, now: datetime) -> GateCounts:
+    """What settled since a person last looked, in four queries however many gateways there are."""
+    since = rollout.gate_from or rollout.created_at
+    recent = and_(targets.rollout_id == rollout.id, targets.settled_at > since)
+    failed = targets.state.in_(_FAILED)
+    sums = (
+        await connection.execute(
+            select(
+                func.count(case((targets.state == TargetState.VERIFIED.value, 1))),
+                func.count(case((failed, 1))),
+                func.count(case((targets.state == TargetState.OVERDUE.value, 1))),
+                func.count(case((and_(failed, targets.wave == CANARY), 1))),
+            ).where(recent)
+        )
+    ).one()
+    verified, failures, overdue, canary = sums
+    if not failures and not await _has_others(connection, rollout):
+        return GateCounts(finished=verified)
+    by_site = await connection.execute(
+        select(targets.site, func.count()).where(recent, failed).group_by(targets.site)
+    )
+    newest = await connection.execute(
+        select(targets.state)
+        .where(recent, targets.state.in_([*_FAILED, TargetState.VERIFIED.value]))
+        .order_by(targets.settled_at.desc(), targets.gateway_id)
+        .limit(IN_A_ROW)
+    )
+    several_waves = await last_wave(connection, rollout.id) > CANARY
+    return GateCounts(
+        finished=verified + failures - overdue,
+        overdue=overdue,
+        failures=failures,
+        canary_failures=canary if several_waves else 0,
+        by_site=dict(by_site.all()),
+        newest=tuple(TargetState(state) for state in newest.scalars().all()),
+        collateral=await _collateral(connection, rollout, now),
+    )
+
+
+async def _has_others(connection: Transaction, rollout: Rollout) -> bool:
+    """Whether neighbours may be affected: gateways were started lately."""
+    found = await connection.execute(
+        select(targets.gateway_id)
+        .where(targets.rollout_id == rollout.id, targets.started_at.is_not(None))
+        .limit(1)
+    )
+    return found.first() is not None
+
+
+async def _collateral(connection: Transaction, rollout: Rollout, now: datetime) -> tuple[Collateral, ...]:
+    """The sites at work of whose untouched gateways some went offline since."""
+    at_work = (
+        select(targets.site, func.min(targets.started_at).label("began"))
+        .where(
+            targets.rollout_id == rollout.id,
+            targets.started_at.is_not(None),
+            targets.state.in_(_FLYING) | (targets.settled_at > now - COLLATERAL_FOR),
+        )
+        .group_by(targets.site)
+        .subquery()
+    )
+    gone = await _gone(connection, rollout, at_work)
+    if not gone:
+        return ()
+    sites = [site for site, _, _ in gone]
+    untouched = await connection.execute(
+        select(gateways.c.site, func.count())
+        .where(among(connection, gateways.c.site, sites), _is_untouched(gateways.c.id, rollout))
+        .group_by(gateways.c.site)
+    )
+    by_site: dict[str, int] = dict(untouched.all())
+    usual = await _usual(connection, sites, rollout.started_at or now)
+    return tuple(
+        Collateral(site, number, by_site.get(site, 0), usual.get(site, 0) * ((now - began) / USUAL_OVER))
+        for site, began, number in gone
+    )
+
+
+async def _gone(
+    connection: Transaction, rollout: Rollout, at_work: Subquery
+) -> Sequence[tuple[str, datetime, int]]:
+    """How many went offline at each site since work began there, those that are back again among them."""
+    event = fleet_events.c
+    found = await connection.execute(
+        select(at_work.c.site, at_work.c.began, func.count(event.gateway_id.distinct()))
+        .select_from(
+            fleet_events.join(gateways, gateways.c.id == event.gateway_id).join(
+                at_work, at_work.c.site == gateways.c.site
+            )
+        )
+        .where(
+            event.kind == FleetEventKind.WENT_OFFLINE.value,
+            event.at >= (rollout.gate_from or rollout.created_at),
+            event.at >= at_work.c.began,
+            _is_untouched(event.gateway_id, rollout),
+        )
+        .group_by(at_work.c.site, at_work.c.began)
+    )
+    return [(site, began, number) for site, began, number in found.all()]
+
+
+def _is_untouched(gateway_id: Column[str], rollout: Rollout) -> ColumnElement[bool]:
+    """Neither this rollout started it, nor was any other flashing it meanwhile."""
+    mine = select(targets.gateway_id).where(targets.rollout_id == rollout.id, targets.attempts > 0)
+    flashed = select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
+    lately = select(targets.gateway_id).where(
+        targets.settled_at >= (rollout.started_at or rollout.created_at), targets.attempts > 0
+    )
+    return and_(gateway_id.not_in(mine), gateway_id.not_in(flashed), gateway_id.not_in(lately))
+
+
+async def _usual(connection: Transaction, sites: Sequence[str], before: datetime) -> dict[str, int]:
+    """How often gateways of each site went offline in the day before the rollout."""
+    found = await connection.execute(
+        select(gateways.c.site, func.count())
+        .select_from(fleet_events.join(gateways, gateways.c.id == fleet_events.c.gateway_id))
+        .where(
+            fleet_events.c.kind == FleetEventKind.WENT_OFFLINE.value,
+            fleet_events.c.at > before - USUAL_OVER,
+            fleet_events.c.at <= before,
+            among(connection, gateways.c.site, sites),
+        )
+        .group_by(gateways.c.site)
+    )
+    return dict(found.all())
+
+
+# ---- rows
+
+
+def _flying(row: Row[Any]) -> InFlight:
+    attempt = Attempt(
+        gateway_id=GatewayId(row.gateway_id),
+        site=row.site,
+        wave=row.wave,
+        state=TargetState(row.state),
+        attempts=row.attempts,
+        started_at=row.started_at,
+        reported_at=row.reported_at,
+        offline_at=row.offline_at,
+        back_at=row.back_at,
+        steady_since=row.steady_since,
+        reason=row.reason,
+        kind=FailureKind(row.kind) if row.kind else None,
+    )
+    seen = (
+        SeenState(Connectivity(row.connectivity), row.since, row.firmware) if row.here is not None else None
+    )
+    return InFlight(attempt, row.batch_id, seen)
+
+
+def _attempt_values(rollout_id: RolloutId, attempt: Attempt, now: datetime) -> Mapping[str, Any]:
+    tried_again = attempt.state is TargetState.WAITING
+    return {
+        "of_rollout": rollout_id,
+        "of_gateway": attempt.gateway_id,
+        "new_state": attempt.state.value,
+        "why": attempt.reason,
+        "blame": attempt.kind.value if attempt.kind else None,
+        "reported": attempt.reported_at,
+        "offline": attempt.offline_at,
+        "back": attempt.back_at,
+        "steady": attempt.steady_since,
+        "settled": now if attempt.state.is_settled else None,
+        "failed": int(attempt.state.is_failure or tried_again),
+    }

@@ -1,0 +1,114 @@
+"""A rollout's gateways that may be tried again, or follow, inside its approval; and who is left alone."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
+
+from bot.domain.firmware import firmware_key
+from bot.domain.gateways import Connectivity, GatewayId, fold
+from bot.domain.rollouts.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
+from bot.domain.rollouts.rollout import FAILURES, Rollout, RolloutId, TargetState
+from bot.storage.db.engine import Transaction
+from bot.storage.db.tables import gateway_claims, gateways, rollout_targets
+from bot.storage.rollouts.targets import CHUNK
+
+targets = rollout_targets.c
+_FAILED = targets.state.in_([state.value for state in FAILURES])
+
+
+async def quarantined(connection: Transaction, now: datetime) -> frozenset[str]:
+    """Gateways that failed too often lately; they are left alone for a day."""
+    found = await connection.execute(
+        select(targets.gateway_id)
+        .where(targets.settled_at > now - QUARANTINE, targets.failures > 0)
+        .group_by(targets.gateway_id)
+        .having(func.sum(targets.failures) >= QUARANTINE_AFTER)
+    )
+    return frozenset(found.scalars().all())
+
+
+async def failed_and_online(
+    connection: Transaction, rollout: Rollout, now: datetime
+) -> tuple[GatewayId, ...]:
+    """Those that failed and can be tried again."""
+    return await _able(connection, rollout, _FAILED, now, timedelta())
+
+
+async def parked_and_back(
+    connection: Transaction, rollout: Rollout, now: datetime, stable_for: timedelta
+) -> tuple[GatewayId, ...]:
+    """Those that were offline when it was their turn, and have been back for so long."""
+    offline_then = or_(
+        targets.state == TargetState.PARKED.value,
+        and_(targets.state == TargetState.EXCLUDED.value, targets.cls == TargetClass.OFFLINE.value),
+    )
+    return await _able(connection, rollout, offline_then, now, stable_for)
+
+
+async def _able(
+    connection: Transaction,
+    rollout: Rollout,
+    which: ColumnElement[bool],
+    now: datetime,
+    stable_for: timedelta,
+) -> tuple[GatewayId, ...]:
+    """Online for so long, free, not left alone, and on an older version unless an admin let some go back."""
+    key = firmware_key(rollout.firmware_version)
+    not_newer = or_(gateways.c.firmware_key.is_(None), gateways.c.firmware_key <= key)
+    found = await connection.execute(
+        select(targets.gateway_id)
+        .select_from(
+            rollout_targets.join(gateways, gateways.c.id == targets.gateway_id).outerjoin(
+                gateway_claims, gateway_claims.c.gateway_id == targets.gateway_id
+            )
+        )
+        .where(
+            targets.rollout_id == rollout.id,
+            which,
+            gateways.c.state == Connectivity.ONLINE.value,
+            gateways.c.since <= now - stable_for,
+            gateways.c.firmware_folded != fold(rollout.firmware_version),
+            true() if rollout.downgrades or key is None else not_newer,
+            gateway_claims.c.rollout_id.is_(None),
+        )
+        .order_by(targets.gateway_id)
+    )
+    able = [GatewayId(gateway) for gateway in found.scalars().all()]
+    left_alone = await quarantined(connection, now) if able else frozenset()
+    return tuple(gateway for gateway in able if gateway not in left_alone)
+
+
+async def retry(connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str]) -> int:
+    """Has failed targets wait for another attempt in the wave that they belong to."""
+    return await _wait(connection, rollout_id, gateway_ids, _FAILED)
+
+
+async def put_into_wave(
+    connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str], wave: int
+) -> int:
+    """Has parked gateways wait in a wave of their own."""
+    aside = targets.state.in_([TargetState.EXCLUDED.value, TargetState.PARKED.value])
+    return await _wait(connection, rollout_id, gateway_ids, aside, wave=wave, reason=None)
+
+
+async def _wait(
+    connection: Transaction,
+    rollout_id: RolloutId,
+    gateway_ids: Sequence[str],
+    which: ColumnElement[bool],
+    **changes: object,
+) -> int:
+    changed = 0
+    for start in range(0, len(gateway_ids), CHUNK):
+        done = await connection.execute(
+            update(rollout_targets)
+            .where(
+                targets.rollout_id == rollout_id,
+                targets.gateway_id.in_(gateway_ids[start : start + CHUNK]),
+                which,
+            )
+            .values(state=TargetState.WAITING.value, batch_id=None, settled_at=None, **changes)
+        )
+        changed += done.rowcount
+    return changed

@@ -1,0 +1,417 @@
+"""Rollouts as rows: plans, rollouts, approvals, timelines and freezes; gateways are in ``rollout_targets``.
+
+Every change of a rollout is conditional on the version that was read, so two clicks at once decide once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, or_, select, true, update
+
+from bot.domain.audit import KEPT
+from bot.domain.errors import NotFound, Stale
+from bot.domain.gateways import GatewayId
+from bot.domain.rollouts.plan import Plan, Target, TargetClass
+from bot.domain.rollouts.rollout import (
+    Approval,
+    Decision,
+    Freeze,
+    Rollout,
+    RolloutEvent,
+    RolloutId,
+    RolloutState,
+    TargetState,
+    remind_at,
+)
+from bot.storage.db.engine import Transaction
+from bot.storage.db.tables import freezes, plans, rollout_approvals, rollout_events, rollout_targets, rollouts
+from bot.storage.db.upsert import insert_or_ignore
+from bot.storage.rollouts.targets import CHUNK
+
+GOING_ON = [state.value for state in RolloutState if not state.is_final]
+
+
+# ---- plans
+
+
+async def save_plan(
+    connection: Transaction,
+    plan_id: str,
+    plan: Plan,
+    requester: str,
+    channel: str | None,
+    start_at: datetime | None,
+    now: datetime,
+    expires_at: datetime,
+) -> None:
+    """Keeps a drawn plan until some time after it has expired."""
+    await connection.execute(
+        insert(plans).values(
+            id=plan_id,
+            requester=requester,
+            channel=channel,
+            created_at=now,
+            expires_at=expires_at,
+            start_at=start_at,
+            body=_plan_to_json(plan),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    plan: Plan
+    requester: str
+    channel: str | None
+    start_at: datetime | None
+    expires_at: datetime
+    rollout_id: RolloutId | None
+
+
+async def load_plan(connection: Transaction, plan_id: str) -> SavedPlan:
+    """Raises NotFound when no such plan was drawn, or it has been forgotten."""
+    row = (await connection.execute(select(plans).where(plans.c.id == plan_id))).one_or_none()
+    if row is None:
+        raise NotFound("I no longer have that plan. Run the update again for a new one.")
+    return SavedPlan(
+        _plan_from_json(row.body),
+        row.requester,
+        row.channel,
+        row.start_at,
+        row.expires_at,
+        RolloutId(row.rollout_id) if row.rollout_id is not None else None,
+    )
+
+
+async def forget_plan(connection: Transaction, plan_id: str) -> None:
+    await connection.execute(delete(plans).where(plans.c.id == plan_id, plans.c.rollout_id.is_(None)))
+
+
+# ---- rollouts
+
+
+async def create(connection: Transaction, plan_id: str, rollout: Rollout, plan: Plan) -> RolloutId:
+    """Turns a plan into a rollout with all its targets. Raises Stale when it was requested already."""
+    values = _rollout_values(rollout) | {
+        "uid": rollout.uid,
+        "requester": rollout.requester,
+        "requester_name": rollout.requester_name,
+        "channel": rollout.channel,
+        "query": rollout.query,
+        "model": rollout.model,
+        "firmware_id": rollout.firmware_id,
+        "firmware_version": rollout.firmware_version,
+        "plan_hash": rollout.plan_hash,
+        "planned": rollout.planned,
+        "approvals_needed": rollout.approvals_needed,
+        "downgrades": rollout.downgrades,
+        "created_at": rollout.created_at,
+        "version": 1,
+        "due_at": remind_at(rollout),
+    }
+    created = await connection.execute(insert(rollouts).values(values).returning(rollouts.c.id))
+    rollout_id = RolloutId(created.scalar_one())
+    taken = await connection.execute(
+        update(plans).where(plans.c.id == plan_id, plans.c.rollout_id.is_(None)).values(rollout_id=rollout_id)
+    )
+    if taken.rowcount != 1:
+        raise Stale("That plan was requested a moment ago.")
+    rows = [_target_values(rollout_id, target) for target in plan.targets]
+    for start in range(0, len(rows), CHUNK):
+        await connection.execute(insert(rollout_targets), rows[start : start + CHUNK])
+    return rollout_id
+
+
+async def load(connection: Transaction, rollout_id: RolloutId, *, to_change: bool = False) -> Rollout:
+    """Raises NotFound when there is no such rollout.
+
+    ``to_change`` waits for whoever else is changing it, so that the loser of two clicks reads who won.
+    """
+    query = select(rollouts).where(rollouts.c.id == rollout_id)
+    row = (await connection.execute(query.with_for_update() if to_change else query)).one_or_none()
+    if row is None:
+        raise await _unknown(connection, rollout_id)
+    return _rollout(row, await _approvals(connection, [rollout_id]))
+
+
+async def _unknown(connection: Transaction, rollout_id: RolloutId) -> NotFound:
+    """Numbers are given in order, and the newest rollout is always kept."""
+    newest = (await connection.execute(select(func.max(rollouts.c.id)))).scalar()
+    if 0 < rollout_id < (newest or 0):
+        return NotFound(
+            f"R-{rollout_id} is no longer kept: a rollout is forgotten {KEPT.days} days after its end. "
+            "The command “rollouts” lists those that are kept."
+        )
+    return NotFound(f"There is no rollout R-{rollout_id}. The command “rollouts” lists them.")
+
+
+async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[tuple[Rollout, ...], int]:
+    """Those that still go on first, then the newest; and how many there are."""
+    going_on = rollouts.c.state.in_(GOING_ON)
+    rows = (
+        await connection.execute(
+            select(rollouts).order_by(going_on.desc(), rollouts.c.id.desc()).limit(limit).offset(offset)
+        )
+    ).all()
+    total = (await connection.execute(select(func.count()).select_from(rollouts))).scalar_one()
+    approvals = await _approvals(connection, [RolloutId(row.id) for row in rows])
+    return tuple(_rollout(row, approvals) for row in rows), total
+
+
+async def save(connection: Transaction, before: Rollout, after: Rollout, due_at: datetime | None) -> None:
+    """Writes a decision. Raises Stale when somebody else's was written since ``before`` was read."""
+    changed = await connection.execute(
+        update(rollouts)
+        .where(rollouts.c.id == before.id, rollouts.c.version == before.version)
+        .values(_rollout_values(after) | {"version": before.version + 1, "due_at": due_at})
+    )
+    if changed.rowcount != 1:
+        raise Stale(f"{before.title} changed a moment ago. Look at it again before you decide.")
+    known = {approval.user_id: approval for approval in before.approvals}
+    for approval in after.approvals:
+        if known.get(approval.user_id) != approval:
+            await connection.execute(
+                delete(rollout_approvals).where(
+                    rollout_approvals.c.rollout_id == before.id,
+                    rollout_approvals.c.user_id == approval.user_id,
+                )
+            )
+            await connection.execute(
+                insert(rollout_approvals).values(
+                    rollout_id=before.id,
+                    user_id=approval.user_id,
+                    name=approval.name,
+                    decision=approval.decision.value,
+                    plan_hash=approval.plan_hash,
+                    at=approval.at,
+                    reason=approval.reason,
+                )
+            )
+
+
+async def claim_due(
+    connection: Transaction, now: datetime, lease: timedelta, limit: int = 10
+) -> tuple[RolloutId, ...]:
+    """Claims rollouts that are due and that no other process holds; the lease frees them after a crash."""
+    free = or_(rollouts.c.lease_until.is_(None), rollouts.c.lease_until <= now)
+    due = rollouts.c.due_at <= now
+    found = await connection.execute(
+        select(rollouts.c.id).where(due, free).order_by(rollouts.c.due_at).limit(limit)
+    )
+    claimed = []
+    for rollout_id in found.scalars().all():
+        got = await connection.execute(
+            update(rollouts).where(rollouts.c.id == rollout_id, due, free).values(lease_until=now + lease)
+        )
+        if got.rowcount == 1:
+            claimed.append(RolloutId(rollout_id))
+    return tuple(claimed)
+
+
+async def release(
+    connection: Transaction, rollout_id: RolloutId, seen_version: int, due_at: datetime | None
+) -> None:
+    """Gives the claim back and says when the rollout is due again, unless a decision said so meanwhile."""
+    await connection.execute(
+        update(rollouts)
+        .where(rollouts.c.id == rollout_id, rollouts.c.version == seen_version)
+        .values(due_at=due_at)
+    )
+    await connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(lease_until=None))
+
+
+# ---- what happened, and what is frozen
+
+
+async def add_event(connection: Transaction, rollout_id: RolloutId, event: RolloutEvent) -> int:
+    """Adds to the timeline; returns the number of the entry."""
+    added = await connection.execute(
+        insert(rollout_events)
+        .values(rollout_id=rollout_id, at=event.at, kind=event.kind, by=event.by, body=dict(event.body))
+        .returning(rollout_events.c.id)
+    )
+    return int(added.scalar_one())
+
+
+async def timeline(connection: Transaction, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
+    found = await connection.execute(
+        select(rollout_events).where(rollout_events.c.rollout_id == rollout_id).order_by(rollout_events.c.id)
+    )
+    return tuple(RolloutEvent(row.at, row.kind, row.by, row.body) for row in found.all())
+
+
+async def list_freezes(connection: Transaction) -> tuple[Freeze, ...]:
+    found = await connection.execute(select(freezes).order_by(freezes.c.firmware_version))
+    return tuple(Freeze(row.firmware_version, row.by, row.by_name, row.reason, row.at) for row in found.all())
+
+
+async def freeze_of(connection: Transaction, firmware_version: str) -> Freeze | None:
+    """The freeze that holds this firmware, the one for everything first."""
+    for freeze in await list_freezes(connection):
+        if freeze.firmware_version in {"", firmware_version}:
+            return freeze
+    return None
+
+
+async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
+    """False when it was frozen already; then who froze it first stands.
+
+    Whoever went on through an older freeze did not decide about this one: it holds those rollouts too.
+    """
+    values = {
+        "firmware_version": freeze.firmware_version,
+        "by": freeze.by,
+        "by_name": freeze.by_name,
+        "reason": freeze.reason,
+        "at": freeze.at,
+    }
+    insertion = insert_or_ignore(connection, freezes, values).returning(freezes.c.firmware_version)
+    if (await connection.execute(insertion)).first() is None:
+        return False
+    of_it = rollouts.c.firmware_version == freeze.firmware_version if freeze.firmware_version else true()
+    await connection.execute(
+        update(rollouts)
+        .where(rollouts.c.through_freeze.is_not(None), rollouts.c.state.in_(GOING_ON), of_it)
+        .values(through_freeze=None, version=rollouts.c.version + 1)
+    )
+    return True
+
+
+async def remove_freeze(connection: Transaction, firmware_version: str) -> bool:
+    """False when it was not frozen."""
+    removed = await connection.execute(delete(freezes).where(freezes.c.firmware_version == firmware_version))
+    return removed.rowcount == 1
+
+
+async def wake_all(connection: Transaction, now: datetime) -> None:
+    """Has every rollout that goes on looked at by the next tick: a freeze came or went."""
+    await connection.execute(update(rollouts).where(rollouts.c.state.in_(GOING_ON)).values(due_at=now))
+
+
+# ---- rows
+
+
+async def _approvals(
+    connection: Transaction, rollout_ids: Sequence[RolloutId]
+) -> dict[int, tuple[Approval, ...]]:
+    found = await connection.execute(
+        select(rollout_approvals)
+        .where(rollout_approvals.c.rollout_id.in_(rollout_ids))
+        .order_by(rollout_approvals.c.at)
+    )
+    approvals: dict[int, tuple[Approval, ...]] = {}
+    for row in found.all():
+        approval = Approval(row.user_id, row.name, Decision(row.decision), row.plan_hash, row.at, row.reason)
+        approvals[row.rollout_id] = (*approvals.get(row.rollout_id, ()), approval)
+    return approvals
+
+
+def _rollout(row: Row[Any], approvals: Mapping[int, tuple[Approval, ...]]) -> Rollout:
+    return Rollout(
+        id=RolloutId(row.id),
+        uid=row.uid,
+        state=RolloutState(row.state),
+        version=row.version,
+        requester=row.requester,
+        requester_name=row.requester_name,
+        channel=row.channel,
+        query=row.query,
+        model=row.model,
+        firmware_id=row.firmware_id,
+        firmware_version=row.firmware_version,
+        plan_hash=row.plan_hash,
+        planned=row.planned,
+        approvals_needed=row.approvals_needed,
+        downgrades=row.downgrades,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        start_at=row.start_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        wave=row.wave,
+        wave_settled_at=row.wave_settled_at,
+        gate_from=row.gate_from,
+        reason=row.reason,
+        held=row.held,
+        through_freeze=row.through_freeze,
+        reminded=row.reminded,
+        approvals=approvals.get(row.id, ()),
+    )
+
+
+def _rollout_values(rollout: Rollout) -> dict[str, Any]:
+    """The columns that a decision may change."""
+    return {
+        "state": rollout.state.value,
+        "expires_at": rollout.expires_at,
+        "start_at": rollout.start_at,
+        "started_at": rollout.started_at,
+        "finished_at": rollout.finished_at,
+        "wave": rollout.wave,
+        "wave_settled_at": rollout.wave_settled_at,
+        "gate_from": rollout.gate_from,
+        "reason": rollout.reason,
+        "held": rollout.held,
+        "through_freeze": rollout.through_freeze,
+        "reminded": rollout.reminded,
+    }
+
+
+def _target_values(rollout_id: RolloutId, target: Target) -> dict[str, Any]:
+    return {
+        "rollout_id": rollout_id,
+        "gateway_id": target.gateway_id,
+        "label": target.label,
+        "site": target.site,
+        "model": target.model,
+        "firmware_before": target.firmware,
+        "cls": target.cls.value,
+        "wave": target.wave,
+        "state": (TargetState.WAITING if target.wave else TargetState.EXCLUDED).value,
+        "reason": None if target.wave else target.cls.value,
+    }
+
+
+def _plan_to_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "query": plan.query,
+        "firmware_id": plan.firmware_id,
+        "model": plan.model,
+        "version": plan.version,
+        "waves": plan.waves,
+        "approvals_needed": plan.approvals_needed,
+        "fleet_size": plan.fleet_size,
+        "hash": plan.hash,
+        "targets": [
+            [
+                target.gateway_id,
+                target.label,
+                target.site,
+                target.model,
+                target.firmware,
+                target.cls.value,
+                target.wave,
+                target.downgrade,
+            ]
+            for target in plan.targets
+        ],
+    }
+
+
+def _plan_from_json(body: Mapping[str, Any]) -> Plan:
+    return Plan(
+        query=body["query"],
+        firmware_id=body["firmware_id"],
+        model=body["model"],
+        version=body["version"],
+        targets=tuple(
+            Target(GatewayId(gateway_id), label, site, model, firmware, TargetClass(cls), wave, downgrade)
+            for gateway_id, label, site, model, firmware, cls, wave, downgrade in body["targets"]
+        ),
+        waves=tuple(body["waves"]),
+        approvals_needed=body["approvals_needed"],
+        fleet_size=body["fleet_size"],
+        hash=body["hash"],
+    )

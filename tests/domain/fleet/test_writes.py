@@ -1,0 +1,83 @@
+"""What a rename or a change of tags means for one gateway, and what can be taken back."""
+
+import pytest
+
+from bot.domain.errors import InvalidInput
+from bot.domain.fleet.writes import (
+    LONGEST,
+    ItemState,
+    WriteItem,
+    WriteKind,
+    checked_name,
+    checked_tag,
+    ended,
+    retagged,
+    tagging,
+    undoing,
+)
+from bot.domain.gateways import Gateway
+from tests.worlds.builders import gateway
+
+
+def renamed(before: str | None, after: str) -> WriteItem:
+    """A rename that was done."""
+    was = () if before is None else (before,)
+    return WriteItem(gateway().id, before or gateway().id, was, (after,), ItemState.DONE)
+
+
+def test_taking_back_a_name_gives_the_old_one() -> None:
+    back = undoing(renamed("Roof", "Cellar"), WriteKind.RENAME, gateway(name="Cellar"))
+    assert (back.before, back.after, back.state) == (("Cellar",), ("Roof",), ItemState.WAITING)
+
+
+def test_a_gateway_that_is_gone_is_left_alone() -> None:
+    back = undoing(renamed("Roof", "Cellar"), WriteKind.RENAME, None)
+    assert (back.state, back.error) == (ItemState.LEFT, "Roof is no longer in the fleet.")
+
+
+def test_a_gateway_that_had_no_name_keeps_its_new_one() -> None:
+    back = undoing(renamed(None, "Cellar"), WriteKind.RENAME, gateway(name="Cellar"))
+    assert (back.state, "cannot take a name away" in (back.error or "")) == (ItemState.LEFT, True)
+
+
+def test_a_gateway_that_was_changed_since_is_left_alone() -> None:
+    back = undoing(renamed("Roof", "Cellar"), WriteKind.RENAME, gateway(name="Attic"))
+    assert (back.state, "Attic was changed again" in (back.error or "")) == (ItemState.LEFT, True)
+
+
+def test_tags_keep_their_places_and_new_ones_come_last_whatever_their_case() -> None:
+    assert retagged(("a", "B", "c"), ["C", "d", "D"], ["b"]) == ("a", "c", "D")
+
+
+def test_a_change_of_tags_that_changes_nothing_is_none() -> None:
+    assert tagging(gateway(tags=("Oslo",)), ["oslo"], ["roof"]) is None
+
+
+def test_a_tag_is_taken_off_in_each_of_its_spellings_and_put_on_in_one() -> None:
+    item = tagging(gateway(tags=("Oslo", "OSLO", "a")), ["roof", "ROOF"], ["oslo"])
+    assert item is not None
+    assert (item.removed, item.added) == (("Oslo", "OSLO"), ("ROOF",))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "says"),
+    [
+        (WriteKind.RENAME, gateway(name=None), "still shows “no name”"),
+        (WriteKind.TAG, gateway(tags=()), "still shows “no tags”"),
+        (WriteKind.TAG, gateway(tags=("a", "b")), "still shows “a, b”"),
+    ],
+)
+def test_what_the_vendor_does_not_show_is_not_done(kind: WriteKind, shown: Gateway, says: str) -> None:
+    item = WriteItem("x", "x", (), ("new",))
+    assert says in (ended(item, kind, shown).error or "")
+
+
+@pytest.mark.parametrize("text", ["", " ", "a\nb", "bell\x07", "\u2028x\u2028y", "x" * (LONGEST + 1)])
+def test_a_name_or_tag_that_cannot_be_is_refused(text: str) -> None:
+    for checked in (checked_name, checked_tag):
+        with pytest.raises(InvalidInput):
+            checked(text)
+
+
+def test_a_name_is_kept_in_one_unicode_form_without_outer_spaces() -> None:
+    assert checked_name("  Tromse\u0301  ") == "Tromsé"

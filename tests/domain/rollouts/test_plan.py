@@ -1,0 +1,269 @@
+"""The plan of a rollout: which firmware, who gets it, who must approve."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.errors import InvalidInput
+from bot.domain.firmware import Firmware, FirmwareId
+from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
+from bot.domain.rollouts.plan import (
+    Circumstances,
+    ModelChoice,
+    RolloutRules,
+    TargetClass,
+    approvals_needed,
+    choose_firmware,
+    has_drifted,
+    is_downgrade,
+    make_plan,
+    plan_hash,
+    wave_sizes,
+)
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+AROUND = Circumstances(NOW, fleet_size=10)
+
+
+def firmware(version: str = "3.5.0", model: str | None = "2011") -> Firmware:
+    return Firmware(FirmwareId(f"fw-{model}-{version}"), model, version)
+
+
+def known(
+    number: int = 1,
+    *,
+    model: str | None = "2011",
+    version: str | None = "3.4.1",
+    state: Connectivity = Connectivity.ONLINE,
+    flapping: bool = False,
+    updating: bool = False,
+    site: str = "oslo",
+    hardware: str | None = None,
+    since: datetime = NOW - timedelta(days=2),
+) -> KnownGateway:
+    gateway = Gateway(
+        GatewayId(f"bmac-{number:012x}"),
+        f"MT{number}",
+        model,
+        ("oslo",),
+        state,
+        firmware=version,
+        hardware=hardware,
+    )
+    return KnownGateway(gateway, site, since, 1, NOW, flapping=flapping, updating=updating)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "cls"),
+    [
+        (known(), TargetClass.ELIGIBLE),
+        (known(version=None), TargetClass.ELIGIBLE),
+        (known(version="3.5.0"), TargetClass.ALREADY),
+        (known(model="2012"), TargetClass.WRONG_MODEL),
+        (known(model=None), TargetClass.WRONG_MODEL),
+        (known(state=Connectivity.OFFLINE), TargetClass.OFFLINE),
+        (known(state=Connectivity.UNKNOWN), TargetClass.OFFLINE),
+        (known(flapping=True), TargetClass.FLAPPING),
+        (known(updating=True), TargetClass.BUSY),
+    ],
+)
+def test_every_match_is_in_one_class_with_its_reason(gateway: KnownGateway, cls: TargetClass) -> None:
+    plan = make_plan("tag:oslo", firmware(), [gateway], AROUND, RolloutRules())
+    assert [target.cls for target in plan.targets] == [cls]
+    assert (plan.targets[0].wave > 0) is (cls is TargetClass.ELIGIBLE)
+
+
+def test_a_plan_without_a_match_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="No gateway matches"):
+        make_plan("tag:nowhere", firmware(), [], AROUND, RolloutRules())
+
+
+def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> None:
+    plan = make_plan("", firmware(), [known(1), known(2)], AROUND, RolloutRules())
+    turned = make_plan("", firmware(), [known(2), known(1)], AROUND, RolloutRules())
+    fewer = make_plan("", firmware(), [known(1)], AROUND, RolloutRules())
+    other = make_plan("", firmware("3.6.0"), [known(1), known(2)], AROUND, RolloutRules())
+    assert plan.hash == turned.hash
+    assert len({plan.hash, fewer.hash, other.hash}) == 3
+    moved = [replace(target, wave=2) for target in plan.targets]
+    assert plan_hash(plan.firmware_id, plan.version, moved) != plan.hash
+    assert plan_hash("another file", plan.version, plan.targets) != plan.hash
+    assert plan_hash(plan.firmware_id, "3.6.0", plan.targets) != plan.hash
+
+
+def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
+    plan = make_plan("", firmware(), [known(1)], AROUND, RolloutRules())
+    wider = make_plan(
+        "", firmware(), [known(1), known(2, state=Connectivity.OFFLINE)], AROUND, RolloutRules()
+    )
+    assert plan.hash == wider.hash
+
+
+@pytest.mark.parametrize(
+    ("eligible", "fleet", "needed"),
+    [(100, 10_000, 1), (101, 10_000, 2), (6, 24, 1), (7, 24, 2), (19, 19, 1), (5, 20, 1), (6, 20, 2)],
+)
+def test_one_more_approves_above_a_hundred_gateways_or_a_quarter_of_the_fleet(
+    eligible: int, fleet: int, needed: int
+) -> None:
+    assert approvals_needed(eligible, fleet, RolloutRules()) == needed
+
+
+def test_with_no_approvals_the_requesters_confirmation_is_enough_at_any_size() -> None:
+    assert approvals_needed(10_000, 10_000, RolloutRules(approvals=0)) == 0
+
+
+def test_the_second_approval_can_be_turned_off() -> None:
+    rules = RolloutRules(second_above_gateways=None, second_above_share=None)
+    assert approvals_needed(10_000, 10_000, rules) == 1
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "down"),
+    [
+        ("3.10.0", "3.4.1", True),
+        ("3.4.1", "3.10.0", False),
+        ("3.5.0", "3.5.0-beta.2", True),
+        ("odd", "3.5.0", False),
+    ],
+)
+def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> None:
+    assert is_downgrade(present, wanted) is down
+    plan = make_plan("", firmware(wanted), [known(version=present)], AROUND, RolloutRules())
+    assert plan.downgrades == int(down)
+
+
+def test_latest_is_the_highest_version_without_beta() -> None:
+    offered = [firmware("3.9.0"), firmware("3.10.0"), firmware("4.0.0-beta.1"), firmware("9.0.0", "2012")]
+    chosen = choose_firmware("", "Latest", None, offered, {"2011": 3})
+    assert isinstance(chosen, Firmware)
+    assert chosen.version == "3.10.0"
+
+
+def test_a_version_of_several_models_asks_which() -> None:
+    offered = [firmware(), firmware(model="2012"), firmware(model="2020")]
+    choice = choose_firmware("tag:oslo", "3.5.0", None, offered, {"2011": 3, "2012": 1})
+    assert choice == ModelChoice("tag:oslo", "3.5.0", (("2011", "3.5.0", 3), ("2012", "3.5.0", 1)))
+    assert choose_firmware("tag:oslo", "3.5.0", "2012", offered, {"2011": 3, "2012": 1}) == offered[1]
+
+
+def test_an_unknown_version_names_what_there_is() -> None:
+    offered = [firmware("3.4.1"), firmware("3.10.0"), firmware("3.6.0", "2012")]
+    with pytest.raises(InvalidInput, match=r"no firmware 9\.9\.9 for model 2011.*3\.10\.0, 3\.4\.1\.$"):
+        choose_firmware("", "9.9.9", None, offered, {"2011": 3})
+
+
+@pytest.mark.parametrize("matching", [{}, {"2011": 1}])
+def test_no_firmware_at_all_says_so(matching: dict[str, int]) -> None:
+    with pytest.raises(InvalidInput, match="no firmware"):
+        choose_firmware("", "latest", None, [firmware(model="2012")], matching)
+
+
+def test_a_quarantined_gateway_is_left_alone() -> None:
+    around = replace(AROUND, quarantined=frozenset({known().gateway.id}))
+    plan = make_plan("", firmware(), [known()], around, RolloutRules())
+    assert [target.cls for target in plan.targets] == [TargetClass.QUARANTINED]
+    assert plan.waves == ()
+
+
+def test_a_frozen_gateway_takes_part_and_waits() -> None:
+    plan = make_plan("", firmware(), [known()], replace(AROUND, frozen=True), RolloutRules())
+    assert [(target.cls, target.wave) for target in plan.targets] == [(TargetClass.FROZEN, 1)]
+
+
+@pytest.mark.parametrize(
+    ("eligible", "ends", "sizes"),
+    [
+        (400, None, (5, 15, 80, 100, 200)),
+        (60, None, (5, 10, 15, 30)),
+        (20, None, (5, 5, 10)),
+        (19, None, (1, 4, 14)),
+        (1, None, (1,)),
+        (0, None, ()),
+        (100, (0.07, 1.0), (7, 93)),
+        (10, (3,), (3, 7)),
+        (10, (20,), (10,)),
+        (10, (5, 0.1, 1.0), (5, 5)),
+    ],
+)
+def test_waves_are_cumulative_round_up_and_vanish_when_empty(
+    eligible: int, ends: tuple[float, ...] | None, sizes: tuple[int, ...]
+) -> None:
+    assert wave_sizes(eligible, ends) == sizes
+
+
+def test_canaries_differ_in_site_and_have_been_stable_for_a_day() -> None:
+    sites = ["oslo", "bergen", "kyiv", "lviv", "narvik"]
+    steady = [known(10 * n + k, site=site) for n, site in enumerate(sites) for k in range(4)]
+    restless = [known(100 + n, site="aa", since=NOW - timedelta(hours=1)) for n in range(5)]
+    plan = make_plan("", firmware(), [*restless, *steady], AROUND, RolloutRules())
+    canaries = [target for target in plan.targets if target.wave == 1]
+    assert sorted(target.site for target in canaries) == sorted(sites)
+
+
+def test_a_gateway_is_a_canary_from_exactly_a_day_of_stability_on() -> None:
+    day = timedelta(hours=24)
+    pair = [known(1, since=NOW - day + timedelta(seconds=1)), known(2, since=NOW - day)]
+    plan = make_plan("", firmware(), pair, AROUND, RolloutRules())
+    assert [target.wave for target in plan.targets] == [2, 1]
+
+
+def test_a_downgrade_is_counted_of_those_that_take_part() -> None:
+    newer = [known(1, version="3.6.0"), known(2, version="3.6.0", state=Connectivity.OFFLINE)]
+    assert make_plan("", firmware(), newer, AROUND, RolloutRules()).downgrades == 1
+
+
+def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() -> None:
+    old_and_new = [("1.0.0", "3.3.0"), ("1.0.0", "3.4.1"), ("2.0.0", "3.4.1")]
+    numbers = itertools.count()
+    fleet = [
+        known(next(numbers), site=site, hardware=hardware, version=version)
+        for site in ("oslo", "bergen", "kyiv", "lviv", "narvik")
+        for hardware, version in old_and_new
+        for _ in range(4)
+    ]
+    plan = make_plan("", firmware(), fleet, AROUND, RolloutRules())
+    canaries = {target.gateway_id for target in plan.targets if target.wave == 1}
+    kinds = {(one.gateway.hardware, one.gateway.firmware) for one in fleet if one.gateway.id in canaries}
+    assert kinds == set(old_and_new)
+
+
+def test_membership_of_waves_does_not_depend_on_the_order_of_the_matches() -> None:
+    gateways = [known(n, site=f"s{n % 3}") for n in range(30)]
+    plan = make_plan("", firmware(), gateways, AROUND, RolloutRules())
+    assert make_plan("", firmware(), gateways[::-1], AROUND, RolloutRules()).hash == plan.hash
+
+
+@pytest.mark.parametrize(
+    ("planned", "changed", "drifted"), [(100, 5, False), (100, 6, True), (8, 1, False), (8, 2, True)]
+)
+def test_drift_is_more_than_five_percent_and_more_than_one(planned: int, changed: int, drifted: bool) -> None:
+    assert has_drifted(planned, changed) is drifted
+
+
+_VERSIONS = st.sampled_from([None, "3.4.1", "3.5.0", "3.5.0-beta.1", "odd"])
+
+
+@given(
+    st.lists(
+        st.builds(
+            known,
+            st.integers(1, 10**9),
+            model=st.sampled_from([None, "2011", "2012"]),
+            version=_VERSIONS,
+            state=st.sampled_from(Connectivity),
+            flapping=st.booleans(),
+            updating=st.booleans(),
+        ),
+        min_size=1,
+        unique_by=lambda one: one.gateway.id,
+    )
+)
+def test_counts_always_add_up_to_the_plan(matches: list[KnownGateway]) -> None:
+    plan = make_plan("", firmware(), matches, AROUND, RolloutRules())
+    assert sum(plan.counts().values()) == len(plan.targets) == len(matches)
+    assert sum(plan.waves) == len(plan.eligible) == plan.counts()[TargetClass.ELIGIBLE]

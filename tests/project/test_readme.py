@@ -1,0 +1,112 @@
+"""The README's own commands, run from a clean clone in an empty folder, lead to a bot that is connected."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.demo.fleet.simulator import FleetSimulator
+from bot.demo.slack import workspace
+from bot.demo.slack.server import SlackServer
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MOST_COMMANDS = 10
+
+
+def block_after(words: str) -> list[str]:
+    """The lines of the first block of code behind these words."""
+    found = re.search(r"^```\w*\n(.*?)^```", README.partition(words)[2], re.MULTILINE | re.DOTALL)
+    assert found, words
+    return found[1].splitlines()
+
+
+def settings_file(slack: SlackServer, portal: FleetSimulator) -> str:
+    """The README's .env with the values of this test, and where the two servers are."""
+    values = {
+        "MESHBOT_SLACK__BOT_TOKEN": slack.bot_token,
+        "MESHBOT_SLACK__APP_TOKEN": slack.app_token,
+        "MESHBOT_MESHTECH__USERNAME": portal.username,
+        "MESHBOT_MESHTECH__PASSWORD": portal.password,
+        "MESHBOT_ACCESS__OPERATORS": workspace.OPERATORS,
+        "MESHBOT_ACCESS__APPROVERS": f"{workspace.APPROVER},{workspace.APPROVER_2}",
+        "MESHBOT_CHANNELS__ALERTS": workspace.FLEET_ALERTS,
+    }
+    written = [line.partition("=")[0] for line in block_after("### 2. Write the settings")]
+    assert written == list(values), "the README's file has these lines"
+    elsewhere = {
+        "MESHBOT_SLACK__API_URL": slack.api_url,
+        "MESHBOT_MESHTECH__AUTH_URL": portal.auth_url,
+        "MESHBOT_MESHTECH__API_URL": portal.api_url,
+        "MESHBOT_HTTP__PORT": "0",
+    }
+    return "".join(f"{name}={value}\n" for name, value in {**values, **elsewhere}.items())
+
+
+@contextmanager
+def shell(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A shell of its own group, so that what it started ends with it."""
+    process = subprocess.Popen(
+        ["sh", "-e", "-x"],
+        cwd=folder,
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder), **_pip()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        said = process.communicate(timeout=60)[0]
+        print(said)
+
+
+def _pip() -> dict[str, str]:
+    """Where this machine's pip looks, and where it keeps what it has seen."""
+    known = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "UV_"))}
+    return {
+        "PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_COMPILE": "1",  # what is imported is compiled then
+        **known,
+    }
+
+
+def test_the_way_to_a_running_bot_is_ten_commands_at_most() -> None:
+    assert 1 < len(block_after("### 3. Start it")) <= MOST_COMMANDS
+
+
+@pytest.mark.index  # it installs everything anew
+@pytest.mark.timeout(600)
+async def test_the_commands_of_the_readme_lead_to_a_connected_bot(tmp_path: Path) -> None:
+    slack, portal = SlackServer(), FleetSimulator(gateways=3)
+    await slack.start()
+    await portal.start()
+    try:
+        commands = "\n".join(block_after("### 3. Start it"))
+        commands = commands.replace("<this repository>", str(ROOT)).replace(
+            "/opt/meshbot", str(tmp_path / "venv")
+        )
+        clone, _, rest = commands.partition("\n")
+        (tmp_path / "settings").write_text(settings_file(slack, portal), encoding="utf-8")
+        with shell(tmp_path) as process:
+            assert process.stdin is not None
+            process.stdin.write(f"{clone}\ncp ../settings .env\n{rest}\n")
+            process.stdin.close()
+            process.stdin = None
+            await slack.wait_for(lambda: slack.connected == 2 or process.poll() is not None, 500)
+            assert process.poll() is None, "it runs"
+            assert slack.connected == 2
+    finally:
+        await portal.stop()
+        await slack.stop()

@@ -1,0 +1,169 @@
+"""Who is reminded of an incident, and when that stops."""
+
+from collections.abc import AsyncIterator, Collection
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.domain.alerts.incidents import IncidentKind
+from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
+from bot.storage.db.engine import Database
+from tests.worlds.alerts import ANA, MINUTE, World, rollout
+from tests.worlds.databases import sqlite_url
+
+GROUPS = ["S0ONCALL01"]
+
+
+class Room:
+    """One dark gateway in a posted incident, and reminders."""
+
+    def __init__(self, world: World, groups: list[str]) -> None:
+        self.world = world
+        self.hushed: set[str] = set()
+        self.reminders = Reminders(
+            world.database, groups=groups, silenced=self._silenced, now=lambda: world.now
+        )
+
+    async def _silenced(self) -> Collection[str]:
+        return self.hushed
+
+    async def after(self, length: timedelta) -> list[str]:
+        """The notes there are so long after the first post, with a tick each minute."""
+        incident = await self.world.only_incident()
+        while self.world.now < incident.post_at + length:
+            self.world.now += MINUTE
+            await self.reminders.tick()
+        return [note.kind for note in await self.world.notes()]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = Database.open(sqlite_url(tmp_path))
+    world = await World.begin(database, "Oslo/a", "Oslo/b")
+    world.goes("offline", "a")
+    await world.passes(6)
+    yield world
+    await database.close()
+
+
+async def test_groups_are_told_after_ten_and_thirty_minutes_then_hourly_five_times(world: World) -> None:
+    room = Room(world, GROUPS)
+    told = [len(await room.after(timedelta(minutes=m))) for m in (9, 10, 29, 30, 89, 90, 330, 1000)]
+    assert told == [0, 1, 1, 2, 2, 3, 7, 7]
+    (first, *_) = await world.notes()
+    assert (first.kind, first.broadcast, first.body["groups"]) == (ESCALATED, True, GROUPS)
+
+
+async def test_without_groups_nobody_is_told(world: World) -> None:
+    assert await Room(world, []).after(timedelta(hours=2)) == []
+
+
+async def test_an_acknowledgement_stops_escalation(world: World) -> None:
+    room = Room(world, GROUPS)
+    await room.after(timedelta(minutes=10))
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    assert await room.after(timedelta(hours=2)) == [ESCALATED]
+
+
+async def test_a_silence_stops_escalation(world: World) -> None:
+    room = Room(world, GROUPS)
+    room.hushed = {"a"}
+    assert await room.after(timedelta(hours=2)) == []
+
+
+async def test_a_rollout_stops_escalation(world: World) -> None:
+    await world.claim("a")
+    assert await Room(world, GROUPS).after(timedelta(hours=2)) == []
+
+
+async def test_the_end_stops_escalation(world: World) -> None:
+    room = Room(world, GROUPS)
+    world.goes("online", "a")
+    await world.passes(4)
+    world.now += timedelta(hours=1)
+    assert await room.reminders.tick() == 0
+    assert await world.notes() == []
+
+
+async def test_after_a_pause_what_was_missed_is_said_once(world: World) -> None:
+    room = Room(world, GROUPS)
+    world.now += timedelta(hours=3)
+    assert await room.reminders.tick() == 1
+    assert await room.reminders.tick() == 0
+
+
+async def test_what_was_held_back_reminds_after_its_post_and_not_with_it(tmp_path: Path) -> None:
+    database = Database.open(sqlite_url(tmp_path, "held.db"))
+    world = await World.begin(database, "Oslo/a")
+    world.goes("offline", "a")
+    await world.passes(5)
+    for _ in range(3):
+        await world.failed_listing()
+    world.now += timedelta(hours=1)
+    await world.engine.tick()
+    await world.passes(1)
+    room = Room(world, GROUPS)
+    assert await room.after(timedelta(minutes=9)) == []
+    assert await room.after(timedelta(minutes=10)) == [ESCALATED]
+    await database.close()
+
+
+async def test_who_acknowledged_is_asked_after_four_hours_and_again(world: World) -> None:
+    room = Room(world, GROUPS)
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    assert await room.after(timedelta(hours=3, minutes=59)) == []
+    assert await room.after(timedelta(hours=4, minutes=1)) == [STILL_YOURS]
+    assert await room.after(timedelta(hours=8, minutes=2)) == [STILL_YOURS] * 2
+
+
+async def test_a_silence_keeps_whoever_has_it_from_being_asked(world: World) -> None:
+    room = Room(world, GROUPS)
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    room.hushed = {"a"}
+    assert await room.after(timedelta(hours=9)) == []
+
+
+async def test_a_rollout_keeps_whoever_has_it_from_being_asked(world: World) -> None:
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    await world.claim("a")
+    assert await Room(world, GROUPS).after(timedelta(hours=9)) == []
+
+
+async def test_nobody_is_asked_of_what_flaps(tmp_path: Path) -> None:
+    database = Database.open(sqlite_url(tmp_path, "flapping.db"))
+    world = await World.begin(database, "Oslo/a")
+    for number in range(4):
+        world.goes("online" if number % 2 else "offline", "a")
+        await world.passes(2)
+    incident = await world.only_incident()
+    assert incident.kind is IncidentKind.FLAPPING
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    assert await Room(world, GROUPS).after(timedelta(hours=9)) == []
+    await database.close()
+
+
+async def test_the_incident_says_when_whoever_has_it_was_asked(world: World) -> None:
+    room = Room(world, GROUPS)
+    incident = await world.only_incident()
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    taken = world.now
+    await room.after(timedelta(hours=5))
+    assert (await world.only_incident()).asked_at == taken + timedelta(hours=4)
+
+
+async def test_what_did_not_return_is_told_at_once(tmp_path: Path) -> None:
+    database = Database.open(sqlite_url(tmp_path, "other.db"))
+    world = await World.begin(database, "Oslo/a")
+    world.goes("offline", "a")
+    await world.claim("a")
+    await world.passes(20)
+    await rollout(world, "a")
+    await world.unclaim("a")
+    await world.passes(2)
+    assert await Room(world, GROUPS).reminders.tick() == 1
+    await database.close()

@@ -1,0 +1,231 @@
+"""Whose alerts are held, and for how long."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.domain.access import Action, Actor, Role, require_within
+from bot.domain.alerts.incidents import AlertRules, IncidentId
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.query import Query, parse
+from bot.services.alerts.silences import SilenceService
+from bot.storage.db.engine import Database
+from bot.storage.fleet import search
+from tests.worlds.alerts import ANA, MINUTE, World
+from tests.worlds.databases import sqlite_url
+
+
+class Room:
+    """A world whose alerts can be silenced."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.service = SilenceService(
+            world.database,
+            matching=self._matching,
+            within=self._within,
+            channel="C0ALERTS",
+            zone=ZoneInfo("UTC"),
+            now=lambda: world.now,
+        )
+        world.silenced = self.service.silenced
+        world.restart()
+
+    async def _matching(self, query: Query) -> Sequence[str]:
+        async with self.world.database.read() as connection:
+            return await search.ids(connection, query, self.world.now)
+
+    async def _within(self, actor: Actor, action: Action, gateways: Sequence[str]) -> None:
+        known = [self.world.known[one] for one in gateways]
+        require_within(actor, action, known, self.world.now)
+
+    async def silence(self, text: str, actor: Actor = ANA) -> str:
+        made, _ = await self.service.silence(actor, text, "C0OPS")
+        return made.title
+
+    async def incident_ends_in(self, length: timedelta) -> None:
+        incident = await self.world.only_incident()
+        await self.service.silence_incident(ANA, incident.id, self.world.now + length, None, "C0ALERTS")
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    database = Database.open(sqlite_url(tmp_path))
+    world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c", rules=AlertRules(startup_listings=0))
+    yield Room(world)
+    await database.close()
+
+
+async def test_a_silenced_gateway_opens_no_incident(room: Room) -> None:
+    await room.silence("tag:oslo for 1h")
+    room.world.goes("offline", "a", "c")
+    await room.world.passes(7)
+    assert [one.site for one in await room.world.live()] == ["Bergen"]
+
+
+async def test_who_is_limited_to_a_part_of_the_fleet_silences_no_other(room: Room) -> None:
+    limited = replace(ANA, limits=(parse("tag:oslo"),))
+    with pytest.raises(NotAllowed, match="silence alerts only among the gateways of “tag:oslo”"):
+        await room.silence("tag:oslo,bergen for 1h", limited)
+    assert await room.silence("tag:oslo for 1h", limited) == "S-1"
+    room.world.goes("offline", "c")
+    await room.world.passes(7)
+    incident = await room.world.only_incident()
+    with pytest.raises(NotAllowed):
+        await room.service.silence_incident(limited, incident.id, room.world.now + 9 * MINUTE, None, None)
+
+
+async def test_what_is_still_dark_when_a_silence_ends_is_told_of(room: Room) -> None:
+    await room.silence("tag:oslo for 30m")
+    room.world.goes("offline", "a")
+    await room.world.passes_quickly(minutes=29, listings=6)
+    assert await room.world.live() == []
+    await room.world.passes(2)
+    assert [one.site for one in await room.world.live()] == ["Oslo"]
+
+
+async def test_a_silence_that_is_ended_early_silences_no_more(room: Room) -> None:
+    title = await room.silence("tag:oslo for 1h")
+    room.world.goes("offline", "a")
+    await room.world.passes(6)
+    await room.service.unsilence(ANA, title, "C0OPS")
+    await room.world.passes(1)
+    assert len(await room.world.live()) == 1
+    assert await room.service.active(ANA) == []
+    with pytest.raises(NotFound):
+        await room.service.unsilence(ANA, title, "C0OPS")
+
+
+async def test_a_silenced_gateway_does_not_flap_nor_join(room: Room) -> None:
+    await room.silence("id:b for 4h")
+    for state in ("offline", "online") * 3:
+        room.world.goes(state, "b")
+        await room.world.passes(2)
+    room.world.goes("offline", "a", "b")
+    await room.world.passes(7)
+    assert (await room.world.only_incident()).tally.down == 1
+
+
+async def test_a_site_is_silenced_from_the_card_of_its_incident(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    await room.incident_ends_in(timedelta(hours=1))
+    room.world.goes("offline", "b")
+    await room.world.passes(7)
+    incident = await room.world.only_incident()
+    assert incident.tally.down == 1
+    assert incident.silenced is not None
+    assert incident.silenced.user_id == ANA.user_id
+
+
+async def test_a_site_whose_name_is_a_pattern_silences_its_own_gateways_and_no_others(room: Room) -> None:
+    room.world.add("Os*/d")
+    await room.world.passes(1)
+    room.world.goes("offline", "d")
+    await room.world.passes(7)
+    await room.incident_ends_in(timedelta(hours=1))
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    assert {one.site for one in await room.world.live()} == {"Os*", "Oslo"}
+
+
+async def test_the_list_of_alerts_says_which_are_silenced_from_their_cards(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    await room.incident_ends_in(timedelta(hours=1))
+    (listed,) = (await room.world.alerts.open_incidents()).incidents
+    assert listed.silenced is not None
+    room.world.now += timedelta(hours=1)
+    (listed,) = (await room.world.alerts.open_incidents()).incidents
+    assert listed.silenced is None
+
+
+async def test_a_card_forgets_its_silence_when_that_is_over(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    await room.incident_ends_in(timedelta(hours=1))
+    await room.service.tick()
+    assert (await room.world.only_incident()).silenced is not None
+    wanted = (await room.world.cards())[0].wanted
+    room.world.now += timedelta(hours=1)
+    assert (await room.world.only_incident()).silenced is None
+    await room.service.tick()
+    await room.service.tick()
+    assert (await room.world.cards())[0].wanted == wanted + 1
+
+
+async def test_what_is_silenced_while_it_gathers_is_not_posted_before_that_ends(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(5)
+    assert await room.world.cards() == []
+    await room.silence("tag:oslo for 30m")
+    await room.world.passes(5)
+    assert await room.world.cards() == []
+    room.world.now += 30 * MINUTE
+    await room.world.engine.tick()
+    assert len(await room.world.cards()) == 1
+
+
+async def test_what_gathers_is_posted_although_some_of_it_are_silenced(room: Room) -> None:
+    room.world.goes("offline", "a", "b")
+    await room.world.passes(5)
+    await room.silence("id:a for 30m")
+    await room.world.passes(1)
+    assert len(await room.world.cards()) == 1
+
+
+async def test_an_incident_that_is_over_cannot_be_silenced(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    incident = await room.world.only_incident()
+    room.world.goes("online", "a")
+    await room.world.passes(4)
+    with pytest.raises(Stale):
+        await room.service.silence_incident(ANA, incident.id, room.world.now + MINUTE, None, None)
+    with pytest.raises(NotFound):
+        await room.service.silence_incident(ANA, IncidentId(99), room.world.now + MINUTE, None, None)
+
+
+async def test_a_card_is_not_silenced_for_more_than_four_hours_without_a_reason(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    with pytest.raises(InvalidInput, match="reason"):
+        await room.incident_ends_in(timedelta(hours=5))
+
+
+async def test_a_silence_is_announced_once_before_it_ends(room: Room) -> None:
+    await room.silence("tag:oslo for 1h")
+    room.world.now += 44 * MINUTE
+    await room.service.tick()
+    assert await room.world.notes() == []
+    room.world.now += 2 * MINUTE
+    await room.service.tick()
+    await room.service.tick()
+    told = [(note.kind, note.channel) for note in await room.world.notes()]
+    assert told == [("silence_ending", "C0ALERTS"), ("silence_ending", ANA.user_id)]
+
+
+async def test_the_end_of_a_silence_is_announced_wherever_a_card_shows_what_it_holds(room: Room) -> None:
+    await room.world.subscribe("C0OSLO", "tag:oslo")
+    await room.world.subscribe("C0BERGEN", "tag:bergen")
+    room.world.goes("offline", "a", "c")
+    await room.world.passes(7)
+    await room.silence("tag:oslo for 30m")
+    room.world.now += 16 * MINUTE
+    await room.service.tick()
+    told = [note.channel for note in await room.world.notes()]
+    assert told == ["C0ALERTS", "C0OSLO", ANA.user_id]
+
+
+async def test_a_viewer_silences_nothing_and_sees_what_is_silenced(room: Room) -> None:
+    vic = Actor("U0VIC", "Vic", Role.VIEWER)
+    await room.silence("tag:oslo for 1h")
+    with pytest.raises(NotAllowed):
+        await room.service.silence(vic, "tag:oslo for 1h", "C0OPS")
+    with pytest.raises(NotAllowed):
+        await room.service.unsilence(vic, "S-1", "C0OPS")
+    assert [one.title for one in await room.service.active(vic)] == ["S-1"]

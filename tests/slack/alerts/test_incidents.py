@@ -1,0 +1,202 @@
+"""What people do with incidents in Slack, from a click to what they see."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from bot.domain.access import Actor, Role
+from bot.domain.alerts.incidents import AlertRules, IncidentId
+from bot.domain.errors import NotAllowed, NotFound, Stale
+from bot.domain.gateways import GatewayId
+from bot.slack import ids
+from bot.slack.alerts.incidents import AlertListeners
+from bot.slack.ids import Ref
+from bot.slack.incoming.requests import Click, CommandCall
+from bot.slack.lists import list_clicks
+from bot.slack.views.blocks import Message
+from bot.storage.db.engine import Database
+from bot.storage.db.tables import incidents
+from tests.slack.shown import Answers, buttons, sendable
+from tests.worlds.alerts import ANA, BEN, World, rollout
+from tests.worlds.databases import sqlite_url
+
+NO_STORMS = AlertRules(storm_gateways=1000, storm_share=10)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Eighteen gateways at Oslo and one at Bergen are offline, each site in a posted incident."""
+    database = Database.open(sqlite_url(tmp_path))
+    gateways = [f"Oslo/g{number:02}" for number in range(18)]
+    world = await World.begin(database, *gateways, "Bergen/b", rules=NO_STORMS)
+    world.goes("offline", *world.fleet)
+    await world.passes(7)
+    yield world
+    await database.close()
+
+
+@pytest.fixture
+def listeners(world: World) -> AlertListeners:
+    return AlertListeners(world.alerts, world.pause)
+
+
+async def oslo(world: World) -> Ref:
+    _, incident = await world.live()
+    return Ref(str(incident.id), incident.version)
+
+
+async def click(listeners: AlertListeners, action_id: str, ref: Ref, actor: Actor = ANA) -> Answers:
+    """Somebody clicks; whatever listens to that button, of the feature's own or of all lists."""
+    answers = Answers()
+    listening = {**listeners.feature().clicks, **list_clicks(listeners.lists())}
+    await listening[action_id](Click(actor, "C0ALERTS", action_id, ref, answers))
+    return answers
+
+
+async def alerts(listeners: AlertListeners, actor: Actor = ANA) -> Answers:
+    answers = Answers()
+    await listeners.feature().commands["alerts"].listener(CommandCall(actor, "C0OPS", "", answers))
+    return answers
+
+
+async def test_alerts_lists_what_is_open(world: World, listeners: AlertListeners) -> None:
+    said = (await alerts(listeners)).last.text
+    assert "2 open alerts" in said
+    assert "18 gateways at Oslo" in said
+    assert "1 gateway at Bergen" in said
+
+
+async def test_a_guest_sees_no_alerts(world: World, listeners: AlertListeners) -> None:
+    with pytest.raises(NotAllowed):
+        await alerts(listeners, Actor("U0GUEST", "Guest", Role.NONE))
+    with pytest.raises(NotAllowed):
+        await click(listeners, ids.INCIDENT_DETAILS, await oslo(world), Actor("U0GUEST", "Guest", Role.NONE))
+
+
+async def test_the_card_is_drawn_from_the_database(world: World, listeners: AlertListeners) -> None:
+    drawn = sendable(await listeners.feature().cards["incident"]((await oslo(world)).id))
+    assert "18 gateways at Oslo" in drawn.text
+    assert buttons(drawn)[ids.INCIDENT_ACK] == await oslo(world)
+
+
+async def test_acknowledging_a_card_says_nothing_more_since_the_card_changes(
+    world: World, listeners: AlertListeners
+) -> None:
+    ref = await oslo(world)
+    answers = await click(listeners, ids.INCIDENT_ACK, ref)
+    assert (answers.shown, answers.added) == ([], [])
+    drawn = sendable(await listeners.feature().cards["incident"](ref.id))
+    assert "acknowledged by <@U0ANA00001>" in drawn.text
+    assert ids.INCIDENT_ACK not in buttons(drawn)
+
+
+async def test_the_second_to_click_reads_who_was_first(world: World, listeners: AlertListeners) -> None:
+    ref = await oslo(world)
+    await click(listeners, ids.INCIDENT_ACK, ref)
+    with pytest.raises(Stale, match="Ana acknowledged this a moment ago"):
+        await click(listeners, ids.INCIDENT_ACK, ref, BEN)
+
+
+async def test_acknowledging_in_the_list_draws_the_list_again(
+    world: World, listeners: AlertListeners
+) -> None:
+    ref = await oslo(world)
+    answers = await click(listeners, ids.INCIDENT_ACK, Ref(ref.id, ref.version, "0"))
+    assert "acknowledged by <@U0ANA00001>" in answers.last.text
+
+
+async def test_details_are_shown_beside_the_card_and_page(world: World, listeners: AlertListeners) -> None:
+    answers = await click(listeners, ids.INCIDENT_DETAILS, await oslo(world))
+    (first,) = answers.added
+    assert "g00" in first.text
+    assert "g17" not in first.text
+    second = await click(listeners, ids.PAGE_NEXT, buttons(first)[ids.PAGE_NEXT])
+    assert "g17" in second.last.text
+
+
+async def test_a_page_of_details_behind_the_end_is_the_last_page(
+    world: World, listeners: AlertListeners
+) -> None:
+    answers = await click(listeners, ids.PAGE_NEXT, Ref("incident", 900, (await oslo(world)).id))
+    assert "g17" in answers.last.text
+
+
+async def test_all_gateways_of_an_incident_come_as_a_file(world: World, listeners: AlertListeners) -> None:
+    answers = await click(listeners, ids.EXPORT_CSV, Ref("incident", 0, (await oslo(world)).id))
+    ((name, content, _),) = answers.files
+    assert name == f"incident-{(await oslo(world)).id}.csv"
+    assert content.decode("utf-8-sig").count("\r\n") == 19
+
+
+@pytest.mark.parametrize("number", ["", "x", "²", "999", "9" * 40])
+async def test_a_button_that_names_no_incident_is_refused_with_a_sentence(
+    world: World, listeners: AlertListeners, number: str
+) -> None:
+    with pytest.raises(NotFound):
+        await click(listeners, ids.INCIDENT_ACK, Ref(number, 1))
+    with pytest.raises(NotFound):
+        await click(listeners, ids.PAGE_NEXT, Ref("incident", 0, number))
+
+
+async def test_a_gateways_card_can_say_in_which_incident_it_is(
+    world: World, listeners: AlertListeners
+) -> None:
+    assert "at Bergen" in (await listeners.line_of(GatewayId("b")) or "")
+    assert await listeners.line_of(GatewayId("unheard-of")) is None
+
+
+async def test_the_note_about_those_who_joined_is_drawn_from_its_body(
+    world: World, listeners: AlertListeners
+) -> None:
+    world.add("Oslo/late")
+    await world.passes(1)
+    world.goes("offline", "late")
+    await world.passes(6)
+    note = (await world.notes())[-1]
+    drawn = listeners.feature().notes[note.kind](note.body)
+    assert isinstance(drawn, Message)
+    assert sendable(drawn).text == "🔴 Offline: 1 more gateway here: late."
+
+
+async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(
+    world: World, listeners: AlertListeners
+) -> None:
+    ref = await oslo(world)
+    world.goes("online", *world.fleet)
+    await world.passes(4)
+    with pytest.raises(Stale, match="is over"):
+        await click(listeners, ids.INCIDENT_ACK, ref)
+    assert (await world.alerts.incident(IncidentId(int(ref.id)))).acknowledged is None
+
+
+async def test_the_file_of_all_gateways_is_drawn_into_the_cards_thread(
+    world: World, listeners: AlertListeners
+) -> None:
+    (note,) = await world.notes()
+    drawing = listeners.feature().notes[note.kind](note.body)
+    assert not isinstance(drawing, Message)
+    drawn = await drawing
+    assert sendable(drawn).text == "All 18 gateways at Oslo are in this file."
+    assert drawn.files[0].content.count(b"\r\n") == 19
+
+
+async def test_pausing_a_rollout_that_does_not_run_is_refused_with_a_sentence(
+    world: World, listeners: AlertListeners
+) -> None:
+    with pytest.raises(Stale, match="does not run any more"):
+        await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, await oslo(world))
+    assert world.paused == []
+
+
+async def test_the_rollout_that_explains_an_incident_is_paused_from_its_card(
+    world: World, listeners: AlertListeners
+) -> None:
+    await rollout(world, "g00", state="verified")
+    async with world.database.write() as connection:
+        await connection.execute(update(incidents).values(rollout_id=1))
+    shown = (await world.cards())[0].wanted
+    await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, await oslo(world))
+    assert world.paused == [(ANA.user_id, 1, "C0ALERTS")]
+    assert max(card.wanted for card in await world.cards()) > shown

@@ -1,0 +1,153 @@
+"""What people do with silences in Slack."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.domain.access import Actor, Role
+from bot.domain.audit import AuditQuery
+from bot.domain.errors import NotAllowed
+from bot.domain.query import Query
+from bot.services.alerts.silences import SilenceService
+from bot.services.rollouts.events import anywhere
+from bot.slack import ids
+from bot.slack.alerts.silences import SilenceListeners
+from bot.slack.alerts.views import silences as views
+from bot.slack.ids import Ref, decode
+from bot.slack.incoming.requests import Click, CommandCall, Submission
+from bot.slack.views.blocks import Message, View, utc
+from bot.storage import audit
+from bot.storage.db.engine import Database
+from bot.storage.fleet import search
+from tests.slack.shown import Answers, sendable
+from tests.worlds.alerts import ANA, World
+from tests.worlds.databases import sqlite_url
+
+UTC = ZoneInfo("UTC")
+VIC = Actor("U0VIC00001", "Vic", Role.VIEWER)
+
+
+class Modals:
+    """Keeps what would be opened."""
+
+    def __init__(self) -> None:
+        self.opened: list[View] = []
+
+    async def open(self, trigger_id: str, view: View) -> str:
+        self.opened.append(view)
+        return "V0VIEW0001"
+
+    async def update(self, view_id: str, view: View) -> None:
+        self.opened.append(view)
+
+    async def publish(self, user_id: str, view: View) -> None:
+        self.opened.append(view)
+
+
+class Desk:
+    """One dark gateway at Oslo in a posted incident, and the listeners."""
+
+    def __init__(self, world: World) -> None:
+        async def matching(query: Query) -> Sequence[str]:
+            async with world.database.read() as connection:
+                return await search.ids(connection, query, world.now)
+
+        service = SilenceService(
+            world.database,
+            matching=matching,
+            within=anywhere,
+            channel=None,
+            zone=UTC,
+            now=lambda: world.now,
+        )
+        self.world = world
+        self.modals = Modals()
+        self.listeners = SilenceListeners(
+            service, self.modals, incident=world.alerts.incident, zone=UTC, now=lambda: world.now
+        )
+
+    async def says(self, word: str, text: str = "") -> str:
+        answers = Answers()
+        command = self.listeners.feature().commands[word]
+        await command.listener(CommandCall(ANA, "C0OPS", text, answers))
+        return sendable(answers.last).text
+
+    async def submits(self, **values: str) -> dict[str, str]:
+        ref = Ref("1", 1)
+        if self.modals.opened:
+            ref = decode(self.modals.opened[-1]["private_metadata"])
+        submission = Submission(ANA, ids.INCIDENT_SILENCE, ref, values)
+        answer = await self.listeners.feature().submissions[ids.INCIDENT_SILENCE](submission)
+        return dict(answer.errors)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    database = Database.open(sqlite_url(tmp_path))
+    world = await World.begin(database, "Oslo/a", "Oslo/b")
+    world.goes("offline", "a")
+    await world.passes(7)
+    yield Desk(world)
+    await database.close()
+
+
+async def test_the_answer_names_the_silence_its_gateways_and_its_end(desk: Desk) -> None:
+    said = await desk.says("silence", "tag:oslo for 1h")
+    assert "S-1" in said
+    assert "2 gateways now" in said
+
+
+async def test_a_silence_of_nothing_says_so(desk: Desk) -> None:
+    assert "no gateway matches now" in await desk.says("silence", "tag:osol for 1h")
+    assert "no gateway" not in await desk.says("silence", "tag:oslo for 1h")
+
+
+async def test_silences_are_listed_with_their_reasons(desk: Desk) -> None:
+    assert await desk.says("silences") == "No silence holds now."
+    await desk.says("silence", "tag:oslo for 1h because paint & <!channel>")
+    said = await desk.says("silences")
+    assert "paint &amp;" in said
+    assert "<!channel>" not in said
+
+
+async def test_a_silence_is_ended_by_its_number(desk: Desk) -> None:
+    await desk.says("silence", "tag:oslo for 1h")
+    assert "S-1 is over" in await desk.says("unsilence", "S-1")
+    async with desk.world.database.read() as connection:
+        ended, begun = await audit.find(connection, AuditQuery(words=("silence",)), 10)
+    assert (begun.before, ended.before, ended.after) == (None, None, None)
+    assert begun.after == f"until {utc(desk.world.now + timedelta(hours=1))}"
+
+
+async def test_the_button_asks_how_long_and_the_card_says_until_when(desk: Desk) -> None:
+    click = Click(ANA, "C0ALERTS", ids.INCIDENT_SILENCE, Ref("1", 1), Answers(), trigger_id="t")
+    await desk.listeners.feature().clicks[ids.INCIDENT_SILENCE](click)
+    assert [view["callback_id"] for view in desk.modals.opened] == [ids.INCIDENT_SILENCE]
+    assert await desk.submits(duration="30m") == {}
+    assert (await desk.world.only_incident()).silenced is not None
+    async with desk.world.database.read() as connection:
+        (entry,) = await audit.find(connection, AuditQuery(words=("silence",)), 10)
+    assert entry.channel == "C0ALERTS"
+
+
+async def test_a_viewer_is_refused_before_the_window_opens(desk: Desk) -> None:
+    click = Click(VIC, "C0ALERTS", ids.INCIDENT_SILENCE, Ref("1", 1), Answers(), trigger_id="t")
+    with pytest.raises(NotAllowed):
+        await desk.listeners.feature().clicks[ids.INCIDENT_SILENCE](click)
+    assert desk.modals.opened == []
+
+
+async def test_what_cannot_be_is_said_at_its_field(desk: Desk) -> None:
+    reason = (await desk.submits(duration="12h"))[ids.REASON]
+    assert "because" not in reason, "that is how the command is told"
+    assert list(await desk.submits(duration="1h", until="2026-05-20", reason="paint")) == [ids.UNTIL]
+    assert await desk.submits(duration="1h", until="2026-05-06", reason="paint") == {}
+
+
+def test_the_coming_end_is_told_with_query_and_author() -> None:
+    body = {"silence": "S-1", "query": "tag:oslo", "by": "U0ANA00001", "until": "2026-05-04T09:00:00+00:00"}
+    drawn: Message = sendable(views.ending(body))
+    assert "S-1 by <@U0ANA00001>" in drawn.text

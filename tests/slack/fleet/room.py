@@ -1,0 +1,128 @@
+"""Somebody in Slack before a real fleet service, its database and a simulated portal, but no Slack."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
+from bot.domain.access import Actor, Role
+from bot.domain.gateways import GatewayId
+from bot.meshtech.client import MeshtechClient
+from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.write_runs import WriteRunner
+from bot.services.fleet.writes import FleetWrites
+from bot.slack.fleet.gateways import FleetCommands
+from bot.slack.fleet.writes import WriteCommands
+from bot.slack.incoming.commands import CommandRouter, normalise
+from bot.slack.incoming.requests import Click, ClickListener, CommandCall
+from bot.slack.lists import list_clicks
+from bot.storage.db.engine import Database
+from tests.slack.shown import Answers, buttons
+from tests.worlds.databases import sqlite_url
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+ANA = Actor("U0ANA", "Ana", Role.OPERATOR)
+VERA = Actor("U0VERA", "Vera", Role.VIEWER)
+GUEST = Actor("U0GUEST", "Gus", Role.NONE)
+
+
+@dataclass
+class Room:
+    """``says`` is a line after the slash command, as Slack sends it; ``clicks`` the last answer's button."""
+
+    portal: FleetSimulator
+    database: Database
+    client: MeshtechClient
+    fleet: FleetService
+    progress_after: tuple[timedelta, ...] = (timedelta(minutes=1),)
+    answers: Answers = field(default_factory=Answers)
+    incidents: dict[str, str] = field(default_factory=dict)
+    rollouts: dict[str, str] = field(default_factory=dict)
+
+    async def says(self, text: str, actor: Actor = ANA) -> str:
+        """The plain text of the answer."""
+        call = CommandCall(actor, "C0OPS", normalise(text), self.answers)
+        await CommandRouter([self._reading.feature(), self._writing.feature()], "/mesh").route(call)
+        return self.answers.last.text
+
+    async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:
+        """``seen`` is the number of the answer whose button is clicked."""
+        ref = buttons(self.answers.shown[seen])[action_id]
+        await self._listeners()[action_id](Click(actor, "C0OPS", action_id, ref, self.answers))
+        return self.answers.last.text
+
+    def now(self) -> datetime:
+        return self.portal.clock.now()
+
+    def later(self, **by: float) -> None:
+        self.portal.clock.advance(timedelta(**by))
+
+    def device(self, name: str) -> Device:
+        """What the portal has."""
+        return next(one for one in self.portal.devices.values() if name in (one.friendly_name, one.id))
+
+    async def list_again(self) -> None:
+        self.later(minutes=1)
+        assert await self.fleet.take_in_listing() is not None
+
+    @property
+    def _reading(self) -> FleetCommands:
+        return FleetCommands(
+            self.fleet, now=self.now, incident_of=self._incident_of, rollout_of=self._rollout_of
+        )
+
+    @property
+    def _writing(self) -> WriteCommands:
+        writes = FleetWrites(self.database, now=self.now)
+        runs = WriteRunner(self.database, self.client, now=self.now)
+        return WriteCommands(self.fleet, writes, runs, now=self.now, progress_after=self.progress_after)
+
+    def _listeners(self) -> Mapping[str, ClickListener]:
+        return {**list_clicks(self._reading.lists()), **self._writing.feature().clicks}
+
+    async def _incident_of(self, gateway_id: GatewayId) -> str | None:
+        return self.incidents.get(gateway_id)
+
+    async def _rollout_of(self, gateway_id: GatewayId) -> str | None:
+        return self.rollouts.get(gateway_id)
+
+
+def device(number: int, name: str | None = None, **changes: object) -> Device:
+    """An online gateway at oslo."""
+    made = Device(
+        f"bmac-{number:04}",
+        f"MT{number:04}" if name is None else name,
+        "2011",
+        ["oslo"],
+        connected=True,
+        changed_at=START - timedelta(days=2),
+        firmware="3.4.1",
+        hardware="1.0.0",
+    )
+    for attribute, value in changes.items():
+        setattr(made, attribute, value)
+    return made
+
+
+@asynccontextmanager
+async def opened(folder: Path, *devices: Device, listed: bool = True) -> AsyncIterator[Room]:
+    """A room before a fleet of these gateways, listed once unless told otherwise."""
+    portal = FleetSimulator(gateways=0, clock=SimulatorClock(0, START))
+    for one in devices:
+        portal.add_device(one)
+    portal.labels = {label for one in devices for label in one.labels or ()}
+    await portal.start()
+    database = Database.open(sqlite_url(folder))
+    now = portal.clock.now
+    client = MeshtechClient(portal.auth_url, portal.api_url, portal.username, portal.password, now=now)
+    try:
+        room = Room(portal, database, client, FleetService(database, client, now=now))
+        if listed:
+            await room.fleet.take_in_listing()
+        yield room
+    finally:
+        await client.aclose()
+        await database.close()
+        await portal.stop()

@@ -1,0 +1,111 @@
+"""Charts on their way to people: through a local Slack, out of a real database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.demo.slack.server import SlackServer
+from bot.demo.slack.workspace import OPERATOR, OPS, SharedFile
+from bot.domain.fleet.charts import firmware_chart
+from bot.services.fleet.charts import ChartService
+from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, LatestChart
+from bot.slack.fleet.views.charts import firmware_picture
+from bot.slack.views.modals import home
+from tests.slack.incoming.connected import Bed, bed, connected
+from tests.worlds.databases import sqlite_url
+from tests.worlds.fleet import World, world
+
+HOUR, UTC = timedelta(hours=1), ZoneInfo("UTC")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """The plotting library; to load it takes longer than a person of these tests waits, on a busy machine."""
+    firmware_picture(firmware_chart([("2011", "3.5.0", 1)]))
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[World]:
+    """Two gateways that are known for an hour."""
+    async with world(sqlite_url(tmp_path), "a", "b") as made:
+        await made.taken()
+        made.later(HOUR)
+        yield made
+
+
+def charts(fleet: World) -> ChartService:
+    return ChartService(fleet.database, now=fleet.now)
+
+
+async def pictures(made: Bed, place: str, number: int = 1) -> list[SharedFile]:
+    """The files of a channel, or of somebody's direct messages, once there are so many."""
+
+    def files() -> list[SharedFile]:
+        return [file for one in made.slack.workspace.in_channel(place) for file in one.files]
+
+    await made.slack.wait_for(lambda: len(files()) >= number)
+    return files()
+
+
+async def test_a_chart_goes_to_the_asker_s_direct_messages_and_the_answer_says_so(fleet: World) -> None:
+    listeners = ChartListeners(charts(fleet), zone=UTC)
+    async with connected([listeners.feature()]) as (made, _):
+        said = await made.says(OPERATOR, "chart offline 1h")
+        (picture,) = await pictures(made, OPERATOR)
+    assert "as a direct message" in said
+    assert "All 2 gateways: 0 offline now" in said
+    assert picture.content is not None
+    assert picture.content.startswith(b"\x89PNG")
+    assert picture.alt_text.startswith("The share of gateways offline")
+
+
+async def test_a_mention_in_a_thread_gets_its_chart_by_direct_message_too(fleet: World) -> None:
+    listeners = ChartListeners(charts(fleet), zone=UTC)
+    async with connected([listeners.feature()]) as (made, _):
+        await made.slack.mention(OPERATOR, OPS, "chart firmware model:2011 7d")
+        (picture,) = await pictures(made, OPERATOR)
+        posted = await made.slack.wait_for(
+            lambda: [one for one in made.slack.calls if one.method == "chat.postMessage"]
+        )
+    assert (picture.name, picture.title) == ("firmware.png", "Firmware versions: model:2011")
+    assert posted[0].args["channel"] == OPS
+    assert "a period changes nothing" in posted[0].args["text"]
+
+
+async def test_what_cannot_be_drawn_is_said_and_nothing_is_sent(fleet: World) -> None:
+    listeners = ChartListeners(charts(fleet), zone=UTC)
+    async with connected([listeners.feature()]) as (made, _):
+        assert "No gateway matches" in await made.says(OPERATOR, "chart offline tag:nowhere")
+        assert "there are offline and firmware" in await made.says(OPERATOR, "chart pie")
+        assert made.slack.workspace.in_channel(OPERATOR) == []
+
+
+async def test_the_latest_chart_is_uploaded_once_however_many_look(fleet: World) -> None:
+    async with bed() as made:
+        latest = LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now)
+        first, *others = await asyncio.gather(*(latest.blocks() for _ in range(5)))
+        assert others == [first] * 4
+        assert len(made.slack.workspace.files) == 1
+
+        fleet.later(FRESH_FOR)
+        assert await latest.blocks() != first
+        assert len(made.slack.workspace.files) == 2
+
+
+async def test_the_latest_chart_is_a_block_that_slack_shows(fleet: World) -> None:
+    async with bed() as made:
+        blocks = await LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now).blocks()
+        await made.modals.publish(OPERATOR, home(blocks))
+        assert made.slack.problems == []
+    assert [block["type"] for block in blocks] == ["image", "context"]
+    assert "All 2 gateways" in blocks[0]["alt_text"]
+
+
+async def test_without_a_past_or_without_an_upload_there_is_no_latest_chart(fleet: World) -> None:
+    async with bed(SlackServer(scopes=frozenset({"chat:write"}))) as made:
+        latest = LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now)
+        assert await latest.blocks() == []

@@ -1,0 +1,76 @@
+"""A home tab before a real fleet with rollouts, on a screen that keeps what is drawn on it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.domain.access import Actor
+from bot.domain.alerts.incidents import AlertRules
+from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.silences import SilenceService
+from bot.slack.home.tab import HomeTab
+from bot.slack.outgoing.web_api import SlackFailed
+from bot.slack.views.blocks import Block, View, image
+from tests.worlds.rollouts import World
+
+
+@dataclass
+class Screen:
+    """What Slack was asked to show."""
+
+    published: list[dict[str, Any]] = field(default_factory=list)
+    opened: list[View] = field(default_factory=list)
+    drawn_for: list[str] = field(default_factory=list)
+    has_chart: bool = False
+    knows_files: bool = True
+    gone: set[str] = field(default_factory=set)  # whose tab Slack does not take
+
+    async def open(self, _trigger_id: str, view: View) -> str:
+        self.opened.append(view)
+        return "V0VIEW0001"
+
+    async def update(self, _view_id: str, view: View) -> None:
+        self.opened.append(view)
+
+    async def chart(self) -> list[Block]:
+        return [image("The share offline", file_id="F0CHART001")] if self.has_chart else []
+
+    async def publish(self, user_id: str, view: View) -> None:
+        if user_id in self.gone:
+            raise SlackFailed("views.publish", "user_not_found")
+        if not self.knows_files and "F0CHART001" in str(view):
+            raise SlackFailed("views.publish", "invalid_blocks")
+        self.drawn_for.append(user_id)
+        self.published.append(view)
+
+
+def silences_of(it: World) -> SilenceService:
+    return SilenceService(
+        it.database,
+        matching=it.fleet.ids_matching,
+        within=it.fleet.require_within,
+        channel=None,
+        zone=ZoneInfo("UTC"),
+        now=it.clock.now,
+    )
+
+
+def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
+    alerts = AlertService(
+        it.database, rules=AlertRules(), default_channel=None, now=it.clock.now, changed=lambda: None
+    )
+
+    async def actor_of(_user_id: str) -> Actor:
+        return actor
+
+    return HomeTab(
+        it.fleet,
+        it.rollouts,
+        alerts,
+        silences_of(it),
+        screen,
+        chart=screen.chart,
+        actor_of=actor_of,
+        command="/mesh",
+        now=it.clock.now,
+    )

@@ -1,0 +1,242 @@
+"""Who somebody is: roles from ids and groups, cached, asked for once at a time, and never guessed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.demo.slack import workspace
+from bot.domain.access import Action, Role, require
+from bot.domain.errors import Unavailable
+from bot.domain.query import parse
+from bot.slack.incoming.people import People
+from tests.slack.incoming.connected import Bed, bed
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[Bed]:
+    async with bed() as one:
+        one.people.team_id = workspace.TEAM
+        yield one
+
+
+def asked(made: Bed, method: str) -> int:
+    return len(made.slack.called(method))
+
+
+@pytest.mark.parametrize(
+    ("user", "role"),
+    [
+        (workspace.VIEWER, Role.VIEWER),
+        (workspace.OPERATOR, Role.OPERATOR),
+        (workspace.APPROVER, Role.APPROVER),
+        (workspace.ADMIN, Role.ADMIN),
+        (workspace.GUEST, Role.NONE),
+        (workspace.EXTERNAL, Role.NONE),
+        (workspace.DEACTIVATED, Role.NONE),
+        (workspace.BOT_USER, Role.NONE),
+        ("U0UNKNOWN1", Role.NONE),
+    ],
+)
+async def test_a_role_comes_from_user_ids_and_groups(made: Bed, user: str, role: Role) -> None:
+    actor = await made.people.actor(user)
+    assert (actor.role, actor.certain) == (role, True)
+
+
+async def test_a_guest_has_no_role_even_if_one_is_configured(made: Bed) -> None:
+    people = People(made.api, admins=[workspace.GUEST], now=made.clock.now)
+    assert (await people.actor(workspace.GUEST)).role is Role.NONE
+    await people.close()
+
+
+@pytest.mark.parametrize("flag", ["deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_stranger"])
+async def test_each_flag_of_who_is_no_member_alone_takes_every_role_away(made: Bed, flag: str) -> None:
+    setattr(made.slack.workspace.users[workspace.ADMIN], flag, True)
+    assert (await made.people.actor(workspace.ADMIN)).role is Role.NONE
+
+
+async def test_who_belongs_to_another_workspace_has_no_role_even_if_slack_flags_nothing(made: Bed) -> None:
+    made.people.team_id = workspace.TEAM
+    made.slack.workspace.users[workspace.OPERATOR].team_id = "T0OTHER001"
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.NONE
+    assert (await made.people.actor(workspace.ADMIN)).role is Role.ADMIN
+
+
+async def test_nobody_is_asked_for_before_somebody_comes(made: Bed) -> None:
+    assert list(made.slack.calls) == []
+
+
+async def test_within_five_minutes_nobody_is_asked_for_again(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    before = len(made.slack.calls)
+    made.clock.advance(minutes=5)
+    await made.people.actor(workspace.OPERATOR)
+    assert len(made.slack.calls) == before
+
+
+async def test_many_at_once_ask_once(made: Bed) -> None:
+    actors = await asyncio.gather(*(made.people.actor(workspace.OPERATOR) for _ in range(50)))
+    assert {actor.role for actor in actors} == {Role.OPERATOR}
+    assert asked(made, "usergroups.users.list") == 2
+    assert sum(call.args["user"] == workspace.OPERATOR for call in made.slack.called("users.info")) == 1
+
+
+async def test_after_five_minutes_the_answer_is_at_once_and_renewed_behind_it(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
+    made.clock.advance(minutes=6)
+    before = asked(made, "usergroups.users.list")
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.OPERATOR
+    await made.slack.wait_for(lambda: asked(made, "usergroups.users.list") == before + 2)
+    await made.people.close()
+    made.clock.advance(minutes=6)
+
+
+async def test_a_clock_that_is_set_back_does_not_keep_an_old_role(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
+    made.clock.advance(hours=-2)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.VIEWER
+
+
+async def test_a_clock_that_is_set_back_does_not_keep_slack_from_being_asked_again(made: Bed) -> None:
+    made.slack.faults.fail("users.info", "internal_error")
+    assert not (await made.people.actor(workspace.OPERATOR)).certain
+    made.clock.advance(hours=-2)
+    assert (await made.people.actor(workspace.OPERATOR)).certain
+
+
+async def test_when_slack_is_silent_a_young_answer_still_counts(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.faults.fail("*", "internal_error", times=100)
+    made.clock.advance(minutes=15)
+    actor = await made.people.actor(workspace.OPERATOR)
+    assert (actor.role, actor.certain) == (Role.OPERATOR, True)
+
+
+async def test_when_slack_is_silent_for_longer_somebody_reads_and_writes_nothing(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.faults.fail("*", "internal_error", times=100)
+    made.clock.advance(minutes=16)
+    actor = await made.people.actor(workspace.OPERATOR)
+    assert (actor.role, actor.certain) == (Role.OPERATOR, False)
+
+
+async def test_somebody_slack_never_told_about_reads_and_writes_nothing(made: Bed) -> None:
+    made.slack.faults.fail("*", "internal_error", times=100)
+    actor = await made.people.actor(workspace.OPERATOR)
+    assert (actor.role, actor.certain) == (Role.VIEWER, False)
+
+
+async def test_somebody_whose_groups_are_not_known_is_asked_to_wait_not_refused(made: Bed) -> None:
+    made.slack.faults.fail("usergroups.users.list", "internal_error", times=100)
+    actor = await made.people.actor(workspace.OPERATOR)
+    require(actor, Action.READ)
+    with pytest.raises(Unavailable, match="cannot check right now"):
+        require(actor, Action.RENAME)
+
+
+async def test_a_guest_stays_a_guest_while_slack_is_silent(made: Bed) -> None:
+    await made.people.actor(workspace.GUEST)
+    made.slack.faults.fail("*", "internal_error", times=100)
+    made.clock.advance(hours=1)
+    assert (await made.people.actor(workspace.GUEST)).role is Role.NONE
+
+
+async def test_a_rate_limit_on_groups_is_obeyed_and_the_old_answer_serves(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.faults.rate_limit("usergroups.users.list", retry_after=30, times=2)
+    made.clock.advance(minutes=6)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.OPERATOR
+    await made.slack.wait_for(lambda: made.slack.rejected["usergroups.users.list", "ratelimited"] == 2)
+    before = asked(made, "usergroups.users.list")
+    made.clock.advance(seconds=29)
+    assert (await made.people.actor(workspace.OPERATOR)).certain
+    assert asked(made, "usergroups.users.list") == before
+
+
+async def test_what_slack_says_has_changed_is_asked_for_again(made: Bed) -> None:
+    await made.people.actor(workspace.OPERATOR)
+    made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
+    made.people.forget_group(workspace.OPERATORS)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.VIEWER
+    made.slack.workspace.users[workspace.OPERATOR].is_restricted = True
+    made.people.forget_user(workspace.OPERATOR)
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.NONE
+
+
+async def test_without_asking_only_somebody_known_is_known(made: Bed) -> None:
+    assert made.people.cached_actor(workspace.OPERATOR) is None
+    await made.people.actor(workspace.OPERATOR)
+    made.clock.advance(minutes=14)
+    known = made.people.cached_actor(workspace.OPERATOR)
+    assert known is not None
+    assert (known.role, known.certain) == (Role.OPERATOR, True)
+
+
+async def test_a_refusal_names_who_has_the_role_without_ringing_at_them(made: Bed) -> None:
+    holders = (await made.people.actor(workspace.VIEWER)).holders
+    assert holders[Role.ADMIN] == "ada"
+    assert holders[Role.APPROVER] == "@approvers, ada"
+    assert holders[Role.OPERATOR] == "@operators, @approvers, ada"
+    assert "<" not in "".join(holders.values())
+
+
+async def test_the_holders_of_a_role_nobody_has_are_nobody(made: Bed) -> None:
+    people = People(made.api, now=made.clock.now)
+    assert (await people.actor(workspace.VIEWER)).holders[Role.ADMIN] == ""
+    await people.close()
+
+
+async def limits(made: Bed, user: str, **scopes: str) -> tuple[str, ...]:
+    """What somebody is limited to, where operators and approvers are groups, and Ana is both."""
+    people = People(
+        made.api,
+        operators=[workspace.OPERATORS, workspace.APPROVER],
+        approvers=[workspace.APPROVERS],
+        scopes={one: parse(query) for one, query in scopes.items()},
+        now=made.clock.now,
+    )
+    found = (await people.actor(user)).limits
+    await people.close()
+    return tuple(limit.text for limit in found)
+
+
+async def test_an_operator_is_limited_to_the_query_of_their_group(made: Bed) -> None:
+    assert await limits(made, workspace.OPERATOR, **{workspace.OPERATORS: "tag:oslo"}) == ("tag:oslo",)
+
+
+async def test_who_has_a_role_by_an_id_without_a_limit_has_none(made: Bed) -> None:
+    assert await limits(made, workspace.APPROVER, **{workspace.APPROVERS: "tag:oslo"}) == ()
+
+
+async def test_the_limits_of_all_their_ids_add_up(made: Bed) -> None:
+    both = {workspace.APPROVERS: "tag:oslo", workspace.APPROVER: "tag:bergen"}
+    assert set(await limits(made, workspace.APPROVER, **both)) == {"tag:oslo", "tag:bergen"}
+
+
+async def test_groups_are_named_without_waiting_for_slack_and_without_ringing(made: Bed) -> None:
+    groups = [workspace.OPERATORS]
+    assert made.people.handles(groups) == [f"@{workspace.OPERATORS}"]
+    await made.people.actor(workspace.VIEWER)  # waits for what is being asked
+    assert made.people.handles(groups) == ["@operators"]
+    made.slack.workspace.groups[workspace.OPERATORS].handle = "night-shift"
+    made.people.forget_group(workspace.OPERATORS)
+    assert made.people.handles(groups) == ["@operators"]
+    await made.people.actor(workspace.VIEWER)
+    assert made.people.handles(groups) == ["@night-shift"]
+
+
+async def test_the_admins_are_those_named_and_the_members_of_their_groups(made: Bed) -> None:
+    made.slack.workspace.groups[workspace.ADMINS].users[:] = [workspace.ADMIN, workspace.APPROVER]
+    named = [workspace.OPERATOR, workspace.ADMINS, workspace.ADMIN]
+    people = People(made.api, admins=named, now=made.clock.now)
+    assert await people.admins() == [workspace.OPERATOR, workspace.ADMIN, workspace.APPROVER]
+    await people.close()
+
+
+async def test_while_slack_does_not_tell_who_is_in_a_group_the_admins_are_not_known(made: Bed) -> None:
+    people = People(made.api, admins=[workspace.ADMINS], now=made.clock.now)
+    made.slack.faults.fail("usergroups.users.list", "internal_error")
+    assert await people.admins() is None
+    await people.close()

@@ -1,0 +1,374 @@
+"""What people do with rollouts in Slack, from a command or a click to what they see."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.demo.fleet.simulator import Behaviour
+from bot.demo.slack.limits import problems_of_view
+from bot.domain.access import Actor
+from bot.domain.audit import AuditQuery
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.rollouts.rollout import RolloutId, RolloutState
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
+from bot.slack.lists import list_clicks
+from bot.slack.rollouts.buttons import RolloutButtons
+from bot.slack.rollouts.commands import RolloutListeners, parse_freeze, parse_update
+from bot.slack.views.blocks import Message, View
+from bot.storage import audit
+from tests.slack.shown import NAMES, Answers, buttons, sendable
+from tests.worlds.databases import sqlite_url
+from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, PIA, VERA, WAVES, World, world
+
+
+class Modals:
+    """Keeps what was opened."""
+
+    def __init__(self) -> None:
+        self.opened: list[View] = []
+
+    async def open(self, trigger_id: str, view: View) -> str:
+        assert problems_of_view(view) == []
+        self.opened.append(view)
+        return f"V{len(self.opened)}"
+
+    async def update(self, view_id: str, view: View) -> None:
+        raise AssertionError("no modal of rollouts is updated")
+
+    async def publish(self, user_id: str, view: View) -> None:
+        raise AssertionError("rollouts have no home tab")
+
+
+class Desk:
+    """People before the services: commands, clicks and modals."""
+
+    def __init__(self, it: World) -> None:
+        self.it = it
+        self.modals = Modals()
+        rollout_buttons = RolloutButtons(it.rollouts, it.steering, self.modals)
+        self.listeners = RolloutListeners(it.rollouts, it.steering, rollout_buttons)
+        self.feature = self.listeners.feature()
+
+    async def says(self, text: str, actor: Actor = OLGA) -> Message:
+        word, _, rest = text.partition(" ")
+        answers = Answers()
+        await self.feature.commands[word].listener(CommandCall(actor, "C0OPS", rest, answers))
+        return answers.last
+
+    async def clicks(
+        self, action_id: str, ref: Ref, actor: Actor = PAUL, trigger: str | None = "t"
+    ) -> Answers:
+        answers = Answers()
+        listening = {**self.feature.clicks, **list_clicks(self.listeners.lists())}
+        await listening[action_id](Click(actor, "C0ROLLOUTS", action_id, ref, answers, trigger))
+        return answers
+
+    async def submits(self, callback_id: str, number: int, reason: str, actor: Actor) -> SubmissionAnswer:
+        values = {ids.REASON: reason} if reason else {}
+        submission = Submission(actor, callback_id, Ref(str(number), 1), values)
+        return await self.feature.submissions[callback_id](submission)
+
+    async def card(self, number: int = 1) -> Message:
+        return sendable(await self.feature.cards["rollout"](str(number)))
+
+    async def requested(self, command: str = f"update tag:oslo to {NEW}", actor: Actor = OLGA) -> Ref:
+        """Somebody plans and requests; what the card's buttons point at."""
+        plan = await self.says(command, actor)
+        await self.clicks(ids.ROLLOUT_REQUEST, buttons(plan)[ids.ROLLOUT_REQUEST], actor)
+        return buttons(await self.card())[ids.ROLLOUT_APPROVE]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with world(sqlite_url(tmp_path), rules=WAVES, quick=True) as it:
+        yield Desk(it)
+
+
+# ---- before it runs
+
+
+async def test_update_answers_with_a_plan_and_its_button_requests_it(desk: Desk) -> None:
+    plan = await desk.says(f"update tag:oslo to {NEW}")
+    assert "8 gateways of 8 that match" in plan.text
+    answers = await desk.clicks(ids.ROLLOUT_REQUEST, buttons(plan)[ids.ROLLOUT_REQUEST], OLGA)
+    (place,) = await desk.it.rollouts.shown_in(RolloutId(1))
+    assert (
+        answers.last.text
+        == f"R-1 is requested, and waits for 1 person to approve it: see its card in <#{place}>."
+    )
+    assert set(buttons(await desk.card())) == {ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, ids.ROLLOUT_CANCEL}
+
+
+async def test_a_plan_can_be_dropped(desk: Desk) -> None:
+    plan = await desk.says(f"update tag:oslo to {NEW}")
+    answers = await desk.clicks(ids.ROLLOUT_CANCEL, buttons(plan)[ids.ROLLOUT_CANCEL], OLGA)
+    assert answers.last.text == "The plan is dropped. Nothing was sent and nothing was changed."
+    with pytest.raises(NotFound):
+        await desk.clicks(ids.ROLLOUT_REQUEST, buttons(plan)[ids.ROLLOUT_REQUEST], OLGA)
+
+
+async def test_a_version_for_several_models_asks_which_and_plans_it(desk: Desk) -> None:
+    for device in list(desk.it.portal.devices.values())[:3]:
+        device.model = "2012"
+    desk.it.portal.add_firmware("2012", NEW)
+    await desk.it.fleet.take_in_listing()
+    choice = await desk.says(f"update tag:oslo to {NEW}")
+    refs = [block["accessory"]["value"] for block in choice.blocks if "accessory" in block]
+    assert len(refs) == 2
+    answers = await desk.clicks(ids.ROLLOUT_REPLAN, ids.decode(refs[1]), OLGA)
+    assert "3 gateways of 8 that match" in answers.last.text
+
+
+async def test_an_update_can_start_later(desk: Desk) -> None:
+    ref = await desk.requested(f"update tag:oslo to {NEW} at 22:00")
+    await desk.clicks(ids.ROLLOUT_APPROVE, ref)
+    drawn = await desk.card()
+    assert "approved, starts later" in drawn.text
+    assert set(buttons(drawn)) == {ids.ROLLOUT_CANCEL}
+    await desk.clicks(ids.ROLLOUT_CANCEL, ref, OLGA)
+    assert "withdrawn" in (await desk.card()).text
+
+
+async def test_approving_says_nothing_more_since_the_card_changes(desk: Desk) -> None:
+    answers = await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    assert (answers.shown, answers.added) == ([], [])
+    drawn = await desk.card()
+    assert "running since" in drawn.text
+    assert "approved by <@U0PAUL>" in drawn.text
+    assert set(buttons(drawn)) == {ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABORT}
+
+
+async def test_the_second_to_decide_reads_who_was_first(desk: Desk) -> None:
+    ref = await desk.requested()
+    await desk.clicks(ids.ROLLOUT_APPROVE, ref)
+    with pytest.raises(Stale, match="Paul approved R-1 a moment ago"):
+        await desk.clicks(ids.ROLLOUT_APPROVE, ref, PIA)
+
+
+async def test_denying_asks_why_and_the_reason_is_on_the_card(desk: Desk) -> None:
+    ref = await desk.requested()
+    await desk.clicks(ids.ROLLOUT_DENY, ref)
+    (modal,) = desk.modals.opened
+    assert modal["title"]["text"] == "Deny R-1"
+    assert (await desk.submits(ids.ROLLOUT_DENY, 1, "", PAUL)).errors.keys() == {ids.REASON}
+    assert (await desk.submits(ids.ROLLOUT_DENY, 1, "not on a Friday", PAUL)).errors == {}
+    drawn = await desk.card()
+    assert "denied by <@U0PAUL>" in drawn.text
+    assert "Reason: not on a Friday" in drawn.text
+    assert buttons(drawn) == {}
+
+
+async def test_the_audit_log_tells_where_somebody_did_what_and_what_that_changed(desk: Desk) -> None:
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    await desk.clicks(ids.ROLLOUT_PAUSE, buttons(await desk.card())[ids.ROLLOUT_PAUSE])
+    async with desk.it.database.read() as connection:
+        newest_first = await audit.find(connection, AuditQuery(), 10)
+    told = [(one.actor, one.action, one.channel, one.before, one.after) for one in newest_first]
+    assert told == [
+        ("U0PAUL", "rollout_pause", "C0ROLLOUTS", "running, wave 1", "paused, wave 1"),
+        ("meshbot", "rollout_started", None, "requested", "running, wave 1"),
+        ("U0PAUL", "rollout_approve", "C0ROLLOUTS", "requested", "running, wave 1"),
+        ("U0OLGA", "rollout_request", "C0OPS", None, f"tag:oslo to {NEW}"),
+    ]
+
+
+async def test_a_denial_is_audited_where_its_button_was(desk: Desk) -> None:
+    await desk.clicks(ids.ROLLOUT_DENY, await desk.requested())
+    ref = ids.decode(desk.modals.opened[0]["private_metadata"])
+    submission = Submission(PAUL, ids.ROLLOUT_DENY, ref, {ids.REASON: "not on a Friday"})
+    await desk.feature.submissions[ids.ROLLOUT_DENY](submission)
+    async with desk.it.database.read() as connection:
+        (denial,) = await audit.find(connection, AuditQuery(), 1)
+    assert (denial.action, denial.channel) == ("rollout_deny", "C0ROLLOUTS")
+    assert (denial.before, denial.after) == ("requested", "denied")
+
+
+async def test_who_may_not_deny_is_told_before_they_write_a_reason(desk: Desk) -> None:
+    with pytest.raises(NotAllowed):
+        await desk.clicks(ids.ROLLOUT_DENY, await desk.requested(), VERA)
+    assert desk.modals.opened == []
+
+
+async def test_an_admin_who_requested_it_is_asked_why_and_the_card_shows_it(desk: Desk) -> None:
+    ref = await desk.requested(actor=ADA)
+    await desk.clicks(ids.ROLLOUT_APPROVE, ref, ADA)
+    (modal,) = desk.modals.opened
+    assert modal["title"]["text"] == "Approve R-1"
+    assert (await desk.submits(ids.ROLLOUT_APPROVE, 1, "", ADA)).errors.keys() == {ids.REASON}
+    await desk.submits(ids.ROLLOUT_APPROVE, 1, "nobody else is awake", ADA)
+    assert "overriding: nobody else is awake" in (await desk.card()).text
+
+
+async def test_a_void_rollout_offers_a_new_plan_below_its_card(desk: Desk) -> None:
+    ref = await desk.requested()
+    desk.it.portal.disconnect(list(desk.it.portal.devices)[:2])
+    await desk.it.fleet.take_in_listing()
+    await desk.clicks(ids.ROLLOUT_APPROVE, ref)
+    drawn = await desk.card()
+    assert "2 of its 8 gateways are gone, offline or changed since the plan" in drawn.text
+    answers = await desk.clicks(ids.ROLLOUT_REPLAN, buttons(drawn)[ids.ROLLOUT_REPLAN], OLGA)
+    assert "6 gateways of 8 that match" in answers.added[0].text
+
+
+# ---- while it runs
+
+
+async def test_a_rollout_is_promoted_paused_resumed_and_aborted_from_its_card(desk: Desk) -> None:
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    await desk.it.comes_to(RolloutId(1), RolloutState.PROMOTION)
+    for action_id, says in (
+        (ids.ROLLOUT_PROMOTE, "running since"),
+        (ids.ROLLOUT_PAUSE, "Paused by Paul"),
+        (ids.ROLLOUT_RESUME, "running since"),
+        (ids.ROLLOUT_ABORT, "Aborted by Paul"),
+    ):
+        await desk.clicks(action_id, buttons(await desk.card())[action_id])
+        assert says in (await desk.card()).text
+    assert buttons(await desk.card()) == {}
+
+
+async def test_a_freeze_is_gone_through_with_a_reason_from_a_modal(desk: Desk) -> None:
+    frozen = await desk.says(f"freeze firmware {NEW} because it bricks", ADA)
+    assert f"Firmware {NEW} is frozen by <@U0ADAM>" in frozen.text
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    await desk.it.passes(1)
+    ref = buttons(await desk.card())[ids.ROLLOUT_RESUME]
+    with pytest.raises(NotAllowed, match="Only an admin"):
+        await desk.clicks(ids.ROLLOUT_RESUME, ref)
+    await desk.clicks(ids.ROLLOUT_RESUME, ref, ADA)
+    assert desk.modals.opened[0]["title"]["text"] == "Start R-1"
+    await desk.submits(ids.ROLLOUT_RESUME, 1, "the fix is tested", ADA)
+    assert "Goes on through a freeze, by Ada: the fix is tested" in (await desk.card()).text
+
+
+async def test_without_a_trigger_the_click_is_asked_for_again(desk: Desk) -> None:
+    with pytest.raises(InvalidInput, match="click once more"):
+        await desk.clicks(ids.ROLLOUT_DENY, await desk.requested(), PAUL, trigger=None)
+
+
+async def test_the_failed_are_tried_again_and_the_parked_catch_up_from_the_card(desk: Desk) -> None:
+    desk.it.firmware.behaviour = Behaviour.FAILS
+    gone = list(desk.it.portal.devices)[7]
+    desk.it.portal.disconnect([gone])
+    await desk.it.fleet.take_in_listing()
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    await desk.it.comes_to(RolloutId(1), RolloutState.PAUSED)
+    desk.it.firmware.share = 0
+    desk.it.portal.connect([gone])
+    await desk.it.passes(3)
+    drawn = await desk.card()
+    for action_id in (ids.ROLLOUT_RETRY_FAILED, ids.ROLLOUT_CATCH_UP, ids.ROLLOUT_RESUME):
+        await desk.clicks(action_id, buttons(drawn)[action_id])
+    await desk.it.comes_to(RolloutId(1), RolloutState.PROMOTION)
+    await desk.clicks(ids.ROLLOUT_PROMOTE, buttons(await desk.card())[ids.ROLLOUT_PROMOTE])
+    await desk.it.comes_to(RolloutId(1), RolloutState.FINISHED)
+    assert "✅ finished" in (await desk.card()).text
+
+
+@pytest.mark.parametrize("number", ["", "x", "²", "999", "9" * 40])
+async def test_a_button_that_names_no_rollout_is_refused_with_a_sentence(desk: Desk, number: str) -> None:
+    for action_id in desk.feature.clicks:
+        if action_id not in {ids.ROLLOUT_REQUEST, ids.ROLLOUT_CANCEL}:
+            with pytest.raises(NotFound):
+                await desk.clicks(action_id, Ref(number, 1), ADA)
+
+
+# ---- looking
+
+
+async def test_rollouts_are_listed_shown_and_reported(desk: Desk) -> None:
+    assert "There is no rollout yet" in (await desk.says("rollouts")).text
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    assert "running · R-1 · 9.0.0 for tag:oslo, 0 of 8 verified" in (await desk.says("rollouts", VERA)).text
+    shown = await desk.says("rollout R-1", VERA)
+    assert "R-1: firmware 9.0.0 for 8 gateways" in shown.text
+    report = (await desk.says("report r1", VERA)).text
+    assert "<@U0OLGA> requested R-1" in report
+    assert "<@U0PAUL> approved R-1" in report
+
+
+async def test_all_gateways_of_a_rollout_come_as_a_file(desk: Desk) -> None:
+    await desk.requested()
+    report = await desk.says("report R-1")
+    answers = await desk.clicks(ids.EXPORT_CSV, buttons(report)[ids.EXPORT_CSV], VERA)
+    ((name, content, title),) = answers.files
+    assert (name, title) == ("R-1.csv", "R-1: 8 gateways")
+    assert content.decode("utf-8-sig").count("\r\n") == 9
+
+
+async def test_jobs_from_the_portal_are_told_from_those_of_a_rollout(desk: Desk) -> None:
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    await desk.it.passes(1)
+    desk.it.portal.pickup = (MINUTE, MINUTE)
+    gateway = list(desk.it.portal.devices)[7]
+    made = desk.it.portal.create_job("by hand", desk.it.firmware.id, [gateway])
+    listed = (await desk.says("jobs", VERA)).text
+    assert "by hand · created in the portal" in listed
+    assert "· R-1 ·" in listed
+    assert "0 of 1 finished. 1 QUEUED." in (await desk.says(f"job {made.id}", VERA)).text
+
+
+async def test_what_a_name_says_does_not_matter(desk: Desk) -> None:
+    for device, name in zip(desk.it.portal.devices.values(), [*NAMES, "plain"], strict=True):
+        device.friendly_name = name
+    await desk.it.fleet.take_in_listing()
+    desk.it.firmware.behaviour = Behaviour.FAILS
+    await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
+    await desk.it.comes_to(RolloutId(1), RolloutState.PAUSED)
+    await desk.card()
+    await desk.says("report R-1")
+
+
+# ---- freezes
+
+
+async def test_freeze_and_unfreeze_say_what_is_frozen_now(desk: Desk) -> None:
+    assert "Everything is frozen by <@U0ADAM>" in (await desk.says("freeze because of the fair", ADA)).text
+    assert (await desk.says("unfreeze", ADA)).text == "Nothing is frozen."
+    with pytest.raises(InvalidInput, match="nothing is frozen"):
+        await desk.says("unfreeze", ADA)
+    with pytest.raises(NotAllowed):
+        await desk.says("freeze", PAUL)
+
+
+# ---- what is typed
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("tag:oslo to 3.5.0", ("tag:oslo", "3.5.0", "")),
+        ("name:walk to work to latest", ("name:walk to work", "latest", "")),
+        ("tag:oslo to 3.5.0 at 22:00", ("tag:oslo", "3.5.0", "22:00")),
+        ("tag:oslo to 3.5.0 AT 2026-12-01 22:00", ("tag:oslo", "3.5.0", "2026-12-01 22:00")),
+    ],
+)
+def test_an_update_is_a_query_a_version_and_perhaps_a_time(text: str, parsed: tuple[str, str, str]) -> None:
+    assert parse_update(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["", "tag:oslo", "to 3.5.0", "tag:oslo to", "tag:oslo to 3.5.0 3.6.0", "to"])
+def test_an_update_without_a_query_or_a_version_is_told_how(text: str) -> None:
+    with pytest.raises(InvalidInput, match="Write it like this"):
+        parse_update(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("", ("", "")),
+        ("because it bricks", ("", "it bricks")),
+        ("firmware 3.6.0", ("3.6.0", "")),
+        ("firmware 3.6.0 because it bricks", ("3.6.0", "it bricks")),
+    ],
+)
+def test_a_freeze_is_of_everything_or_of_one_firmware(text: str, parsed: tuple[str, str]) -> None:
+    assert parse_freeze(text) == parsed
+
+
+def test_a_freeze_that_is_not_understood_is_told_how() -> None:
+    with pytest.raises(InvalidInput, match="Write it like this"):
+        parse_freeze("3.6.0 it bricks")

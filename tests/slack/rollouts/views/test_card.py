@@ -1,0 +1,567 @@
+"""Rollouts as messages: plans, cards in every state, notes, reports, lists, jobs and modals."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.demo.slack.limits import problems_of_view
+from bot.domain.alerts.incidents import IncidentId, IncidentKind, Touched
+from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
+from bot.domain.gateways import GatewayId
+from bot.domain.rollouts.plan import ModelChoice, Plan, RolloutRules, Target, TargetClass
+from bot.domain.rollouts.rollout import (
+    Approval,
+    Decision,
+    Freeze,
+    Rollout,
+    RolloutEvent,
+    RolloutId,
+    RolloutState,
+    TargetRecord,
+    TargetState,
+)
+from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
+from bot.services.rollouts.events import BROADCAST
+from bot.slack import ids
+from bot.slack.ids import Ref
+from bot.slack.rollouts.views import card as cards
+from bot.slack.rollouts.views import lists as views
+from bot.slack.rollouts.views import notes
+from bot.slack.views.blocks import Message, date
+from bot.slack.views.lists import PagePosition
+from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
+from tests.worlds import builders
+from tests.worlds.builders import MONDAY as NOW
+
+MINUTE = timedelta(minutes=1)
+PAUL = Approval("U0PAUL", "Paul", Decision.APPROVED, "hash", NOW)
+TOUCHED = (
+    Touched(IncidentId(4), 2, IncidentKind.OFFLINE, ("oslo",), 3),
+    Touched(IncidentId(5), 1, IncidentKind.STORM, ("oslo", "bergen"), 2),
+    Touched(IncidentId(6), 1, IncidentKind.FLAPPING, ("oslo",), 1),
+    Touched(IncidentId(7), 1, IncidentKind.OFFLINE, ("bergen",), 1),
+)
+FROZEN = Freeze("3.5.0", "U0ADAM01", "Ada", "it bricks", NOW)
+PINGS = ("<!channel", "<!here", "<!everyone", "<!subteam")
+HEADINGS = [
+    "Who",
+    "goes",
+    "first",
+    "Ended",
+    "badly",
+    "Requested",
+    "Approved",
+    "Denied",
+    "by",
+    "Query",
+    "Model",
+    "Failed",
+]
+RUNNING = {(1, TargetState.VERIFIED): 5, (2, TargetState.IN_PROGRESS): 4, (2, TargetState.FAILED): 1}
+
+
+def rollout(state: RolloutState = RolloutState.RUNNING, **changes: object) -> Rollout:
+    begun = state.is_under_way or state in {RolloutState.FINISHED, RolloutState.ABORTED}
+    values = {
+        "state": state,
+        "version": 3,
+        "started_at": NOW if begun else None,
+        "finished_at": NOW + 90 * MINUTE if state.is_final else None,
+        "wave": 2 if begun else 0,
+        "approvals": (PAUL,) if begun else (),
+    }
+    return builders.rollout(**(values | changes))
+
+
+def record(label: str = "MT1", site: str = "oslo", reason: str | None = "it bricked") -> TargetRecord:
+    return TargetRecord(
+        GatewayId("g"),
+        label,
+        site,
+        "3.4.1",
+        TargetClass.ELIGIBLE,
+        2,
+        TargetState.FAILED,
+        reason,
+        1,
+        NOW,
+        NOW,
+        MINUTE,
+    )
+
+
+def picture(shown: Rollout, counts: Mapping[Any, int] = RUNNING, **changes: object) -> RolloutStatus:
+    classes = {TargetClass.ELIGIBLE: 10, TargetClass.OFFLINE: 2, TargetClass.ALREADY: 0}
+    made = RolloutStatus(shown, counts, classes, NOW + 90 * MINUTE)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def card(shown: Rollout, counts: Mapping[Any, int] = RUNNING, **changes: object) -> Message:
+    return sendable(cards.card(picture(shown, counts, **changes)))
+
+
+# ---- the card, state by state
+
+WITHDRAW, PAUSE, ABORT = ids.ROLLOUT_CANCEL, ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABORT
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "offers"),
+    [
+        (
+            RolloutState.REQUESTED,
+            "waiting for approval: 1 person must approve by",
+            {ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, WITHDRAW},
+        ),
+        (RolloutState.SCHEDULED, "approved, starts later", {WITHDRAW}),
+        (RolloutState.RUNNING, "running since", {PAUSE, ABORT}),
+        (
+            RolloutState.PROMOTION,
+            "canary done, waiting for promotion",
+            {ids.ROLLOUT_PROMOTE, PAUSE, ABORT},
+        ),
+        (RolloutState.PAUSED, "paused, started", {ids.ROLLOUT_RESUME, ABORT}),
+        (RolloutState.FINISHED, "finished with failures", set()),
+        (RolloutState.ABORTED, "aborted", set()),
+        (RolloutState.DENIED, "denied", set()),
+        (RolloutState.EXPIRED, "expired", set()),
+        (RolloutState.CANCELED, "withdrawn", set()),
+        (RolloutState.VOID, "void: the fleet has changed", {ids.ROLLOUT_REPLAN}),
+    ],
+)
+def test_a_card_says_its_state_and_offers_what_can_be_done(
+    state: RolloutState, says: str, offers: set[str]
+) -> None:
+    drawn = card(rollout(state))
+    assert says in drawn.text
+    assert says in words(drawn)
+    assert set(buttons(drawn)) == offers
+    assert set(buttons(drawn).values()) <= {Ref("7", 3)}
+
+
+def test_a_card_has_a_bar_for_each_wave_with_counts_of_gateways() -> None:
+    drawn = card(rollout())
+    assert "Canary: " in drawn.text
+    assert "5 of 5 verified" in drawn.text
+    assert "Wave 2: " in drawn.text
+    assert " verified · 4 updating · 1 failed" in drawn.text
+
+
+def test_a_single_wave_is_no_canary() -> None:
+    assert "Canary" not in card(rollout(), {(1, TargetState.VERIFIED): 5}).text
+
+
+def test_a_card_says_who_denied_it_and_of_what_ended_undecided_that_nobody_approved_it() -> None:
+    denied = rollout(RolloutState.DENIED, approvals=(replace(PAUL, decision=Decision.DENIED),))
+    assert "Requested by <@U0OLGA>, denied by <@U0PAUL>" in card(denied).text
+    assert "approved by nobody. Query" in card(rollout(RolloutState.CANCELED, approvals=())).text
+
+
+def test_a_card_says_who_did_what() -> None:
+    overriding = replace(PAUL, user_id="U0ADAM01", reason="nobody else is awake")
+    drawn = card(rollout(approvals=(overriding,), through_freeze="Ada: the fix is tested"))
+    assert "Requested by <@U0OLGA>, approved by <@U0ADAM01>" in drawn.text
+    assert "overriding: nobody else is awake" in drawn.text
+    assert "Goes on through a freeze, by Ada: the fix is tested" in drawn.text
+
+
+def test_a_card_names_the_reason_of_a_pause_and_the_failed_gateways_with_theirs() -> None:
+    paused = rollout(RolloutState.PAUSED, reason="1 gateway of the canary failed")
+    drawn = card(paused, failures=(record(),))
+    assert "Reason: 1 gateway of the canary failed" in drawn.text
+    assert "1 failed: MT1 · oslo: it bricked" in drawn.text
+    assert "• MT1 · oslo: it bricked" in words(drawn)
+    assert "Nothing more is started until somebody resumes it" in drawn.text
+
+
+def test_who_decides_sees_the_waves_the_first_gateways_and_open_incidents_on_the_card() -> None:
+    counts = {(1, TargetState.WAITING): 2, (2, TargetState.WAITING): 3, (3, TargetState.WAITING): 5}
+    drawn = card(rollout(RolloutState.REQUESTED), counts, first=(record("MT1"),), incidents=TOUCHED)
+    assert "A canary of 2, then 3 and 5" in drawn.text
+    assert "First: MT1 (oslo) and 1 more" in drawn.text
+    for said in (
+        "Open alert: 3 gateways offline at oslo",
+        "Open alert: 2 gateways offline at 2 of its sites",
+        "Open alert: 1 gateway going on and off at oslo",
+        "And 1 more open alert: see alerts",
+    ):
+        assert said in drawn.text
+    details = [block["accessory"]["value"] for block in drawn.blocks if "accessory" in block]
+    assert details == ["4.2", "5.1", "6.1"]
+
+
+def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
+    counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5}
+    drawn = card(rollout(), counts, stragglers=(record(),))
+    assert "Slow: MT1 (1 h 30 min)" in drawn.text
+    assert f"done about {date(NOW + 180 * MINUTE)} at this pace" in drawn.text
+
+
+def test_a_card_says_who_is_still_in_a_job_though_counted_as_failed() -> None:
+    shown = cards.card(picture(rollout(RolloutState.FINISHED), late=2))
+    assert "2 gateways that count as failed are still in Meshtech's jobs" in shown.text
+    alone = cards.card(picture(rollout(RolloutState.FINISHED), late=1))
+    assert "until that is over for it, no other rollout gets it" in alone.text
+
+
+def test_a_card_says_when_the_next_wave_starts() -> None:
+    soaking = rollout(wave=1, wave_settled_at=NOW)
+    drawn = card(soaking, {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5})
+    assert f"Wave 2 starts {date(NOW + 30 * MINUTE)}" in drawn.text
+
+
+def test_a_frozen_rollout_says_so_and_offers_to_start_anyway() -> None:
+    held = rollout(held=FROZEN.says())
+    drawn = card(held, freeze=FROZEN)
+    assert "running, and held" in drawn.text
+    assert "Nothing is started now: firmware 3.5.0 is frozen by Ada: it bricks" in drawn.text
+    assert ids.ROLLOUT_RESUME in buttons(drawn)
+    assert ids.ROLLOUT_RESUME not in buttons(card(replace(held, through_freeze="Ada: tested"), freeze=FROZEN))
+
+
+def test_what_is_held_by_the_night_cannot_be_started_anyway() -> None:
+    drawn = card(rollout(held="outside the window; it opens Monday 22:00 (Europe/Oslo)"))
+    assert "it opens Monday 22:00" in drawn.text
+    assert ids.ROLLOUT_RESUME not in buttons(drawn)
+
+
+def test_a_downgrade_is_named_as_such() -> None:
+    drawn = card(rollout(RolloutState.REQUESTED, downgrades=2))
+    assert "2 gateways would go back to an older version. Only an admin's approval counts" in drawn.text
+    assert "1 person must approve (an admin, since it is a downgrade)" in drawn.text
+
+
+def test_what_can_be_taken_up_again_has_its_buttons_with_counts() -> None:
+    drawn = card(rollout(RolloutState.FINISHED), retryable=1, returned=2)
+    assert set(buttons(drawn)) == {ids.ROLLOUT_RETRY_FAILED, ids.ROLLOUT_CATCH_UP}
+    assert [one["text"]["text"] for one in elements(drawn)] == ["Retry 1 gateway", "Catch up 2 gateways"]
+
+
+@pytest.mark.parametrize("state", list(RolloutState))
+def test_every_button_that_changes_much_asks_first_and_names_the_rollout(state: RolloutState) -> None:
+    drawn = card(rollout(state), retryable=1, returned=2)
+    harmless = {ids.ROLLOUT_PAUSE, ids.ROLLOUT_DENY, ids.ROLLOUT_REPLAN}
+    for block in drawn.blocks:
+        for one in block["elements"] if block["type"] == "actions" else ():
+            if one["action_id"] not in harmless:
+                assert "R-7" in one["confirm"]["title"]["text"]
+
+
+# ---- sentences
+
+
+def everything_said(hostile: str) -> list[Message]:
+    """Each message of the feature, with names that others chose."""
+    shown = [record(hostile, hostile, hostile)] * 5
+    many = {(wave, state): 2 for wave in (1, 2, 3, 4, 5) for state in TargetState}
+    denial = Approval("U0PAUL", hostile, Decision.DENIED, "hash", NOW, hostile)
+    all_at_once = {
+        "reason": hostile,
+        "query": hostile,
+        "held": hostile,
+        "through_freeze": hostile,
+        "downgrades": 3,
+        "approvals": (PAUL, replace(PAUL, reason=hostile), denial),
+    }
+    around: dict[str, Any] = {
+        "failures": shown,
+        "stragglers": shown[:3],
+        "first": shown[:2],
+        "incidents": [replace(one, sites=(hostile,)) for one in TOUCHED],
+        "late": 3,
+        "retryable": 3,
+        "returned": 2,
+        "freeze": replace(FROZEN, reason=hostile, by_name=hostile),
+        "evidence": Evidence(50, 40, 10, 3 * MINUTE, 9 * MINUTE),
+    }
+    every = [rollout(state, **all_at_once) for state in RolloutState]
+    events = [RolloutEvent(NOW, kind, "U0PAUL", {**BODY, "reason": hostile}) for kind in EVENTS]
+    device = JobDevice(GatewayId("g"), DeviceProgress.FAILED, hostile, hostile, NOW)
+    job = VendorJob(JobId(hostile), hostile, JobStatus.COMPLETED, hostile, None, NOW, NOW, (device,) * 12)
+    drawn = plan(hostile)
+    return [
+        *(cards.card(picture(one, many, **around)) for one in every),
+        notes.report(picture(every[2], many, **around), events, []),
+        *(
+            notes.event_note({"kind": kind, **BODY, "reason": hostile}, RolloutState.RUNNING)
+            for kind in EVENTS
+        ),
+        *(notes.decided_note({**DECIDED, "state": one.value, "reason": hostile}) for one in RolloutState),
+        views.plan(drawn, RolloutRules()),
+        views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
+        views.freezes([replace(FROZEN, reason=hostile, by_name=hostile)] * 3),
+        views.rollout_list(
+            [(one, {TargetState.FAILED: 3}) for one in every], PagePosition("rollouts", 10, 40, 10)
+        ),
+        views.job_list([(job, None), (job, RolloutId(7))], PagePosition("jobs", 0, 2, 10)),
+        views.job(job, None, str),
+        views.requested(every[0], ["C0ROLLOUT1", "C0OPS00001"]),
+        views.plan_forgotten(),
+    ]
+
+
+EVENTS = {
+    "requested": "<@U0OLGA> requested R-7.",
+    "approved": "✅ <@U0OLGA> approved R-7. Reason: a word.",
+    "denied": "🚫 <@U0OLGA> denied R-7. Reason: a word.",
+    "withdrawn": "🛑 <@U0OLGA> withdrew R-7.",
+    "void": "⚠️ R-7 is void. Reason: a word.",
+    "expired": "🛑 R-7 has expired: nobody decided in time.",
+    "reminder": f"⏳ R-7 still waits for 1 person to approve it, until {date(NOW)}.",
+    "scheduled": f"⏳ R-7 is approved and starts {date(NOW)}.",
+    "started": "🔄 R-7 has started.",
+    "wave": "🔄 Wave 2 of R-7 begins: 5 verified, 1 failed so far.",
+    "canary_done": "⏳ The canary of R-7 is done: 5 verified, 1 failed. A person has to promote it.",
+    "promoted": "🔄 <@U0OLGA> promoted R-7.",
+    "paused": "⏸️ <@U0OLGA> paused R-7.",
+    "resumed": "🔄 <@U0OLGA> resumed R-7. Reason: a word.",
+    "aborted": "🛑 <@U0OLGA> aborted R-7.",
+    "retried": "🔄 <@U0OLGA> tries 3 gateways of R-7 again.",
+    "catch_up": "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up.",
+    "finished": "⚠️ R-7 is finished: 5 verified, 1 failed. <@U0OLGA> requested it.",
+    "late": "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
+    "alert": "🚨 Alert 12: 3 gateways went offline at oslo.",
+    "acknowledged": "👀 <@U0OLGA> acknowledged alert 12.",
+    "outgrown": "🚨 Alert 12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from then on.",
+    "more_alerts": "🚨 And 3 more alerts.",
+    "not_returned": "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
+}
+BODY: Mapping[str, Any] = {
+    "rollout": 7,
+    "requester": "U0OLGA",
+    "reason": "a word",
+    "missing": 1,
+    "wave": 2,
+    "verified": 5,
+    "failed": 1,
+    "count": 3,
+    "version": "3.5.0",
+    "gateways": [["MT1", "oslo"]],
+    "alert": 12,
+    "had": "U0PAUL",
+    "trouble": "offline",
+    "site": "oslo",
+    "until": NOW.isoformat(),
+    "start_at": NOW.isoformat(),
+    "endings": [["MT1", "oslo", "timed out"]],
+}
+DECIDED = {"rollout": 7, "by": "U0PAUL", "version": "3.5.0", "query": "tag:oslo", "reason": "a word"}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_every_event_is_one_sentence_in_the_thread(kind: str) -> None:
+    then = {"canary_done": RolloutState.PROMOTION, "reminder": RolloutState.REQUESTED}
+    drawn = notes.event_note({"kind": kind, "by": "U0OLGA", **BODY}, then.get(kind, RolloutState.RUNNING))
+    assert sendable(drawn).text == EVENTS[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("canary_done", "⏳ The canary of R-7 is done: 5 verified, 1 failed."),
+        ("reminder", f"⏳ R-7 waited for 1 person to approve it, until {date(NOW)}."),
+    ],
+)
+def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(kind: str, says: str) -> None:
+    assert notes.event_note({"kind": kind, "by": None, **BODY}, RolloutState.RUNNING).text == says
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ("storm", "went offline, and others with them"),
+        ("flapping", "kept going on and off at oslo"),
+        ("not_returned", "did not return"),
+    ],
+)
+def test_an_alert_of_each_kind_says_what_it_was_about(trouble: str, says: str) -> None:
+    body = {**BODY, "kind": "alert", "by": None, "trouble": trouble}
+    assert notes.event_note(body, RolloutState.RUNNING).text == f"🚨 Alert 12: 3 gateways {says}."
+
+
+def test_what_it_did_by_itself_says_so() -> None:
+    paused = notes.event_note({"kind": "paused", "by": None, **BODY}, RolloutState.PAUSED)
+    stopped = notes.event_note({"kind": "aborted", "by": None, "frozen": True, **BODY}, RolloutState.ABORTED)
+    assert paused.text == "⏸️ R-7 paused itself. Reason: a word."
+    assert stopped.text == "🛑 R-7 stopped itself for good. Reason: a word. Its firmware is frozen."
+
+
+def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
+    counts = {
+        TargetState.VERIFIED: 15,
+        TargetState.FAILED: 1,
+        TargetState.NOT_RETURNED: 1,
+        TargetState.PARKED: 1,
+        TargetState.EXCLUDED: 18,
+    }
+    drawn = views.rollout_list([(rollout(RolloutState.FINISHED), counts)], PagePosition("rollouts", 0, 1, 10))
+    assert drawn.text.startswith("1 rollout, ")
+    assert "15 of 36 verified, 1 failed, 1 did not return, 1 parked, 18 left out" in drawn.text
+
+
+def test_a_job_is_done_only_when_each_of_its_gateways_succeeded() -> None:
+    job = VendorJob(JobId("J-1"), "nightly", JobStatus.COMPLETED, "COMPLETED")
+    good = JobDevice(GatewayId("a"), DeviceProgress.SUCCEEDED, "SUCCEEDED")
+    bad = JobDevice(GatewayId("b"), DeviceProgress.FAILED, "FAILED")
+    assert views.job(replace(job, devices=(good,)), None, str).text.startswith("✅ COMPLETED")
+    assert views.job(replace(job, devices=(good, bad)), None, str).text.startswith("🏁 COMPLETED")
+    assert "🏁 COMPLETED" in views.job_list([(job, None)], PagePosition("jobs", 0, 1, 10)).text
+
+
+def test_every_event_that_is_broadcast_has_a_sentence() -> None:
+    assert set(EVENTS) >= BROADCAST
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (RolloutState.RUNNING, "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It starts now."),
+        (
+            RolloutState.SCHEDULED,
+            "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It starts at its time.",
+        ),
+        (
+            RolloutState.REQUESTED,
+            "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It needs one more approval.",
+        ),
+        (RolloutState.DENIED, "🚫 <@U0PAUL> denied R-7 (3.5.0 for tag:oslo). Reason: a word."),
+        (RolloutState.CANCELED, "🚫 <@U0PAUL> withdrew R-7 (3.5.0 for tag:oslo)."),
+        (
+            RolloutState.VOID,
+            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void when <@U0PAUL> approved it. Reason: a word. "
+            "Its card offers a new plan.",
+        ),
+    ],
+)
+def test_the_requester_is_told_how_it_was_decided(state: RolloutState, says: str) -> None:
+    assert sendable(notes.decided_note({**DECIDED, "state": state.value})).text == says
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (
+            RolloutState.EXPIRED,
+            "🛑 R-7 (3.5.0 for tag:oslo) has expired: nobody decided in time. "
+            "Run the update again for a new plan.",
+        ),
+        (
+            RolloutState.VOID,
+            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void at its start. Reason: a word. "
+            "Its card offers a new plan.",
+        ),
+    ],
+)
+def test_the_requester_is_told_what_nobody_decided(state: RolloutState, says: str) -> None:
+    assert sendable(notes.decided_note({**DECIDED, "by": None, "state": state.value})).text == says
+
+
+@pytest.mark.parametrize("hostile", [*NAMES, "", "plain"])
+def test_slack_takes_every_message_whatever_things_are_called(hostile: str) -> None:
+    for message in everything_said(hostile):
+        assert not any(ping in sendable(message).text for ping in PINGS)
+
+
+def test_no_sentence_ends_twice() -> None:
+    for message in everything_said("a word"):
+        assert ".." not in message.text, message.text
+        assert ": ." not in message.text
+        assert "  " not in message.text
+
+
+def test_the_text_says_all_that_the_blocks_say() -> None:
+    for drawn in everything_said("plain"):
+        spoken = re.findall(r"\w+", drawn.text)
+        shown = re.findall(r"\w+", words(drawn))
+        assert set(shown) - set(spoken) <= set(HEADINGS), drawn.text
+
+
+def test_a_dialog_and_a_heading_are_whole_whatever_model_and_firmware_are_called() -> None:
+    asked = rollout(RolloutState.REQUESTED, model=LONG, firmware_version=LONG, downgrades=2)
+    drawn = card(asked)
+    assert "2 go back to an older version." in dialog(drawn, ids.ROLLOUT_APPROVE)
+    assert drawn.blocks[0]["text"]["text"].endswith("for 10 gateways")
+    made = sendable(views.plan(plan(model=LONG, version=LONG), RolloutRules()))
+    assert "as soon as it is approved." in dialog(made, ids.ROLLOUT_REQUEST)
+
+
+def dialog(drawn: Message, action_id: str) -> str:
+    (asked,) = [one["confirm"] for one in elements(drawn) if one["action_id"] == action_id]
+    return str(asked["text"]["text"])
+
+
+# ---- plans
+
+
+def plan(site: str = "oslo", waves: tuple[int, ...] = (1, 2), **changes: object) -> DrawnPlan:
+    target = Target(GatewayId("g"), site, site, "2011", "3.4.1", TargetClass.ELIGIBLE, 1)
+    left_out = [replace(target, cls=cls, wave=0) for cls in TargetClass if not cls.takes_part]
+    eligible = [target, replace(target, wave=2), replace(target, wave=2)] if waves else []
+    made = Plan("tag:oslo", "fw", "2011", "3.5.0", (*eligible, *left_out), waves, 2, 50)
+    return DrawnPlan("id1", replace(made, **changes))  # type: ignore[arg-type]
+
+
+def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> None:
+    drawn = sendable(
+        views.plan(
+            replace(plan(), evidence=Evidence(9, 8, 1, 3 * MINUTE, 9 * MINUTE), incidents=TOUCHED[:1]),
+            RolloutRules(),
+        )
+    )
+    for said in (
+        "3 gateways of 9 that match",
+        "3 will be updated",
+        "1 is on this version already",
+        "1 is of another model",
+        "1 is offline: parked, and can catch up later",
+        "1 keeps going on and off: left out",
+        "1 is in another rollout",
+        "1 failed 3 times in a day: left alone for 24 h",
+        "A canary of 1, then 2",
+        "2 approvers must approve it, one more than usual for so many gateways",
+        "9 tried, 8 verified, 1 failed; usually back in 3 min, nearly always in 9 min",
+        "Open alert: 3 gateways offline at oslo",
+    ):
+        assert said in drawn.text
+    assert buttons(drawn) == {ids.ROLLOUT_REQUEST: Ref("id1"), ids.ROLLOUT_CANCEL: Ref("id1", 0, ids.PLAN)}
+
+
+def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
+    drawn = sendable(views.plan(plan(waves=()), RolloutRules()))
+    assert "There is nobody to update" in drawn.text
+    assert ids.ROLLOUT_REQUEST not in buttons(drawn)
+
+
+def test_a_plan_says_when_it_starts_and_what_is_frozen() -> None:
+    drawn = sendable(views.plan(replace(plan(), start_at=NOW, freeze=FROZEN), RolloutRules()))
+    assert f"It starts {date(NOW)}, once it is approved" in drawn.text
+    assert "firmware 3.5.0 is frozen by Ada: it bricks" in drawn.text
+
+
+def test_a_plan_for_one_person_asks_for_their_own_confirmation() -> None:
+    drawn = sendable(views.plan(plan(approvals_needed=0), RolloutRules()))
+    assert "Your own confirmation is enough" in drawn.text
+    assert "Nothing is sent before that" in drawn.text
+
+
+# ---- modals
+
+
+@pytest.mark.parametrize("name", [*NAMES, "plain"])
+def test_slack_takes_the_modals_whatever_the_reason_was(name: str) -> None:
+    held = rollout(firmware_version=name, held=name)
+    for view in (
+        views.deny_modal(held, "C0OPS"),
+        views.override_modal(held, ids.ROLLOUT_APPROVE, name, "C0OPS"),
+        views.override_modal(held, ids.ROLLOUT_RESUME, name, "C0OPS"),
+    ):
+        assert problems_of_view(view) == []
+
+
+def test_a_name_cannot_ping_from_a_rollouts_card() -> None:
+    drawn = card(rollout(reason=HOSTILE), failures=(record(HOSTILE, HOSTILE, HOSTILE),))
+    assert "<!channel>" not in drawn.text + words(drawn)

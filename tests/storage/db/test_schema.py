@@ -1,0 +1,92 @@
+"""The schema's way from one version to the next."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select, text
+
+from bot.domain.errors import StartupError
+from bot.storage.db import schema
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import current, ensure_schema, known, migrate, needed
+from bot.storage.db.tables import metadata, ticks
+
+
+@pytest.fixture
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(empty_database_url)
+    yield opened
+    await opened.close()
+
+
+def test_the_name_of_a_migration_begins_with_its_revision_and_the_last_is_the_newest() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    assert known() == {script.revision for script in scripts.walk_revisions()}
+    assert needed() == scripts.get_current_head()
+
+
+async def test_an_empty_database_is_brought_up_to_date(database: Database) -> None:
+    assert await migrate(database) == (None, needed())
+    assert await current(database) == needed()
+
+
+async def test_migrating_twice_changes_nothing(database: Database) -> None:
+    await migrate(database)
+    assert await migrate(database) == (needed(), needed())
+
+
+async def test_the_migrations_make_what_the_tables_say(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    await migrate(database)
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_a_newer_schema_than_the_code_knows_is_left_alone(database: Database) -> None:
+    await migrate(database)
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StartupError, match="newer"):
+        await migrate(database)
+
+
+async def test_only_sqlite_is_migrated_by_a_start(database: Database) -> None:
+    if database.is_sqlite:
+        await ensure_schema(database)
+        assert await current(database) == needed()
+        return
+    with pytest.raises(StartupError, match="meshbot migrate"):
+        await ensure_schema(database)
+
+
+async def test_a_start_accepts_the_schema_it_needs(database: Database) -> None:
+    await migrate(database)
+    await ensure_schema(database)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("work", [ensure_schema, migrate])
+async def test_a_database_that_may_only_be_read_is_named_with_what_to_do(
+    work: Callable[[Database], Awaitable[object]], postgres_url: str, empty_postgres_url: str
+) -> None:
+    url = postgres_url if work is ensure_schema else empty_postgres_url
+    standby = Database.open(f"{url}&options=-c%20default_transaction_read_only%3Don")
+    with pytest.raises(StartupError, match=r"_URL: the database takes no changes .*primary"):
+        await work(standby)
+    await standby.close()
+
+
+async def test_a_start_leaves_nothing_behind_of_its_look_at_the_database(database: Database) -> None:
+    await migrate(database)
+    await ensure_schema(database)
+    async with database.read() as connection:
+        assert list(await connection.scalars(select(ticks.c.name))) == []

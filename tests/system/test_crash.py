@@ -1,0 +1,362 @@
+"""`kill -9` at any moment, and a restart on the same database: nothing twice, nothing forgotten.
+
+A moment is a condition at one of the two servers, chosen by a seed among those that are sure to come: a
+request that has arrived, been carried out or lost its answer, a Slack call, or an answer that the database,
+held by the test, does not let the bot write down. The portal's clock stands still and moves between lives,
+in which three waves are requested, approved, promoted and flashed.
+"""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
+from bot.demo.slack.text import message_text
+from bot.demo.slack.workspace import APPROVER, OPERATOR, OPS, ROLLOUTS, PostedMessage
+from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, outside
+
+pytestmark = pytest.mark.timeout(300)
+
+GATEWAYS, BATCH = 60, 20
+WAVES = "5,50%,100%"
+JOBS = {1: [5], 2: [5, 20, 5], 3: [5, 20, 5, 20, 10]}  # gateways in each job, once a wave was started
+STEP = timedelta(minutes=3)  # of the portal's clock between two lives: something changes in each
+TO_THE_END = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class CrashPoint:
+    """``comes`` arranges it and waits for it; the bot is killed when that returns."""
+
+    name: str
+    comes: Callable[[Outside, Bot], Coroutine[None, None, None]]
+
+
+def fleet(gateways: int = GATEWAYS) -> FleetSimulator:
+    portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=0), password=PASSWORD)
+    portal.token_lifetime = timedelta(days=2)
+    portal.pickup = (timedelta(0), timedelta(minutes=3))
+    portal.download = portal.reboot = (timedelta(minutes=1), timedelta(minutes=3))
+    since = portal.clock.now() - timedelta(days=3)
+    for number in range(gateways):
+        name, mac = f"MT{10000 + number}", f"bmac-{number:012x}"
+        portal.add_device(
+            Device(mac, name, "2011", ["oslo"], connected=True, changed_at=since, firmware="3.4.1")
+        )
+    return portal
+
+
+# ---- moments
+
+
+def request(operation: str, kind: str, after: int = 0) -> CrashPoint:
+    """A request has come to the portal: not carried out (hang), carried out without an answer, or later."""
+
+    async def moment(world: Outside, _bot: Bot) -> None:
+        fault = world.portal.faults.add(operation, kind, after=after)
+        async with asyncio.timeout(IN_TIME):
+            await fault.reached.wait()
+
+    return CrashPoint(f"{operation} {kind} +{after}", moment)
+
+
+def unwritten(operation: str) -> CrashPoint:
+    """The answer has come, and the bot cannot write it down: the database is held when it is let go."""
+
+    async def moment(world: Outside, bot: Bot) -> None:
+        fault = world.portal.faults.add(operation, "slow")
+        async with asyncio.timeout(IN_TIME):
+            await fault.reached.wait()
+        await bot.is_running()
+        with held(world.database):
+            fault.release()
+            await bot.get("/livez")  # it answers this after it has read the other answer
+            await world.kill(bot)
+
+    return CrashPoint(f"{operation} unwritten", moment)
+
+
+def said(method: str, *, lost: bool) -> CrashPoint:
+    """A call has been carried out by Slack; when it is ``lost``, its answer never comes."""
+
+    async def moment(world: Outside, _bot: Bot) -> None:
+        before = len(world.slack.called(method))
+        if lost:
+            world.slack.faults.lose_answer(method)
+        await world.slack.wait_for(lambda: len(world.slack.called(method)) > before, IN_TIME)
+
+    return CrashPoint(f"{method} {'lost' if lost else 'answered'}", moment)
+
+
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """Nobody else writes to the database meanwhile."""
+    with closing(sqlite3.connect(database, timeout=IN_TIME, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+FLYING = "state IN ('started', 'in_progress', 'reported')"
+LOST_JOB = request("CREATE_JOB", "lost_answer")
+
+
+def requests(operation: str, after: int = 0) -> list[CrashPoint]:
+    return [request(operation, kind, after) for kind in ("hang", "slow", "lost_answer")]
+
+
+def both(method: str) -> list[CrashPoint]:
+    return [said(method, lost=True), said(method, lost=False)]
+
+
+def moments(world: Outside, chosen: list[str]) -> list[CrashPoint]:
+    """Those that are sure to come in the next life, by what the database and the portal hold now."""
+    states = [state for (state,) in world.rows("SELECT state FROM rollouts")]
+    if not states:
+        return [*requests("LIST_FIRMWARE"), *both("chat.postMessage")]
+    if states == ["requested"]:
+        return [unwritten("CREATE_JOB"), *requests("CREATE_JOB"), *both("chat.update")]
+    if states == ["running"] or states == ["promotion"]:
+        return running_moments(world, chosen)
+    assert states == ["finished"]
+    return finished_moments(world)
+
+
+def all_started(world: Outside, wave: int | None = None) -> bool:
+    """Whether the jobs of a wave, of the open one unless told otherwise, are in the portal."""
+    if wave is None:
+        ((wave,),) = world.rows("SELECT wave FROM rollouts") or [(0,)]
+    return wave > 0 and len(world.portal.jobs) >= len(JOBS[wave])
+
+
+def wave_is_over(world: Outside) -> int:
+    """The open wave, when nothing of it is waited for; else 0."""
+    ((wave,),) = world.rows("SELECT wave FROM rollouts") or [(0,)]
+    rest = world.rows(
+        f"SELECT 1 FROM rollout_targets WHERE wave <= {wave} AND (state = 'waiting' OR {FLYING})"
+    )
+    return 0 if rest else wave
+
+
+def running_moments(world: Outside, chosen: list[str]) -> list[CrashPoint]:
+    if not all_started(world) or wave_is_over(world) in {1, 2}:
+        if LOST_JOB.name not in chosen:
+            return [LOST_JOB]
+        return [unwritten("CREATE_JOB"), *requests("CREATE_JOB")]
+    if wave_is_over(world):
+        return both("chat.postMessage")  # the end is told
+    still_open = len(world.rows(f"SELECT DISTINCT batch_id FROM rollout_targets WHERE {FLYING}"))
+    following = [
+        unwritten("GET_JOB"),
+        *requests("GET_JOB"),
+        *requests("GET_JOB", after=still_open - 1),
+        *both("chat.update"),
+    ]
+    looked_for = world.rows(
+        "SELECT 1 FROM rollout_batches WHERE vendor_job_id IS NULL AND called_at IS NOT NULL"
+    )
+    return [*following, *requests("LIST_JOBS")] if looked_for else following
+
+
+def finished_moments(world: Outside) -> list[CrashPoint]:
+    found: list[CrashPoint] = []
+    if world.rows("SELECT 1 FROM cards WHERE wanted > shown"):
+        found += both("chat.update")
+    if world.rows("SELECT 1 FROM notes WHERE state = 'waiting' AND attempted_at IS NULL"):
+        found += both("chat.postMessage")
+    return found or requests("LIST_DEVICES")
+
+
+# ---- lives
+
+
+async def acts(world: Outside) -> None:
+    """What the people do in this life, by what they see: one requests the update, another approves it.
+
+    When the canary is done, they promote it.
+    """
+    states = [state for (state,) in world.rows("SELECT state FROM rollouts")]
+    await world.slack.wait_for(lambda: world.slack.connected > 0, IN_TIME)
+    if not states:
+        await world.has_listed()
+        plan = await world.answer(OPERATOR, "update tag:oslo to 3.5.0")
+        await world.slack.click(OPERATOR, plan, "rollout_request")
+    if states in ([], ["requested"]):
+        card = await world.message(ROLLOUTS, "R-1")
+        await world.slack.click(APPROVER, card, "rollout_approve")
+    if wave_is_over(world) == 1:
+        await promotes(world)
+
+
+async def promotes(world: Outside) -> None:
+    card = await world.message(ROLLOUTS, "R-1")
+    await world.shows(card, "waiting for promotion")
+    await world.slack.click(APPROVER, card, "rollout_promote")
+
+
+async def lives_until(world: Outside, moment: CrashPoint) -> None:
+    """One life, ended at that moment by SIGKILL."""
+    bot = await world.begin()
+    acting = asyncio.create_task(acts(world))
+    try:
+        await moment.comes(world, bot)
+    except TimeoutError as error:
+        said = "\n".join([*map(str, world.slack.events), *bot.lines][-20:])
+        raise AssertionError(f"{moment.name} did not come; people: {acting}\n{said}") from error
+    finally:
+        bot.strike()
+        acting.cancel()
+        await asyncio.gather(acting, return_exceptions=True)
+    await world.kill(bot)
+    world.portal.faults.clear()
+    world.slack.faults.clear()
+    await what_was_sent_has_come(world)
+
+
+async def what_was_sent_has_come(world: Outside) -> None:
+    """A request that the dead bot had sent is carried out: it stood in line before these."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.get(f"{world.portal.api_url}/nothing") as answer:
+                assert answer.status == 404
+
+
+async def lives_to_the_end(world: Outside) -> PostedMessage:
+    """The last life, which nobody cuts short; the card as it is at the end."""
+    world.portal.clock.advance(TO_THE_END)
+    bot = await world.run()
+    await acts(world)
+    card = await world.message(ROLLOUTS, "R-1")
+    for wave in JOBS:
+        async with asyncio.timeout(IN_TIME):
+            while not all_started(world, wave):
+                await world.reached("LIST_DEVICES")
+        world.portal.clock.advance(TO_THE_END)
+        if wave == 1 and len(world.portal.jobs) == 1:
+            await promotes(world)
+    await world.shows(card, "Wave 3")
+    await world.shows(card, "30 of 30 verified")
+    thread = world.slack.workspace.thread
+    await world.slack.wait_for(lambda: any("is finished" in note.text for note in thread(card)), IN_TIME)
+    assert await world.stop(bot) == 0
+    return card
+
+
+@pytest.mark.timeout(600)  # twenty starts of a process, on a machine that may be busy
+@pytest.mark.parametrize(
+    ("seed", "kills"), [(1, 20), *(pytest.param(seed, 20, marks=pytest.mark.soak) for seed in range(2, 12))]
+)
+async def test_whenever_it_is_killed_each_gateway_is_started_once(
+    seed: int, kills: int, tmp_path: Path
+) -> None:
+    choose = random.Random(seed).choice
+    chosen: list[str] = []
+    async with outside(tmp_path, fleet(), ROLLOUTS__BATCH=str(BATCH), ROLLOUTS__WAVES=WAVES) as world:
+        for _ in range(kills):
+            possible = moments(world, chosen)
+            due = [one for one in possible if one.name == LOST_JOB.name and one.name not in chosen]
+            moment = choose(due or possible)
+            chosen.append(moment.name)
+            await lives_until(world, moment)
+            if all_started(world):
+                world.portal.clock.advance(STEP)
+        card = await lives_to_the_end(world)
+        assert LOST_JOB.name in chosen, chosen
+        assert len(world.lives) == kills + 1
+        assert {len(jobs) for jobs in world.portal.starts.values()} == {1}, chosen
+        assert len(world.portal.starts) == GATEWAYS
+        assert [len(job.devices) for job in world.portal.jobs.values()] == JOBS[3], chosen
+        assert [one for one in world.in_channel(ROLLOUTS) if not one.is_reply] == [card], chosen
+        notes = [line for note in world.slack.workspace.thread(card) for line in note.text.splitlines()]
+        assert len(notes) == len(set(notes)), chosen
+        assert f"firmware 3.5.0 for {GATEWAYS} gateways" in message_text(card)
+        assert world.rows("SELECT state, count(*) FROM rollout_targets GROUP BY state") == [
+            ("verified", GATEWAYS)
+        ]
+        world.check_nothing_is_wrong()
+
+
+async def test_a_card_that_was_posted_but_not_recorded_is_found_again(tmp_path: Path) -> None:
+    async with outside(tmp_path, fleet(3)) as world:
+        await lives_until(world, said("chat.postMessage", lost=True))
+        assert world.rows("SELECT ts FROM cards") == [(None,)]
+        card = await world.message(ROLLOUTS, "R-1")
+        bot = await world.run()
+        await world.slack.click(APPROVER, card, "rollout_approve")
+        await world.shows(card, "since")
+        assert await world.stop(bot) == 0
+        assert world.in_channel(ROLLOUTS) == [card]
+        world.check_nothing_is_wrong()
+
+
+@pytest.mark.parametrize("kind", ["hang", "slow"])
+async def test_a_job_whose_answer_died_with_the_bot_is_there_once(kind: str, tmp_path: Path) -> None:
+    async with outside(tmp_path, fleet(3)) as world:
+        await lives_until(world, request("CREATE_JOB", kind))
+        bot = await world.run()
+        await world.reached("GET_JOB")
+        assert await world.stop(bot) == 0
+        assert len(world.portal.jobs) == 1
+        world.check_nothing_is_wrong()
+
+
+@pytest.mark.parametrize("kind", ["slow", "lost_answer"])
+async def test_a_rename_that_died_with_the_bot_is_finished_once(kind: str, tmp_path: Path) -> None:
+    async with outside(tmp_path, fleet(3)) as world:
+        await dies_while(world, "rename MT10001 Roof", request("RENAME_DEVICE", kind))
+        await lives_through(world, "GET_DEVICE")
+        assert world.portal.devices["bmac-000000000001"].friendly_name == "Roof"
+        assert audited(world) == [("rename", "bmac-000000000001", "done")]
+
+
+async def test_a_tag_on_several_that_died_with_the_bot_is_finished_once(tmp_path: Path) -> None:
+    async with outside(tmp_path, fleet(4)) as world:
+        await dies_while(world, "tag tag:oslo +roof", request("ADD_LABEL", "lost_answer", after=1))
+        bot = await world.begin()
+        told = await world.slack.wait_for(lambda: direct_message(world, OPERATOR), IN_TIME)
+        assert await world.stop(bot) == 0
+        assert "all changed" in message_text(told)
+        assert "write_undo" in str(told.blocks)
+        world.check_nothing_is_wrong()
+        assert len(world.portal.at_site("roof")) == 4
+        assert sorted(audited(world)) == [("tag", f"bmac-{number:012x}", "done") for number in range(4)]
+
+
+async def dies_while(world: Outside, command: str, moment: CrashPoint) -> None:
+    """An operator sends a command that writes, confirmed if it asks, and the bot is killed in the middle."""
+    bot = await world.run()
+    await world.has_listed()
+    reached = asyncio.create_task(moment.comes(world, bot))
+    act = await world.slack.command(OPERATOR, OPS, command)
+    if command.startswith("tag"):
+        await world.slack.click(OPERATOR, await world.reply(act), "write_confirm")
+    await reached
+    await world.kill(bot)
+    world.portal.faults.clear()
+
+
+async def lives_through(world: Outside, operation: str) -> None:
+    """A life in which the portal is asked this; what is under way then is finished before it ends."""
+    bot = await world.begin()
+    await world.reached(operation)
+    assert await world.stop(bot) == 0
+    world.check_nothing_is_wrong()
+
+
+def direct_message(world: Outside, user: str) -> PostedMessage | None:
+    """The newest that the bot sent them."""
+    found = world.slack.workspace.in_channel(world.slack.workspace.dm(user).id)
+    return found[-1] if found else None
+
+
+def audited(world: Outside) -> list[tuple[str, str, str]]:
+    rows = world.rows("SELECT action, subject, outcome FROM audit ORDER BY id")
+    return [(str(action), str(subject), str(outcome)) for action, subject, outcome in rows]

@@ -1,0 +1,85 @@
+"""Values with valid defaults: a test names only what its rule is about."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.domain.access import Actor, Role
+from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
+from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=30)
+MONDAY = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)  # when rollouts are requested
+
+OPERATOR = Actor("U0OPER0001", "Ola", Role.OPERATOR)
+VIEWER = Actor("U0VIEW0001", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Ola"})
+
+
+def gateway(id_: str = "bmac-c0141f68fc3d", **fields: Any) -> Gateway:
+    """An online gateway on release firmware."""
+    values: dict[str, Any] = {
+        "name": "MT10225",
+        "model": "2011",
+        "tags": ("oslo",),
+        "connectivity": Connectivity.ONLINE,
+        "changed_at": NOW - timedelta(days=1),
+        "firmware": "3.4.1",
+        "hardware": "1.0.0",
+    }
+    return Gateway(GatewayId(id_), **{**values, **fields})
+
+
+def known(id_: str = "bmac-c0141f68fc3d", *, of: Gateway | None = None, **fields: Any) -> KnownGateway:
+    """A row of the snapshot; fields are the gateway's or the row's own."""
+    own = {name: fields.pop(name) for name in _OWN if name in fields}
+    seen = replace(of, **fields) if of else gateway(id_, **fields)
+    values: dict[str, Any] = {
+        "site": site_of(seen.tags, ""),
+        "since": seen.changed_at or LONG_AGO,
+        "since_listing": 1,
+        "first_seen": LONG_AGO,
+    }
+    return KnownGateway(seen, **{**values, **own})
+
+
+def rollout(**changes: Any) -> Rollout:
+    """Olga's update of ten gateways at oslo, just requested."""
+    values: dict[str, Any] = {
+        "id": RolloutId(7),
+        "uid": "01J9",
+        "state": RolloutState.REQUESTED,
+        "version": 1,
+        "requester": "U0OLGA",
+        "requester_name": "Olga",
+        "channel": "C0OPS",
+        "query": "tag:oslo",
+        "model": "2011",
+        "firmware_id": "fw",
+        "firmware_version": "3.5.0",
+        "plan_hash": "hash",
+        "planned": 10,
+        "approvals_needed": 1,
+        "downgrades": 0,
+        "created_at": MONDAY,
+        "expires_at": MONDAY + timedelta(hours=8),
+    }
+    return Rollout(**{**values, **changes})
+
+
+def listing(number: int = 2, at: datetime = NOW) -> Listing:
+    """A listing of two seconds."""
+    return Listing(number, at, at + timedelta(seconds=2))
+
+
+_OWN = {
+    "site",
+    "since",
+    "since_listing",
+    "first_seen",
+    "timestamp_moves",
+    "missed",
+    "written_at",
+    "flapping",
+    "updating",
+}

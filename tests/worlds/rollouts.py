@@ -1,0 +1,297 @@
+"""A portal on the wire, a fleet taken in from it, and rollouts on a database; the clock is the portal's."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from bot.demo.fleet.simulator import Behaviour, Device, FleetSimulator, PortalFirmware, SimulatorClock
+from bot.domain.access import Actor, Role
+from bot.domain.alerts.incidents import Touched
+from bot.domain.query import parse
+from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
+from bot.meshtech.client import MeshtechClient
+from bot.services.fleet.gateways import FleetService
+from bot.services.rollouts.jobs import RolloutContext
+from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.routing import RolloutRouting
+from bot.services.rollouts.runner import RolloutRunner
+from bot.services.rollouts.steering import RolloutSteering
+from bot.settings.model import MeshtechSettings
+from bot.storage.db.engine import Database
+from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets
+
+START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR)
+PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.APPROVER: "Paul, Pia", Role.ADMIN: "Ada"})
+PIA = Actor("U0PIA", "Pia", Role.APPROVER)
+ADA = Actor("U0ADAM", "Ada", Role.ADMIN)
+VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
+ONE_WAVE = RolloutRules(waves=(1.0,), per_site=1.0)
+WAVES = RolloutRules(
+    waves=(2, 0.5, 1.0),
+    per_site=1.0,
+    second_above_share=None,
+    soak=3 * MINUTE,
+    overdue_after=12 * MINUTE,
+    return_within=6 * MINUTE,
+    stable_for=2 * MINUTE,
+)
+MODEL, OLD, NEW = "2011", "3.4.1", "9.0.0"
+
+
+class World:
+    """``oslo`` gateways of one model on an old version, and the services over them."""
+
+    def __init__(self, database: Database, portal: FleetSimulator, rules: RolloutRules) -> None:
+        self.database = database
+        self.portal = portal
+        self.rules = rules
+        self.clock = portal.clock
+        self.changes = 0
+        self._numbers = itertools.count(1)
+        self.client = self._client()
+        self.fleet = FleetService(database, self.client, now=self.clock.now)
+        self.blind = False
+        self.channel: str | None = "C0ROLLOUTS"
+        self.foreign: set[str] = set()
+        self.rollouts, self.runner = self.restarted()
+        self.steering = RolloutSteering(
+            database,
+            rules=rules,
+            now=self.clock.now,
+            changed=self._count,
+            visibility_lost=self._is_blind,
+            within=self.fleet.require_within,
+        )
+
+    def restarted(self, rules: RolloutRules | None = None) -> tuple[RolloutRequests, RolloutRunner]:
+        """A process that has just started, on the same database and the same portal."""
+        chosen = rules or self.rules
+        service = RolloutRequests(
+            self.database,
+            self.client,
+            matching=self.fleet.all_matching,
+            fleet_size=self._fleet_size,
+            incidents_at=_none,
+            may_post=self._may_post,
+            rules=chosen,
+            places=self.places,
+            now=self.clock.now,
+            new_id=lambda: f"id{next(self._numbers):04}",
+            changed=self._count,
+            within=self.fleet.require_within,
+        )
+        runner = RolloutRunner(
+            RolloutContext(self.database, self.client, chosen, self.clock.now, self._count),
+            visibility_lost=self._is_blind,
+            listed_at=self._listed_at,
+        )
+        return service, runner
+
+    async def restarted_with(self, contract: MeshtechSettings) -> None:
+        """From here on the bot speaks to the portal by these routes and names."""
+        await self.client.aclose()
+        self.client = self._client(contract.routes, contract.fields)
+        self.fleet = FleetService(self.database, self.client, now=self.clock.now)
+        self.rollouts, self.runner = self.restarted()
+
+    def _client(
+        self,
+        routes: Mapping[str, str] | None = None,
+        fields: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> MeshtechClient:
+        return MeshtechClient(
+            auth_url=self.portal.auth_url,
+            api_url=self.portal.api_url,
+            username="demo",
+            password="demo-password",
+            now=self.clock.now,
+            routes=routes,
+            fields=fields,
+            sleep=_at_once,
+        )
+
+    @property
+    def places(self) -> RolloutRouting:
+        return RolloutRouting(
+            self.database, default_channel=self.channel, now=self.clock.now, changed=self._count
+        )
+
+    async def _may_post(self, channel: str) -> bool:
+        return channel not in self.foreign
+
+    async def _listed_at(self) -> datetime | None:
+        return (await self.fleet.snapshot_status()).as_of
+
+    async def _is_blind(self) -> bool:
+        return self.blind
+
+    def _count(self) -> None:
+        self.changes += 1
+
+    async def _fleet_size(self) -> int:
+        return (await self.fleet.counts(parse(""))).total
+
+    # ---- steps
+    async def plan(self, query: str = "tag:oslo", version: str = NEW, actor: Actor = OLGA) -> DrawnPlan:
+        drawn = await self.rollouts.plan(actor, "C0OPS", query, version)
+        assert isinstance(drawn, DrawnPlan)
+        return drawn
+
+    async def requested(self, query: str = "tag:oslo", version: str = NEW, actor: Actor = OLGA) -> Rollout:
+        drawn = await self.plan(query, version, actor)
+        return await self.rollouts.request(actor, drawn.id)
+
+    async def running(self, query: str = "tag:oslo", version: str = NEW) -> RolloutId:
+        rollout = await self.requested(query, version)
+        await self.rollouts.approve(PAUL, rollout.id)
+        return rollout.id
+
+    async def passes(self, minutes: int) -> None:
+        """So many minutes, with a listing and a tick each."""
+        for _ in range(minutes):
+            self.clock.advance(MINUTE)
+            await self.fleet.take_in_listing()
+            await self.runner.advance()
+
+    async def until(
+        self, rollout_id: RolloutId, holds: Callable[[RolloutStatus], bool], most: int = 60
+    ) -> RolloutStatus:
+        """Minute after minute until something holds of the rollout."""
+        for _ in range(most):
+            picture = await self.rollouts.picture(rollout_id)
+            if holds(picture):
+                return picture
+            await self.passes(1)
+        raise AssertionError(f"not within {most} minutes: {picture.rollout.state} {picture.counts}")
+
+    async def comes_to(self, rollout_id: RolloutId, state: RolloutState, most: int = 60) -> RolloutStatus:
+        return await self.until(rollout_id, lambda picture: picture.rollout.state is state, most)
+
+    async def past_the_canary(self, **changes: object) -> RolloutId:
+        """A running rollout whose canary was good and promoted; then the firmware changes."""
+        rollout_id = await self.running("name:*")
+        await self.comes_to(rollout_id, RolloutState.PROMOTION)
+        for name, value in changes.items():
+            setattr(self.firmware, name, value)
+        await self.steering.promote(PAUL, rollout_id)
+        return rollout_id
+
+    @property
+    def firmware(self) -> PortalFirmware:
+        return self.portal.firmware(MODEL, NEW)
+
+    # ---- what came of it
+    async def in_flight(self, rollout_id: RolloutId) -> set[str]:
+        states = await self.states(rollout_id)
+        return {gateway for gateway, state in states.items() if state.is_in_flight}
+
+    async def claimed(self) -> set[str]:
+        """Gateways that a rollout has for itself."""
+        async with self.database.read() as connection:
+            return set((await connection.execute(select(gateway_claims.c.gateway_id))).scalars().all())
+
+    async def broadcasts(self) -> list[str]:
+        """What was said in the channel as well, by kind."""
+        async with self.database.read() as connection:
+            rows = await connection.execute(
+                select(notes.c.body).where(notes.c.broadcast).order_by(notes.c.id)
+            )
+            return [body["kind"] for body in rows.scalars().all()]
+
+    async def states(self, rollout_id: RolloutId) -> dict[str, TargetState]:
+        async with self.database.read() as connection:
+            rows = await connection.execute(
+                select(rollout_targets.c.gateway_id, rollout_targets.c.state).where(
+                    rollout_targets.c.rollout_id == rollout_id
+                )
+            )
+            return {gateway: TargetState(state) for gateway, state in rows.all()}
+
+    async def audited(self) -> list[tuple[str, str, str]]:
+        async with self.database.read() as connection:
+            rows = await connection.execute(
+                select(audit.c.actor, audit.c.action, audit.c.subject).order_by(audit.c.id)
+            )
+            return [(actor, action, subject) for actor, action, subject in rows.all()]
+
+    async def events(self, rollout_id: RolloutId) -> list[str]:
+        return [event.kind for event in await self.rollouts.timeline(rollout_id)]
+
+    async def notes(self) -> list[tuple[str, str]]:
+        async with self.database.read() as connection:
+            rows = await connection.execute(select(notes.c.channel, notes.c.kind).order_by(notes.c.id))
+            return [(channel, kind) for channel, kind in rows.all()]
+
+    async def card_channels(self) -> list[str]:
+        async with self.database.read() as connection:
+            return list((await connection.execute(select(cards.c.channel))).scalars().all())
+
+    def jobs_created(self) -> list[str]:
+        return [job.name for job in self.portal.jobs.values()]
+
+    def started_more_than_once(self) -> dict[str, list[str]]:
+        return {gateway: jobs for gateway, jobs in self.portal.starts.items() if len(jobs) != 1}
+
+
+@asynccontextmanager
+async def world(
+    database_url: str,
+    *,
+    gateways: int = 8,
+    rules: RolloutRules | None = None,
+    behaviour: Behaviour = Behaviour.GOOD,
+    sites: Sequence[str] = ("oslo",),
+    quick: bool = False,
+) -> AsyncIterator[World]:
+    """``gateways`` that take turns at ``sites``, online for a day, on the old version.
+
+    The new one behaves as told; a ``quick`` gateway is flashed in a minute and away for another.
+    """
+    portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=0, start=START))
+    if quick:
+        portal.pickup = (timedelta(0), timedelta(0))
+        portal.download = portal.reboot = (MINUTE, MINUTE)
+    for number in range(gateways):
+        portal.add_device(device(number, sites[number % len(sites)]))
+    portal.add_firmware(MODEL, NEW, behaviour, share=1.0)
+    await portal.start()
+    database = Database.open(database_url)
+    try:
+        made = World(database, portal, rules or ONE_WAVE)
+        try:
+            await made.fleet.take_in_listing()
+            yield made
+        finally:
+            await made.client.aclose()
+    finally:
+        await database.close()
+        await portal.stop()
+
+
+def device(number: int, site: str) -> Device:
+    """Online for a day, on the old version."""
+    return Device(
+        id=f"bmac-{number:012x}",
+        friendly_name=f"MT{10000 + number}",
+        model=MODEL,
+        labels=[site],
+        connected=True,
+        changed_at=START - timedelta(days=1),
+        firmware=OLD,
+        hardware="1.0.0",
+    )
+
+
+async def _none(_sites: set[str]) -> Sequence[Touched]:
+    return ()
+
+
+async def _at_once(_seconds: float) -> None:
+    return None
