@@ -364,7 +364,7 @@ subscriptions = _numbered(
     Column("digested_on", String(10)),
     Column("by", String(32), nullable=False),
     Column("created_at", UtcMicros, nullable=False),
-    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("version", Integer, nullable=False, default=1),
     Column("removed_at", UtcMicros),  # ended; the row stays for Undo
     UniqueConstraint("channel", "topic", "query"),
 )

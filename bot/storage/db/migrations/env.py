@@ -10,7 +10,7 @@ from bot.storage.db.types import UtcMicros
 
 
 def _render(kind: str, value: Any, _context: object) -> str | Literal[False]:
-    return "Moment()" if kind == "type" and isinstance(value, UtcMicros) else False
+    return "UtcMicros()" if kind == "type" and isinstance(value, UtcMicros) else False
 
 
 def _run() -> None:

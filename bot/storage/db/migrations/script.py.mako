@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bot.storage.moments import Moment
+from bot.storage.db.types import UtcMicros
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
@@ -13,7 +13,3 @@ depends_on = None
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}
-
-
-def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
