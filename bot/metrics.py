@@ -10,7 +10,7 @@ from bot.meshtech.auth import AuthState
 from bot.meshtech.client import MeshtechClient
 from bot.scheduler import Scheduler
 from bot.slack.outgoing.publisher import Publisher
-from bot.storage.cards.backlog import Backlog
+from bot.storage.cards.outbox import Backlog
 from bot.storage.db.engine import Database
 
 

@@ -24,8 +24,7 @@ from bot.slack.outgoing.sending import NOTES_EVERY, MessageSender, said_twice, s
 from bot.slack.outgoing.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import File, Message, fit, message
 from bot.storage.cards import channels, outbox
-from bot.storage.cards.backlog import Backlog, backlog
-from bot.storage.cards.outbox import CardClaim, Note, NoteClaim
+from bot.storage.cards.outbox import Backlog, CardClaim, Note, NoteClaim
 from bot.storage.db.engine import Database, Transaction
 
 log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ class Publisher:
     async def backlog(self) -> Backlog:
         """What Slack does not show yet, for the metrics."""
         async with self._database.read() as connection:
-            return await backlog(connection)
+            return await outbox.backlog(connection)
 
     async def prune(self, older_than: timedelta) -> None:
         """Forgets what has stood in Slack unchanged for so long that nobody will touch it again."""

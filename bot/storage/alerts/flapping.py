@@ -11,7 +11,7 @@ from bot.domain.gateways import Connectivity, GatewayId
 from bot.storage.alerts.membership import Moved, expected_ids, find_ids, is_in, moved
 from bot.storage.cards.cards import CardKind, touch_all
 from bot.storage.connectivity import changed_ids, flapping_ids
-from bot.storage.db.bulk import among
+from bot.storage.db.statements import among
 from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents
 
 _KIND = IncidentKind.FLAPPING

@@ -36,10 +36,9 @@ from bot.domain.alerts.incidents import Acknowledgement, Cut, IncidentId, Incide
 from bot.domain.alerts.storms import WentOffline
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.storage.db import engine
-from bot.storage.db.bulk import among
+from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents
 from bot.storage.db.types import UtcMicros, from_micros
-from bot.storage.db.upsert import insert_or_ignore_selected
 
 CHUNK = 10_000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
 # Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts.incidents import IncidentId, IncidentKind, IncidentState
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.storage.alerts.membership import IS_LIVE, Moved, is_in, join_one
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents, rollout_targets
-from bot.storage.db.upsert import insert_or_ignore
 
 _KIND = IncidentKind.NOT_RETURNED
 _LATELY = timedelta(days=7)

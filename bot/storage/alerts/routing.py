@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts.incidents import IncidentId, IncidentKind, IncidentState
 from bot.domain.query import Query
 from bot.storage.cards.cards import CardKind, is_shown
-from bot.storage.db.bulk import among
+from bot.storage.db.statements import among
 from bot.storage.db.tables import cards, gateways, incident_gateways, incidents
 from bot.storage.query import condition
 

@@ -11,8 +11,8 @@ from bot.domain.alerts.incidents import IncidentId, IncidentKind, IncidentState
 from bot.domain.alerts.storms import StormWindow, WentOffline
 from bot.domain.gateways import GatewayId
 from bot.storage.alerts.membership import IS_LIVE
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import gateways, incident_gateways, incidents
-from bot.storage.db.upsert import insert_or_ignore
 
 _STORM = IncidentKind.STORM.value
 _SEEN_DARK = IncidentKind.SEEN_DARK.value

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts.incidents import IncidentId, IncidentKind, IncidentState
 from bot.domain.visibility import VisibilityLoss
 from bot.storage.alerts.membership import IS_LIVE
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import incidents
-from bot.storage.db.upsert import insert_or_ignore
 
 _KIND = IncidentKind.VISIBILITY.value
 

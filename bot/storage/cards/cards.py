@@ -13,9 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.storage.db.bulk import among
+from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import broken_channels, cards, notes
-from bot.storage.db.upsert import insert_or_ignore
 
 
 class CardKind(StrEnum):

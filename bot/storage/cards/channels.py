@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import broken_channels, cards
-from bot.storage.db.upsert import insert_or_ignore
 
 
 async def record_broken(connection: AsyncConnection, channel: str, reason: str, now: datetime) -> bool:

@@ -1,6 +1,6 @@
-"""What Slack does not show yet: cards and notes, claimed one at a time with a lease, and what became of them.
+"""What Slack does not show yet: cards and notes, claimed one at a time with a lease, and how each try ended.
 
-The publisher's half of ``bot/storage/cards.py``. Every change is a conditional UPDATE, so any number of
+The publisher's half of ``cards.py``. Every change is a conditional UPDATE, so any number of
 processes may publish side by side.
 """
 
@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.tables import cards, notes
+from bot.storage.db.types import from_micros
 
 REPOSTED: Final = "reposted"
 MOST_MERGED: Final = 20  # notes in one message
@@ -96,6 +97,15 @@ class EditPace:
     urgent_edits: bool = True
     full_channels: frozenset[str] = frozenset()
     notes_before: datetime | None = None  # a thread that got a note later than that waits for its next
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much Slack does not show yet, and since when the oldest of it waits."""
+
+    waiting: int
+    oldest: datetime | None
+    broken: int
 
 
 async def count_due(connection: AsyncConnection, pace: EditPace, now: datetime, most: int) -> int:
@@ -344,6 +354,24 @@ async def record_notes_broken(connection: AsyncConnection, claim: NoteClaim, rea
     await _update_notes(connection, claim, {"state": "broken", "error": reason, "lease_until": None})
 
 
+async def backlog(connection: AsyncConnection) -> Backlog:
+    """What waits and what is broken, cards and notes together."""
+    waiting_card = and_(cards.c.state == "live", cards.c.wanted > cards.c.shown)
+    # A card's row does not say since when it is out of date; its last edit, or its birth, is the bound.
+    since = func.coalesce(cards.c.edited_at, cards.c.created_at)
+    card_row = (await connection.execute(select(func.count(), func.min(since)).where(waiting_card))).one()
+    waiting_note = and_(notes.c.state == "waiting", or_(notes.c.card_id.is_(None), cards.c.state == "live"))
+    counted_notes = select(func.count(), func.min(notes.c.created_at)).where(waiting_note)
+    counted_notes = counted_notes.select_from(notes.outerjoin(cards, cards.c.id == notes.c.card_id))
+    note_row = (await connection.execute(counted_notes)).one()
+    broken = 0
+    for table in (cards, notes):
+        counted = await connection.execute(select(func.count()).where(table.c.state == "broken"))
+        broken += int(counted.scalar_one())
+    moments = [moment for moment in (_moment(card_row[1]), _moment(note_row[1])) if moment is not None]
+    return Backlog(card_row[0] + note_row[0], min(moments, default=None), broken)
+
+
 async def forget(connection: AsyncConnection, before: datetime) -> None:
     """Prunes cards that nothing has changed since then, and notes that were said before."""
     last_change = func.coalesce(cards.c.edited_at, cards.c.created_at)
@@ -430,3 +458,8 @@ def _note(row: RowMapping) -> Note:
 
 def _uid(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:24]
+
+
+def _moment(value: datetime | int | None) -> datetime | None:
+    """An aggregate loses its column's type on its way through some expressions."""
+    return from_micros(value) if isinstance(value, int) else value

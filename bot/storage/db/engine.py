@@ -17,8 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.domain.errors import StartupError, Unavailable
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import metadata, ticks
-from bot.storage.db.upsert import insert_or_ignore
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.firmware import firmware_key
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, fold
-from bot.storage.db import bulk
+from bot.storage.db.statements import Row, insert_rows, upsert_rows
 from bot.storage.db.tables import RANKS, fleet_events, gateway_tags, gateways
 from bot.storage.db.types import UtcMicros, from_micros, to_micros
 
@@ -90,7 +90,7 @@ async def load(
 
 async def save(connection: AsyncConnection, changed: Iterable[tuple[KnownGateway, bytes]]) -> None:
     """Writes whole rows, new or known, with the digests of what they were made from; tags are `save_tags`."""
-    await bulk.upsert(connection, gateways, [_row(known, digest) for known, digest in changed])
+    await upsert_rows(connection, gateways, [_row(known, digest) for known, digest in changed])
 
 
 async def show_ahead(connection: AsyncConnection, known: KnownGateway) -> None:
@@ -123,11 +123,11 @@ async def save_tags(connection: AsyncConnection, new: Iterable[Gateway], changed
         for tag in gateway.tags
         if (folded := _fold(tag))
     ]
-    await bulk.insert(connection, gateway_tags, ("folded", "gateway_id", "tag"), found)
+    await insert_rows(connection, gateway_tags, ("folded", "gateway_id", "tag"), found)
 
 
 async def add_events(connection: AsyncConnection, events: Iterable[FleetEvent]) -> None:
-    await bulk.insert(
+    await insert_rows(
         connection,
         fleet_events,
         ("kind", "gateway_id", "at", "listing", "before", "after"),
@@ -213,7 +213,7 @@ def _known(row: Any) -> KnownGateway:
     )
 
 
-def _row(known: KnownGateway, digest: bytes) -> bulk.Row:
+def _row(known: KnownGateway, digest: bytes) -> Row:
     """In the order of the table's columns."""
     gateway = known.gateway
     name, model, hardware, firmware = gateway.name, gateway.model, gateway.hardware, gateway.firmware

@@ -8,8 +8,8 @@ from sqlalchemy import func, insert, select, update
 
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.rollout import IN_FLIGHT, RolloutId, TargetState
-from bot.storage.db.bulk import among
 from bot.storage.db.engine import Transaction
+from bot.storage.db.statements import among
 from bot.storage.db.tables import gateway_claims, rollout_batches, rollout_targets
 from bot.storage.rollouts.stragglers import late_batches
 from bot.storage.rollouts.targets import CHUNK

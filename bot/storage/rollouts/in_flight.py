@@ -11,8 +11,8 @@ from bot.domain.events import FleetEventKind
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.rollout import CANARY, FAILURES, IN_FLIGHT, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.verdict import IN_A_ROW, Attempt, Collateral, FailureKind, GateCounts, SeenState
-from bot.storage.db.bulk import among
 from bot.storage.db.engine import Transaction
+from bot.storage.db.statements import among
 from bot.storage.db.tables import fleet_events, gateway_claims, gateways, rollout_targets
 from bot.storage.rollouts.targets import CHUNK, last_wave
 

@@ -26,8 +26,8 @@ from bot.domain.rollouts.rollout import (
     remind_at,
 )
 from bot.storage.db.engine import Transaction
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import freezes, plans, rollout_approvals, rollout_events, rollout_targets, rollouts
-from bot.storage.db.upsert import insert_or_ignore
 from bot.storage.rollouts.targets import CHUNK
 
 GOING_ON = [state.value for state in RolloutState if not state.is_final]

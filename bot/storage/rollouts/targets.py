@@ -19,10 +19,9 @@ from bot.domain.rollouts.rollout import (
     TargetState,
 )
 from bot.domain.rollouts.starts import WaitingGateway
-from bot.storage.db.bulk import among
 from bot.storage.db.engine import Transaction, take_turn
+from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import gateway_claims, gateways, rollout_targets, rollouts
-from bot.storage.db.upsert import insert_or_ignore_selected
 
 CHUNK = 1000  # rows in one statement
 _STARTS = 0x737461727473  # "starts": the key of PostgreSQL's advisory lock

@@ -9,9 +9,8 @@ from sqlalchemy import select
 
 from bot.storage.cards import cards as wanted
 from bot.storage.cards import outbox
-from bot.storage.cards.backlog import backlog
 from bot.storage.cards.cards import About, CardKind
-from bot.storage.cards.outbox import CardClaim, EditPace, NoteClaim
+from bot.storage.cards.outbox import CardClaim, EditPace, NoteClaim, backlog
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, notes
 
