@@ -1,8 +1,7 @@
 """What Slack would refuse, cut off or misread in a message or a view, and what the bot must not send anyway.
 
 Pure functions over plain dicts. The numbers are those of docs.slack.dev/reference/block-kit as read in 2026;
-where copies of a page disagree, the smaller one. Elements and small objects are in `slack_elements`, markup
-is in `slack_marks`.
+where copies of a page disagree, the smaller one. Elements, small objects and markup are in `elements`.
 """
 
 import json

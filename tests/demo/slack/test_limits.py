@@ -2,9 +2,8 @@ from typing import Any
 
 import pytest
 
-from bot.demo.slack.elements import problems_of_options
+from bot.demo.slack.elements import problems_of_mrkdwn, problems_of_options, problems_of_plain
 from bot.demo.slack.limits import check_message, problems_of_message, problems_of_view
-from bot.demo.slack.marks import problems_of_mrkdwn, problems_of_plain
 
 Json = dict[str, Any]
 
