@@ -25,6 +25,7 @@ def client_of(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient
         meshtech.password.get_secret_value(),
         now=now,
         page_size=meshtech.page_size,
+        most_gateways=settings.fleet.most_gateways,
         next_token_parameter=meshtech.next_token_parameter,
         routes=meshtech.routes,
         fields=meshtech.fields,

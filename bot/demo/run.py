@@ -205,6 +205,7 @@ def _environment(slack: SlackServer, fleet: FleetSimulator, database: str) -> di
         "MESHBOT_MESHTECH__API_URL": fleet.api_url,
         "MESHBOT_DATABASE_URL": f"sqlite:///{database}",
         "MESHBOT_HTTP__PORT": "0",
+        "MESHBOT_FLEET__MOST_GATEWAYS": "1000000",  # as many as --gateways takes
         "MESHBOT_CHANNELS__ALERTS": FLEET_ALERTS,
         "MESHBOT_CHANNELS__ROLLOUTS": ROLLOUTS,
         "MESHBOT_ACCESS__OPERATORS": OPERATORS,

@@ -1,11 +1,20 @@
-"""An answer with its body, read as far as an honest one goes: one without an end must not fill the memory."""
+"""An answer with its body, unpacked and read as far as an honest one goes.
 
+One without an end must not fill the memory, and 590 bytes may unpack to 256 MiB. httpx unpacks every part
+that it reads whole, also of an answer that it only passes by (a refused token, a redirect), so every client
+of a foreign server is made here and unpacks in pieces instead.
+"""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
 LARGEST: Final = 32 * 1024 * 1024  # bytes, unpacked; a page of 250 gateways has about 100,000
+_PIECE: Final = 256 * 1024  # unpacked at a time, in about a millisecond
 
 
 class TooLarge(httpx.DecodingError):
@@ -25,16 +34,77 @@ class Answer:
         return httpx.codes.is_success(self.status)
 
 
+def new_client(**settings: Any) -> httpx.AsyncClient:
+    """A client with httpx's own settings whose answers have a limit, those it passes by too."""
+    http = httpx.AsyncClient(**settings, event_hooks={"response": [_limit]})
+    http.headers["Accept-Encoding"] = "gzip, deflate"
+    return http
+
+
 async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> Answer:
     """Sends it and reads the whole answer. Raises TooLarge, and what httpx raises."""
     response = await http.send(request, stream=True)
     try:
-        parts, size = [], 0
-        async for part in response.aiter_bytes():
-            size += len(part)
-            if size > LARGEST:
-                raise TooLarge(f"more than {LARGEST:,} bytes", request=request)
-            parts.append(part)
+        return Answer(response.status_code, response.headers, await response.aread())
     finally:
         await response.aclose()
-    return Answer(response.status_code, response.headers, b"".join(parts))
+
+
+async def _limit(response: httpx.Response) -> None:
+    encoding = response.headers.pop("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:  # two layers of them neither
+        raise httpx.DecodingError("it is packed in another way than the bot asks for")
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    response.stream = _Limited(response.stream, encoding)
+
+
+class _Limited(httpx.AsyncByteStream):
+    """A body unpacked in pieces up to the limit; the event loop turns in between."""
+
+    def __init__(self, packed: httpx.AsyncByteStream, encoding: str) -> None:
+        self._packed = packed
+        self._encoding = encoding
+
+    async def aclose(self) -> None:
+        await self._packed.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        came = size = 0
+        unpacker = None
+        async for part in self._packed:
+            if not came:
+                unpacker = _unpacker(self._encoding, part)
+            came += len(part)  # what unpacks to nothing has no end either
+            while part:
+                piece, part = _next_piece(unpacker, part)
+                size += len(piece)
+                if max(came, size) > LARGEST:
+                    raise TooLarge(f"more than {LARGEST:,} bytes")
+                yield piece
+                if part:
+                    await asyncio.sleep(0)
+        if unpacker is not None:
+            yield unpacker.flush()  # a few bytes at most: all that came went in above
+            if not unpacker.eof:
+                raise httpx.DecodingError("it cannot be unpacked to its end")
+
+
+def _unpacker(encoding: str, first: bytes) -> "zlib._Decompress | None":
+    """What unpacks it; a deflate without its frame is what many servers send."""
+    if encoding in {"", "identity"}:
+        return None
+    if encoding == "deflate":
+        return zlib.decompressobj(zlib.MAX_WBITS if first[:1] and first[0] & 15 == 8 else -zlib.MAX_WBITS)
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+
+def _next_piece(unpacker: "zlib._Decompress | None", part: bytes) -> tuple[bytes, bytes]:
+    """Some of it unpacked, and the rest of the part; what follows its end is nobody's."""
+    if unpacker is None:
+        return part, b""
+    if unpacker.eof:
+        return b"", b""
+    try:
+        return unpacker.decompress(part, _PIECE), unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise httpx.DecodingError("it cannot be unpacked") from error

@@ -18,7 +18,7 @@ from enum import StrEnum
 import httpx
 import msgspec
 
-from bot.meshtech.answers import Answer, exchange
+from bot.meshtech.answers import Answer, exchange, new_client
 from bot.meshtech.errors import LogInRefused, LogInUnreachable, MeshtechError
 from bot.meshtech.models import retry_after
 from bot.meshtech.routes import absolute_url
@@ -103,7 +103,7 @@ class MeshtechAuth(httpx.Auth):
         self._now = now
         # The whole log-in has a deadline: httpx's own starts anew with every byte.
         self._within = within.total_seconds()
-        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113
+        self._http = new_client(timeout=None, trust_env=False)
         self._token: _Token | None = None
         self._logging_in: asyncio.Task[None] | None = None
         self._failures: dict[AuthState, int] = {}

@@ -45,6 +45,7 @@ from bot.meshtech.sending import Counters, VendorCall, VendorSender, unreadable
 log = logging.getLogger(__name__)
 
 MAX_PAGES = 50_000  # a hundred thousand gateways in pages of two
+MOST_ITEMS = 1_000_000  # of any list
 _TOKEN_REFUSED = (400, 403, 404, 410, 414, 422)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _Wire = TypeVar("_Wire", WireDevice, WireFirmware, WireJob)
@@ -87,6 +88,7 @@ class MeshtechClient:
         now: Callable[[], datetime],
         page_size: int = 250,
         max_pages: int = MAX_PAGES,
+        most_gateways: int = MOST_ITEMS,
         next_token_parameter: str = NEXT_TOKEN,
         routes: Mapping[str, str] | None = None,
         fields: Mapping[str, Mapping[str, str]] | None = None,
@@ -99,6 +101,7 @@ class MeshtechClient:
         self._auth = MeshtechAuth(auth_url, username, password, now=now)
         self._page_size = page_size
         self._max_pages = max_pages
+        self._most_gateways = most_gateways
         self._next_token = next_token_parameter
         self._sender = VendorSender(
             self._auth,
@@ -134,8 +137,15 @@ class MeshtechClient:
 
     async def device_pages(self) -> AsyncIterator[DevicePage]:
         """All gateways, a page at a time. A page that fails fails the listing."""
-        without_id = 0
+        without_id = count = 0
         async for items in self._pages(Operation.LIST_DEVICES):
+            count += len(items)
+            if count > self._most_gateways:
+                raise ListingBroken(
+                    f"Meshtech lists more than {self._most_gateways:,} gateways, more than the bot takes: "
+                    "an administrator can raise MESHBOT_FLEET__MOST_GATEWAYS. Until then the fleet stays as "
+                    "it was listed last."
+                )
             page = DevicePage(items)
             del items
             yield page
@@ -258,11 +268,15 @@ class MeshtechClient:
     async def _pages(self, operation: Operation) -> AsyncIterator[list[msgspec.Raw]]:
         token: str | None = None
         landmark: str | None = None
+        count = 0
         for number in range(self._max_pages):
             page = await self._page(operation, token)
             following = text(page.next_token)
             items = page.items or []
             del page
+            count += len(items)
+            if count > MOST_ITEMS:
+                raise _broken(f"it has more than {MOST_ITEMS:,} items")
             yield items
             del items
             if following is None:

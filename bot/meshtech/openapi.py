@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 import httpx
 
 from bot.domain.errors import StartupError
+from bot.meshtech.answers import new_client
 
 Json = Any
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -62,7 +63,7 @@ async def fetch(where: str) -> Json:
     """The document at a web address or in a file. Raises StartupError."""
     try:
         if "://" in where:
-            async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=True, follow_redirects=True) as http:
+            async with new_client(timeout=_TIMEOUT, trust_env=True, follow_redirects=True) as http:
                 text = (await http.get(where)).raise_for_status().text
         else:
             text = await asyncio.to_thread(Path(where).read_text, encoding="utf-8-sig")
@@ -73,7 +74,7 @@ async def fetch(where: str) -> Json:
         ) from error
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StartupError(
             f"{where} is not JSON: give the OpenAPI document itself (often …/swagger/v1/swagger.json), not "
             "the page that shows it."

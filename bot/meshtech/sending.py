@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import httpx
 
-from bot.meshtech.answers import LARGEST, Answer, TooLarge, exchange
+from bot.meshtech.answers import LARGEST, Answer, TooLarge, exchange, new_client
 from bot.meshtech.auth import MeshtechAuth
 from bot.meshtech.errors import (
     AnswerUnreadable,
@@ -110,7 +110,7 @@ class VendorSender:
         self._random = randomness
         read = read_timeout.total_seconds()
         self._deadline = 2 * read  # for one attempt in all: httpx's own starts anew with every byte
-        self._http = httpx.AsyncClient(
+        self._http = new_client(
             auth=auth,
             timeout=httpx.Timeout(read, connect=connect_timeout.total_seconds()),
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30),
@@ -193,8 +193,8 @@ class VendorSender:
             ) from None
         except TooLarge:
             raise unreadable(call.operation, _too_large(call.operation)) from None
-        except httpx.DecodingError:
-            raise unreadable(call.operation, "it cannot be unpacked") from None
+        except httpx.DecodingError as error:
+            raise unreadable(call.operation, str(error)) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise _lost(call.operation, f"gave no answer ({type(error).__name__})") from None
 

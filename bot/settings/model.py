@@ -205,6 +205,9 @@ class FleetSettings(_Group):
         "prefix of the tag that names a gateway's site (`site:` for `site:oslo`); "
         "empty: its first tag; none: the site “no tag”",
     )
+    most_gateways: Count = _setting(
+        "200000", "a listing of more gateways is refused: nobody fills the bot's memory and database"
+    )
 
 
 class JobSettings(_Group):

@@ -8,6 +8,7 @@ end up on a terminal.
 import re
 from collections.abc import Callable
 from datetime import time, timedelta
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -104,20 +105,33 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def url(text: str) -> str:
-    """An ``http`` address, without a slash at its end."""
-    _check_url(text)
+    """An ``https`` address, or an ``http`` one of this machine, without a slash at its end."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
+        raise ValueError("it must be an address that begins with https://")
+    _check_way(text)
     return text.rstrip("/")
 
 
 def base_url(text: str) -> str:
-    """An ``http`` address that others are joined to, hence with a slash at its end."""
+    """An address that others are joined to, hence with a slash at its end."""
     return url(text) + "/"
 
 
-def _check_url(text: str) -> None:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
-        raise ValueError("it must be an address that begins with https:// or http://")
+def _check_way(address: str) -> None:
+    """Passwords and tokens go there, so nobody in between may read them."""
+    parts = urlsplit(address)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError(
+            "it must begin with https://, since secrets go there; http:// is for a server on this machine"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def database_url(text: str) -> str:
@@ -318,6 +332,7 @@ def route(text: str) -> str:
         or placeholders - {"{id}", "{label}"}
     ):
         raise ValueError("a route is a method and a path or an address, like GET /api/v1/jobs/{id}")
+    _check_way(target)
     return f"{method} {target}"
 
 
