@@ -1,7 +1,7 @@
 """Action, callback and block ids, which never change, and the codec of a button's value.
 
-A value carries an opaque id and the version that was drawn, never a decision: what it means is read from
-the database when it is clicked.
+A value is a reference of one of three types: a thing with a state, a page, a plan. It carries an opaque id
+and the version that was drawn, never a decision: what it means is read from the database when it is clicked.
 """
 
 import re
@@ -53,10 +53,6 @@ ON_ANSWERS: Final = frozenset(
     }
 )
 
-# What a rollout's buttons carry besides, on an answer that shows the same as its card, and on a plan.
-COPY: Final = "copy"
-PLAN: Final = "plan"
-
 # The window in which an update is put together: its choices, and the choice of the whole fleet
 ROLLOUT_FORM: Final = "rollout_form"
 ROLLOUT_MODEL: Final = "rollout_model"
@@ -97,27 +93,71 @@ PURPOSES: Final[Mapping[str, Action]] = {
     SUBSCRIPTION_UNDO: Action.SUBSCRIBE,
 }
 
-_VALUE = re.compile(r"([A-Za-z0-9_-]{1,64})\.(\d{1,9})(?:\.(.{0,1800}))?", re.DOTALL)
+
+@dataclass(frozen=True, slots=True)
+class PageRef:
+    """A page of a list, or an answer that is drawn anew: of which kind, from which row, of which question.
+
+    The question is text from outside, checked by whoever reads it.
+    """
+
+    kind: str
+    offset: int = 0
+    question: str = ""
+
+    def __str__(self) -> str:
+        return f"page.{self.kind}.{self.offset}.{self.question}"
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
-    """What a button points at: an opaque id, the version that was drawn, and where in a list it stood.
+class CardRef:
+    """One thing with a state: its id, and the version that was drawn, which is compared at the click.
 
-    The button of a card has an id and a version only: by what it has besides, one on an answer is known.
+    ``answer`` is the answer that the button stands on, drawn anew after the click; a card has none, since it
+    changes by itself. ``channel`` is where a modal was asked for.
     """
 
     id: str
     version: int = 0
-    extra: str = ""  # e.g. the query and offset of a page; text from outside, checked by whoever reads it
+    answer: PageRef | None = None
+    channel: str = ""
 
     def __str__(self) -> str:
-        tail = f".{self.extra}" if self.extra else ""
-        return f"{self.id}.{self.version}{tail}"
+        where = f".{self.channel}" if self.channel or self.answer else ""
+        return f"card.{self.id}.{self.version}{where}" + (f".{self.answer}" if self.answer else "")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRef:
+    """A plan of an update: its id once it is drawn, of which choices it is, and where it was asked for."""
+
+    id: str = ""
+    channel: str = ""
+    model: str = ""
+    version: str = ""
+    query: str = ""
+
+    def __str__(self) -> str:
+        return f"plan.{self.id}.{self.channel}." + "\n".join((self.model, self.version, self.query))
+
+
+Ref = CardRef | PageRef | PlanRef
+
+_ID = r"[A-Za-z0-9_-]{1,64}"
+_PAGE = rf"page\.(?P<kind>{_ID})\.(?P<offset>\d{{1,9}})\.(?P<question>.{{0,1800}})"
+_VALUE = re.compile(
+    rf"(?P<page>{_PAGE})"
+    rf"|card\.(?P<card>{_ID})\.(?P<drawn>\d{{1,18}})(?:\.(?P<asked_in>{_ID})?(?:\.(?P<answer>page\..+))?)?"
+    rf"|(?P<plan>plan)\.(?P<id>{_ID})?\.(?P<channel>{_ID})?"
+    r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<query>.{0,1800})",
+    re.DOTALL,
+)
 
 
 def about(action_id: str, ref: Ref) -> str:
     """What a button or modal points at, as the audit log calls it."""
+    if not isinstance(ref, CardRef):
+        return ref.kind if isinstance(ref, PageRef) else ref.id
     kind = action_id.partition("_")[0]
     if number(ref.id) is None:
         return ref.id
@@ -134,4 +174,11 @@ def decode(value: str) -> Ref:
     match = _VALUE.fullmatch(value)
     if match is None:
         raise InvalidInput("I do not understand that button any more. Please run the command again.")
-    return Ref(match.group(1), int(match.group(2)), match.group(3) or "")
+    found = match.groupdict(default="")
+    if found["page"]:
+        return PageRef(found["kind"], int(found["offset"]), found["question"])
+    if found["plan"]:
+        return PlanRef(found["id"], found["channel"], found["model"], found["version"], found["query"])
+    answer = decode(found["answer"]) if found["answer"] else None
+    assert answer is None or isinstance(answer, PageRef), "the pattern takes nothing else"
+    return CardRef(found["card"], int(found["drawn"]), answer, found["asked_in"])

@@ -47,12 +47,12 @@ def list_clicks(lists: Mapping[str, ListHandler]) -> Mapping[str, ClickListener]
 
     async def turn(click: Click) -> None:
         handler = _handler(lists, click)
-        await click.respond.answer(await handler.page(click.actor, click.ref.version, click.ref.extra))
+        await click.respond.answer(await handler.page(click.actor, click.page.offset, click.page.question))
 
     async def refresh(click: Click) -> None:
         handler = _handler(lists, click)
         trouble = await handler.renew(click.actor) if handler.renew is not None else None
-        await click.respond.answer(await handler.page(click.actor, click.ref.version, click.ref.extra))
+        await click.respond.answer(await handler.page(click.actor, click.page.offset, click.page.question))
         if trouble:
             await click.respond.add(sentence(trouble))
 
@@ -60,7 +60,7 @@ def list_clicks(lists: Mapping[str, ListHandler]) -> Mapping[str, ClickListener]
         handler = _handler(lists, click)
         if handler.export is None:
             raise InvalidInput("This list cannot be exported. Please run the command again.")
-        file = await handler.export(click.actor, click.ref.extra)
+        file = await handler.export(click.actor, click.page.question)
         await click.respond.send_file(file.name, file.content, file.title)
         await click.respond.add(_sent(file))
 
@@ -77,7 +77,7 @@ def check_question(question: str) -> None:
 
 def _handler(lists: Mapping[str, ListHandler], click: Click) -> ListHandler:
     require(click.actor, Action.READ)
-    handler = lists.get(click.ref.id)
+    handler = lists.get(click.page.kind)
     if handler is None:
         raise InvalidInput("I do not know that list any more. Please run the command again.")
     return handler

@@ -75,10 +75,10 @@ class SubscriptionListeners:
         await call.respond.answer(await self._page(call.actor, 0, call.channel))
 
     async def undo(self, click: Click) -> None:
-        number = ids.number(click.ref.id)
+        number = ids.number(click.card.id)
         if number is None:
             raise Stale("That button names no subscription any more. “subscriptions” lists those there are.")
-        one, is_back = await self._service.undo(click.actor, SubscriptionId(number), click.ref.version)
+        one, is_back = await self._service.undo(click.actor, SubscriptionId(number), click.card.version)
         await click.respond.answer(views.undone(one, is_back=is_back))
 
     async def _page(self, actor: Actor, offset: int, channel: str) -> Message:

@@ -4,7 +4,7 @@ import pytest
 
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
-from bot.slack.ids import Ref, decode
+from bot.slack.ids import CardRef, PageRef, PlanRef, Ref, decode
 
 # Written out: these names do not change without a note in the changelog.
 PUBLIC = {
@@ -21,14 +21,41 @@ def test_the_public_names_are_as_they_were() -> None:
 
 
 @pytest.mark.parametrize(
-    "ref", [Ref("R-7", 3), Ref("a_b-C9"), Ref("devices", 10, "tag:oslo fw:<3.4.1 a.b"), Ref("x", 1, "ø\n")]
+    "ref",
+    [
+        CardRef("R-7", 3),
+        CardRef("a_b-C9", 123_456_789_012),
+        CardRef("7", 3, channel="C0OPS"),
+        CardRef("7", 3, PageRef("alerts", 10, "a.b\nø")),
+        CardRef("7", 3, PageRef("alerts"), "C0OPS"),
+        PageRef("devices", 10, "tag:oslo fw:<3.4.1 a.b"),
+        PageRef("x", 1, "ø\n"),
+        PlanRef(),
+        PlanRef("id1"),
+        PlanRef("id1", "C0OPS", "20.11", "3.4.1", "tag:oslo a.b\nø"),
+    ],
 )
 def test_a_reference_comes_back_as_it_went(ref: Ref) -> None:
     assert decode(str(ref)) == ref
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x", ".1", "x.", "x.y", "a b.1", "x.1234567890", "R-7.3." + "x" * 1801]
+    "value",
+    [
+        "",
+        "x",
+        "R-7.3",
+        "card.1",
+        "card.x.",
+        "card.x.y",
+        "card.a b.1",
+        "card.x.1234567890123456789",
+        "card.7.3.C0OPS.plan...\n\n",
+        "page.devices.10",
+        "page.devices.1234567890.",
+        "page.devices.0." + "x" * 1801,
+        "plan.id1",
+    ],
 )
 def test_a_value_that_is_none_of_ours_is_refused_in_words(value: str) -> None:
     with pytest.raises(InvalidInput, match="run the command again"):

@@ -20,7 +20,7 @@ from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import OPS, TEAM, PostedMessage, User
 from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery, Outcome
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef
 from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.slack.views import blocks, modals
@@ -102,7 +102,7 @@ class House:
         return found
 
 
-REF = Ref("99999", 1)
+REF = CardRef("99999", 1)
 
 
 def _button(action_id: str) -> blocks.Block:

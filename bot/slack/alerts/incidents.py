@@ -75,22 +75,21 @@ class AlertListeners:
     async def acknowledge(self, click: Click) -> None:
         """The card changes by itself; in a list, whose button carries its place, the list is drawn again."""
         await self._service.acknowledge(
-            click.actor, incident_id(click.ref.id), click.ref.version, click.channel
+            click.actor, incident_id(click.card.id), click.card.version, click.channel
         )
-        if click.ref.extra.isdecimal():
-            page = await self._alerts_page(click.actor, int(click.ref.extra), "")
-            await click.respond.answer(page)
+        if click.card.answer is not None:
+            await click.respond.answer(await self._alerts_page(click.actor, click.card.answer.offset, ""))
 
     async def pause(self, click: Click) -> None:
         """The rollout that the incident is about or that explains it, while it runs. Its own card says so."""
-        incident = await self._service.incident(incident_id(click.ref.id))
+        incident = await self._service.incident(incident_id(click.card.id))
         if incident.running_rollout is None:
             raise Stale("That rollout does not run any more, so there is nothing to pause.")
         await self._pause_rollout(click.actor, incident.running_rollout, click.channel)
         await self._service.redraw(incident.id)
 
     async def details(self, click: Click) -> None:
-        await click.respond.add(await self._gateways_page(click.actor, 0, click.ref.id))
+        await click.respond.add(await self._gateways_page(click.actor, 0, click.card.id))
 
     # ---- what is drawn
     async def draw_card(self, subject: str) -> Message:

@@ -82,7 +82,7 @@ class SilenceListeners:
 
     async def ask(self, click: Click) -> None:
         require(click.actor, Action.SILENCE)
-        incident = await self._incident(incident_id(click.ref.id))
+        incident = await self._incident(incident_id(click.card.id))
         if click.trigger_id is None:
             raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
         await self._modals.open(click.trigger_id, views.silence_modal(incident, click.channel))
@@ -96,10 +96,10 @@ class SilenceListeners:
             until = parse_start(day, self._zone, now) if day else now + parse_duration(length)
             await self._service.silence_incident(
                 submission.actor,
-                incident_id(submission.ref.id),
+                incident_id(submission.card.id),
                 until,
                 values.get(ids.REASON),
-                submission.ref.extra or None,
+                submission.card.channel or None,
             )
         except ReasonMissing:
             return SubmissionAnswer(

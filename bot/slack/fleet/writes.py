@@ -100,19 +100,19 @@ class WriteCommands:
 
     async def confirm(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
-            write = await self._writes.confirm(click.actor, click.ref.id, click.ref.version)
+            write = await self._writes.confirm(click.actor, click.card.id, click.card.version)
         await self._carry_out(write, click.respond)
 
     async def cancel(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
-            write = await self._writes.cancel(click.actor, click.ref.id, click.ref.version)
+            write = await self._writes.cancel(click.actor, click.card.id, click.card.version)
         await click.respond.answer(views.write(write, self._now()))
 
     async def undo(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
-            write = await self._writes.undo(click.actor, click.ref.id, click.channel)
+            write = await self._writes.undo(click.actor, click.card.id, click.channel)
         undone = await self._run(write, click.respond)
-        before = await self._writes.get(click.ref.id)
+        before = await self._writes.get(click.card.id)
         if before.may_be_undone(self._now()):  # nothing of it worked: the button stays, the reason goes below
             await click.respond.answer(views.write(before, self._now()))
             await click.respond.add(views.write(undone, self._now()))
@@ -168,7 +168,7 @@ class WriteCommands:
         try:
             yield
         except Stale:
-            write = await self._writes.get(click.ref.id)
+            write = await self._writes.get(click.card.id)
             undoing = write.undone_by and await self._writes.get(write.undone_by)
             if not write.is_running and not (undoing and undoing.is_running):
                 await click.respond.answer(views.write(write, self._now()))

@@ -11,7 +11,7 @@ from typing import Any
 from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, Ref
 from bot.slack.incoming.commands import normalise, said_to
 from bot.slack.incoming.requests import Click, Responder, Submission
 
@@ -71,13 +71,13 @@ class Press:
     def _ref(self) -> Ref:
         """A menu has no value of its own: its block's id says what it is about, else the option itself."""
         if self.selected is None:
-            return ids.decode(self.value) if self.value else Ref("")
+            return ids.decode(self.value) if self.value else CardRef("")
         for text in (self.block_id, self.metadata, self.selected):
             try:
                 return ids.decode(text)
             except InvalidInput:
                 continue
-        return Ref("")
+        return CardRef("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class SentModal:
         return Submission(actor, self.callback_id, self._ref(), self.values)
 
     def _ref(self) -> Ref:
-        return ids.decode(self.metadata) if self.metadata else Ref("")
+        return ids.decode(self.metadata) if self.metadata else CardRef("")
 
 
 def command(body: Json) -> tuple[str, str, str, str]:
@@ -122,7 +122,7 @@ def press(body: Json) -> Press:
         channel=str((body.get("channel") or {}).get("id") or container.get("channel_id") or ""),
         action_id=action_id,
         url=str(body.get("response_url") or ""),
-        on_answer=bool(container.get("is_ephemeral")) or action_id in ids.ON_ANSWERS or _has_more(value),
+        on_answer=bool(container.get("is_ephemeral")) or action_id in ids.ON_ANSWERS or _on_answer(value),
         value=value,
         block_id=str(action.get("block_id") or ""),
         trigger_id=body.get("trigger_id"),
@@ -173,12 +173,13 @@ def entered(element: Json) -> str | None:
     return text or None
 
 
-def _has_more(value: str) -> bool:
-    """Whether a button carries more than a card's does."""
+def _on_answer(value: str) -> bool:
+    """Whether a button's value says that it stands on an answer."""
     try:
-        return bool(ids.decode(value).extra)
+        ref = ids.decode(value)
     except InvalidInput:
         return False
+    return not isinstance(ref, CardRef) or ref.answer is not None
 
 
 def _values(state: Mapping[str, Json]) -> dict[str, str]:

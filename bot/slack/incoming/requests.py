@@ -5,11 +5,14 @@ Listeners translate only: parse, one service call, render. They never see Bolt.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bot.domain.access import Actor
-from bot.slack.ids import Ref
+from bot.domain.errors import InvalidInput
+from bot.slack.ids import CardRef, PageRef, PlanRef, Ref
 from bot.slack.views.blocks import Message, View
+
+R = TypeVar("R", CardRef, PageRef, PlanRef)
 
 
 class Responder(Protocol):
@@ -50,6 +53,19 @@ class Click:
     view_id: str | None = None  # of the modal or home tab it was in
     values: Mapping[str, str] = field(default_factory=dict)  # what else is entered there, by block id
 
+    @property
+    def card(self) -> CardRef:
+        """Raises InvalidInput for a button about anything but one thing; so do the other two."""
+        return _of_type(self.ref, CardRef)
+
+    @property
+    def page(self) -> PageRef:
+        return _of_type(self.ref, PageRef)
+
+    @property
+    def plan(self) -> PlanRef:
+        return _of_type(self.ref, PlanRef)
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -60,6 +76,15 @@ class Submission:
     ref: Ref
     values: Mapping[str, str]
 
+    @property
+    def card(self) -> CardRef:
+        """Raises InvalidInput for a modal about anything but one thing; so does ``plan``."""
+        return _of_type(self.ref, CardRef)
+
+    @property
+    def plan(self) -> PlanRef:
+        return _of_type(self.ref, PlanRef)
+
 
 @dataclass(frozen=True, slots=True)
 class SubmissionAnswer:
@@ -67,6 +92,12 @@ class SubmissionAnswer:
 
     errors: Mapping[str, str] = field(default_factory=dict)
     view: View | None = None
+
+
+def _of_type(ref: Ref, kind: type[R]) -> R:
+    if not isinstance(ref, kind):
+        raise InvalidInput("I do not understand that button any more. Please run the command again.")
+    return ref
 
 
 CommandListener = Callable[[CommandCall], Awaitable[None]]

@@ -11,7 +11,7 @@ from bot.domain.rollouts.status import DrawnPlan
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PlanRef
 from bot.slack.incoming.requests import (
     Click,
     ClickListener,
@@ -66,15 +66,14 @@ class RolloutButtons:
 
     async def replan(self, click: Click) -> None:
         """On a choice of models it plans for one; on a void rollout's card it draws a new plan."""
-        if click.ref.id == "model":
-            parts = click.ref.extra.split("\n", 2)
-            if len(parts) != 3:
-                raise InvalidInput("I do not understand that button any more. Please run the update again.")
-            model, version, query = parts
-            drawn = await self._service.plan(click.actor, click.channel, query, version, model)
+        if isinstance(click.ref, PlanRef):
+            chosen = click.ref
+            drawn = await self._service.plan(
+                click.actor, click.channel, chosen.query, chosen.version, chosen.model
+            )
             await click.respond.answer(self._draw(drawn))
             return
-        drawn = await self._service.plan_again(click.actor, rollout_id(click.ref))
+        drawn = await self._service.plan_again(click.actor, rollout_id(click.card))
         await click.respond.add(self._draw(drawn))
 
     def _draw(self, drawn: DrawnPlan | ModelChoice) -> Message:
@@ -83,16 +82,16 @@ class RolloutButtons:
         return views.plan(drawn, self._service.rules)
 
     async def request(self, click: Click) -> None:
-        rollout = await self._service.request(click.actor, click.ref.id)
+        rollout = await self._service.request(click.actor, click.plan.id)
         await click.respond.answer(views.requested(rollout, await self._service.shown_in(rollout.id)))
 
     async def cancel(self, click: Click) -> None:
         """On a plan's answer it drops the plan; on a card it withdraws the request."""
-        if click.ref.version:
-            await self._service.cancel(click.actor, rollout_id(click.ref), channel=click.channel)
+        if isinstance(click.ref, CardRef):
+            await self._service.cancel(click.actor, rollout_id(click.card), channel=click.channel)
             await self._draw_copy(click)
             return
-        await self._service.forget_plan(click.actor, click.ref.id)
+        await self._service.forget_plan(click.actor, click.plan.id)
         await click.respond.answer(views.plan_forgotten())
 
     async def approve(self, click: Click) -> None:
@@ -102,16 +101,16 @@ class RolloutButtons:
         return await _with_reason(submission, self._service.approve)
 
     async def ask_why(self, click: Click) -> None:
-        rollout = await self._service.may_decide(click.actor, rollout_id(click.ref))
+        rollout = await self._service.may_decide(click.actor, rollout_id(click.card))
         await self._modals.open(_trigger(click), views.deny_modal(rollout, click.channel))
 
     async def deny(self, submission: Submission) -> SubmissionAnswer:
         try:
             await self._service.deny(
                 submission.actor,
-                rollout_id(submission.ref),
+                rollout_id(submission.card),
                 submission.values.get(ids.REASON, ""),
-                channel=submission.ref.extra or None,
+                channel=submission.card.channel or None,
             )
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.REASON: str(error)})
@@ -120,7 +119,7 @@ class RolloutButtons:
     # ---- while it runs
 
     async def pause(self, click: Click) -> None:
-        await self._steering.pause(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._steering.pause(click.actor, rollout_id(click.card), channel=click.channel)
         await self._draw_copy(click)
 
     async def resume(self, click: Click) -> None:
@@ -130,24 +129,24 @@ class RolloutButtons:
         return await _with_reason(submission, self._steering.resume)
 
     async def promote(self, click: Click) -> None:
-        await self._steering.promote(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._steering.promote(click.actor, rollout_id(click.card), channel=click.channel)
         await self._draw_copy(click)
 
     async def abort(self, click: Click) -> None:
-        await self._steering.abort(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._steering.abort(click.actor, rollout_id(click.card), channel=click.channel)
         await self._draw_copy(click)
 
     async def retry_failed(self, click: Click) -> None:
-        await self._steering.retry_failed(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._steering.retry_failed(click.actor, rollout_id(click.card), channel=click.channel)
         await self._draw_copy(click)
 
     async def catch_up(self, click: Click) -> None:
-        await self._steering.catch_up(click.actor, rollout_id(click.ref), channel=click.channel)
+        await self._steering.catch_up(click.actor, rollout_id(click.card), channel=click.channel)
         await self._draw_copy(click)
 
     async def _or_ask(self, click: Click, act: Overridable) -> None:
         """Does it, or asks an admin for the reason that going on all the same takes."""
-        number = rollout_id(click.ref)
+        number = rollout_id(click.card)
         try:
             await act(click.actor, number, None, channel=click.channel)
         except ReasonNeeded as needed:
@@ -159,11 +158,11 @@ class RolloutButtons:
 
     async def _draw_copy(self, click: Click) -> None:
         """The card changes by itself; an answer that shows the same is drawn again here."""
-        if click.ref.extra == ids.COPY:
-            await click.respond.answer(views.copy(await self._service.picture(rollout_id(click.ref))))
+        if click.card.answer is not None:
+            await click.respond.answer(views.copy(await self._service.picture(rollout_id(click.card))))
 
 
-def rollout_id(ref: Ref) -> RolloutId:
+def rollout_id(ref: CardRef) -> RolloutId:
     """Raises NotFound for a button, or a window, that names none."""
     number = ids.number(ref.id)
     if number is None:
@@ -175,7 +174,7 @@ async def _with_reason(submission: Submission, act: Overridable) -> SubmissionAn
     reason = submission.values.get(ids.REASON, "").strip()
     if not reason:
         return SubmissionAnswer(errors={ids.REASON: "Please say why: the card shows it."})
-    await act(submission.actor, rollout_id(submission.ref), reason, channel=submission.ref.extra or None)
+    await act(submission.actor, rollout_id(submission.card), reason, channel=submission.card.channel or None)
     return SubmissionAnswer()
 
 

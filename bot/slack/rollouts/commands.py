@@ -13,7 +13,7 @@ from bot.domain.windows import parse_start
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.rollouts.buttons import RolloutButtons
@@ -118,7 +118,7 @@ class RolloutListeners:
         rollout_id = await self._service.find(call.text)
         picture = await self._service.picture(rollout_id)
         events = await self._service.timeline(rollout_id)
-        csv = button("All gateways as CSV", ids.EXPORT_CSV, Ref(views.ROLLOUT, 0, str(rollout_id)))
+        csv = button("All gateways as CSV", ids.EXPORT_CSV, PageRef(views.ROLLOUT, 0, str(rollout_id)))
         await call.respond.answer(notes.report(picture, events, actions(csv)))
 
     async def jobs(self, call: CommandCall) -> None:

@@ -13,7 +13,7 @@ from bot.domain.windows import parse_start
 from bot.services.fleet.gateways import FleetService
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import PlanRef
 from bot.slack.incoming.requests import Click, CommandCall, Feature, Submission, SubmissionAnswer, ViewCalls
 from bot.slack.rollouts.views import form as views
 from bot.slack.rollouts.views import lists as rollout_views
@@ -22,7 +22,7 @@ from bot.slack.views.blocks import Block, View
 from bot.slack.views.modals import modal
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
-_NO_PLAN = "form"
+_NO_PLAN = ""
 
 
 class RolloutForm:
@@ -71,7 +71,7 @@ class RolloutForm:
         if click.view_id is None:
             raise InvalidInput("That window is gone. Send the command “update” again.")
         async with self._turns.setdefault(click.view_id, asyncio.Lock()):
-            form = await self._form(click.actor, _channel(click.ref), click.values)
+            form = await self._form(click.actor, click.plan.channel, click.values)
             await self._screen.update(click.view_id, form)
 
     async def submit(self, sent: Submission) -> SubmissionAnswer:
@@ -80,15 +80,15 @@ class RolloutForm:
             return SubmissionAnswer(
                 errors={ids.ROLLOUT_MODEL: "Choose a model, a version and which gateways."}
             )
-        channel = _channel(sent.ref)
-        if sent.ref.id == _NO_PLAN or sent.ref != _ref(sent.ref.id, channel, sent.values):
+        shown, channel = sent.plan, sent.plan.channel
+        if shown.id == _NO_PLAN or shown != _ref(shown.id, channel, sent.values):
             return SubmissionAnswer(view=await self._form(sent.actor, channel, sent.values, is_unseen=True))
         try:
             start_at = self._start(sent.values)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.ROLLOUT_START: str(error)})
         try:
-            rollout = await self._rollouts.request(sent.actor, sent.ref.id, start_at)
+            rollout = await self._rollouts.request(sent.actor, shown.id, start_at)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.ROLLOUT_VERSION: str(error)})
         said = rollout_views.requested(rollout, await self._rollouts.shown_in(rollout.id))
@@ -134,11 +134,6 @@ class RolloutForm:
         return Offers(versions, [(query, f"With the tag {tag}") for query, tag in tags if query])
 
 
-def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> Ref:
+def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> PlanRef:
     """Which plan the window shows, where it was asked for, and of which choices it is."""
-    return Ref(plan_id, 0, "\n".join([channel, *(values.get(one, "") for one in _CHOICES)]))
-
-
-def _channel(ref: Ref) -> str:
-    """Where the window was asked for."""
-    return ref.extra.partition("\n")[0]
+    return PlanRef(plan_id, channel, *(values.get(one, "") for one in _CHOICES))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import PageRef
 from bot.slack.views.blocks import Block, actions, button, count
 
 T = TypeVar("T")
@@ -59,4 +59,4 @@ def buttons(place: PagePosition, *, refresh: bool = False, export: bool = False)
 
 
 def _to(place: PagePosition, offset: int, text: str, action_id: str, spoken: str | None = None) -> Block:
-    return button(text, action_id, Ref(place.kind, offset, place.question), label=spoken)
+    return button(text, action_id, PageRef(place.kind, offset, place.question), label=spoken)

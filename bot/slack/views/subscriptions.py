@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.domain.subscriptions import DIGEST_AT, Subscribed, Subscription, SubscriptionContext, Topic
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef
 from bot.slack.views.blocks import (
     Message,
     actions,
@@ -186,5 +186,5 @@ def _defaults(around: SubscriptionContext) -> str:
 
 
 def _undo(one: Subscription) -> dict[str, object]:
-    ref = Ref(str(one.id), one.version)
+    ref = CardRef(str(one.id), one.version)
     return button("Undo", ids.SUBSCRIPTION_UNDO, ref, label=f"Undo for subscription {one.id}")

@@ -12,7 +12,7 @@ from bot.domain.errors import NotAllowed, NotFound, Stale
 from bot.domain.gateways import GatewayId
 from bot.slack import ids
 from bot.slack.alerts.incidents import AlertListeners
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PageRef, Ref
 from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
 from bot.slack.views.blocks import Message
@@ -42,9 +42,9 @@ def listeners(world: World) -> AlertListeners:
     return AlertListeners(world.alerts, world.pause)
 
 
-async def oslo(world: World) -> Ref:
+async def oslo(world: World) -> CardRef:
     _, incident = await world.live()
-    return Ref(str(incident.id), incident.version)
+    return CardRef(str(incident.id), incident.version)
 
 
 async def click(listeners: AlertListeners, action_id: str, ref: Ref, actor: Actor = ANA) -> Answers:
@@ -103,7 +103,7 @@ async def test_acknowledging_in_the_list_draws_the_list_again(
     world: World, listeners: AlertListeners
 ) -> None:
     ref = await oslo(world)
-    answers = await click(listeners, ids.INCIDENT_ACK, Ref(ref.id, ref.version, "0"))
+    answers = await click(listeners, ids.INCIDENT_ACK, CardRef(ref.id, ref.version, PageRef("alerts")))
     assert "acknowledged by <@U0ANA00001>" in answers.last.text
 
 
@@ -119,12 +119,12 @@ async def test_details_are_shown_beside_the_card_and_page(world: World, listener
 async def test_a_page_of_details_behind_the_end_is_the_last_page(
     world: World, listeners: AlertListeners
 ) -> None:
-    answers = await click(listeners, ids.PAGE_NEXT, Ref("incident", 900, (await oslo(world)).id))
+    answers = await click(listeners, ids.PAGE_NEXT, PageRef("incident", 900, (await oslo(world)).id))
     assert "g17" in answers.last.text
 
 
 async def test_all_gateways_of_an_incident_come_as_a_file(world: World, listeners: AlertListeners) -> None:
-    answers = await click(listeners, ids.EXPORT_CSV, Ref("incident", 0, (await oslo(world)).id))
+    answers = await click(listeners, ids.EXPORT_CSV, PageRef("incident", 0, (await oslo(world)).id))
     ((name, content, _),) = answers.files
     assert name == f"incident-{(await oslo(world)).id}.csv"
     assert content.decode("utf-8-sig").count("\r\n") == 19
@@ -135,9 +135,9 @@ async def test_a_button_that_names_no_incident_is_refused_with_a_sentence(
     world: World, listeners: AlertListeners, number: str
 ) -> None:
     with pytest.raises(NotFound):
-        await click(listeners, ids.INCIDENT_ACK, Ref(number, 1))
+        await click(listeners, ids.INCIDENT_ACK, CardRef(number, 1))
     with pytest.raises(NotFound):
-        await click(listeners, ids.PAGE_NEXT, Ref("incident", 0, number))
+        await click(listeners, ids.PAGE_NEXT, PageRef("incident", 0, number))
 
 
 async def test_a_gateways_card_can_say_in_which_incident_it_is(

@@ -16,7 +16,7 @@ from bot.services.rollouts.events import anywhere
 from bot.slack import ids
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.alerts.views import silences as views
-from bot.slack.ids import Ref, decode
+from bot.slack.ids import CardRef, Ref, decode
 from bot.slack.incoming.requests import Click, CommandCall, Submission
 from bot.slack.views.blocks import Message, View, utc
 from bot.storage import audit
@@ -76,7 +76,7 @@ class Desk:
         return sendable(answers.last).text
 
     async def submits(self, **values: str) -> dict[str, str]:
-        ref = Ref("1", 1)
+        ref: Ref = CardRef("1", 1)
         if self.modals.opened:
             ref = decode(self.modals.opened[-1]["private_metadata"])
         submission = Submission(ANA, ids.INCIDENT_SILENCE, ref, values)
@@ -123,7 +123,7 @@ async def test_a_silence_is_ended_by_its_number(desk: Desk) -> None:
 
 
 async def test_the_button_asks_how_long_and_the_card_says_until_when(desk: Desk) -> None:
-    click = Click(ANA, "C0ALERTS", ids.INCIDENT_SILENCE, Ref("1", 1), Answers(), trigger_id="t")
+    click = Click(ANA, "C0ALERTS", ids.INCIDENT_SILENCE, CardRef("1", 1), Answers(), trigger_id="t")
     await desk.listeners.feature().clicks[ids.INCIDENT_SILENCE](click)
     assert [view["callback_id"] for view in desk.modals.opened] == [ids.INCIDENT_SILENCE]
     assert await desk.submits(duration="30m") == {}
@@ -134,7 +134,7 @@ async def test_the_button_asks_how_long_and_the_card_says_until_when(desk: Desk)
 
 
 async def test_a_viewer_is_refused_before_the_window_opens(desk: Desk) -> None:
-    click = Click(VIC, "C0ALERTS", ids.INCIDENT_SILENCE, Ref("1", 1), Answers(), trigger_id="t")
+    click = Click(VIC, "C0ALERTS", ids.INCIDENT_SILENCE, CardRef("1", 1), Answers(), trigger_id="t")
     with pytest.raises(NotAllowed):
         await desk.listeners.feature().clicks[ids.INCIDENT_SILENCE](click)
     assert desk.modals.opened == []

@@ -13,7 +13,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound
 from bot.slack import ids
 from bot.slack.fleet.gateways import unquoted
-from bot.slack.ids import Ref
+from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click
 from bot.slack.lists import ListHandler, list_clicks
 from bot.slack.views.blocks import Message, sentence
@@ -213,7 +213,7 @@ async def test_a_fleet_of_hostile_names_is_shown_within_slack_s_limits(tmp_path:
 
 # ---- lists in general
 def click(kind: str, action_id: str, answers: Answers) -> Click:
-    return Click(ANA, "C0OPS", action_id, Ref(kind, 20, "question"), answers)
+    return Click(ANA, "C0OPS", action_id, PageRef(kind, 20, "question"), answers)
 
 
 async def page(actor: object, offset: int, question: str) -> Message:

@@ -16,7 +16,7 @@ from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.access import Action, require
 from bot.domain.errors import InvalidInput, StartupError
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.commands import normalise
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.dispatcher import joined
@@ -56,14 +56,14 @@ class Echo:
         shown = [
             blocks.section(blocks.name(call.text)),
             *blocks.actions(
-                blocks.button("Refresh", "refresh", Ref("list", 3, call.text)),
-                blocks.button("Undo", "write_undo", Ref("w-1")),
-                blocks.button("Deny", "some_form", Ref("R-7", 2)),
-                blocks.button("Old", "gone_button", Ref("x")),
+                blocks.button("Refresh", "refresh", PageRef("list", 3, call.text)),
+                blocks.button("Undo", "write_undo", CardRef("w-1")),
+                blocks.button("Deny", "some_form", CardRef("R-7", 2)),
+                blocks.button("Old", "gone_button", CardRef("x")),
             ),
             *blocks.actions(
                 blocks.menu("incident_silence", "Silence", [("30m", "30 min"), ("3.4.1", "odd")]),
-                block_id="I-9.4",
+                block_id="card.I-9.4",
             ),
         ]
         await call.respond.answer(blocks.message(blocks.name(call.text), shown))
@@ -232,7 +232,7 @@ async def test_a_click_on_an_answer_takes_its_place() -> None:
         act = await made.slack.click(OTTO, answer, "refresh")
         await made.slack.wait_for(lambda: answer.text == "page two")
         assert (await act.ack).ok
-        assert (echo.clicks[0].ref, echo.clicks[0].actor.user_id) == (Ref("list", 3, "tag:oslo"), OTTO)
+        assert (echo.clicks[0].ref, echo.clicks[0].actor.user_id) == (PageRef("list", 3, "tag:oslo"), OTTO)
 
 
 async def test_what_is_added_leaves_the_answer_where_it_was() -> None:
@@ -249,7 +249,7 @@ async def clicked_in_a_channel(made: Bed, action_id: str) -> tuple[str, str | No
         "chat.postMessage",
         channel=workspace.OPS,
         text="card",
-        blocks=[blocks.section("card"), *blocks.actions(blocks.button("Go", action_id, Ref("x")))],
+        blocks=[blocks.section("card"), *blocks.actions(blocks.button("Go", action_id, CardRef("x")))],
     )
     card = made.slack.workspace.find(workspace.OPS, sent["ts"])
     assert card is not None
@@ -273,7 +273,7 @@ async def test_a_choice_in_a_menu_says_what_was_chosen_and_about_what() -> None:
         answer = await typed(made, "echo x")
         act = await made.slack.click(OTTO, answer, "incident_silence", selected="3.4.1")
         assert await first_answer(made, act) == "silent for 3.4.1"
-        assert echo.clicks[0].ref == Ref("I-9", 4)
+        assert echo.clicks[0].ref == CardRef("I-9", 4)
 
 
 async def test_a_button_nobody_knows_gets_a_polite_sentence() -> None:
@@ -295,7 +295,7 @@ async def test_a_modal_is_decided_before_its_acknowledgement() -> None:
         assert (await act.ack).payload is None
         assert not view.is_open
         sent = echo.submissions[0]
-        assert (sent.ref, sent.values, sent.actor.user_id) == (Ref("R-7", 2), {"reason": "because"}, OTTO)
+        assert (sent.ref, sent.values, sent.actor.user_id) == (CardRef("R-7", 2), {"reason": "because"}, OTTO)
 
 
 async def test_an_error_is_shown_at_its_input() -> None:

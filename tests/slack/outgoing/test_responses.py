@@ -4,7 +4,7 @@ import pytest
 
 from bot.demo.slack import workspace
 from bot.demo.slack.workspace import PostedMessage as Shown
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
 from bot.slack.outgoing.sending import TWICE
 from bot.slack.views import blocks, modals
@@ -23,8 +23,8 @@ class Parrot:
         )
 
     async def say(self, call: CommandCall) -> None:
-        details = blocks.button("Details", "incident_details", Ref("1"))
-        refresh = blocks.button("Refresh", "refresh", Ref("list"))
+        details = blocks.button("Details", "incident_details", CardRef("1"))
+        refresh = blocks.button("Refresh", "refresh", PageRef("list"))
         said = [blocks.section(blocks.escape(call.text)), *blocks.actions(details, refresh)]
         await call.respond.answer(blocks.message(blocks.escape(call.text), said))
 
@@ -54,7 +54,7 @@ async def test_what_is_added_after_a_click_in_a_thread_stays_in_that_thread() ->
 async def test_what_is_added_after_a_click_on_a_card_with_replies_is_seen_in_the_channel() -> None:
     async with connected([Parrot().feature()]) as (made, _):
         answer = await in_a_thread(made, "say hello")
-        button = blocks.actions(blocks.button("Details", "incident_details", Ref("1")))
+        button = blocks.actions(blocks.button("Details", "incident_details", CardRef("1")))
         ts = made.slack.workspace.next_ts()
         card = Shown(OPS, ts, "a card", answer.user, thread_ts=ts, blocks=list(button))
         act = await made.slack.click(OTTO, made.slack.workspace.add(card), "incident_details")

@@ -12,7 +12,7 @@ from bot.domain.audit import AuditQuery
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, Ref
 from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
 from bot.slack.lists import list_clicks
 from bot.slack.rollouts.buttons import RolloutButtons
@@ -68,7 +68,7 @@ class Desk:
 
     async def submits(self, callback_id: str, number: int, reason: str, actor: Actor) -> SubmissionAnswer:
         values = {ids.REASON: reason} if reason else {}
-        submission = Submission(actor, callback_id, Ref(str(number), 1), values)
+        submission = Submission(actor, callback_id, CardRef(str(number), 1), values)
         return await self.feature.submissions[callback_id](submission)
 
     async def card(self, number: int = 1) -> Message:
@@ -273,7 +273,7 @@ async def test_a_button_that_names_no_rollout_is_refused_with_a_sentence(desk: D
     for action_id in desk.feature.clicks:
         if action_id not in {ids.ROLLOUT_REQUEST, ids.ROLLOUT_CANCEL}:
             with pytest.raises(NotFound):
-                await desk.clicks(action_id, Ref(number, 1), ADA)
+                await desk.clicks(action_id, CardRef(number, 1), ADA)
 
 
 # ---- looking

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.demo.slack.limits import problems_of_message, problems_of_view
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef
 from bot.slack.incoming.commands import normalise
 from bot.slack.views import blocks, modals
 from bot.slack.views.blocks import Block, Message
@@ -42,7 +42,7 @@ def test_a_hostile_name_harms_no_message(text: str) -> None:
             blocks.button(
                 text,
                 "go",
-                Ref("a", 1),
+                CardRef("a", 1),
                 label=text,
                 confirm=blocks.confirm(text, text, text, text, danger=True),
             ),
@@ -59,7 +59,7 @@ def test_a_hostile_name_harms_no_modal(text: str) -> None:
         modals.select("duration", text, [("30m", text)], hint=text),
         modals.date_input("until", text, initial="2026-11-23"),
     ]
-    view = modals.modal(text, inputs, callback_id="x", submit=text, close=text, ref=Ref("R-1", 3))
+    view = modals.modal(text, inputs, callback_id="x", submit=text, close=text, ref=CardRef("R-1", 3))
     assert problems_of_view(view) == []
 
 
@@ -175,7 +175,7 @@ def rows_of(number: int, size: int) -> list[Block]:
 
 
 def test_a_message_with_too_many_blocks_says_how_many_are_missing() -> None:
-    buttons = blocks.actions(blocks.button("Go", "go", Ref("a")))
+    buttons = blocks.actions(blocks.button("Go", "go", CardRef("a")))
     fitted = blocks.fit([*rows_of(80, 10), *buttons])
     assert len(fitted) == 50
     assert fitted[-1] == buttons[0]

@@ -19,7 +19,7 @@ from bot.domain.alerts.incidents import (
 from bot.domain.alerts.reminders import next_question, next_reminder
 from bot.domain.gateways import NO_SITE
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -343,17 +343,17 @@ def more(number: int) -> list[str]:
 
 
 # ---- buttons
-def acknowledge(incident: Incident, redraw: str = "") -> Block | None:
-    """``redraw``: the offset of the list to draw again. A card has none: it changes by itself."""
+def acknowledge(incident: Incident, page: PageRef | None = None) -> Block | None:
+    """``page``: of the list to draw again. A card has none: it changes by itself."""
     if incident.acknowledged is not None:
         return None
-    ref = Ref(str(incident.id), incident.version, redraw)
+    ref = CardRef(str(incident.id), incident.version, page)
     spoken = f"Acknowledge: {where_plain(incident)}"
     return button("Acknowledge", ids.INCIDENT_ACK, ref, style="primary", label=spoken)
 
 
 def silence(incident: Incident) -> Block:
-    ref = Ref(str(incident.id), incident.version)
+    ref = CardRef(str(incident.id), incident.version)
     return button("Silence", ids.INCIDENT_SILENCE, ref, label=f"Silence: {where_plain(incident)}")
 
 
@@ -365,7 +365,7 @@ def pause_rollout(incident: Incident) -> Block | None:
     return button(
         f"Pause rollout {rollout}",
         ids.INCIDENT_PAUSE_ROLLOUT,
-        Ref(str(incident.id), incident.version),
+        CardRef(str(incident.id), incident.version),
         style="danger",
         confirm=confirm(
             f"Pause {rollout}?", "Nothing more is started; what has started is still judged.", "Pause"
@@ -374,5 +374,5 @@ def pause_rollout(incident: Incident) -> Block | None:
 
 
 def details(incident: Incident) -> Block:
-    ref = Ref(str(incident.id), incident.version)
+    ref = CardRef(str(incident.id), incident.version)
     return button("Details", ids.INCIDENT_DETAILS, ref, label=f"Details: {where_plain(incident)}")

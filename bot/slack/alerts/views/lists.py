@@ -21,6 +21,7 @@ from bot.slack.alerts.views.card import (
     where_plain,
     who,
 )
+from bot.slack.ids import PageRef
 from bot.slack.views.blocks import (
     Block,
     File,
@@ -115,7 +116,7 @@ def alerts(
     rows = [(incident, listed(incident)) for incident in page]
     blocks: list[Block] = [section(heading)]
     for incident, row in rows:
-        blocks += [section(row), *actions(acknowledge(incident, str(offset)), details(incident))]
+        blocks += [section(row), *actions(acknowledge(incident, PageRef(ALERTS, offset)), details(incident))]
     text = "\n".join([f"{heading}.", *(row for _, row in rows), *unposted])
     return message(text, [*blocks, *map(context, unposted), *_foot(place)])
 

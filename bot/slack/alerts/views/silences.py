@@ -8,7 +8,7 @@ from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import CHOICES, Silence
 from bot.slack import ids
 from bot.slack.alerts.views.card import where_plain
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef
 from bot.slack.views.blocks import (
     Message,
     View,
@@ -85,7 +85,7 @@ def silence_modal(incident: Incident, channel: str) -> View:
             text_input(ids.REASON, "Why? Needed above 4 hours", optional=True, most=500),
         ],
         callback_id=ids.INCIDENT_SILENCE,
-        ref=Ref(str(incident.id), incident.version, channel),
+        ref=CardRef(str(incident.id), incident.version, channel=channel),
         submit="Silence",
     )
 

@@ -12,7 +12,7 @@ from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.firmware import Firmware
 from bot.domain.gateways import Counts, KnownGateway, TagCount
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import PageRef
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -164,7 +164,7 @@ def device(card: Card, now: datetime) -> Message:
             *fields(facts),
             *changes,
             context(seen),
-            *actions(button("Refresh", ids.REFRESH, Ref(DEVICE, 0, gateway.id))),
+            *actions(button("Refresh", ids.REFRESH, PageRef(DEVICE, 0, gateway.id))),
         ],
     )
 

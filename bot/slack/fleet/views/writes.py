@@ -9,7 +9,7 @@ from datetime import datetime
 from bot.domain.fleet.writes import UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
 from bot.slack import ids
 from bot.slack.fleet.views.gateways import all_tags
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -60,7 +60,7 @@ def _preview(it: Write, now: datetime) -> Message:
     until = f"Nothing has been changed yet. Confirm until {date(it.expires_at)}."
     again = f"You can take it back for {duration(UNDO_WITHIN)}."
     ask = confirm(f"Change {amount}?", f"{_shortly(it.title)}. {again}", f"Change {amount}")
-    ref = Ref(it.id, it.version)
+    ref = CardRef(it.id, it.version)
     return message(
         "\n".join([title, *rows, until]),
         [
@@ -125,7 +125,9 @@ def _undo(it: Write, now: datetime) -> tuple[list[Block], list[str]]:
     ask = None
     if len(it.done) > 1:
         ask = confirm("Undo this?", f"This gives {what} back what was there before.", f"Undo {what}")
-    button_ = button("Undo", ids.WRITE_UNDO, Ref(it.id, it.version), confirm=ask, label=f"Undo for {what}")
+    button_ = button(
+        "Undo", ids.WRITE_UNDO, CardRef(it.id, it.version), confirm=ask, label=f"Undo for {what}"
+    )
     return actions(button_), [f"Undo is there until {date(it.expires_at)}."]
 
 

@@ -12,7 +12,7 @@ from bot.slack import ids
 from bot.slack.alerts.views import lists as alert_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.fleet.views.gateways import as_of, counts_text
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PlanRef
 from bot.slack.rollouts.views.card import state_words
 from bot.slack.views.blocks import (
     Block,
@@ -107,7 +107,7 @@ def _fleet(picture: HomePicture, now: datetime) -> list[Block]:
 
 
 def _start() -> list[Block]:
-    return actions(button("Update firmware…", ids.ROLLOUT_FORM, Ref("new"), label="Update firmware"))
+    return actions(button("Update firmware…", ids.ROLLOUT_FORM, PlanRef(), label="Update firmware"))
 
 
 def _rollouts(title: str, listed: Sequence[HomeRollout], command: str) -> list[Block]:
@@ -132,7 +132,7 @@ def _rollout_line(rollout: Rollout) -> str:
 
 def _rollout_buttons(one: HomeRollout) -> list[Block]:
     rollout = one.rollout
-    ref, title = Ref(str(rollout.id), rollout.version), rollout.title
+    ref, title = CardRef(str(rollout.id), rollout.version), rollout.title
     what = f"This updates {count(rollout.planned, 'gateway')} to {plain_name(rollout.firmware_version)}."
     offered = (
         button(

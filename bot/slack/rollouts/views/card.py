@@ -7,7 +7,7 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Counts, Decision, Rollout, RolloutState, TargetRecord, TargetState
 from bot.domain.rollouts.status import Evidence, RolloutStatus
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -63,8 +63,11 @@ SHOWN_INCIDENTS = 3
 _TROUBLE = {IncidentKind.FLAPPING: "going on and off"}
 
 
-def card(picture: RolloutStatus, mark: str = "") -> Message:
-    """The one message about a rollout, drawn anew whenever something changes. ``mark``: see ``ids.COPY``."""
+def card(picture: RolloutStatus, answer: PageRef | None = None) -> Message:
+    """The one message about a rollout, drawn anew whenever something changes.
+
+    ``answer``: the answer that it stands on, if it is no card.
+    """
     rollout = picture.rollout
     word, kind = state_words(rollout, picture.failed)
     version, number = plain_name(rollout.firmware_version), count(picture.total, "gateway")
@@ -92,7 +95,7 @@ def card(picture: RolloutStatus, mark: str = "") -> Message:
         blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
     small = _small_print(picture)
     blocks += [context(*small)] if small else []
-    blocks += _buttons(picture, Ref(str(rollout.id), rollout.version, mark))
+    blocks += _buttons(picture, CardRef(str(rollout.id), rollout.version, answer))
     said = [
         f"{rollout.title}: firmware {code(rollout.firmware_version)} for {number}",
         state,
@@ -174,7 +177,7 @@ def incident_blocks(found: Sequence[Touched]) -> list[Block]:
     shown = []
     for one, said in zip(found[:SHOWN_INCIDENTS], words, strict=False):
         label = f"Details: {count(one.gateways, 'gateway')} at {plain_name(one.sites[0])}"
-        details = button("Details", ids.INCIDENT_DETAILS, Ref(str(one.id), one.version), label=label)
+        details = button("Details", ids.INCIDENT_DETAILS, CardRef(str(one.id), one.version), label=label)
         shown.append(section(said, details))
     return [*shown, *map(section, words[len(shown) :])]
 
@@ -335,7 +338,7 @@ def people(number: int) -> str:
 # ---- buttons
 
 
-def _buttons(picture: RolloutStatus, ref: Ref) -> list[Block]:
+def _buttons(picture: RolloutStatus, ref: CardRef) -> list[Block]:
     rollout = picture.rollout
     model, version = plain_name(rollout.model), plain_name(rollout.firmware_version)
     what = f"{count(picture.total, 'gateway')} of model {model} to {version}"
@@ -388,7 +391,7 @@ def _buttons(picture: RolloutStatus, ref: Ref) -> list[Block]:
     return actions(*shown, *_again(picture, ref))
 
 
-def _again(picture: RolloutStatus, ref: Ref) -> list[Block | None]:
+def _again(picture: RolloutStatus, ref: CardRef) -> list[Block | None]:
     """What can be tried again, inside the same approval or with a new plan."""
     rollout = picture.rollout
     if rollout.state is RolloutState.VOID:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.domain.rollouts.plan import ModelChoice, RolloutRules
 from bot.domain.rollouts.status import DrawnPlan
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import PlanRef
 from bot.slack.rollouts.views import lists
 from bot.slack.views.blocks import Block, View, context, divider, escape, section
 from bot.slack.views.modals import modal, select, text_input
@@ -29,7 +29,7 @@ def loading() -> View:
     return modal(TITLE, [section("One moment, I am looking up what there is…")], callback_id=ids.ROLLOUT_FORM)
 
 
-def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], ref: Ref) -> View:
+def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], ref: PlanRef) -> View:
     """The choices, and below them what they would do; ``ref`` names the plan that is shown."""
     models = _choices(offers.versions)
     if not models:

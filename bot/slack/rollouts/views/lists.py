@@ -7,7 +7,7 @@ from bot.domain.rollouts.plan import ModelChoice, Plan, RolloutRules, Target, Ta
 from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.rollouts.views.card import (
     WHOLE_FLEET,
     card,
@@ -103,7 +103,7 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     blocks.append(context(*how))
     blocks += actions(
         _request_button(drawn) if taking_part else None,
-        button("Cancel", ids.ROLLOUT_CANCEL, Ref(drawn.id, 0, ids.PLAN)),
+        button("Cancel", ids.ROLLOUT_CANCEL, PlanRef(drawn.id)),
     )
     after = "Nothing is sent before that." if taking_part else ""
     notices += incidents_words(drawn.incidents)
@@ -143,7 +143,7 @@ def model_choice(choice: ModelChoice) -> Message:
     )
     blocks = [section(text)]
     for model, version, number in choice.options:
-        ref = Ref("model", 0, "\n".join([model, version, choice.query]))
+        ref = PlanRef(model=model, version=version, query=choice.query)
         plan_it = button("Plan it", ids.ROLLOUT_REPLAN, ref, label=f"Plan {version} for model {model}")
         blocks.append(section(f"Model {code(model)} · {code(version)} · {count(number, 'gateway')}", plan_it))
     listed = "; ".join(
@@ -164,7 +164,7 @@ def _request_button(drawn: DrawnPlan) -> Block:
         danger=not made.approvals_needed,
     )
     text = "Request approval" if made.approvals_needed else "Start"
-    return button(text, ids.ROLLOUT_REQUEST, Ref(drawn.id), style="primary", confirm=sure)
+    return button(text, ids.ROLLOUT_REQUEST, PlanRef(drawn.id), style="primary", confirm=sure)
 
 
 def _approvals_words(made: Plan, rules: RolloutRules) -> str:
@@ -200,7 +200,7 @@ def deny_modal(rollout: Rollout, asked_in: str) -> View:
             ),
         ],
         callback_id=ids.ROLLOUT_DENY,
-        ref=Ref(str(rollout.id), rollout.version, asked_in),
+        ref=CardRef(str(rollout.id), rollout.version, channel=asked_in),
         submit="Deny",
     )
 
@@ -213,7 +213,7 @@ def override_modal(rollout: Rollout, callback_id: str, prompt: str, asked_in: st
         f"{word} {rollout.title}",
         [section(name(prompt, 1000)), text_input(ids.REASON, "Why?", multiline=True, most=1000)],
         callback_id=callback_id,
-        ref=Ref(str(rollout.id), rollout.version, asked_in),
+        ref=CardRef(str(rollout.id), rollout.version, channel=asked_in),
         submit=word,
     )
 
@@ -239,8 +239,8 @@ def freezes(standing: Sequence[Freeze]) -> Message:
 
 def copy(picture: RolloutStatus) -> Message:
     """What the card shows, as an answer: it does not change by itself, and all gateways come as a file."""
-    shown = card(picture, ids.COPY)
-    ref = Ref(ROLLOUT, 0, str(picture.rollout.id))
+    ref = PageRef(ROLLOUT, 0, str(picture.rollout.id))
+    shown = card(picture, ref)
     below = actions(button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref))
     return message(shown.text, [*shown.blocks, *below])
 

@@ -25,7 +25,7 @@ from bot.domain.gateways import NO_SITE, Connectivity, GatewayId
 from bot.slack import ids
 from bot.slack.alerts.views import card as incident_card
 from bot.slack.alerts.views import lists as views
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PageRef, decode
 from bot.slack.views.blocks import Message, date
 from tests.slack.shown import NAMES, buttons, elements, sendable, words
 
@@ -111,7 +111,7 @@ def test_an_unacknowledged_card_says_so_and_what_happens_next() -> None:
     assert "Nobody has acknowledged this yet." in drawn.text
     assert "counts as back after 3 min online and 3 listings" in drawn.text
     ours = (ids.INCIDENT_ACK, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS)
-    assert buttons(drawn) == dict.fromkeys(ours, Ref("7", 2))
+    assert buttons(drawn) == dict.fromkeys(ours, CardRef("7", 2))
 
 
 def test_an_acknowledged_card_says_who_has_it_and_offers_no_second_acknowledgement() -> None:
@@ -177,7 +177,7 @@ def test_a_card_says_which_acknowledgement_it_outgrew_and_offers_another() -> No
     drawn = card(grown)
     said = f"<@{ANA.user_id}> acknowledged 1 gateway {date(ANA.at)}; 50 more went offline since"
     assert said in drawn.text
-    assert buttons(drawn)[ids.INCIDENT_ACK] == Ref("7", 2)
+    assert buttons(drawn)[ids.INCIDENT_ACK] == CardRef("7", 2)
     assert "Nobody has acknowledged this yet" not in drawn.text
     listed = sendable(views.alerts([grown], 1, 0, RULES, has_channel=True))
     assert said in listed.text
@@ -241,20 +241,20 @@ def test_no_open_alerts_is_said_with_the_rule() -> None:
 def test_a_list_shows_each_incident_with_its_buttons() -> None:
     drawn = alerts(incident(number=1), incident(number=2, acknowledged=ANA))
     assert drawn.text.startswith("2 open alerts, the unacknowledged first.")
-    clicks = [(one["action_id"], one["value"]) for one in elements(drawn)]
+    clicks = [(one["action_id"], decode(one["value"])) for one in elements(drawn)]
     assert clicks == [
-        (ids.INCIDENT_ACK, "1.2.0"),
-        (ids.INCIDENT_DETAILS, "1.2"),
-        (ids.INCIDENT_DETAILS, "2.2"),
-        (ids.REFRESH, "alerts.0"),
+        (ids.INCIDENT_ACK, CardRef("1", 2, PageRef("alerts"))),
+        (ids.INCIDENT_DETAILS, CardRef("1", 2)),
+        (ids.INCIDENT_DETAILS, CardRef("2", 2)),
+        (ids.REFRESH, PageRef("alerts")),
     ]
 
 
 def test_a_list_pages() -> None:
     drawn = alerts(*(incident(number=one) for one in range(8)), total=30, offset=8)
     assert drawn.text.startswith("9–16 of 30 open alerts")
-    assert buttons(drawn)[ids.PAGE_NEXT] == Ref("alerts", 16)
-    assert buttons(drawn)[ids.PAGE_PREVIOUS] == Ref("alerts", 0)
+    assert buttons(drawn)[ids.PAGE_NEXT] == PageRef("alerts", 16)
+    assert buttons(drawn)[ids.PAGE_PREVIOUS] == PageRef("alerts", 0)
 
 
 def test_a_gathering_incident_says_when_it_is_posted() -> None:
@@ -272,10 +272,10 @@ def test_the_gateways_of_an_incident_page_refresh_and_export() -> None:
     drawn = sendable(views.gateways(shown, [gateway(number) for number in range(15)], 15))
     assert drawn.text.startswith("16–30 of 41 gateways of the alert at Kyiv-office: 40 offline, 1 back.")
     assert buttons(drawn) == {
-        ids.PAGE_PREVIOUS: Ref("incident", 0, "7"),
-        ids.PAGE_NEXT: Ref("incident", 30, "7"),
-        ids.REFRESH: Ref("incident", 15, "7"),
-        ids.EXPORT_CSV: Ref("incident", 0, "7"),
+        ids.PAGE_PREVIOUS: PageRef("incident", 0, "7"),
+        ids.PAGE_NEXT: PageRef("incident", 30, "7"),
+        ids.REFRESH: PageRef("incident", 15, "7"),
+        ids.EXPORT_CSV: PageRef("incident", 0, "7"),
     }
 
 

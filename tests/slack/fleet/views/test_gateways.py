@@ -10,7 +10,7 @@ from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import Connectivity, Counts, Gateway, GatewayId, KnownGateway, TagCount
 from bot.slack import ids
 from bot.slack.fleet.views import gateways as views
-from bot.slack.ids import Ref
+from bot.slack.ids import PageRef
 from bot.slack.views.blocks import Message
 from tests.slack.shown import HOSTILE, NAMES, buttons, sendable, words
 
@@ -105,10 +105,10 @@ def test_the_text_of_a_list_says_every_line_of_it() -> None:
 def test_buttons_lead_to_the_pages_around_and_carry_the_query() -> None:
     message = devices([known()], Counts(35, 35), offset=10, question="tag:oslo")
     assert buttons(message) == {
-        ids.PAGE_PREVIOUS: Ref("devices", 0, "tag:oslo"),
-        ids.PAGE_NEXT: Ref("devices", 20, "tag:oslo"),
-        ids.REFRESH: Ref("devices", 10, "tag:oslo"),
-        ids.EXPORT_CSV: Ref("devices", 0, "tag:oslo"),
+        ids.PAGE_PREVIOUS: PageRef("devices", 0, "tag:oslo"),
+        ids.PAGE_NEXT: PageRef("devices", 20, "tag:oslo"),
+        ids.REFRESH: PageRef("devices", 10, "tag:oslo"),
+        ids.EXPORT_CSV: PageRef("devices", 0, "tag:oslo"),
     }
 
 
@@ -148,7 +148,7 @@ def test_a_card_names_the_open_incident_and_the_rollout() -> None:
 
 
 def test_refresh_on_a_card_carries_the_gateway_s_id() -> None:
-    assert buttons(device(known())) == {ids.REFRESH: Ref("device", 0, "bmac-0001")}
+    assert buttons(device(known())) == {ids.REFRESH: PageRef("device", 0, "bmac-0001")}
 
 
 def test_a_card_leaves_out_what_the_vendor_does_not_say() -> None:
@@ -191,7 +191,7 @@ def test_a_page_of_tags_behind_the_end_is_the_last_one() -> None:
     rows = [TagCount(f"t{number}", 1, 0) for number in range(60)]
     message = sendable(views.tags(rows, 900, SEEN, NOW))
     assert message.text.startswith("51–60 of 60 tags")
-    assert buttons(message)[ids.PAGE_PREVIOUS] == Ref("tags", 25)
+    assert buttons(message)[ids.PAGE_PREVIOUS] == PageRef("tags", 25)
 
 
 def test_without_tags_the_answer_says_how_to_give_one() -> None:
@@ -221,7 +221,7 @@ def test_a_model_without_firmware_is_answered_with_those_that_have_some() -> Non
 
 def test_pages_of_firmware_keep_the_model() -> None:
     message = sendable(views.firmware([(firmware(), 1)] * 50, "2011", [], 20))
-    assert buttons(message)[ids.PAGE_NEXT] == Ref("firmware", 40, "2011")
+    assert buttons(message)[ids.PAGE_NEXT] == PageRef("firmware", 40, "2011")
 
 
 @pytest.mark.parametrize("name", NAMES)

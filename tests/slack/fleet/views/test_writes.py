@@ -8,7 +8,7 @@ import pytest
 from bot.domain.fleet.writes import ItemState, Write, WriteItem, WriteKind, WriteState
 from bot.slack import ids
 from bot.slack.fleet.views import writes as views
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef
 from bot.slack.views.blocks import Message
 from tests.slack.shown import NAMES, buttons, elements, sendable, words
 
@@ -66,7 +66,7 @@ def test_a_preview_is_confirmed_in_a_dialog_that_names_the_count() -> None:
     confirm = next(one for one in elements(message) if one["action_id"] == ids.WRITE_CONFIRM)
     assert "42 gateways" in confirm["confirm"]["text"]["text"]
     assert confirm["confirm"]["confirm"]["text"] == "Change 42 gateways"
-    assert buttons(message) == {ids.WRITE_CONFIRM: Ref("w1", 3), ids.WRITE_CANCEL: Ref("w1", 3)}
+    assert buttons(message) == {ids.WRITE_CONFIRM: CardRef("w1", 3), ids.WRITE_CANCEL: CardRef("w1", 3)}
 
 
 def test_a_preview_whose_time_is_over_has_no_buttons() -> None:
@@ -90,7 +90,7 @@ def test_work_in_progress_counts_what_is_settled() -> None:
 def test_one_gateway_s_change_shows_before_and_after_with_undo() -> None:
     message = drawn(DONE)
     assert "MT1 bmac-0001 tags changed\nBefore: oslo\nAfter: oslo, roof" in message.text
-    assert buttons(message) == {ids.WRITE_UNDO: Ref("w1", 3)}
+    assert buttons(message) == {ids.WRITE_UNDO: CardRef("w1", 3)}
 
 
 def test_a_rename_shows_the_names() -> None:

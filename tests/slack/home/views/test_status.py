@@ -9,7 +9,7 @@ from bot.domain.gateways import Counts, SnapshotStatus
 from bot.slack import ids
 from bot.slack.home.views import status as views
 from bot.slack.home.views.status import Setting, Status
-from bot.slack.ids import Ref
+from bot.slack.ids import PageRef
 from tests.slack.shown import NAMES, buttons, sendable, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -92,7 +92,10 @@ def test_an_empty_setting_is_said_to_be_unset() -> None:
 def test_settings_come_in_pages() -> None:
     message = sendable(views.settings([setting(number) for number in range(40)], 12))
     assert message.text.startswith("13–24 of 40 settings")
-    assert buttons(message) == {ids.PAGE_PREVIOUS: Ref("settings", 0), ids.PAGE_NEXT: Ref("settings", 24)}
+    assert buttons(message) == {
+        ids.PAGE_PREVIOUS: PageRef("settings", 0),
+        ids.PAGE_NEXT: PageRef("settings", 24),
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -27,7 +27,7 @@ from bot.domain.rollouts.rollout import (
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
 from bot.services.rollouts.events import BROADCAST
 from bot.slack import ids
-from bot.slack.ids import Ref
+from bot.slack.ids import CardRef, PlanRef
 from bot.slack.rollouts.views import card as cards
 from bot.slack.rollouts.views import lists as views
 from bot.slack.rollouts.views import notes
@@ -140,7 +140,7 @@ def test_a_card_says_its_state_and_offers_what_can_be_done(
     assert says in drawn.text
     assert says in words(drawn)
     assert set(buttons(drawn)) == offers
-    assert set(buttons(drawn).values()) <= {Ref("7", 3)}
+    assert set(buttons(drawn).values()) <= {CardRef("7", 3)}
 
 
 def test_a_card_has_a_bar_for_each_wave_with_counts_of_gateways() -> None:
@@ -527,7 +527,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
         "Open alert: 3 gateways offline at oslo",
     ):
         assert said in drawn.text
-    assert buttons(drawn) == {ids.ROLLOUT_REQUEST: Ref("id1"), ids.ROLLOUT_CANCEL: Ref("id1", 0, ids.PLAN)}
+    assert buttons(drawn) == {ids.ROLLOUT_REQUEST: PlanRef("id1"), ids.ROLLOUT_CANCEL: PlanRef("id1")}
 
 
 def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
