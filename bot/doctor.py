@@ -6,7 +6,7 @@ database. What the vendor's OpenAPI document says of our requests is compared in
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -217,13 +217,19 @@ async def _channel(api: WebApi, channel: str, named: str, instead: str) -> Findi
 # ---- people
 async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
     holders: dict[str, set[str]] = {}
+    named: dict[str, str] = {}
     unchecked = False
     for role in _ROLES:
         variable = f"MESHBOT_ACCESS__{role.upper()}"
         holders[role] = set()
         for one in getattr(settings.access, role):
             try:
-                found = await (_group(api, one) if one.startswith("S") else _member(api, one, team))
+                if one.startswith("S"):
+                    found = await _group(api, one)
+                    named[one] = f"{await _handle(api, one)} ({len(found)})"
+                else:
+                    named[one] = await _member(api, one, team)
+                    found = {one}
             except _Unchecked:
                 yield _note(f"access {one}", f"{variable} can be checked once the scope is there")
                 unchecked = True
@@ -244,9 +250,26 @@ async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
             yield _wrong(f"access {group}", f"MESHBOT_ALERTS__ESCALATE_TO: {error}")
     if unchecked:
         return
+    for line in _roles(settings, named):
+        yield line
     if not any(holders.values()):
         yield _note("operators", "nobody may change anything: name people in MESHBOT_ACCESS__OPERATORS")
     yield _approvers(settings, holders["approvers"] | holders["admins"])
+
+
+def _roles(settings: Settings, named: Mapping[str, str]) -> Iterator[Finding]:
+    """For each role who has it, by which id, and among which gateways; a higher role has the lower ones."""
+    limits = dict(settings.access.scopes)
+    for number, role in enumerate(_ROLES):
+        rows = [
+            f"{named[one]}{f' as {higher[:-1]}' if higher != role else ''}: "
+            f"{f'only “{limits[one]}”' if one in limits else 'the whole fleet'}"
+            for higher in _ROLES[number:]
+            for one in getattr(settings.access, higher)
+            if one in named
+        ]
+        if rows:
+            yield _ok(f"role {role[:-1]}", "; ".join(rows))
 
 
 def _approvers(settings: Settings, may_approve: set[str]) -> Finding:
@@ -293,7 +316,17 @@ async def _group(api: WebApi, group: str) -> set[str]:
     return users
 
 
-async def _member(api: WebApi, user: str, team: str) -> set[str]:
+async def _handle(api: WebApi, group: str) -> str:
+    """How people call a user group; its id where Slack does not tell."""
+    with contextlib.suppress(SlackFailed):
+        for one in (await api.call("usergroups.list"))["usergroups"]:
+            if one["id"] == group and one.get("handle"):
+                return f"@{one['handle']}"
+    return group
+
+
+async def _member(api: WebApi, user: str, team: str) -> str:
+    """Their name. Raises for who has no role."""
     try:
         found = (await api.call("users.info", user=user))["user"]
     except SlackFailed as error:
@@ -310,7 +343,8 @@ async def _member(api: WebApi, user: str, team: str) -> set[str]:
         raise _Unusable(
             f"{user} is a guest, a bot or of another organisation and has no role. Remove the id."
         )
-    return {user}
+    profile = found.get("profile") or {}
+    return str(profile.get("display_name") or found.get("real_name") or user)
 
 
 def _clock(whose: str, theirs: datetime, ours: datetime) -> Finding:

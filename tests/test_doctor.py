@@ -307,3 +307,15 @@ async def test_what_it_prints_for_another_portal_once_set_makes_a_job_run(
 async def test_a_limit_for_an_id_without_a_role_is_named(right: SetUp) -> None:
     fault = await right.fault(ACCESS__SCOPES="S0NOBODY01=tag:oslo")
     assert "MESHBOT_ACCESS__SCOPES limits S0NOBODY01, which has no role" in fault
+
+
+async def test_for_each_role_it_is_said_who_has_it_and_with_which_limits(right: SetUp) -> None:
+    scopes = f"{workspace.APPROVER}=tag:lab,{workspace.OPERATORS}=tag:oslo"
+    assert await right.examined(ACCESS__APPROVERS=workspace.APPROVER, ACCESS__SCOPES=scopes) == 0
+    roles = [line.removeprefix("ok     ") for line in right.said if " role " in line]
+    assert roles == [
+        "role operator: @operators (2): only “tag:oslo”; ana as approver: only “tag:lab”; "
+        "ada as admin: the whole fleet",
+        "role approver: ana: only “tag:lab”; ada as admin: the whole fleet",
+        "role admin: ada: the whole fleet",
+    ]

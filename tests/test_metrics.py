@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from bot.domain.access import Role
-from tests.system.test_access import House, house, person
+from tests.system.test_access import house, person
+from tests.worlds.house import House
 
 OTTO = person(Role.OPERATOR, "member")
 

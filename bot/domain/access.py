@@ -1,6 +1,6 @@
 """Who may do what. Roles build on each other; every refusal names the missing role and who has it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -44,6 +44,7 @@ class Action(StrEnum):
     DENY = "deny a firmware rollout"
     CANCEL = "withdraw a firmware rollout"
     STEER = "steer a firmware rollout"
+    OVERRIDE = "decide against the rule about a firmware rollout"
     FREEZE = "freeze or unfreeze firmware"
     ACKNOWLEDGE = "acknowledge an incident"
     SILENCE = "silence alerts"
@@ -60,6 +61,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.DENY: Role.APPROVER,
     Action.CANCEL: Role.OPERATOR,
     Action.STEER: Role.OPERATOR,
+    Action.OVERRIDE: Role.ADMIN,
     Action.FREEZE: Role.ADMIN,
     Action.ACKNOWLEDGE: Role.OPERATOR,
     Action.SILENCE: Role.OPERATOR,
@@ -72,12 +74,38 @@ def role_needed(action: Action) -> Role:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A role that one id gives, and the gateways among which it does; no ``limit``: the whole fleet."""
+
+    role: Role
+    limit: Query | None = None
+
+
+Limits = Mapping[Role, tuple[Query, ...]]
+
+
+def limits_of(grants: Sequence[Grant]) -> Limits:
+    """For each role the queries of the ids that give it; a role that one of them gives everywhere is absent.
+
+    An id counts for the role it gives and those below: who approves in the laboratory by one id, and operates
+    the whole fleet by another, approves in the laboratory only.
+    """
+    found: dict[Role, tuple[Query, ...]] = {}
+    for role in (Role.OPERATOR, Role.APPROVER, Role.ADMIN):
+        queries = [grant.limit for grant in grants if grant.role >= role]
+        limited = [query for query in queries if query is not None]
+        if queries and len(limited) == len(queries):
+            found[role] = tuple(dict.fromkeys(limited))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Somebody in Slack, with the role that was found for them.
 
     ``certain`` is False while Slack could not be asked for longer than a stale answer is trusted: such an
     actor reads, and writes nothing. ``holders`` tells for each role who has it, as text for a refusal.
-    ``limits``: they change only gateways of one of these queries; none: of the whole fleet.
+    ``limits``: what needs one of these roles they do only to gateways of one of its queries.
     """
 
     user_id: str
@@ -85,7 +113,11 @@ class Actor:
     role: Role
     certain: bool = True
     holders: Mapping[Role, str] = field(default_factory=dict)
-    limits: tuple[Query, ...] = ()
+    limits: Limits = field(default_factory=dict)
+
+    def limits_for(self, action: Action) -> tuple[Query, ...]:
+        """They do it only to gateways of one of these queries; none: to all."""
+        return self.limits.get(role_needed(action), ())
 
     def may(self, action: Action) -> bool:
         return self.role >= role_needed(action)
@@ -106,17 +138,17 @@ def require(actor: Actor, action: Action) -> None:
 
 def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway], now: datetime) -> None:
     """Raises NotAllowed when some gateway is outside of what the actor is limited to."""
-    if not actor.limits:
+    if not (limits := actor.limits_for(action)):
         return
-    outside = [one for one in gateways if not any(limit.matches(one, now) for limit in actor.limits)]
+    outside = [one for one in gateways if not any(limit.matches(one, now) for limit in limits)]
     if not outside:
         return
     names = ", ".join(one.gateway.label for one in outside[:_NAMED])
     more = f" and {len(outside) - _NAMED:,} more" if len(outside) > _NAMED else ""
-    mine = " or ".join(f"“{limit.text}”" for limit in actor.limits)
+    mine = " or ".join(f"“{limit.text}”" for limit in limits)
     raise NotAllowed(
         f"You may {action} only among the gateways of {mine}, and this touches others: {names}{more}. "
-        "Narrow the query, or ask an operator of those gateways."
+        f"Narrow the query, or ask {_article(role_needed(action))} of those gateways."
     )
 
 

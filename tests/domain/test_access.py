@@ -2,8 +2,10 @@
 
 import pytest
 
-from bot.domain.access import Action, Actor, Role, require, role_needed
+from bot.domain.access import Action, Actor, Grant, Role, limits_of, require, require_within, role_needed
 from bot.domain.errors import BotError, NotAllowed, RoleUnknown
+from bot.domain.query import parse
+from tests.worlds.builders import NOW, known
 
 
 def actor(role: Role, *, certain: bool = True) -> Actor:
@@ -38,3 +40,37 @@ def test_while_roles_are_not_known_reading_goes_on() -> None:
 def test_a_refusal_names_the_missing_role_and_who_has_it() -> None:
     with pytest.raises(NotAllowed, match=r"to be an operator, and you are a viewer\. Ask one of them: Ola"):
         require(actor(Role.VIEWER), Action.TAG)
+
+
+LAB, OSLO = parse("tag:lab"), parse("tag:oslo")
+
+
+@pytest.mark.parametrize(
+    ("grants", "limits"),
+    [
+        ([], {}),
+        ([Grant(Role.OPERATOR)], {}),
+        ([Grant(Role.OPERATOR, LAB)], {Role.OPERATOR: (LAB,)}),
+        ([Grant(Role.OPERATOR), Grant(Role.APPROVER, LAB)], {Role.APPROVER: (LAB,)}),
+        (
+            [Grant(Role.OPERATOR, OSLO), Grant(Role.APPROVER, LAB)],
+            {Role.OPERATOR: (OSLO, LAB), Role.APPROVER: (LAB,)},
+        ),
+        (
+            [Grant(Role.APPROVER), Grant(Role.ADMIN, LAB)],
+            {Role.ADMIN: (LAB,)},
+        ),
+        ([Grant(Role.OPERATOR, LAB), Grant(Role.ADMIN)], {}),
+        ([Grant(Role.ADMIN, LAB), Grant(Role.ADMIN, OSLO)], dict.fromkeys(list(Role)[2:], (LAB, OSLO))),
+    ],
+)
+def test_a_limit_belongs_to_the_role_that_the_same_id_gives(grants: list[Grant], limits: object) -> None:
+    assert limits_of(grants) == limits
+
+
+def test_who_operates_everywhere_and_approves_in_the_laboratory_approves_nothing_else() -> None:
+    ana = Actor("U0ANA", "Ana", Role.APPROVER, limits={Role.APPROVER: (LAB,)})
+    bergen = [known(tags=("bergen",))]
+    require_within(ana, Action.RENAME, bergen, NOW)
+    with pytest.raises(NotAllowed, match="approve a firmware rollout only among the gateways of “tag:lab”"):
+        require_within(ana, Action.APPROVE, bergen, NOW)

@@ -1,7 +1,6 @@
 """An operator who is limited to a query changes its gateways and no others, however it is asked."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from bot.domain.query import parse
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from tests.slack.fleet.room import Room, device, opened
+from tests.worlds.builders import limited
 
-OSLO = Actor("U0OSLO0001", "Olav", Role.OPERATOR, limits=(parse("tag:oslo"),))
+OSLO = limited(Actor("U0OSLO0001", "Olav", Role.OPERATOR), "tag:oslo")
 
 
 def writes(room: Room) -> FleetWrites:
@@ -50,7 +50,7 @@ async def test_a_query_that_reaches_outside_changes_nothing_at_all(room: Room) -
 
 async def test_the_limit_is_checked_again_at_the_click(room: Room) -> None:
     proposed = await writes(room).propose_tags(OSLO, None, parse("tag:oslo"), ["new"], [])
-    moved = replace(OSLO, limits=(parse("tag:bergen"),))
+    moved = limited(OSLO, "tag:bergen")
     with pytest.raises(NotAllowed, match="“tag:bergen”"):
         await writes(room).confirm(moved, proposed.id, proposed.version)
 
@@ -70,7 +70,7 @@ async def test_what_another_did_outside_is_not_undone(room: Room) -> None:
 
 
 async def test_several_limits_add_up(room: Room) -> None:
-    both = replace(OSLO, limits=(parse("tag:oslo"), parse("tag:bergen")))
+    both = limited(OSLO, "tag:oslo", "tag:bergen")
     await room.fleet.require_within(both, Action.TAG, ["bmac-0001", "bmac-0003"])
     with pytest.raises(NotAllowed, match="MT0003"):
         await room.fleet.require_within(OSLO, Action.TAG, ["bmac-0001", "bmac-0003"])

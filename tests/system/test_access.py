@@ -7,24 +7,16 @@ the audit log keeps of it. What the code has and nobody wrote down, or the rever
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from bot.app import App
-from bot.demo.fleet.simulator import FleetSimulator
-from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
-from bot.demo.slack.text import message_text
-from bot.demo.slack.workspace import OPS, TEAM, PostedMessage, User
-from bot.domain.access import Actor, Role
-from bot.domain.audit import AuditQuery, Outcome
-from bot.slack.ids import CardRef
-from bot.slack.outgoing.responses import Modals
-from bot.slack.outgoing.web_api import WebApi, new_session
-from bot.slack.views import blocks, modals
-from tests.settings.test_settings import load
+from bot.demo.slack.workspace import TEAM, User
+from bot.domain.access import Role
+from tests.worlds.house import House
+from tests.worlds.house import house as opened
 
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.ADMIN)
 KINDS: Mapping[str, Mapping[str, object]] = {
@@ -47,101 +39,22 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 REFUSALS = ("you need to be", "Guests and people from other organisations cannot")
 # Alone, the one quotes the refusals of others, and the other opens a window instead of answering.
 QUIETLY = {"audit": "done nothing-of-that-name", "update": "oslo"}
-AUDITOR = Actor("U0AUDITOR1", "auditor", Role.ADMIN)
 
 
 def person(role: Role, kind: str) -> str:
     return f"U0{kind[:3].upper()}{role.name[:4]}"
 
 
-@dataclass
-class House:
-    """The whole bot in this process, a workspace in which every kind of person has every role."""
-
-    app: App
-    slack: SlackServer
-    portal: FleetSimulator
-    api: WebApi
-
-    async def command(self, user: str, word: str) -> str:
-        typed = await self.slack.command(user, OPS, word)
-        assert (await typed.ack).ok
-        await self.app.slack.guard.idle()
-        return "\n".join(message_text(one) for one in typed.responses)
-
-    async def click(self, user: str, action_id: str, message: PostedMessage) -> str:
-        clicked = await self.slack.click(user, message, action_id)
-        assert (await clicked.ack).ok
-        await self.app.slack.guard.idle()
-        return "\n".join(message_text(one) for one in clicked.responses)
-
-    async def submit(self, user: str, callback_id: str) -> str:
-        """A modal that is on their screen, however it came there."""
-        typed = await self.slack.command(user, OPS, "help")
-        form = modals.modal("A form", [blocks.section("…")], callback_id=callback_id, ref=REF, submit="Go")
-        await Modals(self.api).open(typed.trigger_id, form)
-        (view,) = self.slack.workspace.open_views(user)
-        await (await self.slack.submit(user, view)).ack
-        await self.app.slack.guard.idle()
-        said = str(view.body)
-        await self.slack.close(user, view) if view.is_open else None
-        return said
-
-    async def refused(self) -> set[tuple[str, str]]:
-        """Who was refused what, by the audit log."""
-        page = await self.app.audit.find(AUDITOR, AuditQuery(outcomes=(Outcome.REFUSED,)), 10_000)
-        return {(entry.actor, entry.action) for entry in page.entries}
-
-    async def post_buttons(self, action_ids: list[str]) -> PostedMessage:
-        """A card with all of them, each about something that does not exist."""
-        rows = [action_ids[start : start + 5] for start in range(0, len(action_ids), 5)]
-        card = [block for row in rows for block in blocks.actions(*(_button(one) for one in row))]
-        sent = await self.api.call("chat.postMessage", channel=OPS, text="Every button", blocks=card)
-        found = self.slack.workspace.find(OPS, sent["ts"])
-        assert found is not None
-        return found
-
-
-REF = CardRef("99999", 1)
-
-
-def _button(action_id: str) -> blocks.Block:
-    return blocks.button("Press", action_id, REF)
-
-
 @asynccontextmanager
 async def house(folder: Path, **variables: str) -> AsyncIterator[House]:
-    """``variables`` are further settings, named without their prefix."""
-    slack, portal = SlackServer(), FleetSimulator(gateways=3)
-    await slack.start()
-    await portal.start()
-    settings = load(
-        SLACK__BOT_TOKEN=slack.bot_token,
-        SLACK__APP_TOKEN=slack.app_token,
-        SLACK__API_URL=slack.api_url,
-        MESHTECH__USERNAME=portal.username,
-        MESHTECH__PASSWORD=portal.password,
-        MESHTECH__AUTH_URL=portal.auth_url,
-        MESHTECH__API_URL=portal.api_url,
-        DATABASE_URL=f"sqlite:///{folder}/meshbot.db",
-        HTTP__PORT="0",
-        CHANNELS__ALERTS=workspace.FLEET_ALERTS,
-        ACCESS__OPERATORS=",".join(person(Role.OPERATOR, kind) for kind in KINDS),
-        ACCESS__APPROVERS=",".join(person(Role.APPROVER, kind) for kind in KINDS),
-        ACCESS__ADMINS=",".join(person(Role.ADMIN, kind) for kind in KINDS),
-        **variables,
-    )
-    app, session = App(settings), new_session()
-    await app.start()
-    try:
-        await slack.wait_for(lambda: slack.connected == 2)
-        await _move_in(app, slack)
-        yield House(app, slack, portal, WebApi(slack.bot_token, session, base_url=slack.api_url))
-    finally:
-        await app.stop()
-        await session.close()
-        await portal.stop()
-        await slack.stop()
+    """Every kind of person has every role."""
+    roles = {
+        f"ACCESS__{role.name}S": ",".join(person(role, kind) for kind in KINDS)
+        for role in (Role.OPERATOR, Role.APPROVER, Role.ADMIN)
+    }
+    async with opened(folder, None, **roles, CHANNELS__ROLLOUTS="", **variables) as made:
+        await _move_in(made.app, made.slack)
+        yield made
 
 
 async def _move_in(app: App, slack: SlackServer) -> None:

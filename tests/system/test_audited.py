@@ -4,6 +4,7 @@ The list of what can be done is the domain's own, so an action that nobody shows
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.demo.slack.text import message_text
@@ -11,7 +12,8 @@ from bot.demo.slack.workspace import OPS, PostedMessage
 from bot.domain.access import Action, Role
 from bot.domain.audit import AuditEntry, AuditQuery, Outcome
 from bot.slack import ids
-from tests.system.test_access import AUDITOR, House, house, person
+from tests.system.test_access import house, person
+from tests.worlds.house import AUDITOR, House
 
 OTTO, ADA = person(Role.OPERATOR, "member"), person(Role.ADMIN, "member")
 VERA = person(Role.VIEWER, "member")
@@ -56,13 +58,13 @@ def gateway(made: House) -> str:
     return next(iter(made.portal.devices))
 
 
-async def requested(made: House) -> PostedMessage:
+async def requested(made: House, user: str = OTTO, at: str = "") -> PostedMessage:
     """The newest card of an update to a version that nobody runs, asked for in a channel."""
     offered = await made.app.fleet.firmware()
     models = {one.firmware.model for one in offered if one.gateways}
     other = next(one.firmware for one in offered if one.firmware.model in models and not one.gateways)
-    plan = await says(made, OTTO, f"update model:{other.model} to {other.version}")
-    await made.click(OTTO, ids.ROLLOUT_REQUEST, plan)
+    plan = await says(made, user, f"update model:{other.model} to {other.version} {at}")
+    await made.click(user, ids.ROLLOUT_REQUEST, plan)
     newest = max((line.rollout for line in (await made.app.rollouts.page(0)).lines), key=lambda one: one.id)
     return await card(made, f"{newest.title}: firmware {other.version}")
 
@@ -93,6 +95,16 @@ async def request(made: House) -> Done:
 
 async def approve(made: House) -> Done:
     await made.click(ADA, ids.ROLLOUT_APPROVE, await requested(made))
+    return ADA, ids.ROLLOUT_APPROVE
+
+
+async def override(made: House) -> Done:
+    tomorrow = f"at {datetime.now(UTC) + timedelta(days=1):%Y-%m-%d %H:%M}"
+    own = await requested(made, ADA, tomorrow)
+    await made.click(ADA, ids.ROLLOUT_APPROVE, own)
+    await submits(made, ADA, reason="nobody else is awake")
+    await made.slack.wait_for(lambda: "nobody else is awake" in message_text(own))
+    await made.click(ADA, ids.ROLLOUT_CANCEL, own)  # the next one needs its gateways
     return ADA, ids.ROLLOUT_APPROVE
 
 
@@ -143,6 +155,7 @@ SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
     Action.REQUEST: request,
     Action.CANCEL: withdraw,
     Action.DENY: deny,
+    Action.OVERRIDE: override,
     Action.APPROVE: approve,
     Action.STEER: steer,
     Action.FREEZE: freeze,

@@ -7,7 +7,8 @@ from bot.demo.fleet.faults import FaultKind
 from bot.demo.slack.workspace import OPS, View
 from bot.domain.access import Role
 from bot.slack import ids
-from tests.system.test_access import House, house, person
+from tests.system.test_access import house, person
+from tests.worlds.house import House
 
 OTTO = person(Role.OPERATOR, "member")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.domain.access import Actor, Role
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
+from bot.domain.query import parse
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -14,6 +15,12 @@ MONDAY = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)  # when rollouts are requested
 
 OPERATOR = Actor("U0OPER0001", "Ola", Role.OPERATOR)
 VIEWER = Actor("U0VIEW0001", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Ola"})
+
+
+def limited(actor: Actor, *queries: str) -> Actor:
+    """Whatever roles they have, they have them among the gateways of these queries only."""
+    theirs = tuple(map(parse, queries))
+    return replace(actor, limits={role: theirs for role in Role if Role.OPERATOR <= role <= actor.role})
 
 
 def gateway(id_: str = "bmac-c0141f68fc3d", **fields: Any) -> Gateway:

@@ -237,6 +237,12 @@ def approve(
     return approved if approved.approvals_missing else begin(approved, now)
 
 
+def approval_is(rollout: Rollout, actor: Actor, rules: RolloutRules) -> Action:
+    """What this actor's approval would be: only an admin approves their own, or a downgrade."""
+    own = actor.user_id == rollout.requester and not rules.self_approval
+    return Action.OVERRIDE if own or rollout.downgrades else Action.APPROVE
+
+
 def begin(rollout: Rollout, now: datetime) -> Rollout:
     """All approvals are there: it starts, or waits for its time."""
     if rollout.start_at is not None and rollout.start_at > now:

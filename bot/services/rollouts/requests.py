@@ -259,8 +259,10 @@ class RolloutRequests:
         """
         now = self.now()
         if actor.limits:
+            async with self._database.read() as connection:
+                asked = decide.approval_is(await store.load(connection, rollout_id), actor, self.rules)
             ids = [one.gateway_id for one in await self.targets(rollout_id)]
-            await self._within(actor, Action.APPROVE, ids)
+            await self._within(actor, asked, ids)
         async with self._database.write() as connection:
             before = await store.load(connection, rollout_id, to_change=True)
             after = decide.approve(before, actor, now, self.rules, override)

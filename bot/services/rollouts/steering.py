@@ -55,10 +55,12 @@ class RolloutSteering:
         channel: str | None = None,
     ) -> Rollout:
         """Raises NotAllowed, Stale, and ReasonNeeded when a freeze holds it and an admin may go on."""
-        await self._require_within(actor, rollout_id)
         async with self._database.read() as connection:
             version = (await store.load(connection, rollout_id)).firmware_version
             freeze = await store.freeze_of(connection, version)
+        await self._require_within(
+            actor, rollout_id, Action.OVERRIDE if freeze and override else Action.STEER
+        )
         return await self._decide(
             actor,
             rollout_id,
@@ -147,12 +149,14 @@ class RolloutSteering:
         self._changed()
         return count
 
-    async def _require_within(self, actor: Actor, rollout_id: RolloutId) -> None:
+    async def _require_within(
+        self, actor: Actor, rollout_id: RolloutId, action: Action = Action.STEER
+    ) -> None:
         """Who is limited to a part of the fleet may stop any rollout, and has only their own go on."""
         if actor.limits:
             async with self._database.read() as connection:
                 found = await targets.list_targets(connection, rollout_id)
-            await self._within(actor, Action.STEER, [one.gateway_id for one in found])
+            await self._within(actor, action, [one.gateway_id for one in found])
 
     async def _take_up(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
         await targets.claim_gateways(connection, before.id, now)

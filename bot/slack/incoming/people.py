@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from bot.domain.access import Actor, Role
+from bot.domain.access import Actor, Grant, Role, limits_of
 from bot.domain.query import Query
 from bot.slack.outgoing.web_api import SlackFailed, WebApi
 
@@ -208,28 +208,25 @@ class People:
 
     def _build(self, user_id: str) -> Actor:
         person = self._users.value(user_id)
-        role = self._role(user_id) if (person or _UNKNOWN).is_member else Role.NONE
+        grants = self._grants(user_id)
+        role = max([Role.VIEWER, *(grant.role for grant in grants)])
         return Actor(
             user_id,
             (person or _UNKNOWN).name,
-            role,
+            role if (person or _UNKNOWN).is_member else Role.NONE,
             certain=self._age(user_id) <= TRUSTED,
             holders=_Holders(self._holders),
-            limits=self._limits(user_id),
+            limits=limits_of(grants),
         )
 
-    def _role(self, user_id: str) -> Role:
-        for role in (Role.ADMIN, Role.APPROVER, Role.OPERATOR):
-            if any(self._is(one, user_id) for one in self._configured[role]):
-                return role
-        return Role.VIEWER
-
-    def _limits(self, user_id: str) -> tuple[Query, ...]:
-        """The queries of all ids that give them a role; none as soon as one of those ids is not limited."""
-        theirs = [one for ids in self._configured.values() for one in ids if self._is(one, user_id)]
-        if not self._scopes or any(one not in self._scopes for one in theirs):
-            return ()
-        return tuple(dict.fromkeys(self._scopes[one] for one in theirs))
+    def _grants(self, user_id: str) -> list[Grant]:
+        """What each of the configured ids that are theirs gives them."""
+        return [
+            Grant(role, self._scopes.get(one))
+            for role, ids in self._configured.items()
+            for one in ids
+            if self._is(one, user_id)
+        ]
 
     def _is(self, one: str, user_id: str) -> bool:
         """Whether an id names this person, or a group they are in."""

@@ -1,7 +1,6 @@
 """Whose alerts are held, and for how long."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,11 +10,12 @@ import pytest
 from bot.domain.access import Action, Actor, Role, require_within
 from bot.domain.alerts.incidents import AlertRules, IncidentId
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
-from bot.domain.query import Query, parse
+from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
 from tests.worlds.alerts import ANA, MINUTE, World
+from tests.worlds.builders import limited
 from tests.worlds.databases import sqlite_url
 
 
@@ -68,15 +68,15 @@ async def test_a_silenced_gateway_opens_no_incident(room: Room) -> None:
 
 
 async def test_who_is_limited_to_a_part_of_the_fleet_silences_no_other(room: Room) -> None:
-    limited = replace(ANA, limits=(parse("tag:oslo"),))
+    olav = limited(ANA, "tag:oslo")
     with pytest.raises(NotAllowed, match="silence alerts only among the gateways of “tag:oslo”"):
-        await room.silence("tag:oslo,bergen for 1h", limited)
-    assert await room.silence("tag:oslo for 1h", limited) == "S-1"
+        await room.silence("tag:oslo,bergen for 1h", olav)
+    assert await room.silence("tag:oslo for 1h", olav) == "S-1"
     room.world.goes("offline", "c")
     await room.world.passes(7)
     incident = await room.world.only_incident()
     with pytest.raises(NotAllowed):
-        await room.service.silence_incident(limited, incident.id, room.world.now + 9 * MINUTE, None, None)
+        await room.service.silence_incident(olav, incident.id, room.world.now + 9 * MINUTE, None, None)
 
 
 async def test_what_is_still_dark_when_a_silence_ends_is_told_of(room: Room) -> None:

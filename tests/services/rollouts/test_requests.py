@@ -9,9 +9,9 @@ import pytest
 
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
-from bot.domain.query import parse
 from bot.domain.rollouts.plan import ModelChoice, TargetClass
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
+from tests.worlds.builders import limited
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, VERA, WAVES, world
 
@@ -263,14 +263,13 @@ async def test_a_rollout_is_found_by_its_number(tmp_path: Path, text: str, numbe
 
 async def test_who_is_limited_plans_and_approves_within_and_not_beyond(database_url: str) -> None:
     async with world(database_url) as it:
-        bergen = (parse("tag:bergen"),)
         with pytest.raises(NotAllowed, match="among the gateways of “tag:bergen”"):
-            await it.plan(actor=replace(OLGA, limits=bergen))
-        rollout = await it.requested(actor=replace(OLGA, limits=(parse("tag:oslo"),)))
+            await it.plan(actor=limited(OLGA, "tag:bergen"))
+        rollout = await it.requested(actor=limited(OLGA, "tag:oslo"))
         with pytest.raises(NotAllowed, match="approve a firmware rollout only among"):
-            await it.rollouts.approve(replace(PAUL, limits=bergen), rollout.id)
+            await it.rollouts.approve(limited(PAUL, "tag:bergen"), rollout.id)
         await it.rollouts.approve(PAUL, rollout.id)
-        stopper = replace(OLGA, limits=bergen)
+        stopper = limited(OLGA, "tag:bergen")
         await it.steering.pause(stopper, rollout.id)
         with pytest.raises(NotAllowed, match="steer a firmware rollout only among"):
             await it.steering.resume(stopper, rollout.id)

@@ -13,8 +13,9 @@ from bot.domain.rollouts.status import DrawnPlan
 from bot.slack import ids
 from bot.slack.home.views import tab as views
 from tests.slack.home.room import Screen, home_of, silences_of
-from tests.system.test_access import House, house, person
+from tests.system.test_access import house, person
 from tests.worlds.databases import sqlite_url
+from tests.worlds.house import House
 from tests.worlds.rollouts import ADA, OLGA, PAUL, VERA, World, world
 
 GUS = Actor("U0GUS", "Gus", Role.NONE)

@@ -188,7 +188,7 @@ async def test_the_holders_of_a_role_nobody_has_are_nobody(made: Bed) -> None:
     await people.close()
 
 
-async def limits(made: Bed, user: str, **scopes: str) -> tuple[str, ...]:
+async def limits(made: Bed, user: str, **scopes: str) -> dict[str, set[str]]:
     """What somebody is limited to, where operators and approvers are groups, and Ana is both."""
     people = People(
         made.api,
@@ -199,20 +199,23 @@ async def limits(made: Bed, user: str, **scopes: str) -> tuple[str, ...]:
     )
     found = (await people.actor(user)).limits
     await people.close()
-    return tuple(limit.text for limit in found)
+    return {role.word: {limit.text for limit in queries} for role, queries in found.items()}
 
 
 async def test_an_operator_is_limited_to_the_query_of_their_group(made: Bed) -> None:
-    assert await limits(made, workspace.OPERATOR, **{workspace.OPERATORS: "tag:oslo"}) == ("tag:oslo",)
+    limited = await limits(made, workspace.OPERATOR, **{workspace.OPERATORS: "tag:oslo"})
+    assert limited == {"operator": {"tag:oslo"}}
 
 
-async def test_who_has_a_role_by_an_id_without_a_limit_has_none(made: Bed) -> None:
-    assert await limits(made, workspace.APPROVER, **{workspace.APPROVERS: "tag:oslo"}) == ()
+async def test_an_id_without_a_limit_takes_it_away_for_the_role_it_gives_and_no_other(made: Bed) -> None:
+    limited = await limits(made, workspace.APPROVER, **{workspace.APPROVERS: "tag:oslo"})
+    assert limited == {"approver": {"tag:oslo"}}
 
 
-async def test_the_limits_of_all_their_ids_add_up(made: Bed) -> None:
+async def test_the_limits_of_all_ids_that_give_a_role_add_up(made: Bed) -> None:
     both = {workspace.APPROVERS: "tag:oslo", workspace.APPROVER: "tag:bergen"}
-    assert set(await limits(made, workspace.APPROVER, **both)) == {"tag:oslo", "tag:bergen"}
+    limited = await limits(made, workspace.APPROVER, **both)
+    assert limited == {"operator": {"tag:oslo", "tag:bergen"}, "approver": {"tag:oslo"}}
 
 
 async def test_groups_are_named_without_waiting_for_slack_and_without_ringing(made: Bed) -> None:
