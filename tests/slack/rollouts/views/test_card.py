@@ -27,7 +27,7 @@ from bot.domain.rollouts.rollout import (
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
 from bot.services.rollouts.events import BROADCAST
 from bot.slack import ids
-from bot.slack.ids import CardRef, PlanRef
+from bot.slack.ids import CardRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards
 from bot.slack.rollouts.views import lists as views
 from bot.slack.rollouts.views import notes
@@ -190,8 +190,8 @@ def test_who_decides_sees_the_waves_the_first_gateways_and_open_incidents_on_the
         "And 1 more open alert: see alerts",
     ):
         assert said in drawn.text
-    details = [block["accessory"]["value"] for block in drawn.blocks if "accessory" in block]
-    assert details == ["4.2", "5.1", "6.1"]
+    details = [decode(block["accessory"]["value"]) for block in drawn.blocks if "accessory" in block]
+    assert details == [CardRef("4", 2), CardRef("5", 1), CardRef("6", 1)]
 
 
 def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
