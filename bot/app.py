@@ -29,6 +29,7 @@ from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
+from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
 from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.write_runs import WriteRunner
@@ -111,6 +112,7 @@ class App:
             now=lambda: datetime.now(UTC),  # Slack's pace is the world's, however fast the demo's clock goes
             edit_every=settings.slack.edit_every,
         )
+        self._database.when_touched(self.publisher.wake)
         self.scheduler = self._build_scheduler()
         self.metrics = BotMetrics(self._client, self.publisher, self.scheduler, now, self._database)
         self.scheduler.add("metrics", timedelta(seconds=15), self._measure)
@@ -127,60 +129,38 @@ class App:
     # ---- building
     def _build_services(self, now: Callable[[], datetime]) -> None:
         settings = self._settings
+        context = Context(self._database, now)
         self.fleet = FleetService(
-            self._database,
+            context,
             self._client,
-            now=now,
             site_tag=settings.fleet.site_tag,
             owner=self._owner,
             listing_every=settings.fleet.poll_every,
         )
-        self.writes = FleetWrites(self._database, now=now)
-        self.write_runs = WriteRunner(
-            self._database,
-            self._client,
-            now=now,
-            site_tag=settings.fleet.site_tag,
-            changed=self._changed,
-        )
+        self.writes = FleetWrites(context)
+        self.write_runs = WriteRunner(context, self._client, site_tag=settings.fleet.site_tag)
         self.silences = SilenceService(
-            self._database,
+            context,
             matching=self.fleet.ids_matching,
             within=self.fleet.require_within,
             channel=settings.channels.alerts,
             zone=ZoneInfo(settings.timezone),
-            now=now,
-            changed=self._changed,
         )
         when_to_alert = alert_rules(settings)
         self.alert_engine = AlertEngine(
-            self._database,
+            context,
             rules=when_to_alert,
             default_channel=settings.channels.alerts,
-            now=now,
-            changed=self._changed,
             silenced=self.silences.silenced,
         )
         self.reminders = Reminders(
-            self._database,
-            groups=settings.alerts.escalate_to,
-            silenced=self.silences.silenced,
-            now=now,
-            changed=self._changed,
+            context, groups=settings.alerts.escalate_to, silenced=self.silences.silenced
         )
-        self.alerts = AlertService(
-            self._database,
-            rules=when_to_alert,
-            default_channel=settings.channels.alerts,
-            now=now,
-            changed=self._changed,
-        )
+        self.alerts = AlertService(context, rules=when_to_alert, default_channel=settings.channels.alerts)
         rules = rollout_rules(settings)
-        self.rollout_routing = RolloutRouting(
-            self._database, default_channel=settings.channels.rollouts, now=now, changed=self._changed
-        )
+        self.rollout_routing = RolloutRouting(context, default_channel=settings.channels.rollouts)
         self.rollouts = RolloutRequests(
-            self._database,
+            context,
             self._client,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
@@ -188,38 +168,26 @@ class App:
             may_post=self._api.may_post,
             rules=rules,
             places=self.rollout_routing,
-            now=now,
             new_id=lambda: secrets.token_hex(8),
-            changed=self._changed,
             within=self.fleet.require_within,
         )
         self.rollout_runner = RolloutRunner(
-            RolloutContext(self._database, self._client, rules, now, self._changed),
+            RolloutContext(self._database, now, self._client, rules),
             visibility_lost=self._visibility_lost,
             listed_at=self._listed_at,
         )
         self.steering = RolloutSteering(
-            self._database,
+            context,
             rules=rules,
-            now=now,
-            changed=self._changed,
             visibility_lost=self._visibility_lost,
             within=self.fleet.require_within,
         )
-        self.audit = AuditService(self._database, now=now)
-        self.retention = Retention(self._database, now=now)
-        self.subscriptions = SubscriptionService(
-            self._database,
-            covered=self._covered,
-            may_post=self._api.may_post,
-            now=now,
-            changed=self._changed,
-        )
-        self.broken_channels = BrokenChannels(
-            self._database, admins=self._people.admins, now=now, changed=self._changed
-        )
-        self.charts = ChartService(self._database, now=now)
-        self.digests = digests_of(settings, self._database, now, self._changed)
+        self.audit = AuditService(context)
+        self.retention = Retention(context)
+        self.subscriptions = SubscriptionService(context, covered=self._covered, may_post=self._api.may_post)
+        self.broken_channels = BrokenChannels(context, admins=self._people.admins)
+        self.charts = ChartService(context)
+        self.digests = digests_of(settings, context)
 
     def _build_slack(self, now: Callable[[], datetime]) -> SlackApp:
         settings = self._settings
@@ -372,9 +340,6 @@ class App:
         await self.audit.prune()
 
     # ---- what the parts ask of each other
-    def _changed(self) -> None:
-        self.publisher.wake()
-
     async def _fleet_size(self) -> int:
         return await self._covered(EVERYTHING)
 

@@ -10,9 +10,9 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.subscriptions import SubscriptionContext
 from bot.domain.windows import Window
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.digests import DigestService
 from bot.settings.model import Settings
-from bot.storage.db.engine import Database
 
 
 def client_of(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
@@ -47,19 +47,15 @@ def alert_rules(settings: Settings) -> AlertRules:
     )
 
 
-def digests_of(
-    settings: Settings, database: Database, now: Callable[[], datetime], changed: Callable[[], None]
-) -> DigestService:
+def digests_of(settings: Settings, context: Context) -> DigestService:
     """When and where digests come."""
     return DigestService(
-        database,
+        context,
         channel=settings.channels.alerts,
         at=settings.alerts.digest_at,
         zone=ZoneInfo(settings.timezone),
         stable_for=settings.rollouts.stable_for,
         stale_after=max(STALE, settings.fleet.poll_every * 3),
-        now=now,
-        changed=changed,
     )
 
 

@@ -1,13 +1,12 @@
 """The audit log for the whole house: looking into it, refusals no service came to see, forgetting by age."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.audit import KEPT, AuditEntry, AuditQuery, Outcome
+from bot.services.context import Context
 from bot.storage import audit
-from bot.storage.db.engine import Database
 
 LONGEST = 300  # characters of what somebody typed
 
@@ -24,9 +23,9 @@ class AuditPage:
 class AuditService:
     """Tells who did what, writes what people were refused, and forgets what is older than a year."""
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
-        self._database = database
-        self._now = now
+    def __init__(self, context: Context) -> None:
+        self._database = context.database
+        self._now = context.now
 
     async def find(self, actor: Actor, query: AuditQuery, limit: int, offset: int = 0) -> AuditPage:
         """A page of what answers the question; behind the end, the last page. Raises NotAllowed."""

@@ -7,9 +7,9 @@ who is told, in the transaction that remembers that they were.
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
+from bot.services.context import Context
 from bot.storage import subscriptions
 from bot.storage.cards import cards, channels
-from bot.storage.db.engine import Database
 
 BROKEN = "channel_broken"  # the kind of the message
 
@@ -19,16 +19,13 @@ class BrokenChannels:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         admins: Callable[[], Awaitable[Sequence[str] | None]],
-        now: Callable[[], datetime],
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._admins = admins
-        self._now = now
-        self._changed = changed
+        self._now = context.now
 
     async def tell(self) -> int:
         """Tells of those that nobody was told of; returns how many. For a tick of every replica."""
@@ -40,8 +37,6 @@ class BrokenChannels:
         told = 0
         for channel, reason, since in untold:
             told += await self._tell(channel, reason, since, admins)
-        if told:
-            self._changed()
         return told
 
     async def _tell(self, channel: str, reason: str, since: datetime, admins: Sequence[str]) -> bool:

@@ -1,6 +1,6 @@
 """The daily digest: a message is wanted once a day and destination, and put together when it is drawn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -22,12 +22,13 @@ from bot.domain.digests import (
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState
 from bot.domain.subscriptions import DIGEST_AT, Topic
+from bot.services.context import Context
 from bot.storage import digests as store
 from bot.storage import listings
 from bot.storage import subscriptions as subscribed
 from bot.storage.alerts import incidents, silences
 from bot.storage.cards import cards
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 from bot.storage.fleet import search
 from bot.storage.rollouts import retries, rollouts, targets
 
@@ -66,25 +67,22 @@ class DigestService:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         channel: str | None,
         at: time | None,
         zone: ZoneInfo,
         stable_for: timedelta,
         stale_after: timedelta,
-        now: Callable[[], datetime],
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._channel = channel
         self._at = at
         self._zone = zone
         self._stable_for = stable_for
         self._stale_after = stale_after
-        self._now = now
-        self._changed = changed
-        self._started_at = now()
+        self._now = context.now
+        self._started_at = context.now()
 
     async def tick(self) -> None:
         """Wants the digests that are due, each once: the key of its row is whose it is, and the local date.
@@ -102,7 +100,6 @@ class DigestService:
         async with self._database.write() as connection:
             for key, one in new:
                 await cards.add_message(connection, one.channel, key, DIGEST, one.body(), now)
-        self._changed()
 
     async def _due(
         self, connection: Transaction, seen: datetime, now: datetime

@@ -1,19 +1,18 @@
 """Forgets rollouts and incidents that ended long ago, and what else nobody can ask for any more."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 from bot.domain.audit import KEPT
+from bot.services.context import Context
 from bot.storage import retention as store
-from bot.storage.db.engine import Database
 
 
 class Retention:
     """What is going on is never forgotten, nor what something that goes on refers to."""
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
-        self._database = database
-        self._now = now
+    def __init__(self, context: Context) -> None:
+        self._database = context.database
+        self._now = context.now
 
     async def prune(self) -> None:
         """In small transactions: a long one would keep everybody else from writing."""

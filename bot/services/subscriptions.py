@@ -15,32 +15,26 @@ from bot.domain.subscriptions import (
     parse_number,
     parse_subscription,
 )
+from bot.services.context import Context
 from bot.storage import audit
 from bot.storage import subscriptions as store
 from bot.storage.cards import channels
-from bot.storage.db.engine import Database
 
 
 class SubscriptionService:
-    """``covered`` counts the gateways of a query, ``may_post`` tells whether the bot can post in a channel.
-
-    ``changed`` is called after a commit that the publisher should know of.
-    """
+    """``covered`` counts the gateways of a query, ``may_post`` tells whether a channel takes messages."""
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         covered: Callable[[Query], Awaitable[int]],
         may_post: Callable[[str], Awaitable[bool]],
-        now: Callable[[], datetime],
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._covered = covered
         self._may_post = may_post
-        self._now = now
-        self._changed = changed
+        self._now = context.now
 
     async def subscribe(self, actor: Actor, text: str, channel: str) -> Subscribed:
         """What the channel gets from now on. One that is there already stays, and is mended if it was broken.
@@ -65,7 +59,6 @@ class SubscriptionService:
             done = Subscribed(made, before, covered)
             if done.is_new or done.has_changed or done.is_mended:
                 await audit.record(connection, _entry(actor, "subscribe", now, before, made))
-        self._changed()
         return done
 
     async def unsubscribe(self, actor: Actor, text: str) -> Subscription:
@@ -96,7 +89,6 @@ class SubscriptionService:
                 )
             ended = found if back is None else None
             await audit.record(connection, _entry(actor, "subscription_undo", now, ended, back))
-        self._changed()
         return found, back is not None
 
     async def everyone(self, actor: Actor, channel: str) -> Sequence[Subscription]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
@@ -78,7 +79,7 @@ async def fleet_of(vendor: Portal, folder: Path, page_size: int = 250) -> AsyncI
     database = Database.open(f"sqlite:///{folder}/fleet.db")
     await migrate(database)
     client = MeshtechClient(vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=now, page_size=page_size)
-    yield FleetService(database, client, now=now)
+    yield FleetService(Context(database, now), client)
     await client.aclose()
     await database.close()
 

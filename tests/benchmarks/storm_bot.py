@@ -16,6 +16,7 @@ from bot.domain.gateways import ListingResult
 from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.engine import AlertEngine
 from bot.services.alerts.incidents import AlertService
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.outgoing.publisher import Publisher
@@ -50,9 +51,9 @@ class Report:
 async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, channel: str) -> None:
     report, session, database = Report(), new_session(), Database.open(database_url)
     client = MeshtechClient(auth_url, api_url, USERNAME, PASSWORD, now=now)
-    fleet = FleetService(database, client, now=now)
-    engine = AlertEngine(database, rules=RULES, default_channel=channel, now=now)
-    alerts = AlertService(database, rules=RULES, default_channel=channel, now=now)
+    fleet = FleetService(Context(database, now), client)
+    engine = AlertEngine(Context(database, now), rules=RULES, default_channel=channel)
+    alerts = AlertService(Context(database, now), rules=RULES, default_channel=channel)
     feature = AlertListeners(alerts, no_pause).feature()
     api = WebApi("xoxb-demo", session, base_url=slack_url)
     await api.call("auth.test")

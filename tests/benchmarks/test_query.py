@@ -23,6 +23,7 @@ from sqlalchemy import insert
 from bot.domain.gateways import Connectivity
 from bot.domain.query import parse
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
@@ -96,7 +97,7 @@ async def test_a_query_against_the_same_sql_by_hand(database: Database, tmp_path
         return datetime.now(UTC)
 
     client = MeshtechClient("http://127.0.0.1:1", "http://127.0.0.1:1", "-", "-", now=now)
-    service = FleetService(database, client, now=lambda: NOW)
+    service = FleetService(Context(database, lambda: NOW), client)
     bare = sqlite3.connect(f"{tmp_path}/fleet.db", check_same_thread=False)
     bare.execute("PRAGMA cache_size=-32000")
 

@@ -25,6 +25,7 @@ from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import FLEET_ALERTS
 from bot.domain.alerts.incidents import AlertRules
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.outgoing.publisher import Publisher
@@ -105,7 +106,7 @@ async def first_listing(vendor: Portal, path: Path) -> None:
     client = MeshtechClient(
         vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=lambda: datetime.now(UTC)
     )
-    await FleetService(database, client, now=lambda: datetime.now(UTC)).take_in_listing()
+    await FleetService(Context(database, lambda: datetime.now(UTC)), client).take_in_listing()
     await client.aclose()
     await database.close()
 

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from bot.domain.subscriptions import parse_subscription
 from bot.services.channels import BrokenChannels
+from bot.services.context import Context
 from bot.storage import subscriptions
 from bot.storage.cards import channels
 from bot.storage.db.engine import Database
@@ -19,7 +20,7 @@ def telling(database: Database, admins: Sequence[str] | None) -> BrokenChannels:
     async def who() -> Sequence[str] | None:
         return admins
 
-    return BrokenChannels(database, admins=who, now=lambda: NOW)
+    return BrokenChannels(Context(database, lambda: NOW), admins=who)
 
 
 async def broke(database: Database, channel: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bot.domain.digests import LATE, PATIENCE
 from bot.domain.subscriptions import parse_subscription
+from bot.services.context import Context
 from bot.services.digests import DigestService
 from bot.storage import subscriptions
 from bot.storage.alerts import silences
@@ -31,13 +32,12 @@ class Morning:
     def another(self, channel: str | None = "C0ALERTS", at: time | None = time(8)) -> DigestService:
         """One more process, or the same one after a restart."""
         return DigestService(
-            self.world.database,
+            Context(self.world.database, lambda: self.world.now),
             channel=channel,
             at=at,
             zone=OSLO,
             stable_for=10 * MINUTE,
             stale_after=15 * MINUTE,
-            now=lambda: self.world.now,
         )
 
     async def listed(self, at: datetime) -> None:

@@ -10,6 +10,7 @@ from bot.domain.errors import NotAllowed
 from bot.domain.fleet.writes import Write
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import parse
+from bot.services.context import Context
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from tests.slack.fleet.room import Room, device, opened
@@ -19,11 +20,11 @@ OSLO = limited(Actor("U0OSLO0001", "Olav", Role.OPERATOR), "tag:oslo")
 
 
 def writes(room: Room) -> FleetWrites:
-    return FleetWrites(room.database, now=room.now)
+    return FleetWrites(Context(room.database, room.now))
 
 
 async def run(room: Room, write: Write) -> None:
-    await WriteRunner(room.database, room.client, now=room.now).run(write.id)
+    await WriteRunner(Context(room.database, room.now), room.client).run(write.id)
 
 
 async def the(room: Room, name: str) -> KnownGateway:

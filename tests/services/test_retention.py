@@ -12,6 +12,7 @@ from bot.domain.alerts.incidents import IncidentId
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
 from bot.domain.rollouts.rollout import RolloutId, RolloutState
+from bot.services.context import Context
 from bot.services.retention import Retention
 from bot.storage import retention as store
 from bot.storage.alerts.silences import add as silence
@@ -54,7 +55,7 @@ async def values(database: Database, *columns: Column[Any]) -> list[set[str]]:
 
 
 async def prune(database: Database, now: datetime) -> None:
-    await Retention(database, now=lambda: now).prune()
+    await Retention(Context(database, lambda: now)).prune()
 
 
 async def two_rollouts(it: World) -> None:

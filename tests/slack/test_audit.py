@@ -8,6 +8,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditEntry, Outcome
 from bot.domain.errors import NotAllowed
 from bot.services.audit import AuditService
+from bot.services.context import Context
 from bot.slack import ids
 from bot.slack.audit import AuditCommands
 from bot.slack.incoming.commands import CommandRouter
@@ -33,7 +34,7 @@ def entry(
 
 @pytest.fixture
 def commands(database: Database) -> AuditCommands:
-    return AuditCommands(AuditService(database, now=lambda: NOW))
+    return AuditCommands(AuditService(Context(database, lambda: NOW)))
 
 
 async def record(database: Database, *entries: AuditEntry) -> None:
@@ -137,5 +138,5 @@ async def test_entries_are_forgotten_after_a_year_and_not_before(
     database: Database, commands: AuditCommands
 ) -> None:
     await record(database, entry(365 * 24 * 60 + 1), entry(365 * 24 * 60))
-    await AuditService(database, now=lambda: NOW).prune()
+    await AuditService(Context(database, lambda: NOW)).prune()
     assert (await asked(commands)).last.text.startswith("1 entry")

@@ -12,6 +12,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.query import Query
 from bot.domain.subscriptions import MOST, Subscription, SubscriptionContext, Topic
 from bot.services.audit import AuditService
+from bot.services.context import Context
 from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
 from bot.slack.incoming.commands import CommandRouter, normalise
@@ -61,11 +62,7 @@ class Room:
     @property
     def _listeners(self) -> SubscriptionListeners:
         service = SubscriptionService(
-            self.database,
-            covered=self._count,
-            may_post=self._may_post,
-            now=lambda: NOW,
-            changed=self._has_changed,
+            Context(self.database, lambda: NOW), covered=self._count, may_post=self._may_post
         )
         return SubscriptionListeners(service, self.around, shared_outside=self._is_shared)
 
@@ -77,9 +74,6 @@ class Room:
 
     async def _is_shared(self, channel: str) -> bool:
         return channel in self.shared
-
-    def _has_changed(self) -> None:
-        self.changes += 1
 
 
 @pytest.fixture
@@ -238,7 +232,7 @@ async def test_what_was_done_is_in_the_audit_log(room: Room) -> None:
     await room.says("subscribe offline tag:oslo")
     await room.says("unsubscribe 1", OSLO)
     await room.clicks(ids.SUBSCRIPTION_UNDO)
-    page = await AuditService(room.database, now=lambda: NOW).find(VERA, AuditQuery(), 10)
+    page = await AuditService(Context(room.database, lambda: NOW)).find(VERA, AuditQuery(), 10)
     assert {(one.subject, one.channel) for one in page.entries} == {("subscription 1", OPS)}
     assert [(one.action, one.before, one.after) for one in page.entries] == [
         ("subscription_undo", None, "offline tag:oslo"),

@@ -30,6 +30,7 @@ from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.silences import SilenceListeners
@@ -54,27 +55,25 @@ class Bot:
 
     def __init__(self, night: "Night") -> None:
         now, database = night.now, night.database
+        context = Context(database, now)
         self.session = new_session()
         self.api = WebApi(night.slack.bot_token, self.session, base_url=night.slack.api_url)
         portal = night.portal
         self.client = MeshtechClient(
             portal.auth_url, portal.api_url, portal.username, portal.password, now=now, sleep=no_wait
         )
-        self.fleet = FleetService(database, self.client, now=now)
+        self.fleet = FleetService(context, self.client)
         self.silences = SilenceService(
-            database,
+            context,
             matching=self.fleet.ids_matching,
             within=self.fleet.require_within,
             channel=ALERTS,
             zone=ZoneInfo("UTC"),
-            now=now,
         )
         silenced = self.silences.silenced
-        self.engine = AlertEngine(
-            database, rules=night.rules, default_channel=ALERTS, now=now, silenced=silenced
-        )
-        self.reminders = Reminders(database, groups=[GROUP], silenced=silenced, now=now)
-        self.alerts = AlertService(database, rules=night.rules, default_channel=ALERTS, now=now)
+        self.engine = AlertEngine(context, rules=night.rules, default_channel=ALERTS, silenced=silenced)
+        self.reminders = Reminders(context, groups=[GROUP], silenced=silenced)
+        self.alerts = AlertService(context, rules=night.rules, default_channel=ALERTS)
         self.listeners = AlertListeners(self.alerts, night.pause, reminded=lambda: ["@oncall"])
         silencing = SilenceListeners(
             self.silences, Modals(self.api), incident=self.alerts.incident, zone=ZoneInfo("UTC"), now=now
@@ -84,7 +83,7 @@ class Bot:
             self.api,
             self.people,
             [self.listeners.feature(), silencing.feature()],
-            on_refused=AuditService(database, now=now).refused,
+            on_refused=AuditService(context).refused,
             app_token=night.slack.app_token,
             monotonic=night.seconds,
             sleep=no_wait,

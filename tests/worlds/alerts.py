@@ -17,6 +17,7 @@ from bot.domain.subscriptions import parse_subscription
 from bot.domain.visibility import ListingOutcome, visibility_loss
 from bot.services.alerts.engine import AlertEngine, Evaluation, Silenced
 from bot.services.alerts.incidents import AlertService
+from bot.services.context import Context
 from bot.storage import listings as listing_store
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
@@ -45,6 +46,8 @@ class World:
         self.known: dict[str, KnownGateway] = {}
         self.number = 0
         self.changed = 0
+        database.when_touched(self._count_change)
+        self._context = Context(database, lambda: self.now)
         self.paused: list[tuple[str, int, str]] = []
         self.silenced: Silenced = _nobody
         self.restart()
@@ -70,21 +73,13 @@ class World:
     def restart(self) -> None:
         """A process that has just started, on the same database."""
         self.engine = self.restarted()
-        self.alerts = AlertService(
-            self.database,
-            rules=self.rules,
-            default_channel=self.channel,
-            now=lambda: self.now,
-            changed=self._count_change,
-        )
+        self.alerts = AlertService(self._context, rules=self.rules, default_channel=self.channel)
 
     def restarted(self) -> AlertEngine:
         return AlertEngine(
-            self.database,
+            self._context,
             rules=self.rules,
             default_channel=self.channel,
-            now=lambda: self.now,
-            changed=self._count_change,
             silenced=self.silenced,
         )
 

@@ -14,6 +14,7 @@ from bot.domain.fleet.writes import Write
 from bot.domain.gateways import KnownGateway, ListingResult
 from bot.domain.query import EVERYTHING, parse
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
@@ -38,7 +39,7 @@ class World:
         self._page_size = page_size
         self._clients: list[MeshtechClient] = []
         self.fleet, self.runs = self.process("first")
-        self.writes = FleetWrites(database, now=self.now)
+        self.writes = FleetWrites(Context(database, self.now))
         self.rests: list[float] = []  # seconds that a write waited for the portal
         self.on_rest: Callable[[], Awaitable[None]] | None = None
 
@@ -55,8 +56,8 @@ class World:
         )
         self._clients.append(client)
         return (
-            FleetService(self.database, client, now=self.now, owner=owner, site_tag=site_tag),
-            WriteRunner(self.database, client, now=self.now, sleep=self._rest),
+            FleetService(Context(self.database, self.now), client, owner=owner, site_tag=site_tag),
+            WriteRunner(Context(self.database, self.now), client, sleep=self._rest),
         )
 
     async def _rest(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
@@ -53,19 +54,17 @@ class World:
         self.portal = portal
         self.rules = rules
         self.clock = portal.clock
-        self.changes = 0
+        self.context = Context(database, self.clock.now)
         self._numbers = itertools.count(1)
         self.client = self._client()
-        self.fleet = FleetService(database, self.client, now=self.clock.now)
+        self.fleet = FleetService(self.context, self.client)
         self.blind = False
         self.channel: str | None = "C0ROLLOUTS"
         self.foreign: set[str] = set()
         self.rollouts, self.runner = self.restarted()
         self.steering = RolloutSteering(
-            database,
+            self.context,
             rules=rules,
-            now=self.clock.now,
-            changed=self._count,
             visibility_lost=self._is_blind,
             within=self.fleet.require_within,
         )
@@ -74,7 +73,7 @@ class World:
         """A process that has just started, on the same database and the same portal."""
         chosen = rules or self.rules
         service = RolloutRequests(
-            self.database,
+            self.context,
             self.client,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
@@ -82,13 +81,11 @@ class World:
             may_post=self._may_post,
             rules=chosen,
             places=self.places,
-            now=self.clock.now,
             new_id=lambda: f"id{next(self._numbers):04}",
-            changed=self._count,
             within=self.fleet.require_within,
         )
         runner = RolloutRunner(
-            RolloutContext(self.database, self.client, chosen, self.clock.now, self._count),
+            RolloutContext(self.database, self.clock.now, self.client, chosen),
             visibility_lost=self._is_blind,
             listed_at=self._listed_at,
         )
@@ -98,7 +95,7 @@ class World:
         """From here on the bot speaks to the portal by these routes and names."""
         await self.client.aclose()
         self.client = self._client(contract.routes, contract.fields)
-        self.fleet = FleetService(self.database, self.client, now=self.clock.now)
+        self.fleet = FleetService(self.context, self.client)
         self.rollouts, self.runner = self.restarted()
 
     def _client(
@@ -119,9 +116,7 @@ class World:
 
     @property
     def places(self) -> RolloutRouting:
-        return RolloutRouting(
-            self.database, default_channel=self.channel, now=self.clock.now, changed=self._count
-        )
+        return RolloutRouting(self.context, default_channel=self.channel)
 
     async def _may_post(self, channel: str) -> bool:
         return channel not in self.foreign
@@ -131,9 +126,6 @@ class World:
 
     async def _is_blind(self) -> bool:
         return self.blind
-
-    def _count(self) -> None:
-        self.changes += 1
 
     async def _fleet_size(self) -> int:
         return (await self.fleet.counts(parse(""))).total

@@ -24,12 +24,12 @@ from bot.domain.gateways import Listing
 from bot.domain.visibility import VisibilityLoss
 from bot.services.alerts.membership import IncidentMembership
 from bot.services.alerts.routing import IncidentRouting
+from bot.services.context import Context
 from bot.storage import listings
 from bot.storage.alerts import causes, incidents, visibility
 from bot.storage.alerts import membership as store
 from bot.storage.cards import cards
 from bot.storage.cards.cards import CardKind
-from bot.storage.db.engine import Database
 
 log = logging.getLogger(__name__)
 
@@ -60,28 +60,25 @@ class AlertEngine:
     """Moves incidents on.
 
     ``default_channel`` gets the cards that no subscription matches; without one, incidents are kept and
-    listed. ``silenced`` tells whose alerts are silenced now. ``changed`` is called after a commit that
-    the publisher should know of. New alerts wait for listings that began after the course was made.
+    listed. ``silenced`` tells whose alerts are silenced now. New alerts wait for listings that began after
+    the engine was made.
     """
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         rules: AlertRules,
         default_channel: str | None,
-        now: Callable[[], datetime],
-        changed: Callable[[], None] = lambda: None,
         silenced: Silenced = _nobody,
     ) -> None:
         self.rules = rules
-        self._moves = IncidentMembership(database, rules)
-        self._places = IncidentRouting(database, default_channel=default_channel, now=now)
-        self._database = database
-        self._now = now
-        self._changed = changed
+        self._moves = IncidentMembership(context.database, rules)
+        self._places = IncidentRouting(context, default_channel=default_channel)
+        self._database = context.database
+        self._now = context.now
         self._silenced = silenced
-        self._started_at = now()
+        self._started_at = context.now()
 
     async def evaluate(self, listing: Listing) -> Evaluation:
         """After a completed listing: gateways leave their incidents and join others, incidents end and begin.
@@ -108,7 +105,6 @@ class AlertEngine:
         done = Evaluation(opening, opened, joined, back, released, resolved, dropped)
         if opened or joined or back or released or resolved:
             log.info("incidents after listing %d: %s", listing.number, done)
-            self._changed()
         if joined:
             self._places.look_again()
         return done
@@ -145,9 +141,7 @@ class AlertEngine:
             await self._explain(due)
             async with self._database.write() as connection:
                 opened += await store.open_due(connection, due, now)
-        shown = await self._places.open_cards(only_visibility=not may_post)
-        if opened or shown:
-            self._changed()
+        await self._places.open_cards(only_visibility=not may_post)
         return opened
 
     # ---- sight
@@ -172,7 +166,6 @@ class AlertEngine:
                 outage = seeing.is_outage(seen)
                 ended = await visibility.end(connection, self._now(), outage=outage)
                 await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in ended})
-        self._changed()
         return lost
 
     # ---- steps of a tick

@@ -1,6 +1,6 @@
 """What people do with incidents: acknowledge them, look at them. Moving them on is ``alert_course``."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,12 +16,13 @@ from bot.domain.alerts.incidents import (
     refuse_acknowledgement,
 )
 from bot.domain.audit import AuditEntry, Outcome
+from bot.services.context import Context
 from bot.storage import audit
 from bot.storage.alerts import incidents
 from bot.storage.alerts import membership as store
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,19 @@ class AffectedPage:
 
 
 class AlertService:
-    """One decision a transaction; ``changed`` is called after a commit that the publisher should know of."""
+    """One decision a transaction."""
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         rules: AlertRules,
         default_channel: str | None,
-        now: Callable[[], datetime],
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.rules = rules
         self.default_channel = default_channel
-        self._database = database
-        self._now = now
-        self._changed = changed
+        self._database = context.database
+        self._now = context.now
 
     # ---- people
     async def acknowledge(
@@ -75,14 +73,12 @@ class AlertService:
                 raise refuse_acknowledgement(incident, actor.user_id, now)
             await audit.record(connection, _acknowledged(actor, incident, now, channel))
             await cards.touch(connection, _about(incident_id), urgent=True)
-        self._changed()
         return incident
 
     async def redraw(self, incident_id: IncidentId) -> None:
         """What its card shows has changed elsewhere, by a click that somebody waits for."""
         async with self._database.write() as connection:
             await cards.touch(connection, _about(incident_id), urgent=True)
-        self._changed()
 
     async def open_incidents(self, limit: int = 10, offset: int = 0) -> IncidentPage:
         """A page of the live incidents; behind the end, the last page."""

@@ -1,15 +1,14 @@
 """Reminds people of incidents: groups while nobody has one, and whoever has it for long."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime
 
 from bot.domain.alerts.incidents import Incident, IncidentKind
 from bot.domain.alerts.reminders import is_acknowledged_for_long, reminders_due
 from bot.services.alerts.notes import about
+from bot.services.context import Context
 from bot.storage.alerts import incidents
 from bot.storage.alerts import reminders as store
 from bot.storage.cards import cards
-from bot.storage.db.engine import Database
 
 ESCALATED = "incident_escalated"
 STILL_YOURS = "incident_still_yours"
@@ -20,18 +19,15 @@ class Reminders:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         groups: Sequence[str],
         silenced: Callable[[], Awaitable[Collection[str]]],
-        now: Callable[[], datetime],
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._groups = list(groups)
         self._silenced = silenced
-        self._now = now
-        self._changed = changed
+        self._now = context.now
 
     async def tick(self) -> int:
         """Says what is due, once each, in the threads of the cards; returns of how many incidents."""
@@ -48,8 +44,6 @@ class Reminders:
             if await self._is_expected(incident, hushed):
                 continue
             told += await self._remind(incident)
-        if told:
-            self._changed()
         return told
 
     def _is_due(self, incident: Incident) -> bool:

@@ -5,18 +5,18 @@ one statement for each distinct query then, however many incidents there are.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
 
 from bot.domain.alerts.incidents import FIRST_GATEWAYS, IncidentId, IncidentKind
 from bot.domain.query import parse
 from bot.domain.subscriptions import Subscription, Topic
 from bot.services.alerts.notes import about, add_file
+from bot.services.context import Context
 from bot.storage import subscriptions
 from bot.storage.alerts import incidents
 from bot.storage.alerts import routing as store
 from bot.storage.cards import cards, channels
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 
 AT_ONCE = 100  # incidents that get their cards in one transaction
 
@@ -24,12 +24,10 @@ AT_ONCE = 100  # incidents that get their cards in one transaction
 class IncidentRouting:
     """``default_channel`` gets what no subscription matches; without one it is kept, and listed."""
 
-    def __init__(
-        self, database: Database, *, default_channel: str | None, now: Callable[[], datetime]
-    ) -> None:
-        self._database = database
+    def __init__(self, context: Context, *, default_channel: str | None) -> None:
+        self._database = context.database
         self._default_channel = default_channel
-        self._now = now
+        self._now = context.now
         self._placed: object = None  # what the last look depended on
 
     def look_again(self) -> None:

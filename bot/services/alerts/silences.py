@@ -18,12 +18,12 @@ from bot.domain.audit import BOT, AuditEntry, Outcome
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.query import Field, Query, exactly, parse
+from bot.services.context import Context
 from bot.storage import audit
 from bot.storage.alerts import incidents, membership, routing
 from bot.storage.alerts import silences as store
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
-from bot.storage.db.engine import Database
 
 ENDING = "silence_ending"  # the kind of the message that one is about to end
 
@@ -39,22 +39,19 @@ class SilenceService:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         matching: Matching,
         within: Within,
         channel: str | None,
         zone: ZoneInfo,
-        now: Callable[[], datetime],
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._matching = matching
         self._within = within
         self._channel = channel
         self._zone = zone
-        self._now = now
-        self._changed = changed
+        self._now = context.now
 
     async def silence(self, actor: Actor, text: str, channel: str) -> tuple[Silence, int]:
         """The silence, and how many gateways it covers now. Raises NotAllowed, InvalidInput."""
@@ -93,7 +90,6 @@ class SilenceService:
             await audit.record(connection, _entry(actor, "silence", made, now, channel))
             if incident is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(incident)), urgent=True)
-        self._changed()
         return made
 
     async def unsilence(self, actor: Actor, text: str, channel: str) -> Silence:
@@ -107,7 +103,6 @@ class SilenceService:
             await audit.record(connection, _entry(actor, "unsilence", ended, now, channel))
             if ended.incident_id is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(ended.incident_id)), urgent=True)
-        self._changed()
         return ended
 
     async def active(self, actor: Actor) -> Sequence[Silence]:
@@ -148,7 +143,6 @@ class SilenceService:
             made_from = {one.incident_id for one in over if one.incident_id is not None}
             still_open = await membership.which_are_open(connection, sorted(made_from))
             await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in still_open})
-        self._changed()
 
     async def _announce(self) -> None:
         """Says of each silence, once, that it is about to end: what is still dark is told of again."""
@@ -165,8 +159,6 @@ class SilenceService:
                     for place in filter(None, dict.fromkeys([self._channel, *shown, one.by])):
                         key = f"silence/{one.id}/{place}"
                         await cards.add_message(connection, place, key, ENDING, body, now)
-        if soon:
-            self._changed()
 
 
 def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:

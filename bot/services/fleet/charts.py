@@ -1,14 +1,13 @@
 """Charts of the fleet: reads what they are made of, and has the numbers worked out beside the event loop."""
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import NotFound
 from bot.domain.fleet.charts import YOUNGEST, FirmwareChart, OfflineChart, Replay, firmware_chart
 from bot.domain.query import Query
-from bot.storage.db.engine import Database
+from bot.services.context import Context
 from bot.storage.fleet import charts as store
 
 NOTHING = "No gateway matches, so there is nothing to draw. Try devices with that query."
@@ -17,9 +16,9 @@ NOTHING = "No gateway matches, so there is nothing to draw. Try devices with tha
 class ChartService:
     """Nothing is kept: each chart is of the moment in which it is asked for."""
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
-        self._database = database
-        self._now = now
+    def __init__(self, context: Context) -> None:
+        self._database = context.database
+        self._now = context.now
 
     async def offline_for(self, actor: Actor, query: Query, period: timedelta) -> OfflineChart:
         """As ``offline``, for a person. Raises NotAllowed, NotFound."""

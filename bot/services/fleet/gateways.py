@@ -19,9 +19,10 @@ from bot.domain.firmware import Firmware, FirmwareVersion
 from bot.domain.gateways import Counts, KnownGateway, ListingResult, SnapshotStatus, TagCount, fold
 from bot.domain.query import Query
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.fleet.poll import FleetPoll
 from bot.storage import listings
-from bot.storage.db.engine import Database, Reading
+from bot.storage.db.engine import Reading
 from bot.storage.fleet import gateways as fleet
 from bot.storage.fleet import search as fleet_search
 
@@ -67,18 +68,17 @@ class FleetService:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         client: MeshtechClient,
         *,
-        now: Callable[[], datetime],
         site_tag: str = "",
         owner: str = "meshbot",
         listing_every: timedelta = timedelta(),
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._client = client
-        self._now = now
-        self._intake = FleetPoll(database, client, now=now, site_tag=site_tag, owner=owner)
+        self._now = context.now
+        self._intake = FleetPoll(context, client, site_tag=site_tag, owner=owner)
         # Two ticks of one scheduler may stand a little closer than they should.
         self._apart = listing_every * 0.9
         self._listing = asyncio.Lock()

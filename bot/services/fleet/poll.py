@@ -10,7 +10,7 @@ repeats none.
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,8 +32,9 @@ from bot.domain.fleet.snapshot import (
 from bot.domain.gateways import Connectivity, Gateway, KnownGateway, Listing, ListingResult, site_of
 from bot.domain.visibility import ListingOutcome, visibility_loss
 from bot.meshtech.client import DevicePage, MeshtechClient
+from bot.services.context import Context
 from bot.storage import listings
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 from bot.storage.fleet import gateways as fleet
 
 log = logging.getLogger(__name__)
@@ -105,16 +106,15 @@ class FleetPoll:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         client: MeshtechClient,
         *,
-        now: Callable[[], datetime],
         site_tag: str,
         owner: str,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._client = client
-        self._now = now
+        self._now = context.now
         self._owner = owner
         self._site = lru_cache(maxsize=4096)(lambda tags: site_of(tags, site_tag))
         # The same bytes read in another way are another gateway: each row is written anew then.

@@ -30,9 +30,10 @@ from bot.domain.fleet.writes import (
 from bot.domain.gateways import Gateway, GatewayId, fold, site_of
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import DeviceUnknown, MeshtechError, RateLimited, RouteMissing
+from bot.services.context import Context
 from bot.storage import audit, listings
 from bot.storage.cards import cards
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 from bot.storage.fleet import gateways, search, writes
 
 log = logging.getLogger(__name__)
@@ -75,20 +76,17 @@ class WriteRunner:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         client: MeshtechClient,
         *,
-        now: Callable[[], datetime],
         site_tag: str = "",
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._client = client
-        self._now = now
+        self._now = context.now
         self._site_tag = site_tag
         self._sleep = sleep
-        self._changed = changed
 
     async def run(self, write_id: str, *, tell: bool = False) -> Write:
         """Asks the vendor for every gateway that waits; the write with the result of each.
@@ -135,8 +133,6 @@ class WriteRunner:
                 finished.append(await self.run(write_id, tell=True))
             except BotError as error:
                 log.info("write %s was not resumed: %s", write_id, error)
-        if finished:
-            self._changed()
         return tuple(finished)
 
     async def _create_labels(self, write: Write, items: list[WriteItem], pace: _Pace) -> None:

@@ -5,8 +5,8 @@ Each is a decision in one transaction. Asking the vendor is `fleet_write_runs`. 
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
 from bot.domain.access import Action, Actor, require, require_within
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
@@ -27,7 +27,8 @@ from bot.domain.fleet.writes import (
 )
 from bot.domain.gateways import KnownGateway, fold
 from bot.domain.query import Query
-from bot.storage.db.engine import Database, Transaction
+from bot.services.context import Context
+from bot.storage.db.engine import Transaction
 from bot.storage.fleet import gateways as fleet
 from bot.storage.fleet import search, writes
 
@@ -37,9 +38,9 @@ _ACTIONS = {WriteKind.RENAME: Action.RENAME, WriteKind.TAG: Action.TAG}
 class FleetWrites:
     """What is ``RUNNING`` when it comes back from here is carried out next, by ``FleetWriteRuns``."""
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
-        self._database = database
-        self._now = now
+    def __init__(self, context: Context) -> None:
+        self._database = context.database
+        self._now = context.now
 
     async def propose_rename(
         self, actor: Actor, channel: str | None, gateway: KnownGateway, new_name: str

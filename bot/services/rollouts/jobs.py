@@ -6,9 +6,9 @@ created again.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.domain.firmware import FirmwareId, JobDevice, JobId, JobStatus
 from bot.domain.gateways import GatewayId
@@ -27,10 +27,11 @@ from bot.meshtech.errors import (
     VendorRefused,
     VendorUnavailable,
 )
+from bot.services.context import Context
 from bot.services.rollouts.blockers import start_blocker
 from bot.services.rollouts.events import about, record_event
 from bot.storage.cards import cards
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
@@ -56,14 +57,11 @@ class JobAnswers:
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutContext:
-    """What rollouts are run with; ``changed`` is called after a commit that the publisher should know of."""
+class RolloutContext(Context):
+    """What rollouts are run with."""
 
-    database: Database
     client: MeshtechClient
     rules: RolloutRules
-    now: Callable[[], datetime]
-    changed: Callable[[], None]
 
 
 class RolloutJobs:
@@ -119,7 +117,6 @@ class RolloutJobs:
             await batches.close_batch(connection, batch.id, "canceled", refusal)
             if refusal is not None:
                 await record_event(connection, rollout, "not_called_off", now, job=batch.name, reason=refusal)
-        self._context.changed()
         return True
 
     async def call_off_rest(self, batch: Batch) -> bool:
@@ -201,7 +198,6 @@ class RolloutJobs:
             if fresh.state is not RolloutState.ABORTED:  # then the next round calls it off
                 await batches.take_back(connection, batch.id, members)
                 await cards.touch(connection, about(rollout.id))
-        self._context.changed()
         return ()
 
     async def _find_job(self, batch: Batch) -> JobId | None:
@@ -217,7 +213,6 @@ class RolloutJobs:
         async with self._context.database.write() as connection:
             await batches.record_job(connection, batch.id, job_id)
             await cards.touch(connection, about(batch.rollout_id))
-        self._context.changed()
 
     async def _follow(self, batch: Batch) -> Mapping[GatewayId, JobDevice]:
         """What the batch's job says of each gateway."""
@@ -241,7 +236,6 @@ class RolloutJobs:
             failed = verdict.fail(attempts, reason, FailureKind.TRANSPORT, aborted=aborted)
             await self._save(connection, rollout, failed)
             await batches.close_batch(connection, batch.id, "refused", reason)
-        self._context.changed()
 
     async def _save(self, connection: Transaction, rollout: Rollout, attempts: Sequence[Attempt]) -> None:
         """Writes what became of some, and lets go of those that settled."""

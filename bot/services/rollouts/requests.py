@@ -32,10 +32,11 @@ from bot.domain.rollouts.rollout import (
 )
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
 from bot.storage.cards import cards
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, targets
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
@@ -76,13 +77,13 @@ class RolloutRequests:
 
     ``matching`` gives the gateways of a query in chunks, ``fleet_size`` how many there are in all.
     ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
-    in a channel. ``changed`` is called after a commit that the publisher should know of. ``within`` refuses
-    somebody who is limited to a part of the fleet when gateways are outside of it.
+    in a channel. ``within`` refuses somebody who is limited to a part of the fleet when gateways are outside
+    of it.
     """
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         client: MeshtechClient,
         *,
         matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
@@ -91,12 +92,10 @@ class RolloutRequests:
         may_post: Callable[[str], Awaitable[bool]],
         rules: RolloutRules,
         places: RolloutRouting,
-        now: Callable[[], datetime],
         new_id: Callable[[], str],
-        changed: Callable[[], None],
         within: Within = anywhere,
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._within = within
         self._client = client
         self._matching = matching
@@ -105,9 +104,8 @@ class RolloutRequests:
         self._may_post = may_post
         self.rules = rules
         self._places = places
-        self.now = now
+        self.now = context.now
         self._new_id = new_id
-        self._changed = changed
 
     # ---- plan and request
 
@@ -199,7 +197,6 @@ class RolloutRequests:
                 if planning.has_drifted(rollout.planned, await targets.count_drifted(connection, rollout)):
                     raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
                 await self._begin(connection, rollout, decide.begin(rollout, now), now)
-        self._changed()
         return rollout
 
     async def forget_plan(self, actor: Actor, plan_id: str) -> None:
@@ -280,7 +277,6 @@ class RolloutRequests:
                 else:
                     await self._begin(connection, before, after, now)
             await tell_requester(connection, after, actor, now)
-        self._changed()
         return after
 
     async def deny(
@@ -323,7 +319,6 @@ class RolloutRequests:
                 connection, after, kind, now, actor, before=before, channel=channel, reason=after.reason
             )
             await tell_requester(connection, after, actor, now)
-        self._changed()
         return after
 
     async def _begin(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:

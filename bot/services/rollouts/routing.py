@@ -1,15 +1,16 @@
 """Which channels show a rollout: those that subscribed to one of its gateways, or else the usual one."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
 from bot.domain.query import parse
 from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.subscriptions import Topic
+from bot.services.context import Context
 from bot.services.rollouts.events import about
 from bot.storage import subscriptions
 from bot.storage.cards import cards, channels
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import routing as store
 
 LATELY = timedelta(days=1)  # the end of a rollout is news for so long
@@ -20,16 +21,13 @@ class RolloutRouting:
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         default_channel: str | None,
-        now: Callable[[], datetime],
-        changed: Callable[[], None],
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._default_channel = default_channel
-        self._now = now
-        self._changed = changed
+        self._now = context.now
 
     async def wanted(self, connection: Transaction, rollout: RolloutId) -> Sequence[str]:
         """The channels that want it: one statement for each distinct query."""
@@ -60,8 +58,6 @@ class RolloutRouting:
                 new = [one for one in places if one not in have]
                 await cards.open_cards(connection, about(rollout), new, self._now())
             moved += bool(new)
-        if moved:
-            self._changed()
         return moved
 
 

@@ -116,7 +116,6 @@ class RolloutRunner:
                 await targets.skip_all(connection, rollout.id, "not started: expired", now)
                 await record_event(connection, expired, "expired", now, before=rollout)
                 await tell_requester(connection, expired, None, now)
-            self._context.changed()
             return replace(expired, version=rollout.version + 1), None
         if rollout.reminded or now < decide.remind_at(rollout):
             return rollout, rollout.expires_at if rollout.reminded else decide.remind_at(rollout)
@@ -126,7 +125,6 @@ class RolloutRunner:
             await record_event(
                 connection, rollout, "reminder", now, missing=rollout.approvals_missing, until=until
             )
-        self._context.changed()
         return replace(rollout, reminded=True, version=rollout.version + 1), rollout.expires_at
 
     async def _start_on_time(self, rollout: Rollout) -> Rollout:
@@ -147,7 +145,6 @@ class RolloutRunner:
                 after = decide.begin(rollout, now)
                 await record_event(connection, after, "started", now, before=rollout)
             await store.save(connection, rollout, after, now)
-        self._context.changed()
         return replace(after, version=rollout.version + 1)
 
     # ---- what the fleet shows
@@ -189,7 +186,6 @@ class RolloutRunner:
             await cards.touch(connection, about(rollout.id))
             if lost:
                 await self._say_lost(connection, rollout, lost, now)
-        self._context.changed()
 
     async def _say_lost(
         self, connection: Transaction, rollout: Rollout, lost: Sequence[Attempt], now: datetime
@@ -225,7 +221,6 @@ class RolloutRunner:
             if not trip.for_good and not _in_states(counts, {TargetState.WAITING}):
                 return fresh  # a pause would keep nobody back
             after = await self._stop(connection, fresh, trip, now)
-        self._context.changed()
         return replace(after, version=fresh.version + 1)
 
     async def _stop(
@@ -261,7 +256,6 @@ class RolloutRunner:
                 return fresh
             await store.save(connection, fresh, after, now)
             await self._say_progress(connection, fresh, after, counts, now)
-        self._context.changed()
         return replace(after, version=fresh.version + 1)
 
     async def _say_progress(
@@ -302,7 +296,6 @@ class RolloutRunner:
                 await cards.touch(connection, about(fresh.id))
                 fresh = replace(fresh, held=held, version=fresh.version + 1)
             started = held is None and await self._intend(connection, fresh, now)
-        self._context.changed()
         return fresh, started
 
     async def _intend(self, connection: Transaction, rollout: Rollout, now: datetime) -> bool:

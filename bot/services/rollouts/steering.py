@@ -9,35 +9,30 @@ from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId
+from bot.services.context import Context
 from bot.services.rollouts.events import Within, anywhere, record_event
 from bot.storage import audit
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts import targets
 
 
 class RolloutSteering:
-    """One decision a transaction; ``changed`` is called after its commit.
-
-    ``channel`` is where somebody decides, for the audit log.
-    """
+    """One decision a transaction. ``channel`` is where somebody decides, for the audit log."""
 
     def __init__(
         self,
-        database: Database,
+        context: Context,
         *,
         rules: RolloutRules,
-        now: Callable[[], datetime],
-        changed: Callable[[], None],
         visibility_lost: Callable[[], Awaitable[bool]],
         within: Within = anywhere,
     ) -> None:
         self._within = within
-        self._database = database
+        self._database = context.database
         self._rules = rules
-        self._now = now
-        self._changed = changed
+        self._now = context.now
         self._visibility_lost = visibility_lost
 
     async def pause(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
@@ -94,7 +89,6 @@ class RolloutSteering:
             await record_event(
                 connection, after, "aborted", now, actor, before=before, channel=channel, reason=after.reason
             )
-        self._changed()
         return after
 
     async def retry_failed(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> int:
@@ -117,7 +111,6 @@ class RolloutSteering:
             await record_event(
                 connection, after, "retried", now, actor, before=before, channel=channel, count=count
             )
-        self._changed()
         return count
 
     async def catch_up(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> int:
@@ -146,7 +139,6 @@ class RolloutSteering:
                 count=count,
                 wave=last + 1,
             )
-        self._changed()
         return count
 
     async def _require_within(
@@ -179,7 +171,6 @@ class RolloutSteering:
             await record_event(
                 connection, after, kind, now, actor, before=before, channel=channel, reason=reason
             )
-        self._changed()
         return after
 
     # ---- freezes
@@ -197,7 +188,6 @@ class RolloutSteering:
                 raise Stale(f"It is frozen already: {standing.says() if standing else freeze.says()}.")
             await store.wake_all(connection, now)
             await audit.record(connection, _entry(actor, "freeze", freeze, now, channel))
-        self._changed()
         return freeze
 
     async def unfreeze(self, actor: Actor, firmware_version: str, channel: str | None = None) -> None:
@@ -213,7 +203,6 @@ class RolloutSteering:
             await store.wake_all(connection, now)
             freeze = Freeze(firmware_version, actor.user_id, actor.name, "", now)
             await audit.record(connection, _entry(actor, "unfreeze", freeze, now, channel))
-        self._changed()
 
     async def freezes(self) -> tuple[Freeze, ...]:
         async with self._database.read() as connection:

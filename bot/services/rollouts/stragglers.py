@@ -83,7 +83,6 @@ class RolloutLate:
                 await store.let_go(connection, rollout.id, by_id)
                 named = [[one.label, one.site, words] for one, words in endings.items()][:TOLD_OF]
                 await record_event(connection, rollout, "late", now, count=len(endings), endings=named)
-        self._context.changed()
 
     async def _call_off(
         self, rollout: Rollout, batch: Batch, late: Sequence[Straggler], told: Mapping[GatewayId, JobDevice]

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.storage.db.engine import mark_touched
 from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import broken_channels, cards, notes
 
@@ -37,6 +38,7 @@ async def open_cards(
 ) -> None:
     """Wants the card in each of the channels; a channel that has it already keeps its own."""
     for channel in dict.fromkeys(channels):
+        mark_touched(connection)
         await connection.execute(
             insert_or_ignore(
                 connection,
@@ -63,6 +65,7 @@ def is_shown() -> ColumnElement[bool]:
 
 async def touch(connection: AsyncConnection, about: About, *, urgent: bool = False) -> None:
     """Says that what the card shows has changed. ``urgent``: a person clicked and is looking at it."""
+    mark_touched(connection)
     values: dict[str, Any] = {"wanted": cards.c.wanted + 1}
     if urgent:
         values["urgent"] = True
@@ -74,6 +77,7 @@ async def touch(connection: AsyncConnection, about: About, *, urgent: bool = Fal
 async def touch_all(connection: AsyncConnection, kind: CardKind, subjects: Collection[str]) -> None:
     """As ``touch``, for any number of subjects in one statement."""
     if subjects:
+        mark_touched(connection)
         await connection.execute(
             update(cards)
             .where(cards.c.kind == kind.value, among(connection, cards.c.subject, sorted(subjects)))
@@ -98,6 +102,7 @@ async def add_note(
         .order_by(cards.c.id)
     )
     for card_id, channel in found.all():
+        mark_touched(connection)
         await connection.execute(
             insert_or_ignore(
                 connection,
@@ -120,6 +125,7 @@ async def add_message(
     connection: AsyncConnection, channel: str, key: str, kind: str, body: Mapping[str, Any], now: datetime
 ) -> None:
     """Adds a message of its own: to a channel, or to a person when ``channel`` is a user id."""
+    mark_touched(connection)
     await connection.execute(
         insert_or_ignore(
             connection,

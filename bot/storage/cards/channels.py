@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.storage.db.engine import mark_touched
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import broken_channels, cards
 
@@ -24,6 +25,7 @@ async def mark_channel_working(connection: AsyncConnection, channel: str) -> boo
     healed = await connection.execute(delete(broken_channels).where(broken_channels.c.channel == channel))
     if healed.rowcount != 1:
         return False
+    mark_touched(connection)
     broken = (cards.c.channel == channel) & (cards.c.state == "broken")
     await connection.execute(delete(cards).where(broken, cards.c.ts.is_(None)))
     await connection.execute(

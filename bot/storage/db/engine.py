@@ -37,6 +37,7 @@ _LOST_AFTER = {
 }
 _READ_ONLY = "25006"  # of PostgreSQL: a standby, or one that was told to take no changes
 SETTING = "MESHBOT_DATABASE_URL"
+_TOUCHED = "meshbot_touched"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _Answer = TypeVar("_Answer")
 
@@ -54,6 +55,7 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer: waiting here, in turn, is fairer and cheaper than waiting in the file lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
+        self._listeners: list[Callable[[], None]] = []
         self.unwritable_since: datetime | None = None
         """Since when it takes no changes, by ``check_writing``: a disk that is full can still be read."""
 
@@ -106,14 +108,28 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write; committed when the block ends, rolled back when it raises."""
         with _translated():
-            if self._writer is None:
-                async with self.engine.begin() as connection:
-                    yield connection
-                return
-            async with self._writer, self.engine.connect() as plain:
-                connection = await plain.execution_options(meshbot_write=True)
-                async with connection.begin():
-                    yield connection
+            async with self._begin_writing() as connection:
+                connection.info[_TOUCHED] = False  # it outlives a transaction that was rolled back
+                yield connection
+                touched = connection.info[_TOUCHED]
+        if touched:
+            for listener in self._listeners:
+                listener()
+
+    @asynccontextmanager
+    async def _begin_writing(self) -> AsyncIterator[AsyncConnection]:
+        if self._writer is None:
+            async with self.engine.begin() as connection:
+                yield connection
+            return
+        async with self._writer, self.engine.connect() as plain:
+            connection = await plain.execution_options(meshbot_write=True)
+            async with connection.begin():
+                yield connection
+
+    def when_touched(self, listener: Callable[[], None]) -> None:
+        """Has the listener called after each commit of this process that gives Slack something to show."""
+        self._listeners.append(listener)
 
     async def check(self) -> None:
         """Raises Unavailable when the database does not answer."""
@@ -187,6 +203,11 @@ class Database:
                 .where(ticks.c.name == name, ticks.c.owner == owner)
                 .values(owner="", lease_until=now)
             )
+
+
+def mark_touched(connection: Transaction) -> None:
+    """Says that this transaction gives Slack something to show."""
+    connection.info[_TOUCHED] = True
 
 
 async def take_turn(connection: Transaction, key: int) -> None:

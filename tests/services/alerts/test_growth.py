@@ -11,6 +11,7 @@ from bot.domain.alerts.incidents import AlertRules, IncidentKind
 from bot.domain.errors import Stale
 from bot.services.alerts.notes import GATEWAYS, JOINED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
+from bot.services.context import Context
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit
 from tests.worlds.alerts import ANA, BEN, MINUTE, World, rollout
@@ -160,7 +161,7 @@ async def reminded(world: World, length: timedelta) -> list[str]:
     async def nobody() -> Collection[str]:
         return ()
 
-    reminders = Reminders(world.database, groups=["S0ONCALL01"], silenced=nobody, now=lambda: world.now)
+    reminders = Reminders(Context(world.database, lambda: world.now), groups=["S0ONCALL01"], silenced=nobody)
     before = len(await world.notes())
     for _ in range(length // MINUTE):
         world.now += MINUTE

@@ -8,6 +8,7 @@ import pytest
 
 from bot.domain.alerts.incidents import IncidentKind
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
+from bot.services.context import Context
 from bot.storage.db.engine import Database
 from tests.worlds.alerts import ANA, MINUTE, World, rollout
 from tests.worlds.databases import sqlite_url
@@ -22,7 +23,7 @@ class Room:
         self.world = world
         self.hushed: set[str] = set()
         self.reminders = Reminders(
-            world.database, groups=groups, silenced=self._silenced, now=lambda: world.now
+            Context(world.database, lambda: world.now), groups=groups, silenced=self._silenced
         )
 
     async def _silenced(self) -> Collection[str]:

@@ -12,6 +12,7 @@ from bot.domain.alerts.incidents import AlertRules, IncidentId
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
+from bot.services.context import Context
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
 from tests.worlds.alerts import ANA, MINUTE, World
@@ -25,12 +26,11 @@ class Room:
     def __init__(self, world: World) -> None:
         self.world = world
         self.service = SilenceService(
-            world.database,
+            Context(world.database, lambda: world.now),
             matching=self._matching,
             within=self._within,
             channel="C0ALERTS",
             zone=ZoneInfo("UTC"),
-            now=lambda: world.now,
         )
         world.silenced = self.service.silenced
         world.restart()

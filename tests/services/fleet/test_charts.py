@@ -9,6 +9,7 @@ import pytest
 from bot.domain.errors import NotAllowed, NotFound
 from bot.domain.fleet.charts import DEFAULT_PERIOD
 from bot.domain.query import EVERYTHING, parse
+from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
 from tests.worlds.builders import VIEWER
 from tests.worlds.fleet import MINUTE, World, world
@@ -27,7 +28,7 @@ async def fleet(database_url: str) -> AsyncIterator[World]:
 
 
 def charts(fleet: World) -> ChartService:
-    return ChartService(fleet.database, now=fleet.now)
+    return ChartService(Context(fleet.database, fleet.now))
 
 
 async def goes(fleet: World, id_: str, *, online: bool) -> None:

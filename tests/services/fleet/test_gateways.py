@@ -12,6 +12,7 @@ from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.events import FleetEventKind
 from bot.domain.gateways import NO_SITE, Connectivity, ListingResult
 from bot.domain.query import EVERYTHING, parse
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from tests.worlds.fleet import START, World, world
 
@@ -173,7 +174,10 @@ async def test_a_listing_whose_process_died_counts_as_failed(fleet: World) -> No
 
 async def test_two_replicas_do_not_list_closer_than_asked_for(fleet: World) -> None:
     spaced = FleetService(
-        fleet.database, fleet.fleet._client, now=fleet.now, owner="second", listing_every=timedelta(minutes=2)
+        Context(fleet.database, fleet.now),
+        fleet.fleet._client,
+        owner="second",
+        listing_every=timedelta(minutes=2),
     )
     assert await fleet.listing(spaced) is None
     assert await fleet.listing(spaced) is not None

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.gateways import Connectivity, KnownGateway, ListingResult
 from bot.domain.query import EVERYTHING
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.storage.db.engine import Database
 from tests.meshtech import vendor
@@ -85,7 +86,7 @@ class Portal:
         return sorted(found, key=lambda event: event.listing)
 
     def process(self, owner: str) -> FleetService:
-        return FleetService(self.database, self.world.client, now=self.world.clock, owner=owner)
+        return FleetService(Context(self.database, self.world.clock), self.world.client, owner=owner)
 
     async def snapshot(self) -> dict[str, KnownGateway]:
         return {
@@ -97,7 +98,7 @@ class Portal:
 async def portal(folder: Path) -> AsyncIterator[Portal]:
     database = Database.open(sqlite_url(folder))
     async with vendor.world() as world:
-        fleet = FleetService(database, world.client, now=world.clock)
+        fleet = FleetService(Context(database, world.clock), world.client)
         yield Portal(world, database, fleet)
     await database.close()
 

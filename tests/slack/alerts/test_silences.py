@@ -12,6 +12,7 @@ from bot.domain.audit import AuditQuery
 from bot.domain.errors import NotAllowed
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
+from bot.services.context import Context
 from bot.services.rollouts.events import anywhere
 from bot.slack import ids
 from bot.slack.alerts.silences import SilenceListeners
@@ -56,12 +57,11 @@ class Desk:
                 return await search.ids(connection, query, world.now)
 
         service = SilenceService(
-            world.database,
+            Context(world.database, lambda: world.now),
             matching=matching,
             within=anywhere,
             channel=None,
             zone=UTC,
-            now=lambda: world.now,
         )
         self.world = world
         self.modals = Modals()

@@ -10,6 +10,7 @@ from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
 from bot.domain.access import Actor, Role
 from bot.domain.gateways import GatewayId
 from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
@@ -75,8 +76,8 @@ class Room:
 
     @property
     def _writing(self) -> WriteCommands:
-        writes = FleetWrites(self.database, now=self.now)
-        runs = WriteRunner(self.database, self.client, now=self.now)
+        writes = FleetWrites(Context(self.database, self.now))
+        runs = WriteRunner(Context(self.database, self.now), self.client)
         return WriteCommands(self.fleet, writes, runs, now=self.now, progress_after=self.progress_after)
 
     def _listeners(self) -> Mapping[str, ClickListener]:
@@ -118,7 +119,7 @@ async def opened(folder: Path, *devices: Device, listed: bool = True) -> AsyncIt
     now = portal.clock.now
     client = MeshtechClient(portal.auth_url, portal.api_url, portal.username, portal.password, now=now)
     try:
-        room = Room(portal, database, client, FleetService(database, client, now=now))
+        room = Room(portal, database, client, FleetService(Context(database, now), client))
         if listed:
             await room.fleet.take_in_listing()
         yield room

@@ -11,6 +11,7 @@ import pytest
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import OPERATOR, OPS, SharedFile
 from bot.domain.fleet.charts import firmware_chart
+from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
 from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, LatestChart
 from bot.slack.fleet.views.charts import firmware_picture
@@ -38,7 +39,7 @@ async def fleet(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def charts(fleet: World) -> ChartService:
-    return ChartService(fleet.database, now=fleet.now)
+    return ChartService(Context(fleet.database, fleet.now))
 
 
 async def pictures(made: Bed, place: str, number: int = 1) -> list[SharedFile]:

@@ -8,6 +8,7 @@ from bot.domain.access import Actor
 from bot.domain.alerts.incidents import AlertRules
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.silences import SilenceService
+from bot.services.context import Context
 from bot.slack.home.tab import HomeTab
 from bot.slack.outgoing.web_api import SlackFailed
 from bot.slack.views.blocks import Block, View, image
@@ -46,19 +47,16 @@ class Screen:
 
 def silences_of(it: World) -> SilenceService:
     return SilenceService(
-        it.database,
+        Context(it.database, it.clock.now),
         matching=it.fleet.ids_matching,
         within=it.fleet.require_within,
         channel=None,
         zone=ZoneInfo("UTC"),
-        now=it.clock.now,
     )
 
 
 def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
-    alerts = AlertService(
-        it.database, rules=AlertRules(), default_channel=None, now=it.clock.now, changed=lambda: None
-    )
+    alerts = AlertService(Context(it.database, it.clock.now), rules=AlertRules(), default_channel=None)
 
     async def actor_of(_user_id: str) -> Actor:
         return actor

@@ -1,5 +1,6 @@
 """Cards and notes as rows: who claims what, in which order, and what is remembered of an attempt."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -407,3 +408,26 @@ async def test_live_cards_are_those_that_are_being_edited(rows: Rows) -> None:
     async with rows.database.read() as connection:
         assert await outbox.count_live(connection, START - timedelta(minutes=1)) == 1
         assert await outbox.count_live(connection, START + timedelta(minutes=1)) == 0
+
+
+async def test_each_commit_that_slack_has_to_show_is_told_of(rows: Rows) -> None:
+    told: list[str] = []
+    rows.database.when_touched(lambda: told.append("touched"))
+    await rows.open("C1")
+    await rows.touch()
+    await rows.note("a")
+    await rows.message("b")
+    assert len(told) == 4
+    assert await rows.claim() is not None
+    assert len(told) == 4, "a claim gives nothing to show"
+
+
+async def test_what_is_rolled_back_is_not_told_of(rows: Rows) -> None:
+    told: list[str] = []
+    rows.database.when_touched(lambda: told.append("touched"))
+    with contextlib.suppress(ZeroDivisionError):
+        async with rows.database.write() as connection:
+            await wanted.open_cards(connection, R7, ["C1"], rows.now)
+            raise ZeroDivisionError
+    assert await rows.claim() is None
+    assert told == []
