@@ -3,10 +3,10 @@ FROM python:3.12-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/meshbot
 COPY requirements.lock ./
-RUN /opt/meshbot/bin/pip install --no-cache-dir -r requirements.lock
+RUN /opt/meshbot/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY bot ./bot
-RUN /opt/meshbot/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/meshbot/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --home-dir /data meshbot && install -d -o meshbot /data

@@ -7,7 +7,7 @@ READY := .venv/.installed-$(firstword $(shell cksum < requirements-dev.lock))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak lock pictures
+.PHONY: help demo test check bench soak lock upgrade pictures
 
 help:
 	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065"
@@ -15,7 +15,8 @@ help:
 	@echo "make check   style, types and import contracts"
 	@echo "make bench   measure speed and memory against the bare thing"
 	@echo "make soak    the long tests"
-	@echo "make lock    write both lock files anew from pyproject.toml"
+	@echo "make lock    write both lock files from pyproject.toml; what is locked stays as it is"
+	@echo "make upgrade    the same, with the newest of everything"
 	@echo "make pictures    take the pictures of the README anew"
 
 demo: $(READY)
@@ -27,6 +28,7 @@ test: check
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -39,11 +41,11 @@ soak: $(READY)
 pictures: $(READY)
 	$(BIN)/python -m tests.browser.pictures
 
-LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-	--no-header --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(NEWEST) \
+	--no-header --no-emit-index-url --no-emit-find-links --no-annotate --extra build pyproject.toml
 
-lock: $(READY)
-	$(BIN)/python -m pip install --quiet uv
+upgrade: NEWEST := --upgrade
+lock upgrade: $(READY)
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra dev --output-file requirements-dev.lock
 
@@ -56,7 +58,7 @@ $(READY): requirements-dev.lock
 		echo "The virtual environment could not be made: on Debian and Ubuntu, apt-get install python3-venv first."; \
 		exit 1; } >&2
 	@echo "Installing what requirements-dev.lock names into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f .venv/.installed-*
 	@touch $@
