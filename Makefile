@@ -44,10 +44,12 @@ pictures: $(READY)
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(NEWEST) \
 	--no-header --no-emit-index-url --no-emit-find-links --no-annotate --extra build pyproject.toml
 
-upgrade: NEWEST := --upgrade
-lock upgrade: $(READY)
+lock: $(READY)
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra dev --output-file requirements-dev.lock
+
+upgrade: NEWEST := --upgrade
+upgrade: lock
 
 $(READY): requirements-dev.lock
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
