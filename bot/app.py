@@ -382,6 +382,7 @@ class App:
             sockets=await self._slack.connected_count() if self._settings.slack.app_token else None,
             cards_waiting=backlog.waiting,
             cards_broken=backlog.broken,
+            roles=self._people.faults(),
         )
 
     async def _readiness(self) -> Readiness:

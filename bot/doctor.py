@@ -310,6 +310,11 @@ async def _group(api: WebApi, group: str) -> set[str]:
             ) from error
         if error.code == _SCOPE:
             raise _Unchecked from error
+        if error.code == "plan_upgrade_required":
+            raise _Unusable(
+                f"user groups, such as {group}, need a paid plan of Slack ({error.code}). "
+                "Name people by their own ids instead."
+            ) from error
         raise _Unusable(f"the user group {group} cannot be read ({error.code}): {error}") from error
     if not users:
         raise _Unusable(f"the user group {group} is empty. Add people to it in Slack, or name another.")

@@ -319,3 +319,8 @@ async def test_for_each_role_it_is_said_who_has_it_and_with_which_limits(right: 
         "role approver: ana: only “tag:lab”; ada as admin: the whole fleet",
         "role admin: ada: the whole fleet",
     ]
+
+
+async def test_that_user_groups_need_a_paid_plan_is_said(right: SetUp) -> None:
+    right.slack.faults.fail("usergroups.users.list", "plan_upgrade_required")
+    assert "need a paid plan of Slack (plan_upgrade_required). Name people" in await right.fault()

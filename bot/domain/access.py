@@ -10,6 +10,7 @@ from bot.domain.gateways import KnownGateway
 from bot.domain.query import Query
 
 _NAMED = 3  # gateways that a refusal names
+NOT_NOW = "Slack does not tell me your groups. Nothing was changed; please try again in a few minutes."
 
 
 class Role(IntEnum):
@@ -103,17 +104,18 @@ def limits_of(grants: Sequence[Grant]) -> Limits:
 class Actor:
     """Somebody in Slack, with the role that was found for them.
 
-    ``certain`` is False while Slack could not be asked for longer than a stale answer is trusted: such an
-    actor reads, and writes nothing. ``holders`` tells for each role who has it, as text for a refusal.
+    ``possible`` is the highest role they may have besides, by what Slack does not tell right now, and
+    ``doubt`` says what that is. ``holders`` tells for each role who has it, as text for a refusal.
     ``limits``: what needs one of these roles they do only to gateways of one of its queries.
     """
 
     user_id: str
     name: str
     role: Role
-    certain: bool = True
+    possible: Role = Role.NONE
     holders: Mapping[Role, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=dict)
+    doubt: str = NOT_NOW
 
     def limits_for(self, action: Action) -> tuple[Query, ...]:
         """They do it only to gateways of one of these queries; none: to all."""
@@ -126,23 +128,25 @@ class Actor:
 def require(actor: Actor, action: Action) -> None:
     """Raises NotAllowed when the role is missing, RoleUnknown when it cannot be checked now."""
     needed = role_needed(action)
-    # Somebody whose groups are not known may well have the role: that is no refusal.
-    if actor.role < needed and (actor.certain or actor.role is Role.NONE):
-        raise NotAllowed(refusal(actor, action, needed))
-    if needed > Role.VIEWER and not actor.certain:
-        raise RoleUnknown(
-            f"I cannot check right now whether you may {action}, since Slack does not tell me your groups. "
-            "Nothing was changed; please try again in a few minutes."
-        )
+    if actor.role >= needed:
+        return
+    if actor.possible >= needed:  # no refusal: they may well have the role
+        raise _unknown(actor, action)
+    raise NotAllowed(refusal(actor, action, needed))
 
 
 def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway], now: datetime) -> None:
-    """Raises NotAllowed when some gateway is outside of what the actor is limited to."""
+    """Raises NotAllowed when some gateway is outside of what the actor is limited to.
+
+    RoleUnknown, when another id of theirs might give the role there.
+    """
     if not (limits := actor.limits_for(action)):
         return
     outside = [one for one in gateways if not any(limit.matches(one, now) for limit in limits)]
     if not outside:
         return
+    if actor.possible >= role_needed(action):
+        raise _unknown(actor, action)
     names = ", ".join(one.gateway.label for one in outside[:_NAMED])
     more = f" and {len(outside) - _NAMED:,} more" if len(outside) > _NAMED else ""
     mine = " or ".join(f"“{limit.text}”" for limit in limits)
@@ -150,6 +154,10 @@ def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway
         f"You may {action} only among the gateways of {mine}, and this touches others: {names}{more}. "
         f"Narrow the query, or ask {_article(role_needed(action))} of those gateways."
     )
+
+
+def _unknown(actor: Actor, action: Action) -> RoleUnknown:
+    return RoleUnknown(f"I cannot check right now whether you may {action}, since {actor.doubt}")
 
 
 def refusal(actor: Actor, action: str, needed: Role) -> str:

@@ -8,8 +8,8 @@ from bot.domain.query import parse
 from tests.worlds.builders import NOW, known
 
 
-def actor(role: Role, *, certain: bool = True) -> Actor:
-    return Actor("U0SOME0001", "Sam", role, certain, {Role.OPERATOR: "Ola"})
+def actor(role: Role, *, possible: Role = Role.NONE) -> Actor:
+    return Actor("U0SOME0001", "Sam", role, possible, {Role.OPERATOR: "Ola"})
 
 
 @pytest.mark.parametrize("action", Action)
@@ -21,20 +21,21 @@ def test_a_role_may_do_what_the_ones_below_it_may(action: Action) -> None:
 @pytest.mark.parametrize(
     ("role", "action", "error"),
     [
-        (Role.NONE, Action.READ, NotAllowed),
+        (Role.NONE, Action.READ, RoleUnknown),
         (Role.VIEWER, Action.RENAME, RoleUnknown),
-        (Role.ADMIN, Action.RENAME, RoleUnknown),
+        (Role.OPERATOR, Action.APPROVE, RoleUnknown),
+        (Role.VIEWER, Action.FREEZE, NotAllowed),
     ],
 )
-def test_while_roles_are_not_known_a_guest_is_refused_and_others_are_asked_to_wait(
+def test_who_could_gain_the_role_by_what_is_not_known_is_asked_to_wait_and_no_other_is(
     role: Role, action: Action, error: type[BotError]
 ) -> None:
     with pytest.raises(error):
-        require(actor(role, certain=False), action)
+        require(actor(role, possible=Role.APPROVER), action)
 
 
-def test_while_roles_are_not_known_reading_goes_on() -> None:
-    require(actor(Role.VIEWER, certain=False), Action.READ)
+def test_a_role_that_is_known_counts_whatever_is_not() -> None:
+    require(actor(Role.OPERATOR, possible=Role.ADMIN), Action.RENAME)
 
 
 def test_a_refusal_names_the_missing_role_and_who_has_it() -> None:

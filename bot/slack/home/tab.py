@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.errors import BotError, NotAllowed
+from bot.domain.errors import BotError, NotAllowed, RoleUnknown
 from bot.domain.query import parse
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.rollout import Rollout, RolloutState
@@ -119,7 +119,7 @@ class HomeTab:
         actor = await self._actor_of(user)
         try:
             require(actor, Action.READ)
-        except NotAllowed as error:
+        except (NotAllowed, RoleUnknown) as error:
             return views.closed(str(error))
         return views.tab(await self._picture(actor), self._now())
 

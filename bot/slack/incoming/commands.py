@@ -102,7 +102,7 @@ class CommandRouter:
     def _require(self, actor: Actor, command: Command, word: str) -> None:
         """The coarse gate; the services decide what exactly somebody may do."""
         needed = _role(command)
-        if actor.role >= needed or not actor.certain:
+        if max(actor.role, actor.possible) >= needed:
             return
         raise NotAllowed(refusal(actor, f"use {self._slash} {word}", needed))
 

@@ -7,12 +7,12 @@ matter.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from bot.domain.access import Actor, Grant, Role, limits_of
+from bot.domain.access import NOT_NOW, Actor, Grant, Role, limits_of
 from bot.domain.query import Query
 from bot.slack.outgoing.web_api import SlackFailed, WebApi
 
@@ -23,8 +23,19 @@ FRESH = timedelta(minutes=5)
 TRUSTED = timedelta(minutes=15)  # older than this, a role lets somebody read and nothing more
 _AFTER_FAILURE = timedelta(seconds=10)
 _PATIENCE = 2.0  # seconds that somebody waits for Slack to tell who they are
+_WHO = "Slack does not tell me who you are. Nothing was done; please try again in a minute."
 _NAMED = 5  # holders of a role that a refusal names
-_GONE = frozenset({"user_not_found", "user_not_visible", "no_such_subteam", "subteam_not_found"})
+_NO_USER = frozenset({"user_not_found", "user_not_visible"})
+_NO_MEMBERS: frozenset[str] = frozenset()
+_NO_GROUP = frozenset({"no_such_subteam", "subteam_not_found"})
+# What asking again does not mend, and what does.
+_LASTING: Mapping[str, str] = {
+    "no_such_subteam": "there is no such user group: name another, or people",
+    "subteam_not_found": "there is no such user group: name another, or people",
+    "plan_upgrade_required": "user groups need a paid plan of Slack: name people by their own ids instead",
+    "missing_scope": "the app lacks a scope: add usergroups:read and users:read, then reinstall it",
+    "permission_denied": "the app may not read it: an owner of the workspace has to allow that",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,6 @@ class _Person:
 
 
 _NOBODY = _Person("somebody", False)
-_UNKNOWN = _Person("somebody", True)  # Slack cannot say: reading goes on, and nothing is certain
 
 
 @dataclass(slots=True)
@@ -47,12 +57,23 @@ class _Entry(Generic[T]):
 class _Cache(Generic[T]):
     """Values by id, each asked for once at a time, kept until something newer is known."""
 
-    def __init__(self, ask: Callable[[str], Awaitable[T]], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[str], Awaitable[T]],
+        now: Callable[[], datetime],
+        *,
+        gone: Collection[str] = (),
+        nothing: T | None = None,
+    ) -> None:
+        """``nothing`` is the value of what Slack answers with one of the codes of ``gone``."""
         self._ask = ask
         self._now = now
+        self._gone = gone
+        self._nothing = nothing
         self._entries: dict[str, _Entry[T]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._failed: dict[str, tuple[datetime, timedelta]] = {}  # when, and how long to leave it
+        self.faults: dict[str, str] = {}  # codes that do not pass by themselves
 
     def age(self, key: str) -> timedelta:
         entry = self._entries.get(key)
@@ -69,6 +90,7 @@ class _Cache(Generic[T]):
         return None if entry is None else entry.value
 
     def forget(self, key: str) -> None:
+        self._failed.pop(key, None)
         if entry := self._entries.get(key):
             entry.forgotten = True
 
@@ -102,6 +124,20 @@ class _Cache(Generic[T]):
         try:
             self.put(key, await self._ask(key))
         except SlackFailed as error:
+            self._fail(key, error)
+        else:
+            self.faults.pop(key, None)
+
+    def _fail(self, key: str, error: SlackFailed) -> None:
+        """What does not pass by itself is kept for people to see, and logged once."""
+        if error.code in self._gone and self._nothing is not None:
+            self.put(key, self._nothing)
+        if error.code in _LASTING:
+            if self.faults.get(key) != error.code:
+                log.error("Slack does not tell about %s (%s): %s", key, error.code, _LASTING[error.code])
+            self.faults[key] = error.code
+            self._failed[key] = self._now(), FRESH
+        elif error.code not in self._gone:
             log.warning("Slack does not tell about %s: %s", key, error.code)
             wait = timedelta(seconds=error.retry_after) if error.retry_after else _AFTER_FAILURE
             self._failed[key] = self._now(), wait
@@ -130,8 +166,8 @@ class People:
         self._groups_wanted = tuple(
             dict.fromkeys(one for ids in self._configured.values() for one in ids if one.startswith("S"))
         )
-        self._users = _Cache(self._ask_user, now)
-        self._groups = _Cache(self._ask_group, now)
+        self._users = _Cache(self._ask_user, now, gone=_NO_USER, nothing=_NOBODY)
+        self._groups = _Cache(self._ask_group, now, gone=_NO_GROUP, nothing=_NO_MEMBERS)
         self._handles = _Cache(self._ask_handles, now)
         self.team_id: str | None = None
 
@@ -146,7 +182,8 @@ class People:
     def cached_actor(self, user_id: str) -> Actor | None:
         """Who they are, if that is known without asking; for decisions that Slack waits for."""
         self._refresh(user_id, FRESH)
-        return self._build(user_id) if self._age(user_id) <= TRUSTED else None
+        actor = self._build(user_id)
+        return None if actor.possible > actor.role else actor
 
     def handles(self, group_ids: Sequence[str]) -> list[str]:
         """How groups are called, for texts that ring at nobody.
@@ -166,11 +203,18 @@ class People:
         asked = [self._groups.refresh(one) for one in groups if self._groups.age(one) > TRUSTED]
         if waited := [task for task in asked if task is not None]:
             await asyncio.wait(waited, timeout=_PATIENCE)
-        members = {one: self._groups.value(one) for one in groups}
+        members = {
+            one: frozenset() if one in self._groups.faults else self._groups.value(one) for one in groups
+        }
         if None in members.values():
             return None
         people = [sorted(members[one] or ()) if one in members else [one] for one in named]
         return list(dict.fromkeys(each for some in people for each in some))
+
+    def faults(self) -> Sequence[str]:
+        """What keeps somebody from their role until whoever runs the bot mends it, each as a sentence."""
+        kept = {**self._users.faults, **self._groups.faults}
+        return [f"{one} ({code}): {_LASTING[code]}" for one, code in kept.items()]
 
     def forget_user(self, user_id: str) -> None:
         """Slack said that something about them changed."""
@@ -184,10 +228,6 @@ class People:
     async def close(self) -> None:
         for cache in (self._users, self._groups, self._handles):
             await cache.close()
-
-    def _age(self, user_id: str) -> timedelta:
-        """How old the oldest thing is that their role rests on."""
-        return max(self._users.age(user_id), *map(self._groups.age, self._groups_wanted), timedelta(0))
 
     def _refresh(self, user_id: str, limit: timedelta) -> "list[asyncio.Task[None]]":
         """Asks for what is older than the limit."""
@@ -207,20 +247,28 @@ class People:
         return asked
 
     def _build(self, user_id: str) -> Actor:
+        """Reading rests on an old answer too; whom Slack has never described is nobody."""
         person = self._users.value(user_id)
-        grants = self._grants(user_id)
-        role = max([Role.VIEWER, *(grant.role for grant in grants)])
+        given = self._grants(user_id)
+        role = max([Role.VIEWER, *(grant.role for grant in given)])
+        unread = [one for one in self._groups_wanted if self._groups.age(one) > TRUSTED]
+        possible = self._highest(unread)
+        if person is None or self._users.age(user_id) > TRUSTED:
+            role, possible = Role.NONE if person is None else Role.VIEWER, max(role, possible)
+        if person is not None and not person.is_member:
+            role = possible = Role.NONE
         return Actor(
             user_id,
-            (person or _UNKNOWN).name,
-            role if (person or _UNKNOWN).is_member else Role.NONE,
-            certain=self._age(user_id) <= TRUSTED,
+            (person or _NOBODY).name,
+            role,
+            possible,
             holders=_Holders(self._holders),
-            limits=limits_of(grants),
+            limits=limits_of(given),
+            doubt=self._doubt(unread) if person else _WHO,
         )
 
     def _grants(self, user_id: str) -> list[Grant]:
-        """What each of the configured ids that are theirs gives them."""
+        """What each of the configured ids that are theirs gives them, as far as that is known."""
         return [
             Grant(role, self._scopes.get(one))
             for role, ids in self._configured.items()
@@ -228,9 +276,24 @@ class People:
             if self._is(one, user_id)
         ]
 
+    def _highest(self, ids: Sequence[str]) -> Role:
+        """The highest role that one of these ids gives."""
+        return max([Role.NONE, *(role for role, named in self._configured.items() if set(ids) & set(named))])
+
+    def _doubt(self, unread: Sequence[str]) -> str:
+        lasting = [f"{one}: {self._groups.faults[one]}" for one in unread if one in self._groups.faults]
+        if not lasting:
+            return NOT_NOW
+        return (
+            f"Slack does not tell me who is in a user group ({', '.join(lasting)}). That does not pass by "
+            "itself: “status” says what whoever runs the bot can do."
+        )
+
     def _is(self, one: str, user_id: str) -> bool:
         """Whether an id names this person, or a group they are in."""
-        return one == user_id or user_id in (self._groups.value(one) or frozenset())
+        if one == user_id:
+            return True
+        return self._groups.age(one) <= TRUSTED and user_id in (self._groups.value(one) or frozenset())
 
     def _holder_ids(self) -> list[str]:
         return [one for ids in self._configured.values() for one in ids[:_NAMED]]
@@ -251,12 +314,7 @@ class People:
         return person.name if person else one
 
     async def _ask_user(self, user_id: str) -> _Person:
-        try:
-            user = (await self._api.call("users.info", user=user_id))["user"]
-        except SlackFailed as error:
-            if error.code in _GONE:
-                return _NOBODY
-            raise
+        user = (await self._api.call("users.info", user=user_id))["user"]
         profile = user.get("profile") or {}
         name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id
         return _Person(str(name), self._is_member(user))
@@ -270,12 +328,7 @@ class People:
         return self.team_id is None or self.team_id in teams
 
     async def _ask_group(self, group_id: str) -> frozenset[str]:
-        try:
-            answer = await self._api.call("usergroups.users.list", usergroup=group_id)
-        except SlackFailed as error:
-            if error.code in _GONE:
-                return frozenset()
-            raise
+        answer = await self._api.call("usergroups.users.list", usergroup=group_id)
         return frozenset(map(str, answer.get("users") or ()))
 
     async def _ask_handles(self, group_id: str) -> str:

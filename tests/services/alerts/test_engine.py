@@ -442,7 +442,7 @@ async def test_nobody_acknowledges_while_roles_cannot_be_checked(database: Datab
     world = await one_dark(database)
     with pytest.raises(Unavailable):
         await world.alerts.acknowledge(
-            Actor("U0ANA00001", "Ana", Role.ADMIN, certain=False), IncidentId(1), 1
+            Actor("U0ANA00001", "Ana", Role.VIEWER, possible=Role.ADMIN), IncidentId(1), 1
         )
 
 

@@ -14,7 +14,7 @@ from bot.demo.slack import workspace
 from bot.demo.slack.events import Interaction
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import PostedMessage as Shown
-from bot.domain.access import Action, require
+from bot.domain.access import Action, Role, require
 from bot.domain.errors import InvalidInput, StartupError
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.commands import normalise
@@ -331,7 +331,7 @@ async def test_somebody_not_known_yet_is_looked_up_behind_a_working_view() -> No
         act = await made.slack.submit(OTTO, view, {"reason": {"reason": "x"}})
         assert "working on it" in str((await act.ack).payload)
         await made.slack.wait_for(lambda: "Done." in str(view.blocks))
-        assert echo.submissions[0].actor.certain
+        assert echo.submissions[0].actor.role is Role.OPERATOR
 
 
 @pytest.mark.parametrize("code", ["expired_trigger_id", "exchanged_trigger_id", "trigger_expired"])

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.demo.slack import workspace
-from bot.domain.access import Action, Role, require
-from bot.domain.errors import Unavailable
+from bot.domain.access import Action, Role, require, require_within
+from bot.domain.errors import NotAllowed, RoleUnknown, Unavailable
 from bot.domain.query import parse
 from bot.slack.incoming.people import People
 from tests.slack.incoming.connected import Bed, bed
+from tests.worlds.builders import NOW, known
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def asked(made: Bed, method: str) -> int:
 )
 async def test_a_role_comes_from_user_ids_and_groups(made: Bed, user: str, role: Role) -> None:
     actor = await made.people.actor(user)
-    assert (actor.role, actor.certain) == (role, True)
+    assert (actor.role, actor.possible) == (role, Role.NONE)
 
 
 async def test_a_guest_has_no_role_even_if_one_is_configured(made: Bed) -> None:
@@ -101,9 +102,9 @@ async def test_a_clock_that_is_set_back_does_not_keep_an_old_role(made: Bed) -> 
 
 async def test_a_clock_that_is_set_back_does_not_keep_slack_from_being_asked_again(made: Bed) -> None:
     made.slack.faults.fail("users.info", "internal_error")
-    assert not (await made.people.actor(workspace.OPERATOR)).certain
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.NONE
     made.clock.advance(hours=-2)
-    assert (await made.people.actor(workspace.OPERATOR)).certain
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.OPERATOR
 
 
 async def test_when_slack_is_silent_a_young_answer_still_counts(made: Bed) -> None:
@@ -111,7 +112,7 @@ async def test_when_slack_is_silent_a_young_answer_still_counts(made: Bed) -> No
     made.slack.faults.fail("*", "internal_error", times=100)
     made.clock.advance(minutes=15)
     actor = await made.people.actor(workspace.OPERATOR)
-    assert (actor.role, actor.certain) == (Role.OPERATOR, True)
+    assert (actor.role, actor.possible) == (Role.OPERATOR, Role.NONE)
 
 
 async def test_when_slack_is_silent_for_longer_somebody_reads_and_writes_nothing(made: Bed) -> None:
@@ -119,13 +120,74 @@ async def test_when_slack_is_silent_for_longer_somebody_reads_and_writes_nothing
     made.slack.faults.fail("*", "internal_error", times=100)
     made.clock.advance(minutes=16)
     actor = await made.people.actor(workspace.OPERATOR)
-    assert (actor.role, actor.certain) == (Role.OPERATOR, False)
+    assert (actor.role, actor.possible) == (Role.VIEWER, Role.APPROVER)
 
 
-async def test_somebody_slack_never_told_about_reads_and_writes_nothing(made: Bed) -> None:
+async def test_somebody_slack_has_never_described_does_not_even_read(made: Bed) -> None:
     made.slack.faults.fail("*", "internal_error", times=100)
-    actor = await made.people.actor(workspace.OPERATOR)
-    assert (actor.role, actor.certain) == (Role.VIEWER, False)
+    for user in (workspace.ADMIN, workspace.GUEST, "U0UNKNOWN1"):
+        with pytest.raises(RoleUnknown, match="Slack does not tell me who you are"):
+            require(await made.people.actor(user), Action.READ)
+
+
+async def test_a_role_by_ones_own_id_rests_on_no_group(made: Bed) -> None:
+    made.slack.faults.fail("usergroups.users.list", "internal_error", times=100)
+    actor = await made.people.actor(workspace.ADMIN)
+    for action in Action:
+        require(actor, action)
+    assert made.people.cached_actor(workspace.ADMIN) is not None
+
+
+async def test_of_a_group_that_cannot_be_read_only_those_are_in_doubt_who_could_gain_by_it(made: Bed) -> None:
+    people = People(
+        made.api, operators=[workspace.VIEWER], approvers=[workspace.APPROVERS], now=made.clock.now
+    )
+    made.slack.faults.fail("usergroups.users.list", "internal_error", times=100)
+    actor = await people.actor(workspace.VIEWER)
+    require(actor, Action.RENAME)
+    with pytest.raises(RoleUnknown):
+        require(actor, Action.APPROVE)
+    with pytest.raises(NotAllowed):
+        require(actor, Action.FREEZE)
+    await people.close()
+
+
+async def test_a_limit_is_in_doubt_while_a_group_that_could_widen_it_cannot_be_read(made: Bed) -> None:
+    people = People(
+        made.api,
+        operators=[workspace.VIEWER, workspace.OPERATORS],
+        scopes={workspace.VIEWER: parse("tag:oslo")},
+        now=made.clock.now,
+    )
+    made.slack.faults.fail("usergroups.users.list", "internal_error", times=100)
+    actor = await people.actor(workspace.VIEWER)
+    require_within(actor, Action.RENAME, [known(tags=("oslo",))], NOW)
+    with pytest.raises(RoleUnknown):
+        require_within(actor, Action.RENAME, [known(tags=("bergen",))], NOW)
+    await people.close()
+
+
+@pytest.mark.parametrize("code", ["plan_upgrade_required", "missing_scope", "no_such_subteam"])
+async def test_what_does_not_pass_by_itself_is_named_and_logged_once(
+    made: Bed, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    people = People(made.api, operators=[workspace.OPERATORS], now=made.clock.now)
+    made.slack.faults.fail("usergroups.users.list", code, times=3)
+    for _ in range(3):
+        await people.actor(workspace.VIEWER)
+        made.clock.advance(minutes=16)
+    assert [one.startswith(f"{workspace.OPERATORS} ({code}): ") for one in people.faults()] == [True]
+    assert sum(code in one.getMessage() for one in caplog.records) == 1
+    await people.actor(workspace.VIEWER)
+    assert people.faults() == []
+    await people.close()
+
+
+async def test_a_group_that_does_not_exist_puts_nobody_in_doubt(made: Bed) -> None:
+    people = People(made.api, operators=["S0NOBODY01"], now=made.clock.now)
+    with pytest.raises(NotAllowed):
+        require(await people.actor(workspace.VIEWER), Action.RENAME)
+    await people.close()
 
 
 async def test_somebody_whose_groups_are_not_known_is_asked_to_wait_not_refused(made: Bed) -> None:
@@ -151,7 +213,7 @@ async def test_a_rate_limit_on_groups_is_obeyed_and_the_old_answer_serves(made: 
     await made.slack.wait_for(lambda: made.slack.rejected["usergroups.users.list", "ratelimited"] == 2)
     before = asked(made, "usergroups.users.list")
     made.clock.advance(seconds=29)
-    assert (await made.people.actor(workspace.OPERATOR)).certain
+    assert (await made.people.actor(workspace.OPERATOR)).role is Role.OPERATOR
     assert asked(made, "usergroups.users.list") == before
 
 
@@ -169,9 +231,9 @@ async def test_without_asking_only_somebody_known_is_known(made: Bed) -> None:
     assert made.people.cached_actor(workspace.OPERATOR) is None
     await made.people.actor(workspace.OPERATOR)
     made.clock.advance(minutes=14)
-    known = made.people.cached_actor(workspace.OPERATOR)
-    assert known is not None
-    assert (known.role, known.certain) == (Role.OPERATOR, True)
+    found = made.people.cached_actor(workspace.OPERATOR)
+    assert found is not None
+    assert found.role is Role.OPERATOR
 
 
 async def test_a_refusal_names_who_has_the_role_without_ringing_at_them(made: Bed) -> None:

@@ -41,6 +41,7 @@ class Status:
     cards_waiting: int  # cards and notes that Slack does not show yet
     cards_broken: int = 0  # those that Slack refuses for good
     unwritable_since: datetime | None = None  # the database, which can still be read
+    roles: Sequence[str] = ()  # what keeps people from their roles until somebody mends it, each a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def bot_status(state: Status, now: datetime) -> Message:
         ("Snapshot", _snapshot(state.snapshot, now)),
         ("Meshtech", _log_in(state)),
         ("Slack", _slack(state)),
+        *(("Roles", f"{status('not known', 'warning')}: {escape(one)}") for one in state.roles),
         *([("Database", _unwritable(state.unwritable_since))] if state.unwritable_since else []),
         ("Version", name(state.version)),
     ]
