@@ -23,7 +23,7 @@ from bot.slack.outgoing.web_api import SlackFailed, WebApi, new_session
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, known, needed, require_changes
-from bot.wiring import client_of
+from bot.wiring.ground import client_of
 
 APPS = "https://api.slack.com/apps"
 SKEW = timedelta(seconds=30)  # HTTP mode refuses requests at five minutes; alerts count minutes

@@ -40,6 +40,7 @@ WRONG = {
     "ACCESS__ADMINS": "C0ALERTS01",
     "ACCESS__SCOPES": "tag:oslo",
     "FLEET__POLL_EVERY": "0",
+    "FLEET__MOST_GATEWAYS": "0",
     "JOBS__POLL_EVERY": "-5s",
     "ALERTS__OFFLINE_AFTER": "five minutes",
     "ALERTS__OFFLINE_LISTINGS": "0",

@@ -1,0 +1,82 @@
+"""The column of alerts: its services and rules, and what it listens to in Slack."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from bot.domain.access import Action, Actor
+from bot.domain.alerts.incidents import AlertRules
+from bot.domain.query import Query
+from bot.services.alerts.engine import AlertEngine
+from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.reminders import Reminders
+from bot.services.alerts.silences import SilenceService
+from bot.settings.model import Settings
+from bot.slack.alerts.incidents import AlertListeners
+from bot.slack.alerts.silences import SilenceListeners
+from bot.wiring.ground import Ground, Listeners
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Incidents as they move on, as people take them, and what holds them back."""
+
+    engine: AlertEngine
+    incidents: AlertService
+    reminders: Reminders
+    silences: SilenceService
+
+    async def visibility_lost(self) -> bool:
+        return await self.engine.visibility_loss() is not None
+
+
+def build_alerts(
+    ground: Ground,
+    *,
+    matching: Callable[[Query], Awaitable[Sequence[str]]],
+    within: Callable[[Actor, Action, Sequence[str]], Awaitable[None]],
+) -> Alerts:
+    """``matching`` names the gateways of a query, ``within`` refuses who is limited to others."""
+    settings, context, channel = ground.settings, ground.context, ground.settings.channels.alerts
+    rules = alert_rules(settings)
+    silences = SilenceService(context, matching=matching, within=within, channel=channel, zone=ground.zone)
+    return Alerts(
+        AlertEngine(context, rules=rules, default_channel=channel, silenced=silences.silenced),
+        AlertService(context, rules=rules, default_channel=channel),
+        Reminders(context, groups=settings.alerts.escalate_to, silenced=silences.silenced),
+        silences,
+    )
+
+
+def alert_listeners(
+    alerts: Alerts, ground: Ground, *, pause_rollout: Callable[[Actor, int, str], Awaitable[None]]
+) -> tuple[Listeners, AlertListeners]:
+    """With the listeners themselves, which the fleet asks about a gateway."""
+    incidents = AlertListeners(
+        alerts.incidents,
+        pause_rollout,
+        reminded=lambda: ground.people.handles(ground.settings.alerts.escalate_to),
+    )
+    silences = SilenceListeners(
+        alerts.silences,
+        ground.modals,
+        incident=alerts.incidents.incident,
+        zone=ground.zone,
+        now=ground.now,
+    )
+    lists = {**incidents.lists(), **silences.lists()}
+    return Listeners((incidents.feature(), silences.feature()), lists), incidents
+
+
+def alert_rules(settings: Settings) -> AlertRules:
+    """When silence becomes an alert."""
+    alerts = settings.alerts
+    return AlertRules(
+        offline_after=alerts.offline_after,
+        offline_listings=alerts.offline_listings,
+        online_after=alerts.online_after,
+        online_listings=alerts.online_listings,
+        group_wait=alerts.group_wait,
+        startup_listings=alerts.startup_listings,
+        storm_gateways=alerts.storm_gateways,
+        storm_share=alerts.storm_share,
+    )

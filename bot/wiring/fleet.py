@@ -1,0 +1,54 @@
+"""The column of the fleet: its services, and what it listens to in Slack."""
+
+from dataclasses import dataclass
+
+from bot.domain.query import EVERYTHING, Query
+from bot.services.fleet.charts import ChartService
+from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.write_runs import WriteRunner
+from bot.services.fleet.writes import FleetWrites
+from bot.slack.fleet.charts import ChartListeners
+from bot.slack.fleet.gateways import FleetCommands, Mention
+from bot.slack.fleet.writes import WriteCommands
+from bot.wiring.ground import Ground, Listeners
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Reading gateways, changing them, drawing them."""
+
+    gateways: FleetService
+    writes: FleetWrites
+    runs: WriteRunner
+    charts: ChartService
+
+    async def covered(self, query: Query) -> int:
+        """How many gateways a query names."""
+        return (await self.gateways.counts(query)).total
+
+    async def size(self) -> int:
+        return await self.covered(EVERYTHING)
+
+
+def build_fleet(ground: Ground) -> Fleet:
+    settings, context = ground.settings, ground.context
+    return Fleet(
+        FleetService(
+            context,
+            ground.client,
+            site_tag=settings.fleet.site_tag,
+            owner=ground.owner,
+            listing_every=settings.fleet.poll_every,
+        ),
+        FleetWrites(context),
+        WriteRunner(context, ground.client, site_tag=settings.fleet.site_tag),
+        ChartService(context),
+    )
+
+
+def fleet_listeners(fleet: Fleet, ground: Ground, *, incident_of: Mention, rollout_of: Mention) -> Listeners:
+    """``incident_of`` and ``rollout_of`` say what the other columns have of a gateway."""
+    reading = FleetCommands(fleet.gateways, now=ground.now, incident_of=incident_of, rollout_of=rollout_of)
+    writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, now=ground.now)
+    charts = ChartListeners(fleet.charts, zone=ground.zone)
+    return Listeners((reading.feature(), charts.feature(), writing.feature()), reading.lists())

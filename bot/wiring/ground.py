@@ -1,0 +1,92 @@
+"""What every column is built from: the settings, the database, the clock, the portal and Slack."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from bot.domain.query import parse
+from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
+from bot.settings.model import Settings
+from bot.slack.incoming.people import People
+from bot.slack.incoming.requests import Feature
+from bot.slack.lists import ListHandler
+from bot.slack.outgoing.responses import Modals
+from bot.slack.outgoing.web_api import WebApi, new_session
+from bot.storage.db.engine import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One process's connections, opened by ``lay_ground``; ``owner`` names it among the replicas."""
+
+    settings: Settings
+    context: Context
+    client: MeshtechClient
+    api: WebApi
+    people: People
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        return self.context.now
+
+    @property
+    def database(self) -> Database:
+        return self.context.database
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.settings.timezone)
+
+    @property
+    def modals(self) -> Modals:
+        return Modals(self.api)
+
+    async def close(self) -> None:
+        await self.api.session.close()
+        await self.client.aclose()
+        await self.database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """What a column has in Slack: its features, and its lists by kind."""
+
+    features: tuple[Feature, ...] = ()
+    lists: Mapping[str, ListHandler] = field(default_factory=dict)
+
+
+def lay_ground(settings: Settings, now: Callable[[], datetime]) -> Ground:
+    """Call it inside the running event loop; nothing is connected yet. Raises StartupError."""
+    database = Database.open(settings.database_url.get_secret_value())
+    client = client_of(settings, now)
+    api = WebApi(settings.slack.bot_token.get_secret_value(), new_session(), base_url=settings.slack.api_url)
+    people = People(
+        api,
+        operators=settings.access.operators,
+        approvers=settings.access.approvers,
+        admins=settings.access.admins,
+        scopes={holder: parse(query) for holder, query in settings.access.scopes},
+        now=now,
+    )
+    return Ground(settings, Context(database, now), client, api, people)
+
+
+def client_of(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
+    """The portal, as the settings say it is. Raises StartupError."""
+    meshtech = settings.meshtech
+    return MeshtechClient(
+        meshtech.auth_url,
+        meshtech.api_url,
+        meshtech.username,
+        meshtech.password.get_secret_value(),
+        now=now,
+        page_size=meshtech.page_size,
+        most_gateways=settings.fleet.most_gateways,
+        next_token_parameter=meshtech.next_token_parameter,
+        routes=meshtech.routes,
+        fields=meshtech.fields,
+    )

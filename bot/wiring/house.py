@@ -1,0 +1,59 @@
+"""What belongs to no column: subscriptions and broken channels, digests, the audit log, what is forgotten."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.domain.digests import STALE
+from bot.domain.query import Query
+from bot.domain.subscriptions import SubscriptionContext
+from bot.services.audit import AuditService
+from bot.services.channels import BrokenChannels
+from bot.services.digests import DigestService
+from bot.services.retention import Retention
+from bot.services.subscriptions import SubscriptionService
+from bot.slack.audit import AuditCommands
+from bot.slack.subscriptions import SubscriptionListeners
+from bot.wiring.ground import Ground, Listeners
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The services that all columns share."""
+
+    subscriptions: SubscriptionService
+    broken_channels: BrokenChannels
+    digests: DigestService
+    audit: AuditService
+    retention: Retention
+
+
+def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -> House:
+    """``covered`` counts the gateways of a query."""
+    context, settings = ground.context, ground.settings
+    digests = DigestService(
+        context,
+        channel=settings.channels.alerts,
+        at=settings.alerts.digest_at,
+        zone=ground.zone,
+        stable_for=settings.rollouts.stable_for,
+        stale_after=max(STALE, settings.fleet.poll_every * 3),
+    )
+    return House(
+        SubscriptionService(context, covered=covered, may_post=ground.api.may_post),
+        BrokenChannels(context, admins=ground.people.admins),
+        digests,
+        AuditService(context),
+        Retention(context),
+    )
+
+
+def house_listeners(house: House, ground: Ground) -> Listeners:
+    channels, settings = ground.settings.channels, ground.settings
+    instead = SubscriptionContext(
+        channels.alerts, channels.rollouts, settings.timezone, settings.alerts.digest_at
+    )
+    subscriptions = SubscriptionListeners(
+        house.subscriptions, instead, shared_outside=ground.api.is_shared_outside
+    )
+    audit = AuditCommands(house.audit)
+    return Listeners((subscriptions.feature(), audit.feature()), {**subscriptions.lists(), **audit.lists()})

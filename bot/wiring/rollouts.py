@@ -1,0 +1,115 @@
+"""The column of rollouts: its services and rules, and what it listens to in Slack."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from bot.domain.access import Actor
+from bot.domain.alerts.incidents import Touched
+from bot.domain.gateways import GatewayId, KnownGateway
+from bot.domain.query import Query
+from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.windows import Window
+from bot.services.rollouts.events import Within
+from bot.services.rollouts.jobs import RolloutContext
+from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.routing import RolloutRouting
+from bot.services.rollouts.runner import RolloutRunner
+from bot.services.rollouts.steering import RolloutSteering
+from bot.settings.model import Settings
+from bot.slack.rollouts.buttons import RolloutButtons
+from bot.slack.rollouts.commands import RolloutListeners
+from bot.slack.rollouts.form import RolloutForm
+from bot.wiring.ground import Ground, Listeners
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Updates as they are asked for, as they run, and as people steer them."""
+
+    requests: RolloutRequests
+    runner: RolloutRunner
+    steering: RolloutSteering
+    routing: RolloutRouting
+
+    async def pause(self, actor: Actor, rollout_id: int, channel: str) -> None:
+        await self.steering.pause(actor, RolloutId(rollout_id), channel=channel)
+
+    async def line_of(self, gateway_id: GatewayId) -> str | None:
+        """What a gateway's card says of the rollout that it is in."""
+        rollout_id = await self.requests.rollout_of(gateway_id)
+        return None if rollout_id is None else f"In rollout *R-{rollout_id}* now"
+
+
+def build_rollouts(
+    ground: Ground,
+    *,
+    matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
+    within: Within,
+    fleet_size: Callable[[], Awaitable[int]],
+    listed_at: Callable[[], Awaitable[datetime | None]],
+    incidents_at: Callable[[set[str]], Awaitable[Sequence[Touched]]],
+    visibility_lost: Callable[[], Awaitable[bool]],
+) -> Rollouts:
+    """The first four are the fleet's, the last two the alerts'."""
+    context, rules = ground.context, rollout_rules(ground.settings)
+    routing = RolloutRouting(context, default_channel=ground.settings.channels.rollouts)
+    requests = RolloutRequests(
+        context,
+        ground.client,
+        matching=matching,
+        fleet_size=fleet_size,
+        incidents_at=incidents_at,
+        may_post=ground.api.may_post,
+        rules=rules,
+        places=routing,
+        new_id=lambda: secrets.token_hex(8),
+        within=within,
+    )
+    runner = RolloutRunner(
+        RolloutContext(context.database, context.now, ground.client, rules),
+        visibility_lost=visibility_lost,
+        listed_at=listed_at,
+    )
+    steering = RolloutSteering(context, rules=rules, visibility_lost=visibility_lost, within=within)
+    return Rollouts(requests, runner, steering, routing)
+
+
+def rollout_listeners(rollouts: Rollouts, ground: Ground, form: RolloutForm) -> Listeners:
+    buttons = RolloutButtons(rollouts.requests, rollouts.steering, ground.modals)
+    listeners = RolloutListeners(rollouts.requests, rollouts.steering, buttons, form.open)
+    return Listeners((listeners.feature(), form.feature()), listeners.lists())
+
+
+def rollout_rules(settings: Settings) -> RolloutRules:
+    """How an update goes."""
+    rollouts = settings.rollouts
+    above, share = rollouts.second_above or (None, None)
+    return RolloutRules(
+        approvals=rollouts.approvals,
+        second_above_gateways=above,
+        second_above_share=share,
+        self_approval=rollouts.self_approval,
+        approval_expires=rollouts.approval_expires,
+        waves=rollouts.waves,
+        soak=rollouts.soak,
+        batch=rollouts.batch,
+        per_site=rollouts.per_site,
+        overdue_after=rollouts.overdue_after,
+        return_within=rollouts.return_within,
+        stable_for=rollouts.stable_for,
+        window=_window(settings),
+        zone=ZoneInfo(settings.timezone),
+        look_for=rollouts.look_for,
+        poll_every=settings.jobs.poll_every,
+    )
+
+
+def _window(settings: Settings) -> Window | None:
+    if settings.rollouts.window is None:
+        return None
+    days, begins, ends = settings.rollouts.window
+    return Window(frozenset(days), begins, ends)

@@ -1,0 +1,111 @@
+"""Slack: what all columns listen to and draw, joined on one connection, with the home tab and the digests."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+
+from bot.slack.fleet.charts import LatestChart
+from bot.slack.home.digests import DigestNotes
+from bot.slack.home.status import StatusCommands
+from bot.slack.home.tab import HomeTab
+from bot.slack.home.views.status import Setting, Status
+from bot.slack.incoming.connection import SlackApp
+from bot.slack.incoming.requests import Feature
+from bot.slack.lists import list_clicks
+from bot.slack.outgoing.publisher import Publisher
+from bot.slack.rollouts.form import RolloutForm
+from bot.wiring.alerts import Alerts, alert_listeners
+from bot.wiring.fleet import Fleet, fleet_listeners
+from bot.wiring.ground import Ground, Listeners
+from bot.wiring.house import House, house_listeners
+from bot.wiring.rollouts import Rollouts, rollout_listeners
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """What people reach the bot by, and what shows them its cards."""
+
+    app: SlackApp
+    publisher: Publisher
+    home: HomeTab
+
+
+def build_slack(
+    ground: Ground,
+    fleet: Fleet,
+    rollouts: Rollouts,
+    alerts: Alerts,
+    house: House,
+    *,
+    status: Callable[[], Awaitable[Status]],
+) -> Slack:
+    """``status`` says how the bot fares. Raises ValueError when two features claim the same name."""
+    settings = ground.settings
+    form = RolloutForm(fleet.gateways, rollouts.requests, ground.modals)
+    of_alerts, incidents = alert_listeners(alerts, ground, pause_rollout=rollouts.pause)
+    home = _home(ground, fleet, rollouts, alerts)
+    app = SlackApp(
+        ground.api,
+        ground.people,
+        _joined(
+            fleet_listeners(fleet, ground, incident_of=incidents.line_of, rollout_of=rollouts.line_of),
+            rollout_listeners(rollouts, ground, form),
+            of_alerts,
+            house_listeners(house, ground),
+            _own_listeners(ground, fleet, house, home, status),
+        ),
+        on_refused=house.audit.refused,
+        command=settings.slack.command,
+        app_token=_plain(settings.slack.app_token),
+        signing_secret=_plain(settings.slack.signing_secret),
+    )
+    publisher = Publisher(
+        ground.api,
+        ground.database,
+        cards=app.cards,
+        notes=app.notes,
+        now=lambda: datetime.now(UTC),  # Slack's pace is the world's, however fast the demo's clock goes
+        edit_every=settings.slack.edit_every,
+    )
+    ground.database.when_touched(publisher.wake)
+    return Slack(app, publisher, home)
+
+
+def _joined(*columns: Listeners) -> Sequence[Feature]:
+    """The features of all, and one for the buttons that their lists share."""
+    lists = {kind: handler for column in columns for kind, handler in column.lists.items()}
+    return [*(one for column in columns for one in column.features), Feature(clicks=list_clicks(lists))]
+
+
+def _own_listeners(
+    ground: Ground, fleet: Fleet, house: House, home: HomeTab, status: Callable[[], Awaitable[Status]]
+) -> Listeners:
+    digests = DigestNotes(house.digests, fleet.charts, command=ground.settings.slack.command)
+    about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
+    return Listeners((digests.feature(), about.feature(), home.feature()), about.lists())
+
+
+def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> HomeTab:
+    return HomeTab(
+        fleet.gateways,
+        rollouts.requests,
+        alerts.incidents,
+        alerts.silences,
+        ground.modals,
+        chart=LatestChart(fleet.charts, ground.api, zone=ground.zone, now=ground.now).blocks,
+        actor_of=ground.people.actor,
+        command=ground.settings.slack.command,
+        now=ground.now,
+    )
+
+
+def _shown(ground: Ground) -> list[Setting]:
+    return [
+        Setting(line.variable, line.value, line.fallback, line.meaning) for line in ground.settings.describe()
+    ]
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
