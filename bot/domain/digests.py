@@ -40,7 +40,7 @@ class Digest:
     now: datetime
     counts: Counts
     as_of: datetime | None
-    stale_after: timedelta = STALE
+    stale_after: timedelta
     long_offline: Listed = Listed()  # the longest first
     flapping: Listed = Listed()
     incidents: Sequence[Incident] = ()  # open ones that nobody has

@@ -19,7 +19,6 @@ from bot.domain.query import Field, Query, parse
 
 SubscriptionId = NewType("SubscriptionId", int)
 
-DIGEST_AT = time(8)
 MOST = 50  # of one channel: more would hide who gets what
 
 
@@ -91,13 +90,15 @@ class Draft:
 class SubscriptionContext:
     """What subscriptions stand in: where goes what none of them matches, and when the bot's days begin.
 
-    ``digest_at``: when the channel for alerts gets a digest by itself; None: it gets none.
+    ``digest_at``: when the channel for alerts gets a digest by itself; None: it gets none. ``usual_at``: when
+    a subscription does that names no time.
     """
 
     alerts: str | None
     rollouts: str | None
     zone: str
-    digest_at: time | None = DIGEST_AT
+    digest_at: time | None
+    usual_at: time
 
     def default(self, topic: Topic) -> str | None:
         return {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts}.get(topic)

@@ -21,7 +21,7 @@ from bot.domain.digests import (
 )
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState
-from bot.domain.subscriptions import DIGEST_AT, Topic
+from bot.domain.subscriptions import Topic
 from bot.services.context import Context
 from bot.storage import digests as store
 from bot.storage import listings
@@ -61,8 +61,9 @@ class _Destination:
 class DigestService:
     """``channel`` gets a digest at ``at`` where nobody subscribed to one; either may be None: then none.
 
-    ``zone`` counts where a subscription names none. ``stable_for`` is how long a parked gateway must be back
-    before it may catch up, ``stale_after`` how old the newest listing may be before a digest says so.
+    ``usual_at`` and ``zone`` count where a subscription names none. ``stable_for`` is how long a parked
+    gateway must be back before it may catch up, ``stale_after`` how old the newest listing may be before a
+    digest says so.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class DigestService:
         *,
         channel: str | None,
         at: time | None,
+        usual_at: time,
         zone: ZoneInfo,
         stable_for: timedelta,
         stale_after: timedelta,
@@ -78,6 +80,7 @@ class DigestService:
         self._database = context.database
         self._channel = channel
         self._at = at
+        self._usual_at = usual_at
         self._zone = zone
         self._stable_for = stable_for
         self._stale_after = stale_after
@@ -120,7 +123,7 @@ class DigestService:
                 one.id,
                 one.channel,
                 one.query,
-                one.at or DIGEST_AT,
+                one.at or self._usual_at,
                 ZoneInfo(one.zone) if one.zone else self._zone,
                 one.created_at,
             )

@@ -28,6 +28,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.domain.alerts import storms
+from bot.domain.rollouts import plan
 from bot.settings import values
 from bot.settings.sources import PREFIX, SettingsError, sources
 
@@ -223,9 +225,13 @@ class AlertSettings(_Group):
     online_listings: Count = _setting("3", "and on how many completed listings")
     group_wait: DurationOrZero = _setting("60s", "how long a new incident gathers before its first post")
     storm_gateways: Count = _setting(
-        "10", "so many newly offline within 5 minutes, at more than one site, are one storm"
+        "10",
+        f"so many newly offline within {storms.WITHIN // timedelta(minutes=1)} minutes, at more than one "
+        "site, are one storm",
     )
-    storm_share: Share = _setting("20%", "or this share of the fleet; the share counts from 5 gateways on")
+    storm_share: Share = _setting(
+        "20%", f"or this share of the fleet; the share counts from {storms.LEAST} gateways on"
+    )
     startup_listings: Annotated[int, Kind(values.whole(0, 1000))] = _setting(
         "2", "listings completed after a start before any new alert"
     )
@@ -236,6 +242,14 @@ class AlertSettings(_Group):
         "subscribed to one; `off`: never",
     )
 
+    @property
+    def usual_digest_at(self) -> time:
+        """When a digest comes to a subscription that names no time, also where none comes by itself."""
+        default = AlertSettings.model_fields["digest_at"].default
+        usual = self.digest_at or values.time_of_day(default)
+        assert usual is not None, "the default is a time"
+        return usual
+
 
 class RolloutSettings(_Group):
     approvals: Annotated[int, Kind(values.whole(0, 20))] = _setting(
@@ -243,7 +257,8 @@ class RolloutSettings(_Group):
     )
     second_above: Threshold = _setting(
         "100,25%",
-        "one approval more above so many gateways, or this share of a fleet of 20 or more; `off`: never",
+        "one approval more above so many gateways, or this share of a fleet of "
+        f"{plan.SHARE_COUNTS_FROM} or more; `off`: never",
     )
     self_approval: Flag = _setting("false", "may the requester approve")
     approval_expires: Duration = _setting("8h", "how long a request waits for its approvals")
@@ -251,8 +266,9 @@ class RolloutSettings(_Group):
         "",
         "cumulative; a value that is set is used as written; percentages round up, empty waves vanish; "
         "one single wave has no canary and no promotion; "
-        "while unset, fewer than 20 eligible gateways go as `1,25%,100%`",
-        shown=values.WAVES,
+        f"while unset, fewer than {plan.SMALL_BELOW} eligible gateways go as "
+        f"`{values.show_waves(plan.SMALL_WAVES)}`",
+        shown=values.show_waves(None),
     )
     soak: DurationOrZero = _setting("30m", "between a wave's end and the next")
     batch: Count = _setting("500", "gateways in one vendor job")

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.domain.errors import InvalidInput
 from bot.domain.query import parse
+from bot.domain.rollouts.plan import DEFAULT_WAVES
 
 # Days as 0 (Monday) to 6, then from when until when. An end that is not after its start is the next day's.
 Window = tuple[tuple[int, ...], time, time]
@@ -22,7 +23,6 @@ Window = tuple[tuple[int, ...], time, time]
 Waves = tuple[int | float, ...]
 
 HIDDEN = "••••••"
-WAVES = "5,5%,25%,50%,100%"
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -269,7 +269,7 @@ def waves(text: str) -> Waves | None:
 
 def show_waves(value: Waves | None) -> str:
     if value is None:
-        return WAVES
+        value = DEFAULT_WAVES  # of many gateways
     return ",".join(show_share(size) if isinstance(size, float) else str(size) for size in value)
 
 

@@ -34,6 +34,7 @@ def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -
         context,
         channel=settings.channels.alerts,
         at=settings.alerts.digest_at,
+        usual_at=settings.alerts.usual_digest_at,
         zone=ground.zone,
         stable_for=settings.rollouts.stable_for,
         stale_after=max(STALE, settings.fleet.poll_every * 3),
@@ -50,7 +51,11 @@ def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -
 def house_listeners(house: House, ground: Ground) -> Listeners:
     channels, settings = ground.settings.channels, ground.settings
     instead = SubscriptionContext(
-        channels.alerts, channels.rollouts, settings.timezone, settings.alerts.digest_at
+        channels.alerts,
+        channels.rollouts,
+        settings.timezone,
+        settings.alerts.digest_at,
+        settings.alerts.usual_digest_at,
     )
     subscriptions = SubscriptionListeners(
         house.subscriptions, instead, shared_outside=ground.api.is_shared_outside

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from bot.domain.access import Actor
-from bot.domain.alerts.incidents import AlertRules
 from bot.domain.gateways import ListingResult
 from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.engine import AlertEngine
@@ -24,9 +23,10 @@ from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
 from tests.benchmarks.memory import forget_peak, peak, resident, worked
 from tests.benchmarks.portal import PASSWORD, USERNAME
+from tests.worlds.builders import alert_rules
 
 # Nobody waits for time to pass: the listing that shows the storm opens it. The work is the same.
-RULES = AlertRules(
+RULES = alert_rules(
     offline_after=timedelta(),
     offline_listings=1,
     online_after=timedelta(),

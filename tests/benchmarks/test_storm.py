@@ -23,7 +23,6 @@ from aiohttp import web
 
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import FLEET_ALERTS
-from bot.domain.alerts.incidents import AlertRules
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
@@ -36,6 +35,7 @@ from tests.benchmarks.memory import peak, resident, worked
 from tests.benchmarks.portal import PASSWORD, SHARED, USERNAME, Portal, portal
 from tests.slack.incoming.connected import bed
 from tests.worlds.alerts import World
+from tests.worlds.builders import alert_rules
 from tests.worlds.databases import sqlite_url
 
 GATEWAYS = 100_000
@@ -213,7 +213,7 @@ async def test_two_hundred_dark_sites_are_shown_though_slack_takes_one_message_a
     tmp_path: Path,
 ) -> None:
     """It really runs: more than three minutes, most of which is waiting."""
-    rules = AlertRules(storm_gateways=10 * SITES, storm_share=1.0)
+    rules = alert_rules(storm_gateways=10 * SITES, storm_share=1.0)
     gateways = [f"site-{number:03}/g{number:03}" for number in range(SITES)]
     steady = [f"steady/s{number:03}" for number in range(SITES + 10)]
     slack = SlackServer()

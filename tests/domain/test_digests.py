@@ -62,9 +62,9 @@ def test_a_digest_of_yesterday_evening_is_still_due_after_midnight() -> None:
 
 
 def test_a_day_is_quiet_when_nobody_has_to_know_anything() -> None:
-    quiet = Digest("", NOW, Counts(240, 1), NOW)
+    quiet = Digest("", NOW, Counts(240, 1), NOW, STALE)
     one = Listed([known()], 1)
     assert quiet.is_quiet
-    assert not Digest("", NOW, Counts(240, 1), NOW, long_offline=one).is_quiet
-    assert not Digest("", NOW, Counts(240), NOW, flapping=one).is_quiet
-    assert not Digest("", NOW, Counts(240), NOW - STALE - MINUTE).is_quiet
+    assert not Digest("", NOW, Counts(240, 1), NOW, STALE, long_offline=one).is_quiet
+    assert not Digest("", NOW, Counts(240), NOW, STALE, flapping=one).is_quiet
+    assert not Digest("", NOW, Counts(240), NOW - STALE - MINUTE, STALE).is_quiet

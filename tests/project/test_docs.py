@@ -13,21 +13,25 @@ from pydantic import BaseModel
 
 from bot import app
 from bot.app import App
-from bot.domain import digests, visibility
+from bot.domain import digests, subscriptions, visibility
 from bot.domain.access import Role
 from bot.domain.alerts import reminders, silences, storms
-from bot.domain.alerts.incidents import GROWN_BY, AlertRules
+from bot.domain.alerts.incidents import GROWN_BY
 from bot.domain.audit import KEPT
 from bot.domain.fleet import charts
+from bot.domain.fleet.writes import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN
-from bot.domain.rollouts import plan, verdict
-from bot.domain.rollouts.plan import RolloutRules, TargetClass
+from bot.domain.rollouts import plan, stragglers, verdict
+from bot.domain.rollouts.plan import TargetClass
 from bot.meshtech.routes import ROUTES
 from bot.settings.model import NO_DEFAULT, OPERATIONS, Settings
+from bot.slack.incoming import people
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words
 from bot.slack.rollouts.views.lists import CLASS_WORDS
 from bot.storage.retention import PLAN_KEPT
+from bot.wiring.alerts import alert_rules
+from bot.wiring.rollouts import rollout_rules
 from tests.settings.test_settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +194,7 @@ def test_the_plan_that_the_readme_shows_is_worded_as_the_bot_words_it() -> None:
     for said in (
         "firmware 3.5.0 for 38 gateways Query tag:oslo · 43 match · model 2011 ",
         *(f"• {number} {CLASS_WORDS[cls][1]} " for cls, number in _PLANNED.items()),
-        waves_words((5, 5, 9, 19), RolloutRules()),
+        waves_words((5, 5, 9, 19), rollout_rules(load())),
     ):
         assert said in shown, said
 
@@ -212,40 +216,63 @@ def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
         assert said in text, said
 
 
-# ---- how it decides
-def test_the_numbers_of_how_it_decides_are_the_code_s() -> None:
-    text = " ".join(DOCUMENTS["docs/how-it-decides.md"].split())
-    rules, alerts = RolloutRules(), AlertRules()
+# ---- the numbers
+def test_the_numbers_in_the_readme_s_prose_are_the_code_s() -> None:
+    text = " ".join(README.split())
     for said in (
+        f"`{_hours(charts.DEFAULT_PERIOD) // 24}d` (where nothing is said) or up to `{charts.LONGEST.days}d`",
+        f"Undo for {_minutes(UNDO_WITHIN)} minutes",
+        f"its last word counts for {_minutes(people.TRUSTED)} minutes",
+        f"what runs is finished ({app.DRAIN.seconds} seconds at most)",
+        f"what happened to gateways for {app.FLEET_HISTORY.days} days",
+    ):
+        assert said in text, said
+
+
+# ---- how it decides
+def _claims() -> list[str]:
+    """Each number of the document in its words, from the loaded settings and from the constants."""
+    settings = load()
+    rules, alerts = rollout_rules(settings), alert_rules(settings)
+    waves = [_of_fleet(end) for end in plan.DEFAULT_WAVES]
+    small = [_of_fleet(end) for end in plan.SMALL_WAVES]
+    long = re.fullmatch(r"is:offline for:>(\d+)h", digests.LONG.text)
+    assert long is not None, "the query names a number of hours"
+    return [
         f"after {plan.QUARANTINE_AFTER} failed attempts, for {_hours(plan.QUARANTINE)} hours",
-        f"above {rules.second_above_gateways} gateways or {rules.second_above_share:.0%} of a fleet of "
-        f"{plan.SHARE_COUNTS_FROM} or more".replace("%", " %"),
-        f"when more than {plan.DRIFT_SHARE:.0%} of them".replace("%", " %"),
+        f"{_number(rules.approvals).capitalize()} approver must approve (`APPROVALS`), one more above "
+        f"{rules.second_above_gateways} gateways or {_share(rules.second_above_share)} of a fleet of "
+        f"{plan.SHARE_COUNTS_FROM} or more (`SECOND_ABOVE`)",
+        f"when more than {_share(plan.DRIFT_SHARE)} of them",
         f"After {_hours(rules.approval_expires)} hours (`APPROVAL_EXPIRES`)",
-        f"with fewer than {plan.SMALL_BELOW} of them",
+        f"{waves[0]} gateways, then up to {', '.join(waves[1:-1])} and {waves[-1]} of those that take part "
+        f"(`WAVES`); with fewer than {plan.SMALL_BELOW} of them, {small[0]} gateway, then {small[1]}, "
+        "then the rest",
         f"stable for {_hours(plan.STABLE_CANARY)} hours",
-        f"At most {rules.per_site:.0%} of a site".replace("%", " %"),
-        f"{rules.batch} in one job",
+        f"At most {_share(rules.per_site)} of a site",
+        f"{rules.batch} in one job of Meshtech's (`BATCH`)",
         f"{_minutes(rules.soak)} minutes (`SOAK`)",
         f"{_minutes(rules.stable_for)} minutes (`STABLE_FOR`)",
         f"{_minutes(rules.overdue_after)} minutes (`OVERDUE_AFTER`)",
         f"{_minutes(rules.return_within)} minutes (`RETURN_WITHIN`)",
-        f"{verdict.PAUSE_SHARE:.0%} of those finished or overdue".replace("%", " %"),
-        f"once {verdict.SHARE_AFTER} have finished",
+        f"the job says succeeded, and {_minutes(rules.return_within)} minutes later the old version runs",
+        f"until it is over for that gateway, {_hours(stragglers.HELD_AT_MOST)} hours at most",
+        f"{_share(verdict.PAUSE_SHARE)} of those finished or overdue have failed, once "
+        f"{verdict.SHARE_AFTER} have finished",
         f"{verdict.IN_A_ROW} in a row did not return, or {verdict.AT_ONE_SITE} at one site",
-        f"{verdict.COLLATERAL_LEAST} of them, and {verdict.COLLATERAL_SHARE:.0%} of the site".replace(
-            "%", " %"
-        ),
-        f"{verdict.STOP_SHARE:.0%} failed".replace("%", " %"),
-        f"for {_minutes(alerts.offline_after)} minutes (`OFFLINE_AFTER`) and on {alerts.offline_listings}",
-        f"{_minutes(alerts.online_after)} minutes (`ONLINE_AFTER`) and {alerts.online_listings} listings",
+        f"{verdict.COLLATERAL_LEAST} of them, and {_share(verdict.COLLATERAL_SHARE)} of the site's",
+        f"{_share(verdict.STOP_SHARE)} failed",
+        f"for {_minutes(alerts.offline_after)} minutes (`OFFLINE_AFTER`) and on {alerts.offline_listings} "
+        "completed listings (`OFFLINE_LISTINGS`)",
+        f"{_minutes(alerts.online_after)} minutes (`ONLINE_AFTER`) and {alerts.online_listings} listings "
+        "(`ONLINE_LISTINGS`)",
         f"{alerts.group_wait.seconds} seconds (`GROUP_WAIT`)",
-        f"{alerts.storm_gateways} gateways (`STORM_GATEWAYS`), or {alerts.storm_share:.0%}".replace(
-            "%", " %"
-        ),
-        f"and at least {storms.LEAST}, that go",
-        f"become {GROWN_BY:.0%} more than when the channel was last told".replace("%", " %"),
-        f"grown by {GROWN_BY:.0%}, it ends by itself".replace("%", " %"),
+        f"{alerts.storm_gateways} gateways (`STORM_GATEWAYS`), or {_share(alerts.storm_share)} of the fleet "
+        f"(`STORM_SHARE`) and at least {storms.LEAST}, that go within "
+        f"{_number(_minutes(storms.WITHIN))} minutes",
+        f"or within {_number(_minutes(storms.WITHIN))} minutes of that",
+        f"become {_share(GROWN_BY)} more than when the channel was last told",
+        f"grown by {_share(GROWN_BY)}, it ends by itself",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
         f"for {silences.LONGEST.days} days at most, and above {_hours(silences.REASON_ABOVE)} hours",
         f"announced {_minutes(silences.ANNOUNCED)} minutes before",
@@ -256,16 +283,45 @@ def test_the_numbers_of_how_it_decides_are_the_code_s() -> None:
         f"at least {visibility.FLEET} gateways",
         f"{visibility.CONFIRM} further listings",
         f"{alerts.startup_listings} listings (`STARTUP_LISTINGS`)",
+        f"at most {subscriptions.MOST} subscriptions",
         f"shows {charts.DEFAULT_PERIOD.days} days unless another period is given, from "
         f"{_hours(charts.SHORTEST)} hour to {charts.LONGEST.days} days",
         f"at most {charts.MOST_BUCKETS} spans",
-        f"waits up to {_minutes(digests.PATIENCE)} minutes for a listing",
-        f"comes late, up to {_hours(digests.LATE)} hours",
-        f"end within {_hours(digests.ENDING)} hours;",
+        "half of a site's gateways offline for half of the span is 25 %",  # arithmetic
         f"the {charts.MOST_SITES} sites with the largest share",
         f"the {charts.MOST_MODELS} models with the most gateways share {charts.MOST_BARS} bars",
-    ):
-        assert said in text, said
+        f"comes at {settings.alerts.usual_digest_at:%H:%M} (`DIGEST_AT`)",
+        f"waits up to {_minutes(digests.PATIENCE)} minutes for a listing",
+        f"comes late, up to {_hours(digests.LATE)} hours",
+        f"offline for more than {long[1]} hours",
+        f"end within {_hours(digests.ENDING)} hours;",
+        f"charts of the last {charts.DEFAULT_PERIOD.days} days",
+    ]
+
+
+def test_every_number_of_how_it_decides_is_the_code_s() -> None:
+    text = " ".join(DOCUMENTS["docs/how-it-decides.md"].split())
+    assert [said for said in _claims() if said not in text] == []
+    for said in sorted(_claims(), key=len, reverse=True):
+        text = text.replace(said, "")
+    assert (
+        re.findall(rf".{{0,40}}(?:\d|\b(?:{'|'.join(_WORDS)}) (?:minutes|hours|days)).{{0,40}}", text) == []
+    )
+
+
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def _number(number: int) -> str:
+    return _WORDS[number] if number < len(_WORDS) else str(number)
+
+
+def _share(share: float | None) -> str:
+    return f"{share or 0:.0%}".replace("%", " %")
+
+
+def _of_fleet(end: object) -> str:
+    return _share(end) if isinstance(end, float) else str(end)
 
 
 def _minutes(length: timedelta) -> int:

@@ -29,12 +29,15 @@ class Morning:
         self.world = world
         self.service = self.another()
 
-    def another(self, channel: str | None = "C0ALERTS", at: time | None = time(8)) -> DigestService:
+    def another(
+        self, channel: str | None = "C0ALERTS", at: time | None = time(8), *, usual_at: time = time(8)
+    ) -> DigestService:
         """One more process, or the same one after a restart."""
         return DigestService(
             Context(self.world.database, lambda: self.world.now),
             channel=channel,
             at=at,
+            usual_at=usual_at,
             zone=OSLO,
             stable_for=10 * MINUTE,
             stale_after=15 * MINUTE,
@@ -109,6 +112,18 @@ async def test_a_listing_of_after_the_moment_is_waited_for_but_not_for_long(morn
     assert len(await morning.wanted()) == 1
 
 
+async def test_a_subscription_without_a_time_gets_its_digest_at_the_usual_one(morning: Morning) -> None:
+    service = morning.another(usual_at=time(9))
+    morning.world.now = EIGHT - HOUR
+    await morning.subscribe("digest site:oslo")
+    await morning.listed(EIGHT)
+    await service.tick()
+    assert await morning.wanted() == []
+    await morning.listed(EIGHT + HOUR)
+    await service.tick()
+    assert await morning.wanted() == [("C0OPS", "site:oslo")]
+
+
 async def test_subscriptions_take_the_place_of_the_default_channel(morning: Morning) -> None:
     morning.world.now = EIGHT - HOUR
     await morning.subscribe("digest site:oslo")
@@ -146,7 +161,7 @@ async def test_a_fleet_that_was_not_known_at_eight_has_no_digest_today(database_
 
 @pytest.mark.parametrize("silent", [{"channel": None}, {"at": None}])
 async def test_without_a_channel_or_a_time_there_is_no_default_digest(
-    morning: Morning, silent: dict[str, None]
+    morning: Morning, silent: dict[str, Any]
 ) -> None:
     await morning.another(**silent).tick()
     assert await morning.wanted() == []

@@ -351,3 +351,8 @@ def test_what_somebody_must_set_has_nothing_to_fall_back_on() -> None:
     assert described["MESHBOT_MESHTECH__USERNAME"].fallback == ""
     assert described["MESHBOT_SLACK__APP_TOKEN"].fallback == ""
     assert described["MESHBOT_FLEET__POLL_EVERY"].fallback == "60s"
+
+
+def test_where_no_digest_comes_by_itself_a_subscription_gets_one_at_the_default_time() -> None:
+    assert load(ALERTS__DIGEST_AT="off").alerts.usual_digest_at == load().alerts.digest_at
+    assert load(ALERTS__DIGEST_AT="09:30").alerts.usual_digest_at == time(9, 30)

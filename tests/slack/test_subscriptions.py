@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 import pytest
 
@@ -29,7 +29,7 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ANA = Actor("U0ANA00001", "Ana", Role.OPERATOR)
 VERA = Actor("U0VERA0001", "Vera", Role.VIEWER)
 OPS, OSLO, ALERTS = "C0OPS00001", "C0OSLO0001", "C0ALERTS01"
-AROUND = SubscriptionContext(ALERTS, None, "Europe/Oslo")
+AROUND = SubscriptionContext(ALERTS, None, "Europe/Oslo", time(8), time(8))
 
 
 @dataclass
@@ -118,7 +118,7 @@ async def test_each_topic_and_default_is_told_in_its_own_words(room: Room) -> No
     assert "every day at 08:00 (Europe/Oslo)" in await room.says("subscribe digest")
     assert f"none comes to <#{ALERTS}> by itself" in room.answers.last.text
     assert "07:30 (UTC)" in await room.says("subscribe digest tag:oslo at 7:30 in utc")
-    room.around = SubscriptionContext(None, ALERTS, "UTC", None)
+    room.around = SubscriptionContext(None, ALERTS, "UTC", None, time(8))
     assert "nowhere but in “alerts”" in await room.says("subscribe offline tag:oslo")
     assert f"do not go to <#{ALERTS}>" in await room.says("subscribe rollouts tag:oslo")
 

@@ -41,6 +41,7 @@ from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, notes
+from tests.worlds.builders import alert_rules
 from tests.worlds.databases import sqlite_url
 
 START = datetime(2026, 5, 4, 22, 0, tzinfo=UTC)
@@ -270,7 +271,7 @@ async def night(folder: Path, *gateways: str, rules: AlertRules | None = None) -
     database = Database.open(sqlite_url(folder))
     await portal.start()
     await slack.start()
-    made = Night(portal, slack, database, rules or AlertRules())
+    made = Night(portal, slack, database, rules or alert_rules())
     made.add(*gateways)
     await made.starts()
     try:

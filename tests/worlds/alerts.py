@@ -23,6 +23,7 @@ from bot.storage import subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, listings, notes, rollout_targets, rollouts
 from bot.storage.fleet import gateways as fleet
+from tests.worlds.builders import alert_rules
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -62,7 +63,7 @@ class World:
         listings: int = 3,
     ) -> "World":
         """Gateways are written ``site/id``."""
-        world = cls(database, rules or AlertRules(), channel)
+        world = cls(database, rules or alert_rules(), channel)
         world.now = START - listings * MINUTE
         world.add(*gateways)
         for _ in range(listings):

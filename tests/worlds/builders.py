@@ -3,13 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor, Role
+from bot.domain.alerts.incidents import AlertRules
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
 from bot.domain.query import parse
+from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 LONG_AGO = NOW - timedelta(days=30)
 MONDAY = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)  # when rollouts are requested
 
@@ -90,3 +94,41 @@ _OWN = {
     "flapping",
     "updating",
 }
+
+
+def alert_rules(**changes: Any) -> AlertRules:
+    """Five minutes and three listings make an alert, three and three end it, ten gateways are a storm."""
+    values: dict[str, Any] = {
+        "offline_after": 5 * MINUTE,
+        "offline_listings": 3,
+        "online_after": 3 * MINUTE,
+        "online_listings": 3,
+        "group_wait": MINUTE,
+        "startup_listings": 2,
+        "storm_gateways": 10,
+        "storm_share": 0.2,
+    }
+    return AlertRules(**{**values, **changes})
+
+
+def rollout_rules(**changes: Any) -> RolloutRules:
+    """One approval, two of many; waves by the size of the plan; starts at any time."""
+    values: dict[str, Any] = {
+        "approvals": 1,
+        "second_above_gateways": 100,
+        "second_above_share": 0.25,
+        "self_approval": False,
+        "approval_expires": 8 * 60 * MINUTE,
+        "waves": None,
+        "soak": 30 * MINUTE,
+        "batch": 500,
+        "per_site": 0.2,
+        "overdue_after": 45 * MINUTE,
+        "return_within": 20 * MINUTE,
+        "stable_for": 10 * MINUTE,
+        "window": None,
+        "zone": ZoneInfo("UTC"),
+        "poll_every": MINUTE / 2,
+        "look_for": 2 * MINUTE,
+    }
+    return RolloutRules(**{**values, **changes})

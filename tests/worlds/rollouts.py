@@ -25,6 +25,7 @@ from bot.services.rollouts.steering import RolloutSteering
 from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets
+from tests.worlds.builders import rollout_rules
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -33,8 +34,8 @@ PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.APPROVER: "Paul, Pia
 PIA = Actor("U0PIA", "Pia", Role.APPROVER)
 ADA = Actor("U0ADAM", "Ada", Role.ADMIN)
 VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
-ONE_WAVE = RolloutRules(waves=(1.0,), per_site=1.0)
-WAVES = RolloutRules(
+ONE_WAVE = rollout_rules(waves=(1.0,), per_site=1.0)
+WAVES = rollout_rules(
     waves=(2, 0.5, 1.0),
     per_site=1.0,
     second_above_share=None,

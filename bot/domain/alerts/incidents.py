@@ -64,14 +64,14 @@ class Leave(StrEnum):
 class AlertRules:
     """How long and on how many completed listings; each is a setting."""
 
-    offline_after: timedelta = timedelta(minutes=5)
-    offline_listings: int = 3
-    online_after: timedelta = timedelta(minutes=3)
-    online_listings: int = 3
-    group_wait: timedelta = timedelta(seconds=60)
-    startup_listings: int = 2
-    storm_gateways: int = 10
-    storm_share: float = 0.2
+    offline_after: timedelta
+    offline_listings: int
+    online_after: timedelta
+    online_listings: int
+    group_wait: timedelta
+    startup_listings: int
+    storm_gateways: int
+    storm_share: float
 
     @property
     def lookback(self) -> int:

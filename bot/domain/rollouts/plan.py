@@ -43,36 +43,35 @@ WaveEnd = int | float  # so many gateways, or a share of the eligible; each coun
 DEFAULT_WAVES: tuple[WaveEnd, ...] = (5, 0.05, 0.25, 0.5, 1.0)
 SMALL_WAVES: tuple[WaveEnd, ...] = (1, 0.25, 1.0)
 SMALL_BELOW = 20  # eligible gateways
-UTC = ZoneInfo("UTC")
 SHARE_COUNTS_FROM = 20  # gateways in the fleet
 STABLE_CANARY = timedelta(hours=24)
 QUARANTINE_AFTER = 3  # failed attempts
 QUARANTINE = timedelta(hours=24)
 DRIFT_SHARE = 0.05
+PLAN_EXPIRES = timedelta(hours=1)  # after that it is drawn anew, for the fleet may be another
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutRules:
     """The numbers a rollout is run by; each is a setting."""
 
-    approvals: int = 1
-    second_above_gateways: int | None = 100
-    second_above_share: float | None = 0.25
-    self_approval: bool = False
-    approval_expires: timedelta = timedelta(hours=8)
-    waves: tuple[WaveEnd, ...] | None = None
-    soak: timedelta = timedelta(minutes=30)
-    batch: int = 500
-    per_site: float = 0.2
-    overdue_after: timedelta = timedelta(minutes=45)
-    return_within: timedelta = timedelta(minutes=20)
-    stable_for: timedelta = timedelta(minutes=10)
-    window: Window | None = None
-    zone: ZoneInfo = UTC
-    poll_every: timedelta = timedelta(seconds=30)
+    approvals: int
+    second_above_gateways: int | None
+    second_above_share: float | None
+    self_approval: bool
+    approval_expires: timedelta
+    waves: tuple[WaveEnd, ...] | None
+    soak: timedelta
+    batch: int
+    per_site: float
+    overdue_after: timedelta
+    return_within: timedelta
+    stable_for: timedelta
+    window: Window | None
+    zone: ZoneInfo
+    poll_every: timedelta
     # After a lost answer the vendor's jobs are searched for ours this long before another is created.
-    look_for: timedelta = timedelta(minutes=2)
-    plan_expires: timedelta = timedelta(hours=1)
+    look_for: timedelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class RolloutStatus:
     counts: Counts
     classes: Mapping[TargetClass, int]
     now: datetime
-    rules: RolloutRules = field(default_factory=RolloutRules)
+    rules: RolloutRules
     failures: Sequence[TargetRecord] = ()  # the newest few
     stragglers: Sequence[TargetRecord] = ()  # in flight for longest
     first: Sequence[TargetRecord] = ()  # before it starts: some of those who go first

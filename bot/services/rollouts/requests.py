@@ -158,7 +158,7 @@ class RolloutRequests:
             evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
         # Ten thousand targets take a while to sort and hash: not on the event loop.
         plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
-        expires_at = now + self.rules.plan_expires
+        expires_at = now + planning.PLAN_EXPIRES
         async with self._database.write() as connection:
             await store.save_plan(
                 connection, plan_id, plan, actor.user_id, channel, start_at, now, expires_at

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.domain.subscriptions import DIGEST_AT, Subscribed, Subscription, SubscriptionContext, Topic
+from bot.domain.subscriptions import Subscribed, Subscription, SubscriptionContext, Topic
 from bot.slack import ids
 from bot.slack.ids import CardRef
 from bot.slack.views.blocks import (
@@ -146,7 +146,7 @@ def _whose(one: Subscription) -> str:
 
 
 def _daily(one: Subscription, around: SubscriptionContext) -> str:
-    return f"every day at {one.at or around.digest_at or DIGEST_AT:%H:%M} ({escape(one.zone or around.zone)})"
+    return f"every day at {one.at or around.usual_at:%H:%M} ({escape(one.zone or around.zone)})"
 
 
 def _how_many(done: Subscribed) -> str:

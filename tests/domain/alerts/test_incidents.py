@@ -7,7 +7,6 @@ import pytest
 
 from bot.domain.alerts.incidents import (
     Acknowledgement,
-    AlertRules,
     Cut,
     Growth,
     Incident,
@@ -25,10 +24,11 @@ from bot.domain.alerts.incidents import (
 )
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing
+from tests.worlds.builders import alert_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RULES = AlertRules()
+RULES = alert_rules()
 
 
 def sight(*numbers: int, every: timedelta = MINUTE) -> ListingHistory:
@@ -110,8 +110,8 @@ def test_time_counts_to_the_listing_not_to_when_it_is_evaluated() -> None:
 
 
 def test_the_lookback_covers_every_rule() -> None:
-    assert AlertRules(offline_listings=2, online_listings=7, startup_listings=4).lookback == 7
-    assert AlertRules(offline_listings=0, online_listings=0, startup_listings=0).lookback == 1
+    assert alert_rules(offline_listings=2, online_listings=7, startup_listings=4).lookback == 7
+    assert alert_rules(offline_listings=0, online_listings=0, startup_listings=0).lookback == 1
 
 
 # ---- after a start

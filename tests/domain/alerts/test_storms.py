@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.alerts.incidents import AlertRules, Share, Trait
+from bot.domain.alerts.incidents import Share, Trait
 from bot.domain.alerts.storms import (
     Candidate,
     StormWindow,
@@ -13,10 +13,11 @@ from bot.domain.alerts.storms import (
     shared_cause,
     storm_size,
 )
+from tests.worlds.builders import alert_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RULES = AlertRules()
+RULES = alert_rules()
 
 
 def gone(number: int, *, sites: int = 2, apart: timedelta = timedelta(seconds=10)) -> list[WentOffline]:

@@ -14,7 +14,6 @@ from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.rollouts.plan import (
     Circumstances,
     ModelChoice,
-    RolloutRules,
     TargetClass,
     approvals_needed,
     choose_firmware,
@@ -24,6 +23,7 @@ from bot.domain.rollouts.plan import (
     plan_hash,
     wave_sizes,
 )
+from tests.worlds.builders import rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 AROUND = Circumstances(NOW, fleet_size=10)
@@ -72,21 +72,21 @@ def known(
     ],
 )
 def test_every_match_is_in_one_class_with_its_reason(gateway: KnownGateway, cls: TargetClass) -> None:
-    plan = make_plan("tag:oslo", firmware(), [gateway], AROUND, RolloutRules())
+    plan = make_plan("tag:oslo", firmware(), [gateway], AROUND, rollout_rules())
     assert [target.cls for target in plan.targets] == [cls]
     assert (plan.targets[0].wave > 0) is (cls is TargetClass.ELIGIBLE)
 
 
 def test_a_plan_without_a_match_is_refused() -> None:
     with pytest.raises(InvalidInput, match="No gateway matches"):
-        make_plan("tag:nowhere", firmware(), [], AROUND, RolloutRules())
+        make_plan("tag:nowhere", firmware(), [], AROUND, rollout_rules())
 
 
 def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> None:
-    plan = make_plan("", firmware(), [known(1), known(2)], AROUND, RolloutRules())
-    turned = make_plan("", firmware(), [known(2), known(1)], AROUND, RolloutRules())
-    fewer = make_plan("", firmware(), [known(1)], AROUND, RolloutRules())
-    other = make_plan("", firmware("3.6.0"), [known(1), known(2)], AROUND, RolloutRules())
+    plan = make_plan("", firmware(), [known(1), known(2)], AROUND, rollout_rules())
+    turned = make_plan("", firmware(), [known(2), known(1)], AROUND, rollout_rules())
+    fewer = make_plan("", firmware(), [known(1)], AROUND, rollout_rules())
+    other = make_plan("", firmware("3.6.0"), [known(1), known(2)], AROUND, rollout_rules())
     assert plan.hash == turned.hash
     assert len({plan.hash, fewer.hash, other.hash}) == 3
     moved = [replace(target, wave=2) for target in plan.targets]
@@ -96,9 +96,9 @@ def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> Non
 
 
 def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
-    plan = make_plan("", firmware(), [known(1)], AROUND, RolloutRules())
+    plan = make_plan("", firmware(), [known(1)], AROUND, rollout_rules())
     wider = make_plan(
-        "", firmware(), [known(1), known(2, state=Connectivity.OFFLINE)], AROUND, RolloutRules()
+        "", firmware(), [known(1), known(2, state=Connectivity.OFFLINE)], AROUND, rollout_rules()
     )
     assert plan.hash == wider.hash
 
@@ -110,15 +110,15 @@ def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
 def test_one_more_approves_above_a_hundred_gateways_or_a_quarter_of_the_fleet(
     eligible: int, fleet: int, needed: int
 ) -> None:
-    assert approvals_needed(eligible, fleet, RolloutRules()) == needed
+    assert approvals_needed(eligible, fleet, rollout_rules()) == needed
 
 
 def test_with_no_approvals_the_requesters_confirmation_is_enough_at_any_size() -> None:
-    assert approvals_needed(10_000, 10_000, RolloutRules(approvals=0)) == 0
+    assert approvals_needed(10_000, 10_000, rollout_rules(approvals=0)) == 0
 
 
 def test_the_second_approval_can_be_turned_off() -> None:
-    rules = RolloutRules(second_above_gateways=None, second_above_share=None)
+    rules = rollout_rules(second_above_gateways=None, second_above_share=None)
     assert approvals_needed(10_000, 10_000, rules) == 1
 
 
@@ -133,7 +133,7 @@ def test_the_second_approval_can_be_turned_off() -> None:
 )
 def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> None:
     assert is_downgrade(present, wanted) is down
-    plan = make_plan("", firmware(wanted), [known(version=present)], AROUND, RolloutRules())
+    plan = make_plan("", firmware(wanted), [known(version=present)], AROUND, rollout_rules())
     assert plan.downgrades == int(down)
 
 
@@ -165,13 +165,13 @@ def test_no_firmware_at_all_says_so(matching: dict[str, int]) -> None:
 
 def test_a_quarantined_gateway_is_left_alone() -> None:
     around = replace(AROUND, quarantined=frozenset({known().gateway.id}))
-    plan = make_plan("", firmware(), [known()], around, RolloutRules())
+    plan = make_plan("", firmware(), [known()], around, rollout_rules())
     assert [target.cls for target in plan.targets] == [TargetClass.QUARANTINED]
     assert plan.waves == ()
 
 
 def test_a_frozen_gateway_takes_part_and_waits() -> None:
-    plan = make_plan("", firmware(), [known()], replace(AROUND, frozen=True), RolloutRules())
+    plan = make_plan("", firmware(), [known()], replace(AROUND, frozen=True), rollout_rules())
     assert [(target.cls, target.wave) for target in plan.targets] == [(TargetClass.FROZEN, 1)]
 
 
@@ -200,7 +200,7 @@ def test_canaries_differ_in_site_and_have_been_stable_for_a_day() -> None:
     sites = ["oslo", "bergen", "kyiv", "lviv", "narvik"]
     steady = [known(10 * n + k, site=site) for n, site in enumerate(sites) for k in range(4)]
     restless = [known(100 + n, site="aa", since=NOW - timedelta(hours=1)) for n in range(5)]
-    plan = make_plan("", firmware(), [*restless, *steady], AROUND, RolloutRules())
+    plan = make_plan("", firmware(), [*restless, *steady], AROUND, rollout_rules())
     canaries = [target for target in plan.targets if target.wave == 1]
     assert sorted(target.site for target in canaries) == sorted(sites)
 
@@ -208,13 +208,13 @@ def test_canaries_differ_in_site_and_have_been_stable_for_a_day() -> None:
 def test_a_gateway_is_a_canary_from_exactly_a_day_of_stability_on() -> None:
     day = timedelta(hours=24)
     pair = [known(1, since=NOW - day + timedelta(seconds=1)), known(2, since=NOW - day)]
-    plan = make_plan("", firmware(), pair, AROUND, RolloutRules())
+    plan = make_plan("", firmware(), pair, AROUND, rollout_rules())
     assert [target.wave for target in plan.targets] == [2, 1]
 
 
 def test_a_downgrade_is_counted_of_those_that_take_part() -> None:
     newer = [known(1, version="3.6.0"), known(2, version="3.6.0", state=Connectivity.OFFLINE)]
-    assert make_plan("", firmware(), newer, AROUND, RolloutRules()).downgrades == 1
+    assert make_plan("", firmware(), newer, AROUND, rollout_rules()).downgrades == 1
 
 
 def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() -> None:
@@ -226,7 +226,7 @@ def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() ->
         for hardware, version in old_and_new
         for _ in range(4)
     ]
-    plan = make_plan("", firmware(), fleet, AROUND, RolloutRules())
+    plan = make_plan("", firmware(), fleet, AROUND, rollout_rules())
     canaries = {target.gateway_id for target in plan.targets if target.wave == 1}
     kinds = {(one.gateway.hardware, one.gateway.firmware) for one in fleet if one.gateway.id in canaries}
     assert kinds == set(old_and_new)
@@ -234,8 +234,8 @@ def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() ->
 
 def test_membership_of_waves_does_not_depend_on_the_order_of_the_matches() -> None:
     gateways = [known(n, site=f"s{n % 3}") for n in range(30)]
-    plan = make_plan("", firmware(), gateways, AROUND, RolloutRules())
-    assert make_plan("", firmware(), gateways[::-1], AROUND, RolloutRules()).hash == plan.hash
+    plan = make_plan("", firmware(), gateways, AROUND, rollout_rules())
+    assert make_plan("", firmware(), gateways[::-1], AROUND, rollout_rules()).hash == plan.hash
 
 
 @pytest.mark.parametrize(
@@ -264,6 +264,6 @@ _VERSIONS = st.sampled_from([None, "3.4.1", "3.5.0", "3.5.0-beta.1", "odd"])
     )
 )
 def test_counts_always_add_up_to_the_plan(matches: list[KnownGateway]) -> None:
-    plan = make_plan("", firmware(), matches, AROUND, RolloutRules())
+    plan = make_plan("", firmware(), matches, AROUND, rollout_rules())
     assert sum(plan.counts().values()) == len(plan.targets) == len(matches)
     assert sum(plan.waves) == len(plan.eligible) == plan.counts()[TargetClass.ELIGIBLE]

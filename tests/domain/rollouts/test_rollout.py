@@ -13,12 +13,11 @@ from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts import rollout as machine
 from bot.domain.rollouts import starts
-from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutState, TargetState
 from bot.domain.rollouts.starts import WaitingGateway
 from bot.domain.rollouts.status import Evidence
 from tests.worlds.builders import MONDAY as NOW
-from tests.worlds.builders import rollout
+from tests.worlds.builders import rollout, rollout_rules
 
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia"})
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.ADMIN: "Ada"})
@@ -30,52 +29,52 @@ G1, G2 = GatewayId("g1"), GatewayId("g2")
 
 
 def test_one_approval_starts_a_small_rollout() -> None:
-    approved = machine.approve(rollout(), PAUL, NOW, RolloutRules())
+    approved = machine.approve(rollout(), PAUL, NOW, rollout_rules())
     assert approved.state is RolloutState.RUNNING
     assert approved.started_at == NOW
     assert [(one.user_id, one.plan_hash) for one in approved.approvals] == [("U0PAUL", "hash")]
 
 
 def test_a_large_rollout_waits_for_a_second_person() -> None:
-    once = machine.approve(rollout(approvals_needed=2), PAUL, NOW, RolloutRules())
+    once = machine.approve(rollout(approvals_needed=2), PAUL, NOW, rollout_rules())
     assert (once.state, once.approvals_missing) == (RolloutState.REQUESTED, 1)
     with pytest.raises(Stale, match="You approved R-7 already"):
-        machine.approve(once, PAUL, NOW, RolloutRules())
-    assert machine.approve(once, PIA, NOW, RolloutRules()).state is RolloutState.RUNNING
+        machine.approve(once, PAUL, NOW, rollout_rules())
+    assert machine.approve(once, PIA, NOW, rollout_rules()).state is RolloutState.RUNNING
 
 
 def test_the_requester_cannot_approve() -> None:
     boss = replace(PAUL, user_id="U0OLGA", holders={Role.APPROVER: "Paul, Pia"})
     with pytest.raises(NotAllowed, match=r"somebody else has to approve it\. Approvers: Paul, Pia\."):
-        machine.approve(rollout(), boss, NOW, RolloutRules())
-    assert machine.approve(rollout(), boss, NOW, RolloutRules(self_approval=True)).started_at == NOW
+        machine.approve(rollout(), boss, NOW, rollout_rules())
+    assert machine.approve(rollout(), boss, NOW, rollout_rules(self_approval=True)).started_at == NOW
 
 
 def test_an_operator_cannot_approve_and_reads_who_can() -> None:
     with pytest.raises(NotAllowed, match=r"need to be an approver.*Paul, Pia"):
-        machine.approve(rollout(), replace(OLGA, user_id="U0OTTO"), NOW, RolloutRules())
+        machine.approve(rollout(), replace(OLGA, user_id="U0OTTO"), NOW, rollout_rules())
 
 
 def test_only_an_admins_approval_counts_for_a_downgrade() -> None:
     with pytest.raises(NotAllowed, match=r"only an admin's approval counts\. Admins: Ada"):
-        machine.approve(rollout(downgrades=2), PAUL, NOW, RolloutRules())
-    assert machine.approve(rollout(downgrades=2), ADA, NOW, RolloutRules()).state is RolloutState.RUNNING
+        machine.approve(rollout(downgrades=2), PAUL, NOW, rollout_rules())
+    assert machine.approve(rollout(downgrades=2), ADA, NOW, rollout_rules()).state is RolloutState.RUNNING
 
 
 def test_a_denial_needs_a_reason_and_wins() -> None:
-    half = machine.approve(rollout(approvals_needed=2), PAUL, NOW, RolloutRules())
+    half = machine.approve(rollout(approvals_needed=2), PAUL, NOW, rollout_rules())
     with pytest.raises(InvalidInput, match="say why"):
         machine.deny(half, PIA, "  ", NOW)
     denied = machine.deny(half, PIA, "not on a Friday ", NOW)
     assert (denied.state, denied.reason) == (RolloutState.DENIED, "not on a Friday")
     with pytest.raises(Stale, match="Pia denied R-7 a moment ago"):
-        machine.approve(denied, ADA, NOW, RolloutRules())
+        machine.approve(denied, ADA, NOW, rollout_rules())
 
 
 def test_an_approval_after_the_decision_is_told_politely() -> None:
-    approved = machine.approve(rollout(), PAUL, NOW, RolloutRules())
+    approved = machine.approve(rollout(), PAUL, NOW, rollout_rules())
     with pytest.raises(Stale, match="Paul approved R-7 a moment ago"):
-        machine.approve(approved, PIA, NOW, RolloutRules())
+        machine.approve(approved, PIA, NOW, rollout_rules())
 
 
 def test_a_request_expires_after_eight_hours() -> None:
@@ -83,7 +82,7 @@ def test_a_request_expires_after_eight_hours() -> None:
     assert machine.expire(rollout(), late - timedelta(seconds=1)).state is RolloutState.REQUESTED
     assert machine.expire(rollout(), late).state is RolloutState.EXPIRED
     with pytest.raises(Stale, match="has expired"):
-        machine.approve(rollout(), PAUL, late, RolloutRules())
+        machine.approve(rollout(), PAUL, late, rollout_rules())
 
 
 def test_the_requester_or_an_admin_withdraws() -> None:
@@ -97,13 +96,13 @@ def test_the_requester_or_an_admin_withdraws() -> None:
 def test_terminal_states_stay_terminal(state: RolloutState) -> None:
     ended = rollout(state=state, reason="withdrawn by Olga")
     with pytest.raises(Stale):
-        machine.approve(ended, PAUL, NOW, RolloutRules())
+        machine.approve(ended, PAUL, NOW, rollout_rules())
     with pytest.raises(Stale):
         machine.deny(ended, PAUL, "no", NOW)
     with pytest.raises(Stale):
         machine.cancel(ended, OLGA, NOW)
     assert machine.expire(ended, NOW + timedelta(days=9)) is ended
-    assert machine.advance(ended, {(1, TargetState.WAITING): 3}, NOW, RolloutRules()) == ended
+    assert machine.advance(ended, {(1, TargetState.WAITING): 3}, NOW, rollout_rules()) == ended
 
 
 def running(**changes: object) -> Rollout:
@@ -112,9 +111,9 @@ def running(**changes: object) -> Rollout:
 
 def test_after_the_canary_a_person_promotes() -> None:
     counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 9}
-    stopped = machine.advance(running(), counts, NOW, RolloutRules())
+    stopped = machine.advance(running(), counts, NOW, rollout_rules())
     assert stopped.state is RolloutState.PROMOTION
-    assert machine.advance(stopped, counts, NOW + timedelta(days=1), RolloutRules()) == stopped
+    assert machine.advance(stopped, counts, NOW + timedelta(days=1), rollout_rules()) == stopped
     promoted = machine.promote(stopped, OLGA)
     assert (promoted.state, promoted.wave) == (RolloutState.RUNNING, 2)
 
@@ -125,33 +124,33 @@ def test_later_waves_go_on_by_themselves_after_the_soak() -> None:
         (2, TargetState.VERIFIED): 9,
         (3, TargetState.WAITING): 9,
     }
-    soaking = machine.advance(running(wave=2), counts, NOW, RolloutRules())
+    soaking = machine.advance(running(wave=2), counts, NOW, rollout_rules())
     assert (soaking.wave, soaking.wave_settled_at) == (2, NOW)
     early = NOW + timedelta(minutes=29)
-    assert machine.advance(soaking, counts, early, RolloutRules()) == soaking
-    assert machine.advance(soaking, counts, NOW + timedelta(minutes=30), RolloutRules()).wave == 3
+    assert machine.advance(soaking, counts, early, rollout_rules()) == soaking
+    assert machine.advance(soaking, counts, NOW + timedelta(minutes=30), rollout_rules()).wave == 3
 
 
 def test_one_single_wave_has_no_canary_and_no_promotion() -> None:
-    done = machine.advance(running(), {(1, TargetState.VERIFIED): 5}, NOW, RolloutRules())
+    done = machine.advance(running(), {(1, TargetState.VERIFIED): 5}, NOW, rollout_rules())
     assert done.state is RolloutState.FINISHED
 
 
 @pytest.mark.parametrize("state", [state for state in TargetState if not state.is_settled])
 def test_a_wave_waits_for_every_gateway_in_it(state: TargetState) -> None:
     counts = {(1, TargetState.VERIFIED): 4, (1, state): 1, (2, TargetState.WAITING): 9}
-    assert machine.advance(running(), counts, NOW, RolloutRules()).state is RolloutState.RUNNING
+    assert machine.advance(running(), counts, NOW, rollout_rules()).state is RolloutState.RUNNING
 
 
 def test_waves_are_judged_by_verified_not_by_reported() -> None:
     counts = {(1, TargetState.REPORTED): 5}
-    assert machine.advance(running(), counts, NOW, RolloutRules()).state is RolloutState.RUNNING
+    assert machine.advance(running(), counts, NOW, rollout_rules()).state is RolloutState.RUNNING
 
 
 def test_a_paused_rollout_does_not_start_its_next_wave() -> None:
     counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 3}
     paused = machine.pause(running(), OLGA)
-    assert machine.advance(paused, counts, NOW + timedelta(days=1), RolloutRules()) == paused
+    assert machine.advance(paused, counts, NOW + timedelta(days=1), rollout_rules()) == paused
 
 
 def test_a_resumed_rollout_asks_for_promotion_again_and_forgets_old_failures() -> None:
@@ -159,7 +158,7 @@ def test_a_resumed_rollout_asks_for_promotion_again_and_forgets_old_failures() -
     later = NOW + timedelta(hours=1)
     resumed = machine.resume(machine.paused(running(), "canary"), OLGA, later)
     assert (resumed.gate_from, resumed.reason) == (later, None)
-    assert machine.advance(resumed, counts, later, RolloutRules()).state is RolloutState.PROMOTION
+    assert machine.advance(resumed, counts, later, rollout_rules()).state is RolloutState.PROMOTION
 
 
 def test_only_an_admin_starts_through_a_freeze_and_says_why() -> None:
@@ -180,11 +179,11 @@ def test_what_holds_starts_and_is_no_freeze_cannot_be_overridden() -> None:
 def test_an_admin_may_approve_their_own_with_a_typed_reason() -> None:
     own = rollout(requester="U0ADA")
     with pytest.raises(machine.ReasonNeeded):
-        machine.approve(own, ADA, NOW, RolloutRules())
-    approved = machine.approve(own, ADA, NOW, RolloutRules(), "nobody else is awake")
+        machine.approve(own, ADA, NOW, rollout_rules())
+    approved = machine.approve(own, ADA, NOW, rollout_rules(), "nobody else is awake")
     assert approved.approvals[0].reason == "nobody else is awake"
     with pytest.raises(NotAllowed, match="somebody else"):
-        machine.approve(rollout(requester="U0PAUL"), PAUL, NOW, RolloutRules(), "me too")
+        machine.approve(rollout(requester="U0PAUL"), PAUL, NOW, rollout_rules(), "me too")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,7 @@ def test_a_pause_begins_the_soak_anew() -> None:
     counts = {(2, TargetState.VERIFIED): 9, (3, TargetState.WAITING): 9}
     paused = machine.pause(running(wave=2, wave_settled_at=NOW), OLGA)
     later = NOW + timedelta(hours=1)
-    assert machine.advance(machine.resume(paused, OLGA, later), counts, later, RolloutRules()).wave == 2
+    assert machine.advance(machine.resume(paused, OLGA, later), counts, later, rollout_rules()).wave == 2
 
 
 def test_half_way_to_its_end_a_request_is_reminded_of() -> None:
@@ -252,7 +251,7 @@ def test_half_way_to_its_end_a_request_is_reminded_of() -> None:
 
 def test_a_rollout_can_start_later() -> None:
     at = NOW + timedelta(hours=2)
-    approved = machine.approve(rollout(start_at=at), PAUL, NOW, RolloutRules())
+    approved = machine.approve(rollout(start_at=at), PAUL, NOW, rollout_rules())
     assert approved.state is RolloutState.SCHEDULED
     assert machine.begin(approved, at).state is RolloutState.RUNNING
     assert machine.cancel(approved, OLGA, NOW).state is RolloutState.CANCELED
@@ -262,21 +261,21 @@ def test_a_rollout_can_start_later() -> None:
 def test_at_most_a_fifth_of_a_site_and_at_least_one_is_in_flight() -> None:
     waiting = [*waits(8), *(WaitingGateway(one, "narvik", Connectivity.ONLINE, "3.4.1") for one in (G1, G2))]
     sizes = {"oslo": 20, "narvik": 3}
-    first = starts.choose_starts(waiting, {}, sizes, RolloutRules())
+    first = starts.choose_starts(waiting, {}, sizes, rollout_rules())
     assert [gateway for gateway in first if gateway.startswith("o")] == ["o0", "o1", "o2", "o3"]
     assert [gateway for gateway in first if not gateway.startswith("o")] == [G1]
     rest = [one for one in waiting if one.gateway_id not in first]
-    assert starts.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, RolloutRules()) == ()
+    assert starts.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, rollout_rules()) == ()
 
 
 def test_a_new_round_waits_until_half_of_it_can_start() -> None:
     waiting = waits(8)
-    assert starts.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, RolloutRules()) == ()
-    assert len(starts.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, RolloutRules())) == 2
+    assert starts.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, rollout_rules()) == ()
+    assert len(starts.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, rollout_rules())) == 2
 
 
 def test_a_share_of_a_site_that_is_a_whole_number_is_that_number() -> None:
-    assert len(starts.choose_starts(waits(40), {}, {"oslo": 100}, RolloutRules(per_site=0.29))) == 29
+    assert len(starts.choose_starts(waits(40), {}, {"oslo": 100}, rollout_rules(per_site=0.29))) == 29
 
 
 @pytest.mark.parametrize(
@@ -315,7 +314,7 @@ def waits(number: int) -> list[WaitingGateway]:
 @given(st.integers(0, 40), st.integers(1, 12))
 def test_batches_hold_every_gateway_once(number: int, size: int) -> None:
     gateways = [GatewayId(str(index)) for index in range(number)]
-    cut = starts.batches(gateways, RolloutRules(batch=size))
+    cut = starts.batches(gateways, rollout_rules(batch=size))
     assert [gateway for batch in cut for gateway in batch] == gateways
     assert all(0 < len(batch) <= size for batch in cut)
 

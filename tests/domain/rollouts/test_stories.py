@@ -21,13 +21,13 @@ from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.rollouts import rollout as machine
 from bot.domain.rollouts import starts, verdict
 from bot.domain.rollouts import stragglers as late
-from bot.domain.rollouts.plan import Circumstances, Plan, RolloutRules, make_plan
+from bot.domain.rollouts.plan import Circumstances, Plan, make_plan
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutState, TargetState
 from bot.domain.rollouts.starts import WaitingGateway
 from bot.domain.rollouts.stragglers import Straggler
 from bot.domain.rollouts.verdict import Attempt, GateCounts, SeenState
 from bot.domain.windows import Window, may_start
-from tests.worlds.builders import rollout
+from tests.worlds.builders import rollout, rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -36,7 +36,7 @@ PAUL = Actor("U0PAUL", "Paul", Role.APPROVER)
 ADA = Actor("U0ADA", "Ada", Role.ADMIN)
 OLD, NEW = "3.4.1", "3.5.0"
 SITES = ("oslo", "bergen", "narvik")
-RULES = RolloutRules(
+RULES = rollout_rules(
     soak=5 * MINUTE,
     window=Window(frozenset(range(7)), time(6), time(22)),
     zone=ZoneInfo("Europe/Oslo"),

@@ -7,8 +7,8 @@ import pytest
 from bot.domain.firmware import DeviceProgress, JobDevice
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import stragglers as decide
-from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.stragglers import Straggler
+from tests.worlds.builders import rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -46,8 +46,8 @@ def test_it_is_expected_down_while_the_vendor_works_on_it_after_all(
 ) -> None:
     at = NOW + minutes * MINUTE if minutes is not None else None
     expected = NOW + since * MINUTE if since is not None else None
-    assert decide.flashed_since(LATE, device(progress, at), NOW + 24 * MINUTE, RolloutRules()) == expected
-    assert decide.flashed_since(LATE, device(progress, at), NOW + 25 * MINUTE, RolloutRules()) is None
+    assert decide.flashed_since(LATE, device(progress, at), NOW + 24 * MINUTE, rollout_rules()) == expected
+    assert decide.flashed_since(LATE, device(progress, at), NOW + 25 * MINUTE, rollout_rules()) is None
 
 
 def test_only_a_queue_that_nobody_waits_for_is_called_off() -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from bot.domain.firmware import DeviceProgress, JobDevice
 from bot.domain.gateways import Connectivity, GatewayId
-from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import TargetState
 from bot.domain.rollouts.verdict import (
     Attempt,
@@ -24,6 +23,7 @@ from bot.domain.rollouts.verdict import (
     is_unusual,
     judge,
 )
+from tests.worlds.builders import rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -54,7 +54,7 @@ def judged(
     aborted: bool = False,
 ) -> Attempt:
     at = NOW + minutes * MINUTE
-    return judge(one, told(word) if word else None, sight, NEW, at, at, RolloutRules(), aborted=aborted)
+    return judge(one, told(word) if word else None, sight, NEW, at, at, rollout_rules(), aborted=aborted)
 
 
 def test_success_is_verified_by_job_return_version_and_ten_minutes() -> None:
@@ -106,12 +106,12 @@ def test_one_that_was_offline_already_has_twenty_minutes_from_its_start() -> Non
 def test_an_absence_is_judged_by_the_time_of_the_listing_that_shows_it() -> None:
     away = seen(OFFLINE, NOW + 10 * MINUTE)
     listed = NOW + 12 * MINUTE
-    one = judge(attempt(), None, away, NEW, NOW + 40 * MINUTE, listed, RolloutRules())
+    one = judge(attempt(), None, away, NEW, NOW + 40 * MINUTE, listed, rollout_rules())
     assert one.state is TargetState.IN_PROGRESS
 
 
 def test_a_listing_from_before_the_start_says_nothing() -> None:
-    one = judge(attempt(), None, None, NEW, NOW + MINUTE, NOW - MINUTE, RolloutRules())
+    one = judge(attempt(), None, None, NEW, NOW + MINUTE, NOW - MINUTE, rollout_rules())
     assert one == attempt()
 
 
@@ -144,7 +144,7 @@ def test_a_transport_failure_is_tried_once_more_by_itself() -> None:
 
 def test_a_failure_keeps_the_gateways_own_reason() -> None:
     device = told(DeviceProgress.FAILED, "flash checksum")
-    one = judge(attempt(), device, seen(), NEW, NOW, NOW, RolloutRules())
+    one = judge(attempt(), device, seen(), NEW, NOW, NOW, rollout_rules())
     assert one.reason == "the gateway reported a failure: flash checksum"
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts.incidents import AlertRules, IncidentId, IncidentKind, IncidentState, Leave
+from bot.domain.alerts.incidents import IncidentId, IncidentKind, IncidentState, Leave
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.gateways import GatewayId
 from bot.services.alerts.notes import JOINED
@@ -16,6 +16,7 @@ from bot.storage.alerts import membership as store
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, incidents
 from tests.worlds.alerts import ANA, BEN, MINUTE, START, World
+from tests.worlds.builders import alert_rules
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ async def test_an_incident_gathers_for_a_minute_before_its_first_post(database: 
 
 
 async def test_what_joins_while_it_gathers_makes_no_note(database: Database) -> None:
-    world = await World.begin(database, "Oslo/a", "Oslo/b", rules=AlertRules(group_wait=3 * MINUTE))
+    world = await World.begin(database, "Oslo/a", "Oslo/b", rules=alert_rules(group_wait=3 * MINUTE))
     world.goes("offline", "a")
     await world.passes(1)
     world.goes("offline", "b")
@@ -162,7 +163,7 @@ async def test_what_joins_while_it_gathers_makes_no_note(database: Database) -> 
 
 
 async def test_what_is_over_before_its_first_post_is_never_posted(database: Database) -> None:
-    world = await World.begin(database, "Oslo/a", rules=AlertRules(group_wait=10 * MINUTE))
+    world = await World.begin(database, "Oslo/a", rules=alert_rules(group_wait=10 * MINUTE))
     world.goes("offline", "a")
     await world.passes(5)
     world.goes("online", "a")
@@ -216,7 +217,7 @@ async def test_without_a_channel_an_incident_is_kept_and_posted_once_there_is_on
 async def test_a_tick_posts_every_incident_of_a_bad_night(database: Database) -> None:
     names = [f"site{number}/g{number}" for number in range(230)]
     others = [f"Kyiv-office/k{number}" for number in range(240)]
-    rules = AlertRules(storm_gateways=1000, storm_share=1)
+    rules = alert_rules(storm_gateways=1000, storm_share=1)
     world = await World.begin(database, *names, *others, rules=rules)
     world.goes("offline", *(one for one in world.fleet if one.startswith("g")))
     await world.passes(7)
@@ -481,7 +482,7 @@ async def test_a_storm_is_found_at_each_of_its_sites(database: Database) -> None
 
 
 async def test_a_page_behind_the_end_is_the_last_page(database: Database) -> None:
-    rules = AlertRules(storm_gateways=1000, storm_share=1000)
+    rules = alert_rules(storm_gateways=1000, storm_share=1000)
     world = await World.begin(database, *(f"site{number}/g{number}" for number in range(5)), rules=rules)
     world.goes("offline", *world.fleet)
     await world.passes(5)
@@ -511,7 +512,7 @@ async def test_the_incident_of_a_gateway_is_the_live_one(database: Database) -> 
 # ---- many gateways, several replicas, crashes
 async def test_more_gateways_than_fit_a_chunk_all_join_and_all_leave(database: Database) -> None:
     many = store.CHUNK + 20
-    rules = AlertRules(storm_gateways=2 * store.CHUNK, storm_share=1000)
+    rules = alert_rules(storm_gateways=2 * store.CHUNK, storm_share=1000)
     names = [f"site{number % 9}/g{number}" for number in range(many)]
     world = await World.begin(database, *names, rules=rules)
     world.goes("offline", *world.fleet)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.domain.alerts.incidents import AlertRules, IncidentKind
+from bot.domain.alerts.incidents import IncidentKind
 from bot.domain.errors import Stale
 from bot.services.alerts.notes import GATEWAYS, JOINED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
@@ -15,6 +15,7 @@ from bot.services.context import Context
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit
 from tests.worlds.alerts import ANA, BEN, MINUTE, World, rollout
+from tests.worlds.builders import alert_rules
 
 OSLO = [f"o{number:02}" for number in range(60)]
 LATER = OSLO[1:21]  # fewer than would be a loss of sight
@@ -145,7 +146,7 @@ async def test_a_button_from_before_it_grew_is_refused(database: Database) -> No
 
 
 async def test_an_acknowledgement_from_before_the_post_covers_what_was_down_then(database: Database) -> None:
-    rules = AlertRules(group_wait=20 * MINUTE)
+    rules = alert_rules(group_wait=20 * MINUTE)
     world = await World.begin(database, *(f"Oslo/{one}" for one in OSLO), rules=rules)
     await go(world, OSLO[0])
     incident = await world.only_incident()
@@ -227,7 +228,7 @@ async def test_a_listing_that_is_evaluated_twice_tells_the_channel_once(database
 
 
 async def test_what_joins_before_the_post_is_on_the_card_and_in_no_note(database: Database) -> None:
-    rules = AlertRules(group_wait=20 * MINUTE)
+    rules = alert_rules(group_wait=20 * MINUTE)
     world = await World.begin(database, *(f"Oslo/{one}" for one in OSLO), rules=rules)
     await go(world, OSLO[0])
     await go(world, *LATER, minutes=25)

@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from bot.domain.alerts.incidents import AlertRules, IncidentKind, IncidentState, Leave, Trait
+from bot.domain.alerts.incidents import IncidentKind, IncidentState, Leave, Trait
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
 from tests.worlds.alerts import MINUTE, World, rollout
+from tests.worlds.builders import alert_rules
 
 KYIV = [f"Kyiv-office/k{number:02}" for number in range(38)]
 OTHERS = [f"site{number}/o{number:03}" for number in range(100)]
@@ -108,7 +109,7 @@ async def test_the_restarts_of_a_rollout_that_is_done_are_no_flapping(database: 
 
 # ---- storms
 async def stormy(database: Database, dark: int = 12, **rules: object) -> World:
-    world = await World.begin(database, *OTHERS, rules=AlertRules(**rules))  # type: ignore[arg-type]
+    world = await World.begin(database, *OTHERS, rules=alert_rules(**rules))
     world.goes("offline", *list(world.fleet)[:dark])
     await world.passes(7)
     return world
@@ -136,7 +137,7 @@ async def test_one_site_however_large_is_that_sites_incident(database: Database)
 
 
 async def test_what_gathers_when_a_storm_breaks_is_part_of_it(database: Database) -> None:
-    world = await World.begin(database, *OTHERS, rules=AlertRules(group_wait=3 * MINUTE))
+    world = await World.begin(database, *OTHERS, rules=alert_rules(group_wait=3 * MINUTE))
     world.goes("offline", *list(world.fleet)[:4])
     await world.passes(2)
     world.goes("offline", *list(world.fleet)[4:12])
@@ -305,7 +306,7 @@ async def test_alerts_are_held_while_sight_is_lost(database: Database) -> None:
 
 
 async def test_what_gathers_is_not_posted_while_sight_is_lost(database: Database) -> None:
-    world = await World.begin(database, *OTHERS[:40], rules=AlertRules(group_wait=2 * MINUTE))
+    world = await World.begin(database, *OTHERS[:40], rules=alert_rules(group_wait=2 * MINUTE))
     world.goes("offline", "o000")
     await world.passes(5)
     world.goes("offline", *list(world.fleet)[1:30])

@@ -28,19 +28,20 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from bot.demo.slack.workspace import PostedMessage
-from bot.domain.alerts.incidents import AlertRules, IncidentKind, IncidentState, Leave
+from bot.domain.alerts.incidents import IncidentKind, IncidentState, Leave
 from bot.domain.fleet.snapshot import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.services.alerts.notes import JOINED
 from bot.slack.outgoing.sending import TWICE
 from bot.storage.db.tables import audit, incident_gateways, incidents
 from tests.worlds.alert_night import ALERTS, ANA, MINUTE, Night, ids_of, night
+from tests.worlds.builders import alert_rules
 
 SITES = ("Oslo", "Bergen", "Kyiv-office", "Hamar")
 GATEWAYS = tuple(f"{SITES[number % 4]}/g{number:02}" for number in range(24))
 IDS = tuple(ids_of(GATEWAYS))
 RESTLESS = IDS[:8]  # these change by themselves; the others only with their site, or with many
-RULES = AlertRules(startup_listings=2)
+RULES = alert_rules(startup_listings=2)
 HOUR = timedelta(hours=1)
 MINUTES = st.sampled_from([1, 4, 7])  # for one listing to see it, for a return, for an incident with its post
 

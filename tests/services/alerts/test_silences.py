@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.domain.access import Action, Actor, Role, require_within
-from bot.domain.alerts.incidents import AlertRules, IncidentId
+from bot.domain.alerts.incidents import IncidentId
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
@@ -16,7 +16,7 @@ from bot.services.context import Context
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
 from tests.worlds.alerts import ANA, MINUTE, World
-from tests.worlds.builders import limited
+from tests.worlds.builders import alert_rules, limited
 from tests.worlds.databases import sqlite_url
 
 
@@ -55,7 +55,7 @@ class Room:
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     database = Database.open(sqlite_url(tmp_path))
-    world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c", rules=AlertRules(startup_listings=0))
+    world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c", rules=alert_rules(startup_listings=0))
     yield Room(world)
     await database.close()
 

@@ -16,19 +16,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from bot.domain.alerts.incidents import AlertRules, IncidentKind, IncidentState
+from bot.domain.alerts.incidents import IncidentKind, IncidentState
 from bot.domain.fleet.snapshot import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.services.alerts.engine import Evaluation
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incident_gateways, incidents
 from tests.worlds.alerts import World
+from tests.worlds.builders import alert_rules
 from tests.worlds.databases import sqlite_url
 
 GATEWAYS = ("Oslo/a", "Oslo/b", "Bergen/c", "bergen/d")
 IDS = tuple(text.rpartition("/")[2] for text in GATEWAYS)
 HOUR = timedelta(hours=1)
-RULES = AlertRules(
+RULES = alert_rules(
     offline_after=timedelta(minutes=5),
     offline_listings=3,
     online_after=timedelta(minutes=3),

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts.incidents import AlertRules, IncidentId
+from bot.domain.alerts.incidents import IncidentId
 from bot.domain.errors import NotAllowed, NotFound, Stale
 from bot.domain.gateways import GatewayId
 from bot.slack import ids
@@ -20,9 +20,10 @@ from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
 from tests.slack.shown import Answers, buttons, sendable
 from tests.worlds.alerts import ANA, BEN, World, rollout
+from tests.worlds.builders import alert_rules
 from tests.worlds.databases import sqlite_url
 
-NO_STORMS = AlertRules(storm_gateways=1000, storm_share=10)
+NO_STORMS = alert_rules(storm_gateways=1000, storm_share=10)
 
 
 @pytest.fixture

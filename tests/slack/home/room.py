@@ -5,13 +5,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor
-from bot.domain.alerts.incidents import AlertRules
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
 from bot.slack.home.tab import HomeTab
 from bot.slack.outgoing.web_api import SlackFailed
 from bot.slack.views.blocks import Block, View, image
+from tests.worlds.builders import alert_rules
 from tests.worlds.rollouts import World
 
 
@@ -56,7 +56,7 @@ def silences_of(it: World) -> SilenceService:
 
 
 def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
-    alerts = AlertService(Context(it.database, it.clock.now), rules=AlertRules(), default_channel=None)
+    alerts = AlertService(Context(it.database, it.clock.now), rules=alert_rules(), default_channel=None)
 
     async def actor_of(_user_id: str) -> Actor:
         return actor

@@ -1,6 +1,6 @@
 """What admins read of a broken channel, and every message about subscriptions with names that are markup."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 import pytest
 
@@ -9,7 +9,7 @@ from bot.slack.views import subscriptions as views
 from tests.slack.shown import NAMES, sendable, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-AROUND = SubscriptionContext("C0ALERTS01", "C0ROLLOUT1", "UTC")
+AROUND = SubscriptionContext("C0ALERTS01", "C0ROLLOUT1", "UTC", time(8), time(8))
 
 
 def broken(*numbers: int, channel: str = "C0OPS00001", reason: str = "is_archived") -> str:

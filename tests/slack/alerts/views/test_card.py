@@ -8,7 +8,6 @@ import pytest
 from bot.domain.alerts.incidents import (
     Acknowledgement,
     AffectedGateway,
-    AlertRules,
     Incident,
     IncidentId,
     IncidentKind,
@@ -28,10 +27,11 @@ from bot.slack.alerts.views import lists as views
 from bot.slack.ids import CardRef, PageRef, decode
 from bot.slack.views.blocks import Message, date
 from tests.slack.shown import NAMES, buttons, elements, sendable, words
+from tests.worlds.builders import alert_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RULES = AlertRules()
+RULES = alert_rules()
 ANA = Acknowledgement("U0ANA00001", "Ana", NOW + 3 * MINUTE)
 
 

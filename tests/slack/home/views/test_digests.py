@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.alerts.incidents import Incident, IncidentId, IncidentKind, IncidentState, MemberCounts
 from bot.domain.alerts.silences import Silence, SilenceId
-from bot.domain.digests import Digest, Listed
+from bot.domain.digests import STALE, Digest, Listed
 from bot.domain.gateways import Connectivity, Counts
 from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
 from bot.slack.home.views.digests import digest
@@ -18,7 +18,7 @@ from tests.worlds import builders
 from tests.worlds.builders import NOW, known
 
 BODY: dict[str, Any] = {"number": None, "query": "", "at": "08:00", "zone": "Europe/Oslo"}
-QUIET = Digest("", NOW, Counts(240), NOW)
+QUIET = Digest("", NOW, Counts(240), NOW, STALE)
 HOUR = timedelta(hours=1)
 
 

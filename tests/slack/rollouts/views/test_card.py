@@ -12,7 +12,7 @@ from bot.demo.slack.limits import problems_of_view
 from bot.domain.alerts.incidents import IncidentId, IncidentKind, Touched
 from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.plan import ModelChoice, Plan, RolloutRules, Target, TargetClass
+from bot.domain.rollouts.plan import ModelChoice, Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
     Approval,
     Decision,
@@ -36,6 +36,7 @@ from bot.slack.views.lists import PagePosition
 from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
 from tests.worlds import builders
 from tests.worlds.builders import MONDAY as NOW
+from tests.worlds.builders import rollout_rules
 
 MINUTE = timedelta(minutes=1)
 PAUL = Approval("U0PAUL", "Paul", Decision.APPROVED, "hash", NOW)
@@ -96,7 +97,7 @@ def record(label: str = "MT1", site: str = "oslo", reason: str | None = "it bric
 
 def picture(shown: Rollout, counts: Mapping[Any, int] = RUNNING, **changes: object) -> RolloutStatus:
     classes = {TargetClass.ELIGIBLE: 10, TargetClass.OFFLINE: 2, TargetClass.ALREADY: 0}
-    made = RolloutStatus(shown, counts, classes, NOW + 90 * MINUTE)
+    made = RolloutStatus(shown, counts, classes, NOW + 90 * MINUTE, rollout_rules())
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -291,7 +292,7 @@ def everything_said(hostile: str) -> list[Message]:
             for kind in EVENTS
         ),
         *(notes.decided_note({**DECIDED, "state": one.value, "reason": hostile}) for one in RolloutState),
-        views.plan(drawn, RolloutRules()),
+        views.plan(drawn, rollout_rules()),
         views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
         views.freezes([replace(FROZEN, reason=hostile, by_name=hostile)] * 3),
         views.rollout_list(
@@ -485,7 +486,7 @@ def test_a_dialog_and_a_heading_are_whole_whatever_model_and_firmware_are_called
     drawn = card(asked)
     assert "2 go back to an older version." in dialog(drawn, ids.ROLLOUT_APPROVE)
     assert drawn.blocks[0]["text"]["text"].endswith("for 10 gateways")
-    made = sendable(views.plan(plan(model=LONG, version=LONG), RolloutRules()))
+    made = sendable(views.plan(plan(model=LONG, version=LONG), rollout_rules()))
     assert "as soon as it is approved." in dialog(made, ids.ROLLOUT_REQUEST)
 
 
@@ -509,7 +510,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
     drawn = sendable(
         views.plan(
             replace(plan(), evidence=Evidence(9, 8, 1, 3 * MINUTE, 9 * MINUTE), incidents=TOUCHED[:1]),
-            RolloutRules(),
+            rollout_rules(),
         )
     )
     for said in (
@@ -531,19 +532,19 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
 
 
 def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
-    drawn = sendable(views.plan(plan(waves=()), RolloutRules()))
+    drawn = sendable(views.plan(plan(waves=()), rollout_rules()))
     assert "There is nobody to update" in drawn.text
     assert ids.ROLLOUT_REQUEST not in buttons(drawn)
 
 
 def test_a_plan_says_when_it_starts_and_what_is_frozen() -> None:
-    drawn = sendable(views.plan(replace(plan(), start_at=NOW, freeze=FROZEN), RolloutRules()))
+    drawn = sendable(views.plan(replace(plan(), start_at=NOW, freeze=FROZEN), rollout_rules()))
     assert f"It starts {date(NOW)}, once it is approved" in drawn.text
     assert "firmware 3.5.0 is frozen by Ada: it bricks" in drawn.text
 
 
 def test_a_plan_for_one_person_asks_for_their_own_confirmation() -> None:
-    drawn = sendable(views.plan(plan(approvals_needed=0), RolloutRules()))
+    drawn = sendable(views.plan(plan(approvals_needed=0), rollout_rules()))
     assert "Your own confirmation is enough" in drawn.text
     assert "Nothing is sent before that" in drawn.text
 
