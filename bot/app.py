@@ -94,6 +94,7 @@ class App:
         scheduler.add("places", _OFTEN, self._rollouts.routing.open_again)
         scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self._rollouts.runner.advance)
         scheduler.add("writes", timedelta(seconds=30), self._fleet.runs.resume)
+        scheduler.add("people", _OFTEN, self._house.changed_people.tick)
         scheduler.add("sockets", _OFTEN, self.slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self._house.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self._slack.home.redraw)

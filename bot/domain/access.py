@@ -45,6 +45,7 @@ class Action(StrEnum):
     DENY = "deny a firmware rollout"
     CANCEL = "withdraw a firmware rollout"
     STEER = "steer a firmware rollout"
+    RESUME = "let a firmware rollout go on"
     OVERRIDE = "decide against the rule about a firmware rollout"
     FREEZE = "freeze or unfreeze firmware"
     ACKNOWLEDGE = "acknowledge an incident"
@@ -62,12 +63,22 @@ _NEEDS: Mapping[Action, Role] = {
     Action.DENY: Role.APPROVER,
     Action.CANCEL: Role.OPERATOR,
     Action.STEER: Role.OPERATOR,
+    Action.RESUME: Role.OPERATOR,
     Action.OVERRIDE: Role.ADMIN,
     Action.FREEZE: Role.ADMIN,
     Action.ACKNOWLEDGE: Role.OPERATOR,
     Action.SILENCE: Role.OPERATOR,
     Action.SUBSCRIBE: Role.OPERATOR,
 }
+
+
+# What lets a firmware go on, or forbids it for all: who does it must have the role at this moment.
+_ASKED_ANEW = frozenset({Action.APPROVE, Action.DENY, Action.OVERRIDE, Action.RESUME, Action.FREEZE})
+
+
+def is_asked_anew(action: Action) -> bool:
+    """Whether an answer of some minutes ago does not do while Slack gives a new one."""
+    return action in _ASKED_ANEW
 
 
 def role_needed(action: Action) -> Role:

@@ -14,6 +14,7 @@ from bot.storage.cards.cards import CardKind
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import (
     cards,
+    changed_people,
     gateway_claims,
     incident_gateways,
     incidents,
@@ -31,7 +32,8 @@ _LIVE = [state.value for state in LIVE]
 
 
 async def forget_at_once(connection: Transaction, before: datetime, now: datetime) -> None:
-    """Silences that had ended before then, and plans that nobody can request any more."""
+    """Silences that had ended before then, plans that nobody can request and changes nobody waits for."""
+    await connection.execute(delete(changed_people).where(changed_people.c.at < before))
     await connection.execute(delete(silences).where(silences.c.until < before))
     await connection.execute(delete(plans).where(plans.c.expires_at < now - PLAN_KEPT))
 

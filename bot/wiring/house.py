@@ -9,6 +9,7 @@ from bot.domain.subscriptions import SubscriptionContext
 from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
 from bot.services.digests import DigestService
+from bot.services.people import ChangedPeople
 from bot.services.retention import Retention
 from bot.services.subscriptions import SubscriptionService
 from bot.slack.audit import AuditCommands
@@ -25,6 +26,7 @@ class House:
     digests: DigestService
     audit: AuditService
     retention: Retention
+    changed_people: ChangedPeople
 
 
 def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -> House:
@@ -45,6 +47,7 @@ def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -
         digests,
         AuditService(context),
         Retention(context),
+        ChangedPeople(context, forget=ground.people.forget),
     )
 
 

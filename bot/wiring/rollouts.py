@@ -13,6 +13,7 @@ from bot.domain.query import Query
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.windows import Window
+from bot.services.rollouts.approvers import Approvers
 from bot.services.rollouts.events import Within
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
@@ -57,6 +58,7 @@ def build_rollouts(
     """The first four are the fleet's, the last two the alerts'."""
     context, rules = ground.context, rollout_rules(ground.settings)
     routing = RolloutRouting(context, default_channel=ground.settings.channels.rollouts)
+    approvers = Approvers(context, rules=rules, ask=ground.people.actor_now, within=within)
     requests = RolloutRequests(
         context,
         ground.client,
@@ -68,11 +70,13 @@ def build_rollouts(
         places=routing,
         new_id=lambda: secrets.token_hex(8),
         within=within,
+        lost=approvers.lost,
     )
     runner = RolloutRunner(
         RolloutContext(context.database, context.now, ground.client, rules),
         visibility_lost=visibility_lost,
         listed_at=listed_at,
+        lost=approvers.lost,
     )
     steering = RolloutSteering(context, rules=rules, visibility_lost=visibility_lost, within=within)
     return Rollouts(requests, runner, steering, routing)

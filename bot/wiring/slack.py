@@ -57,6 +57,7 @@ def build_slack(
             _own_listeners(ground, fleet, house, home, status),
         ),
         on_refused=house.audit.refused,
+        on_changed=house.changed_people.tell,
         command=settings.slack.command,
         app_token=_plain(settings.slack.app_token),
         signing_secret=_plain(settings.slack.signing_secret),

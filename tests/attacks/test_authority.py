@@ -3,11 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from bot.demo.fleet.simulator import Device, FleetSimulator
 from bot.demo.slack import workspace
-from bot.demo.slack.workspace import ADMIN, APPROVER, OPERATOR
+from bot.demo.slack.workspace import ADMIN, APPROVER, APPROVER_2, OPERATOR, PostedMessage
+from bot.services.context import Context
+from bot.services.people import ChangedPeople
+from bot.storage.db.engine import Database
 from tests.worlds.house import House, house
 
 ANA_OPERATES = f"{workspace.OPERATORS},{APPROVER}"  # the group, and Ana by her own id
@@ -64,7 +68,7 @@ async def test_an_admin_by_their_own_id_pauses_a_rollout_while_no_group_can_be_r
         card = await made.card("running")
         made.slack.faults.fail("usergroups.users.list", "internal_error", times=1000)
         for group in (workspace.OPERATORS, workspace.APPROVERS):
-            made.app.slack.people.forget_group(group)
+            made.app.slack.people.forget(group)
         assert "cannot check right now" in await made.click(OPERATOR, "rollout_pause", card)
         assert await made.click(ADMIN, "rollout_pause", card) == ""
         assert "paused" in await made.command(ADMIN, "rollout R-1")
@@ -73,7 +77,7 @@ async def test_an_admin_by_their_own_id_pauses_a_rollout_while_no_group_can_be_r
 async def test_that_groups_cannot_be_read_is_said_in_status(tmp_path: Path) -> None:
     async with lab(tmp_path) as made:
         made.slack.faults.fail("usergroups.users.list", "plan_upgrade_required", times=1000)
-        made.app.slack.people.forget_group(workspace.OPERATORS)
+        made.app.slack.people.forget(workspace.OPERATORS)
         said = await made.command(workspace.VIEWER, "status")
         assert f"{workspace.OPERATORS} (plan_upgrade_required): user groups need a paid plan" in said
         assert "That does not pass by itself" in await made.command(workspace.VIEWER, "rename MT10000 Roof")
@@ -85,3 +89,93 @@ async def test_somebody_whom_slack_has_never_described_reads_nothing(tmp_path: P
         said = await made.command(workspace.GUEST, "devices")
         assert "MT1000" not in said
         assert "Slack does not tell me who you are" in said
+
+
+async def requested(made: House) -> PostedMessage:
+    """A card that waits for approval, the approvers and their groups known since a while."""
+    for user in (OPERATOR, APPROVER, ADMIN):
+        await made.command(user, "devices")
+    await made.plan_and_request(OPERATOR, f"tag:lab to {NEW}")
+    return await made.card("R-1")
+
+
+async def test_who_was_taken_out_of_the_group_a_moment_ago_approves_nothing_though_no_event_came(
+    tmp_path: Path,
+) -> None:
+    async with lab(tmp_path) as made:
+        card = await requested(made)
+        made.slack.workspace.groups[workspace.APPROVERS].users.remove(APPROVER)
+        made.later(seconds=6)
+        assert "you need to be an approver" in await made.click(APPROVER, "rollout_approve", card)
+
+
+async def test_who_became_a_guest_a_moment_ago_approves_nothing_though_no_event_came(tmp_path: Path) -> None:
+    async with lab(tmp_path) as made:
+        card = await requested(made)
+        made.slack.workspace.users[APPROVER].is_restricted = True
+        made.later(seconds=6)
+        assert "Guests and people" in await made.click(APPROVER, "rollout_approve", card)
+
+
+async def test_what_lets_firmware_go_on_is_asked_of_slack_at_that_moment(tmp_path: Path) -> None:
+    """The list of buttons, modals and commands that do; a form decides behind its acknowledgement."""
+    async with lab(tmp_path, ACCESS__ADMINS=ADMIN) as made:
+        await requested(made)
+        buttons = ["rollout_approve", "rollout_deny", "rollout_resume", "rollout_promote"]
+        card = await made.post_buttons(buttons)
+        for act in [
+            *(partial(made.click, ADMIN, one, card) for one in buttons),
+            *(partial(made.submit, ADMIN, one) for one in ("rollout_approve", "rollout_deny")),
+            *(partial(made.command, ADMIN, one) for one in ("freeze", "unfreeze")),
+        ]:
+            made.later(seconds=6)
+            before = len(made.slack.called("users.info"))
+            await act()
+            asked = list(made.slack.called("users.info"))[before:]
+            assert [call.args["user"] for call in asked] == [ADMIN]
+
+
+async def test_while_slack_does_not_answer_a_role_of_15_minutes_ago_counts_and_no_older_one(
+    tmp_path: Path,
+) -> None:
+    async with lab(tmp_path) as made:
+        card = await requested(made)
+        made.slack.faults.fail("users.info", "internal_error", times=1000)
+        made.later(minutes=16)
+        assert "cannot check right now" in await made.click(APPROVER, "rollout_approve", card)
+        made.later(minutes=-2)
+        await made.click(APPROVER, "rollout_approve", card)
+        assert "running" in await made.command(OPERATOR, "rollout R-1")
+
+
+async def test_at_the_last_approval_those_who_approved_before_are_asked_about_again(tmp_path: Path) -> None:
+    async with lab(tmp_path, ROLLOUTS__APPROVALS="2") as made:
+        card = await requested(made)
+        await made.click(APPROVER, "rollout_approve", card)
+        made.slack.workspace.groups[workspace.APPROVERS].users.remove(APPROVER)
+        made.later(seconds=6)
+        await made.click(APPROVER_2, "rollout_approve", card)
+        assert "ana may not approve it any more" in await made.command(OPERATOR, "rollout R-1")
+        assert made.portal.jobs == {}
+
+
+async def test_what_slack_tells_one_replica_the_others_forget_too(tmp_path: Path) -> None:
+    async with lab(tmp_path) as made:
+        await made.command(OPERATOR, "devices")
+        forgotten: list[str] = []
+        database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")  # of another replica
+        other = ChangedPeople(Context(database, made.portal.clock.now), forget=forgotten.append)
+        made.slack.workspace.users[OPERATOR].deleted = True
+        user = made.slack.workspace.users[OPERATOR].to_json()
+        for event in (
+            {"type": "user_change", "user": user},
+            {"type": "subteam_members_changed", "subteam_id": workspace.APPROVERS},
+        ):
+            assert (await (await made.slack.event(event)).ack).ok
+        await made.app.slack.guard.idle()
+        await other.tick()
+        assert set(forgotten) == {OPERATOR, workspace.APPROVERS}
+        forgotten.clear()
+        await other.tick()
+        assert forgotten == []
+        await database.close()

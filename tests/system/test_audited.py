@@ -124,6 +124,11 @@ async def steer(made: House) -> Done:
     return OTTO, ids.ROLLOUT_PAUSE
 
 
+async def resume(made: House) -> Done:
+    await made.click(OTTO, ids.ROLLOUT_RESUME, await card(made, "paused"))
+    return OTTO, ids.ROLLOUT_RESUME
+
+
 async def freeze(made: House) -> Done:
     await says(made, ADA, "freeze because of the trade fair")
     return ADA, "freeze"
@@ -158,6 +163,7 @@ SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
     Action.OVERRIDE: override,
     Action.APPROVE: approve,
     Action.STEER: steer,
+    Action.RESUME: resume,
     Action.FREEZE: freeze,
 }
 
@@ -208,7 +214,7 @@ async def test_a_role_that_was_lost_since_a_button_was_drawn_counts_at_the_click
         await made.app.fleet.take_in_listing()
         answer = await says(made, OTTO, f"rename {gateway(made)} Roof north")
         made.slack.workspace.users[OTTO].is_restricted = True
-        made.app.slack.people.forget_user(OTTO)
+        made.app.slack.people.forget(OTTO)
         assert "Guests and people from other organisations cannot" in await made.click(
             OTTO, ids.WRITE_UNDO, answer
         )

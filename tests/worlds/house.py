@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from bot.app import App
@@ -31,6 +32,10 @@ class House:
     slack: SlackServer
     portal: FleetSimulator
     api: WebApi
+
+    def later(self, **by: float) -> None:
+        """The bot's clock, and the portal's, go ahead at once."""
+        self.portal.clock.advance(timedelta(**by))
 
     async def command(self, user: str, word: str) -> str:
         typed = await self.slack.command(user, OPS, word)
@@ -117,7 +122,7 @@ async def house(folder: Path, portal: FleetSimulator | None = None, **variables:
         "ACCESS__APPROVERS": workspace.APPROVERS,
         "ACCESS__ADMINS": workspace.ADMINS,
     }
-    app, session = App(load(**{**usual, **variables})), new_session()
+    app, session = App(load(**{**usual, **variables}), clock=portal.clock), new_session()
     await app.start()
     try:
         await slack.wait_for(lambda: slack.connected == 2)

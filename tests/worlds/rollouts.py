@@ -17,6 +17,7 @@ from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
+from bot.services.rollouts.approvers import Approvers
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
@@ -59,6 +60,7 @@ class World:
         self._numbers = itertools.count(1)
         self.client = self._client()
         self.fleet = FleetService(self.context, self.client)
+        self.people = {one.user_id: one for one in (OLGA, PAUL, PIA, ADA)}  # what Slack says at this moment
         self.blind = False
         self.channel: str | None = "C0ROLLOUTS"
         self.foreign: set[str] = set()
@@ -83,14 +85,23 @@ class World:
             rules=chosen,
             places=self.places,
             new_id=lambda: f"id{next(self._numbers):04}",
+            lost=self._approvers(chosen).lost,
             within=self.fleet.require_within,
         )
         runner = RolloutRunner(
             RolloutContext(self.database, self.clock.now, self.client, chosen),
             visibility_lost=self._is_blind,
             listed_at=self._listed_at,
+            lost=self._approvers(chosen).lost,
         )
         return service, runner
+
+    def _approvers(self, rules: RolloutRules) -> Approvers:
+        context = Context(self.database, self.clock.now)
+        return Approvers(context, rules=rules, ask=self._ask, within=self.fleet.require_within)
+
+    async def _ask(self, user_id: str) -> Actor:
+        return self.people.get(user_id, ADA)
 
     async def restarted_with(self, contract: MeshtechSettings) -> None:
         """From here on the bot speaks to the portal by these routes and names."""

@@ -4,7 +4,7 @@
 single gateway, and what makes a rollout stop by itself, is in ``verdict.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -286,6 +286,15 @@ def void(rollout: Rollout, changed: int, now: datetime) -> Rollout:
         state=RolloutState.VOID,
         finished_at=now,
         reason=f"{changed} of its {rollout.planned} gateways are gone, offline or changed since the plan",
+    )
+
+
+def void_without(rollout: Rollout, lost: Sequence[str], now: datetime) -> Rollout:
+    """Some of those whose word it rests on may not give it any more."""
+    names = ", ".join(lost)
+    verb = "approve" if rollout.approvals_needed else "request"
+    return replace(
+        rollout, state=RolloutState.VOID, finished_at=now, reason=f"{names} may not {verb} it any more"
     )
 
 

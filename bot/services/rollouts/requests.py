@@ -33,6 +33,7 @@ from bot.domain.rollouts.rollout import (
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
+from bot.services.rollouts.approvers import Lost, nobody
 from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
 from bot.storage.cards import cards
@@ -78,7 +79,7 @@ class RolloutRequests:
     ``matching`` gives the gateways of a query in chunks, ``fleet_size`` how many there are in all.
     ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
     in a channel. ``within`` refuses somebody who is limited to a part of the fleet when gateways are outside
-    of it.
+    of it, ``lost`` names those whose approval counts no more.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class RolloutRequests:
         places: RolloutRouting,
         new_id: Callable[[], str],
         within: Within = anywhere,
+        lost: Lost = nobody,
     ) -> None:
+        self._lost = lost
         self._database = context.database
         self._within = within
         self._client = client
@@ -251,13 +254,16 @@ class RolloutRequests:
     ) -> Rollout:
         """Counts one approval; the last one that is needed starts the rollout. ``channel`` is where.
 
-        When the fleet drifted from what was approved, it is void instead. Raises NotAllowed, Stale, and
+        When the fleet drifted from what was approved, or an earlier approver may not approve any more, it is
+        void instead. Raises NotAllowed, Stale, and
         ReasonNeeded when an admin may do it with a reason.
         """
+        async with self._database.read() as connection:
+            waiting = await store.load(connection, rollout_id)
+        lost = await self._lost(waiting)
         now = self.now()
         if actor.limits:
-            async with self._database.read() as connection:
-                asked = decide.approval_is(await store.load(connection, rollout_id), actor, self.rules)
+            asked = decide.approval_is(waiting, actor, self.rules)
             ids = [one.gateway_id for one in await self.targets(rollout_id)]
             await self._within(actor, asked, ids)
         async with self._database.write() as connection:
@@ -265,8 +271,8 @@ class RolloutRequests:
             after = decide.approve(before, actor, now, self.rules, override)
             told = partial(record_event, connection, now=now, by=actor, before=before, channel=channel)
             changed = await targets.count_drifted(connection, before)
-            if planning.has_drifted(before.planned, changed):
-                after = decide.void(before, changed, now)
+            if lost or planning.has_drifted(before.planned, changed):
+                after = decide.void_without(before, lost, now) if lost else decide.void(before, changed, now)
                 await store.save(connection, before, after, None)
                 await targets.skip_all(connection, rollout_id, "not started: void", now)
                 await told(after, "void", reason=after.reason)

@@ -19,6 +19,7 @@ from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts import starts, verdict
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.verdict import Attempt, GateTrip
+from bot.services.rollouts.approvers import Lost, nobody
 from bot.services.rollouts.blockers import start_blocker
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, tell_requester
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
@@ -39,7 +40,7 @@ class RolloutRunner:
     """Advances rollouts.
 
     ``visibility_lost`` tells that the fleet cannot be seen: then nothing is started, promoted or judged.
-    ``listed_at`` tells when the newest listing was completed.
+    ``listed_at`` tells when the newest listing was completed, ``lost`` whose approval counts no more.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class RolloutRunner:
         *,
         visibility_lost: Callable[[], Awaitable[bool]],
         listed_at: Callable[[], Awaitable[datetime | None]],
+        lost: Lost = nobody,
     ) -> None:
+        self._lost = lost
         self._context = context
         self._jobs = RolloutJobs(context)
         self._late = RolloutLate(context, self._jobs)
@@ -128,15 +131,18 @@ class RolloutRunner:
         return replace(rollout, reminded=True, version=rollout.version + 1), rollout.expires_at
 
     async def _start_on_time(self, rollout: Rollout) -> Rollout:
-        """Its time has come: it starts, unless the fleet drifted from what was approved."""
+        """Its time has come: it starts, unless the fleet drifted, or an approval counts no more."""
         now = self._context.now()
         assert rollout.start_at is not None
         if now < rollout.start_at:
             return rollout
+        lost = await self._lost(rollout)
         async with self._context.database.write() as connection:
             changed = await targets.count_drifted(connection, rollout)
-            if planning.has_drifted(rollout.planned, changed):
-                after = decide.void(rollout, changed, now)
+            if lost or planning.has_drifted(rollout.planned, changed):
+                after = (
+                    decide.void_without(rollout, lost, now) if lost else decide.void(rollout, changed, now)
+                )
                 await targets.skip_all(connection, rollout.id, "not started: void", now)
                 await targets.free_gateways(connection, rollout.id)
                 await record_event(connection, after, "void", now, before=rollout, reason=after.reason)

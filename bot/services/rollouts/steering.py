@@ -54,7 +54,7 @@ class RolloutSteering:
             version = (await store.load(connection, rollout_id)).firmware_version
             freeze = await store.freeze_of(connection, version)
         await self._require_within(
-            actor, rollout_id, Action.OVERRIDE if freeze and override else Action.STEER
+            actor, rollout_id, Action.OVERRIDE if freeze and override else Action.RESUME
         )
         return await self._decide(
             actor,
@@ -142,7 +142,7 @@ class RolloutSteering:
         return count
 
     async def _require_within(
-        self, actor: Actor, rollout_id: RolloutId, action: Action = Action.STEER
+        self, actor: Actor, rollout_id: RolloutId, action: Action = Action.RESUME
     ) -> None:
         """Who is limited to a part of the fleet may stop any rollout, and has only their own go on."""
         if actor.limits:

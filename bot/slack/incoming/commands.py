@@ -87,6 +87,11 @@ class CommandRouter:
         self._require(call.actor, command, word)
         await command.listener(CommandCall(call.actor, call.channel, rest, call.respond, call.trigger_id))
 
+    def asks_anew(self, text: str) -> bool:
+        """Whether a text calls what needs more than an operator, which must hold at this moment."""
+        word, _ = self.split(text)
+        return word in self._commands and _role(self._commands[word]) > Role.OPERATOR
+
     def word_of(self, text: str) -> str:
         """The command that a text calls, for the log and the audit: only ever a word of ours."""
         word, _ = self.split(text)

@@ -19,7 +19,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.incoming.dispatcher import DECIDE_WITHIN, Dispatcher, joined
+from bot.slack.incoming.dispatcher import DECIDE_WITHIN, Dispatcher, OnChanged, joined
 from bot.slack.incoming.guard import Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
@@ -36,6 +36,10 @@ _ANY = re.compile(r".*", re.DOTALL)
 _BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
+async def _nobody_else(_one: str) -> None:
+    """There is no other replica."""
+
+
 class SlackApp:
     """The connection to Slack, in Socket Mode with an app token, else by HTTP with a signing secret.
 
@@ -49,6 +53,7 @@ class SlackApp:
         features: Sequence[Feature],
         *,
         on_refused: OnRefused,
+        on_changed: OnChanged = _nobody_else,
         command: str = "/mesh",
         app_token: str | None = None,
         signing_secret: str | None = None,
@@ -68,6 +73,7 @@ class SlackApp:
             self.guard,
             features,
             command=command,
+            on_changed=on_changed,
             monotonic=monotonic,
             sleep=sleep,
             decide_within=decide_within,

@@ -7,20 +7,22 @@ work is, the features know.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
-from bot.domain.access import Action, require
+from bot.domain.access import Action, Actor, is_asked_anew, require
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
 from bot.slack.incoming import payloads
 from bot.slack.incoming.commands import CommandRouter
 from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
-from bot.slack.incoming.people import People
+from bot.slack.incoming.people import NO_MEMBER, People
 from bot.slack.incoming.requests import CommandCall, Feature, SubmissionAnswer
 from bot.slack.outgoing.responses import DirectResponder, Modals, ThreadResponder, UrlResponder
 from bot.slack.outgoing.web_api import Sleep, WebApi
 
+OnChanged = Callable[[str], Awaitable[None]]
+"""Tells the other replicas that something about a person or a user group changed."""
 T = TypeVar("T")
 Json = Mapping[str, Any]
 
@@ -44,6 +46,7 @@ class Dispatcher:
         features: Sequence[Feature],
         *,
         command: str,
+        on_changed: OnChanged,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         decide_within: float = DECIDE_WITHIN,
@@ -51,6 +54,7 @@ class Dispatcher:
         self._api = api
         self._people = people
         self._guard = guard
+        self._on_changed = on_changed
         self.clicks = joined("button", [one.clicks for one in features])
         self.submissions = joined("modal", [one.submissions for one in features])
         self.commands = joined("command", [one.commands for one in features])
@@ -87,7 +91,7 @@ class Dispatcher:
 
     def _route(self, attempt: AttemptedAction, user: str, text: str, trigger_id: str | None) -> None:
         async def work() -> None:
-            attempt.actor = await self._people.actor(user)
+            attempt.actor = await self._actor(user, anew=self._router.asks_anew(text))
             await self._router.route(
                 CommandCall(attempt.actor, attempt.channel, text, attempt.respond, trigger_id)
             )
@@ -115,9 +119,13 @@ class Dispatcher:
         listener = self.clicks.get(pressed.action_id)
         if listener is None:
             raise InvalidInput("I do not know that button any more. Please run the command again.")
-        attempt.actor = await self._people.actor(pressed.user)
-        require(attempt.actor, ids.PURPOSES.get(pressed.action_id, Action.READ))
+        purpose = ids.PURPOSES.get(pressed.action_id, Action.READ)
+        attempt.actor = await self._actor(pressed.user, anew=is_asked_anew(purpose))
+        require(attempt.actor, purpose)
         await listener(pressed.to_click(attempt.actor, attempt.respond))
+
+    async def _actor(self, user: str, *, anew: bool) -> Actor:
+        return await (self._people.actor_now(user) if anew else self._people.actor(user))
 
     def _draw_home(self, user: str) -> None:
         if drawn := self._events.get("app_home_opened"):
@@ -141,15 +149,17 @@ class Dispatcher:
         attempt = AttemptedAction(
             sent.callback_id, "", DirectResponder(self._api, sent.user), user=sent.user, about=sent.about
         )
-        attempt.actor = self._people.cached_actor(sent.user)
+        purpose = ids.PURPOSES.get(sent.callback_id, Action.READ)
+        anew = is_asked_anew(purpose)  # which takes longer than Slack waits
+        attempt.actor = None if anew else self._people.cached_actor(sent.user)
         known = attempt.actor is not None
 
         async def work() -> SubmissionAnswer:
             listener = self.submissions.get(sent.callback_id)
             if listener is None:
                 raise InvalidInput("I do not know that form any more. Please start again.")
-            attempt.actor = attempt.actor or await self._people.actor(sent.user)
-            require(attempt.actor, ids.PURPOSES.get(sent.callback_id, Action.READ))
+            attempt.actor = attempt.actor or await self._actor(sent.user, anew=anew)
+            require(attempt.actor, purpose)
             return await listener(sent.to_submission(attempt.actor))
 
         task = self._guard.decide(attempt, sent.title, work)
@@ -179,10 +189,18 @@ class Dispatcher:
             self._guard.observe(kind, lambda: listener(event))
 
     def _group_changed(self, event: Json) -> None:
-        self._people.forget_group(str(event.get("subteam_id") or (event.get("subteam") or {}).get("id")))
+        group = str(event.get("subteam_id") or (event.get("subteam") or {}).get("id"))
+        self._people.forget(group)
+        self._guard.observe("a changed group", lambda: self._on_changed(group))
 
     def _person_changed(self, event: Json) -> None:
-        self._people.forget_user(str((event.get("user") or {}).get("id")))
+        """Slack tells of every new status; the other replicas need to know only what can take a role away."""
+        user: Json = event.get("user") or {}
+        one = str(user.get("id"))
+        had_role = self._people.has_role(one)
+        self._people.forget(one)
+        if had_role or any(user.get(flag) for flag in NO_MEMBER):
+            self._guard.observe("a changed person", lambda: self._on_changed(one))
 
     def _mention(self, event: Json) -> None:
         """The same grammar as the slash command, which threads do not have."""

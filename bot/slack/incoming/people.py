@@ -19,12 +19,14 @@ from bot.slack.outgoing.web_api import SlackFailed, WebApi
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+JUST_NOW = timedelta(seconds=5)
 FRESH = timedelta(minutes=5)
 TRUSTED = timedelta(minutes=15)  # older than this, a role lets somebody read and nothing more
 _AFTER_FAILURE = timedelta(seconds=10)
 _PATIENCE = 2.0  # seconds that somebody waits for Slack to tell who they are
 _WHO = "Slack does not tell me who you are. Nothing was done; please try again in a minute."
 _NAMED = 5  # holders of a role that a refusal names
+NO_MEMBER = ("deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_stranger")
 _NO_USER = frozenset({"user_not_found", "user_not_visible"})
 _NO_MEMBERS: frozenset[str] = frozenset()
 _NO_GROUP = frozenset({"no_such_subteam", "subteam_not_found"})
@@ -173,7 +175,14 @@ class People:
 
     async def actor(self, user_id: str) -> Actor:
         """Who they are, from the cache where that is young enough, else from Slack, which gets 2 s for it."""
-        asked = [*self._refresh(user_id, TRUSTED), *self._unnamed(user_id)]
+        return await self._actor(user_id, TRUSTED)
+
+    async def actor_now(self, user_id: str) -> Actor:
+        """Who they are at this moment: no older answer counts while Slack gives a new one."""
+        return await self._actor(user_id, JUST_NOW)
+
+    async def _actor(self, user_id: str, limit: timedelta) -> Actor:
+        asked = [*self._refresh(user_id, limit), *self._unnamed(user_id)]
         if asked:
             await asyncio.wait(asked, timeout=_PATIENCE)
         self._refresh(user_id, FRESH)  # what is older is asked for in the background
@@ -216,14 +225,14 @@ class People:
         kept = {**self._users.faults, **self._groups.faults}
         return [f"{one} ({code}): {_LASTING[code]}" for one, code in kept.items()]
 
-    def forget_user(self, user_id: str) -> None:
-        """Slack said that something about them changed."""
-        self._users.forget(user_id)
+    def forget(self, one: str) -> None:
+        """Slack said that something changed about a person, or a user group, or who is in it."""
+        for cache in (self._users, self._groups, self._handles):
+            cache.forget(one)
 
-    def forget_group(self, group_id: str) -> None:
-        """Slack said that a user group, or who is in it, changed."""
-        self._groups.forget(group_id)
-        self._handles.forget(group_id)
+    def has_role(self, user_id: str) -> bool:
+        """Whether they have more than everybody has, as far as that is known here."""
+        return bool(self._grants(user_id))
 
     async def close(self) -> None:
         for cache in (self._users, self._groups, self._handles):
@@ -320,8 +329,7 @@ class People:
         return _Person(str(name), self._is_member(user))
 
     def _is_member(self, user: Mapping[str, Any]) -> bool:
-        flags = ("deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_stranger")
-        if any(user.get(flag) for flag in flags):
+        if any(user.get(flag) for flag in NO_MEMBER):
             return False
         # On Enterprise Grid a member's own team is another workspace of the same organisation.
         teams = {user.get("team_id"), *((user.get("enterprise_user") or {}).get("teams") or ())}

@@ -47,6 +47,14 @@ def _numbered(name: str, *columns: Any) -> Table:
     )
 
 
+# ---- people and user groups about which Slack told that something changed
+changed_people = Table(
+    "changed_people",
+    metadata,
+    Column("subject", String(32), primary_key=True),
+    Column("at", UtcMicros, nullable=False),
+)
+
 # ---- the fleet
 listings = Table(
     "listings",

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain.access import Role
 from bot.domain.errors import NotAllowed
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Target, TargetClass, plan_hash
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.status import DrawnPlan
+from tests.worlds.builders import limited
 from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, ONE_WAVE, PAUL, START, WAVES, World, device, world
 
 QUICK = replace(WAVES, waves=(1.0,))
@@ -40,6 +42,55 @@ async def test_drift_until_its_time_voids_it(database_url: str, gone: int, state
         assert picture.in_state(TargetState.WAITING) == 0
         told = [channel for channel, kind in await it.notes() if kind == "rollout_decided"]
         assert told == [OLGA.user_id] * (1 + (state is RolloutState.VOID)), "of the approval, and of its end"
+
+
+async def test_at_a_scheduled_start_those_who_approved_are_asked_about_again(database_url: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout_id = await scheduled(it)
+        it.people[PAUL.user_id] = replace(PAUL, role=Role.OPERATOR)
+        it.clock.advance(timedelta(hours=1))
+        await it.passes(1)
+        rollout = (await it.rollouts.picture(rollout_id)).rollout
+        assert (rollout.state, rollout.reason) == (RolloutState.VOID, "Paul may not approve it any more")
+        assert it.jobs_created() == []
+
+
+async def test_a_scheduled_start_waits_while_nobody_knows_whether_the_approvers_still_may(
+    database_url: str,
+) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout_id = await scheduled(it)
+        it.people[PAUL.user_id] = replace(PAUL, role=Role.VIEWER, possible=Role.ADMIN)
+        it.clock.advance(timedelta(hours=1))
+        await it.passes(1)
+        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.SCHEDULED
+        it.people[PAUL.user_id] = PAUL
+        await it.passes(1)
+        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
+
+
+async def test_an_approver_who_is_limited_to_other_gateways_by_now_lets_nothing_start(
+    database_url: str,
+) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout_id = await scheduled(it)
+        it.people[PAUL.user_id] = limited(PAUL, "tag:bergen")
+        it.clock.advance(timedelta(hours=1))
+        await it.passes(1)
+        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.VOID
+
+
+async def test_without_approvals_the_requester_is_asked_about_again_at_a_scheduled_start(
+    database_url: str,
+) -> None:
+    async with world(database_url, rules=replace(QUICK, approvals=0)) as it:
+        drawn = await it.plan()
+        rollout = await it.rollouts.request(OLGA, drawn.id, START + timedelta(hours=1))
+        it.people[OLGA.user_id] = replace(OLGA, role=Role.NONE)
+        it.clock.advance(timedelta(hours=1))
+        await it.passes(1)
+        ended = (await it.rollouts.picture(rollout.id)).rollout
+        assert (ended.state, ended.reason) == (RolloutState.VOID, "Olga may not request it any more")
 
 
 async def test_without_sight_of_the_fleet_its_time_voids_and_starts_nothing(database_url: str) -> None:

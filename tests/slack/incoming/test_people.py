@@ -220,10 +220,10 @@ async def test_a_rate_limit_on_groups_is_obeyed_and_the_old_answer_serves(made: 
 async def test_what_slack_says_has_changed_is_asked_for_again(made: Bed) -> None:
     await made.people.actor(workspace.OPERATOR)
     made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
-    made.people.forget_group(workspace.OPERATORS)
+    made.people.forget(workspace.OPERATORS)
     assert (await made.people.actor(workspace.OPERATOR)).role is Role.VIEWER
     made.slack.workspace.users[workspace.OPERATOR].is_restricted = True
-    made.people.forget_user(workspace.OPERATOR)
+    made.people.forget(workspace.OPERATOR)
     assert (await made.people.actor(workspace.OPERATOR)).role is Role.NONE
 
 
@@ -286,7 +286,7 @@ async def test_groups_are_named_without_waiting_for_slack_and_without_ringing(ma
     await made.people.actor(workspace.VIEWER)  # waits for what is being asked
     assert made.people.handles(groups) == ["@operators"]
     made.slack.workspace.groups[workspace.OPERATORS].handle = "night-shift"
-    made.people.forget_group(workspace.OPERATORS)
+    made.people.forget(workspace.OPERATORS)
     assert made.people.handles(groups) == ["@operators"]
     await made.people.actor(workspace.VIEWER)
     assert made.people.handles(groups) == ["@night-shift"]

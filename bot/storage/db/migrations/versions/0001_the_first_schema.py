@@ -91,6 +91,12 @@ def _create_tables() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "changed_people",
+        sa.Column("subject", sa.String(length=32), nullable=False),
+        sa.Column("at", UtcMicros(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_changed_people")),
+    )
+    op.create_table(
         "fleet_events",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
