@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 }
 
 # These words stand for a default; everything else in that column is one.
@@ -155,6 +156,39 @@ def _names(names: frozenset[str]) -> str:
 
 def test_what_is_assumed_can_be_set_and_what_is_documented_cannot() -> None:
     assert set(OPERATIONS) == {str(operation) for operation, route in ROUTES.items() if not route.documented}
+
+
+# ---- the house
+def test_the_readme_says_who_may_import_whom_as_the_contract_does() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    rows = next(contract["layers"] for contract in contracts if contract.get("containers") == ["bot"])
+    assert re.sub(r"\w+", r"`\g<0>`", " → ".join(rows)) in " ".join(README.split())
+
+
+def test_the_map_names_every_package_and_no_other() -> None:
+    picture = DOCUMENTS["docs/architecture.md"].partition("## The map")[2].split("```")[1]
+    found: list[str] = []
+    path: list[str] = []
+    for indent, name in re.findall(r"^( *)(\w+)/", picture, re.MULTILINE):
+        path = [*path[: len(indent) // 2], name]
+        found.append("/".join(path))
+    packages = [path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "bot").rglob("__init__.py")]
+    assert sorted(found) == sorted(packages)
+
+
+def test_the_map_names_every_module_at_the_top_and_no_other() -> None:
+    picture = DOCUMENTS["docs/architecture.md"].partition("bot/\n")[2].partition("```")[0]
+    found = " ".join(re.findall(r"^  (\w+(?: \w+)*)  ", picture, re.MULTILINE)).split()
+    assert sorted(found) == sorted(
+        path.stem for path in (ROOT / "bot").glob("*.py") if path.stem != "__init__"
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_documents_are_in_plain_words(document: str) -> None:
+    assert re.findall(r"\bshall\b|what be(?:came|comes) of", DOCUMENTS[document], re.IGNORECASE) == []
 
 
 # ---- links
