@@ -1,4 +1,4 @@
-"""One request to Meshtech and what became of it: timeouts, repetition of what may be repeated, errors mapped.
+"""One request to Meshtech, with its retries: timeouts, repetition of what may be repeated, errors mapped.
 
 Decides whether a request that failed may be sent again, how long to wait before, and which of our errors
 tells what happened. Knows neither paging nor what an answer means.

@@ -101,7 +101,7 @@ class SubscriptionService:
         if channel.startswith("D"):
             raise InvalidInput(
                 "Cards and digests go to channels, not to direct messages. Say /invite to bring me into the "
-                "channel that shall get them, and subscribe there."
+                "channel that is to get them, and subscribe there."
             )
         if not await self._may_post(channel):
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Channels that subscribe, on the wire: who gets which card, and what becomes of a broken channel's."""
+"""Channels that subscribe, on the wire: who gets which card, and where a broken channel's go."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """The things of the simulated portal: a clock, gateways, firmware, jobs, and how each looks on the wire.
 
-Only values and their JSON. What happens to them is in `fleet_life`, who asks for them in `fleet_simulator`.
+Only values and their JSON. What happens to them is in `life`, who asks for them in `simulator`.
 """
 
 import json

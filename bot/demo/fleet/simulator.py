@@ -1,8 +1,8 @@
 """A simulated Meshtech Device Management Portal: two loopback ports that speak the vendor's HTTP.
 
 It stands outside the bot and imports nothing of it. This file holds the HTTP: tokens, pages, one request from
-end to end. The fleet that lives behind it is `fleet_life`, the operations and their names are
-`fleet_contract`, what goes wrong is `fleet_faults`.
+end to end. The fleet that lives behind it is `life`, the operations and their names are
+`contract`, what goes wrong is `faults`.
 """
 
 import base64

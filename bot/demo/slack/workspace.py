@@ -1,6 +1,6 @@
 """The people, channels, groups, messages, files and views of a made-up Slack workspace.
 
-State only: what exists and who may see it. It knows no HTTP and no error codes; those are in `slack_api`.
+State only: what exists and who may see it. It knows no HTTP and no error codes; those are in `api`.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""A rename or a change of tags: what was, what shall be, and whether it can still be taken back.
+"""A rename or a change of tags: what was, what is asked for, and whether it can still be taken back.
 
 Decides which names and tags are acceptable and what a change of tags means for one gateway. Knows neither
 who asked the vendor nor how a write is stored.
@@ -221,7 +221,7 @@ def _missing_from(have: Sequence[str], wanted: Iterable[str]) -> tuple[str, ...]
 def _checked(text: str, what: str) -> str:
     value = unicodedata.normalize("NFC", text.strip())
     if not value:
-        raise InvalidInput(f"The {what} is empty: say what it shall be.")
+        raise InvalidInput(f"The {what} is empty: say what to call it.")
     if len(value) > LONGEST:
         raise InvalidInput(f"The {what} has {len(value)} characters; {LONGEST} is the most.")
     bad = next((char for char in value if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}), None)

@@ -1,7 +1,7 @@
 """The fleet as a person asks for it: pages of a query, one gateway, tags, firmware, and how old all this is.
 
-Everything but firmware is read from the snapshot in the database. Taking in a listing is `fleet_intake`,
-renaming and tagging `fleet_writes` and `fleet_write_runs`. Knows nothing of Slack.
+Everything but firmware is read from the snapshot in the database. Taking in a listing is `poll`,
+renaming and tagging `writes` and `write_runs`. Knows nothing of Slack.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Renaming and tagging gateways: proposed, confirmed when there are several, and taken back.
 
-Each is a decision in one transaction. Asking the vendor is `fleet_write_runs`. Knows nothing of Slack.
+Each is a decision in one transaction. Asking the vendor is `write_runs`. Knows nothing of Slack.
 """
 
 import asyncio

@@ -122,7 +122,7 @@ class ViewCalls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What a feature listens to, and how it draws its cards and notes; joined in ``bot/slack/bolt.py``.
+    """What a feature listens to, and how it draws its cards and notes; joined in ``dispatcher.py``.
 
     ``cards`` and ``notes`` map a card kind to a function of its subject, a note kind to one of its body.
     ``title`` is the heading of its commands in ``help``; features may share one.

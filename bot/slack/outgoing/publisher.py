@@ -62,7 +62,7 @@ class Publisher:
         self._running: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        """Something was committed that Slack shall show."""
+        """Something was committed that Slack is to show."""
         self._awake.set()
 
     async def stop(self, within: timedelta = timedelta(seconds=30)) -> None:

@@ -37,7 +37,7 @@ async def send(
 
 
 def said_twice(drawn: Message) -> Message:
-    """The message for its second try, when nobody knows what became of the first."""
+    """The message for its second try, when nobody knows whether the first arrived."""
     return message(f"{drawn.text}\n{TWICE}", [*shown(drawn), context(TWICE)], drawn.files, drawn.pictures)
 
 

@@ -156,7 +156,7 @@ def _how_many(done: Subscribed) -> str:
 
 
 def _instead(one: Subscription, around: SubscriptionContext) -> list[str]:
-    """What becomes of the way that cards take without it."""
+    """Which way cards take without it."""
     default = around.default(one.topic)
     if one.topic is Topic.DIGEST:
         if around.alerts is None or around.digest_at is None:

@@ -1,4 +1,4 @@
-"""Cards and notes: what Slack shall show, as rows.
+"""Cards and notes: what Slack is to show, as rows.
 
 A service opens a card, touches it when what it shows has changed, and adds notes to its thread, all inside
 its own transaction. The publisher claims what Slack does not show yet, and records what it showed.

@@ -137,7 +137,7 @@ class Database:
             await connection.execute(select(1))
 
     async def try_writing(self, now: datetime, *, keep: bool = False) -> None:
-        """Writes a row that nobody reads, and takes it back unless it shall be kept.
+        """Writes a row that nobody reads, and takes it back unless it is to be kept.
 
         Raises Unavailable when the database takes no changes.
         """

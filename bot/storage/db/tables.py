@@ -136,7 +136,7 @@ fleet_events = _numbered(
     Index("ix_fleet_events_gateway_id_at", "gateway_id", "at"),
     Index("ix_fleet_events_at", "at"),
 )
-# A rename or a change of tags: proposed, confirmed, done, undone. Items hold what was and what shall be.
+# A rename or a change of tags: proposed, confirmed, done, undone. Items hold what was and what is asked for.
 writes = Table(
     "writes",
     metadata,
@@ -386,7 +386,7 @@ broken_channels = Table(
     Column("told_at", UtcMicros),  # the admins
 )
 
-# ---- what Slack shall show
+# ---- what Slack is to show
 cards = _numbered(
     "cards",
     Column("kind", String(16), nullable=False),  # rollout, incident

@@ -1,4 +1,4 @@
-"""Channels that break, and what becomes of their cards when they are whole again."""
+"""Channels that break, and their cards when they are whole again."""
 
 from datetime import UTC, datetime
 

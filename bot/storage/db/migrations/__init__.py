@@ -1,1 +1,1 @@
-"""The schema's history, one file a change; ``bot/storage/schema.py`` runs it."""
+"""The schema's history, one file a change; ``schema.py`` beside it runs them."""
