@@ -4,7 +4,7 @@ WORKDIR /build
 RUN python -m venv /opt/meshbot
 COPY requirements.lock ./
 RUN /opt/meshbot/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY bot ./bot
 RUN /opt/meshbot/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import SecretStr
-
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes
 from bot.slack.home.status import StatusCommands
@@ -43,6 +41,7 @@ def build_slack(
 ) -> Slack:
     """``status`` says how the bot fares. Raises ValueError when two features claim the same name."""
     settings = ground.settings
+    app_token, signing_secret = settings.slack.app_token, settings.slack.signing_secret
     form = RolloutForm(fleet.gateways, rollouts.requests, ground.modals)
     of_alerts, incidents = alert_listeners(alerts, ground, pause_rollout=rollouts.pause)
     home = _home(ground, fleet, rollouts, alerts)
@@ -59,8 +58,8 @@ def build_slack(
         on_refused=house.audit.refused,
         on_changed=house.changed_people.tell,
         command=settings.slack.command,
-        app_token=_plain(settings.slack.app_token),
-        signing_secret=_plain(settings.slack.signing_secret),
+        app_token=app_token.get_secret_value() if app_token else None,
+        signing_secret=signing_secret.get_secret_value() if signing_secret else None,
     )
     publisher = Publisher(
         ground.api,
@@ -106,7 +105,3 @@ def _shown(ground: Ground) -> list[Setting]:
     return [
         Setting(line.variable, line.value, line.fallback, line.meaning) for line in ground.settings.describe()
     ]
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
