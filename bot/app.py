@@ -76,6 +76,7 @@ class App:
             readiness=self._readiness,
             registry=registry,
             slack_events=self.slack.handle_http if settings.slack.signing_secret else None,
+            health_port=settings.http.health_port,
         )
         # What a test asks, past Slack.
         self.fleet, self.rollouts = fleet.gateways, self._rollouts.requests

@@ -78,6 +78,7 @@ Duration = Annotated[timedelta, Kind(values.positive_duration, show=values.show_
 DurationOrZero = Annotated[timedelta, Kind(values.duration, show=values.show_duration)]
 Share = Annotated[float, Kind(values.share, show=values.show_share)]
 Count = Annotated[int, Kind(values.whole(1, 1_000_000))]
+PortOrNone = Annotated[int | None, Kind(values.port_or_none, show=lambda port: str(port or ""))]
 Flag = Annotated[bool, Kind(values.flag, show=values.show_flag)]
 Url = Annotated[str, Kind(values.url)]
 Channel = Annotated[str | None, Kind(values.channel, show=lambda value: value or "")]
@@ -180,6 +181,10 @@ class MeshtechSettings(_Group):
 class HttpSettings(_Group):
     host: str = _setting("127.0.0.1", "address of health, metrics, and `/slack/events` in HTTP mode")
     port: Annotated[int, Kind(values.whole(0, 65535))] = _setting("8080", "its port; `0` takes a free one")
+    health_port: PortOrNone = _setting(
+        "",
+        "a port for health and metrics alone, so that Slack's can be open to the world; empty: the same",
+    )
 
 
 class ChannelSettings(_Group):

@@ -82,6 +82,10 @@ def whole(minimum: int, maximum: int) -> Callable[[str], int]:
     return parse
 
 
+def port_or_none(text: str) -> int | None:
+    return whole(1, 65535)(text) if text else None
+
+
 def flag(text: str) -> bool:
     word = text.lower()
     if word in {"true", "yes", "on", "1"}:

@@ -94,7 +94,9 @@ class UrlResponder(DirectResponder):
 
     async def _send(self, message: Message, *, replace: bool) -> None:
         said = message
-        if self._uses < USES:
+        if not self._api.is_slacks(self._url):
+            log.warning("a response_url that is not Slack's is not used")
+        elif self._uses < USES:
             self._uses += 1
             for attempt in range(_TRIES):
                 came = await self._post(said, replace, attempt)
@@ -117,7 +119,9 @@ class UrlResponder(DirectResponder):
         if self._thread_ts and not replace:
             payload["thread_ts"] = self._thread_ts
         try:
-            async with self._api.session.post(self._url, json=payload, proxy=self._api.proxy) as answer:
+            async with self._api.session.post(
+                self._url, json=payload, proxy=self._api.proxy, allow_redirects=False
+            ) as answer:
                 if answer.status != 200:
                     log.warning("response_url refused with %d: %.200s", answer.status, await answer.text())
                 return _Came(answer.status, _wait(answer.headers.get("Retry-After"), attempt))

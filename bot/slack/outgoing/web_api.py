@@ -6,6 +6,7 @@ modal. The connection pool is shared and belongs to the caller.
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ from bot.slack.views.blocks import File
 
 log = logging.getLogger(__name__)
 
+_SLACKS: Final = re.compile(r"([a-z0-9-]+\.)*slack(-gov)?\.com")  # no user info and no port
 Json = dict[str, Any]
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -124,6 +126,16 @@ class WebApi:
         )
         self.client.proxy = self.proxy
         self._direct: dict[str, str] = {}
+
+    def is_slacks(self, url: str) -> bool:
+        """Whether an address that a payload names is one of Slack's, or of the configured base."""
+        try:
+            named, base = urlsplit(url), urlsplit(self.base_url)
+        except ValueError:
+            return False
+        if (named.scheme, named.netloc) == (base.scheme, base.netloc):
+            return True
+        return named.scheme == "https" and bool(_SLACKS.fullmatch(named.netloc))
 
     async def call(self, method: str, *, token: str | None = None, **arguments: Any) -> Json:
         """One call. Raises SlackFailed. Arguments that are None are left out."""

@@ -1,0 +1,49 @@
+"""Whether a request over HTTP is Slack's and comes for the first time, before anything reads what it holds.
+
+A request that somebody recorded is signed as well. Slack's own repetitions carry a new time stamp, hence a
+new signature, so each signature is good once.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from slack_sdk.signature import Clock, SignatureVerifier
+
+# A stamp may lie five minutes back or ahead: ten minutes after it came, a request is too old in any case.
+_REMEMBERED: Final = 10 * 60.0
+
+
+class SignedRequests:
+    """What came so far, for as long as it would be taken again; ``now`` is Unix time in seconds.
+
+    A stamp from before this memory began is refused: the process that ran then may have acted on it.
+    """
+
+    def __init__(self, secret: str, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._began = int(now())
+        self._verifier = SignatureVerifier(secret, _Time(now))
+        self._seen: dict[str, float] = {}  # the oldest first
+
+    def is_new(self, body: str, stamp: str, signature: str) -> bool:
+        """Whether Slack signed it, in the last five minutes, and it did not come before."""
+        if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 20 and signature.isascii()):
+            return False  # the verifier would fail on it
+        if not self._verifier.is_valid(body, stamp, signature) or int(stamp) < self._began:
+            return False
+        now = self._now()
+        while self._seen and (oldest := next(iter(self._seen.items())))[1] <= now:
+            del self._seen[oldest[0]]
+        if signature in self._seen:
+            return False
+        self._seen[signature] = now + _REMEMBERED
+        return True
+
+
+class _Time(Clock):
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+
+    def now(self) -> float:
+        return self._now()
