@@ -157,9 +157,10 @@ class Publisher:
             if found is None:
                 drawn = said_twice(drawn)
             else:
-                claim = replace(claim, attempted_at=None)
                 async with self._database.write() as connection:
-                    await outbox.record_not_found(connection, claim)
+                    if not await outbox.record_not_found(connection, claim):
+                        return  # looking took so long that another process posts it
+                claim = replace(claim, attempted_at=None)
         if drawn.is_over and claim.attempted_at is None:
             async with self._database.write() as connection:
                 await outbox.withdraw(connection, claim)
@@ -195,7 +196,7 @@ class Publisher:
 
     async def _card_failed(self, claim: CardClaim, error: Exception) -> None:
         if isinstance(error, SlackFailed) and error.code in GONE and claim.ts is not None:
-            await self._repost(claim.id, claim.channel, error)
+            await self._repost(claim.id, claim.ts, claim.channel, error)
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             self.sender.forget(claim.uid)
@@ -206,11 +207,11 @@ class Publisher:
         async with self._database.write() as connection:
             await outbox.record_failure(connection, claim, after, may_have_worked=_unsure(error))
 
-    async def _repost(self, card_id: int, channel: str, error: SlackFailed) -> None:
+    async def _repost(self, card_id: int, ts: str, channel: str, error: SlackFailed) -> None:
         """Posts once more what somebody deleted; what is deleted again is left alone."""
         self._drawn.pop(card_id, None)
         async with self._database.write() as connection:
-            if await outbox.record_gone(connection, card_id, error.code):
+            if await outbox.record_gone(connection, card_id, ts, error.code):
                 log.info("a card in %s is gone (%s); I post it again", channel, error.code)
                 return
         await self._break_card(card_id, channel, error)
@@ -306,9 +307,9 @@ class Publisher:
         return drawn if isinstance(drawn, Message) else await drawn
 
     async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
-        if isinstance(error, SlackFailed) and error.code in GONE and claim.card_id is not None:
+        if isinstance(error, SlackFailed) and error.code in GONE and claim.card_id and claim.thread_ts:
             await self._release_notes(claim, self._now(), error)
-            await self._repost(claim.card_id, claim.channel, error)
+            await self._repost(claim.card_id, claim.thread_ts, claim.channel, error)
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             log.warning("a note in %s cannot be shown: %s", claim.channel, error.code)

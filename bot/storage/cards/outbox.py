@@ -139,10 +139,14 @@ async def claim_card(
         if row is None:
             return None
         claimed = await connection.execute(
-            update(cards).where(cards.c.id == row["id"], due).values(lease_until=now + lease)
+            update(cards)
+            .where(cards.c.id == row["id"], due)
+            .values(lease_until=now + lease)
+            .returning(*cards.c)
         )
-        if claimed.rowcount == 1:
-            return _card_claim(row, now + lease)
+        taken = claimed.mappings().first()  # as it is now: another process may have had it since it was found
+        if taken is not None:
+            return _card_claim(taken, now + lease)
 
 
 async def record_post_intent(
@@ -164,14 +168,19 @@ async def record_found(connection: AsyncConnection, claim: CardClaim, channel: s
     """An earlier attempt did post it; what it shows is not known, so that an edit follows."""
     await connection.execute(
         update(cards)
-        .where(cards.c.id == claim.id)
+        .where(_is_as_claimed(claim))
         .values(ts=ts, posted_channel=channel, attempted_at=None, try_after=None, lease_until=None)
     )
 
 
-async def record_not_found(connection: AsyncConnection, claim: CardClaim) -> None:
-    """An earlier attempt did not post it."""
-    await connection.execute(update(cards).where(cards.c.id == claim.id).values(attempted_at=None))
+async def record_not_found(connection: AsyncConnection, claim: CardClaim) -> bool:
+    """An earlier attempt did not post it. False when the lease ran out and somebody else has the card."""
+    done = await connection.execute(
+        update(cards)
+        .where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
+        .values(attempted_at=None)
+    )
+    return done.rowcount == 1
 
 
 async def record_shown(
@@ -183,7 +192,10 @@ async def record_shown(
     edited_at: datetime | None,
     reposted: bool = False,
 ) -> None:
-    """Slack shows the claimed version now. ``edited_at`` is None when nothing had to be sent."""
+    """Slack shows the claimed version now. ``edited_at`` is None when nothing had to be sent.
+
+    Nothing is recorded of a message that was found to be gone meanwhile.
+    """
     values: dict[str, Any] = {
         "shown": claim.wanted,
         "posted_channel": channel,
@@ -197,17 +209,23 @@ async def record_shown(
     if edited_at is not None:
         values["edited_at"] = edited_at
     await connection.execute(
-        update(cards).where(cards.c.id == claim.id, cards.c.shown <= claim.wanted).values(values)
+        update(cards).where(_is_as_claimed(claim), cards.c.shown <= claim.wanted).values(values)
     )
 
 
-async def record_gone(connection: AsyncConnection, card_id: int, reason: str) -> bool:
-    """The card's message is gone: it is to be posted once more. False when that was done before."""
+async def record_gone(connection: AsyncConnection, card_id: int, ts: str, reason: str) -> bool:
+    """The card's message of that ``ts`` is gone: it is posted once more. False when it was so before.
+
+    An edit and a note of its thread may both find out about one deletion: the second is no news, and True.
+    """
+    shown = (await connection.execute(select(cards.c.ts).where(cards.c.id == card_id))).scalar()
+    if shown != ts:
+        return True
     again = await connection.execute(
         update(cards)
         .where(
             cards.c.id == card_id,
-            cards.c.ts.is_not(None),
+            cards.c.ts == ts,
             or_(cards.c.error.is_(None), cards.c.error.not_like(f"{REPOSTED}%")),
         )
         .values(
@@ -258,31 +276,32 @@ async def claim_notes(
     The oldest waiting note of a thread goes first, and takes those behind it along; a note that is broadcast
     goes alone. A thread waits for its pace, unless a broadcast stands in the line.
     """
-    columns = (notes, cards.c.ts.label("card_ts"), cards.c.posted_channel)
     found = await connection.execute(
-        select(*columns)
+        select(notes.c.id, cards.c.ts, cards.c.posted_channel)
         .select_from(_NOTES_AND_CARDS)
         .where(_note_is_due(pace, now))
         .order_by(notes.c.id)
         .limit(1)
     )
-    row = found.mappings().first()
-    if row is None:
+    first = found.first()
+    if first is None:
         return None
     # Whoever holds the first note holds those behind it: nobody else can claim them before it is posted.
     claimed = await connection.execute(
         update(notes)
-        .where(notes.c.id == row["id"], notes.c.state == "waiting", _is_free(notes, now))
+        .where(notes.c.id == first.id, notes.c.state == "waiting", _is_free(notes, now))
         .values(lease_until=now + lease)
+        .returning(*notes.c)
     )
-    if claimed.rowcount != 1:
+    row = claimed.mappings().first()  # as it is now: another process may have had it since it was found
+    if row is None:
         return None
     line = await _line_behind(connection, row)
     return NoteClaim(
         tuple(_note(one) for one in line),
         row["card_id"],
-        row["posted_channel"] or row["channel"],
-        row["card_ts"],
+        first.posted_channel or row["channel"],
+        first.ts,
         row["broadcast"],
         row["attempted_at"],
         now + lease,
@@ -421,6 +440,11 @@ def _note_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
         notes.c.channel.not_in(pace.full_channels),
         or_(notes.c.card_id.is_(None), and_(cards.c.ts.is_not(None), ~earlier, or_(loud, ~recent))),
     )
+
+
+def _is_as_claimed(claim: CardClaim) -> ColumnElement[bool]:
+    """The card still stands where it did when it was claimed, or nowhere."""
+    return and_(cards.c.id == claim.id, cards.c.ts.is_not_distinct_from(claim.ts))
 
 
 def _is_unsaid(table: FromClause) -> ColumnElement[bool]:

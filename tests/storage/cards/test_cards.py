@@ -68,6 +68,11 @@ class Rows:
             await outbox.record_notes_intent(connection, claim, self.now, LEASE)
             await outbox.record_notes_posted(connection, claim, "2.2")
 
+    async def is_gone(self, card: CardClaim, ts: str) -> bool:
+        """Whether a message that is gone is posted again, or was already."""
+        async with self.database.write() as connection:
+            return await outbox.record_gone(connection, card.id, ts, "message_not_found")
+
     async def shown_card(self, channel: str = "C1") -> CardClaim:
         """A card that Slack shows in its newest version."""
         await self.open(channel)
@@ -249,14 +254,48 @@ async def test_an_attempt_is_remembered_only_while_its_outcome_is_open(rows: Row
 
 async def test_a_message_that_is_gone_is_wanted_once_more_and_only_once(rows: Rows) -> None:
     card = await rows.shown_card()
-    for expected in (True, False):
-        async with rows.database.write() as connection:
-            assert await outbox.record_gone(connection, card.id, "message_not_found") is expected
-        if expected:
-            claim = await rows.claim()
-            assert claim is not None
-            assert (claim.ts, claim.was_reposted) == (None, True)
-            await rows.show(claim, "3.3")
+    assert await rows.is_gone(card, "1.1")
+    again = await rows.claim()
+    assert again is not None
+    assert (again.ts, again.was_reposted) == (None, True)
+    await rows.show(again, "3.3")
+    assert not await rows.is_gone(card, "3.3")
+
+
+async def test_an_edit_and_a_note_that_find_one_deletion_count_it_once(rows: Rows) -> None:
+    card = await rows.shown_card()
+    assert await rows.is_gone(card, "1.1")
+    assert await rows.is_gone(card, "1.1")
+    again = await rows.claim()
+    assert again is not None
+    await rows.show(again, "3.3")
+    assert await rows.is_gone(card, "1.1")
+    assert await rows.claim() is None
+
+
+async def test_an_edit_of_what_was_found_gone_meanwhile_records_nothing(rows: Rows) -> None:
+    card = await rows.shown_card()
+    await rows.touch()
+    rows.later(20)
+    edit = await rows.claim()
+    assert edit is not None
+    assert await rows.is_gone(card, "1.1")
+    await rows.show(edit, "1.1")
+    again = await rows.claim()
+    assert again is not None
+    assert again.ts is None
+
+
+async def test_who_looked_for_a_post_for_too_long_does_not_make_it(rows: Rows) -> None:
+    await rows.open("C1")
+    slow = await rows.claim()
+    rows.later(91)
+    quick = await rows.claim()
+    assert slow is not None
+    assert quick is not None
+    async with rows.database.write() as connection:
+        assert not await outbox.record_not_found(connection, slow)
+        assert await outbox.record_not_found(connection, quick)
 
 
 async def test_a_broken_card_and_its_notes_leave_the_line(rows: Rows) -> None:
