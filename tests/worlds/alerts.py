@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import Select, delete, insert, select, update
 
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules, Incident
@@ -260,16 +260,15 @@ def _digest(known: KnownGateway) -> bytes:
     return md5(known.gateway.id.encode(), usedforsecurity=False).digest()
 
 
-async def rollout(world: World, *ids: str, state: str = "not_returned") -> None:
-    """A rollout R-1 that runs and has given these up just now."""
+async def rollout(world: World, *ids: str, state: str = "not_returned", number: int = 1) -> None:
+    """A rollout that runs and has given these up just now."""
+    row = {"id": number, "uid": f"u{number}", "created_at": world.now, "expires_at": world.now}
     async with world.database.write() as connection:
-        await connection.execute(
-            insert(rollouts).values(_ROLLOUT | {"created_at": world.now, "expires_at": world.now})
-        )
+        await connection.execute(insert(rollouts).values(_ROLLOUT | row))
         for one in ids:
             await connection.execute(
                 insert(rollout_targets).values(
-                    rollout_id=1,
+                    rollout_id=number,
                     gateway_id=one,
                     label=one,
                     site="Oslo",
@@ -282,9 +281,19 @@ async def rollout(world: World, *ids: str, state: str = "not_returned") -> None:
             )
 
 
+async def give_up(world: World, gateway_id: str) -> None:
+    """The verdict, in one transaction as the rollouts' runner commits it; ``rollout`` started it."""
+    target = rollout_targets.c
+    async with world.database.write() as connection:
+        await connection.execute(
+            update(rollout_targets)
+            .where(target.gateway_id == gateway_id)
+            .values(state="not_returned", settled_at=world.now)
+        )
+        await connection.execute(delete(gateway_claims).where(gateway_claims.c.gateway_id == gateway_id))
+
+
 _ROLLOUT = {
-    "id": 1,
-    "uid": "u",
     "state": "running",
     "requester": "U0ANA00001",
     "requester_name": "Ana",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
+from bot.domain.alerts.kinds import IncidentKind, Scope
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
@@ -19,21 +20,6 @@ IncidentId = NewType("IncidentId", int)
 
 FIRST_GATEWAYS = 10  # so many are named on a card
 GROWN_BY = 0.5  # of those down when people last heard of it loudly: then they hear of it again
-
-
-class IncidentKind(StrEnum):
-    """What an incident is about; a site has at most one live incident of each kind."""
-
-    OFFLINE = "offline"  # of one site
-    STORM = "storm"  # gateways of many sites, gone together
-    SEEN_DARK = "seen_dark"  # gateways of many sites, offline already when they were first seen
-    FLAPPING = "flapping"
-    NOT_RETURNED = "not_returned"  # of one rollout
-    VISIBILITY = "visibility"  # the fleet cannot be seen; has no gateways
-
-    @property
-    def has_many_sites(self) -> bool:
-        return self in {IncidentKind.STORM, IncidentKind.SEEN_DARK}
 
 
 class IncidentState(StrEnum):
@@ -58,6 +44,7 @@ class Leave(StrEnum):
     BACK = "back"
     RELEASED = "released"  # it is no longer in the fleet
     STILL_DOWN = "still_down"  # quiet for long enough, and offline
+    TAKEN = "taken"  # an incident of a worse trouble has it now
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +97,21 @@ class ListingHistory:
         return Cut(self.at - after, self.completed[needed - 1].number)
 
 
-def offline_cut(rules: AlertRules, sight: ListingHistory) -> Cut | None:
-    return sight.cut(rules.offline_after, rules.offline_listings)
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """As of when gateways are judged, and since when they must be offline, or online, to be moved."""
+
+    at: datetime
+    offline: Cut | None
+    online: Cut | None
 
 
-def online_cut(rules: AlertRules, sight: ListingHistory) -> Cut | None:
-    return sight.cut(rules.online_after, rules.online_listings)
+def thresholds(rules: AlertRules, history: ListingHistory) -> Thresholds:
+    return Thresholds(
+        history.at,
+        history.cut(rules.offline_after, rules.offline_listings),
+        history.cut(rules.online_after, rules.online_listings),
+    )
 
 
 def is_offline_enough(known: KnownGateway, cut: Cut | None) -> bool:
@@ -128,12 +124,12 @@ def is_back_enough(known: KnownGateway, cut: Cut | None) -> bool:
     return _is_long_enough(known, Connectivity.ONLINE, cut)
 
 
-def may_open(rules: AlertRules, sight: ListingHistory, started_at: datetime) -> bool:
+def may_open(rules: AlertRules, history: ListingHistory, started_at: datetime) -> bool:
     """Whether this process, which began at ``started_at``, has seen enough to raise new alerts."""
     needed = rules.startup_listings
     if needed <= 0:
         return True
-    return len(sight.completed) >= needed and sight.completed[needed - 1].started_at >= started_at
+    return len(history.completed) >= needed and history.completed[needed - 1].started_at >= started_at
 
 
 def _is_long_enough(known: KnownGateway, state: Connectivity, cut: Cut | None) -> bool:
@@ -208,10 +204,11 @@ class MemberCounts:
     still_down: int = 0  # it was about flapping, and they are quiet and offline
     since: datetime | None = None
     until: datetime | None = None
+    taken: int = 0  # by an incident of a worse trouble
 
     @property
     def total(self) -> int:
-        return self.down + self.back + self.released + self.still_down
+        return self.down + self.back + self.released + self.still_down + self.taken
 
 
 class Trait(StrEnum):
@@ -290,15 +287,15 @@ class Incident:
     @property
     def place(self) -> str:
         """For sentences: where, or of what."""
-        match self.kind:
-            case IncidentKind.STORM | IncidentKind.SEEN_DARK:
-                return f"at {self.sites} sites"
-            case IncidentKind.NOT_RETURNED:
-                return f"of rollout {self.site}"
-            case IncidentKind.VISIBILITY:
-                return "of the whole fleet"
-            case _:
+        match self.kind.rules.scope:
+            case Scope.SITE:
                 return f"at {self.site}"
+            case Scope.SITES:
+                return f"at {self.sites} sites"
+            case Scope.ROLLOUT:
+                return f"of rollout {self.site}"
+            case Scope.FLEET:
+                return "of the whole fleet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from bot.domain.alerts.incidents import Incident, IncidentKind, IncidentState
+from bot.domain.alerts.incidents import Incident, IncidentState
 
 FIRST, SECOND = timedelta(minutes=10), timedelta(minutes=30)
 EVERY, TIMES = timedelta(hours=1), 5
 ACKNOWLEDGED = timedelta(hours=4)
 SCHEDULE = (FIRST, SECOND, *(SECOND + EVERY * number for number in range(1, TIMES + 1)))
-# Only edited, or about what no gateway can be asked for.
-_QUIET = frozenset({IncidentKind.FLAPPING})
 
 
 def reminders_due(incident: Incident, now: datetime) -> int:
@@ -19,18 +17,19 @@ def reminders_due(incident: Incident, now: datetime) -> int:
     What did not return is louder: its groups are told with its first post. When an acknowledgement ends by
     itself, the count begins anew.
     """
-    if incident.state is not IncidentState.OPEN or incident.acknowledged or incident.kind in _QUIET:
+    rules = incident.kind.rules
+    if incident.state is not IncidentState.OPEN or incident.acknowledged or not rules.is_reminded:
         return 0
     since = now - incident.reminded_from
-    at_once = 1 if incident.kind is IncidentKind.NOT_RETURNED else 0
+    at_once = int(rules.reminds_at_once)
     return at_once + sum(since >= after for after in SCHEDULE)
 
 
 def next_reminder(incident: Incident) -> datetime | None:
     """When its groups are told the next time, unless somebody acknowledges it."""
-    at_once = 1 if incident.kind is IncidentKind.NOT_RETURNED else 0
+    at_once = int(incident.kind.rules.reminds_at_once)
     made = incident.reminded - at_once
-    if incident.acknowledged or incident.kind in _QUIET or made >= len(SCHEDULE):
+    if incident.acknowledged or not incident.kind.rules.is_reminded or made >= len(SCHEDULE):
         return None
     return incident.reminded_from + SCHEDULE[max(made, 0)]
 
@@ -38,7 +37,7 @@ def next_reminder(incident: Incident) -> datetime | None:
 def next_question(incident: Incident) -> datetime | None:
     """When whoever has it is asked the next time how it goes."""
     taken = incident.acknowledged
-    if taken is None or incident.kind in _QUIET:
+    if taken is None or not incident.kind.rules.is_reminded:
         return None
     return max(taken.at, incident.asked_at or taken.at) + ACKNOWLEDGED
 

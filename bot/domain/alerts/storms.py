@@ -5,12 +5,13 @@ A cause is named only where chance cannot explain it: what most gateways of the 
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from bot.domain.alerts.incidents import AlertRules, Share, Trait
+from bot.domain.alerts.incidents import AlertRules, IncidentId, Share, Trait
+from bot.domain.gateways import GatewayId
 
 WITHIN = timedelta(minutes=5)
 LEAST = 5  # gateways from which a share of the fleet makes a storm
@@ -99,6 +100,67 @@ def raging(rules: AlertRules, went: Sequence[tuple[datetime, int]], fleet: int) 
         if together >= needed:
             first, last = first or went[start][0], moment
     return None if first is None or last is None else StormWindow(first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStorm:
+    """A storm that goes on: when its gateways went, in order, and how many; and who came back from it."""
+
+    went: Sequence[tuple[datetime, int]]
+    left: Collection[GatewayId] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Gateways that are offline and in no incident, and what they may join: all of it at one moment."""
+
+    gone: Mapping[GatewayId, WentOffline]
+    left: Collection[GatewayId] = ()  # who came back in the incident of their site, which is still live
+    fleet: int = 0
+    seen_dark: IncidentId | None = None  # the one that nobody has been told of
+    storms: Mapping[IncidentId, LiveStorm] = field(default_factory=dict)
+    gathering: Mapping[GatewayId, WentOffline] = field(default_factory=dict)  # for sites, untold
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which incident each gateway of an outage joins."""
+
+    seen_dark: Sequence[GatewayId] = ()
+    storms: Mapping[IncidentId, Sequence[GatewayId]] = field(default_factory=dict)
+    window: StormWindow | None = None  # of a storm that begins now
+    storm: Sequence[GatewayId] = ()
+    sites: Sequence[GatewayId] = ()
+
+
+def assign(rules: AlertRules, outage: Outage) -> Assignment:
+    """Whoever left the incident of their site returns to it. Of the others those that were dark before they
+    were first seen have one together, if they are enough: where a fleet is new to the bot, a card for each
+    site would be a storm of the bot's own making. Then come the storms, and each site has the rest.
+    """
+    rest = {one: went for one, went in outage.gone.items() if one not in outage.left}
+    before = {one: went for one, went in rest.items() if went.before}
+    if outage.seen_dark is None and not are_enough(rules, before.values(), outage.fleet):
+        before = {}
+    rest = {one: went for one, went in rest.items() if one not in before}
+    storms = {}
+    for incident, live in outage.storms.items():
+        window = raging(rules, live.went, outage.fleet)
+        if window is None:
+            continue
+        near = {one for one, went in rest.items() if window.is_near(went.since) and one not in live.left}
+        storms[incident] = sorted(near)
+        rest = {one: went for one, went in rest.items() if one not in near}
+    window = find_storm(rules, [*outage.gathering.values(), *rest.values()], outage.fleet) if rest else None
+    struck = [one for one, went in rest.items() if window and window.first <= went.since <= window.last]
+    joined = {*before, *struck, *(one for ids in storms.values() for one in ids)}
+    return Assignment(
+        seen_dark=list(before),
+        storms=storms,
+        window=window,
+        storm=struck,
+        sites=[one for one in outage.gone if one not in joined],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The course of incidents: after each listing gateways leave theirs and join others, by themselves.
+"""Moves incidents on: after each listing gateways leave theirs and join others, by themselves.
 
 The rules are the domain's, the sets are the database's. Any replica may evaluate, and any may be cut short:
 each step is one short transaction that changes what is not so yet. Knows nothing of Slack.
@@ -13,11 +13,10 @@ from bot.domain import visibility as seeing
 from bot.domain.alerts.incidents import (
     AlertRules,
     IncidentId,
-    IncidentKind,
     ListingHistory,
+    Thresholds,
     may_open,
-    offline_cut,
-    online_cut,
+    thresholds,
 )
 from bot.domain.alerts.storms import shared_cause
 from bot.domain.gateways import Listing
@@ -28,8 +27,10 @@ from bot.services.context import Context
 from bot.storage import listings
 from bot.storage.alerts import causes, incidents, visibility
 from bot.storage.alerts import membership as store
+from bot.storage.alerts.causes import CauseComparison
 from bot.storage.cards import cards
 from bot.storage.cards.cards import CardKind
+from bot.storage.db.engine import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,8 @@ class AlertEngine:
         silenced: Silenced = _nobody,
     ) -> None:
         self.rules = rules
-        self._moves = IncidentMembership(context.database, rules)
-        self._places = IncidentRouting(context, default_channel=default_channel)
+        self._membership = IncidentMembership(context.database, rules)
+        self._routing = IncidentRouting(context, default_channel=default_channel)
         self._database = context.database
         self._now = context.now
         self._silenced = silenced
@@ -86,44 +87,27 @@ class AlertEngine:
         Those that are open are reconciled first, and also while new alerts are held: after a start, and
         while the fleet cannot be seen.
         """
-        lost = await self._look()
+        lost = await self._watch_visibility()
         async with self._database.read() as connection:
             completed = await listings.completed_listings(connection, self.rules.lookback, listing.number)
         if not completed:
             return Evaluation()
-        sight = ListingHistory(completed)
-        moves, at = self._moves, sight.at
-        back = await moves.leave_as_quiet(at)
-        released = 0
-        for trouble in (IncidentKind.OFFLINE, IncidentKind.NOT_RETURNED):
-            back += await moves.leave_as_back(trouble, online_cut(self.rules, sight))
-            released += await moves.leave_as_released(trouble, at)
-        released += await moves.leave_as_released(IncidentKind.FLAPPING, at)
-        resolved, dropped = await moves.end(at)
-        opening = lost is None and may_open(self.rules, sight, self._started_at)
-        opened, joined = await self._open(sight, listing.number) if opening else (0, 0)
+        history = ListingHistory(completed)
+        as_of = thresholds(self.rules, history)
+        back, released = await self._membership.leave(as_of)
+        resolved, dropped = await self._membership.end(as_of.at)
+        opening = lost is None and may_open(self.rules, history, self._started_at)
+        opened, joined = await self._open(as_of, listing.number) if opening else (0, 0)
         done = Evaluation(opening, opened, joined, back, released, resolved, dropped)
         if opened or joined or back or released or resolved:
             log.info("incidents after listing %d: %s", listing.number, done)
-        if joined:
-            self._places.look_again()
         return done
 
-    async def _open(self, sight: ListingHistory, listing: int) -> tuple[int, int]:
-        """The loudest first: a gateway that did not return, or flaps, is not an offline one too."""
-        moves, at = self._moves, sight.at
-        silenced = await self._silenced()
-        done = [
-            await moves.open_not_returned(at, silenced),
-            await moves.open_flapping(at, listing, silenced),
-        ]
-        cut = offline_cut(self.rules, sight)
-        if cut is not None:
-            done.append(await moves.open_offline(cut, at, listing, silenced))
-        opened, joined = (sum(numbers) for numbers in zip(*done, strict=True))
+    async def _open(self, as_of: Thresholds, listing: int) -> tuple[int, int]:
+        opened, joined = await self._membership.join(as_of, listing, await self._silenced())
         if joined:
             async with self._database.read() as connection:
-                posted = await incidents.open_joined(connection, at)
+                posted = await incidents.open_joined(connection, as_of.at)
             for start in range(0, len(posted), AT_ONCE):
                 await self._explain(posted[start : start + AT_ONCE])
         return opened, joined
@@ -135,48 +119,55 @@ class AlertEngine:
         been over since long before.
         """
         now = self._now()
-        may_post = await self._look() is None and await self._may_post()
+        may_post = await self._watch_visibility() is None and await self._may_post()
         opened = 0
         while may_post and (due := await self._due(now)):
-            await self._explain(due)
-            async with self._database.write() as connection:
-                opened += await store.open_due(connection, due, now)
-        await self._places.open_cards(only_visibility=not may_post)
+            posted = await self._post(due, now)
+            opened += posted
+            if not posted:
+                break  # gateways join right now: the next tick posts it
+        await self._routing.open_cards(only_visibility=not may_post)
         return opened
 
-    # ---- sight
+    # ---- visibility
     async def visibility_loss(self) -> VisibilityLoss | None:
         """Why the fleet cannot be seen now: then nothing new is told of it, and nothing promoted."""
         async with self._database.read() as connection:
             return seeing.visibility_loss(await listings.recent_outcomes(connection))
 
-    async def _look(self) -> VisibilityLoss | None:
-        """Says once that sight is lost, and says so no longer when it returns."""
+    async def _watch_visibility(self) -> VisibilityLoss | None:
+        """Tells once that visibility is lost, and that it is back."""
         async with self._database.read() as connection:
-            seen = await listings.recent_outcomes(connection)
-            told = await visibility.live(connection)
-        lost = seeing.visibility_loss(seen)
-        if (lost is None) == (told is None):
+            lost, is_told = await self._visibility(connection)
+        if (lost is not None) == is_told:
             return lost
         async with self._database.write() as connection:
-            if lost is not None:
+            await store.take_turn(connection)
+            lost, is_told = await self._visibility(connection)  # another replica may have said so meanwhile
+            if lost is not None and not is_told:
                 await visibility.begin(connection, lost, self._now())
                 log.warning("visibility lost: %s", lost)
-            else:
-                outage = seeing.is_outage(seen)
+            elif lost is None and is_told:
+                outage = seeing.is_outage(await listings.recent_outcomes(connection))
                 ended = await visibility.end(connection, self._now(), outage=outage)
                 await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in ended})
         return lost
+
+    @staticmethod
+    async def _visibility(connection: Transaction) -> tuple[VisibilityLoss | None, bool]:
+        """Why the fleet cannot be seen, and whether an incident tells of it."""
+        lost = seeing.visibility_loss(await listings.recent_outcomes(connection))
+        return lost, await visibility.live(connection) is not None
 
     # ---- steps of a tick
     async def _due(self, now: datetime) -> Sequence[IncidentId]:
         """Incidents to open now; whose alerts are silenced is looked up only when there is one."""
         async with self._database.read() as connection:
             due = await store.who_is_due(connection, now, AT_ONCE)
-        hushed = await self._silenced() if due else ()
-        if hushed:
+        silenced = await self._silenced() if due else ()
+        if silenced:
             async with self._database.read() as connection:
-                due = await store.who_is_due(connection, now, AT_ONCE, hushed)
+                due = await store.who_is_due(connection, now, AT_ONCE, silenced)
         return due
 
     async def _may_post(self) -> bool:
@@ -184,14 +175,35 @@ class AlertEngine:
             completed = await listings.completed_listings(connection, self.rules.lookback)
         return may_open(self.rules, ListingHistory(completed), self._started_at)
 
+    async def _post(self, due: Sequence[IncidentId], now: datetime) -> int:
+        """Opens those of the incidents that are still due, with what their gateways have in common."""
+        found = await self._compare(due)
+        async with self._database.write() as connection:
+            explained = await self._save_causes(connection, found)
+            return await store.open_due(connection, explained, now)
+
     async def _explain(self, ids: Sequence[IncidentId]) -> None:
         """Works out anew what the gateways of these incidents have in common."""
-        if not ids:
-            return
-        async with self._database.read() as connection:
-            found = await causes.compare(connection, ids, self._now() - ROLLOUT_LATELY)
+        found = await self._compare(ids)
         async with self._database.write() as connection:
-            for one, alike in found.incidents.items():
-                cause = shared_cause(alike.candidates, alike.gateways, found.fleet)
-                if await causes.save(connection, one, cause):
-                    await cards.touch_all(connection, CardKind.INCIDENT, {str(one)})
+            await self._save_causes(connection, found)
+
+    async def _compare(self, ids: Sequence[IncidentId]) -> CauseComparison:
+        async with self._database.read() as connection:
+            return await causes.compare(connection, ids, self._now() - ROLLOUT_LATELY)
+
+    @staticmethod
+    async def _save_causes(connection: Transaction, found: CauseComparison) -> Sequence[IncidentId]:
+        """Of the incidents that have the gateways still that were compared; which these are. Whoever joined
+        another meanwhile is compared by whoever had it join.
+        """
+        await store.take_turn(connection)
+        sizes = await incidents.larger_than(connection, list(found.incidents), 0)
+        same = [one for one, alike in found.incidents.items() if sizes.get(one) == alike.gateways]
+        for one in same:
+            alike = found.incidents[one]
+            if await causes.save(
+                connection, one, shared_cause(alike.candidates, alike.gateways, found.fleet)
+            ):
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one)})
+        return same

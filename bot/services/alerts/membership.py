@@ -1,24 +1,37 @@
 """Gateways leave incidents and join others: who, in which order, and in transactions that nobody waits for.
 
-Each step finds out in one query who has to move, and moves them in chunks; a move changes only what is not
-so yet, so that a step cut short is finished by the next evaluation.
+Who has to move is found in one read, and decided from it; they are moved in chunks. What was committed since
+that read counts too: a move changes only what is not so yet and still has to be, so that a step cut short,
+or overtaken, is finished by the next evaluation.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.alerts.incidents import AlertRules, Cut, IncidentId, IncidentKind, IncidentState
-from bot.domain.alerts.storms import StormWindow, WentOffline, are_enough, find_storm, raging
+from bot.domain.alerts.incidents import AlertRules, IncidentId, IncidentState, Thresholds
+from bot.domain.alerts.kinds import IncidentKind, Trouble
+from bot.domain.alerts.storms import Assignment, Outage, StormWindow, WentOffline, assign
 from bot.domain.gateways import GatewayId
 from bot.services.alerts.notes import tell_joined
-from bot.storage.alerts import flapping, missing, storms
 from bot.storage.alerts import membership as store
+from bot.storage.alerts import storms
 from bot.storage.alerts.membership import Moved
 from bot.storage.cards import cards
 from bot.storage.cards.cards import CardKind
 from bot.storage.db.engine import Database, Transaction
 
 Move = Callable[[Transaction, Sequence[GatewayId]], Awaitable[Moved]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entering:
+    """Who enters an incident for each trouble, as of one moment; ``left``: who returns to the one it left."""
+
+    by_trouble: Mapping[Trouble, Sequence[GatewayId]]
+    left: Mapping[Trouble, Collection[GatewayId]]
+    outage: Outage
+    changed: Collection[IncidentId]  # incidents whose cards show what went on and off
 
 
 class IncidentMembership:
@@ -29,22 +42,18 @@ class IncidentMembership:
         self._rules = rules
 
     # ---- leaving
-    async def leave_as_back(self, trouble: IncidentKind, cut: Cut | None) -> int:
-        if cut is None:
-            return 0
+    async def leave(self, as_of: Thresholds) -> tuple[int, int]:
+        """Whoever's trouble is over, or who is no longer in the fleet, leaves; returns how many of each."""
+        over, gone = {}, {}
         async with self._database.read() as connection:
-            back = await store.who_is_back(connection, trouble, cut)
-        return await self._move(back, lambda to, ids: store.leave_as_back(to, trouble, ids, cut))
-
-    async def leave_as_released(self, trouble: IncidentKind, at: datetime) -> int:
-        async with self._database.read() as connection:
-            released = await store.who_is_released(connection, trouble)
-        return await self._move(released, lambda to, ids: store.leave_as_released(to, trouble, ids, at))
-
-    async def leave_as_quiet(self, at: datetime) -> int:
-        async with self._database.read() as connection:
-            quiet = await flapping.who_is_quiet(connection, at)
-        return await self._move(quiet, lambda to, ids: flapping.leave_as_quiet(to, ids, at))
+            for trouble in Trouble:
+                over[trouble] = await store.who_leaves(connection, trouble, as_of)
+                gone[trouble] = await store.who_is_released(connection, trouble)
+        back = released = 0
+        for trouble in Trouble:
+            back += await self._move(over[trouble], _leave(trouble, as_of))
+            released += await self._move(gone[trouble], _leave_as_released(trouble, as_of.at))
+        return back, released
 
     async def end(self, at: datetime) -> tuple[int, int]:
         """Incidents that nobody is in any more; returns how many were resolved, and how many dropped."""
@@ -56,146 +65,100 @@ class IncidentMembership:
         return len(resolved), len(ended[IncidentState.DROPPED])
 
     # ---- joining
-    async def open_flapping(self, at: datetime, listing: int, silenced: Collection[str]) -> tuple[int, int]:
-        """Those that begin to flap; how many incidents began, and how many gateways joined."""
-        async with self._database.read() as connection:
-            flap = await flapping.who_flaps(connection, at)
-        flap = [one for one in flap if one not in silenced]
-        done = await self._join_sites(IncidentKind.FLAPPING, flap, at)
-        async with self._database.write() as connection:
-            await flapping.touch_changed(connection, listing)
-        return done
-
-    async def open_not_returned(self, at: datetime, silenced: Collection[str]) -> tuple[int, int]:
-        """Those that a rollout gave up on, in an incident of that rollout."""
-        async with self._database.read() as connection:
-            by_rollout = await missing.who_did_not_return(connection, at)
-        opened = joined = 0
-        for rollout, found in by_rollout.items():
-            ids = [one for one in found if one not in silenced]
-
-            async def join(
-                connection: Transaction, ids: Sequence[GatewayId], rollout: int = rollout
-            ) -> Moved:
-                nonlocal opened
-                opened += await missing.begin(connection, rollout, at, at + self._rules.group_wait)
-                return await missing.join(connection, rollout, ids, at)
-
-            joined += await self._move(ids, join, joining=at)
-        return opened, joined
-
-    async def open_offline(
-        self, cut: Cut, at: datetime, listing: int, silenced: Collection[str]
-    ) -> tuple[int, int]:
-        """Those that are dark and in no incident: a storm's, if they went together, or else their site's."""
-        async with self._database.read() as connection:
-            found = await store.who_is_dark(connection, cut)
-            dark = {one: went for one, went in found.items() if one not in silenced}
-            if not dark:
-                return 0, 0
-            left = set(await store.who_has_left(connection, IncidentKind.OFFLINE))
-            fleet = await storms.fleet_size(connection)
-        gone = {one: went for one, went in dark.items() if one not in left}
+    async def join(self, as_of: Thresholds, listing: int, silenced: Collection[str]) -> tuple[int, int]:
+        """Whoever is in trouble joins an incident, the worst trouble first; returns how many incidents began,
+        and how many gateways joined.
+        """
+        entering = await self._entering(as_of, listing, silenced)
         done = [
-            await self._join_seen_dark(gone, fleet, at, listing),
-            await self._join_live_storms(gone, fleet, at),
-            await self._open_storm(gone, fleet, at, listing),
+            await self._join_places(trouble, ids, entering.left[trouble], as_of)
+            for trouble, ids in entering.by_trouble.items()
+            if trouble is not Trouble.OFFLINE
         ]
-        rest = [one for one in dark if one in gone or one in left]
-        done.append(await self._join_sites(IncidentKind.OFFLINE, rest, at))
+        together = assign(self._rules, entering.outage)
+        done.append(await self._join_together(together, entering.outage, as_of, listing))
+        done.append(
+            await self._join_places(Trouble.OFFLINE, together.sites, entering.left[Trouble.OFFLINE], as_of)
+        )
+        if entering.changed:
+            async with self._database.write() as connection:
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in entering.changed})
         opened, joined = (sum(numbers) for numbers in zip(*done, strict=True))
         return opened, joined
 
-    async def _join_seen_dark(
-        self, gone: dict[GatewayId, WentOffline], fleet: int, at: datetime, listing: int
-    ) -> tuple[int, int]:
-        """Takes out of ``gone`` those that were dark before they were first seen, if they are enough: where a
-        fleet is new to the bot, a card for each site would be a storm of the bot's own making.
+    async def _entering(self, as_of: Thresholds, listing: int, silenced: Collection[str]) -> _Entering:
+        """All of it in one read: what is committed between two would put a gateway into two incidents."""
+        left: dict[Trouble, Collection[GatewayId]] = {}
+        async with self._database.read() as connection:
+            found = {trouble: await store.who_enters(connection, trouble, as_of) for trouble in Trouble}
+            entering = {trouble: _who_may(trouble, found, silenced) for trouble in Trouble}
+            for trouble, some in entering.items():
+                left[trouble] = set(await store.who_has_left(connection, trouble, as_of)) if some else ()
+            gone = entering[Trouble.OFFLINE]
+            outage = Outage({})
+            if gone:
+                outage = await storms.outage(connection, gone, left[Trouble.OFFLINE])
+            changed = await store.who_changed(connection, listing)
+        return _Entering({one: list(some) for one, some in entering.items()}, left, outage, changed)
 
-        Nobody joins it once people were told; until then those whom a crash left behind do.
+    async def _join_together(
+        self, together: Assignment, outage: Outage, as_of: Thresholds, listing: int
+    ) -> tuple[int, int]:
+        """Those of many sites: in what was dark before it was first seen, in a storm that goes on or in one
+        that begins.
         """
-        before = {one: went for one, went in gone.items() if went.before}
-        if not before:
-            return 0, 0
-        async with self._database.read() as connection:
-            gathering = await storms.seen_dark(connection)
-        if gathering is None and not are_enough(self._rules, before.values(), fleet):
-            return 0, 0
+        seen_dark = self._into_new(IncidentKind.SEEN_DARK, listing, as_of)
+        if outage.seen_dark is not None:
+            seen_dark = _into(outage.seen_dark, IncidentKind.SEEN_DARK, as_of)
+        joined = await self._move(together.seen_dark, seen_dark, joining=as_of.at)
+        opened = int(bool(together.seen_dark) and outage.seen_dark is None)
+        for storm, ids in together.storms.items():
+            joined += await self._move(ids, _into(storm, IncidentKind.STORM, as_of), joining=as_of.at)
+        if together.storm:
+            new = self._into_new(IncidentKind.STORM, listing, as_of, together.window)
+            joined += await self._move(together.storm, new, joining=as_of.at)
+            await self.end(as_of.at)
+            opened += 1
+        return opened, joined
+
+    def _into_new(
+        self, kind: IncidentKind, listing: int, as_of: Thresholds, window: StormWindow | None = None
+    ) -> Move:
+        """``window``: whoever gathers for a site and went in that time is in it too."""
 
         async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
-            post_at = at + self._rules.group_wait
-            incident = gathering or await storms.begin(
-                connection, listing, at, post_at, IncidentKind.SEEN_DARK
-            )
-            return await store.join_one(connection, incident, IncidentKind.OFFLINE, ids, at)
-
-        joined = await self._move(list(before), join, joining=at)
-        for one in before:
-            del gone[one]
-        return int(gathering is None), joined
-
-    async def _join_live_storms(
-        self, gone: dict[GatewayId, WentOffline], fleet: int, at: datetime
-    ) -> tuple[int, int]:
-        """Takes out of ``gone`` whoever went with a storm that is still there, while it raged."""
-        joined = 0
-        async with self._database.read() as connection:
-            live = await storms.live(connection)
-            left = {storm: set(await storms.who_left(connection, storm)) for storm in live}
-        for storm, times in live.items():
-            window = raging(self._rules, times, fleet)
-            if window is None:
-                continue
-            ids = [one for one, went in gone.items() if window.is_near(went.since) and one not in left[storm]]
-            joined += await self._move(ids, _into(storm, at), joining=at)
-            for one in ids:
-                del gone[one]
-        return 0, joined
-
-    async def _open_storm(
-        self, gone: dict[GatewayId, WentOffline], fleet: int, at: datetime, listing: int
-    ) -> tuple[int, int]:
-        async with self._database.read() as connection:
-            gathering = await storms.gathering(connection)
-        # By gateway: one that another replica has just put into an incident is not counted twice.
-        together = {**gathering, **gone}
-        window = find_storm(self._rules, together.values(), fleet)
-        if window is None:
-            return 0, 0
-        ids = [one for one, went in gone.items() if window.first <= went.since <= window.last]
-        joined = await self._move(ids, self._storm_of(listing, window, at))
-        for one in ids:
-            del gone[one]
-        await self.end(at)
-        return 1, joined
-
-    def _storm_of(self, listing: int, window: StormWindow, at: datetime) -> Move:
-        async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
-            storm = await storms.begin(connection, listing, at, at + self._rules.group_wait)
-            await storms.absorb(connection, storm, window)
-            return await store.join_one(connection, storm, IncidentKind.OFFLINE, ids, at)
+            post_at = as_of.at + self._rules.group_wait
+            incident = await storms.begin(connection, kind, listing, as_of.at, post_at)
+            if window is not None:
+                await storms.absorb(connection, incident, window)
+            return await store.join_one(connection, incident, kind, ids, as_of)
 
         return join
 
-    async def _join_sites(
-        self, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
+    async def _join_places(
+        self,
+        trouble: Trouble,
+        ids: Sequence[GatewayId],
+        left: Collection[GatewayId],
+        as_of: Thresholds,
     ) -> tuple[int, int]:
-        """The gateways join the incident of their site, which begins where there is none."""
-        if not ids:
-            return 0, 0
-        async with self._database.read() as connection:
-            left = set(await store.who_has_left(connection, kind))
-        joining = at if kind is IncidentKind.OFFLINE else None  # a flapping card is only edited
+        """The gateways join the incident of their site or rollout, which begins where there is none."""
         opened = 0
 
         async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
             nonlocal opened
-            again = await store.join_again(connection, kind, [one for one in ids if one in left], at)
+            again = await store.join_again(connection, trouble, [one for one in ids if one in left], as_of)
             new = [one for one in ids if one not in left]
-            opened += await store.begin_incidents(connection, kind, new, at, at + self._rules.group_wait)
-            return again + await store.join(connection, kind, new, at)
+            post_at = as_of.at + self._rules.group_wait
+            opened += await store.begin_incidents(connection, trouble, new, as_of, post_at)
+            joined = again + await store.join(connection, trouble, new, as_of)
+            if trouble.rules.takes_from:
+                taken = await store.leave_as_taken(connection, trouble, ids, as_of.at)
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in taken})
+            return joined
 
-        joined = await self._move(ids, join, joining=joining)
+        announces = trouble.rules.kind.rules.announces_joins
+        joined = await self._move(ids, join, joining=as_of.at if announces else None)
         return opened, joined
 
     async def _move(self, ids: Sequence[GatewayId], move: Move, *, joining: datetime | None = None) -> int:
@@ -213,8 +176,32 @@ class IncidentMembership:
         return total
 
 
-def _into(storm: IncidentId, at: datetime) -> Move:
+def _who_may(
+    trouble: Trouble, found: Mapping[Trouble, Mapping[GatewayId, WentOffline]], silenced: Collection[str]
+) -> Mapping[GatewayId, WentOffline]:
+    """Of those in a trouble: who enters no incident for a worse one, and is not silenced."""
+    worse: set[str] = set(silenced)
+    for other in trouble.rules.kept_out_by - {trouble}:
+        worse |= found[other].keys()
+    return {one: went for one, went in found[trouble].items() if one not in worse}
+
+
+def _into(incident: IncidentId, kind: IncidentKind, as_of: Thresholds) -> Move:
     async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
-        return await store.join_one(connection, storm, IncidentKind.OFFLINE, ids, at)
+        return await store.join_one(connection, incident, kind, ids, as_of)
 
     return join
+
+
+def _leave(trouble: Trouble, as_of: Thresholds) -> Move:
+    async def leave(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
+        return await store.leave(connection, trouble, ids, as_of)
+
+    return leave
+
+
+def _leave_as_released(trouble: Trouble, at: datetime) -> Move:
+    async def leave(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
+        return await store.leave_as_released(connection, trouble, ids, at)
+
+    return leave

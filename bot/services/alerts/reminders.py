@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from bot.domain.alerts.incidents import Incident, IncidentKind
+from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.reminders import is_acknowledged_for_long, reminders_due
 from bot.services.alerts.notes import about
 from bot.services.context import Context
@@ -34,14 +34,16 @@ class Reminders:
         async with self._database.read() as connection:
             glance = await incidents.open_at_a_glance(connection)
         due = [incident for incident in glance if self._is_due(incident)]
-        hushed = await self._silenced() if due else ()
+        silenced = await self._silenced() if due else ()
         told = 0
         for one in due:
             async with self._database.read() as connection:
                 incident = await incidents.load(connection, one.id)
-            if incident is None:
-                continue
-            if await self._is_expected(incident, hushed):
+                down = await store.down_in(connection, one.id)
+            if incident is None or not self._is_due(incident):
+                continue  # somebody has just decided something
+            # What is all silenced, or in a rollout's hands, is expected.
+            if incident.kind.rules.trouble and all(id_ in silenced for id_ in down):
                 continue
             told += await self._remind(incident)
         return told
@@ -52,24 +54,16 @@ class Reminders:
             return True
         return bool(self._groups) and reminders_due(incident, now) > incident.reminded
 
-    async def _is_expected(self, incident: Incident, silenced: Collection[str]) -> bool:
-        """Whether all of it is silenced or in a rollout's hands."""
-        if incident.kind is IncidentKind.VISIBILITY:
-            return False
-        async with self._database.read() as connection:
-            down = await store.down_in(connection, incident.id)
-        return all(one in silenced for one in down)
-
     async def _remind(self, incident: Incident) -> bool:
         now, taken = self._now(), incident.acknowledged
         async with self._database.write() as connection:
             if taken is not None:
-                said = await store.record_asked(connection, incident.id, incident.asked_at, now)
+                said = await store.record_asked(connection, incident, now)
                 body = {"user": taken.user_id, "down": incident.tally.down}
                 kind, key = STILL_YOURS, f"incident/{incident.id}/yours/{now.isoformat()}"
             else:
                 due = reminders_due(incident, now)
-                said = await store.record_reminded(connection, incident.id, incident.reminded, due)
+                said = await store.record_reminded(connection, incident, due)
                 body = {"groups": self._groups, "down": incident.tally.down}
                 kind, key = ESCALATED, f"incident/{incident.id}/v{incident.version}/escalated/{due}"
             if said:

@@ -7,7 +7,8 @@ one statement for each distinct query then, however many incidents there are.
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from bot.domain.alerts.incidents import FIRST_GATEWAYS, IncidentId, IncidentKind
+from bot.domain.alerts.incidents import FIRST_GATEWAYS, IncidentId
+from bot.domain.alerts.kinds import IncidentKind, Scope
 from bot.domain.query import parse
 from bot.domain.subscriptions import Subscription, Topic
 from bot.services.alerts.notes import about, add_file
@@ -28,11 +29,7 @@ class IncidentRouting:
         self._database = context.database
         self._default_channel = default_channel
         self._now = context.now
-        self._placed: object = None  # what the last look depended on
-
-    def look_again(self) -> None:
-        """Gateways joined an incident, so that it may match more."""
-        self._placed = None
+        self._settled_for: object = None  # what the last answer followed from, when nothing was missing
 
     async def open_cards(self, *, only_visibility: bool) -> int:
         """Opens the cards that are missing; returns of how many incidents."""
@@ -40,8 +37,9 @@ class IncidentRouting:
             wanted = await subscriptions.of_topic(connection, Topic.OFFLINE)
             broken = await channels.broken(connection)
             unseen = await store.unseen(connection)
-            depends_on = (only_visibility, wanted, broken, unseen)
-            if depends_on == self._placed:
+            joined = await store.joined(connection)
+            depends_on = (only_visibility, wanted, broken, unseen, joined)
+            if depends_on == self._settled_for:
                 return 0
             missing = await self._missing(
                 connection, wanted, broken, set(unseen), only_visibility=only_visibility
@@ -55,7 +53,7 @@ class IncidentRouting:
                     await cards.open_cards(connection, about(incident), missing[incident], self._now())
                     if incident in large:
                         await add_file(connection, incident, self._now())
-        self._placed = depends_on if not missing else None
+        self._settled_for = depends_on if not missing else None
         return len(missing)
 
     async def _missing(
@@ -75,7 +73,7 @@ class IncidentRouting:
         missing = {}
         for incident, kind in (await store.open_kinds(connection)).items():
             places = theirs.get(incident, [])
-            if kind is IncidentKind.VISIBILITY or (not places and not only_visibility):
+            if kind.rules.scope is Scope.FLEET or (not places and not only_visibility):
                 places = self._fallback(kind, everybody, broken) if incident in unseen else []
             new = [one for one in places if one not in have.get(incident, ())]
             if new:
@@ -97,11 +95,11 @@ class IncidentRouting:
     def _fallback(
         self, kind: IncidentKind, everybody: Sequence[str], broken: Collection[str]
     ) -> Sequence[str]:
-        """Where an incident goes that no channel shows. That sight was lost concerns everybody.
+        """Where an incident goes that no channel shows. What has no gateways concerns everybody.
 
         A default channel that is broken is tried all the same: that is how it shows that it was mended.
         """
         default = self._default_channel
-        if kind is IncidentKind.VISIBILITY and everybody and (default is None or default in broken):
+        if kind.rules.scope is Scope.FLEET and everybody and (default is None or default in broken):
             return everybody
         return [default] if default else []

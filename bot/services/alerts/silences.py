@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.incidents import IncidentId, IncidentKind, forgotten
+from bot.domain.alerts.incidents import Incident, IncidentId, forgotten
+from bot.domain.alerts.kinds import Scope
 from bot.domain.alerts.silences import (
     ANNOUNCED,
     Silence,
@@ -15,7 +16,7 @@ from bot.domain.alerts.silences import (
     parse_silence,
 )
 from bot.domain.audit import BOT, AuditEntry, Outcome
-from bot.domain.errors import NotFound, Stale
+from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.query import Field, Query, exactly, parse
 from bot.services.context import Context
@@ -24,6 +25,7 @@ from bot.storage.alerts import incidents, membership, routing
 from bot.storage.alerts import silences as store
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
+from bot.storage.db.engine import Transaction
 
 ENDING = "silence_ending"  # the kind of the message that one is about to end
 
@@ -68,13 +70,8 @@ class SilenceService:
         """Of a site's incident the whole site, else the gateways in it. Raises Stale when it is over."""
         require(actor, Action.SILENCE)
         async with self._database.read() as connection:
-            incident = await incidents.load(connection, incident_id)
-        if incident is None:
-            raise forgotten()
-        if not incident.state.is_live:
-            raise Stale(f"The alert {incident.place} is over, so there is nothing left to silence.")
-        of_site = incident.kind in {IncidentKind.OFFLINE, IncidentKind.FLAPPING}
-        whole_site = of_site and incident.site != NO_SITE
+            incident = await _load_to_silence(connection, incident_id)
+        whole_site = incident.kind.rules.scope is Scope.SITE and incident.site != NO_SITE
         query = (exactly(Field.SITE, incident.site) if whole_site else None) or ""
         asked = checked(SilenceRequest(query, until, reason), self._now())
         await self._within(actor, Action.SILENCE, list(await self._covered(query, incident_id)))
@@ -85,6 +82,8 @@ class SilenceService:
     ) -> Silence:
         now = self._now()
         async with self._database.write() as connection:
+            if incident is not None:
+                await _load_to_silence(connection, incident)  # it may have ended since it was read
             by = (actor.user_id, actor.name)
             made = await store.add(connection, asked.query, incident, by, asked.reason, now, asked.until)
             await audit.record(connection, _entry(actor, "silence", made, now, channel))
@@ -159,6 +158,18 @@ class SilenceService:
                     for place in filter(None, dict.fromkeys([self._channel, *shown, one.by])):
                         key = f"silence/{one.id}/{place}"
                         await cards.add_message(connection, place, key, ENDING, body, now)
+
+
+async def _load_to_silence(connection: Transaction, incident_id: IncidentId) -> Incident:
+    """Raises NotFound, Stale, or InvalidInput for one that has no gateways."""
+    incident = await incidents.load(connection, incident_id)
+    if incident is None:
+        raise forgotten()
+    if not incident.state.is_live:
+        raise Stale(f"The alert {incident.place} is over, so there is nothing left to silence.")
+    if not incident.kind.rules.may_be_silenced:
+        raise InvalidInput(f"The alert {incident.place} has no gateways, so there is nothing to silence.")
+    return incident
 
 
 def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:

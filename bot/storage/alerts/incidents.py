@@ -15,7 +15,6 @@ from bot.domain.alerts.incidents import (
     AffectedGateway,
     Incident,
     IncidentId,
-    IncidentKind,
     IncidentState,
     Lapse,
     Leave,
@@ -26,11 +25,13 @@ from bot.domain.alerts.incidents import (
     Touched,
     Trait,
 )
+from bot.domain.alerts.kinds import IncidentKind, Scope
 from bot.domain.gateways import GatewayId
 from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents, rollouts, silences
 
 _LIVE = [state.value for state in LIVE]
-_ALIKE = [IncidentKind.OFFLINE.value, IncidentKind.STORM.value, IncidentKind.SEEN_DARK.value]
+_COMPARED = [kind.value for kind in IncidentKind if kind.rules.is_compared]
+_OF_A_ROLLOUT = [kind.value for kind in IncidentKind if kind.rules.scope is Scope.ROLLOUT]
 _STATES = {rank: state for state, rank in RANKS.items()}
 
 
@@ -56,7 +57,7 @@ async def open_joined(connection: AsyncConnection, at: datetime) -> Sequence[Inc
     rows = await connection.execute(
         select(incidents.c.id).where(
             incidents.c.state == IncidentState.OPEN.value,
-            incidents.c.kind.in_(_ALIKE),
+            incidents.c.kind.in_(_COMPARED),
             joined,
         )
     )
@@ -116,7 +117,7 @@ async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Seque
         .where(
             incident_gateways.c.left_at.is_(None),
             incidents.c.state.in_(_LIVE),
-            incidents.c.kind != IncidentKind.NOT_RETURNED.value,  # a rollout's card tells of its own
+            incidents.c.kind.not_in(_OF_A_ROLLOUT),  # a rollout's card tells of its own
         )
         .group_by(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site)
     )
@@ -172,7 +173,7 @@ async def live_incident_of(connection: AsyncConnection, gateway_id: str) -> Inci
 
 
 async def _with_sites(connection: AsyncConnection, incident: Incident) -> Incident:
-    if not incident.kind.has_many_sites:
+    if incident.kind.rules.scope is not Scope.SITES:
         return incident
     found = await connection.execute(
         select(func.count(gateways.c.site_folded.distinct()))
@@ -219,6 +220,7 @@ async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[i
             count(incident_gateways.c.left_as == Leave.BACK.value).label("back"),
             count(incident_gateways.c.left_as == Leave.RELEASED.value).label("released"),
             count(incident_gateways.c.left_as == Leave.STILL_DOWN.value).label("still_down"),
+            count(incident_gateways.c.left_as == Leave.TAKEN.value).label("taken"),
             func.min(incident_gateways.c.offline_since).label("since"),
             func.max(incident_gateways.c.left_at).label("until"),
         )
@@ -226,7 +228,15 @@ async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[i
         .group_by(incident_gateways.c.incident_id)
     )
     return {
-        row.incident_id: MemberCounts(row.down, row.back, row.released, row.still_down, row.since, row.until)
+        row.incident_id: MemberCounts(
+            down=row.down,
+            back=row.back,
+            released=row.released,
+            still_down=row.still_down,
+            taken=row.taken,
+            since=row.since,
+            until=row.until,
+        )
         for row in rows
     }
 
@@ -252,7 +262,7 @@ def _lapse(row: Row[Any]) -> Lapse | None:
 
 
 def _incident(row: Row[Any], tally: MemberCounts, first: tuple[AffectedGateway, ...] = ()) -> Incident:
-    sight = row.kind == IncidentKind.VISIBILITY.value
+    is_loss = IncidentKind(row.kind).rules.trouble is None
     acknowledged = (
         Acknowledgement(row.acknowledged_by, row.acknowledged_name or "Somebody", row.acknowledged_at)
         if row.acknowledged_by
@@ -271,8 +281,8 @@ def _incident(row: Row[Any], tally: MemberCounts, first: tuple[AffectedGateway, 
         lapse=_lapse(row),
         resolved_at=row.resolved_at,
         first=first,
-        cause=tuple(Share(Trait(trait), *rest) for trait, *rest in row.cause or ()) if not sight else (),
-        loss=LossDetails(**row.cause) if sight else None,
+        cause=tuple(Share(Trait(trait), *rest) for trait, *rest in row.cause or ()) if not is_loss else (),
+        loss=LossDetails(**row.cause) if is_loss else None,
         rollout_id=row.rollout_id,
         reminded=row.reminded,
         asked_at=row.ack_reminded_at,

@@ -32,17 +32,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import Acknowledgement, Cut, IncidentId, IncidentKind, IncidentState, Leave
+from bot.domain.alerts.incidents import Acknowledgement, IncidentId, IncidentState, Leave, Thresholds
+from bot.domain.alerts.kinds import IncidentKind, Trouble
 from bot.domain.alerts.storms import WentOffline
 from bot.domain.gateways import Connectivity, GatewayId
+from bot.storage.alerts.troubles import conditions, expected_ids, kept_out_ids
 from bot.storage.db import engine
 from bot.storage.db.statements import among, insert_or_ignore_selected
-from bot.storage.db.tables import RANKS, gateway_claims, gateways, incident_gateways, incidents
+from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents
 from bot.storage.db.types import UtcMicros, from_micros
 
 CHUNK = 10_000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
 # Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.
 IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("'open'")])
+IS_GATHERING = incidents.c.state == IncidentState.GATHERING.value
+_HAVE_GATEWAYS = [kind.value for kind in IncidentKind if kind.rules.trouble]
+_LAST_ONLINE = [trouble.value for trouble in Trouble if trouble.rules.lasts_online]
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
 
 
@@ -65,40 +70,18 @@ async def take_turn(connection: AsyncConnection) -> None:
     await engine.take_turn(connection, _EVALUATION)
 
 
-# ---- who has to move
-async def who_is_back(connection: AsyncConnection, kind: IncidentKind, cut: Cut) -> Sequence[GatewayId]:
-    """Gateways in a live incident that are online for long enough."""
-    return await find_ids(
-        connection,
-        select(incident_gateways.c.gateway_id)
-        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(is_in(kind), in_state(Connectivity.ONLINE, cut, named=True)),
-    )
-
-
-async def who_is_released(connection: AsyncConnection, kind: IncidentKind) -> Sequence[GatewayId]:
-    """Gateways in a live incident that are no longer in the fleet."""
-    return await find_ids(
-        connection, select(incident_gateways.c.gateway_id).where(is_in(kind), ~_in_the_fleet())
-    )
-
-
-async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayId, WentOffline]:
-    """Gateways offline for long enough, in no live incident of any kind, and not expected to be down by a
-    rollout.
+# ---- who enters and who leaves
+async def who_enters(
+    connection: AsyncConnection, trouble: Trouble, as_of: Thresholds
+) -> Mapping[GatewayId, WentOffline]:
+    """Gateways in this trouble that no incident keeps out of one for it.
 
     EXCEPT on PostgreSQL, and not NOT EXISTS: where it has no statistics yet of an incident that has just
     begun, it would look through all of it for each gateway (6 s for 10,000).
     """
-    dark = in_state(Connectivity.OFFLINE, cut)
-    in_one = select(incident_gateways.c.gateway_id).where(incident_gateways.c.left_at.is_(None))
     since = type_coerce(gateways.c.since, BigInteger)
     query = select(gateways.c.id, since, gateways.c.site_folded, gateways.c.since <= gateways.c.first_seen)
-    if connection.dialect.name == "sqlite":
-        query = query.where(dark, gateways.c.id.not_in(in_one), gateways.c.id.not_in(expected_ids()))
-    else:
-        new = select(gateways.c.id).where(dark).except_(in_one, expected_ids()).subquery()
-        query = query.join(new, new.c.id == gateways.c.id)
+    query = query.where(_is_entering(connection, trouble, as_of)).order_by(gateways.c.id)
     # Thousands went in the same listing, at few sites: one object for all that are alike.
     alike: dict[tuple[int, str, bool], WentOffline] = {}
     found = {}
@@ -112,107 +95,160 @@ async def who_is_dark(connection: AsyncConnection, cut: Cut) -> Mapping[GatewayI
     return found
 
 
-async def who_has_left(connection: AsyncConnection, kind: IncidentKind) -> Sequence[GatewayId]:
-    """Gateways that have left the incident, still live, of their site."""
-    return await find_ids(
+async def who_leaves(connection: AsyncConnection, trouble: Trouble, as_of: Thresholds) -> Sequence[GatewayId]:
+    """Gateways in a live incident whose trouble is over."""
+    return await _find_ids(
+        connection,
+        select(incident_gateways.c.gateway_id)
+        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(is_in(trouble), conditions(trouble, as_of, named=True).leaves),
+    )
+
+
+async def who_is_released(connection: AsyncConnection, trouble: Trouble) -> Sequence[GatewayId]:
+    """Gateways in a live incident that are no longer in the fleet."""
+    return await _find_ids(
+        connection, select(incident_gateways.c.gateway_id).where(is_in(trouble), ~_in_the_fleet())
+    )
+
+
+async def who_has_left(
+    connection: AsyncConnection, trouble: Trouble, as_of: Thresholds
+) -> Sequence[GatewayId]:
+    """Gateways that have left the incident, still live, of their own place."""
+    return await _find_ids(
         connection,
         select(incident_gateways.c.gateway_id)
         .join(incidents, incidents.c.id == incident_gateways.c.incident_id)
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
-        .where(_had_left(kind)),
+        .where(_had_left(trouble, as_of)),
     )
 
 
 # ---- moving them
-async def leave_as_back(
-    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], cut: Cut
+async def leave(
+    connection: AsyncConnection, trouble: Trouble, ids: Sequence[GatewayId], as_of: Thresholds
 ) -> Moved:
-    """Those of the gateways that are back leave, at the moment they came back."""
+    """Those of the gateways whose trouble is over leave."""
+    over = conditions(trouble, as_of, named=True)
     leaving = (
         update(incident_gateways)
         .where(
-            is_in(kind),
+            is_in(trouble),
             among(connection, incident_gateways.c.gateway_id, ids),
             incident_gateways.c.gateway_id == gateways.c.id,
-            in_state(Connectivity.ONLINE, cut, named=True),
+            over.leaves,
         )
-        .values(left_at=gateways.c.since, left_as=Leave.BACK.value)
+        .values(left_at=over.left_at, left_as=over.left_as)
     )
-    return await moved(connection, leaving)
+    return await _moved(connection, leaving)
 
 
 async def leave_as_released(
-    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
+    connection: AsyncConnection, trouble: Trouble, ids: Sequence[GatewayId], at: datetime
 ) -> Moved:
     """Those of the gateways that are no longer in the fleet leave."""
     leaving = (
         update(incident_gateways)
-        .where(is_in(kind), among(connection, incident_gateways.c.gateway_id, ids), ~_in_the_fleet())
+        .where(is_in(trouble), among(connection, incident_gateways.c.gateway_id, ids), ~_in_the_fleet())
         .values(left_at=at, left_as=Leave.RELEASED.value)
     )
-    return await moved(connection, leaving)
+    return await _moved(connection, leaving)
+
+
+async def leave_as_taken(
+    connection: AsyncConnection, trouble: Trouble, ids: Sequence[GatewayId], at: datetime
+) -> Moved:
+    """Those of the gateways that are in an incident of this trouble leave those that it takes from."""
+    leaving = (
+        update(incident_gateways)
+        .where(
+            or_(*(is_in(other) for other in sorted(trouble.rules.takes_from))),
+            among(connection, incident_gateways.c.gateway_id, ids),
+            incident_gateways.c.gateway_id.in_(_member_ids({trouble})),
+        )
+        .values(left_at=at, left_as=Leave.TAKEN.value)
+    )
+    return await _moved(connection, leaving)
 
 
 async def begin_incidents(
     connection: AsyncConnection,
-    kind: IncidentKind,
+    trouble: Trouble,
     ids: Sequence[GatewayId],
-    at: datetime,
+    as_of: Thresholds,
     post_at: datetime,
 ) -> int:
-    """A live incident for each site of the gateways that has none; returns how many. They join it next."""
+    """A live incident for each place of the gateways that has none; returns how many. They join it next."""
+    kind = trouble.rules.kind
     have_one = select(incidents.c.site_folded).where(incidents.c.kind == kind.value, IS_LIVE)
-    sites = (
+    place = conditions(trouble, as_of).place
+    theirs = (
+        select(
+            place.key.label("key"),
+            place.name.label("name"),
+            place.rollout.label("rollout"),
+        )
+        .where(among(connection, gateways.c.id, ids))
+        .subquery()
+    )
+    places = (
         select(
             literal(kind.value),
-            func.min(gateways.c.site),
-            gateways.c.site_folded,
+            func.min(theirs.c.name),
+            theirs.c.key,
             literal(IncidentState.GATHERING.value),
             literal(1),
-            literal(at, UtcMicros),
+            literal(as_of.at, UtcMicros),
             literal(post_at, UtcMicros),
+            func.max(theirs.c.rollout),
         )
-        .where(among(connection, gateways.c.id, ids), gateways.c.site_folded.not_in(have_one))
-        .group_by(gateways.c.site_folded)
-        .order_by(gateways.c.site_folded)
+        .where(theirs.c.key.is_not(None), theirs.c.key.not_in(have_one))
+        .group_by(theirs.c.key)
+        .order_by(theirs.c.key)
     )
-    names = ["kind", "site", "site_folded", "state", "version", "opened_at", "post_at"]
+    names = ["kind", "site", "site_folded", "state", "version", "opened_at", "post_at", "rollout_id"]
     begun = await connection.execute(
-        insert_or_ignore_selected(connection, incidents, names, sites).returning(incidents.c.id)
+        insert_or_ignore_selected(connection, incidents, names, places).returning(incidents.c.id)
     )
     return len(begun.all())
 
 
 async def join_again(
-    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
+    connection: AsyncConnection, trouble: Trouble, ids: Sequence[GatewayId], as_of: Thresholds
 ) -> Moved:
-    """Those that had left the live incident of their site, and went dark again, are down in it once more."""
-    leaving = (
+    """Those that had left the live incident of their place, and are in trouble anew, are in it once more."""
+    joining = (
         update(incident_gateways)
         .where(
             among(connection, incident_gateways.c.gateway_id, ids),
             incident_gateways.c.incident_id == incidents.c.id,
             incident_gateways.c.gateway_id == gateways.c.id,
-            _had_left(kind),
+            _had_left(trouble, as_of),
+            _is_entering(connection, trouble, as_of, ids),
         )
-        .values(label=label(), offline_since=gateways.c.since, joined_at=at, left_at=None, left_as=None)
+        .values(label=label(), offline_since=gateways.c.since, joined_at=as_of.at, left_at=None, left_as=None)
     )
-    return await moved(connection, leaving)
+    return await _moved(connection, joining)
 
 
 async def join(
-    connection: AsyncConnection, kind: IncidentKind, ids: Sequence[GatewayId], at: datetime
+    connection: AsyncConnection, trouble: Trouble, ids: Sequence[GatewayId], as_of: Thresholds
 ) -> Moved:
-    """The gateways join the live incident of their site; those that are in one stay where they are.
+    """The gateways join the live incident of their place, unless they are no longer to.
 
     Each looks its incident up: as a join, PostgreSQL took the whole fleet once for each of 200 incidents.
     """
     incident = (
         select(incidents.c.id)
-        .where(incidents.c.kind == kind.value, incidents.c.site_folded == gateways.c.site_folded, IS_LIVE)
+        .where(
+            incidents.c.kind == trouble.rules.kind.value,
+            incidents.c.site_folded == conditions(trouble, as_of).place.key,
+            IS_LIVE,
+        )
         .scalar_subquery()
     )
-    return await moved(connection, _joining(connection, incident, kind, ids, at))
+    return await _moved(connection, _joining(connection, incident, trouble, ids, as_of))
 
 
 async def join_one(
@@ -220,30 +256,67 @@ async def join_one(
     incident: IncidentId,
     kind: IncidentKind,
     ids: Sequence[GatewayId],
-    at: datetime,
+    as_of: Thresholds,
 ) -> Moved:
-    """The gateways join this incident; those that are in one of that kind stay where they are."""
-    joined = await connection.execute(_joining(connection, literal(incident), kind, ids, at))
+    """The gateways join this incident, unless they are no longer to, or it takes nobody any more."""
+    trouble = kind.rules.trouble
+    assert trouble is not None
+    takes = IS_LIVE if kind.rules.joined_once_posted else IS_GATHERING
+    one = select(incidents.c.id).where(incidents.c.id == incident, takes).scalar_subquery()
+    joined = await connection.execute(_joining(connection, one, trouble, ids, as_of))
     return Counter({incident: joined.rowcount} if joined.rowcount else {})
 
 
 def _joining(
     connection: AsyncConnection,
-    incident: ColumnElement[int],
-    kind: IncidentKind,
+    incident: ScalarSelect[int],
+    trouble: Trouble,
     ids: Sequence[GatewayId],
-    at: datetime,
+    as_of: Thresholds,
 ) -> Insert:
+    """Whether they still enter is asked again, in the statement that has them join: what was committed since
+    they were found counts.
+    """
     joining = select(
         incident,
         gateways.c.id,
-        literal(kind.value),
+        literal(trouble.value),
         label(),
-        literal(at, UtcMicros),
+        literal(as_of.at, UtcMicros),
         gateways.c.since,
-    ).where(among(connection, gateways.c.id, ids), incident.is_not(None))
+    ).where(
+        among(connection, gateways.c.id, ids),
+        _is_entering(connection, trouble, as_of, ids),
+        incident.is_not(None),
+    )
     names = ["incident_id", "gateway_id", "kind", "label", "joined_at", "offline_since"]
     return insert_or_ignore_selected(connection, incident_gateways, names, joining)
+
+
+def _is_entering(
+    connection: AsyncConnection,
+    trouble: Trouble,
+    as_of: Thresholds,
+    ids: Sequence[GatewayId] | None = None,
+) -> ColumnElement[bool]:
+    """Of a gateway; ``ids``: the statement names its gateways."""
+    enters = conditions(trouble, as_of, named=ids is not None).enters
+    kept_out = [_member_ids(trouble.rules.kept_out_by), *kept_out_ids(trouble)]
+    if connection.dialect.name == "sqlite":
+        return and_(enters, *(gateways.c.id.not_in(some) for some in kept_out))
+    new = select(gateways.c.id).where(enters).correlate(None)
+    if ids is not None:
+        new = new.where(among(connection, gateways.c.id, ids))
+    return gateways.c.id.in_(new.except_(*kept_out))
+
+
+def _member_ids(troubles: Collection[Trouble]) -> Select[tuple[str]]:
+    """Gateways in a live incident for one of these; for all of them without naming any."""
+    member = incident_gateways.c
+    query = select(member.gateway_id).where(member.left_at.is_(None)).correlate(None)
+    if set(troubles) == set(Trouble):
+        return query
+    return query.where(or_(*(is_in(one) for one in sorted(troubles))))
 
 
 async def who_joined(
@@ -263,6 +336,21 @@ async def who_joined(
     return [Named(GatewayId(id_), name) for id_, name in rows.all()]
 
 
+async def who_changed(connection: AsyncConnection, listing: int) -> Sequence[IncidentId]:
+    """Live incidents that show how their gateways are, with one that changed in this listing."""
+    found = await connection.execute(
+        select(incident_gateways.c.incident_id)
+        .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
+        .where(
+            incident_gateways.c.kind.in_(_LAST_ONLINE),
+            incident_gateways.c.left_at.is_(None),
+            gateways.c.since_listing == listing,
+        )
+        .distinct()
+    )
+    return [IncidentId(one) for one in found.scalars()]
+
+
 # ---- incidents go on
 async def end_incidents(
     connection: AsyncConnection, at: datetime
@@ -272,7 +360,7 @@ async def end_incidents(
     unposted = incidents.c.state == IncidentState.GATHERING.value
     ended = await connection.execute(
         update(incidents)
-        .where(IS_LIVE, incidents.c.id.not_in(inhabited), incidents.c.kind != IncidentKind.VISIBILITY.value)
+        .where(IS_LIVE, incidents.c.id.not_in(inhabited), incidents.c.kind.in_(_HAVE_GATEWAYS))
         .values(
             state=case((unposted, IncidentState.DROPPED.value), else_=IncidentState.RESOLVED.value),
             resolved_at=at,
@@ -349,21 +437,6 @@ async def acknowledge(
 
 
 # ---- conditions
-def in_state(state: Connectivity, cut: Cut, *, named: bool = False) -> ColumnElement[bool]:
-    """The cut of bot/domain/alerts.py, as SQL; a test holds the two against each other.
-
-    ``named``: the statement names its gateways. The sum then keeps SQLite from reading all that are in that
-    state, of which it cannot know how many there are.
-    """
-    rank = gateways.c.rank + 0 if named else gateways.c.rank
-    return and_(
-        rank == RANKS[state],
-        gateways.c.since <= cut.since,
-        gateways.c.since_listing <= cut.listing,
-        gateways.c.missed == 0,
-    )
-
-
 def _is_due(now: datetime, told: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
     """``told``: of a gateway in it, that people are told of it."""
     online = exists().where(
@@ -373,19 +446,14 @@ def _is_due(now: datetime, told: ColumnElement[bool] | None = None) -> ColumnEle
         incident_gateways.c.incident_id == incidents.c.id,
         incident_gateways.c.left_at.is_(None),
         incident_gateways.c.gateway_id.not_in(expected_ids()),
-        or_(~online, incidents.c.kind == IncidentKind.FLAPPING.value),
+        or_(~online, incident_gateways.c.kind.in_(_LAST_ONLINE)),
         true() if told is None else told,
     )
     return and_(incidents.c.state == IncidentState.GATHERING.value, incidents.c.post_at <= now, someone)
 
 
-def is_in(kind: IncidentKind) -> ColumnElement[bool]:
-    return and_(incident_gateways.c.kind == kind.value, incident_gateways.c.left_at.is_(None))
-
-
-def expected_ids() -> Select[tuple[str]]:
-    """Gateways that a rollout has in flight: only these are expected to go down, not what waits."""
-    return select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
+def is_in(trouble: Trouble) -> ColumnElement[bool]:
+    return and_(incident_gateways.c.kind == trouble.value, incident_gateways.c.left_at.is_(None))
 
 
 def down_now() -> ScalarSelect[int]:
@@ -403,12 +471,12 @@ def down_now() -> ScalarSelect[int]:
     )
 
 
-def _had_left(kind: IncidentKind) -> ColumnElement[bool]:
-    """Joined with both: the incident is live and still that of the gateway's site, and it has left it."""
+def _had_left(trouble: Trouble, as_of: Thresholds) -> ColumnElement[bool]:
+    """Joined with both: the incident is live and still that of the gateway's place, and it has left it."""
     return and_(
-        incidents.c.kind == kind.value,
+        incidents.c.kind == trouble.rules.kind.value,
         IS_LIVE,
-        incidents.c.site_folded == gateways.c.site_folded,
+        incidents.c.site_folded == conditions(trouble, as_of).place.key,
         incident_gateways.c.left_at.is_not(None),
     )
 
@@ -422,13 +490,13 @@ def label() -> ColumnElement[str]:
     return func.coalesce(func.nullif(gateways.c.name, ""), gateways.c.id)
 
 
-async def find_ids(
+async def _find_ids(
     connection: AsyncConnection, query: Select[Any] | CompoundSelect[Any]
 ) -> Sequence[GatewayId]:
     return sorted(GatewayId(one) for one in (await connection.execute(query)).scalars())
 
 
-async def moved(connection: AsyncConnection, statement: Insert | Update) -> Moved:
+async def _moved(connection: AsyncConnection, statement: Insert | Update) -> Moved:
     """Moves the gateways, and counts them: the rows themselves would take longer to fetch than to write."""
     done = await connection.execute(statement.returning(incident_gateways.c.incident_id))
     return Counter(IncidentId(one) for one in done.scalars())

@@ -1,14 +1,14 @@
 """What was said to remind people of incidents, so that it is said once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId, IncidentState
+from bot.domain.alerts.incidents import Incident, IncidentId, IncidentState
 from bot.domain.gateways import GatewayId
-from bot.storage.alerts.membership import expected_ids
+from bot.storage.alerts.troubles import expected_ids
 from bot.storage.db.tables import incident_gateways, incidents
 
 
@@ -24,34 +24,28 @@ async def down_in(connection: AsyncConnection, incident: IncidentId) -> Sequence
     return [GatewayId(one) for one in rows.scalars()]
 
 
-async def record_reminded(connection: AsyncConnection, incident: IncidentId, before: int, after: int) -> bool:
-    """Whether this process is the one to remind: nobody else did, nor acknowledged it meanwhile."""
+async def record_reminded(connection: AsyncConnection, incident: Incident, times: int) -> bool:
+    """Whether this process is the one to remind: nobody else did, and nobody decided anything meanwhile."""
+    return await _record(connection, incident, {"reminded": times})
+
+
+async def record_asked(connection: AsyncConnection, incident: Incident, now: datetime) -> bool:
+    """The same of the question to whoever has it."""
+    return await _record(connection, incident, {"ack_reminded_at": now})
+
+
+async def _record(connection: AsyncConnection, incident: Incident, values: Mapping[str, object]) -> bool:
+    row = incidents.c
+    asked = row.ack_reminded_at
     done = await connection.execute(
         update(incidents)
         .where(
-            incidents.c.id == incident,
-            incidents.c.reminded == before,
-            incidents.c.acknowledged_by.is_(None),
-            incidents.c.state == IncidentState.OPEN.value,
+            row.id == incident.id,
+            row.version == incident.version,
+            row.reminded == incident.reminded,
+            asked.is_(None) if incident.asked_at is None else asked == incident.asked_at,
+            row.state == IncidentState.OPEN.value,
         )
-        .values(reminded=after)
-    )
-    return done.rowcount == 1
-
-
-async def record_asked(
-    connection: AsyncConnection, incident: IncidentId, before: datetime | None, now: datetime
-) -> bool:
-    done = await connection.execute(
-        update(incidents)
-        .where(
-            incidents.c.id == incident,
-            incidents.c.ack_reminded_at.is_(None)
-            if before is None
-            else incidents.c.ack_reminded_at == before,
-            incidents.c.acknowledged_by.is_not(None),
-            incidents.c.state == IncidentState.OPEN.value,
-        )
-        .values(ack_reminded_at=now)
+        .values(dict(values))
     )
     return done.rowcount == 1

@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Text, cast, exists, select
+from sqlalchemy import ColumnElement, Text, cast, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId, IncidentKind, IncidentState
+from bot.domain.alerts.incidents import IncidentId, IncidentState
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.query import Query
 from bot.storage.cards.cards import CardKind, is_shown
 from bot.storage.db.statements import among
@@ -31,6 +32,16 @@ async def unseen(connection: AsyncConnection) -> Sequence[IncidentId]:
     shown = exists().where(_CARD_OF_IT, is_shown())
     rows = await connection.execute(select(incidents.c.id).where(_IS_OPEN, ~shown).order_by(incidents.c.id))
     return [IncidentId(one) for one in rows.scalars()]
+
+
+async def joined(connection: AsyncConnection) -> tuple[int, datetime | None]:
+    """How many gateways are in incidents, and when the last joined: another answer when one has joined."""
+    member = incident_gateways.c
+    found = await connection.execute(
+        select(func.count(), func.max(member.joined_at)).where(member.left_at.is_(None))
+    )
+    many, newest = found.one()
+    return many, newest
 
 
 async def card_channels(connection: AsyncConnection) -> Mapping[IncidentId, Collection[str]]:

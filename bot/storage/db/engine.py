@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
@@ -60,7 +60,7 @@ class Database:
         """Since when it takes no changes, by ``check_writing``: a disk that is full can still be read."""
 
     @classmethod
-    def open(cls, url: str) -> "Database":
+    def open(cls, url: str) -> Self:
         """Raises StartupError when the URL is not one of ours. Nothing is connected yet."""
         parsed = async_url(url)
         if parsed.get_backend_name() == "sqlite":
@@ -81,10 +81,17 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads. Raises Unavailable when the database does not answer."""
+        """A transaction that only reads, all of it as of one moment: what is committed meanwhile is not seen.
+
+        Raises Unavailable when the database does not answer.
+        """
         with _translated():
-            async with self.engine.connect() as connection, connection.begin():
-                yield connection
+            async with self.engine.connect() as plain:
+                connection = plain
+                if not self.is_sqlite:  # whose every transaction is such a snapshot
+                    connection = await plain.execution_options(isolation_level="REPEATABLE READ")
+                async with connection.begin():
+                    yield connection
 
     async def ask(self, question: Callable[[Connection], _Answer]) -> _Answer:
         """What a function finds that puts all its statements one after the other, in a read transaction.

@@ -240,6 +240,12 @@ rollout_targets = Table(
     Index("ix_rollout_targets_progress", "rollout_id", "wave", "state"),
     Index("ix_rollout_targets_batch_id", "batch_id"),
     Index("ix_rollout_targets_settled_at", "settled_at"),
+    Index(
+        "ix_rollout_targets_not_returned",
+        "gateway_id",
+        sqlite_where=text("state = 'not_returned'"),
+        postgresql_where=text("state = 'not_returned'"),
+    ),
 )
 # What happened in a rollout: its timeline, and the notes in its thread.
 rollout_events = _numbered(
@@ -339,7 +345,7 @@ incident_gateways = Table(
     Column("joined_at", UtcMicros, nullable=False),
     Column("offline_since", UtcMicros, nullable=False),
     Column("left_at", UtcMicros),
-    Column("left_as", String(16)),  # back, released
+    Column("left_as", String(16)),  # back, released, still_down, taken
     Index(
         "uq_incident_gateways_live",
         "kind",

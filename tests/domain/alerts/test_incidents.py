@@ -11,19 +11,19 @@ from bot.domain.alerts.incidents import (
     Growth,
     Incident,
     IncidentId,
-    IncidentKind,
     IncidentState,
     ListingHistory,
     has_grown,
     is_back_enough,
     is_offline_enough,
     may_open,
-    offline_cut,
-    online_cut,
     refuse_acknowledgement,
+    thresholds,
 )
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from tests.worlds.builders import alert_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ MINUTE = timedelta(minutes=1)
 RULES = alert_rules()
 
 
-def sight(*numbers: int, every: timedelta = MINUTE) -> ListingHistory:
+def history(*numbers: int, every: timedelta = MINUTE) -> ListingHistory:
     """Completed listings, the newest now and last in the arguments."""
     newest_first = tuple(reversed(numbers))
     return ListingHistory(
@@ -55,7 +55,7 @@ def known(
     )
 
 
-CUT = offline_cut(RULES, sight(8, 9, 10))
+CUT = thresholds(RULES, history(8, 9, 10)).offline
 
 
 def test_five_minutes_and_three_listings_are_enough() -> None:
@@ -71,13 +71,13 @@ def test_two_listings_are_not_enough() -> None:
 
 
 def test_failed_listings_in_between_do_not_count() -> None:
-    cut = offline_cut(RULES, sight(8, 12, 20))
+    cut = thresholds(RULES, history(8, 12, 20)).offline
     assert is_offline_enough(known(since_listing=8), cut)
     assert not is_offline_enough(known(since_listing=9), cut)
 
 
 def test_nobody_is_offline_for_long_enough_before_the_third_listing() -> None:
-    cut = offline_cut(RULES, sight(1, 2))
+    cut = thresholds(RULES, history(1, 2)).offline
     assert cut is None
     assert not is_offline_enough(known(minutes=600, since_listing=1), cut)
 
@@ -89,11 +89,13 @@ def test_only_offline_is_offline(state: Connectivity) -> None:
 
 def test_a_gateway_that_the_listing_did_not_have_is_not_judged_by_it() -> None:
     assert not is_offline_enough(known(missed=1), CUT)
-    assert not is_back_enough(known(Connectivity.ONLINE, missed=1), online_cut(RULES, sight(8, 9, 10)))
+    assert not is_back_enough(
+        known(Connectivity.ONLINE, missed=1), thresholds(RULES, history(8, 9, 10)).online
+    )
 
 
 def test_three_minutes_and_three_listings_online_are_a_return() -> None:
-    cut = online_cut(RULES, sight(8, 9, 10))
+    cut = thresholds(RULES, history(8, 9, 10)).online
     assert is_back_enough(known(Connectivity.ONLINE, minutes=3), cut)
     assert not is_back_enough(known(Connectivity.ONLINE, minutes=2.9), cut)
     assert not is_back_enough(known(Connectivity.ONLINE, minutes=3, since_listing=9), cut)
@@ -101,12 +103,12 @@ def test_three_minutes_and_three_listings_online_are_a_return() -> None:
 
 
 def test_a_rule_of_no_listings_asks_for_the_newest_one() -> None:
-    cut = offline_cut(replace(RULES, offline_listings=0), sight(10))
+    cut = thresholds(replace(RULES, offline_listings=0), history(10)).offline
     assert cut == Cut(NOW - 5 * MINUTE, 10)
 
 
 def test_time_counts_to_the_listing_not_to_when_it_is_evaluated() -> None:
-    assert sight(8, 9, 10).at == NOW
+    assert history(8, 9, 10).at == NOW
 
 
 def test_the_lookback_covers_every_rule() -> None:
@@ -116,7 +118,7 @@ def test_the_lookback_covers_every_rule() -> None:
 
 # ---- after a start
 def test_two_listings_of_this_process_come_before_a_new_alert() -> None:
-    looking = sight(8, 9, 10)
+    looking = history(8, 9, 10)
     assert may_open(RULES, looking, started_at=NOW - MINUTE)
     assert not may_open(RULES, looking, started_at=NOW - MINUTE + timedelta(seconds=1))
 

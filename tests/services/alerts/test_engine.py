@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts.incidents import IncidentId, IncidentKind, IncidentState, Leave
+from bot.domain.alerts.incidents import Cut, IncidentId, IncidentState, Leave, Thresholds
+from bot.domain.alerts.kinds import IncidentKind, Trouble
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.gateways import GatewayId
 from bot.services.alerts.notes import JOINED
@@ -555,8 +556,9 @@ async def test_an_evaluation_that_a_crash_cut_short_is_finished_by_the_next(data
     await world.take_in()
     async with database.write() as connection:  # the first of several chunks, and then nothing
         some = [GatewayId("a")]
-        await store.begin_incidents(connection, IncidentKind.OFFLINE, some, world.now, world.now + MINUTE)
-        await store.join(connection, IncidentKind.OFFLINE, some, world.now)
+        as_of = Thresholds(world.now, Cut(world.now, world.number), None)
+        await store.begin_incidents(connection, Trouble.OFFLINE, some, as_of, world.now + MINUTE)
+        await store.join(connection, Trouble.OFFLINE, some, as_of)
     done = await world.passes(1)
     assert (done.opened, done.joined) == (1, 2)
     assert [(one.site, one.tally.down) for one in await world.live()] == [("Bergen", 1), ("Oslo", 2)]

@@ -28,7 +28,8 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from bot.demo.slack.workspace import PostedMessage
-from bot.domain.alerts.incidents import IncidentKind, IncidentState, Leave
+from bot.domain.alerts.incidents import IncidentState, Leave
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.fleet.snapshot import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.services.alerts.notes import JOINED

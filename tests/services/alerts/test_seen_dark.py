@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.alerts.incidents import IncidentKind, IncidentState
+from bot.domain.alerts.incidents import IncidentState
+from bot.domain.alerts.kinds import IncidentKind
 from bot.storage.db.engine import Database
 from tests.worlds.alerts import MINUTE, World
 

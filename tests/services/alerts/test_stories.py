@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from bot.domain.alerts.incidents import IncidentKind, IncidentState
+from bot.domain.alerts.incidents import IncidentState
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.fleet.snapshot import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.services.alerts.engine import Evaluation

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from bot.domain.alerts.incidents import Acknowledgement, Cut, IncidentId, IncidentKind, IncidentState
+from bot.domain.alerts.incidents import Acknowledgement, Cut, IncidentId, IncidentState, Thresholds
+from bot.domain.alerts.kinds import Trouble
 from bot.domain.gateways import GatewayId
 from bot.storage import listings
 from bot.storage.alerts import incidents
@@ -17,7 +18,7 @@ from bot.storage.db.tables import incident_gateways
 from bot.storage.db.tables import incidents as incidents_table
 from tests.worlds.alerts import MINUTE, START, World
 
-OFFLINE = IncidentKind.OFFLINE
+OFFLINE = Trouble.OFFLINE
 
 
 @pytest.fixture
@@ -27,19 +28,24 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def dark(database: Database, *gateways: str) -> tuple[World, Cut]:
-    """All gateways offline long ago and nothing evaluated yet, with a cut that takes them all."""
+async def dark(database: Database, *gateways: str) -> tuple[World, Thresholds]:
+    """All gateways offline long ago and nothing evaluated yet, with thresholds that take them all."""
     world = await World.begin(database, *gateways)
     world.goes("offline", *world.fleet)
     await world.take_in()
-    return world, Cut(world.now, world.number)
+    return world, everybody(world)
 
 
-async def fill(database: Database, cut: Cut) -> None:
+def everybody(world: World) -> Thresholds:
+    cut = Cut(world.now, world.number)
+    return Thresholds(START, cut, cut)
+
+
+async def fill(database: Database, as_of: Thresholds) -> None:
     async with database.write() as connection:
-        dark = sorted(await store.who_is_dark(connection, cut))
-        await store.begin_incidents(connection, OFFLINE, dark, START, START + MINUTE)
-        await store.join(connection, OFFLINE, dark, START)
+        dark = list(await store.who_enters(connection, OFFLINE, as_of))
+        await store.begin_incidents(connection, OFFLINE, dark, as_of, START + MINUTE)
+        await store.join(connection, OFFLINE, dark, as_of)
 
 
 async def test_only_completed_listings_are_looked_back_on_newest_first(database: Database) -> None:
@@ -55,8 +61,8 @@ async def test_only_completed_listings_are_looked_back_on_newest_first(database:
 
 
 async def test_a_gateway_is_never_in_two_live_incidents_of_a_kind(database: Database) -> None:
-    _, cut = await dark(database, "Oslo/a", "Bergen/b")
-    await fill(database, cut)
+    _, as_of = await dark(database, "Oslo/a", "Bergen/b")
+    await fill(database, as_of)
     with pytest.raises(IntegrityError):
         async with database.write() as connection:
             await connection.execute(
@@ -77,8 +83,8 @@ async def in_incident(database: Database, gateway_id: str) -> int | None:
 
 
 async def test_a_site_never_has_two_live_incidents_of_a_kind(database: Database) -> None:
-    _, cut = await dark(database, "Oslo/a")
-    await fill(database, cut)
+    _, as_of = await dark(database, "Oslo/a")
+    await fill(database, as_of)
     with pytest.raises(IntegrityError):
         async with database.write() as connection:
             await connection.execute(
@@ -95,22 +101,22 @@ async def test_a_site_never_has_two_live_incidents_of_a_kind(database: Database)
 
 
 async def test_beginning_and_joining_twice_changes_nothing(database: Database) -> None:
-    world, cut = await dark(database, "Oslo/a", "Oslo/b", "Bergen/c")
-    await fill(database, cut)
+    world, as_of = await dark(database, "Oslo/a", "Oslo/b", "Bergen/c")
+    await fill(database, as_of)
     ids = [GatewayId(one) for one in world.fleet]
     async with database.write() as connection:
-        assert await store.begin_incidents(connection, OFFLINE, ids, START, START) == 0
-        assert list(await store.who_is_dark(connection, cut)) == []
-        assert list(await store.join(connection, OFFLINE, ids, START)) == []
-        assert list(await store.join_again(connection, OFFLINE, ids, START)) == []
+        assert await store.begin_incidents(connection, OFFLINE, ids, as_of, START) == 0
+        assert list(await store.who_enters(connection, OFFLINE, as_of)) == []
+        assert list(await store.join(connection, OFFLINE, ids, as_of)) == []
+        assert list(await store.join_again(connection, OFFLINE, ids, as_of)) == []
 
 
 async def test_nobody_is_moved_who_need_not_be(database: Database) -> None:
-    world, cut = await dark(database, "Oslo/a")
-    await fill(database, cut)
+    world, as_of = await dark(database, "Oslo/a")
+    await fill(database, as_of)
     ids = [GatewayId(one) for one in world.fleet]
     async with database.write() as connection:
-        assert list(await store.leave_as_back(connection, OFFLINE, ids, cut)) == []
+        assert list(await store.leave(connection, OFFLINE, ids, as_of)) == []
         assert list(await store.leave_as_released(connection, OFFLINE, ids, START)) == []
 
 
@@ -120,24 +126,24 @@ async def test_a_gateway_joins_by_its_name_or_by_its_id_without_one(database: Da
     world.add("Oslo/b", name="")
     world.goes("offline", "a", "b")
     await world.take_in()
-    await fill(database, Cut(world.now, world.number))
+    await fill(database, everybody(world))
     async with database.read() as connection:
         first = await incidents.affected(connection, IncidentId(1), None, 0)
     assert [one.label for one in first] == ["MT1", "b"]
 
 
 async def test_an_incident_that_nobody_is_in_is_neither_posted_nor_kept(database: Database) -> None:
-    await dark(database, "Oslo/a")
+    _, as_of = await dark(database, "Oslo/a")
     async with database.write() as connection:
-        await store.begin_incidents(connection, OFFLINE, [GatewayId("a")], START, START)
+        await store.begin_incidents(connection, OFFLINE, [GatewayId("a")], as_of, START)
         assert list(await store.who_is_due(connection, START + MINUTE, 10)) == []
         assert await store.open_due(connection, [IncidentId(1)], START + MINUTE) == 0
         assert (await store.end_incidents(connection, START + MINUTE))[IncidentState.DROPPED] == [1]
 
 
 async def test_no_more_incidents_open_at_once_than_are_asked_for(database: Database) -> None:
-    _, cut = await dark(database, *(f"site{number}/g{number}" for number in range(5)))
-    await fill(database, cut)
+    _, as_of = await dark(database, *(f"site{number}/g{number}" for number in range(5)))
+    await fill(database, as_of)
     async with database.write() as connection:
         first = await store.who_is_due(connection, START + MINUTE, 3)
         assert await store.open_due(connection, first, START + MINUTE) == 3
@@ -145,8 +151,8 @@ async def test_no_more_incidents_open_at_once_than_are_asked_for(database: Datab
 
 
 async def test_an_acknowledgement_needs_the_version_that_was_drawn(database: Database) -> None:
-    _, cut = await dark(database, "Oslo/a")
-    await fill(database, cut)
+    _, as_of = await dark(database, "Oslo/a")
+    await fill(database, as_of)
     ana = Acknowledgement("U0ANA00001", "Ana", START)
     async with database.write() as connection:
         assert not await store.acknowledge(connection, IncidentId(1), 2, ana)

@@ -75,6 +75,16 @@ async def test_what_a_transaction_wrote_is_gone_when_it_fails(database: Database
     assert await owners(database) == []
 
 
+async def test_a_reader_sees_nothing_that_is_committed_after_its_first_look(database: Database) -> None:
+    names = select(ticks.c.name).order_by(ticks.c.name)
+    async with database.read() as connection:
+        before = list(await connection.scalars(names))
+        await write(database, insert(ticks).values(name="late", owner="me", lease_until=NOW))
+        assert list(await connection.scalars(names)) == before
+    async with database.read() as connection:
+        assert "late" in list(await connection.scalars(names))
+
+
 async def test_writers_at_the_same_time_wait_for_each_other(database: Database) -> None:
     async def count_up() -> None:
         async with database.write() as connection:

@@ -10,12 +10,12 @@ from bot.domain.alerts.incidents import (
     AffectedGateway,
     AlertRules,
     Incident,
-    IncidentKind,
     Leave,
     MemberCounts,
     Share,
     Trait,
 )
+from bot.domain.alerts.kinds import IncidentKind, Scope
 from bot.domain.alerts.reminders import next_question, next_reminder
 from bot.domain.gateways import NO_SITE
 from bot.slack import ids
@@ -194,7 +194,7 @@ def _lost(incident: Incident) -> str:
 # ---- words
 def title(incident: Incident) -> str:
     tally = incident.tally
-    gone = tally.back + tally.released
+    gone = tally.back + tally.released + tally.taken
     number = f"{tally.down:,} of {count(tally.total, 'gateway')}" if gone else count(tally.down, "gateway")
     offline = " offline" if incident.kind is IncidentKind.STORM else ""
     if incident.kind is IncidentKind.VISIBILITY:
@@ -212,14 +212,16 @@ def where_plain(incident: Incident) -> str:
 
 
 def _place(incident: Incident, site: str) -> str:
-    if incident.kind.has_many_sites:
-        return f"at {count(incident.sites, 'site')}"
-    if incident.kind is IncidentKind.NOT_RETURNED:
-        firmware = f" to {name(incident.firmware, NAME)}" if incident.firmware else ""
-        return f"from rollout {site}{firmware}"
-    if incident.kind is IncidentKind.VISIBILITY:
-        return "of the whole fleet"
-    return "without a tag" if incident.site == NO_SITE else f"at {site}"
+    match incident.kind.rules.scope:
+        case Scope.SITE:
+            return "without a tag" if incident.site == NO_SITE else f"at {site}"
+        case Scope.SITES:
+            return f"at {count(incident.sites, 'site')}"
+        case Scope.ROLLOUT:
+            firmware = f" to {name(incident.firmware, NAME)}" if incident.firmware else ""
+            return f"from rollout {site}{firmware}"
+        case Scope.FLEET:
+            return "of the whole fleet"
 
 
 def said_of(incident: Incident) -> list[str]:
@@ -270,14 +272,21 @@ def others(tally: MemberCounts) -> list[str]:
 
 
 def released(tally: MemberCounts) -> list[str]:
-    if not tally.released:
-        return []
-    return [f"{count(tally.released, 'gateway is', 'gateways are')} no longer in the fleet (released)."]
+    """Of those that left without being back."""
+    said = []
+    if tally.taken:
+        said.append(f"{count(tally.taken, 'gateway is', 'gateways are')} in the alert of a rollout now.")
+    if tally.released:
+        said.append(
+            f"{count(tally.released, 'gateway is', 'gateways are')} no longer in the fleet (released)."
+        )
+    return said
 
 
 def counts(tally: MemberCounts) -> str:
     gone = f", {tally.released:,} released" if tally.released else ""
-    return f"{tally.down:,} offline, {tally.back:,} back{gone}"
+    taken = f", {tally.taken:,} in the alert of a rollout" if tally.taken else ""
+    return f"{tally.down:,} offline, {tally.back:,} back{gone}{taken}"
 
 
 def _lasted(incident: Incident) -> str:
@@ -320,6 +329,8 @@ def left_line(one: AffectedGateway, incident: Incident) -> str:
         return down_line(one, incident)
     if one.left_as is Leave.RELEASED:
         return f"{status('released')} {_named(one)}: offline since {date(one.offline_since)}, then gone"
+    if one.left_as is Leave.TAKEN:
+        return f"{status('offline')} {_named(one)}: in the alert of its rollout since {date(one.left_at)}"
     if one.left_as is Leave.STILL_DOWN:
         return f"{status('offline')} {_named(one)} for the last hour"
     if incident.kind is IncidentKind.FLAPPING:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.domain.alerts.incidents import IncidentKind, Touched
+from bot.domain.alerts.incidents import Touched
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Counts, Decision, Rollout, RolloutState, TargetRecord, TargetState
 from bot.domain.rollouts.status import Evidence, RolloutStatus

@@ -10,7 +10,6 @@ from bot.domain.alerts.incidents import (
     AffectedGateway,
     Incident,
     IncidentId,
-    IncidentKind,
     IncidentState,
     Lapse,
     Leave,
@@ -20,6 +19,7 @@ from bot.domain.alerts.incidents import (
     Silenced,
     Trait,
 )
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.gateways import NO_SITE, Connectivity, GatewayId
 from bot.slack import ids
 from bot.slack.alerts.views import card as incident_card

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.alerts.incidents import Incident, IncidentId, IncidentKind, IncidentState, MemberCounts
+from bot.domain.alerts.incidents import Incident, IncidentId, IncidentState, MemberCounts
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.digests import STALE, Digest, Listed
 from bot.domain.gateways import Connectivity, Counts

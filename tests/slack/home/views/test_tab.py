@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.limits import problems_of_view
-from bot.domain.alerts.incidents import IncidentKind
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.gateways import Counts
 from bot.slack import ids

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.limits import problems_of_view
-from bot.domain.alerts.incidents import IncidentId, IncidentKind, Touched
+from bot.domain.alerts.incidents import IncidentId, Touched
+from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import ModelChoice, Plan, Target, TargetClass

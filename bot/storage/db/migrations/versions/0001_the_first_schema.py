@@ -503,6 +503,14 @@ def _create_tables() -> None:
     op.create_index("ix_rollout_targets_batch_id", "rollout_targets", ["batch_id"], unique=False)
     op.create_index("ix_rollout_targets_gateway_id", "rollout_targets", ["gateway_id"], unique=False)
     op.create_index(
+        "ix_rollout_targets_not_returned",
+        "rollout_targets",
+        ["gateway_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'not_returned'"),
+        postgresql_where=sa.text("state = 'not_returned'"),
+    )
+    op.create_index(
         "ix_rollout_targets_progress", "rollout_targets", ["rollout_id", "wave", "state"], unique=False
     )
     op.create_index("ix_rollout_targets_settled_at", "rollout_targets", ["settled_at"], unique=False)
