@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.domain.alerts.incidents import Incident, IncidentId, IncidentState
+from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
 from bot.domain.digests import (
     ENDING,
@@ -19,6 +19,7 @@ from bot.domain.digests import (
     due_since,
     narrowed,
 )
+from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState
 from bot.domain.subscriptions import Topic

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId
 from bot.domain.gateways import KnownGateway
+from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
 from bot.domain.rollouts.rollout import RolloutId
 from bot.storage.db.tables import gateways, incident_gateways, listings, notes, rollout_targets

@@ -7,8 +7,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor
-from bot.domain.alerts.incidents import Touched
 from bot.domain.gateways import GatewayId, KnownGateway
+from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import RolloutId
@@ -52,7 +52,7 @@ def build_rollouts(
     within: Within,
     fleet_size: Callable[[], Awaitable[int]],
     listed_at: Callable[[], Awaitable[datetime | None]],
-    incidents_at: Callable[[set[str]], Awaitable[Sequence[Touched]]],
+    incidents_at: Callable[[set[str]], Awaitable[Sequence[IncidentSummary]]],
     visibility_lost: Callable[[], Awaitable[bool]],
 ) -> Rollouts:
     """The first four are the fleet's, the last two the alerts'."""

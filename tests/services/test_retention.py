@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, insert, select, update
 
-from bot.domain.alerts.incidents import IncidentId
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
+from bot.domain.incident_kinds import IncidentId
 from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.services.context import Context
 from bot.services.retention import Retention

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from bot.demo.fleet.simulator import Behaviour, Device, FleetSimulator, PortalFirmware, SimulatorClock
 from bot.domain.access import Actor, Role
-from bot.domain.alerts.incidents import Touched
+from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import parse
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
@@ -293,7 +293,7 @@ def device(number: int, site: str) -> Device:
     )
 
 
-async def _none(_sites: set[str]) -> Sequence[Touched]:
+async def _none(_sites: set[str]) -> Sequence[IncidentSummary]:
     return ()
 
 

@@ -9,33 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NewType
 
-from bot.domain.alerts.kinds import IncidentKind, Scope
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
-
-IncidentId = NewType("IncidentId", int)
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Scope
 
 FIRST_GATEWAYS = 10  # so many are named on a card
 GROWN_BY = 0.5  # of those down when people last heard of it loudly: then they hear of it again
-
-
-class IncidentState(StrEnum):
-    """``GATHERING`` and ``OPEN`` are live. ``DROPPED``: it was over before it was posted, and never is."""
-
-    GATHERING = "gathering"
-    OPEN = "open"
-    RESOLVED = "resolved"
-    DROPPED = "dropped"
-
-    @property
-    def is_live(self) -> bool:
-        return self in LIVE
-
-
-LIVE = frozenset({IncidentState.GATHERING, IncidentState.OPEN})
 
 
 class Leave(StrEnum):
@@ -296,17 +277,6 @@ class Incident:
                 return f"of rollout {self.site}"
             case Scope.FLEET:
                 return "of the whole fleet"
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """An open incident as far as it touches some sites, and how many of its gateways are there."""
-
-    id: IncidentId
-    version: int
-    kind: IncidentKind
-    sites: Sequence[str]
-    gateways: int
 
 
 def forgotten() -> NotFound:

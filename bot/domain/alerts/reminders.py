@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from bot.domain.alerts.incidents import Incident, IncidentState
+from bot.domain.alerts.incidents import Incident
+from bot.domain.incident_kinds import IncidentState
 
 FIRST, SECOND = timedelta(minutes=10), timedelta(minutes=30)
 EVERY, TIMES = timedelta(hours=1), 5

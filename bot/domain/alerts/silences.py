@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import NewType
 from zoneinfo import ZoneInfo
 
-from bot.domain.alerts.incidents import IncidentId
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
+from bot.domain.incident_kinds import IncidentId
 from bot.domain.windows import parse_start
 
 SilenceId = NewType("SilenceId", int)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from bot.domain.alerts.incidents import AlertRules, IncidentId, Share, Trait
+from bot.domain.alerts.incidents import AlertRules, Share, Trait
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId
 
 WITHIN = timedelta(minutes=5)
 LEAST = 5  # gateways from which a share of the fleet makes a storm

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bot.domain.alerts.incidents import Touched
+from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
 from bot.domain.rollouts.rollout import (
     FAILURES,
@@ -53,7 +53,7 @@ class DrawnPlan:
     evidence: Evidence = field(default_factory=Evidence)
     freeze: Freeze | None = None
     start_at: datetime | None = None
-    incidents: Sequence[Touched] = ()  # open ones at its gateways' sites
+    incidents: Sequence[IncidentSummary] = ()  # open ones at its gateways' sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class RolloutStatus:
     failures: Sequence[TargetRecord] = ()  # the newest few
     stragglers: Sequence[TargetRecord] = ()  # in flight for longest
     first: Sequence[TargetRecord] = ()  # before it starts: some of those who go first
-    incidents: Sequence[Touched] = ()  # open ones at its sites, while it is not over
+    incidents: Sequence[IncidentSummary] = ()  # open ones at its sites, while it is not over
     retryable: int = 0
     returned: int = 0  # parked ones that came back
     late: int = 0  # counted as failed, and kept until their job is over

@@ -10,16 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.domain import visibility as seeing
-from bot.domain.alerts.incidents import (
-    AlertRules,
-    IncidentId,
-    ListingHistory,
-    Thresholds,
-    may_open,
-    thresholds,
-)
+from bot.domain.alerts.incidents import AlertRules, ListingHistory, Thresholds, may_open, thresholds
 from bot.domain.alerts.storms import shared_cause
 from bot.domain.gateways import Listing
+from bot.domain.incident_kinds import IncidentId
 from bot.domain.visibility import VisibilityLoss
 from bot.services.alerts.membership import IncidentMembership
 from bot.services.alerts.routing import IncidentRouting

@@ -10,12 +10,11 @@ from bot.domain.alerts.incidents import (
     AffectedGateway,
     AlertRules,
     Incident,
-    IncidentId,
-    Touched,
     forgotten,
     refuse_acknowledgement,
 )
 from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.incident_kinds import IncidentId, IncidentSummary
 from bot.services.context import Context
 from bot.storage import audit
 from bot.storage.alerts import incidents
@@ -88,7 +87,7 @@ class AlertService:
             found = await incidents.live(connection, limit, offset)
         return IncidentPage(tuple(_as_of(one, self._now()) for one in found), total, offset)
 
-    async def at_sites(self, sites: Collection[str]) -> Sequence[Touched]:
+    async def at_sites(self, sites: Collection[str]) -> Sequence[IncidentSummary]:
         """The live incidents that have gateways at these sites, those with the most first."""
         async with self._database.read() as connection:
             return await incidents.at_sites(connection, sites)

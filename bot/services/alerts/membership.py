@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.alerts.incidents import AlertRules, IncidentId, IncidentState, Thresholds
-from bot.domain.alerts.kinds import IncidentKind, Trouble
+from bot.domain.alerts.incidents import AlertRules, Thresholds
 from bot.domain.alerts.storms import Assignment, Outage, StormWindow, WentOffline, assign
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
 from bot.services.alerts.notes import tell_joined
 from bot.storage.alerts import membership as store
 from bot.storage.alerts import storms

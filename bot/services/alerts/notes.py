@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.alerts.incidents import FIRST_GATEWAYS, Growth, IncidentId, has_grown
+from bot.domain.alerts.incidents import FIRST_GATEWAYS, Growth, has_grown
 from bot.domain.audit import BOT, AuditEntry, Outcome
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId
 from bot.storage import audit
 from bot.storage.alerts import growth, incidents
 from bot.storage.alerts import membership as store

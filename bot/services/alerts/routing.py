@@ -7,8 +7,8 @@ one statement for each distinct query then, however many incidents there are.
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from bot.domain.alerts.incidents import FIRST_GATEWAYS, IncidentId
-from bot.domain.alerts.kinds import IncidentKind, Scope
+from bot.domain.alerts.incidents import FIRST_GATEWAYS
+from bot.domain.incident_kinds import IncidentId, IncidentKind, Scope
 from bot.domain.query import parse
 from bot.domain.subscriptions import Subscription, Topic
 from bot.services.alerts.notes import about, add_file

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.incidents import Incident, IncidentId, forgotten
-from bot.domain.alerts.kinds import Scope
+from bot.domain.alerts.incidents import Incident, forgotten
 from bot.domain.alerts.silences import (
     ANNOUNCED,
     Silence,
@@ -18,6 +17,7 @@ from bot.domain.alerts.silences import (
 from bot.domain.audit import BOT, AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import NO_SITE
+from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
 from bot.services.context import Context
 from bot.storage import audit

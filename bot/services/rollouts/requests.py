@@ -12,10 +12,10 @@ from datetime import datetime
 from functools import partial
 
 from bot.domain.access import Action, Actor, require, require_within
-from bot.domain.alerts.incidents import Touched
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.domain.gateways import GatewayId, KnownGateway
+from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query, parse
 from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts import rollout as decide
@@ -89,7 +89,7 @@ class RolloutRequests:
         *,
         matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
         fleet_size: Callable[[], Awaitable[int]],
-        incidents_at: Callable[[set[str]], Awaitable[Sequence[Touched]]],
+        incidents_at: Callable[[set[str]], Awaitable[Sequence[IncidentSummary]]],
         may_post: Callable[[str], Awaitable[bool]],
         rules: RolloutRules,
         places: RolloutRouting,

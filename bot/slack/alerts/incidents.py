@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.incidents import IncidentId
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.notes import GATEWAYS, JOINED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS

@@ -5,10 +5,11 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.incidents import Incident, IncidentId
+from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import ReasonMissing
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
+from bot.domain.incident_kinds import IncidentId
 from bot.domain.windows import parse_start
 from bot.services.alerts.silences import ENDING, SilenceService
 from bot.slack import ids

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId, Share, Trait
+from bot.domain.alerts.incidents import Share, Trait
 from bot.domain.alerts.storms import Candidate, is_candidate
+from bot.domain.incident_kinds import IncidentId
 from bot.storage.db.tables import gateway_tags, gateways, incident_gateways, incidents, rollout_targets
 
 _COLUMNS = {Trait.MODEL: gateways.c.model_folded, Trait.FIRMWARE: gateways.c.firmware_folded}

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import case, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import Acknowledgement, Growth, IncidentId
+from bot.domain.alerts.incidents import Acknowledgement, Growth
+from bot.domain.incident_kinds import IncidentId
 from bot.storage.alerts.membership import IS_LIVE, down_now
 from bot.storage.db.tables import incidents
 from bot.storage.db.types import UtcMicros

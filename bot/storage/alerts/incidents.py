@@ -10,23 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.incidents import (
     FIRST_GATEWAYS,
-    LIVE,
     Acknowledgement,
     AffectedGateway,
     Incident,
-    IncidentId,
-    IncidentState,
     Lapse,
     Leave,
     LossDetails,
     MemberCounts,
     Share,
     Silenced,
-    Touched,
     Trait,
 )
-from bot.domain.alerts.kinds import IncidentKind, Scope
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
 from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents, rollouts, silences
 
 _LIVE = [state.value for state in LIVE]
@@ -105,7 +101,7 @@ async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[In
     return tuple([await _with_silence(connection, await _with_sites(connection, one)) for one in found])
 
 
-async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Sequence[Touched]:
+async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Sequence[IncidentSummary]:
     """Live incidents that have gateways at these sites now, those with the most first."""
     found = await connection.execute(
         select(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site, func.count())
@@ -121,11 +117,11 @@ async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Seque
         )
         .group_by(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site)
     )
-    touched: dict[int, Touched] = {}
+    touched: dict[int, IncidentSummary] = {}
     for number, version, kind, site, down in found:
         if site not in sites:
             continue
-        one = touched.get(number) or Touched(IncidentId(number), version, IncidentKind(kind), (), 0)
+        one = touched.get(number) or IncidentSummary(IncidentId(number), version, IncidentKind(kind), (), 0)
         touched[number] = replace(one, sites=(*one.sites, site), gateways=one.gateways + down)
     return sorted(touched.values(), key=lambda one: (-one.gateways, one.id))
 

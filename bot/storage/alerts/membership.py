@@ -32,10 +32,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import Acknowledgement, IncidentId, IncidentState, Leave, Thresholds
-from bot.domain.alerts.kinds import IncidentKind, Trouble
+from bot.domain.alerts.incidents import Acknowledgement, Leave, Thresholds
 from bot.domain.alerts.storms import WentOffline
 from bot.domain.gateways import Connectivity, GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
 from bot.storage.alerts.troubles import conditions, expected_ids, kept_out_ids
 from bot.storage.db import engine
 from bot.storage.db.statements import among, insert_or_ignore_selected

@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import Incident, IncidentId, IncidentState
+from bot.domain.alerts.incidents import Incident
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.storage.alerts.troubles import expected_ids
 from bot.storage.db.tables import incident_gateways, incidents
 

@@ -7,8 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Text, cast, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId, IncidentState
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.domain.query import Query
 from bot.storage.cards.cards import CardKind, is_shown
 from bot.storage.db.statements import among

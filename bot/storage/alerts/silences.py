@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId
 from bot.storage.db.tables import incident_gateways, silences
 
 

@@ -7,10 +7,9 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId, IncidentState
-from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.alerts.storms import LiveStorm, Outage, StormWindow, WentOffline
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.storage.alerts.membership import IS_GATHERING, IS_LIVE
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import gateways, incident_gateways, incidents

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from bot.domain.alerts.incidents import Cut, Leave, Thresholds
-from bot.domain.alerts.kinds import Trouble
 from bot.domain.gateways import Connectivity
+from bot.domain.incident_kinds import Trouble
 from bot.storage.connectivity import changed_ids, flapping_ids
 from bot.storage.db.tables import RANKS, gateway_claims, gateways, rollout_targets
 from bot.storage.db.types import UtcMicros

@@ -6,8 +6,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import IncidentId, IncidentState
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.domain.visibility import VisibilityLoss
 from bot.storage.alerts.membership import IS_LIVE
 from bot.storage.db.statements import insert_or_ignore

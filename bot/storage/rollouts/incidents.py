@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, func, or_, select
 
-from bot.domain.alerts.incidents import IncidentState
+from bot.domain.incident_kinds import IncidentState
 from bot.domain.rollouts.rollout import Rollout, RolloutEvent
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import incident_gateways, incidents, rollout_targets

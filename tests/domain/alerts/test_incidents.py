@@ -10,8 +10,6 @@ from bot.domain.alerts.incidents import (
     Cut,
     Growth,
     Incident,
-    IncidentId,
-    IncidentState,
     ListingHistory,
     has_grown,
     is_back_enough,
@@ -20,11 +18,9 @@ from bot.domain.alerts.incidents import (
     refuse_acknowledgement,
     thresholds,
 )
-from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
-from tests.worlds.builders import alert_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts.incidents import Cut, IncidentId, IncidentState, Leave, Thresholds
-from bot.domain.alerts.kinds import IncidentKind, Trouble
+from bot.domain.alerts.incidents import Cut, Leave, Thresholds
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
 from bot.services.alerts.notes import JOINED
 from bot.storage.alerts import membership as store
 from bot.storage.db.engine import Database

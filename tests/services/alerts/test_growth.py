@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.errors import Stale
+from bot.domain.incident_kinds import IncidentKind
 from bot.services.alerts.notes import GATEWAYS, JOINED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
 from bot.services.context import Context

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from bot.domain.alerts.incidents import IncidentState, Leave, Trait
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.alerts.incidents import Leave, Trait
+from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
 from tests.worlds.alerts import MINUTE, World, rollout

@@ -28,10 +28,10 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from bot.demo.slack.workspace import PostedMessage
-from bot.domain.alerts.incidents import IncidentState, Leave
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.alerts.incidents import Leave
 from bot.domain.fleet.snapshot import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
+from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.services.alerts.notes import JOINED
 from bot.slack.outgoing.sending import TWICE
 from bot.storage.db.tables import audit, incident_gateways, incidents

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentKind
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
 from bot.services.context import Context
 from bot.storage.db.engine import Database

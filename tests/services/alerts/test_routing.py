@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import event, update
 
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentKind
 from bot.storage.alerts import routing as store
 from bot.storage.cards import channels
 from bot.storage.db.engine import Database

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.alerts.incidents import IncidentState
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.storage.db.engine import Database
 from tests.worlds.alerts import MINUTE, World
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.domain.access import Action, Actor, Role, require_within
-from bot.domain.alerts.incidents import IncidentId
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context

@@ -16,10 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from bot.domain.alerts.incidents import IncidentState
-from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.fleet.snapshot import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
+from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.services.alerts.engine import Evaluation
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incident_gateways, incidents

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import update
 
 from bot.domain.access import Actor, Role
-from bot.domain.alerts.incidents import IncidentId
 from bot.domain.errors import NotAllowed, NotFound, Stale
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId
 from bot.slack import ids
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.ids import CardRef, PageRef, Ref

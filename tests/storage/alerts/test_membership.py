@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from bot.domain.alerts.incidents import Acknowledgement, Cut, IncidentId, IncidentState, Thresholds
-from bot.domain.alerts.kinds import Trouble
+from bot.domain.alerts.incidents import Acknowledgement, Cut, Thresholds
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentState, Trouble
 from bot.storage import listings
 from bot.storage.alerts import incidents
 from bot.storage.alerts import membership as store

@@ -15,9 +15,9 @@ from bot.domain.alerts.incidents import (
     Share,
     Trait,
 )
-from bot.domain.alerts.kinds import IncidentKind, Scope
 from bot.domain.alerts.reminders import next_question, next_reminder
 from bot.domain.gateways import NO_SITE
+from bot.domain.incident_kinds import IncidentKind, Scope
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident, IncidentState
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident
+from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.slack.alerts.views.card import (
     BEGIN,
     NAME,

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.domain.alerts.incidents import Touched
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentKind, IncidentSummary
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Counts, Decision, Rollout, RolloutState, TargetRecord, TargetState
 from bot.domain.rollouts.status import Evidence, RolloutStatus
@@ -172,7 +171,7 @@ def waves_words(sizes: Sequence[int], rules: RolloutRules) -> str:
     )
 
 
-def incident_blocks(found: Sequence[Touched]) -> list[Block]:
+def incident_blocks(found: Sequence[IncidentSummary]) -> list[Block]:
     """What is wrong already where it works: each with its details, of many the largest."""
     words = incidents_words(found)
     shown = []
@@ -183,7 +182,7 @@ def incident_blocks(found: Sequence[Touched]) -> list[Block]:
     return [*shown, *map(section, words[len(shown) :])]
 
 
-def incidents_words(found: Sequence[Touched]) -> list[str]:
+def incidents_words(found: Sequence[IncidentSummary]) -> list[str]:
     """A sentence for each of the first few, and how many more there are."""
     shown = [
         f"⚠️ Open alert: {count(one.gateways, 'gateway')} {_TROUBLE.get(one.kind, 'offline')} "

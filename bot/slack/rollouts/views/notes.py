@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentKind
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import RolloutEvent, RolloutState
 from bot.domain.rollouts.status import RolloutStatus

@@ -9,8 +9,6 @@ from bot.domain.alerts.incidents import (
     Acknowledgement,
     AffectedGateway,
     Incident,
-    IncidentId,
-    IncidentState,
     Lapse,
     Leave,
     LossDetails,
@@ -19,8 +17,8 @@ from bot.domain.alerts.incidents import (
     Silenced,
     Trait,
 )
-from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.gateways import NO_SITE, Connectivity, GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.slack import ids
 from bot.slack.alerts.views import card as incident_card
 from bot.slack.alerts.views import lists as views

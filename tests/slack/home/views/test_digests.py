@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.alerts.incidents import Incident, IncidentId, IncidentState, MemberCounts
-from bot.domain.alerts.kinds import IncidentKind
+from bot.domain.alerts.incidents import Incident, MemberCounts
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.digests import STALE, Digest, Listed
 from bot.domain.gateways import Connectivity, Counts
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
 from bot.slack.home.views.digests import digest
 from bot.slack.views.blocks import File, Message

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.limits import problems_of_view
-from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.gateways import Counts
+from bot.domain.incident_kinds import IncidentKind
 from bot.slack import ids
 from bot.slack.home.views.tab import LISTED, HomePicture, HomeRollout, tab
 from tests.slack.alerts.views.test_card import NOW, incident

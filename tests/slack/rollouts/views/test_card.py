@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.limits import problems_of_view
-from bot.domain.alerts.incidents import IncidentId, Touched
-from bot.domain.alerts.kinds import IncidentKind
 from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
 from bot.domain.gateways import GatewayId
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentSummary
 from bot.domain.rollouts.plan import ModelChoice, Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
     Approval,
@@ -42,10 +41,10 @@ from tests.worlds.builders import rollout_rules
 MINUTE = timedelta(minutes=1)
 PAUL = Approval("U0PAUL", "Paul", Decision.APPROVED, "hash", NOW)
 TOUCHED = (
-    Touched(IncidentId(4), 2, IncidentKind.OFFLINE, ("oslo",), 3),
-    Touched(IncidentId(5), 1, IncidentKind.STORM, ("oslo", "bergen"), 2),
-    Touched(IncidentId(6), 1, IncidentKind.FLAPPING, ("oslo",), 1),
-    Touched(IncidentId(7), 1, IncidentKind.OFFLINE, ("bergen",), 1),
+    IncidentSummary(IncidentId(4), 2, IncidentKind.OFFLINE, ("oslo",), 3),
+    IncidentSummary(IncidentId(5), 1, IncidentKind.STORM, ("oslo", "bergen"), 2),
+    IncidentSummary(IncidentId(6), 1, IncidentKind.FLAPPING, ("oslo",), 1),
+    IncidentSummary(IncidentId(7), 1, IncidentKind.OFFLINE, ("bergen",), 1),
 )
 FROZEN = Freeze("3.5.0", "U0ADAM01", "Ada", "it bricks", NOW)
 PINGS = ("<!channel", "<!here", "<!everyone", "<!subteam")

@@ -1,11 +1,16 @@
 """What each kind of incident means, as data: one record a kind, and one for each trouble of a gateway.
 
-Whoever treats kinds differently asks these records, so that a new kind is a new member and a new record here,
-its words in the views, and its rows in storage; docs/development.md lists what fails until all are there.
+Stands outside the alerts' own column, since rollouts and digests tell of incidents too. Whoever treats kinds
+differently asks these records, so that a new kind is a member and a record here, its words in the views, and
+its rows in storage; docs/development.md lists what fails until all are there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from typing import NewType
+
+IncidentId = NewType("IncidentId", int)
 
 
 class Trouble(StrEnum):
@@ -33,6 +38,22 @@ class IncidentKind(StrEnum):
     @property
     def rules(self) -> "KindRules":
         return _kind_rules(self)
+
+
+class IncidentState(StrEnum):
+    """``GATHERING`` and ``OPEN`` are live. ``DROPPED``: it was over before it was posted, and never is."""
+
+    GATHERING = "gathering"
+    OPEN = "open"
+    RESOLVED = "resolved"
+    DROPPED = "dropped"
+
+    @property
+    def is_live(self) -> bool:
+        return self in LIVE
+
+
+LIVE = frozenset({IncidentState.GATHERING, IncidentState.OPEN})
 
 
 class Scope(StrEnum):
@@ -66,6 +87,17 @@ class TroubleRules:
     kept_out_by: frozenset[Trouble]  # whoever is in an incident for one of these, or enters it, stays there
     takes_from: frozenset[Trouble] = frozenset()  # whoever enters leaves the incidents of these
     lasts_online: bool = False  # a gateway that is online at the moment is in trouble all the same
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSummary:
+    """A live incident as others than the alerts know it: as far as it touches some sites."""
+
+    id: IncidentId
+    version: int
+    kind: IncidentKind
+    sites: Sequence[str]
+    gateways: int  # of its gateways, those at these sites
 
 
 def _kind_rules(kind: IncidentKind) -> KindRules:
