@@ -36,7 +36,7 @@ from bot.domain.alerts.incidents import Acknowledgement, Leave, Thresholds
 from bot.domain.alerts.storms import WentOffline
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
-from bot.storage.alerts.troubles import conditions, expected_ids, kept_out_ids
+from bot.storage.alerts.troubles import conditions, expected_ids
 from bot.storage.db import engine
 from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents
@@ -300,11 +300,11 @@ def _is_entering(
     ids: Sequence[GatewayId] | None = None,
 ) -> ColumnElement[bool]:
     """Of a gateway; ``ids``: the statement names its gateways."""
-    enters = conditions(trouble, as_of, named=ids is not None).enters
-    kept_out = [_member_ids(trouble.rules.kept_out_by), *kept_out_ids(trouble)]
+    rules = conditions(trouble, as_of, named=ids is not None)
+    kept_out = [_member_ids(trouble.rules.kept_out_by), *rules.kept_out]
     if connection.dialect.name == "sqlite":
-        return and_(enters, *(gateways.c.id.not_in(some) for some in kept_out))
-    new = select(gateways.c.id).where(enters).correlate(None)
+        return and_(rules.enters, *(gateways.c.id.not_in(some) for some in kept_out))
+    new = select(gateways.c.id).where(rules.enters).correlate(None)
     if ids is not None:
         new = new.where(among(connection, gateways.c.id, ids))
     return gateways.c.id.in_(new.except_(*kept_out))

@@ -43,9 +43,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The rules of a trouble; who leaves, leaves at that moment and in that way."""
+    """The rules of a trouble; who leaves, leaves at that moment and in that way.
+
+    ``kept_out`` enter none of its incidents whatever their state is: what a rollout has in flight is expected
+    to go on and off, and what it gave up is no ordinary outage while it is down, also where its own alert is
+    held.
+    """
 
     enters: ColumnElement[bool]
+    kept_out: Sequence[Select[tuple[str]]]
     place: Place
     leaves: ColumnElement[bool]
     left_at: ColumnElement[datetime]
@@ -58,6 +64,7 @@ def conditions(trouble: Trouble, as_of: Thresholds, *, named: bool = False) -> C
         case Trouble.OFFLINE:
             return Conditions(
                 enters=in_state(Connectivity.OFFLINE, as_of.offline, named=named),
+                kept_out=[expected_ids(), _given_up_ids()],
                 place=_SITE,
                 leaves=in_state(Connectivity.ONLINE, as_of.online, named=named),
                 left_at=gateways.c.since,
@@ -66,6 +73,7 @@ def conditions(trouble: Trouble, as_of: Thresholds, *, named: bool = False) -> C
         case Trouble.NOT_RETURNED:
             return Conditions(
                 enters=gateways.c.id.in_(_given_up_ids()),
+                kept_out=[],
                 place=_ROLLOUT,
                 leaves=in_state(Connectivity.ONLINE, as_of.online, named=named),
                 left_at=gateways.c.since,
@@ -74,26 +82,12 @@ def conditions(trouble: Trouble, as_of: Thresholds, *, named: bool = False) -> C
         case Trouble.FLAPPING:
             return Conditions(
                 enters=gateways.c.id.in_(flapping_ids(as_of.at)),
+                kept_out=[expected_ids()],
                 place=_SITE,
                 leaves=gateways.c.id.not_in(changed_ids(as_of.at)),
                 left_at=literal(as_of.at, UtcMicros),
                 left_as=case((_IS_ONLINE, Leave.BACK.value), else_=Leave.STILL_DOWN.value),
             )
-
-
-def kept_out_ids(trouble: Trouble) -> Sequence[Select[tuple[str]]]:
-    """Gateways that enter no incident of this trouble whatever their state is.
-
-    What a rollout has in flight is expected to go on and off. What it gave up is no ordinary outage while it
-    is down, also where its own alert is held.
-    """
-    match trouble:
-        case Trouble.OFFLINE:
-            return [expected_ids(), _given_up_ids()]
-        case Trouble.FLAPPING:
-            return [expected_ids()]
-        case Trouble.NOT_RETURNED:
-            return []
 
 
 def expected_ids() -> Select[tuple[str]]:

@@ -21,6 +21,7 @@ from bot.domain.alerts.incidents import (
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
+from tests.worlds.builders import alert_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

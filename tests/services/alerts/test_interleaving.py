@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from bot.domain.alerts.incidents import AlertRules, Leave
+from bot.domain.alerts.incidents import Leave
 from bot.domain.incident_kinds import IncidentKind, Trouble
 from bot.services.alerts.reminders import STILL_YOURS, Reminders
 from bot.services.context import Context

@@ -17,7 +17,7 @@ from bot.domain.alerts.incidents import (
 )
 from bot.domain.alerts.reminders import next_question, next_reminder
 from bot.domain.gateways import NO_SITE
-from bot.domain.incident_kinds import IncidentKind, Scope
+from bot.domain.incident_kinds import Scope
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
@@ -41,27 +41,21 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.incident_words import words_of
 
 NAME = 40  # characters of a name or a site, so that a page fits whatever they hold
 _OVER = "🟢 Over"
-BEGIN = {
-    IncidentKind.OFFLINE: "🔴 Offline",
-    IncidentKind.STORM: "🔴 Storm",
-    IncidentKind.SEEN_DARK: "🔴 Offline",
-    IncidentKind.FLAPPING: "🟡 Flapping",
-    IncidentKind.NOT_RETURNED: "🚨 Did not return",
-    IncidentKind.VISIBILITY: "⚠️ Visibility lost",
-}
 
 
 def card(incident: Incident, rules: AlertRules, groups: Sequence[str] = ()) -> Message:
     """The one message about an incident, from its first post to its end. ``groups``: who is reminded of what
     nobody acknowledges, by names that ring at nobody.
     """
-    sight = incident.kind is IncidentKind.VISIBILITY
+    has_gateways = incident.kind.rules.trouble is not None
     if not incident.state.is_live:
-        return replace(_sight_returned_card(incident) if sight else _closed_card(incident), is_over=True)
-    return _sight_card(incident, groups) if sight else _open_card(incident, rules, groups)
+        drawn = _closed_card(incident) if has_gateways else _visible_again_card(incident)
+        return replace(drawn, is_over=True)
+    return _open_card(incident, rules, groups) if has_gateways else _visibility_lost_card(incident, groups)
 
 
 def _open_card(incident: Incident, rules: AlertRules, groups: Sequence[str]) -> Message:
@@ -89,7 +83,7 @@ def _in_whose_hands(incident: Incident, groups: Sequence[str]) -> str:
 
 
 def _reminds(incident: Incident, groups: Sequence[str]) -> str:
-    if incident.kind is IncidentKind.FLAPPING:
+    if not incident.kind.rules.is_reminded:
         return ""
     if incident.silenced is not None:
         return "Nobody is reminded before that."
@@ -106,17 +100,12 @@ def _reminds(incident: Incident, groups: Sequence[str]) -> str:
 
 
 def _happens(incident: Incident, rules: AlertRules) -> str:
-    if incident.kind is IncidentKind.FLAPPING:
-        return (
-            "Only this card is edited while they go on and off. After an hour without a change it says how "
-            "they are, and one that is offline then becomes an alert of its own."
-        )
-    later = " What goes dark from now on is an alert of its own."
-    return (
+    words = words_of(incident.kind)
+    back = (
         f"A gateway counts as back after {duration(rules.online_after)} online and "
         f"{count(rules.online_listings, 'listing')}. When all are back, this card says so."
-        f"{later if incident.kind is IncidentKind.SEEN_DARK else ''}"
     )
+    return " ".join(filter(None, [words.happens or back, words.later]))
 
 
 def _closed_card(incident: Incident) -> Message:
@@ -126,11 +115,8 @@ def _closed_card(incident: Incident) -> Message:
     shown = [left_line(one, incident) for one in incident.first]
     rest = more(tally.total - len(shown))
     taken = who(incident)
-    were = "was" if tally.total == 1 else "were"
-    state = {
-        IncidentKind.FLAPPING: f"{were} flapping",
-        IncidentKind.NOT_RETURNED: "did not return",
-    }.get(incident.kind, f"{were} offline")
+    one, many = words_of(incident.kind).over
+    state = one if tally.total == 1 else many
     heading = f"{_OVER}: {count(tally.total, 'gateway')}"
     if tally.still_down:
         heading = f"🔴 Quiet again: {tally.still_down:,} of {count(tally.total, 'gateway')}"
@@ -146,8 +132,8 @@ def _closed_card(incident: Incident) -> Message:
     return message("\n".join([*text, taken] if taken else text), blocks)
 
 
-def _sight_card(incident: Incident, groups: Sequence[str]) -> Message:
-    heading = BEGIN[IncidentKind.VISIBILITY]
+def _visibility_lost_card(incident: Incident, groups: Sequence[str]) -> Message:
+    heading = words_of(incident.kind).begin
     blind, begun = incident.loss, f"Since {date(incident.opened_at)}."
     held = "New alerts are held, and so are the rollouts: nothing is started, promoted or judged."
     if blind is not None and blind.lost:
@@ -164,7 +150,7 @@ def _sight_card(incident: Incident, groups: Sequence[str]) -> Message:
     return message("\n".join([f"{heading}. {said}", taken, f"{held} {then}"]), blocks)
 
 
-def _sight_returned_card(incident: Incident) -> Message:
+def _visible_again_card(incident: Incident) -> Message:
     begun, ended = incident.opened_at, incident.resolved_at or incident.opened_at
     said = f"{_lost(incident)} From {date(begun)} to {date(ended)}, {duration(ended - begun)} in all."
     if incident.loss is not None and incident.loss.outage:
@@ -196,10 +182,10 @@ def title(incident: Incident) -> str:
     tally = incident.tally
     gone = tally.back + tally.released + tally.taken
     number = f"{tally.down:,} of {count(tally.total, 'gateway')}" if gone else count(tally.down, "gateway")
-    offline = " offline" if incident.kind is IncidentKind.STORM else ""
-    if incident.kind is IncidentKind.VISIBILITY:
-        return BEGIN[incident.kind]
-    return f"{BEGIN[incident.kind]}: {number}{offline}"
+    words = words_of(incident.kind)
+    if incident.kind.rules.trouble is None:
+        return words.begin
+    return f"{words.begin}: {number}{words.counted}"
 
 
 def where(incident: Incident) -> str:
@@ -230,25 +216,18 @@ def said_of(incident: Incident) -> list[str]:
 
 
 def since(incident: Incident) -> str:
-    tally = incident.tally
-    if incident.kind is IncidentKind.VISIBILITY:
-        return f"Since {date(incident.opened_at)}."
-    if tally.since is None:
+    tally, words = incident.tally, words_of(incident.kind)
+    if incident.kind.rules.trouble is not None and tally.since is None:
         return "Its gateways are being counted."
-    if incident.kind is IncidentKind.FLAPPING:
-        return f"4 changes or more within an hour, seen {date(incident.opened_at)}."
-    if incident.kind is IncidentKind.NOT_RETURNED:
-        return f"Started by the rollout and down since {date(tally.since)}: given up, and still not back."
-    if incident.kind is IncidentKind.SEEN_DARK:
-        return f"They were offline already when I first saw them, the first since {date(tally.since)}."
-    return f"{'Offline since' if tally.total == 1 else 'The first went offline'} {date(tally.since)}."
+    said = (words.since_of_one if tally.total == 1 else None) or words.since
+    return said.format(since=date(tally.since or incident.opened_at), opened=date(incident.opened_at))
 
 
 def causes(incident: Incident) -> list[str]:
     """What they have in common, the best first. Of a storm, also that there is nothing."""
     if not incident.cause:
-        nothing = incident.kind is IncidentKind.STORM and incident.state.is_live
-        return ["Nothing that they share stands out."] if nothing else []
+        nothing = words_of(incident.kind).nothing_shared
+        return [nothing] if nothing and incident.state.is_live else []
     return [f"What they share: {', '.join(map(_share, incident.cause))}."]
 
 
@@ -293,7 +272,7 @@ def _lasted(incident: Incident) -> str:
     begun, until = incident.tally.since, incident.tally.until or incident.resolved_at
     if begun is None or until is None:
         return "Over."
-    word = "Flapping" if incident.kind is IncidentKind.FLAPPING else "Offline"
+    word = "Flapping" if _lasts_online(incident) else "Offline"
     return f"{word} from {date(begun)} to {date(until)}, {duration(until - begun)} in all."
 
 
@@ -319,7 +298,7 @@ def in_hands(incident: Incident) -> str:
 
 
 def down_line(one: AffectedGateway, incident: Incident) -> str:
-    if incident.kind is IncidentKind.FLAPPING:
+    if _lasts_online(incident):
         return f"{status('flapping')} {_named(one)}, {_is_now(one)}"
     return f"{status('offline')} {_named(one)} since {date(one.offline_since)}"
 
@@ -333,10 +312,16 @@ def left_line(one: AffectedGateway, incident: Incident) -> str:
         return f"{status('offline')} {_named(one)}: in the alert of its rollout since {date(one.left_at)}"
     if one.left_as is Leave.STILL_DOWN:
         return f"{status('offline')} {_named(one)} for the last hour"
-    if incident.kind is IncidentKind.FLAPPING:
+    if _lasts_online(incident):
         return f"{status('online')} {_named(one)} for the last hour"
     away = duration(one.left_at - one.offline_since)
     return f"{status('back', 'online')} {_named(one)} since {date(one.left_at)}, after {away}"
+
+
+def _lasts_online(incident: Incident) -> bool:
+    """Whether its gateways go on and off, so that it matters how each is now."""
+    trouble = incident.kind.rules.trouble
+    return trouble is not None and trouble.rules.lasts_online
 
 
 def _is_now(one: AffectedGateway) -> str:

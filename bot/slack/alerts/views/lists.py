@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident
-from bot.domain.incident_kinds import IncidentKind, IncidentState
+from bot.domain.incident_kinds import IncidentState
 from bot.slack.alerts.views.card import (
-    BEGIN,
     NAME,
     acknowledge,
     counts,
@@ -40,6 +39,7 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.csv_file import CsvFile
+from bot.slack.views.incident_words import words_of
 from bot.slack.views.lists import PagePosition, buttons
 
 ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
@@ -136,7 +136,7 @@ def line(incident: Incident) -> str:
     """What the card of a gateway says about the incident it is in."""
     others = incident.tally.down - 1
     together = f", with {count(others, 'other gateway')}" if others > 0 else ""
-    return f"{BEGIN[incident.kind]} {where(incident)}{together}. {who(incident)}".rstrip()
+    return f"{words_of(incident.kind).begin} {where(incident)}{together}. {who(incident)}".rstrip()
 
 
 def csv_row(one: AffectedGateway) -> tuple[str | None, ...]:
@@ -162,7 +162,7 @@ def row_buttons(incident: Incident, *, may_acknowledge: bool, may_silence: bool)
     """The buttons of an incident where it is listed for one person."""
     return actions(
         acknowledge(incident) if may_acknowledge else None,
-        silence(incident) if may_silence and incident.kind is not IncidentKind.VISIBILITY else None,
+        silence(incident) if may_silence and incident.kind.rules.may_be_silenced else None,
         details(incident),
     )
 

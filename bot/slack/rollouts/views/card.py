@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.domain.incident_kinds import IncidentKind, IncidentSummary
+from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Counts, Decision, Rollout, RolloutState, TargetRecord, TargetState
 from bot.domain.rollouts.status import Evidence, RolloutStatus
@@ -31,6 +31,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.incident_words import words_of
 
 WORDS: Mapping[RolloutState, tuple[str, str]] = {
     RolloutState.REQUESTED: ("waiting for approval", "waiting"),
@@ -60,7 +61,6 @@ _TARGET: Mapping[TargetState, str] = {
 
 WHOLE_FLEET = "the whole fleet"
 SHOWN_INCIDENTS = 3
-_TROUBLE = {IncidentKind.FLAPPING: "going on and off"}
 
 
 def card(picture: RolloutStatus, answer: PageRef | None = None) -> Message:
@@ -185,7 +185,7 @@ def incident_blocks(found: Sequence[IncidentSummary]) -> list[Block]:
 def incidents_words(found: Sequence[IncidentSummary]) -> list[str]:
     """A sentence for each of the first few, and how many more there are."""
     shown = [
-        f"⚠️ Open alert: {count(one.gateways, 'gateway')} {_TROUBLE.get(one.kind, 'offline')} "
+        f"⚠️ Open alert: {count(one.gateways, 'gateway')} {words_of(one.kind).state} "
         f"at {name(one.sites[0], 40) if len(one.sites) == 1 else f'{len(one.sites):,} of its sites'}."
         for one in found[:SHOWN_INCIDENTS]
     ]

@@ -37,6 +37,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.incident_words import words_of
 
 
 def decided_note(body: Mapping[str, Any]) -> Message:
@@ -136,16 +137,8 @@ def _not_returned_words(title: str, body: Mapping[str, Any]) -> str:
 
 def _trouble(body: Mapping[str, Any]) -> str:
     """What an alert was about."""
-    site = name(str(body.get("site") or ""), 40)
-    match body.get("trouble"):
-        case IncidentKind.STORM | IncidentKind.SEEN_DARK:
-            return "went offline, and others with them"
-        case IncidentKind.FLAPPING:
-            return f"kept going on and off at {site}"
-        case IncidentKind.NOT_RETURNED:
-            return "did not return"
-        case _:
-            return f"went offline at {site}"
+    words = words_of(IncidentKind(body.get("trouble") or IncidentKind.OFFLINE))
+    return words.happened.format(site=name(str(body.get("site") or ""), 40))
 
 
 def _late_words(title: str, body: Mapping[str, Any]) -> str:

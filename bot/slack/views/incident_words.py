@@ -1,0 +1,89 @@
+"""What incidents of each kind are called in Slack, as data: one record a kind, as there is one of its rules.
+
+Stands outside the alerts' own views, since those of rollouts tell of incidents too.
+"""
+
+from dataclasses import dataclass
+
+from bot.domain.incident_kinds import IncidentKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindWords:
+    """The words of a kind. ``{since}``, ``{opened}`` and ``{site}`` stand for what an incident has."""
+
+    begin: str  # a heading begins so
+    counted: str = ""  # follows the number of gateways in a heading
+    since: str  # since when, and what is known of it
+    since_of_one: str | None = None  # the same where only one gateway ever was in it
+    nothing_shared: str = ""  # where no cause stands out
+    happens: str | None = None  # what the card does next; else when its gateways count as back
+    later: str = ""  # what is said behind that
+    state: str = "offline"  # how its gateways are, as a rollout's card says it of its sites
+    over: tuple[str, str]  # how its gateway, or its gateways, ended: the heading of a card that is over
+    happened: str  # what happened to its gateways, as a rollout's timeline says it
+
+
+def words_of(kind: IncidentKind) -> KindWords:
+    match kind:
+        case IncidentKind.OFFLINE:
+            return _OFFLINE
+        case IncidentKind.STORM:
+            return _STORM
+        case IncidentKind.SEEN_DARK:
+            return _SEEN_DARK
+        case IncidentKind.FLAPPING:
+            return _FLAPPING
+        case IncidentKind.NOT_RETURNED:
+            return _NOT_RETURNED
+        case IncidentKind.VISIBILITY:
+            return _VISIBILITY
+
+
+_WERE_OFFLINE = ("was offline", "were offline")
+_OFFLINE = KindWords(
+    begin="🔴 Offline",
+    since="The first went offline {since}.",
+    since_of_one="Offline since {since}.",
+    over=_WERE_OFFLINE,
+    happened="went offline at {site}",
+)
+_STORM = KindWords(
+    begin="🔴 Storm",
+    counted=" offline",
+    since="The first went offline {since}.",
+    since_of_one="Offline since {since}.",
+    nothing_shared="Nothing that they share stands out.",
+    over=_WERE_OFFLINE,
+    happened="went offline, and others with them",
+)
+_SEEN_DARK = KindWords(
+    begin="🔴 Offline",
+    since="They were offline already when I first saw them, the first since {since}.",
+    later="What goes dark from now on is an alert of its own.",
+    over=_WERE_OFFLINE,
+    happened="went offline, and others with them",
+)
+_FLAPPING = KindWords(
+    begin="🟡 Flapping",
+    since="4 changes or more within an hour, seen {opened}.",
+    happens=(
+        "Only this card is edited while they go on and off. After an hour without a change it says how "
+        "they are, and one that is offline then becomes an alert of its own."
+    ),
+    state="going on and off",
+    over=("was flapping", "were flapping"),
+    happened="kept going on and off at {site}",
+)
+_NOT_RETURNED = KindWords(
+    begin="🚨 Did not return",
+    since="Started by the rollout and down since {since}: given up, and still not back.",
+    over=("did not return", "did not return"),
+    happened="did not return",
+)
+_VISIBILITY = KindWords(
+    begin="⚠️ Visibility lost",
+    since="Since {opened}.",
+    over=("could not be seen", "could not be seen"),
+    happened="could not be seen",
+)
