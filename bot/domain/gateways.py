@@ -1,6 +1,6 @@
-"""The fleet as the bot knows it: gateways, firmware versions, and what changed between two listings.
+"""The fleet as the bot knows it: gateways, listings, and what changed between two of them.
 
-Decides what counts as a change and when it happened. Knows neither the vendor's wire nor the database.
+Knows neither the vendor's wire nor the database.
 """
 
 import unicodedata
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
-
-from bot.domain.events import FleetEvent
 
 GatewayId = NewType("GatewayId", str)
 
@@ -74,6 +72,36 @@ class Listing:
     number: int
     started_at: datetime
     finished_at: datetime
+
+
+class FleetEventKind(StrEnum):
+    """What can happen to a gateway between two listings."""
+
+    WENT_OFFLINE = "went_offline"
+    CAME_BACK = "came_back"
+    BECAME_UNKNOWN = "became_unknown"  # the vendor says neither online nor offline any more
+    FIRMWARE = "firmware"
+    RENAMED = "renamed"
+    TAGGED = "tagged"
+    APPEARED = "appeared"
+    VANISHED = "vanished"
+
+
+CONNECTIVITY_KINDS = frozenset(
+    {FleetEventKind.WENT_OFFLINE, FleetEventKind.CAME_BACK, FleetEventKind.BECAME_UNKNOWN}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEvent:
+    """One change of one gateway. ``before`` and ``after`` are texts; tags are joined by line feeds."""
+
+    kind: FleetEventKind
+    gateway_id: str
+    at: datetime
+    listing: int
+    before: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from typing import TypeAlias
 
 from sqlalchemy import BindParameter, Select, exists, func, or_, select
 
-from bot.domain.events import CONNECTIVITY_KINDS
-from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN
+from bot.domain.gateways import CONNECTIVITY_KINDS, FLAPPING_CHANGES, FLAPPING_WITHIN
 from bot.storage.db.tables import fleet_events, rollout_targets
 
 Now: TypeAlias = datetime | BindParameter[datetime]

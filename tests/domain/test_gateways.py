@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import FleetEventKind
 from bot.domain.firmware import FirmwareVersion, firmware_key
 from bot.domain.fleet.snapshot import (
     CLOCK_SKEW,
@@ -18,7 +17,7 @@ from bot.domain.fleet.snapshot import (
     take_in,
     timestamp_moved,
 )
-from bot.domain.gateways import NO_SITE, Connectivity, KnownGateway, fold, site_of
+from bot.domain.gateways import NO_SITE, Connectivity, FleetEventKind, KnownGateway, fold, site_of
 from tests.worlds.builders import NOW, gateway, known, listing
 
 HOUR = timedelta(hours=1)

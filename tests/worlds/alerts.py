@@ -10,9 +10,8 @@ from sqlalchemy import Select, delete, insert, select, update
 
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules, Incident
-from bot.domain.events import FleetEvent
 from bot.domain.fleet.snapshot import VANISHED_AFTER, first_sight, take_in
-from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing
+from bot.domain.gateways import Connectivity, FleetEvent, Gateway, GatewayId, KnownGateway, Listing
 from bot.domain.subscriptions import parse_subscription
 from bot.domain.visibility import ListingOutcome, visibility_loss
 from bot.services.alerts.engine import AlertEngine, Evaluation, Silenced

@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import Select, select, text
 
 from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
-from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.fleet.writes import Write
-from bot.domain.gateways import KnownGateway, ListingResult
+from bot.domain.gateways import FleetEvent, FleetEventKind, KnownGateway, ListingResult
 from bot.domain.query import EVERYTHING, parse
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context

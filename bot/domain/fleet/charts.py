@@ -13,9 +13,8 @@ from itertools import accumulate, pairwise
 
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
-from bot.domain.events import CONNECTIVITY_KINDS, FleetEventKind
 from bot.domain.firmware import FirmwareVersion
-from bot.domain.gateways import fold
+from bot.domain.gateways import CONNECTIVITY_KINDS, FleetEventKind, fold
 
 DEFAULT_PERIOD = timedelta(days=7)
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=30)

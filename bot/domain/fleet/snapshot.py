@@ -6,8 +6,15 @@ Knows neither the vendor's wire nor the database.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.domain.events import FleetEvent, FleetEventKind
-from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing
+from bot.domain.gateways import (
+    Connectivity,
+    FleetEvent,
+    FleetEventKind,
+    Gateway,
+    GatewayId,
+    KnownGateway,
+    Listing,
+)
 
 VANISHED_AFTER = 3  # completed listings in a row: paging over a moving list skips rows
 MOVING_AFTER = 3  # listings in a row in which a timestamp moved and the state did not

@@ -14,9 +14,16 @@ from functools import partial
 
 from bot.domain.access import Action, Actor, require_within
 from bot.domain.errors import InvalidInput, NotFound
-from bot.domain.events import FleetEvent
 from bot.domain.firmware import Firmware, FirmwareVersion
-from bot.domain.gateways import Counts, KnownGateway, ListingResult, SnapshotStatus, TagCount, fold
+from bot.domain.gateways import (
+    Counts,
+    FleetEvent,
+    KnownGateway,
+    ListingResult,
+    SnapshotStatus,
+    TagCount,
+    fold,
+)
 from bot.domain.query import Query
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context

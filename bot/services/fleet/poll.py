@@ -19,7 +19,6 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from bot.domain.errors import BotError, Unavailable
-from bot.domain.events import FleetEvent
 from bot.domain.fleet.snapshot import (
     VANISHED_AFTER,
     appeared,
@@ -29,7 +28,15 @@ from bot.domain.fleet.snapshot import (
     timestamp_moved,
     vanished,
 )
-from bot.domain.gateways import Connectivity, Gateway, KnownGateway, Listing, ListingResult, site_of
+from bot.domain.gateways import (
+    Connectivity,
+    FleetEvent,
+    Gateway,
+    KnownGateway,
+    Listing,
+    ListingResult,
+    site_of,
+)
 from bot.domain.visibility import ListingOutcome, visibility_loss
 from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context

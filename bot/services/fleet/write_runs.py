@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from bot.domain.audit import AuditEntry, Outcome
 from bot.domain.errors import BotError, Stale
-from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.fleet.writes import (
     UNDO_WITHIN,
     ItemState,
@@ -27,7 +26,7 @@ from bot.domain.fleet.writes import (
     failed,
     left_alone,
 )
-from bot.domain.gateways import Gateway, GatewayId, fold, site_of
+from bot.domain.gateways import FleetEvent, FleetEventKind, Gateway, GatewayId, fold, site_of
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import DeviceUnknown, MeshtechError, RateLimited, RouteMissing
 from bot.services.context import Context

@@ -13,9 +13,16 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, delete, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.firmware import firmware_key
-from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, fold
+from bot.domain.gateways import (
+    Connectivity,
+    FleetEvent,
+    FleetEventKind,
+    Gateway,
+    GatewayId,
+    KnownGateway,
+    fold,
+)
 from bot.storage.db.statements import Row, insert_rows, upsert_rows
 from bot.storage.db.tables import RANKS, fleet_events, gateway_tags, gateways
 from bot.storage.db.types import UtcMicros, from_micros, to_micros

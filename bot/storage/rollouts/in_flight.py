@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, Subquery, and_, bindparam, case, func, select, true, update
 
-from bot.domain.events import FleetEventKind
-from bot.domain.gateways import Connectivity, GatewayId
+from bot.domain.gateways import Connectivity, FleetEventKind, GatewayId
 from bot.domain.rollouts.rollout import CANARY, FAILURES, IN_FLIGHT, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.verdict import IN_A_ROW, Attempt, Collateral, FailureKind, GateCounts, SeenState
 from bot.storage.db.engine import Transaction

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
-from bot.domain.events import FleetEventKind
 from bot.domain.fleet.charts import (
     MOST_BARS,
     MOST_BUCKETS,
@@ -22,6 +21,7 @@ from bot.domain.fleet.charts import (
     parse_chart,
     spans,
 )
+from bot.domain.gateways import FleetEventKind
 from tests.worlds.builders import LONG_AGO, NOW
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -9,8 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.errors import InvalidInput, NotFound
-from bot.domain.events import FleetEventKind
-from bot.domain.gateways import NO_SITE, Connectivity, ListingResult
+from bot.domain.gateways import NO_SITE, Connectivity, FleetEventKind, ListingResult
 from bot.domain.query import EVERYTHING, parse
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from bot.domain.events import FleetEvent, FleetEventKind
-from bot.domain.gateways import Connectivity, KnownGateway, ListingResult
+from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, KnownGateway, ListingResult
 from bot.domain.query import EVERYTHING
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService

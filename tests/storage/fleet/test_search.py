@@ -9,8 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
-from bot.domain.events import FleetEvent, FleetEventKind
-from bot.domain.gateways import FLAPPING_CHANGES, Connectivity, Counts, KnownGateway, fold
+from bot.domain.gateways import (
+    FLAPPING_CHANGES,
+    Connectivity,
+    Counts,
+    FleetEvent,
+    FleetEventKind,
+    KnownGateway,
+    fold,
+)
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import fleet_events, gateway_claims, gateway_tags, gateways

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from bot.domain.events import FleetEvent, FleetEventKind
+from bot.domain.gateways import FleetEvent, FleetEventKind
 from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.verdict import Collateral

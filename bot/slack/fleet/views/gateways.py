@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.firmware import Firmware
-from bot.domain.gateways import Counts, KnownGateway, TagCount
+from bot.domain.gateways import Counts, FleetEvent, FleetEventKind, KnownGateway, TagCount
 from bot.slack import ids
 from bot.slack.ids import PageRef
 from bot.slack.views.blocks import (

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.domain.events import FleetEventKind
 from bot.domain.fleet.charts import DEFAULT_PERIOD, OfflineChart, Replay, Track, firmware_chart
+from bot.domain.gateways import FleetEventKind
 from bot.slack.fleet.views.charts import (
     PIXELS,
     firmware_picture,

@@ -5,9 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.events import FleetEvent, FleetEventKind
 from bot.domain.firmware import Firmware, FirmwareId
-from bot.domain.gateways import Connectivity, Counts, Gateway, GatewayId, KnownGateway, TagCount
+from bot.domain.gateways import (
+    Connectivity,
+    Counts,
+    FleetEvent,
+    FleetEventKind,
+    Gateway,
+    GatewayId,
+    KnownGateway,
+    TagCount,
+)
 from bot.slack import ids
 from bot.slack.fleet.views import gateways as views
 from bot.slack.ids import PageRef
