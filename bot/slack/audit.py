@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from bot.domain.access import Actor
 from bot.domain.audit import parse_audit
 from bot.services.audit import AuditService
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views import audit as views
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
 
 MOST_ROWS = 50_000  # of one file
+
+
+on = Declarations("The bot")
 
 
 class AuditCommands:
@@ -21,21 +24,16 @@ class AuditCommands:
         self._service = service
 
     def feature(self) -> Feature:
-        return Feature(
-            title="The bot",
-            commands={
-                "audit": Command(
-                    "audit [query]",
-                    "List who did, or was refused, what and when",
-                    self.audit,
-                    examples=("audit @ana", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
-                )
-            },
-        )
+        return on.of(self)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.AUDIT: ListHandler(self._page, export=self._export)}
 
+    @on.command(
+        "audit [query]",
+        "List who did, or was refused, what and when",
+        examples=("audit @ana", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
+    )
     async def audit(self, call: CommandCall) -> None:
         question = " ".join(call.text.split())
         check_question(question)

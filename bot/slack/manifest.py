@@ -4,29 +4,26 @@ Two forms: Socket Mode, and HTTP with one address for everything. The schema is 
 docs.slack.dev/reference/app-manifest.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-BOT_SCOPES: Final = (
-    "app_mentions:read",  # the app_mention event
-    "channels:read",  # conversations.info of public channels
-    "chat:write",  # cards, notes, answers
-    "commands",  # the slash command
-    "files:write",  # reports and charts
-    "groups:read",  # conversations.info of private channels
-    "im:write",  # conversations.open, for files to a person
-    "usergroups:read",  # roles by user group
-    "users:read",  # guests and external people are told apart
-)
-OPTIONAL_SCOPES: Final = (
-    "channels:history",  # finds a post whose answer was lost, instead of repeating it
-    "groups:history",
-)
-EVENTS: Final = (
-    "app_home_opened",
-    "app_mention",
-    "subteam_members_changed",
-    "subteam_updated",
-    "user_change",
+from bot.slack.outgoing.methods import METHODS
+
+# By the event's name: the scopes that Slack wants for it.
+EVENTS: Final[Mapping[str, frozenset[str]]] = {
+    "app_home_opened": frozenset(),
+    "app_mention": frozenset({"app_mentions:read"}),
+    "subteam_members_changed": frozenset({"usergroups:read"}),
+    "subteam_updated": frozenset({"usergroups:read"}),
+    "user_change": frozenset({"users:read"}),
+}
+# The history finds a post whose answer was lost, instead of repeating it.
+OPTIONAL_SCOPES: Final = ("channels:history", "groups:history")
+BOT_SCOPES: Final = tuple(
+    sorted(
+        {"commands"}.union(*EVENTS.values(), *(method.scopes for method in METHODS.values()))
+        - {*OPTIONAL_SCOPES}
+    )
 )
 PATH: Final = "/slack/events"
 USAGE_HINT: Final = "status, devices, update, alerts, help"

@@ -8,10 +8,12 @@ from bot.domain.subscriptions import SubscriptionContext, SubscriptionId
 from bot.services.channels import BROKEN
 from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
-from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
+from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
 from bot.slack.lists import ListHandler
 from bot.slack.views import subscriptions as views
 from bot.slack.views.blocks import Message
+
+on = Declarations("Channels")
 
 
 class SubscriptionListeners:
@@ -32,48 +34,38 @@ class SubscriptionListeners:
         self._shared_outside = shared_outside
 
     def feature(self) -> Feature:
-        return Feature(
-            title="Channels",
-            commands={
-                "subscribe": Command(
-                    "subscribe <offline|rollouts|digest> [query] [at <HH:MM>] [in <IANA zone>]",
-                    "Bring alerts, rollouts or a daily digest to this channel",
-                    self.subscribe,
-                    "operator",
-                    (
-                        "subscribe offline tag:Kyiv-office",
-                        "subscribe rollouts model:2011",
-                        "subscribe digest tag:oslo at 07:30 in Europe/Oslo",
-                    ),
-                ),
-                "subscriptions": Command("subscriptions", "List what each channel gets", self.subscriptions),
-                "unsubscribe": Command(
-                    "unsubscribe <n>",
-                    "End a subscription, with Undo",
-                    self.unsubscribe,
-                    "operator",
-                    ("unsubscribe 4",),
-                ),
-            },
-            clicks={ids.SUBSCRIPTION_UNDO: self.undo},
-            notes={BROKEN: lambda body: views.broken(body, self._around)},
-        )
+        return on.of(self, notes={BROKEN: lambda body: views.broken(body, self._around)})
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SUBSCRIPTIONS: ListHandler(self._page)}
 
+    @on.command(
+        "subscribe <offline|rollouts|digest> [query] [at <HH:MM>] [in <IANA zone>]",
+        "Bring alerts, rollouts or a daily digest to this channel",
+        needs="operator",
+        examples=(
+            "subscribe offline tag:Kyiv-office",
+            "subscribe rollouts model:2011",
+            "subscribe digest tag:oslo at 07:30 in Europe/Oslo",
+        ),
+    )
     async def subscribe(self, call: CommandCall) -> None:
         done = await self._service.subscribe(call.actor, call.text, call.channel)
         shared = await self._shared_outside(call.channel)
         await call.respond.answer(views.subscribed(done, self._around, shared_outside=shared))
 
+    @on.command("subscriptions", "List what each channel gets")
+    async def subscriptions(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._page(call.actor, 0, call.channel))
+
+    @on.command(
+        "unsubscribe <n>", "End a subscription, with Undo", needs="operator", examples=("unsubscribe 4",)
+    )
     async def unsubscribe(self, call: CommandCall) -> None:
         ended = await self._service.unsubscribe(call.actor, call.text)
         await call.respond.answer(views.unsubscribed(ended, self._around))
 
-    async def subscriptions(self, call: CommandCall) -> None:
-        await call.respond.answer(await self._page(call.actor, 0, call.channel))
-
+    @on.click(ids.SUBSCRIPTION_UNDO)
     async def undo(self, click: Click) -> None:
         number = ids.number(click.card.id)
         if number is None:

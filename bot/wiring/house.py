@@ -13,6 +13,8 @@ from bot.services.people import ChangedPeople
 from bot.services.retention import Retention
 from bot.services.subscriptions import SubscriptionService
 from bot.slack.audit import AuditCommands
+from bot.slack.home.status import StatusCommands
+from bot.slack.home.views.status import Setting, Status
 from bot.slack.subscriptions import SubscriptionListeners
 from bot.wiring.ground import Ground, Listeners
 
@@ -51,7 +53,8 @@ def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -
     )
 
 
-def house_listeners(house: House, ground: Ground) -> Listeners:
+def house_listeners(house: House, ground: Ground, *, status: Callable[[], Awaitable[Status]]) -> Listeners:
+    """``status`` says how the bot fares."""
     channels, settings = ground.settings.channels, ground.settings
     instead = SubscriptionContext(
         channels.alerts,
@@ -63,5 +66,15 @@ def house_listeners(house: House, ground: Ground) -> Listeners:
     subscriptions = SubscriptionListeners(
         house.subscriptions, instead, shared_outside=ground.api.is_shared_outside
     )
+    about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
     audit = AuditCommands(house.audit)
-    return Listeners((subscriptions.feature(), audit.feature()), {**subscriptions.lists(), **audit.lists()})
+    return Listeners(
+        (subscriptions.feature(), about.feature(), audit.feature()),
+        {**subscriptions.lists(), **about.lists(), **audit.lists()},
+    )
+
+
+def _shown(ground: Ground) -> list[Setting]:
+    return [
+        Setting(line.variable, line.value, line.fallback, line.meaning) for line in ground.settings.describe()
+    ]

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes
-from bot.slack.home.status import StatusCommands
 from bot.slack.home.tab import HomeTab
-from bot.slack.home.views.status import Setting, Status
+from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import list_clicks
@@ -45,6 +44,7 @@ def build_slack(
     form = RolloutForm(fleet.gateways, rollouts.requests, ground.modals)
     of_alerts, incidents = alert_listeners(alerts, ground, pause_rollout=rollouts.pause)
     home = _home(ground, fleet, rollouts, alerts)
+    digests = DigestNotes(house.digests, fleet.charts, command=settings.slack.command)
     app = SlackApp(
         ground.api,
         ground.people,
@@ -52,8 +52,8 @@ def build_slack(
             fleet_listeners(fleet, ground, incident_of=incidents.line_of, rollout_of=rollouts.line_of),
             rollout_listeners(rollouts, ground, form),
             of_alerts,
-            house_listeners(house, ground),
-            _own_listeners(ground, fleet, house, home, status),
+            house_listeners(house, ground, status=status),
+            Listeners((digests.feature(), home.feature())),
         ),
         on_refused=house.audit.refused,
         on_changed=house.changed_people.tell,
@@ -79,14 +79,6 @@ def _joined(*columns: Listeners) -> Sequence[Feature]:
     return [*(one for column in columns for one in column.features), Feature(clicks=list_clicks(lists))]
 
 
-def _own_listeners(
-    ground: Ground, fleet: Fleet, house: House, home: HomeTab, status: Callable[[], Awaitable[Status]]
-) -> Listeners:
-    digests = DigestNotes(house.digests, fleet.charts, command=ground.settings.slack.command)
-    about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
-    return Listeners((digests.feature(), about.feature(), home.feature()), about.lists())
-
-
 def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> HomeTab:
     return HomeTab(
         fleet.gateways,
@@ -99,9 +91,3 @@ def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> H
         command=ground.settings.slack.command,
         now=ground.now,
     )
-
-
-def _shown(ground: Ground) -> list[Setting]:
-    return [
-        Setting(line.variable, line.value, line.fallback, line.meaning) for line in ground.settings.describe()
-    ]

@@ -45,7 +45,7 @@ async def record(database: Database, *entries: AuditEntry) -> None:
 async def asked(commands: AuditCommands, text: str = "", actor: Actor = VERA) -> Answers:
     answers = Answers()
     listener = CommandRouter([commands.feature()], "/mesh")
-    await listener.route(CommandCall(actor, "C0OPS00001", f"audit {text}", answers))
+    await listener.route("audit", CommandCall(actor, "C0OPS00001", text, answers))
     return answers
 
 

@@ -3,7 +3,6 @@
 import copy
 import functools
 import operator
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.api import ALL_SCOPES
-from bot.slack.manifest import BOT_SCOPES, EVENTS, OPTIONAL_SCOPES, USAGE_HINT, as_yaml, manifest
+from bot.slack.manifest import EVENTS, OPTIONAL_SCOPES, USAGE_HINT, as_yaml, manifest
+from bot.slack.outgoing.methods import METHODS
+from tests.slack.incoming.connected import connected
 from tests.slack.manifest_rules import faults, schemas
 from tests.system.test_access import house
 
@@ -96,45 +97,16 @@ def test_what_slack_would_not_take_is_seen(place: str, schema: str) -> None:
 
 
 # ---- what is asked for is what is used
-# By the method's or the event's name: the scopes that Slack wants for it. A channel may be public or private.
-SCOPES: Mapping[str, set[str]] = {
-    "apps.connections.open": set(),  # has a token of its own
-    "auth.test": set(),
-    "chat.postMessage": {"chat:write"},
-    "chat.update": {"chat:write"},
-    "conversations.history": {"channels:history", "groups:history"},
-    "conversations.info": {"channels:read", "groups:read"},
-    "conversations.open": {"im:write"},
-    "conversations.replies": {"channels:history", "groups:history"},
-    "files.completeUploadExternal": {"files:write"},
-    "files.getUploadURLExternal": {"files:write"},
-    "usergroups.list": {"usergroups:read"},
-    "usergroups.users.list": {"usergroups:read"},
-    "users.info": {"users:read"},
-    "views.open": set(),
-    "views.publish": set(),
-    "views.update": set(),
-    "app_home_opened": set(),
-    "app_mention": {"app_mentions:read"},
-    "subteam_members_changed": {"usergroups:read"},
-    "subteam_updated": {"usergroups:read"},
-    "user_change": {"users:read"},
-}
-METHOD = re.compile(r'"((?:apps|auth|chat|conversations|files|usergroups|users|views)\.[A-Za-z.]+)"')
-NO_METHOD = {"files.upload"}  # what a failed upload is called, whose bytes go to an address of Slack's
-
-
-def test_each_scope_is_one_that_a_method_or_an_event_of_ours_needs_and_none_is_missing() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "bot" / "slack").rglob("*.py"))]
-    used = {method for source in sources for method in METHOD.findall(source)} - NO_METHOD
-    needed = {scope for one in [*used, *EVENTS] for scope in SCOPES[one]} | {"commands"}
-    assert needed == {*BOT_SCOPES, *OPTIONAL_SCOPES}
-    assert used | set(EVENTS) == set(SCOPES), "nothing is listed that is not used"
-
-
 def test_only_reading_the_history_is_optional() -> None:
-    optional = {one for one, scopes in SCOPES.items() if scopes & set(OPTIONAL_SCOPES)}
+    optional = {name for name, method in METHODS.items() if method.scopes & set(OPTIONAL_SCOPES)}
     assert optional == {"conversations.history", "conversations.replies"}
+    assert not {scope for scopes in EVENTS.values() for scope in scopes} & set(OPTIONAL_SCOPES)
+
+
+async def test_a_method_whose_scopes_are_not_declared_is_not_called() -> None:
+    async with connected([]) as (made, _):
+        with pytest.raises(KeyError, match=r"reactions\.add"):
+            await made.api.call("reactions.add", name="eyes")
 
 
 async def test_every_event_that_the_bot_listens_to_is_subscribed_and_no_other(tmp_path: Path) -> None:

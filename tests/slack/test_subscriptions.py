@@ -45,8 +45,9 @@ class Room:
     changes: int = 0
 
     async def says(self, text: str, channel: str = OPS, actor: Actor = ANA) -> str:
-        call = CommandCall(actor, channel, normalise(text), self.answers)
-        await CommandRouter([self._listeners.feature()], "/mesh").route(call)
+        router = CommandRouter([self._listeners.feature()], "/mesh")
+        word, rest = router.split(normalise(text))
+        await router.route(word, CommandCall(actor, channel, rest, self.answers))
         return self.answers.last.text
 
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:

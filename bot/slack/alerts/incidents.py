@@ -13,11 +13,14 @@ from bot.services.alerts.reminders import ESCALATED, STILL_YOURS
 from bot.slack import ids
 from bot.slack.alerts.views import card as cards
 from bot.slack.alerts.views import lists as views
-from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
+from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.views.blocks import Message
 
 PauseRollout = Callable[[Actor, int, str], Awaitable[None]]
+
+
+on = Declarations("Alerts")
 
 
 class AlertListeners:
@@ -39,14 +42,8 @@ class AlertListeners:
         self._pause_rollout = pause_rollout
 
     def feature(self) -> Feature:
-        return Feature(
-            title="Alerts",
-            commands={"alerts": Command("alerts", "List open alerts", self.alerts)},
-            clicks={
-                ids.INCIDENT_ACK: self.acknowledge,
-                ids.INCIDENT_PAUSE_ROLLOUT: self.pause,
-                ids.INCIDENT_DETAILS: self.details,
-            },
+        return on.of(
+            self,
             cards={"incident": self.draw_card},
             notes={
                 JOINED: views.joined_note,
@@ -69,9 +66,11 @@ class AlertListeners:
         return views.line(incident) if incident is not None else None
 
     # ---- commands and clicks
+    @on.command("alerts", "List open alerts")
     async def alerts(self, call: CommandCall) -> None:
         await call.respond.answer(await self._alerts_page(call.actor, 0, ""))
 
+    @on.click(ids.INCIDENT_ACK)
     async def acknowledge(self, click: Click) -> None:
         """The card changes by itself; in a list, whose button carries its place, the list is drawn again."""
         await self._service.acknowledge(
@@ -80,6 +79,7 @@ class AlertListeners:
         if click.card.answer is not None:
             await click.respond.answer(await self._alerts_page(click.actor, click.card.answer.offset, ""))
 
+    @on.click(ids.INCIDENT_PAUSE_ROLLOUT)
     async def pause(self, click: Click) -> None:
         """The rollout that the incident is about or that explains it, while it runs. Its own card says so."""
         incident = await self._service.incident(incident_id(click.card.id))
@@ -88,6 +88,7 @@ class AlertListeners:
         await self._pause_rollout(click.actor, incident.running_rollout, click.channel)
         await self._service.redraw(incident.id)
 
+    @on.click(ids.INCIDENT_DETAILS)
     async def details(self, click: Click) -> None:
         await click.respond.add(await self._gateways_page(click.actor, 0, click.card.id))
 

@@ -17,8 +17,8 @@ from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
 from bot.slack.incoming.requests import (
     Click,
-    Command,
     CommandCall,
+    Declarations,
     Feature,
     Submission,
     SubmissionAnswer,
@@ -26,6 +26,8 @@ from bot.slack.incoming.requests import (
 )
 from bot.slack.lists import ListHandler
 from bot.slack.views.blocks import Message
+
+on = Declarations("Alerts")
 
 
 class SilenceListeners:
@@ -47,40 +49,31 @@ class SilenceListeners:
         self._now = now
 
     def feature(self) -> Feature:
-        return Feature(
-            title="Alerts",
-            commands={
-                "silence": Command(
-                    "silence <query> for <duration> [because <reason>]",
-                    "Hold the alerts of some gateways for a while, or until a date",
-                    self.silence,
-                    "operator",
-                    ("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
-                ),
-                "silences": Command("silences", "List silences", self.silences),
-                "unsilence": Command(
-                    "unsilence <S-n>", "End a silence early", self.unsilence, "operator", ("unsilence S-3",)
-                ),
-            },
-            clicks={ids.INCIDENT_SILENCE: self.ask},
-            submissions={ids.INCIDENT_SILENCE: self.silence_incident},
-            notes={ENDING: views.ending},
-        )
+        return on.of(self, notes={ENDING: views.ending})
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SILENCES: ListHandler(self._page)}
 
+    @on.command(
+        "silence <query> for <duration> [because <reason>]",
+        "Hold the alerts of some gateways for a while, or until a date",
+        needs="operator",
+        examples=("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
+    )
     async def silence(self, call: CommandCall) -> None:
         made, covered = await self._service.silence(call.actor, call.text, call.channel)
         await call.respond.answer(views.silenced(made, covered))
 
+    @on.command("silences", "List silences")
     async def silences(self, call: CommandCall) -> None:
         await call.respond.answer(await self._page(call.actor, 0, ""))
 
+    @on.command("unsilence <S-n>", "End a silence early", needs="operator", examples=("unsilence S-3",))
     async def unsilence(self, call: CommandCall) -> None:
         ended = await self._service.unsilence(call.actor, call.text, call.channel)
         await call.respond.answer(views.unsilenced(ended))
 
+    @on.click(ids.INCIDENT_SILENCE)
     async def ask(self, click: Click) -> None:
         require(click.actor, Action.SILENCE)
         incident = await self._incident(incident_id(click.card.id))
@@ -88,6 +81,7 @@ class SilenceListeners:
             raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
         await self._modals.open(click.trigger_id, views.silence_modal(incident, click.channel))
 
+    @on.submission(ids.INCIDENT_SILENCE)
     async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
         """What cannot be is said at the field that it is about."""
         values, now = submission.values, self._now()

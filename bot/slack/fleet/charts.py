@@ -11,13 +11,16 @@ from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.fleet.charts import ChartService
 from bot.slack.fleet.views import charts as views
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import check_question
 from bot.slack.outgoing.pictures import uploaded
 from bot.slack.outgoing.web_api import WebApi
 from bot.slack.views.blocks import Block, File, context, date
 
 FRESH_FOR: Final = timedelta(minutes=10)
+
+
+on = Declarations("Gateways")
 
 
 class ChartListeners:
@@ -28,22 +31,17 @@ class ChartListeners:
         self._zone = zone
 
     def feature(self) -> Feature:
-        return Feature(
-            title="Gateways",
-            commands={
-                "chart": Command(
-                    "chart <offline|firmware> [query] [period]",
-                    "Draw who was offline, or who runs which firmware",
-                    self.chart,
-                    examples=(
-                        "chart offline",
-                        "chart offline tag:Kyiv-office 30d",
-                        "chart firmware model:2011",
-                    ),
-                )
-            },
-        )
+        return on.of(self)
 
+    @on.command(
+        "chart <offline|firmware> [query] [period]",
+        "Draw who was offline, or who runs which firmware",
+        examples=(
+            "chart offline",
+            "chart offline tag:Kyiv-office 30d",
+            "chart firmware model:2011",
+        ),
+    )
     async def chart(self, call: CommandCall) -> None:
         """To the asker's direct messages: a file cannot be for one person only where others read along."""
         asked = parse_chart(call.text)

@@ -13,7 +13,7 @@ from bot.domain.gateways import GatewayId
 from bot.domain.query import parse
 from bot.services.fleet.gateways import FleetService
 from bot.slack.fleet.views import gateways as views
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
@@ -23,6 +23,9 @@ Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
 
 _RECENT = 5
+
+
+on = Declarations("Gateways")
 
 
 class FleetCommands:
@@ -37,30 +40,7 @@ class FleetCommands:
         self._rollout_of = rollout_of
 
     def feature(self) -> Feature:
-        return Feature(
-            title="Gateways",
-            commands={
-                "devices": Command(
-                    "devices [query]",
-                    "List gateways, worst first",
-                    self.devices,
-                    examples=("devices is:offline for:>1h", "devices tag:Kyiv-office fw:<3.4.1"),
-                ),
-                "device": Command(
-                    "device <id or name>",
-                    "Show one gateway: state, facts, last changes",
-                    self.device,
-                    examples=("device MT10225",),
-                ),
-                "tags": Command("tags", "List tags with their gateways", self.tags),
-                "firmware": Command(
-                    "firmware [model]",
-                    "List firmware versions with the gateways on each",
-                    self.firmware,
-                    examples=("firmware 2011",),
-                ),
-            },
-        )
+        return on.of(self)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {
@@ -70,9 +50,17 @@ class FleetCommands:
             views.FIRMWARE: ListHandler(self._firmware_page, self._renew),
         }
 
+    @on.command(
+        "devices [query]",
+        "List gateways, worst first",
+        examples=("devices is:offline for:>1h", "devices tag:Kyiv-office fw:<3.4.1"),
+    )
     async def devices(self, call: CommandCall) -> None:
         await call.respond.answer(await self._devices_page(call.actor, 0, call.text))
 
+    @on.command(
+        "device <id or name>", "Show one gateway: state, facts, last changes", examples=("device MT10225",)
+    )
     async def device(self, call: CommandCall) -> None:
         wanted = unquoted(call.text)
         if not wanted:
@@ -80,9 +68,13 @@ class FleetCommands:
         known = await self._fleet.find(wanted)
         await call.respond.answer(await self._device_page(call.actor, 0, known.gateway.id))
 
+    @on.command("tags", "List tags with their gateways")
     async def tags(self, call: CommandCall) -> None:
         await call.respond.answer(await self._tags_page(call.actor, 0, ""))
 
+    @on.command(
+        "firmware [model]", "List firmware versions with the gateways on each", examples=("firmware 2011",)
+    )
     async def firmware(self, call: CommandCall) -> None:
         model = unquoted(call.text)
         check_question(model)

@@ -23,7 +23,7 @@ from bot.services.fleet.writes import FleetWrites
 from bot.slack import ids
 from bot.slack.fleet.gateways import unquoted
 from bot.slack.fleet.views import writes as views
-from bot.slack.incoming.requests import Click, Command, CommandCall, Feature, Responder
+from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
 from bot.slack.views.blocks import Message
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ PROGRESS_AFTER = (timedelta(seconds=2), timedelta(seconds=15), timedelta(seconds
 RENAME = "rename <id or name> <new name>"
 TAG = "tag <id, name or query> +tag … -tag …"
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
+
+
+on = Declarations("Gateways")
 
 
 class WriteCommands:
@@ -53,42 +56,30 @@ class WriteCommands:
         self._progress_after = progress_after
 
     def feature(self) -> Feature:
-        return Feature(
-            title="Gateways",
-            commands={
-                "rename": Command(
-                    RENAME,
-                    "Rename a gateway, with Undo",
-                    self.rename,
-                    "operator",
-                    ('rename MT10225 "Roof, north"', 'rename "Old name" New name'),
-                ),
-                "tag": Command(
-                    TAG,
-                    "Add and remove tags, with Undo",
-                    self.tag,
-                    "operator",
-                    ('tag MT10225 +roof -"Kyiv office"', "tag tag:oslo is:offline +check"),
-                ),
-            },
-            clicks={
-                ids.WRITE_CONFIRM: self.confirm,
-                ids.WRITE_CANCEL: self.cancel,
-                ids.WRITE_UNDO: self.undo,
-            },
-            notes={ENDED: self.draw_end},
-        )
+        return on.of(self, notes={ENDED: self.draw_end})
 
     async def draw_end(self, body: Mapping[str, Any]) -> Message:
         """For who no longer waits for an answer, since the bot was stopped in the middle of their change."""
         return views.write(await self._writes.get(str(body["write"])), self._now())
 
+    @on.command(
+        RENAME,
+        "Rename a gateway, with Undo",
+        needs="operator",
+        examples=('rename MT10225 "Roof, north"', 'rename "Old name" New name'),
+    )
     async def rename(self, call: CommandCall) -> None:
         which, new_name = parse_rename(call.text)
         gateway = await self._fleet.find(which)
         write = await self._writes.propose_rename(call.actor, call.channel, gateway, new_name)
         await self._carry_out(write, call.respond)
 
+    @on.command(
+        TAG,
+        "Add and remove tags, with Undo",
+        needs="operator",
+        examples=('tag MT10225 +roof -"Kyiv office"', "tag tag:oslo is:offline +check"),
+    )
     async def tag(self, call: CommandCall) -> None:
         change = parse_tag(call.text)
         which = await self._which(change.target)
@@ -98,16 +89,19 @@ class WriteCommands:
         else:
             await self._carry_out(write, call.respond)
 
+    @on.click(ids.WRITE_CONFIRM)
     async def confirm(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
             write = await self._writes.confirm(click.actor, click.card.id, click.card.version)
         await self._carry_out(write, click.respond)
 
+    @on.click(ids.WRITE_CANCEL)
     async def cancel(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
             write = await self._writes.cancel(click.actor, click.card.id, click.card.version)
         await click.respond.answer(views.write(write, self._now()))
 
+    @on.click(ids.WRITE_UNDO)
     async def undo(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
             write = await self._writes.undo(click.actor, click.card.id, click.channel)

@@ -6,9 +6,11 @@ from datetime import datetime
 from bot.domain.access import Actor
 from bot.slack.home.views import status as views
 from bot.slack.home.views.status import Setting, Status
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListHandler
 from bot.slack.views.blocks import Message
+
+on = Declarations("The bot")
 
 
 class StatusCommands:
@@ -26,20 +28,16 @@ class StatusCommands:
         self._now = now
 
     def feature(self) -> Feature:
-        return Feature(
-            title="The bot",
-            commands={
-                "status": Command("status", "Show how the fleet and the bot are doing", self.status),
-                "settings": Command("settings", "List all settings, secrets masked", self.settings),
-            },
-        )
+        return on.of(self)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SETTINGS: ListHandler(self._page)}
 
+    @on.command("status", "Show how the fleet and the bot are doing")
     async def status(self, call: CommandCall) -> None:
         await call.respond.answer(views.bot_status(await self._status(), self._now()))
 
+    @on.command("settings", "List all settings, secrets masked")
     async def settings(self, call: CommandCall) -> None:
         await call.respond.answer(await self._page(call.actor, 0, ""))
 

@@ -73,32 +73,32 @@ class CommandRouter:
         self._commands = {word: command for one in features for word, command in one.commands.items()}
         self._slash = slash
 
-    async def route(self, call: CommandCall) -> None:
-        """``call.text`` is everything after the slash command, normalised. Raises BotError."""
+    async def route(self, word: str, call: CommandCall) -> None:
+        """To the listener of the word, one of ours or any other. Raises BotError."""
         require(call.actor, Action.READ)
-        word, rest = self.split(call.text)
         if word in {"", HELP, "?"}:
-            await call.respond.answer(self._help(call.actor, rest.casefold()))
+            await call.respond.answer(self._help(call.actor, call.text.casefold()))
             return
         command = self._commands.get(word)
         if command is None:
             await call.respond.answer(self._unknown(word))
             return
         self._require(call.actor, command, word)
-        await command.listener(CommandCall(call.actor, call.channel, rest, call.respond, call.trigger_id))
+        await command.listener(call)
 
-    def asks_anew(self, text: str) -> bool:
-        """Whether a text calls what needs more than an operator, which must hold at this moment."""
-        word, _ = self.split(text)
+    def asks_anew(self, word: str) -> bool:
+        """Whether the word needs more than an operator, which must hold at this moment."""
         return word in self._commands and _role(self._commands[word]) > Role.OPERATOR
 
-    def word_of(self, text: str) -> str:
-        """The command that a text calls, for the log and the audit: only ever a word of ours."""
-        word, _ = self.split(text)
+    def known(self, word: str) -> str:
+        """The command that somebody called, for the log and the audit: only ever a word of ours."""
         return word if word in self._commands else HELP
 
     def split(self, text: str) -> tuple[str, str]:
-        """The word of the command and the rest; what ``help`` shows may be pasted as it stands."""
+        """What somebody typed, normalised, as the word of the command and the rest, once for all who ask.
+
+        What ``help`` shows may be pasted as it stands.
+        """
         word, _, rest = text.partition(" ")
         if word == self._slash:
             word, _, rest = rest.strip().partition(" ")

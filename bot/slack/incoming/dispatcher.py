@@ -82,19 +82,17 @@ class Dispatcher:
         """The slash command."""
         user, channel, text, url = payloads.command(body)
         respond = UrlResponder(self._api, user, url, sleep=self._sleep)
-        attempt = self._attempt(text, channel, respond, user)
-        self._route(attempt, user, text, body.get("trigger_id"))
+        self._route(text, channel, respond, user, body.get("trigger_id"))
 
-    def _attempt(self, text: str, channel: str, respond: DirectResponder, user: str) -> AttemptedAction:
-        _, rest = self._router.split(text)
-        return AttemptedAction(self._router.word_of(text), channel, respond, user=user, about=rest)
+    def _route(
+        self, text: str, channel: str, respond: DirectResponder, user: str, trigger_id: str | None = None
+    ) -> None:
+        word, rest = self._router.split(text)
+        attempt = AttemptedAction(self._router.known(word), channel, respond, user=user, about=rest)
 
-    def _route(self, attempt: AttemptedAction, user: str, text: str, trigger_id: str | None) -> None:
         async def work() -> None:
-            attempt.actor = await self._actor(user, anew=self._router.asks_anew(text))
-            await self._router.route(
-                CommandCall(attempt.actor, attempt.channel, text, attempt.respond, trigger_id)
-            )
+            attempt.actor = await self._actor(user, anew=self._router.asks_anew(word))
+            await self._router.route(word, CommandCall(attempt.actor, channel, rest, respond, trigger_id))
 
         self._guard.answer(attempt, work)
 
@@ -208,9 +206,7 @@ class Dispatcher:
         if mentioned is None:
             return
         user, channel, text, thread = mentioned
-        respond = ThreadResponder(self._api, user, channel, thread)
-        attempt = self._attempt(text, channel, respond, user)
-        self._route(attempt, user, text, None)
+        self._route(text, channel, ThreadResponder(self._api, user, channel, thread), user)
 
     def _is_repeated(self, event_id: str) -> bool:
         """Whether it came before; what Slack marks as a retry may be the first delivery to arrive."""

@@ -4,7 +4,8 @@ Listeners translate only: parse, one service call, render. They never see Bolt.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from bot.domain.access import Actor
@@ -12,7 +13,9 @@ from bot.domain.errors import InvalidInput
 from bot.slack.ids import CardRef, PageRef, PlanRef, Ref
 from bot.slack.views.blocks import Message, View
 
+L = TypeVar("L", bound=Callable[..., Awaitable[None]])
 R = TypeVar("R", CardRef, PageRef, PlanRef)
+S = TypeVar("S", bound=Callable[..., Awaitable["SubmissionAnswer"]])
 
 
 class Responder(Protocol):
@@ -121,6 +124,21 @@ class ViewCalls(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """One word after the slash command: how it is used, what it does, who may, and its listener."""
+
+    usage: str  # e.g. "devices [query]"
+    summary: str  # e.g. "List gateways, worst first"
+    listener: Callable[..., Awaitable[None]]
+    needs: str = "viewer"  # the lowest role that may use it, as its word
+    examples: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        return self.usage.partition(" ")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """What a feature listens to, and how it draws its cards and notes; joined in ``dispatcher.py``.
 
@@ -128,7 +146,7 @@ class Feature:
     ``title`` is the heading of its commands in ``help``; features may share one.
     """
 
-    commands: Mapping[str, "Command"] = field(default_factory=dict)
+    commands: Mapping[str, Command] = field(default_factory=dict)
     clicks: Mapping[str, ClickListener] = field(default_factory=dict)
     submissions: Mapping[str, SubmissionListener] = field(default_factory=dict)
     events: Mapping[str, EventListener] = field(default_factory=dict)
@@ -137,12 +155,73 @@ class Feature:
     title: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One word after the slash command: how it is used, what it does, who may, and its listener."""
+class Declarations:
+    """The commands, clicks and submissions of a module, each declared where its listener is written.
 
-    usage: str  # e.g. "devices [query]"
-    summary: str  # e.g. "List gateways, worst first"
-    listener: CommandListener
-    needs: str = "viewer"  # the lowest role that may use it, as its word
-    examples: tuple[str, ...] = ()
+    ``title`` is the heading of its commands in ``help``. The listeners are methods of one class; ``of`` makes
+    the feature of an object of it.
+    """
+
+    def __init__(self, title: str = "") -> None:
+        self.title = title
+        self.commands: dict[str, Command] = {}
+        self.clicks: dict[str, Callable[..., Awaitable[None]]] = {}
+        self.submissions: dict[str, Callable[..., Awaitable[SubmissionAnswer]]] = {}
+
+    def command(
+        self, usage: str, summary: str, *, needs: str = "viewer", examples: tuple[str, ...] = ()
+    ) -> Callable[[L], L]:
+        """``usage`` begins with the word. Raises ValueError for a word that is declared already."""
+
+        def declare(listener: L) -> L:
+            command = Command(usage, summary, listener, needs, examples)
+            _refuse_twice(self.commands, command.word)
+            self.commands[command.word] = command
+            return listener
+
+        return declare
+
+    def click(self, *action_ids: str) -> Callable[[L], L]:
+        """Buttons and menus with one listener. Raises ValueError for one that is declared already."""
+
+        def declare(listener: L) -> L:
+            for action_id in action_ids:
+                _refuse_twice(self.clicks, action_id)
+                self.clicks[action_id] = listener
+            return listener
+
+        return declare
+
+    def submission(self, callback_id: str) -> Callable[[S], S]:
+        """A modal. Raises ValueError for one that is declared already."""
+
+        def declare(listener: S) -> S:
+            _refuse_twice(self.submissions, callback_id)
+            self.submissions[callback_id] = listener
+            return listener
+
+        return declare
+
+    def of(
+        self,
+        listeners: object,
+        *,
+        cards: Mapping[str, CardDrawing] | None = None,
+        notes: Mapping[str, NoteDrawing] | None = None,
+    ) -> Feature:
+        return Feature(
+            title=self.title,
+            commands={
+                word: replace(command, listener=partial(command.listener, listeners))
+                for word, command in self.commands.items()
+            },
+            clicks={one: partial(listener, listeners) for one, listener in self.clicks.items()},
+            submissions={one: partial(listener, listeners) for one, listener in self.submissions.items()},
+            cards=cards or {},
+            notes=notes or {},
+        )
+
+
+def _refuse_twice(declared: Mapping[str, object], name: str) -> None:
+    if name in declared:
+        raise ValueError(f"{name} is declared twice")

@@ -19,6 +19,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import StartupError, Unavailable
+from bot.slack.outgoing.methods import METHODS
 from bot.slack.views.blocks import File
 
 log = logging.getLogger(__name__)
@@ -65,19 +66,6 @@ NO_PLACE: Final = frozenset(
 )
 GONE: Final = frozenset(
     {"cant_update_message", "edit_window_closed", "message_not_found", "thread_not_found"}
-)
-_FORM = frozenset(
-    {
-        "auth.test",
-        "apps.connections.open",
-        "conversations.history",
-        "conversations.info",
-        "conversations.replies",
-        "files.getUploadURLExternal",
-        "usergroups.list",
-        "usergroups.users.list",
-        "users.info",
-    }
 )
 _PATIENCE = 4  # tries of a patient call
 _LONGEST_WAIT = 60.0
@@ -138,10 +126,10 @@ class WebApi:
         return named.scheme == "https" and bool(_SLACKS.fullmatch(named.netloc))
 
     async def call(self, method: str, *, token: str | None = None, **arguments: Any) -> Json:
-        """One call. Raises SlackFailed. Arguments that are None are left out."""
+        """One call of one of ``METHODS``. Raises SlackFailed. Arguments that are None are left out."""
         given = {key: value for key, value in arguments.items() if value is not None}
         headers = {"Authorization": f"Bearer {token}"} if token else None
-        sent: Json = {"data": _form(given)} if method in _FORM else {"json": given}
+        sent: Json = {"data": _form(given)} if METHODS[method].form else {"json": given}
         try:
             answer = await self.client.api_call(method, headers=headers, **sent)
         except SlackApiError as error:

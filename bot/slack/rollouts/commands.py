@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
 from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.views import card, notes
@@ -27,6 +28,9 @@ PAGE = 10
 ROLLOUTS, JOBS = "rollouts", "jobs"
 USAGE = "Write it like this: update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."
 _CSV = ["id", "name", "site", "firmware before", "wave", "class", "state", "reason", "attempts", "away (s)"]
+
+
+on = Declarations("Firmware updates")
 
 
 class RolloutListeners:
@@ -45,47 +49,14 @@ class RolloutListeners:
         self._buttons = buttons
 
     def feature(self) -> Feature:
-        return Feature(
-            title="Firmware updates",
-            commands={
-                "update": Command(
-                    "update <query> to <version|latest> [at <HH:MM or date>]",
-                    "Plan a firmware update; alone, it opens a window with menus",
-                    self.update,
-                    needs="operator",
-                    examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
-                ),
-                "rollouts": Command("rollouts", "List firmware rollouts", self.rollouts),
-                "rollout": Command(
-                    "rollout <R-n>", "Show one rollout", self.rollout, examples=("rollout R-7",)
-                ),
-                "report": Command(
-                    "report <R-n>",
-                    "Show what happened in a rollout, from request to end",
-                    self.report,
-                    examples=("report R-7",),
-                ),
-                "jobs": Command("jobs", "List the portal's jobs, whoever created them", self.jobs),
-                "job": Command("job <id>", "Show one of the portal's jobs", self.job, examples=("job 9f2c",)),
-                "freeze": Command(
-                    "freeze [firmware <version>] [because <reason>]",
-                    "Hold every start of an update, or those of one firmware",
-                    self.freeze,
-                    needs="admin",
-                    examples=("freeze because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
-                ),
-                "unfreeze": Command(
-                    "unfreeze [firmware <version>]",
-                    "End a freeze",
-                    self.unfreeze,
-                    "admin",
-                    ("unfreeze", "unfreeze firmware 3.5.0"),
-                ),
-            },
+        return replace(
+            on.of(
+                self,
+                cards={"rollout": self.draw_card},
+                notes={"rollout_decided": notes.decided_note, "rollout_event": self.draw_note},
+            ),
             clicks=self._buttons.clicks(),
             submissions=self._buttons.submissions(),
-            cards={"rollout": self.draw_card},
-            notes={"rollout_decided": notes.decided_note, "rollout_event": self.draw_note},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -98,6 +69,12 @@ class RolloutListeners:
 
     # ---- commands
 
+    @on.command(
+        "update <query> to <version|latest> [at <HH:MM or date>]",
+        "Plan a firmware update; alone, it opens a window with menus",
+        needs="operator",
+        examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
+    )
     async def update(self, call: CommandCall) -> None:
         if self._form is not None and call.trigger_id and not call.text.strip():
             await self._form(call)
@@ -107,12 +84,17 @@ class RolloutListeners:
         start_at = parse_start(at, zone, now) if at else None
         await call.respond.answer(await self._plan(call.actor, call.channel, query, version, start_at))
 
+    @on.command("rollouts", "List firmware rollouts")
     async def rollouts(self, call: CommandCall) -> None:
         await call.respond.answer(await self._rollouts_page(call.actor, 0, ""))
 
+    @on.command("rollout <R-n>", "Show one rollout", examples=("rollout R-7",))
     async def rollout(self, call: CommandCall) -> None:
         await call.respond.answer(await self._rollout_page(call.actor, 0, call.text))
 
+    @on.command(
+        "report <R-n>", "Show what happened in a rollout, from request to end", examples=("report R-7",)
+    )
     async def report(self, call: CommandCall) -> None:
         require(call.actor, Action.READ)
         rollout_id = await self._service.find(call.text)
@@ -121,9 +103,11 @@ class RolloutListeners:
         csv = button("All gateways as CSV", ids.EXPORT_CSV, PageRef(views.ROLLOUT, 0, str(rollout_id)))
         await call.respond.answer(notes.report(picture, events, actions(csv)))
 
+    @on.command("jobs", "List the portal's jobs, whoever created them")
     async def jobs(self, call: CommandCall) -> None:
         await call.respond.answer(await self._jobs_page(call.actor, 0, ""))
 
+    @on.command("job <id>", "Show one of the portal's jobs", examples=("job 9f2c",))
     async def job(self, call: CommandCall) -> None:
         require(call.actor, Action.READ)
         if not call.text.strip():
@@ -131,11 +115,23 @@ class RolloutListeners:
         line = await self._service.vendor_job(call.text)
         await call.respond.answer(views.job(line.job, line.rollout_id, str))
 
+    @on.command(
+        "freeze [firmware <version>] [because <reason>]",
+        "Hold every start of an update, or those of one firmware",
+        needs="admin",
+        examples=("freeze because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
+    )
     async def freeze(self, call: CommandCall) -> None:
         version, reason = parse_freeze(call.text)
         await self._steering.freeze(call.actor, version, reason, call.channel)
         await call.respond.answer(views.freezes(await self._steering.freezes()))
 
+    @on.command(
+        "unfreeze [firmware <version>]",
+        "End a freeze",
+        needs="admin",
+        examples=("unfreeze", "unfreeze firmware 3.5.0"),
+    )
     async def unfreeze(self, call: CommandCall) -> None:
         version, _ = parse_freeze(call.text)
         await self._steering.unfreeze(call.actor, version, call.channel)

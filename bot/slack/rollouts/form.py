@@ -14,7 +14,15 @@ from bot.services.fleet.gateways import FleetService
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PlanRef
-from bot.slack.incoming.requests import Click, CommandCall, Feature, Submission, SubmissionAnswer, ViewCalls
+from bot.slack.incoming.requests import (
+    Click,
+    CommandCall,
+    Declarations,
+    Feature,
+    Submission,
+    SubmissionAnswer,
+    ViewCalls,
+)
 from bot.slack.rollouts.views import form as views
 from bot.slack.rollouts.views import lists as rollout_views
 from bot.slack.rollouts.views.form import Offers
@@ -23,6 +31,9 @@ from bot.slack.views.modals import modal
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
 _NO_PLAN = ""
+
+
+on = Declarations()
 
 
 class RolloutForm:
@@ -39,10 +50,7 @@ class RolloutForm:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def feature(self) -> Feature:
-        return Feature(
-            clicks={**dict.fromkeys(_CHOICES, self.choose), ids.ROLLOUT_FORM: self.begin},
-            submissions={ids.ROLLOUT_FORM: self.submit},
-        )
+        return on.of(self)
 
     async def open(self, call: CommandCall) -> None:
         """From the command ``update`` alone."""
@@ -50,6 +58,7 @@ class RolloutForm:
         assert call.trigger_id is not None, "a mention has none, and is answered with the usage"
         await self._open(call.trigger_id, call.channel)
 
+    @on.click(ids.ROLLOUT_FORM)
     async def begin(self, click: Click) -> None:
         """From the button on the home tab, where there is no channel."""
         require(click.actor, Action.REQUEST)
@@ -66,6 +75,7 @@ class RolloutForm:
             form = views.closed(str(error))
         await self._screen.update(view_id, form)
 
+    @on.click(*_CHOICES)
     async def choose(self, click: Click) -> None:
         """Draws the plan of what is chosen now; the window remembers which plan that is, and of what."""
         if click.view_id is None:
@@ -74,6 +84,7 @@ class RolloutForm:
             form = await self._form(click.actor, click.plan.channel, click.values)
             await self._screen.update(click.view_id, form)
 
+    @on.submission(ids.ROLLOUT_FORM)
     async def submit(self, sent: Submission) -> SubmissionAnswer:
         """Requests the plan that the window shows, and asks Meshtech nothing: Slack waits for this."""
         if any(not sent.values.get(one) for one in _CHOICES):

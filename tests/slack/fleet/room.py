@@ -44,8 +44,9 @@ class Room:
 
     async def says(self, text: str, actor: Actor = ANA) -> str:
         """The plain text of the answer."""
-        call = CommandCall(actor, "C0OPS", normalise(text), self.answers)
-        await CommandRouter([self._reading.feature(), self._writing.feature()], "/mesh").route(call)
+        router = CommandRouter([self._reading.feature(), self._writing.feature()], "/mesh")
+        word, rest = router.split(normalise(text))
+        await router.route(word, CommandCall(actor, "C0OPS", rest, self.answers))
         return self.answers.last.text
 
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:

@@ -10,7 +10,7 @@ from bot.demo.slack.workspace import mangle
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack.incoming.commands import CommandRouter, normalise, said_to
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.requests import Command, CommandCall, Declarations, Feature
 from bot.slack.views.blocks import Message
 
 
@@ -41,7 +41,8 @@ class Desk:
     async def says(self, text: str) -> str:
         told = StatusAnswers()
         actor = Actor("U0SOMEBODY", "Sam", self.role, holders={Role.ADMIN: "Ada"})
-        await self.router.route(CommandCall(actor, "C0OPS", normalise(text), told, "trigger"))
+        word, rest = self.router.split(normalise(text))
+        await self.router.route(word, CommandCall(actor, "C0OPS", rest, told, "trigger"))
         return normalise(told.messages[-1].text) if told.messages else ""
 
     @property
@@ -195,5 +196,15 @@ async def test_a_command_above_the_role_is_refused_with_who_has_it() -> None:
 
 
 def test_only_words_of_ours_are_logged() -> None:
-    assert Desk().router.word_of("devices my secret") == "devices"
-    assert Desk().router.word_of("secret") == "help"
+    assert Desk().router.known("devices") == "devices"
+    assert Desk().router.known("secret") == "help"
+
+
+def test_a_word_is_declared_once() -> None:
+    on = Declarations("Gateways")
+
+    @on.command("devices [query]", "List gateways")
+    async def devices(_self: object, _call: CommandCall) -> None: ...
+
+    with pytest.raises(ValueError, match="devices is declared twice"):
+        on.command("devices", "List them again")(devices)
