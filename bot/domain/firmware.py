@@ -1,16 +1,18 @@
 """Firmware and update jobs as the portal has them, whoever made them.
 
-Decides what a vendor's status word means. A word that nobody knows is kept as it is, shown as it is, and
-never counts as the end of anything. Knows neither the vendor's wire nor our own rollouts.
+Decides what a vendor's status word means, and which of two versions is the newer. A word that nobody knows
+is kept as it is, shown as it is, and never counts as the end of anything. Knows neither the vendor's wire nor
+our own rollouts.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType, Self
 
-from bot.domain.gateways import GatewayId
+from bot.domain.gateways import GatewayId, fold
 
 FirmwareId = NewType("FirmwareId", str)
 JobId = NewType("JobId", str)
@@ -98,37 +100,82 @@ def _letters(word: str) -> str:
     return "CANCELED" if letters == "CANCELLED" else letters
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FirmwareVersion:
-    """``major.minor.patch`` or ``major.minor.patch-beta.n``; a release sorts after its betas."""
+# The words that mark what came before a release, in their order: that of the alphabet, as semver.org has it.
+_STAGES = (
+    *("alpha", "beta", "canary", "dev", "milestone", "nightly"),
+    *("pre", "prerelease", "preview", "rc", "snapshot", "test"),
+)
+_VERSION = re.compile(
+    r"v?(\d+(?:\.\d+)*)"
+    rf"(?:[-._~]?({'|'.join(sorted(_STAGES, key=len, reverse=True))})[-._]?(\d*(?:[-._]\d+)*))?"
+    r"(?:\+([0-9a-z._-]*))?",
+    re.ASCII,
+)
 
-    major: int
-    minor: int
-    patch: int
-    release: bool = True
-    beta: int = 0
+
+@dataclass(frozen=True, slots=True)
+class FirmwareVersion:
+    """A version that has an order: ``3.5``, ``v3.7.0``, ``3.6.0.2``, ``3.5.0-rc1``, ``3.9.0+g1a2b3c``.
+
+    Parts that are missing are zero, pre-releases come before their release, and build data has no order. Only
+    known words mark a pre-release: ``3.5.0-2`` comes before 3.5.0 by semver and after it by Debian, so nobody
+    can tell. The package ``packaging`` has no key for a database and reads ``3.5.0-2`` by its own rule.
+    """
+
+    key: str  # sorts as text as the versions do
+    build: str
+    is_release: bool
+    text: str = field(compare=False)  # as it was written
 
     @classmethod
     def parse(cls, text: str) -> "FirmwareVersion | None":
         """None when the text has another form: such versions equal only themselves and have no order."""
-        match = re.fullmatch(r"(\d{1,8})\.(\d{1,8})\.(\d{1,8})(?:-beta\.(\d{1,8}))?", text.strip(), re.ASCII)
-        if match is None:
-            return None
-        major, minor, patch = (int(part) for part in match.groups()[:3])
-        beta = match.group(4)
-        return cls(major, minor, patch, beta is None, int(beta) if beta else 0)
+        return _parse(text)
 
-    @property
-    def key(self) -> str:
-        """Digits only, of equal length, so that text order is version order under every collation."""
-        return f"{self.major:08}{self.minor:08}{self.patch:08}{int(self.release)}{self.beta:08}"
+    def is_same(self, other: "FirmwareVersion") -> bool:
+        """Two builds of one version are not the same; one that names no build may be any of them."""
+        return self.key == other.key and (not self.build or not other.build or self.build == other.build)
 
     def __str__(self) -> str:
-        base = f"{self.major}.{self.minor}.{self.patch}"
-        return base if self.release else f"{base}-beta.{self.beta}"
+        return self.text
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> FirmwareVersion | None:
+    match = _VERSION.fullmatch(fold(text))
+    if match is None:
+        return None
+    numbers, stage, steps, build = match.groups()
+    mark = _RELEASE if stage is None else f"{_BEFORE}{_STAGES.index(stage):02}{_numbers_key(steps)}{_END}"
+    return FirmwareVersion(_numbers_key(numbers) + mark, build or "", stage is None, text.strip())
+
+
+# Only digits, so that every collation sorts keys alike. What may follow a number: the end, or one more.
+_BEFORE, _RELEASE, _END, _NUMBER = "0", "1", "1", "2"
+
+
+def _numbers_key(text: str) -> str:
+    """Each number behind the count of its digits, without the zeros that begin it or end the row."""
+    numbers = [number.lstrip("0") for number in re.findall(r"\d+", text)]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return "".join(f"{_NUMBER}{_count_key(len(number))}{number}" for number in numbers)
+
+
+def _count_key(count: int) -> str:
+    """A count of any size, which sorts as text: 8 is ``8``, 9 is ``90``, 20 is ``992``."""
+    return "9" * (count // 9) + str(count % 9)
 
 
 def firmware_key(text: str | None) -> str | None:
     """The sortable form of a version, or None when it has no order."""
     version = FirmwareVersion.parse(text) if text else None
     return version.key if version else None
+
+
+def is_same_firmware(one: str | None, other: str | None) -> bool:
+    """Whether two texts name one version: by meaning where both have an order, else by their letters."""
+    versions = FirmwareVersion.parse(one or ""), FirmwareVersion.parse(other or "")
+    if versions[0] is not None and versions[1] is not None:
+        return versions[0].is_same(versions[1])
+    return fold(one or "") == fold(other or "")

@@ -15,7 +15,7 @@ from typing import Any
 
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
-from bot.domain.firmware import FirmwareVersion, firmware_key
+from bot.domain.firmware import FirmwareVersion, firmware_key, is_same_firmware
 from bot.domain.gateways import KnownGateway, fold
 
 LONGEST = 1000  # characters of a query
@@ -133,6 +133,8 @@ class Version:
 
     def matches(self, firmware: str | None) -> bool:
         """A version of another form has no order, so it is neither above nor below."""
+        if self.comparison is Comparison.EQUAL:
+            return is_same_firmware(firmware, self.version.text)
         key = firmware_key(firmware)
         return key is not None and bool(COMPARE[self.comparison](key, self.key))
 
@@ -330,7 +332,7 @@ def _version(part: _Word, term: str) -> Value:
     if comparison not in {None, Comparison.EQUAL}:
         raise InvalidInput(
             f"{term}: “{value}” has no order; "
-            f"after {comparison} stands a version such as 3.4.1 or 3.4.1-beta.2."
+            f"after {comparison} stands a version such as 3.4, 3.4.1 or 3.4.1-beta.2."
         )
     return _pattern(tuple(_Char(char) for char in value), term)
 

@@ -5,10 +5,23 @@ The answers are those of ``Query.matches``, on SQLite and PostgreSQL alike.
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, not_, or_, select, true
 
-from bot.domain.gateways import Connectivity
-from bot.domain.query import COMPARE, Age, Field, Pattern, Query, StateWord, Term, Untagged, Value, Version
+from bot.domain.firmware import FirmwareVersion
+from bot.domain.gateways import Connectivity, fold
+from bot.domain.query import (
+    COMPARE,
+    Age,
+    Comparison,
+    Field,
+    Pattern,
+    Query,
+    StateWord,
+    Term,
+    Untagged,
+    Value,
+    Version,
+)
 from bot.storage.connectivity import Now, flapping_ids
 from bot.storage.db.tables import RANKS, gateway_claims, gateway_tags, gateways
 
@@ -38,6 +51,24 @@ def one_term(term: Term, now: Now, *, probe: bool = False) -> ColumnElement[bool
     return not_(wanted) if term.negated else wanted
 
 
+def runs(version: str) -> ColumnElement[bool]:
+    """Gateways on this version, as ``is_same_firmware`` has it; never NULL."""
+    wanted, folded = FirmwareVersion.parse(version), gateways.c.firmware_folded
+    if wanted is None:
+        return folded == fold(version)
+    on_it = and_(gateways.c.firmware_key.is_not(None), gateways.c.firmware_key == wanted.key)
+    if not wanted.build:
+        return on_it
+    return and_(on_it, or_(folded.not_like("%+%"), folded.like("%+"), like(folded, ["", f"+{wanted.build}"])))
+
+
+def would_go_back(version: str) -> ColumnElement[bool]:
+    """Gateways for which this version is a downgrade, as ``is_downgrade`` has it; never NULL."""
+    wanted, key = FirmwareVersion.parse(version), gateways.c.firmware_key
+    older = or_(key.is_(None), key > wanted.key) if wanted else true()
+    return and_(not_(runs(version)), older)
+
+
 def updating_ids() -> Select[tuple[str]]:
     """Gateways that a rollout has claimed."""
     return select(gateway_claims.c.gateway_id)
@@ -65,6 +96,8 @@ def _value(field: Field, value: Value, now: Now) -> ColumnElement[bool]:
             return or_(_text(gateways.c.id_folded, value), _text(gateways.c.name_folded, value))
         return _text(_COLUMNS[field], value)
     if isinstance(value, Version):
+        if value.comparison is Comparison.EQUAL:
+            return runs(value.version.text)
         key = gateways.c.firmware_key
         # Not NULL even where there is no key: a negation must turn it round.
         return and_(key.is_not(None), COMPARE[value.comparison](key, value.key))

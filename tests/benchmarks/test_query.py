@@ -49,7 +49,7 @@ QUERIES = {
     "tag:all": "id IN (SELECT gateway_id FROM gateway_tags WHERE folded = 'all')",
     "tag:site-7*": "id IN (SELECT gateway_id FROM gateway_tags WHERE folded LIKE 'site-7%')",
     "site:site-7": "site_folded = 'site-7'",
-    "model:2011 fw:<3.4.1": "model_folded = '2011' AND firmware_key < '0000000300000004000000011'",
+    "model:2011 fw:<3.4.1": "model_folded = '2011' AND firmware_key < '2132142111'",
     "name:gw-777*": "name_folded LIKE 'gw-777%'",
     "99999": "(id_folded LIKE '%99999%' OR name_folded LIKE '%99999%')",
     "is:offline for:>1h": f"rank = 0 AND since < {AN_HOUR_AGO}",

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.firmware import FirmwareVersion, firmware_key
 from bot.domain.fleet.snapshot import (
     CLOCK_SKEW,
     MOVING_AFTER,
@@ -22,21 +21,6 @@ from tests.worlds.builders import NOW, gateway, known, listing
 
 HOUR = timedelta(hours=1)
 ONLINE, OFFLINE, UNKNOWN = Connectivity.ONLINE, Connectivity.OFFLINE, Connectivity.UNKNOWN
-
-versions = st.builds(
-    FirmwareVersion,
-    st.integers(0, 30),
-    st.integers(0, 30),
-    st.integers(0, 300),
-    st.just(value=True),
-) | st.builds(
-    FirmwareVersion,
-    st.integers(0, 30),
-    st.integers(0, 30),
-    st.integers(0, 300),
-    st.just(value=False),
-    st.integers(0, 30),
-)
 
 
 def taken(before: KnownGateway, **fields: object) -> tuple[KnownGateway, list[FleetEventKind]]:
@@ -187,27 +171,6 @@ def test_the_site_is_the_first_tag_or_the_first_with_the_prefix(
     tags: tuple[str, ...], prefix: str, site: str
 ) -> None:
     assert site_of(tags, prefix) == site
-
-
-@given(versions, versions)
-def test_text_order_of_keys_is_the_order_of_versions(one: FirmwareVersion, other: FirmwareVersion) -> None:
-    assert (one.key < other.key) is (one < other)
-    assert (one.key == other.key) is (one == other)
-
-
-@given(versions)
-def test_a_version_is_read_as_it_is_written(version: FirmwareVersion) -> None:
-    assert FirmwareVersion.parse(str(version)) == version
-
-
-@pytest.mark.parametrize("text", ["", "3.4", "3.4.1.2", "v3.4.1", "3.4.1-rc.1", "٣.4.1", "3.4.1-beta."])
-def test_a_version_of_another_form_has_no_order(text: str) -> None:
-    assert FirmwareVersion.parse(text) is None
-
-
-def test_ten_comes_after_four_and_a_release_after_its_betas() -> None:
-    texts = ["3.10.0", "3.4.1", "3.4.1-beta.10", "3.4.1-beta.2"]
-    assert sorted(texts, key=lambda text: firmware_key(text) or "") == texts[::-1]
 
 
 @pytest.mark.parametrize(("one", "other"), [("TROMSØ", "tromsø"), ("Straße", "STRASSE"), ("é", "e\u0301")])

@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
-from bot.domain.firmware import FirmwareVersion
+from bot.domain.firmware import firmware_key
 from bot.domain.gateways import CONNECTIVITY_KINDS, FleetEventKind, fold
 
 DEFAULT_PERIOD = timedelta(days=7)
@@ -317,5 +317,4 @@ def _gateways(versions: list[VersionCount]) -> int:
 
 def _order(version: str) -> tuple[str, str]:
     """Versions without an order come after those that have one."""
-    known = FirmwareVersion.parse(version)
-    return (known.key if known else "", version)
+    return (firmware_key(version) or "", version)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import InvalidInput
-from bot.domain.firmware import Firmware, FirmwareVersion
+from bot.domain.firmware import Firmware, FirmwareVersion, firmware_key, is_same_firmware
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, fold
 from bot.domain.windows import Window
 
@@ -122,6 +122,14 @@ class Plan:
     def downgrades(self) -> int:
         return sum(target.downgrade for target in self.targets)
 
+    @property
+    def incomparable(self) -> tuple[str, ...]:
+        """The present versions that nobody can compare with the new one; "" where a gateway tells none."""
+        found = {target.firmware or "" for target in self.targets if target.downgrade}
+        if firmware_key(self.version) is not None:
+            found = {version for version in found if firmware_key(version) is None}
+        return tuple(sorted(found))
+
     def counts(self) -> dict[TargetClass, int]:
         """How many of each class, every class named, in the order in which they are shown."""
         found = Counter(target.cls for target in self.targets)
@@ -135,6 +143,7 @@ class ModelChoice:
     query: str
     wanted: str
     options: tuple[tuple[str, str, int], ...]  # model, version, matching gateways
+    skipped: tuple[str, ...] = ()
 
 
 def choose_firmware(
@@ -142,8 +151,9 @@ def choose_firmware(
 ) -> Firmware | ModelChoice:
     """The one firmware that is meant, or the models to choose from.
 
-    ``matching`` counts the matched gateways by model. ``latest`` is the highest version without ``-beta``
-    for a model. Raises InvalidInput when there is no such firmware; the text names what there is.
+    ``matching`` counts the matched gateways by model. ``latest`` is a model's highest release of those that
+    have an order: see ``skipped_for_latest``. Raises InvalidInput when there is no such firmware; the text
+    names what there is.
     """
     offered = [entry for entry in firmwares if entry.model and entry.version]
     meant: dict[str, Firmware] = {}
@@ -157,19 +167,31 @@ def choose_firmware(
         raise InvalidInput(_no_such_firmware(wanted, model, offered, matching))
     if len(meant) > 1:
         options = [(key, entry.version or "", matching[key]) for key, entry in sorted(meant.items())]
-        return ModelChoice(query, wanted, tuple(options))
+        return ModelChoice(query, wanted, tuple(options), skipped_for_latest(wanted, offered, [*meant]))
     return next(iter(meant.values()))
 
 
 def _is_meant(entry: Firmware, wanted: str, so_far: Firmware | None) -> bool:
     assert entry.version
     if fold(wanted) != LATEST:
-        return fold(entry.version) == fold(wanted) and so_far is None
+        exact = fold(entry.version) == fold(wanted)
+        if so_far is not None:
+            return exact and fold(so_far.version or "") != fold(wanted)
+        return exact or is_same_firmware(entry.version, wanted)
     version = FirmwareVersion.parse(entry.version)
-    if version is None or not version.release:
+    if version is None or not version.is_release:
         return False
-    best = FirmwareVersion.parse(so_far.version or "") if so_far else None
-    return best is None or version > best
+    best = firmware_key(so_far.version) if so_far else None
+    return best is None or version.key > best
+
+
+def skipped_for_latest(wanted: str, firmwares: Iterable[Firmware], models: Iterable[str]) -> tuple[str, ...]:
+    """The versions for these models that may be newer than what ``latest`` found: they have no order."""
+    if fold(wanted) != LATEST:
+        return ()
+    of = {fold(model) for model in models}
+    fitting = {entry.version for entry in firmwares if entry.model and fold(entry.model) in of}
+    return tuple(sorted(version for version in fitting if version and firmware_key(version) is None))
 
 
 def _no_such_firmware(
@@ -178,10 +200,10 @@ def _no_such_firmware(
     models = [model] if model else sorted(matching)
     there = sorted(
         {entry.version or "" for entry in offered if entry.model in models},
-        key=lambda text: (FirmwareVersion.parse(text) or FirmwareVersion(0, 0, 0), text),
+        key=lambda text: (firmware_key(text) or "", text),
         reverse=True,
     )
-    what = "a version without -beta" if fold(wanted) == LATEST else f"firmware {wanted}"
+    what = "release with an order" if fold(wanted) == LATEST else f"firmware {wanted}"
     of = f"model {models[0]}" if len(models) == 1 else f"models {', '.join(models)}"
     if not models:
         return "None of the gateways that match says which model it is, so no firmware fits them."
@@ -235,7 +257,7 @@ def classify(known: KnownGateway, model: str, version: str, around: Circumstance
     gateway = known.gateway
     if gateway.model is None or fold(gateway.model) != fold(model):
         return TargetClass.WRONG_MODEL
-    if gateway.firmware is not None and fold(gateway.firmware) == fold(version):
+    if is_same_firmware(gateway.firmware, version):
         return TargetClass.ALREADY
     if known.updating:
         return TargetClass.BUSY
@@ -334,9 +356,11 @@ def has_drifted(planned: int, changed: int) -> bool:
 
 
 def is_downgrade(present: str | None, wanted: str) -> bool:
-    """Whether both versions have an order and the wanted one is the lower."""
-    before, after = FirmwareVersion.parse(present or ""), FirmwareVersion.parse(wanted)
-    return before is not None and after is not None and after < before
+    """Whether the wanted version is lower, or nobody can tell because one of the two has no order."""
+    if is_same_firmware(present, wanted):
+        return False
+    before, after = firmware_key(present), firmware_key(wanted)
+    return before is None or after is None or after < before
 
 
 def plan_hash(firmware_id: str, version: str, targets: Iterable[Target]) -> str:

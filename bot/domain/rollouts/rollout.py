@@ -226,7 +226,8 @@ def approve(
         )
     if rollout.downgrades and actor.role < Role.ADMIN:
         raise NotAllowed(
-            f"{rollout.title} takes gateways back to an older firmware, so only an admin's approval counts. "
+            f"{rollout.title} takes gateways back to an older firmware, or may, so only an admin's approval "
+            "counts. "
             f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}."
         )
     if any(approval.user_id == actor.user_id for approval in rollout.approvals):

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.domain.gateways import Connectivity, GatewayId, fold
+from bot.domain.firmware import firmware_key, is_same_firmware
+from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import RolloutRules, is_downgrade
 from bot.domain.rollouts.rollout import Rollout, TargetState
 
@@ -28,10 +29,14 @@ def skip_reason(one: WaitingGateway, rollout: Rollout) -> tuple[TargetState, str
         if one.attempts:
             return TargetState.FAILED, "offline when it was to be tried again"
         return TargetState.PARKED, "offline when its turn came"
-    if fold(one.firmware or "") == fold(rollout.firmware_version):
-        return TargetState.EXCLUDED, "already on it when its turn came"
-    if not rollout.downgrades and is_downgrade(one.firmware, rollout.firmware_version):
-        return TargetState.EXCLUDED, "on a newer version when its turn came"
+    present, wanted = one.firmware or "no version", rollout.firmware_version
+    if is_same_firmware(one.firmware, wanted):
+        spelled = "" if present == wanted else f" ({present} is {wanted})"
+        return TargetState.EXCLUDED, f"already on it when its turn came{spelled}"
+    if not rollout.downgrades and is_downgrade(one.firmware, wanted):
+        if firmware_key(one.firmware) and firmware_key(wanted):
+            return TargetState.EXCLUDED, f"on a newer version when its turn came ({present}, not {wanted})"
+        return TargetState.EXCLUDED, f"{wanted} may be older than {present}, which it had when its turn came"
     return None
 
 

@@ -54,6 +54,7 @@ class DrawnPlan:
     freeze: Freeze | None = None
     start_at: datetime | None = None
     incidents: Sequence[IncidentSummary] = ()  # open ones at its gateways' sites
+    skipped: Sequence[str] = ()  # what may be newer than this "latest"
 
 
 @dataclass(frozen=True, slots=True)

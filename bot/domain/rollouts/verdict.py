@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.firmware import DeviceProgress, JobDevice
-from bot.domain.gateways import Connectivity, GatewayId, fold
+from bot.domain.firmware import DeviceProgress, JobDevice, is_same_firmware
+from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import TargetState
 
@@ -137,10 +137,11 @@ def _judge_sighting(
         return _overdue(attempt, now, rules)
     if attempt.reported_at is None:
         return _overdue(attempt, now, rules)
-    if seen.firmware is None or fold(seen.firmware) != fold(version):
+    if not is_same_firmware(seen.firmware, version):
         if as_of - attempt.reported_at >= rules.return_within:
             runs = seen.firmware or "an unknown version"
-            return _failed(attempt, f"its job says succeeded, and it still runs {runs}", FailureKind.DEVICE)
+            words = f"its job says succeeded, and it still runs {runs} instead of {version}"
+            return _failed(attempt, words, FailureKind.DEVICE)
         return replace(attempt, steady_since=None)
     # It may have gone away and come back between two listings: then its time begins anew.
     steady = attempt.steady_since

@@ -7,14 +7,14 @@ renaming and tagging `writes` and `write_runs`. Knows nothing of Slack.
 import asyncio
 import difflib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from bot.domain.access import Action, Actor, require_within
 from bot.domain.errors import InvalidInput, NotFound
-from bot.domain.firmware import Firmware, FirmwareVersion
+from bot.domain.firmware import Firmware, firmware_key, is_same_firmware
 from bot.domain.gateways import (
     Counts,
     FleetEvent,
@@ -194,7 +194,7 @@ class FleetService:
         async with self._database.read() as connection:
             running = await fleet_search.firmware_counts(connection)
         return tuple(
-            FirmwareCount(firmware, running.get((_model(firmware), fold(firmware.version or "")), 0))
+            FirmwareCount(firmware, _on(firmware, running))
             for firmware in self._firmware
             if model is None or fold(model) == _model(firmware)
         )
@@ -215,13 +215,20 @@ class FleetService:
         return taken
 
 
+def _on(firmware: Firmware, running: Mapping[tuple[str, str], int]) -> int:
+    return sum(
+        number
+        for (model, version), number in running.items()
+        if model == _model(firmware) and is_same_firmware(version, firmware.version)
+    )
+
+
 def _model(firmware: Firmware) -> str:
     return fold(firmware.model or "")
 
 
 def _order(firmware: Firmware) -> tuple[str, str]:
-    version = FirmwareVersion.parse(firmware.version or "")
-    return (version.key if version else "", firmware.version or "")
+    return (firmware_key(firmware.version) or "", firmware.version or "")
 
 
 def _ambiguous(text: str, ids: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ LEASE = timedelta(minutes=2)
 # Gateways in one transaction, which gives the event loop a turn every 20 ms. Smaller ones write the same
 # pages of the indexes again and again: 500 take twice as long.
 CHUNK = 2_000
-READING = 1  # one more whenever the vendor's bytes come to mean other columns, such as names folded otherwise
+READING = 2  # one more whenever the vendor's bytes come to mean other columns, such as names folded otherwise
 
 _Item = TypeVar("_Item")
 Digests = dict[bytes, str]

@@ -136,7 +136,9 @@ class RolloutRequests:
         chosen = planning.choose_firmware(query.text, version, model, firmwares, by_model)
         if isinstance(chosen, ModelChoice):
             return chosen
-        return await self._draw(actor, channel, query, chosen, matches, start_at)
+        skipped = planning.skipped_for_latest(version, firmwares, [chosen.model or ""])
+        drawn = await self._draw(actor, channel, query, chosen, matches, start_at)
+        return replace(drawn, skipped=skipped)
 
     async def plan_again(self, actor: Actor, rollout_id: RolloutId) -> DrawnPlan | ModelChoice:
         """A new plan of what a rollout was for: the fleet is another now."""

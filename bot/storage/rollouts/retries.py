@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
 
-from bot.domain.firmware import firmware_key
-from bot.domain.gateways import Connectivity, GatewayId, fold
+from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
 from bot.domain.rollouts.rollout import FAILURES, Rollout, RolloutId, TargetState
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import gateway_claims, gateways, rollout_targets
+from bot.storage.query import runs, would_go_back
 from bot.storage.rollouts.targets import CHUNK
 
 targets = rollout_targets.c
@@ -54,8 +54,6 @@ async def _able(
     stable_for: timedelta,
 ) -> tuple[GatewayId, ...]:
     """Online for so long, free, not left alone, and on an older version unless an admin let some go back."""
-    key = firmware_key(rollout.firmware_version)
-    not_newer = or_(gateways.c.firmware_key.is_(None), gateways.c.firmware_key <= key)
     found = await connection.execute(
         select(targets.gateway_id)
         .select_from(
@@ -68,8 +66,8 @@ async def _able(
             which,
             gateways.c.state == Connectivity.ONLINE.value,
             gateways.c.since <= now - stable_for,
-            gateways.c.firmware_folded != fold(rollout.firmware_version),
-            true() if rollout.downgrades or key is None else not_newer,
+            ~runs(rollout.firmware_version),
+            true() if rollout.downgrades else ~would_go_back(rollout.firmware_version),
             gateway_claims.c.rollout_id.is_(None),
         )
         .order_by(targets.gateway_id)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, true, update
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
+from bot.domain.firmware import is_same_firmware
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
@@ -250,7 +251,7 @@ async def list_freezes(connection: Transaction) -> tuple[Freeze, ...]:
 async def freeze_of(connection: Transaction, firmware_version: str) -> Freeze | None:
     """The freeze that holds this firmware, the one for everything first."""
     for freeze in await list_freezes(connection):
-        if freeze.firmware_version in {"", firmware_version}:
+        if not freeze.firmware_version or is_same_firmware(freeze.firmware_version, firmware_version):
             return freeze
     return None
 
@@ -270,10 +271,16 @@ async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
     insertion = insert_or_ignore(connection, freezes, values).returning(freezes.c.firmware_version)
     if (await connection.execute(insertion)).first() is None:
         return False
-    of_it = rollouts.c.firmware_version == freeze.firmware_version if freeze.firmware_version else true()
+    through = and_(rollouts.c.through_freeze.is_not(None), rollouts.c.state.in_(GOING_ON))
+    going = await connection.execute(select(rollouts.c.firmware_version).where(through).distinct())
+    of_it = [
+        version
+        for version in going.scalars()
+        if not freeze.firmware_version or is_same_firmware(version, freeze.firmware_version)
+    ]
     await connection.execute(
         update(rollouts)
-        .where(rollouts.c.through_freeze.is_not(None), rollouts.c.state.in_(GOING_ON), of_it)
+        .where(through, rollouts.c.firmware_version.in_(of_it))
         .values(through_freeze=None, version=rollouts.c.version + 1)
     )
     return True

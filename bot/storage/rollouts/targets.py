@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, update
 
-from bot.domain.gateways import Connectivity, GatewayId, fold
+from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import (
     CANARY,
@@ -22,6 +22,7 @@ from bot.domain.rollouts.starts import WaitingGateway
 from bot.storage.db.engine import Transaction, take_turn
 from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import gateway_claims, gateways, rollout_targets, rollouts
+from bot.storage.query import runs
 
 CHUNK = 1000  # rows in one statement
 _STARTS = 0x737461727473  # "starts": the key of PostgreSQL's advisory lock
@@ -212,7 +213,7 @@ async def count_drifted(connection: Transaction, rollout: Rollout) -> int:
         func.coalesce(gateways.c.firmware, "") == func.coalesce(targets.firmware_before, ""),
         func.coalesce(gateways.c.model, "") == func.coalesce(targets.model, ""),
         func.coalesce(gateway_claims.c.rollout_id, rollout.id) == rollout.id,
-        gateways.c.firmware_folded != fold(rollout.firmware_version),
+        ~runs(rollout.firmware_version),
     )
     found = await connection.execute(
         select(func.count())

@@ -21,6 +21,7 @@ from bot.domain.rollouts.plan import (
     is_downgrade,
     make_plan,
     plan_hash,
+    skipped_for_latest,
     wave_sizes,
 )
 from tests.worlds.builders import rollout_rules
@@ -63,6 +64,9 @@ def known(
         (known(), TargetClass.ELIGIBLE),
         (known(version=None), TargetClass.ELIGIBLE),
         (known(version="3.5.0"), TargetClass.ALREADY),
+        (known(version="v3.5"), TargetClass.ALREADY),
+        (known(version="3.5.0+g1a2b3c"), TargetClass.ALREADY),
+        (known(version="3.5.0-rc1"), TargetClass.ELIGIBLE),
         (known(model="2012"), TargetClass.WRONG_MODEL),
         (known(model=None), TargetClass.WRONG_MODEL),
         (known(state=Connectivity.OFFLINE), TargetClass.OFFLINE),
@@ -128,7 +132,10 @@ def test_the_second_approval_can_be_turned_off() -> None:
         ("3.10.0", "3.4.1", True),
         ("3.4.1", "3.10.0", False),
         ("3.5.0", "3.5.0-beta.2", True),
-        ("odd", "3.5.0", False),
+        ("odd", "3.5.0", True),
+        ("", "3.5.0", True),
+        ("3.5.0", "f00ba12", True),
+        ("v3.5", "3.5.0", False),
     ],
 )
 def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> None:
@@ -137,11 +144,54 @@ def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> 
     assert plan.downgrades == int(down)
 
 
-def test_latest_is_the_highest_version_without_beta() -> None:
-    offered = [firmware("3.9.0"), firmware("3.10.0"), firmware("4.0.0-beta.1"), firmware("9.0.0", "2012")]
+def test_latest_is_the_highest_release_that_has_an_order() -> None:
+    versions = ("3.9.0", "v3.10", "3.9.9.9", "4.0.0-beta.1", "4.0.0-rc1", "f00ba12", "3.11.0-2")
+    offered = [*map(firmware, versions), firmware("9.0.0", "2012"), firmware("abc", "2012")]
     chosen = choose_firmware("", "Latest", None, offered, {"2011": 3})
     assert isinstance(chosen, Firmware)
-    assert chosen.version == "3.10.0"
+    assert chosen.version == "v3.10"
+    assert skipped_for_latest("Latest", offered, ["2011"]) == ("3.11.0-2", "f00ba12")
+    assert skipped_for_latest("3.9.0", offered, ["2011"]) == ()
+
+
+def test_latest_of_several_models_says_what_was_skipped() -> None:
+    offered = [firmware("3.9.0"), firmware("abc"), firmware("3.8.0", "2012"), firmware("def", "2013")]
+    choice = choose_firmware("", "latest", None, offered, {"2011": 3, "2012": 1})
+    assert isinstance(choice, ModelChoice)
+    assert choice.skipped == ("abc",)
+
+
+def test_latest_is_refused_where_nothing_has_an_order() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"no release with an order for model 2011\. There is: f00ba12, abc"
+    ):
+        choose_firmware("", "latest", None, [firmware("abc"), firmware("f00ba12")], {"2011": 3})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("3.5", "v3.5.0"),
+        ("3.05.0", "v3.5.0"),
+        ("V3.5.0", "v3.5.0"),
+        ("3.6.0", "3.6.0"),
+        ("F00BA12", "f00ba12"),
+    ],
+)
+def test_a_version_is_found_however_it_is_spelled_and_its_own_spelling_first(wanted: str, meant: str) -> None:
+    offered = [*map(firmware, ("v3.5.0", "3.6", "3.6.0", "f00ba12"))]
+    chosen = choose_firmware("", wanted, None, offered, {"2011": 3})
+    assert isinstance(chosen, Firmware)
+    assert chosen.version == meant
+
+
+def test_a_plan_names_the_versions_that_nobody_can_compare() -> None:
+    fleet = [known(1, version="odd"), known(2, version=None), known(3, version="3.9.0"), known(4)]
+    plan = make_plan("", firmware("3.5.0"), fleet, AROUND, rollout_rules())
+    assert (plan.downgrades, plan.incomparable) == (3, ("", "odd"))
+    assert make_plan("", firmware("f00"), fleet, AROUND, rollout_rules()).incomparable == (
+        *("", "3.4.1", "3.9.0", "odd"),
+    )
 
 
 def test_a_version_of_several_models_asks_which() -> None:

@@ -283,7 +283,8 @@ def test_a_share_of_a_site_that_is_a_whole_number_is_that_number() -> None:
     [
         (True, "3.4.1", 0, None),
         (True, "3.4.1", 1, None),
-        (True, None, 0, None),
+        (True, "v3.4", 0, None),
+        (True, None, 0, TargetState.EXCLUDED),  # nobody can tell whether it is one
         (False, "3.4.1", 0, TargetState.PARKED),
         (False, "3.4.1", 1, TargetState.FAILED),  # it was flashed, and is silent
         (True, "3.5.0", 0, TargetState.EXCLUDED),
@@ -302,9 +303,25 @@ def test_a_newer_version_is_taken_back_only_where_an_admin_approved_a_downgrade(
     newer = WaitingGateway(G1, "oslo", Connectivity.ONLINE, "3.5.1")
     assert starts.skip_reason(newer, running()) == (
         TargetState.EXCLUDED,
-        "on a newer version when its turn came",
+        "on a newer version when its turn came (3.5.1, not 3.5.0)",
     )
     assert starts.skip_reason(newer, running(downgrades=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("present", "reason"),
+    [
+        ("3.5.0", "already on it when its turn came"),
+        ("v3.5", "already on it when its turn came (v3.5 is 3.5.0)"),
+        ("a1b2c3d", "3.5.0 may be older than a1b2c3d, which it had when its turn came"),
+        (None, "3.5.0 may be older than no version, which it had when its turn came"),
+    ],
+)
+def test_who_is_left_out_at_its_turn_has_both_spellings_as_its_reason(
+    present: str | None, reason: str
+) -> None:
+    there = WaitingGateway(G1, "oslo", Connectivity.ONLINE, present)
+    assert starts.skip_reason(there, running()) == (TargetState.EXCLUDED, reason)
 
 
 def waits(number: int) -> list[WaitingGateway]:

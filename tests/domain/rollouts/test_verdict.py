@@ -82,7 +82,14 @@ def test_a_reported_success_on_the_old_version_is_a_failure() -> None:
     assert judged(one, DeviceProgress.SUCCEEDED, seen(), 29).state is TargetState.REPORTED
     lied = judged(one, DeviceProgress.SUCCEEDED, seen(), 30)
     assert (lied.state, lied.kind) == (TargetState.FAILED, FailureKind.DEVICE)
-    assert lied.reason == "its job says succeeded, and it still runs 3.4.1"
+    assert lied.reason == "its job says succeeded, and it still runs 3.4.1 instead of 3.5.0"
+
+
+def test_a_gateway_that_spells_the_new_version_in_its_own_way_is_verified() -> None:
+    one = judged(attempt(), DeviceProgress.SUCCEEDED, seen(ONLINE, NOW + 2 * MINUTE, "v3.5"), 10)
+    assert judged(one, DeviceProgress.SUCCEEDED, seen(ONLINE, NOW + 2 * MINUTE, "v3.5"), 20).state is (
+        TargetState.VERIFIED
+    )
 
 
 def test_silence_for_45_minutes_is_overdue() -> None:

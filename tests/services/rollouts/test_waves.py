@@ -117,7 +117,7 @@ async def test_a_firmware_that_reports_success_and_stays_on_the_old_version_is_c
         picture = await it.comes_to(await it.running(), RolloutState.PAUSED)
         assert picture.rollout.reason == "2 gateways of the canary failed"
         assert {row.reason for row in picture.failures} == {
-            f"its job says succeeded, and it still runs {OLD}"
+            f"its job says succeeded, and it still runs {OLD} instead of {NEW}"
         }
         assert len(it.portal.starts) == 2
 

@@ -33,7 +33,10 @@ spaced = st.builds("{} {}".format, text, text)
 names = st.none() | text | spaced
 tags = st.lists(text | spaced | st.just("none"), max_size=2, unique=True)
 firmware = st.sampled_from(
-    [None, "3.4.1", "3.10.0", "3.4.1-beta.2", "3.4.1-beta.10", "3.4.1-Beta.2", "nightly", "03.4.1", ""]
+    [
+        *(None, "", "nightly", "3.4.1", "v3.4.1", "03.4.1", "3.4.1.2", "3.10.0"),
+        *("3.4.1-beta.2", "3.4.1-beta.10", "3.4.1-Beta.2", "3.9.0+g1A", "3.9.0+g2", "3.9", "3.9.0+"),
+    ]
 )
 ages = st.sampled_from([timedelta(0), timedelta(minutes=59), timedelta(hours=1), timedelta(days=3)])
 rows = st.builds(
@@ -63,7 +66,7 @@ terms = st.one_of(
         "{}fw:{}{}".format,
         st.sampled_from(["", "-"]),
         st.sampled_from(["", "<", "<=", ">", ">=", "="]),
-        st.sampled_from(["3.4.1", "3.10.0", "3.4.1-beta.2", "3.9.0"]),
+        st.sampled_from(["3.4.1", "3.10.0", "3.4.1-beta.2", "3.9", "3.9+g1a", "v3.4.1", "3.5.0-rc1"]),
     ),
     st.sampled_from(["fw:nightly", "fw:*", "-fw:3.4.*", "fw:<3.4.1,>=3.10.0"]),
     st.builds(

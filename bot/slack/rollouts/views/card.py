@@ -266,7 +266,7 @@ def _next_wave_words(picture: RolloutStatus) -> str | None:
 
 def downgrade_words(number: int) -> str:
     return (
-        f"⚠️ {bold('Downgrade')}: {count(number, 'gateway')} would go back to an older version. "
+        f"⚠️ {bold('Downgrade')}: {count(number, 'gateway')} would go back to an older version, or may. "
         "Only an admin's approval counts."
     )
 
@@ -346,7 +346,7 @@ def _buttons(picture: RolloutStatus, ref: CardRef) -> list[Block]:
     shown: list[Block | None] = []
     if rollout.state is RolloutState.REQUESTED:
         back = (
-            f" {count(rollout.downgrades, 'goes', 'go')} back to an older version."
+            f" {count(rollout.downgrades, 'goes', 'go')} back to an older version, or may."
             if rollout.downgrades
             else ""
         )

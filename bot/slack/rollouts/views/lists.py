@@ -51,6 +51,7 @@ from bot.slack.views.modals import modal, text_input
 
 ROLLOUT = "rollout"  # the kind of list that its gateways are
 SHOWN = 10
+FIRST_VERSIONS = 5  # of those that have no order
 
 CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
     TargetClass.ELIGIBLE: ("will be updated", "will be updated"),
@@ -119,7 +120,27 @@ def _notices(drawn: DrawnPlan) -> list[str]:
         told.append(f"🧊 {name(drawn.freeze.says(), 400)}. It can be requested, and starts when that ends.")
     if drawn.plan.downgrades:
         told.append(downgrade_words(drawn.plan.downgrades))
-    return told
+    if drawn.plan.incomparable:
+        told.append(_incomparable_words(drawn.plan))
+    return told + _skipped_words(drawn.skipped)
+
+
+def _incomparable_words(made: Plan) -> str:
+    versions = [code(version) if version else "an unknown version" for version in made.incomparable]
+    return f"Nobody can tell whether {code(made.version)} is older than {_some(versions)}."
+
+
+def _skipped_words(skipped: Sequence[str]) -> list[str]:
+    if not skipped:
+        return []
+    return [
+        f"Skipped in the search for the latest, since their order is unknown: {_some([*map(code, skipped)])}."
+    ]
+
+
+def _some(versions: Sequence[str]) -> str:
+    more = f" and {len(versions) - FIRST_VERSIONS} more" if len(versions) > FIRST_VERSIONS else ""
+    return f"{', '.join(versions[:FIRST_VERSIONS])}{more}"
 
 
 def plan_forgotten() -> Message:
@@ -141,7 +162,8 @@ def model_choice(choice: ModelChoice) -> Message:
         f"{code(choice.wanted)} exists for several models among the matches, and a rollout is for one model. "
         "Choose one:"
     )
-    blocks = [section(text)]
+    skipped = _skipped_words(choice.skipped)
+    blocks = [section(text), *map(section, skipped)]
     for model, version, number in choice.options:
         ref = PlanRef(model=model, version=version, query=choice.query)
         plan_it = button("Plan it", ids.ROLLOUT_REPLAN, ref, label=f"Plan {version} for model {model}")
@@ -150,7 +172,7 @@ def model_choice(choice: ModelChoice) -> Message:
         f"model {code(model)}, {code(version)}, {count(number, 'gateway')}"
         for model, version, number in choice.options
     )
-    return message(f"{text} {listed}.", blocks)
+    return message(spoken([f"{text} {listed}", *skipped]), blocks)
 
 
 def _request_button(drawn: DrawnPlan) -> Block:

@@ -232,7 +232,9 @@ def test_what_is_held_by_the_night_cannot_be_started_anyway() -> None:
 
 def test_a_downgrade_is_named_as_such() -> None:
     drawn = card(rollout(RolloutState.REQUESTED, downgrades=2))
-    assert "2 gateways would go back to an older version. Only an admin's approval counts" in drawn.text
+    assert (
+        "2 gateways would go back to an older version, or may. Only an admin's approval counts" in drawn.text
+    )
     assert "1 person must approve (an admin, since it is a downgrade)" in drawn.text
 
 
@@ -484,7 +486,7 @@ def test_the_text_says_all_that_the_blocks_say() -> None:
 def test_a_dialog_and_a_heading_are_whole_whatever_model_and_firmware_are_called() -> None:
     asked = rollout(RolloutState.REQUESTED, model=LONG, firmware_version=LONG, downgrades=2)
     drawn = card(asked)
-    assert "2 go back to an older version." in dialog(drawn, ids.ROLLOUT_APPROVE)
+    assert "2 go back to an older version, or may." in dialog(drawn, ids.ROLLOUT_APPROVE)
     assert drawn.blocks[0]["text"]["text"].endswith("for 10 gateways")
     made = sendable(views.plan(plan(model=LONG, version=LONG), rollout_rules()))
     assert "as soon as it is approved." in dialog(made, ids.ROLLOUT_REQUEST)
