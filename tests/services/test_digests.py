@@ -1,6 +1,7 @@
 """Digests are wanted once a day and destination, and say what is so; on both databases."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -182,6 +183,7 @@ async def test_a_digest_tells_what_is_dark_what_waits_and_what_ends(morning: Mor
     world.goes("offline", "a", at=EIGHT - 30 * HOUR)
     world.goes("offline", "b", at=EIGHT - 50 * HOUR)
     await rollout(world, "c", state="parked")
+    world.fleet["c"] = replace(world.fleet["c"], firmware="3.4.1")
     async with world.database.write() as connection:
         await connection.exec_driver_sql("UPDATE rollouts SET started_at = created_at")
         for ends in (EIGHT + 23 * HOUR, EIGHT + 2 * DAY):
