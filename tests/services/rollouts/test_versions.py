@@ -34,6 +34,7 @@ def digests(it: World) -> DigestService:
         it.context,
         channel="C0ALERTS",
         at=time(8),
+        usual_at=time(8),
         zone=ZoneInfo("UTC"),
         stable_for=MINUTE,
         stale_after=15 * MINUTE,
