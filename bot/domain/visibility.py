@@ -40,35 +40,35 @@ class VisibilityLoss:
     online_before: int = 0
 
 
-def visibility_loss(looks: Sequence[ListingOutcome]) -> VisibilityLoss | None:
-    """``looks``: newest first. None while the fleet can be seen, and when what was lost is an outage."""
-    failed = _failed_in_a_row(looks)
+def visibility_loss(outcomes: Sequence[ListingOutcome]) -> VisibilityLoss | None:
+    """``outcomes``: newest first. None while the fleet can be seen, and when what was lost is an outage."""
+    failed = _failed_in_a_row(outcomes)
     if len(failed) >= FAILURES:
         return VisibilityLoss(failed[-1].at, failures=len(failed))
-    completed = [look for look in looks if look.completed]
-    for after, look in enumerate(completed[:CONFIRM]):
-        if look.lost_half:
-            before = look.online_before or 0
+    completed = [outcome for outcome in outcomes if outcome.completed]
+    for after, outcome in enumerate(completed[:CONFIRM]):
+        if outcome.lost_half:
+            before = outcome.online_before or 0
             if all((later.online or 0) * 2 <= before for later in completed[:after]):
-                return VisibilityLoss(look.at, lost=look.lost or 0, online_before=before)
+                return VisibilityLoss(outcome.at, lost=outcome.lost or 0, online_before=before)
             return None
     return None
 
 
-def is_outage(looks: Sequence[ListingOutcome]) -> bool:
+def is_outage(outcomes: Sequence[ListingOutcome]) -> bool:
     """Whether the half that was lost stayed lost: then it was not the view that failed."""
-    completed = [look for look in looks if look.completed]
-    if not looks or not looks[0].completed or len(completed) <= CONFIRM:
+    completed = [outcome for outcome in outcomes if outcome.completed]
+    if not outcomes or not outcomes[0].completed or len(completed) <= CONFIRM:
         return False
     lost, later = completed[CONFIRM], completed[:CONFIRM]
     before = lost.online_before or 0
-    return lost.lost_half and all((look.online or 0) * 2 <= before for look in later)
+    return lost.lost_half and all((outcome.online or 0) * 2 <= before for outcome in later)
 
 
-def _failed_in_a_row(looks: Sequence[ListingOutcome]) -> list[ListingOutcome]:
+def _failed_in_a_row(outcomes: Sequence[ListingOutcome]) -> list[ListingOutcome]:
     found: list[ListingOutcome] = []
-    for look in looks:
-        if look.completed:
+    for outcome in outcomes:
+        if outcome.completed:
             break
-        found.append(look)
+        found.append(outcome)
     return found

@@ -227,7 +227,7 @@ class LossDetails:
     failures: int = 0
     lost: int = 0
     online_before: int = 0
-    outage: bool = False  # it was no failure of sight: what was gone stayed gone
+    outage: bool = False  # visibility did not fail: what was gone stayed gone
 
 
 @dataclass(frozen=True, slots=True)

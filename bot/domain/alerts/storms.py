@@ -135,9 +135,9 @@ class Assignment:
 
 
 def assign(rules: AlertRules, outage: Outage) -> Assignment:
-    """Whoever left the incident of their site returns to it. Of the others those that were dark before they
-    were first seen have one together, if they are enough: where a fleet is new to the bot, a card for each
-    site would be a storm of the bot's own making. Then come the storms, and each site has the rest.
+    """Whoever left the incident of their site returns to it. Of the others those that were offline before
+    they were first seen have one together, if they are enough: where a fleet is new to the bot, a card for
+    each site would be a storm of the bot's own making. Then come the storms, and each site has the rest.
     """
     rest = {one: went for one, went in outage.gone.items() if one not in outage.left}
     before = {one: went for one, went in rest.items() if went.before}

@@ -1,4 +1,4 @@
-"""What people do with incidents: acknowledge them, look at them. Moving them on is ``alert_course``."""
+"""What people do with incidents: acknowledge them, look at them. The engine moves them on."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace

@@ -8,7 +8,7 @@ from bot.domain.audit import BOT, AuditEntry, Outcome
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.storage import audit
-from bot.storage.alerts import growth, incidents
+from bot.storage.alerts import incidents, reminders
 from bot.storage.alerts import membership as store
 from bot.storage.alerts.membership import Moved
 from bot.storage.cards import cards
@@ -24,10 +24,10 @@ async def tell_joined(connection: Transaction, moved: Moved, ids: Sequence[Gatew
     """Tells the threads of incidents that are posted already; the others have no thread yet. The channel
     hears of those that have grown, and whoever acknowledged one has it no longer.
     """
-    larger = await growth.larger(connection, list(moved))
+    larger = await reminders.larger(connection, list(moved))
     grown = {found.incident: found for found in larger if has_grown(found)}
     if grown:
-        await growth.tell(connection, list(grown), at)
+        await reminders.tell(connection, list(grown), at)
     for found in grown.values():
         await _record_lapse(connection, found, at)
     posted = await store.which_are_open(connection, list(moved))

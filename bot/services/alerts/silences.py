@@ -144,7 +144,7 @@ class SilenceService:
             await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in still_open})
 
     async def _announce(self) -> None:
-        """Says of each silence, once, that it is about to end: what is still dark is told of again."""
+        """Says of each silence, once, that it is about to end: what is still offline is told of again."""
         now = self._now()
         async with self._database.read() as connection:
             soon = await store.to_announce(connection, now, ANNOUNCED)

@@ -60,7 +60,7 @@ _STORM = KindWords(
 _SEEN_DARK = KindWords(
     begin="🔴 Offline",
     since="They were offline already when I first saw them, the first since {since}.",
-    later="What goes dark from now on is an alert of its own.",
+    later="What goes offline from now on is an alert of its own.",
     over=_WERE_OFFLINE,
     happened="went offline, and others with them",
 )

@@ -1,4 +1,4 @@
-"""The incident that tells that the fleet cannot be seen. The rule is in bot/domain/sight.py."""
+"""The incident that tells that the fleet cannot be seen. The rule is in bot/domain/visibility.py."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -37,7 +37,7 @@ async def begin(connection: AsyncConnection, lost: VisibilityLoss, at: datetime)
 
 
 async def end(connection: AsyncConnection, at: datetime, *, outage: bool) -> Sequence[IncidentId]:
-    """Sight is back, or what was lost is an outage."""
+    """The fleet can be seen again, or what was lost is an outage."""
     known = (
         await connection.execute(
             select(incidents.c.id, incidents.c.cause).where(incidents.c.kind == _KIND, IS_LIVE)

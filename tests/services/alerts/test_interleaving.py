@@ -187,8 +187,10 @@ async def live_memberships(world: World) -> list[tuple[str, str]]:
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Interleaved]:
     database = Interleaved.open(url)
-    yield database
-    await database.close()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 OTHERS = [f"site{number}/o{number:03}" for number in range(40)]

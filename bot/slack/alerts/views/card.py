@@ -134,9 +134,9 @@ def _closed_card(incident: Incident) -> Message:
 
 def _visibility_lost_card(incident: Incident, groups: Sequence[str]) -> Message:
     heading = words_of(incident.kind).begin
-    blind, begun = incident.loss, f"Since {date(incident.opened_at)}."
+    loss, begun = incident.loss, f"Since {date(incident.opened_at)}."
     held = "New alerts are held, and so are the rollouts: nothing is started, promoted or judged."
-    if blind is not None and blind.lost:
+    if loss is not None and loss.lost:
         doubt = "So many do not go at once; it is likelier that the view of them failed."
         then = (
             "When the listings are as before, this card says so; if three more say the same, it is an outage."
@@ -168,13 +168,13 @@ def _visible_again_card(incident: Incident) -> Message:
 
 
 def _lost(incident: Incident) -> str:
-    blind = incident.loss
-    if blind is None:
+    loss = incident.loss
+    if loss is None:
         return "I could not see the fleet."
-    if blind.lost:
-        online = count(blind.online_before, "gateway")
-        return f"{blind.lost:,} of {online} that were online were gone between two listings."
-    return f"{count(blind.failures, 'listing')} in a row failed."
+    if loss.lost:
+        online = count(loss.online_before, "gateway")
+        return f"{loss.lost:,} of {online} that were online were gone between two listings."
+    return f"{count(loss.failures, 'listing')} in a row failed."
 
 
 # ---- words
@@ -278,11 +278,11 @@ def _lasted(incident: Incident) -> str:
 
 def who(incident: Incident) -> str:
     taken = incident.acknowledged
-    hushed = incident.silenced
+    silenced = incident.silenced
     silent = ""
-    if hushed:
-        why = f": {name(hushed.reason, 300)}" if hushed.reason else ""
-        silent = f"{status('silenced')} by {mention(hushed.user_id)} until {date(hushed.until)}{why}."
+    if silenced:
+        why = f": {name(silenced.reason, 300)}" if silenced.reason else ""
+        silent = f"{status('silenced')} by {mention(silenced.user_id)} until {date(silenced.until)}{why}."
     has = f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}." if taken else ""
     return " ".join(filter(None, [has, silent]))
 

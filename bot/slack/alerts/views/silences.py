@@ -45,7 +45,7 @@ def silenced(silence: Silence, covered: int) -> Message:
 
 
 def unsilenced(silence: Silence) -> Message:
-    return sentence(f"{silence.title} is over. What is still dark is told of after the next listing.")
+    return sentence(f"{silence.title} is over. What is still offline is told of after the next listing.")
 
 
 def listed(silences: Sequence[Silence], offset: int) -> Message:

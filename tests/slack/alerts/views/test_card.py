@@ -197,7 +197,7 @@ def test_what_was_dark_before_it_was_first_seen_is_said_to_be() -> None:
     drawn = card(of_kind(IncidentKind.SEEN_DARK, site="", sites=2))
     assert heading(drawn) == "🔴 Offline: 2 gateways at 2 sites"
     assert f"They were offline already when I first saw them, the first since {date(NOW)}." in drawn.text
-    assert drawn.text.endswith("What goes dark from now on is an alert of its own.")
+    assert drawn.text.endswith("What goes offline from now on is an alert of its own.")
 
 
 # ---- notes
