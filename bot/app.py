@@ -58,7 +58,12 @@ class App:
             incidents_at=self._alerts.incidents.at_sites,
             visibility_lost=self._alerts.visibility_lost,
         )
-        self._house = build_house(ground, covered=fleet.covered)
+        self._house = build_house(
+            ground,
+            covered=fleet.covered,
+            matching=fleet.gateways.ids_matching,
+            within=fleet.gateways.require_within,
+        )
         self._slack = build_slack(
             ground, fleet, self._rollouts, self._alerts, self._house, status=self._status
         )

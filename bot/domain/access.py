@@ -51,6 +51,7 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge an incident"
     SILENCE = "silence alerts"
     SUBSCRIBE = "change what a channel is told"
+    DIVERT = "keep cards away from the default channel"
 
 
 _NEEDS: Mapping[Action, Role] = {
@@ -69,6 +70,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.ACKNOWLEDGE: Role.OPERATOR,
     Action.SILENCE: Role.OPERATOR,
     Action.SUBSCRIBE: Role.OPERATOR,
+    Action.DIVERT: Role.ADMIN,
 }
 
 

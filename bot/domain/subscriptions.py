@@ -1,12 +1,13 @@
 """Subscriptions: what a channel wants to be told of, and how somebody asks for it.
 
-Cards of alerts and rollouts go to the channels whose subscription matches one of their gateways; a digest
-comes once a day. Where a card goes is decided by what its gateways are, not by how they fare.
+Cards of alerts and rollouts go to the channels whose subscription matches one of their gateways, and to the
+default channel as well, unless an admin subscribed with ``only here``; a digest comes once a day. Where a
+card goes is decided by what its gateways are, not by how they fare.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time
 from difflib import get_close_matches
 from enum import StrEnum
@@ -29,9 +30,9 @@ class Topic(StrEnum):
 
 
 USAGE: Mapping[Topic, str] = {
-    Topic.OFFLINE: "subscribe offline [query]",
-    Topic.ROLLOUTS: "subscribe rollouts [query]",
-    Topic.DIGEST: "subscribe digest [query] [at <HH:MM>] [in <IANA zone>]",
+    Topic.OFFLINE: "subscribe offline [query] [only here]",
+    Topic.ROLLOUTS: "subscribe rollouts [query] [only here]",
+    Topic.DIGEST: "subscribe digest [query] [at <HH:MM>] [in <IANA zone>] [only here]",
 }
 _OTHER_WORDS: Mapping[str, Topic] = {
     "alert": Topic.OFFLINE,
@@ -68,12 +69,14 @@ class Subscription:
     zone: str | None = None
     broken: str | None = None
     version: int = 1
+    only: bool = False  # what it matches does not go to the default channel
 
     @property
     def words(self) -> str:
         """What asks for it again."""
         at = f"at {self.at:%H:%M}" if self.at else ""
-        return " ".join(filter(None, [self.topic, self.query, at, f"in {self.zone}" if self.zone else ""]))
+        zone, only = f"in {self.zone}" if self.zone else "", "only here" if self.only else ""
+        return " ".join(filter(None, [self.topic, self.query, at, zone, only]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Draft:
     query: Query
     at: time | None = None
     zone: str | None = None
+    only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,9 @@ class SubscriptionContext:
     usual_at: time
 
     def default(self, topic: Topic) -> str | None:
-        return {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts}.get(topic)
+        """The channel that gets them whoever subscribed; None: there is none."""
+        digests = None if self.digest_at is None else self.alerts
+        return {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts, Topic.DIGEST: digests}[topic]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +128,24 @@ class Subscribed:
 
     @property
     def has_changed(self) -> bool:
-        """Whether a digest has another time now."""
+        """Whether a digest has another time now, or the default channel gets the same again or no more."""
         before, after = self.before, self.subscription
-        return before is not None and (before.at, before.zone) != (after.at, after.zone)
+        return before is not None and _how(before) != _how(after)
+
+
+def _how(one: Subscription | Draft) -> tuple[object, ...]:
+    return one.at, one.zone, one.only
+
+
+def is_as_asked(one: Subscription, draft: Draft) -> bool:
+    """Whether the channel has just that already."""
+    return _how(one) == _how(draft)
+
+
+def places(subscribed: Sequence[Subscription], default: str | None) -> Sequence[str]:
+    """The channels of a card that these match: theirs, and the default one unless one keeps it away."""
+    theirs = [one.channel for one in subscribed]
+    return theirs if default is None or any(one.only for one in subscribed) else [*theirs, default]
 
 
 def parse_subscription(text: str) -> Draft:
@@ -133,8 +154,14 @@ def parse_subscription(text: str) -> Draft:
     if not words:
         raise InvalidInput(f"Subscribe to what? {_usages()}")
     topic, rest = _topic(words[0]), words[1:]
-    if topic is Topic.DIGEST:
-        return _digest(rest)
+    only = [word.casefold() for word in rest[-2:]] == ["only", "here"]
+    if only:
+        del rest[-2:]
+    draft = _digest(rest) if topic is Topic.DIGEST else _cards(topic, rest)
+    return replace(draft, only=only)
+
+
+def _cards(topic: Topic, rest: Sequence[str]) -> Draft:
     if len(rest) > 1 and rest[-2].casefold() in {"at", "in"}:
         raise InvalidInput(
             f"Only a digest comes at a time of its own, in a zone of its own: “{USAGE[Topic.DIGEST]}”. "

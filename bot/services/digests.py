@@ -60,7 +60,7 @@ class _Destination:
 
 
 class DigestService:
-    """``channel`` gets a digest at ``at`` where nobody subscribed to one; either may be None: then none.
+    """``channel`` gets a digest at ``at``, unless an admin keeps it from there; with either None, none.
 
     ``usual_at`` and ``zone`` count where a subscription names none. ``stable_for`` is how long a parked
     gateway must be back before it may catch up, ``stale_after`` how old the newest listing may be before a
@@ -118,6 +118,9 @@ class DigestService:
         return due
 
     async def _destinations(self, connection: Transaction) -> list[_Destination]:
+        subscribed_to = [
+            one for one in await subscribed.of_topic(connection, Topic.DIGEST) if one.broken is None
+        ]
         found = [
             _Destination(
                 str(one.id),
@@ -128,15 +131,16 @@ class DigestService:
                 ZoneInfo(one.zone) if one.zone else self._zone,
                 one.created_at,
             )
-            for one in await subscribed.of_topic(connection, Topic.DIGEST)
-            if one.broken is None
+            for one in subscribed_to
         ]
-        if found or self._channel is None or self._at is None:
+        if self._channel is None or self._at is None:
+            return found
+        if any(one.only or (one.channel == self._channel and not one.query) for one in subscribed_to):
             return found
         began = await store.first_listing(connection)
         if began is None:
-            return []
-        return [_Destination("default", None, self._channel, "", self._at, self._zone, began)]
+            return found
+        return [*found, _Destination("default", None, self._channel, "", self._at, self._zone, began)]
 
     async def digest(self, text: str) -> Digest:
         """What a digest of a query says now."""

@@ -188,7 +188,7 @@ class HttpSettings(_Group):
 
 
 class ChannelSettings(_Group):
-    alerts: Channel = _setting("", "id of the channel for alert cards that no subscription matches")
+    alerts: Channel = _setting("", "id of the channel for alert cards, whoever else subscribed to them")
     rollouts: Channel = _setting("", "the same for rollout cards; unset: the channel of the request")
 
 
@@ -243,8 +243,7 @@ class AlertSettings(_Group):
     escalate_to: Groups = _setting("", "user-group ids that are reminded; empty: none")
     digest_at: TimeOfDay = _setting(
         "08:00",
-        "when the daily digest comes to the channel for alerts, in `MESHBOT_TIMEZONE`, while nobody "
-        "subscribed to one; `off`: never",
+        "when the daily digest comes to the channel for alerts, in `MESHBOT_TIMEZONE`; `off`: never",
     )
 
     @property

@@ -6,7 +6,7 @@ from bot.domain.access import Actor
 from bot.domain.errors import Stale
 from bot.domain.subscriptions import SubscriptionContext, SubscriptionId
 from bot.services.channels import BROKEN
-from bot.services.subscriptions import SubscriptionService
+from bot.services.subscriptions import TOLD, SubscriptionService
 from bot.slack import ids
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
 from bot.slack.lists import ListHandler
@@ -34,13 +34,14 @@ class SubscriptionListeners:
         self._shared_outside = shared_outside
 
     def feature(self) -> Feature:
-        return on.of(self, notes={BROKEN: lambda body: views.broken(body, self._around)})
+        notes = {BROKEN: lambda body: views.broken(body, self._around), TOLD: views.told}
+        return on.of(self, notes=notes)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SUBSCRIPTIONS: ListHandler(self._page)}
 
     @on.command(
-        "subscribe <offline|rollouts|digest> [query] [at <HH:MM>] [in <IANA zone>]",
+        "subscribe <offline|rollouts|digest> [query] [at <HH:MM>] [in <IANA zone>] [only here]",
         "Bring alerts, rollouts or a daily digest to this channel",
         needs="operator",
         examples=(

@@ -25,6 +25,7 @@ async def add(
     values = {
         "minute": None if draft.at is None else draft.at.hour * 60 + draft.at.minute,
         "zone": draft.zone,
+        "only": draft.only,
         "by": by,
         "created_at": now,
         "removed_at": None,
@@ -75,6 +76,12 @@ async def restore(connection: AsyncConnection, number: SubscriptionId, version: 
 async def load(connection: AsyncConnection, number: SubscriptionId) -> Subscription | None:
     rows = await _find(connection, subscriptions.c.id == number)
     return rows[0] if rows else None
+
+
+async def known(connection: AsyncConnection, number: SubscriptionId) -> Subscription | None:
+    """Also one that was ended."""
+    row = (await connection.execute(select(subscriptions).where(subscriptions.c.id == number))).first()
+    return None if row is None else _subscription(row)
 
 
 async def find(connection: AsyncConnection, channel: str, draft: Draft) -> Subscription | None:
@@ -134,4 +141,5 @@ def _subscription(row: Row[Any], broken: str | None = None) -> Subscription:
         row.zone,
         broken,
         row.version,
+        row.only,
     )

@@ -1,6 +1,6 @@
 """What belongs to no column: subscriptions and broken channels, digests, the audit log, what is forgotten."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bot.domain.digests import STALE
@@ -11,7 +11,7 @@ from bot.services.channels import BrokenChannels
 from bot.services.digests import DigestService
 from bot.services.people import ChangedPeople
 from bot.services.retention import Retention
-from bot.services.subscriptions import SubscriptionService
+from bot.services.subscriptions import SubscriptionService, Within
 from bot.slack.audit import AuditCommands
 from bot.slack.home.status import StatusCommands
 from bot.slack.home.views.status import Setting, Status
@@ -31,8 +31,14 @@ class House:
     changed_people: ChangedPeople
 
 
-def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -> House:
-    """``covered`` counts the gateways of a query."""
+def build_house(
+    ground: Ground,
+    *,
+    covered: Callable[[Query], Awaitable[int]],
+    matching: Callable[[Query], Awaitable[Sequence[str]]],
+    within: Within,
+) -> House:
+    """``covered`` counts the gateways of a query, ``matching`` lists them."""
     context, settings = ground.context, ground.settings
     digests = DigestService(
         context,
@@ -44,7 +50,14 @@ def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -
         stale_after=max(STALE, settings.fleet.poll_every * 3),
     )
     return House(
-        SubscriptionService(context, covered=covered, may_post=ground.api.may_post),
+        SubscriptionService(
+            context,
+            covered=covered,
+            matching=matching,
+            within=within,
+            may_post=ground.api.may_post,
+            around=_around(ground),
+        ),
         BrokenChannels(context, admins=ground.people.admins),
         digests,
         AuditService(context),
@@ -55,22 +68,25 @@ def build_house(ground: Ground, *, covered: Callable[[Query], Awaitable[int]]) -
 
 def house_listeners(house: House, ground: Ground, *, status: Callable[[], Awaitable[Status]]) -> Listeners:
     """``status`` says how the bot fares."""
-    channels, settings = ground.settings.channels, ground.settings
-    instead = SubscriptionContext(
-        channels.alerts,
-        channels.rollouts,
-        settings.timezone,
-        settings.alerts.digest_at,
-        settings.alerts.usual_digest_at,
-    )
     subscriptions = SubscriptionListeners(
-        house.subscriptions, instead, shared_outside=ground.api.is_shared_outside
+        house.subscriptions, _around(ground), shared_outside=ground.api.is_shared_outside
     )
     about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
     audit = AuditCommands(house.audit)
     return Listeners(
         (subscriptions.feature(), about.feature(), audit.feature()),
         {**subscriptions.lists(), **about.lists(), **audit.lists()},
+    )
+
+
+def _around(ground: Ground) -> SubscriptionContext:
+    channels, settings = ground.settings.channels, ground.settings
+    return SubscriptionContext(
+        channels.alerts,
+        channels.rollouts,
+        settings.timezone,
+        settings.alerts.digest_at,
+        settings.alerts.usual_digest_at,
     )
 
 

@@ -179,3 +179,29 @@ async def test_what_slack_tells_one_replica_the_others_forget_too(tmp_path: Path
         await other.tick()
         assert forgotten == []
         await database.close()
+
+
+async def test_one_honest_line_does_not_switch_the_morning_digest_off(tmp_path: Path) -> None:
+    async with lab(tmp_path) as made:
+        said = await made.command(OPERATOR, "subscribe digest every monday")
+        assert "No gateway matches “every monday” now, so nothing was subscribed" in said
+        assert "No channel has subscribed" in await made.command(OPERATOR, "subscriptions")
+
+
+async def test_an_operator_cannot_take_alerts_from_the_default_channel_and_it_hears_of_an_admin_who_does(
+    tmp_path: Path,
+) -> None:
+    async with lab(tmp_path) as made:
+        said = await made.command(OPERATOR, "subscribe offline tag:bergen only here")
+        assert "you need to be an admin" in said
+        await made.command(ADMIN, "subscribe offline tag:bergen only here")
+        assert "<@U0ADMIN001>" in (await made.card("come here no more", workspace.FLEET_ALERTS)).text
+
+
+async def test_an_operator_of_the_laboratory_ends_no_subscription_of_bergen(tmp_path: Path) -> None:
+    scopes = f"{workspace.OPERATORS}=tag:lab"
+    async with lab(tmp_path, ACCESS__SCOPES=scopes) as made:
+        await made.command(ADMIN, "subscribe offline tag:bergen")
+        said = await made.command(OPERATOR, "unsubscribe 1")
+        assert "change what a channel is told only among the gateways of “tag:lab”" in said
+        assert "1 subscription" in await made.command(OPERATOR, "subscriptions")

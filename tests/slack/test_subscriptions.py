@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
 import pytest
+from sqlalchemy import select
 
-from bot.domain.access import Actor, Role
+from bot.domain.access import Action, Actor, Role, require_within
 from bot.domain.audit import AuditQuery
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.gateways import KnownGateway
 from bot.domain.query import Query
 from bot.domain.subscriptions import MOST, Subscription, SubscriptionContext, Topic
 from bot.services.audit import AuditService
@@ -19,14 +21,18 @@ from bot.slack.incoming.commands import CommandRouter, normalise
 from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
 from bot.slack.subscriptions import SubscriptionListeners
+from bot.slack.views import subscriptions as views
 from bot.storage import subscriptions
 from bot.storage.cards import channels
 from bot.storage.db.engine import Database
+from bot.storage.db.tables import notes
 from tests.slack.incoming.connected import bed
 from tests.slack.shown import Answers, buttons, words
+from tests.worlds.builders import known, limited
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ANA = Actor("U0ANA00001", "Ana", Role.OPERATOR)
+ADA = Actor("U0ADA00001", "Ada", Role.ADMIN)
 VERA = Actor("U0VERA0001", "Vera", Role.VIEWER)
 OPS, OSLO, ALERTS = "C0OPS00001", "C0OSLO0001", "C0ALERTS01"
 AROUND = SubscriptionContext(ALERTS, None, "Europe/Oslo", time(8), time(8))
@@ -39,6 +45,7 @@ class Room:
     database: Database
     around: SubscriptionContext = AROUND
     covered: int = 38
+    gateways: list[KnownGateway] = field(default_factory=lambda: [known(tags=("oslo",))])
     foreign: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
     answers: Answers = field(default_factory=Answers)
@@ -63,12 +70,29 @@ class Room:
     @property
     def _listeners(self) -> SubscriptionListeners:
         service = SubscriptionService(
-            Context(self.database, lambda: NOW), covered=self._count, may_post=self._may_post
+            Context(self.database, lambda: NOW),
+            covered=self._count,
+            matching=self._matching,
+            within=self._within,
+            may_post=self._may_post,
+            around=self.around,
         )
         return SubscriptionListeners(service, self.around, shared_outside=self._is_shared)
 
     async def _count(self, _query: Query) -> int:
         return self.covered
+
+    async def _matching(self, _query: Query) -> Sequence[str]:
+        return [one.gateway.id for one in self.gateways]
+
+    async def _within(self, actor: Actor, action: Action, _gateways: Sequence[str]) -> None:
+        require_within(actor, action, self.gateways, NOW)
+
+    async def told(self) -> list[tuple[str, str]]:
+        """What was said in channels, in order."""
+        async with self.database.read() as connection:
+            rows = await connection.execute(select(notes).order_by(notes.c.id))
+            return [(row.channel, views.told(row.body).text) for row in rows]
 
     async def _may_post(self, channel: str) -> bool:
         return channel not in self.foreign
@@ -88,7 +112,7 @@ async def test_the_answer_says_what_comes_for_how_many_and_in_whose_stead(room: 
     said = await room.says("subscribe offline tag:“Kyiv office”")
     assert 'this channel gets a card for each alert of tag:"Kyiv office" (subscription 1)' in said
     assert "38 gateways now" in said
-    assert f"do not go to <#{ALERTS}> any more" in said
+    assert f"They go to <#{ALERTS}> as before." in said
     assert "“unsubscribe 1” ends it" in said
     (one,) = await room.live()
     assert (one.channel, one.query, one.by) == (OPS, 'tag:"Kyiv office"', ANA.user_id)
@@ -114,20 +138,79 @@ async def test_entities_that_slack_makes_are_what_was_typed(room: Room) -> None:
 
 
 async def test_each_topic_and_default_is_told_in_its_own_words(room: Room) -> None:
-    assert "the channel in which they are requested" in await room.says("subscribe rollouts")
-    assert "those still come here" in await room.says("subscribe offline", ALERTS)
+    assert "unless it subscribed" in await room.says("subscribe rollouts")
+    assert f"<#{ALERTS}>" not in await room.says("subscribe offline", ALERTS)
     assert "every day at 08:00 (Europe/Oslo)" in await room.says("subscribe digest")
-    assert f"none comes to <#{ALERTS}> by itself" in room.answers.last.text
+    assert f"The usual digest comes to <#{ALERTS}> as before." in room.answers.last.text
     assert "07:30 (UTC)" in await room.says("subscribe digest tag:oslo at 7:30 in utc")
     room.around = SubscriptionContext(None, ALERTS, "UTC", None, time(8))
     assert "nowhere but in “alerts”" in await room.says("subscribe offline tag:oslo")
-    assert f"do not go to <#{ALERTS}>" in await room.says("subscribe rollouts tag:oslo")
+    assert f"They go to <#{ALERTS}> as before." in await room.says("subscribe rollouts tag:oslo")
 
 
-async def test_a_query_that_matches_nothing_now_is_pointed_out(room: Room) -> None:
+@pytest.mark.parametrize("text", ["offline tag:oslo", "digest every monday", "rollouts only"])
+async def test_what_covers_no_gateway_is_refused(room: Room, text: str) -> None:
     room.covered = 0
-    assert "no gateway matches now" in await room.says("subscribe offline tag:oslo")
-    assert len(await room.live()) == 1
+    with pytest.raises(InvalidInput, match=r"No gateway matches “.*” now, so nothing was subscribed"):
+        await room.says(f"subscribe {text}", actor=ADA)
+    assert await room.live() == []
+    await room.says("subscribe offline")
+    assert len(await room.live()) == 1, "the whole fleet, before there is one"
+
+
+async def test_only_an_admin_keeps_cards_from_the_default_channel_and_ends_that(room: Room) -> None:
+    with pytest.raises(NotAllowed, match="keep cards away from the default channel you need to be an admin"):
+        await room.says("subscribe offline tag:oslo only here")
+    said = await room.says("subscribe offline tag:oslo only here", actor=ADA)
+    assert f"They go to <#{ALERTS}> no more" in said
+    assert f"in <#{OPS}> only, by" in await room.says("subscriptions", OSLO)
+    for text in ("unsubscribe 1", "subscribe offline tag:oslo"):
+        with pytest.raises(NotAllowed):
+            await room.says(text)
+    assert [one.only for one in await room.live()] == [True]
+
+
+async def test_a_channel_hears_what_it_gains_and_what_it_loses(room: Room) -> None:
+    await room.says("subscribe offline tag:oslo")
+    await room.says("unsubscribe 1", OSLO)
+    await room.clicks(ids.SUBSCRIPTION_UNDO)
+    assert [(place, text.split()[2]) for place, text in await room.told()] == [
+        (OPS, "subscribed"),
+        (OPS, "ended"),
+        (OPS, "subscribed"),
+    ]
+    assert "the alerts of tag:oslo" in (await room.told())[0][1]
+
+
+@pytest.mark.parametrize(
+    ("topic", "thing"),
+    [("offline", "the alerts of the whole fleet come"), ("digest", "the usual digest comes")],
+)
+async def test_the_default_channel_hears_what_is_kept_from_it_and_what_comes_again(
+    room: Room, topic: str, thing: str
+) -> None:
+    await room.says(f"subscribe {topic} only here", actor=ADA)
+    await room.says(f"subscribe {topic}", actor=ADA)
+    told = [text for place, text in await room.told() if place == ALERTS]
+    assert [text.partition(": ")[2] for text in told] == [
+        f"{thing} here no more.",
+        f"{thing} here again.",
+    ]
+
+
+async def test_who_is_limited_subscribes_and_ends_within_that(room: Room) -> None:
+    olav, berit = limited(ANA, "tag:oslo"), limited(ANA, "tag:bergen")
+    with pytest.raises(NotAllowed, match="what a channel is told only among the gateways of “tag:bergen”"):
+        await room.says("subscribe offline tag:oslo", actor=berit)
+    await room.says("subscribe offline tag:oslo", actor=olav)
+    with pytest.raises(NotAllowed):
+        await room.says("unsubscribe 1", actor=berit)
+    with pytest.raises(NotAllowed):
+        await room.clicks(ids.SUBSCRIPTION_UNDO, berit)
+    await room.says("unsubscribe 1", actor=olav)
+    with pytest.raises(NotAllowed, match="whichever they will be"):
+        await room.says("subscribe offline site:oslo only here", actor=limited(ADA, "tag:oslo"))
+    await room.says("subscribe offline tag:oslo model:2011 only here", actor=limited(ADA, "tag:oslo"))
 
 
 async def test_what_is_there_already_is_said_kindly_and_stays(room: Room) -> None:

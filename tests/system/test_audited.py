@@ -146,8 +146,13 @@ async def silence(made: House) -> Done:
 
 
 async def subscribe(made: House) -> Done:
-    await says(made, OTTO, "subscribe offline tag:oslo")
+    await says(made, OTTO, "subscribe offline")
     return OTTO, "subscribe"
+
+
+async def divert(made: House) -> Done:
+    await says(made, ADA, "subscribe rollouts only here")
+    return ADA, "subscribe"
 
 
 SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
@@ -157,6 +162,7 @@ SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
     Action.ACKNOWLEDGE: acknowledge,
     Action.SILENCE: silence,
     Action.SUBSCRIBE: subscribe,
+    Action.DIVERT: divert,
     Action.REQUEST: request,
     Action.CANCEL: withdraw,
     Action.DENY: deny,

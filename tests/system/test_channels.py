@@ -22,7 +22,7 @@ async def test_two_channels_show_an_incident_and_when_both_are_lost_the_default_
     async with bot_in_slack(tmp_path, CHANNELS__ALERTS=FLEET_ALERTS, **AT_ONCE) as world:
         workspace = world.slack.workspace
         for channel in (OPS, ROLLOUTS):
-            assert "10 gateways" in await world.says(OPERATOR, "subscribe offline tag:oslo", channel)
+            assert "10 gateways" in await world.says(ADMIN, "subscribe offline tag:oslo only here", channel)
         oslo = [one for one in world.portal.devices if is_at(world, one, "oslo")]
         world.portal.disconnect(oslo[:4])
         first = await world.message(OPS, "4 gateways")
@@ -33,7 +33,7 @@ async def test_two_channels_show_an_incident_and_when_both_are_lost_the_default_
         await world.shows(second, "6 gateways")
         assert "4 gateways" in first.text
         assert "the channel is archived" in (await world.message(ADMIN, "cannot post")).text
-        assert world.in_channel(FLEET_ALERTS) == []
+        assert world.in_channel(FLEET_ALERTS, "Offline") == []
         assert "broken" in await world.says(OPERATOR, "subscriptions", ROLLOUTS)
 
         workspace.archive(ROLLOUTS)
@@ -42,7 +42,7 @@ async def test_two_channels_show_an_incident_and_when_both_are_lost_the_default_
         await world.slack.wait_for(lambda: len(world.in_channel(ADMIN, "cannot post")) == 2, IN_TIME)
 
         workspace.archive(OPS, archived=False)
-        assert "mended" in await world.says(OPERATOR, "subscribe offline tag:oslo")
+        assert "mended" in await world.says(ADMIN, "subscribe offline tag:oslo only here")
         await world.shows(first, "7 gateways")
         await (await world.slack.click(OPERATOR, last, "incident_ack")).ack
         await world.shows(first, "cknowledged by")

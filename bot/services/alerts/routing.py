@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from bot.domain.alerts.incidents import FIRST_GATEWAYS
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Scope
 from bot.domain.query import parse
-from bot.domain.subscriptions import Subscription, Topic
+from bot.domain.subscriptions import Subscription, Topic, places
 from bot.services.alerts.notes import about, add_file
 from bot.services.context import Context
 from bot.storage import subscriptions
@@ -23,7 +23,9 @@ AT_ONCE = 100  # incidents that get their cards in one transaction
 
 
 class IncidentRouting:
-    """``default_channel`` gets what no subscription matches; without one it is kept, and listed."""
+    """``default_channel`` gets everything but what an admin keeps away from it; without one, what no
+    subscription matches is kept, and listed.
+    """
 
     def __init__(self, context: Context, *, default_channel: str | None) -> None:
         self._database = context.database
@@ -67,30 +69,32 @@ class IncidentRouting:
     ) -> Mapping[IncidentId, Sequence[str]]:
         """The channels in which each open incident should have a card and has none."""
         whole = [one for one in wanted if one.broken is None]
-        theirs = {} if only_visibility else await self._matched(connection, whole)
+        theirs = {} if only_visibility else await self._matched(connection, whole, broken)
         everybody = [one.channel for one in whole]
         have = await store.card_channels(connection)
         missing = {}
         for incident, kind in (await store.open_kinds(connection)).items():
-            places = theirs.get(incident, [])
-            if kind.rules.scope is Scope.FLEET or (not places and not only_visibility):
-                places = self._fallback(kind, everybody, broken) if incident in unseen else []
-            new = [one for one in places if one not in have.get(incident, ())]
+            channels = theirs.get(incident, [])
+            if kind.rules.scope is Scope.FLEET or (not channels and not only_visibility):
+                channels = self._fallback(kind, everybody, broken) if incident in unseen else []
+            new = [one for one in channels if one not in have.get(incident, ())]
             if new:
                 missing[incident] = new
         return missing
 
     async def _matched(
-        self, connection: Transaction, whole: Sequence[Subscription]
+        self, connection: Transaction, whole: Sequence[Subscription], broken: Collection[str]
     ) -> Mapping[IncidentId, Sequence[str]]:
-        by_query: defaultdict[str, list[str]] = defaultdict(list)
+        """The channels that subscribed to an incident, and the default one unless it is kept from there."""
+        by_query: defaultdict[str, list[Subscription]] = defaultdict(list)
         for one in whole:
-            by_query[one.query].append(one.channel)
-        theirs: defaultdict[IncidentId, list[str]] = defaultdict(list)
-        for query, places in by_query.items():
+            by_query[one.query].append(one)
+        theirs: defaultdict[IncidentId, list[Subscription]] = defaultdict(list)
+        for query, subscribed in by_query.items():
             for incident in await store.open_with(connection, parse(query), self._now()):
-                theirs[incident] += places
-        return theirs
+                theirs[incident] += subscribed
+        default = None if self._default_channel in broken else self._default_channel
+        return {incident: places(subscribed, default) for incident, subscribed in theirs.items()}
 
     def _fallback(
         self, kind: IncidentKind, everybody: Sequence[str], broken: Collection[str]

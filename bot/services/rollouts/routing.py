@@ -1,11 +1,11 @@
-"""Which channels show a rollout: those that subscribed to one of its gateways, or else the usual one."""
+"""Which channels show a rollout: those that subscribed to one of its gateways, and the usual one."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.domain.query import parse
 from bot.domain.rollouts.rollout import RolloutId
-from bot.domain.subscriptions import Topic
+from bot.domain.subscriptions import Topic, places
 from bot.services.context import Context
 from bot.services.rollouts.events import about
 from bot.storage import subscriptions
@@ -30,14 +30,20 @@ class RolloutRouting:
         self._now = context.now
 
     async def wanted(self, connection: Transaction, rollout: RolloutId) -> Sequence[str]:
-        """The channels that want it: one statement for each distinct query."""
+        """The channels that want it, and the default one with them, unless an admin keeps it from there.
+
+        One statement for each distinct query.
+        """
         whole = [one for one in await subscriptions.of_topic(connection, Topic.ROLLOUTS) if not one.broken]
         matching = {
             query
             for query in {one.query for one in whole}
             if await store.matches(connection, rollout, parse(query), self._now())
         }
-        return [one.channel for one in whole if one.query in matching]
+        default = (
+            None if self._default_channel in await channels.broken(connection) else self._default_channel
+        )
+        return places([one for one in whole if one.query in matching], default)
 
     async def usual(self, asked_in: str | None) -> Sequence[str]:
         """Where it may go when nobody wants it, the best first."""

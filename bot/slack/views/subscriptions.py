@@ -19,7 +19,6 @@ from bot.slack.views.blocks import (
     lines,
     mention,
     message,
-    nothing_matches,
     section,
     status,
 )
@@ -38,7 +37,7 @@ _REASONS: Mapping[str, str] = {
 
 
 def subscribed(done: Subscribed, around: SubscriptionContext, *, shared_outside: bool = False) -> Message:
-    """The answer to whoever subscribed: what will come, for how many gateways, and in whose stead."""
+    """The answer to whoever subscribed: what will come, for how many gateways, and where else."""
     one = done.subscription
     number = f"subscription {bold(str(one.id))}"
     if done.is_new:
@@ -78,6 +77,28 @@ def undone(one: Subscription, *, is_back: bool) -> Message:
     state = "is back" if is_back else "has ended"
     what = f"{code(one.words, 200)} in {channel(one.channel)}"
     said = f"Undone: subscription {bold(str(one.id))}, {what}, {state}."
+    return message(said, [section(said)])
+
+
+def told(body: Mapping[str, Any]) -> Message:
+    """What a channel gains or loses by what somebody did, said there."""
+    things = {
+        Topic.OFFLINE: "the alerts of",
+        Topic.ROLLOUTS: "the rollouts of",
+        Topic.DIGEST: "a daily digest of",
+    }
+    whose = code(str(body["query"]), 200) if body["query"] else "the whole fleet"
+    topic = Topic(body["topic"])
+    what, by = f"{things[topic]} {whose}", mention(str(body["by"]))
+    number = f"subscription {bold(str(body['number']))}"
+    usual = "the usual digest comes" if topic is Topic.DIGEST else f"{what} come"
+    said = {
+        "gains": f"📣 {by} subscribed this channel to {what} ({number}).",
+        "loses": f"📣 {by} ended {number}: this channel no longer gets {what}.",
+        "kept": f"📣 {by} subscribed {channel(str(body['channel']))} to {what} only there ({number}): "
+        f"{usual} here no more.",
+        "back": f"📣 {by} changed {number}: {usual} here again.",
+    }[str(body["what"])]
     return message(said, [section(said)])
 
 
@@ -127,7 +148,8 @@ def _why(reason: str) -> str:
 def _line(one: Subscription, here: str, around: SubscriptionContext) -> str:
     place = "here" if one.channel == here else f"in {channel(one.channel)}"
     at = f", {_daily(one, around)}" if one.topic is Topic.DIGEST else ""
-    said = f"{bold(str(one.id))} {one.topic} {_whose(one)}{at}, {place}, by {mention(one.by)}"
+    only = " only" if one.only else ""
+    said = f"{bold(str(one.id))} {one.topic} {_whose(one)}{at}, {place}{only}, by {mention(one.by)}"
     if one.broken is None:
         return said
     why = f"{status('broken', 'warning')}: {_why(one.broken)}"
@@ -150,31 +172,28 @@ def _daily(one: Subscription, around: SubscriptionContext) -> str:
 
 
 def _how_many(done: Subscribed) -> str:
-    if not done.covered:
-        return nothing_matches()
     return f"It covers {bold(count(done.covered, 'gateway'))} now; what joins later counts too."
 
 
 def _instead(one: Subscription, around: SubscriptionContext) -> list[str]:
-    """Which way cards take without it."""
+    """Which way cards take besides."""
+    soon = ["What is open now comes in a moment."] if one.topic is Topic.OFFLINE else []
     default = around.default(one.topic)
-    if one.topic is Topic.DIGEST:
-        if around.alerts is None or around.digest_at is None:
-            return []
-        return [
-            f"While any channel subscribes to a digest, none comes to {channel(around.alerts)} by itself."
-        ]
-    if one.topic is Topic.ROLLOUTS:
-        usual = f"to {channel(default)}" if default else "to the channel in which they are requested"
-        if default == one.channel:
-            return ["This is the channel of rollouts that nobody subscribed to, too: those still come here."]
-        return [f"From now on their cards do not go {usual}, unless that is subscribed too."]
-    soon = "What is open now comes in a moment."
     if default is None:
-        return [soon, "An alert that no subscription matches is shown nowhere but in “alerts”."]
+        if one.topic is Topic.OFFLINE:
+            soon.append("An alert that no subscription matches is shown nowhere but in “alerts”.")
+        if one.topic is Topic.ROLLOUTS:
+            soon.append(
+                "Their cards do not go to the channel in which they are requested, unless it subscribed."
+            )
+        return soon
     if default == one.channel:
-        return [soon, "This is the channel of alerts that nobody subscribed to, too: those still come here."]
-    return [soon, f"New ones do not go to {channel(default)} any more, unless that is subscribed too."]
+        return soon
+    thing = "The usual digest" if one.topic is Topic.DIGEST else "They"
+    verb = "comes" if one.topic is Topic.DIGEST else "go"
+    if one.only:
+        return [*soon, f"{thing} {verb} to {channel(default)} no more."]
+    return [*soon, f"{thing} {verb} to {channel(default)} as before."]
 
 
 def _defaults(around: SubscriptionContext) -> str:
@@ -182,7 +201,7 @@ def _defaults(around: SubscriptionContext) -> str:
         f"alerts go to {channel(around.alerts)}" if around.alerts else "alerts are listed by “alerts” only"
     )
     rollouts = channel(around.rollouts) if around.rollouts else "the channel of their request"
-    return f"Where none of them matches, {alerts}, and rollouts to {rollouts}."
+    return f"Besides, {alerts}, and rollouts to {rollouts}, unless an admin subscribed with “only here”."
 
 
 def _undo(one: Subscription) -> dict[str, object]:

@@ -376,6 +376,7 @@ subscriptions = _numbered(
     Column("minute", Integer),  # of the day, of a digest
     Column("zone", Text),
     Column("digested_on", String(10)),
+    Column("only", Boolean, nullable=False, default=False),  # what matches goes to no default channel
     Column("by", String(32), nullable=False),
     Column("created_at", UtcMicros, nullable=False),
     Column("version", Integer, nullable=False, default=1),

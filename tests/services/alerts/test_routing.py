@@ -47,7 +47,16 @@ async def test_a_card_goes_to_each_channel_whose_query_matches_one_of_its_gatewa
     await world.subscribe("C0ONE", "id:b")
     await world.subscribe("C0BERGEN", "tag:bergen")
     await goes_dark(world, "a", "b")
-    assert await channels_of(world) == {"C0OSLO", "C0ONE"}
+    assert await channels_of(world) == {"C0OSLO", "C0ONE", DEFAULT}
+
+
+async def test_an_admins_only_here_keeps_a_card_from_the_default_channel(database: Database) -> None:
+    world = await World.begin(database, "Oslo/a", "Bergen/b")
+    await world.subscribe("C0OSLO", "tag:oslo only here")
+    await world.subscribe("C0ALL")
+    await goes_dark(world, "a", "b")
+    both = [await channels_of(world, 1), await channels_of(world, 2)]
+    assert sorted(both, key=sorted) == [{"C0ALL", DEFAULT}, {"C0ALL", "C0OSLO"}]
 
 
 async def test_two_subscriptions_of_one_channel_make_one_card(database: Database) -> None:
@@ -55,14 +64,15 @@ async def test_two_subscriptions_of_one_channel_make_one_card(database: Database
     await world.subscribe("C0OSLO", "tag:oslo")
     await world.subscribe("C0OSLO")
     await goes_dark(world, "a")
-    assert len(await world.cards()) == 1
+    assert await channels_of(world) == {"C0OSLO", DEFAULT}
+    assert len(await world.cards()) == 2
 
 
 async def test_a_subscription_without_a_query_gets_everything(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", "Bergen/b")
     await world.subscribe("C0ALL")
     await goes_dark(world, "a", "b")
-    assert [card.channel for card in await world.cards()] == ["C0ALL", "C0ALL"]
+    assert sorted(card.channel for card in await world.cards()) == ["C0ALERTS", "C0ALERTS", "C0ALL", "C0ALL"]
 
 
 async def test_what_no_subscription_matches_goes_to_the_default_channel(database: Database) -> None:
@@ -109,8 +119,8 @@ async def test_of_a_storm_each_channel_with_a_gateway_in_it_gets_the_one_card(da
     await goes_dark(world, *list(world.fleet)[:12])
     incident = await world.only_incident()
     assert incident.kind is IncidentKind.STORM
-    assert await channels_of(world, incident.id) == {"C0TWO", "C0ALL"}
-    assert len(await world.cards()) == 2
+    assert await channels_of(world, incident.id) == {"C0TWO", "C0ALL", DEFAULT}
+    assert len(await world.cards()) == 3
 
 
 async def test_a_large_incident_has_its_file_in_every_channel(database: Database) -> None:
@@ -120,7 +130,7 @@ async def test_a_large_incident_has_its_file_in_every_channel(database: Database
     await world.subscribe("C0ALL")
     await world.engine.tick()
     files = [note.channel for note in await world.notes() if note.kind == "incident_gateways"]
-    assert files == ["C0OSLO", "C0ALL"]
+    assert files == ["C0OSLO", DEFAULT, "C0ALL"]
 
 
 async def test_the_channels_that_show_some_gateways_are_those_with_a_card_about_them(
@@ -132,7 +142,7 @@ async def test_the_channels_that_show_some_gateways_are_those_with_a_card_about_
     await goes_dark(world, "a", "c")
     async with database.read() as connection:
         shown = [await store.channels_with(connection, ids) for ids in (["a", "b"], ["b"], ["a", "c"], [])]
-    assert shown == [["C0OSLO"], [], ["C0BERGEN", "C0OSLO"], []]
+    assert shown == [[DEFAULT, "C0OSLO"], [], [DEFAULT, "C0BERGEN", "C0OSLO"], []]
 
 
 async def test_visibility_loss_is_told_in_the_default_channel_alone(database: Database) -> None:
@@ -163,7 +173,7 @@ async def blind(world: World) -> None:
 
 async def test_an_incident_whose_only_channel_broke_goes_to_the_default_channel(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
-    await world.subscribe("C0OSLO", "tag:oslo")
+    await world.subscribe("C0OSLO", "tag:oslo only here")
     await goes_dark(world, "a")
     await broke(world, "C0OSLO")
     await world.engine.tick()
@@ -173,7 +183,7 @@ async def test_an_incident_whose_only_channel_broke_goes_to_the_default_channel(
 async def test_an_incident_that_another_channel_still_shows_stays_there(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await world.subscribe("C0OSLO", "tag:oslo")
-    await world.subscribe("C0ALL")
+    await world.subscribe("C0ALL", "only here")
     await goes_dark(world, "a")
     await broke(world, "C0OSLO")
     await world.engine.tick()
@@ -216,4 +226,4 @@ async def test_two_replicas_open_a_card_once(database: Database) -> None:
     for _ in range(7):
         await world.passes(1)
         await other.tick()
-    assert [card.channel for card in await world.cards()] == ["C0OSLO"]
+    assert [card.channel for card in await world.cards()] == ["C0OSLO", DEFAULT]

@@ -28,6 +28,14 @@ async def test_a_card_goes_to_each_channel_that_subscribed_to_one_of_its_gateway
             await subscribe(it, channel, query)
         await subscribe(it, "C0ALL", "tag:oslo")
         await it.requested("tag:oslo")
+        assert sorted(await it.card_channels()) == ["C0ALL", "C0OSLO", "C0ROLLOUTS"]
+
+
+async def test_an_admins_only_here_keeps_a_rollout_from_the_default_channel(database_url: str) -> None:
+    async with world(database_url) as it:
+        await subscribe(it, "C0OSLO", "tag:oslo only here")
+        await subscribe(it, "C0ALL")
+        await it.requested("tag:oslo")
         assert sorted(await it.card_channels()) == ["C0ALL", "C0OSLO"]
 
 
@@ -67,7 +75,7 @@ async def test_a_request_from_no_channel_is_told_how_to_give_its_card_one(databa
 
 async def test_a_rollout_whose_only_channel_broke_is_shown_elsewhere_once(database_url: str) -> None:
     async with world(database_url) as it:
-        await subscribe(it, "C0OSLO", "tag:oslo")
+        await subscribe(it, "C0OSLO", "tag:oslo only here")
         await it.requested("tag:oslo")
         assert await it.places.open_again() == 0
         await broke(it, "C0OSLO")

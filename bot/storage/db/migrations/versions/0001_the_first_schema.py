@@ -357,6 +357,7 @@ def _create_tables() -> None:
         sa.Column("minute", sa.Integer(), nullable=True),
         sa.Column("zone", sa.Text(), nullable=True),
         sa.Column("digested_on", sa.String(length=10), nullable=True),
+        sa.Column("only", sa.Boolean(), nullable=False),
         sa.Column("by", sa.String(length=32), nullable=False),
         sa.Column("created_at", UtcMicros(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
