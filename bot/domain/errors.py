@@ -4,6 +4,7 @@
     ├── InvalidInput      what was typed cannot be understood or done; the text says what would be right
     ├── NotFound          no gateway, rollout, job or incident answers to that name
     ├── NotAllowed        the role is missing; the text names it and who has it
+    ├── AlreadyDone       the click repeats one's own: it was done the first time
     ├── Stale             somebody, or the fleet, was faster than this click
     ├── Unavailable       Meshtech, Slack or the database cannot answer now; trying again later may help
     │   └── RoleUnknown   Slack cannot say whether the role is there
@@ -32,6 +33,10 @@ class NotAllowed(BotError):
 
 class Stale(BotError):
     """The thing changed since it was drawn; the text says what it is now."""
+
+
+class AlreadyDone(BotError):
+    """This person did it a moment ago; the text says so, and nothing is wrong."""
 
 
 class Unavailable(BotError):

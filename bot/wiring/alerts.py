@@ -11,7 +11,7 @@ from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.settings.model import Settings
-from bot.slack.alerts.incidents import AlertListeners
+from bot.slack.alerts.incidents import AlertListeners, PauseRollout
 from bot.slack.alerts.silences import SilenceListeners
 from bot.wiring.ground import Ground, Listeners
 
@@ -48,7 +48,7 @@ def build_alerts(
 
 
 def alert_listeners(
-    alerts: Alerts, ground: Ground, *, pause_rollout: Callable[[Actor, int, str], Awaitable[None]]
+    alerts: Alerts, ground: Ground, *, pause_rollout: PauseRollout
 ) -> tuple[Listeners, AlertListeners]:
     """With the listeners themselves, which the fleet asks about a gateway."""
     incidents = AlertListeners(

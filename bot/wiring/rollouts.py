@@ -36,8 +36,8 @@ class Rollouts:
     steering: RolloutSteering
     routing: RolloutRouting
 
-    async def pause(self, actor: Actor, rollout_id: int, channel: str) -> None:
-        await self.steering.pause(actor, RolloutId(rollout_id), channel=channel)
+    async def pause(self, actor: Actor, rollout_id: int, drawn: int, channel: str) -> None:
+        await self.steering.pause(actor, RolloutId(rollout_id), drawn=drawn, channel=channel)
 
     async def line_of(self, gateway_id: GatewayId) -> str | None:
         """What a gateway's card says of the rollout that it is in."""

@@ -18,6 +18,7 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.services.rollouts.approvers import Approvers
+from bot.services.rollouts.events import ENTRY
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
@@ -32,7 +33,7 @@ START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR)
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.APPROVER: "Paul, Pia", Role.ADMIN: "Ada"})
-PIA = Actor("U0PIA", "Pia", Role.APPROVER)
+PIA = Actor("U0PIA1", "Pia", Role.APPROVER)
 ADA = Actor("U0ADAM", "Ada", Role.ADMIN)
 VERA = Actor("U0VERA", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Olga"})
 ONE_WAVE = rollout_rules(waves=(1.0,), per_site=1.0)
@@ -207,7 +208,8 @@ class World:
             rows = await connection.execute(
                 select(notes.c.body).where(notes.c.broadcast).order_by(notes.c.id)
             )
-            return [body["kind"] for body in rows.scalars().all()]
+            entries = [(await self.rollouts.entry(body[ENTRY]))[1] for body in rows.scalars().all()]
+            return [entry.event.kind for entry in entries]
 
     async def states(self, rollout_id: RolloutId) -> dict[str, TargetState]:
         async with self.database.read() as connection:
@@ -226,7 +228,7 @@ class World:
             return [(actor, action, subject) for actor, action, subject in rows.all()]
 
     async def events(self, rollout_id: RolloutId) -> list[str]:
-        return [event.kind for event in await self.rollouts.timeline(rollout_id)]
+        return [entry.event.kind for entry in await self.rollouts.timeline(rollout_id)]
 
     async def notes(self) -> list[tuple[str, str]]:
         async with self.database.read() as connection:

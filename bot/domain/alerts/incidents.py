@@ -256,6 +256,7 @@ class Incident:
     rollout_id: int | None = None
     firmware: str | None = None  # that the rollout brings
     running_rollout: int | None = None  # of the cause or the incident itself: it can be paused
+    rollout_entry: int = 0  # the newest of that rollout's timeline, which the button to pause it carries
     reminded: int = 0
     asked_at: datetime | None = None  # when whoever has it was last asked how it goes
     silenced: Silenced | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NewType
+from typing import NewType
 
 from bot.domain.access import Action, Actor, Role, require
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
@@ -131,6 +131,7 @@ class Rollout:
     through_freeze: str | None = None  # an admin's reason to go on in spite of a freeze
     reminded: bool = False
     approvals: tuple[Approval, ...] = field(default=())
+    last_event: int = 0  # number of the newest entry of its timeline; its buttons carry it
 
     @property
     def title(self) -> str:
@@ -174,16 +175,6 @@ class Freeze:
         """What is frozen, by whom and why, as plain text."""
         what = f"firmware {self.firmware_version}" if self.firmware_version else "everything"
         return f"{what} is frozen by {self.by_name}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutEvent:
-    """Something that happened in a rollout; ``by`` is None for what it did by itself."""
-
-    at: datetime
-    kind: str
-    by: str | None
-    body: Mapping[str, Any]
 
 
 Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wave 0 takes no part

@@ -1,19 +1,37 @@
-"""What happened in a rollout, said once: in its timeline, in its card's thread and in the audit log.
+"""What happens in a rollout, recorded once: in its timeline, in its card's thread and in the audit log.
 
-One function writes all of it inside the transaction of what it tells about.
+One function writes all of it inside the transaction of what it tells about. A note carries the number of its
+timeline entry, and is drawn from that.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from bot.domain.access import Action, Actor
 from bot.domain.audit import AuditEntry, Outcome
-from bot.domain.rollouts.rollout import Rollout, RolloutEvent, RolloutId
+from bot.domain.rollouts.events import (
+    Aborted,
+    Approved,
+    Denied,
+    Finished,
+    Frozen,
+    NotReturned,
+    Paused,
+    Person,
+    Promoted,
+    RecordedEvent,
+    Requested,
+    Resumed,
+    Retried,
+    Unfrozen,
+    Withdrawn,
+)
+from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId
 from bot.storage import audit
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
+from bot.storage.rollouts import events
 from bot.storage.rollouts import rollouts as store
 
 Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
@@ -21,21 +39,23 @@ Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
 BY_ITSELF = "meshbot"
 NOTE = "rollout_event"
-TOLD = "rollout_decided"
-BROADCAST = frozenset({"paused", "aborted", "not_returned", "finished"})  # said in the channel as well
+DECIDED = "rollout_decided"
+ENTRY = "entry"  # in the body of both: the number of the timeline entry
+BROADCAST = (Paused, Aborted, NotReturned, Finished)  # said in the channel as well
+QUIET = (Requested, Frozen, Unfrozen)  # the card itself says so
+_AUDITED_ELSEWHERE = (Frozen, Unfrozen)  # once, and not for each rollout
 # In the audit log an act has the name of its button, as a refusal of it has.
-_ACTIONS = {
-    "requested": "rollout_request",
-    "approved": "rollout_approve",
-    "denied": "rollout_deny",
-    "withdrawn": "rollout_cancel",
-    "paused": "rollout_pause",
-    "resumed": "rollout_resume",
-    "promoted": "rollout_promote",
-    "aborted": "rollout_abort",
-    "retried": "rollout_retry_failed",
+_ACTIONS: Mapping[type[RecordedEvent], str] = {
+    Requested: "rollout_request",
+    Approved: "rollout_approve",
+    Denied: "rollout_deny",
+    Withdrawn: "rollout_cancel",
+    Paused: "rollout_pause",
+    Resumed: "rollout_resume",
+    Promoted: "rollout_promote",
+    Aborted: "rollout_abort",
+    Retried: "rollout_retry_failed",
 }
-QUIET = frozenset({"requested"})  # the card itself says so
 
 
 async def anywhere(_actor: Actor, _action: Action, _gateways: Sequence[str]) -> None:
@@ -50,72 +70,78 @@ def about(rollout_id: RolloutId) -> About:
 async def record_event(
     connection: Transaction,
     rollout: Rollout,
-    kind: str,
+    event: RecordedEvent,
     now: datetime,
     by: Actor | None = None,
     *,
     before: Rollout | None = None,
     channel: str | None = None,
-    **body: Any,
-) -> None:
+) -> int:
     """Adds an event to the timeline with its note and its audit row, and has the card drawn anew.
 
-    ``before`` is the rollout that this changed, ``channel`` where somebody did it.
+    ``before`` is the rollout that this changed, ``channel`` where somebody did it. Returns the number of the
+    timeline entry.
     """
-    by_id = by.user_id if by else None
-    event = RolloutEvent(now, kind, by_id, {"rollout": rollout.id, **body})
-    number = await store.add_event(connection, rollout.id, event)
+    person = Person.of(by) if by else None
+    number = await events.add_event(connection, rollout.id, event, person, now)
     await cards.touch(connection, about(rollout.id), urgent=by is not None)
-    if kind not in QUIET:
+    if not isinstance(event, QUIET):
         await cards.add_note(
             connection,
             about(rollout.id),
             f"rollout/{rollout.id}/{number}",
             NOTE,
-            {"kind": kind, "by": by_id, **event.body},
+            {ENTRY: number},
             now,
-            broadcast=kind in BROADCAST,
+            broadcast=isinstance(event, BROADCAST),
         )
-    entry = AuditEntry(
+    if not isinstance(event, _AUDITED_ELSEWHERE):
+        await audit.record(connection, _audited(rollout, event, now, by, before, channel))
+    return number
+
+
+def _audited(
+    rollout: Rollout,
+    event: RecordedEvent,
+    now: datetime,
+    by: Actor | None,
+    before: Rollout | None,
+    channel: str | None,
+) -> AuditEntry:
+    wanted = f"{rollout.query} to {rollout.firmware_version}" if isinstance(event, Requested) else None
+    return AuditEntry(
         at=now,
-        actor=by_id or BY_ITSELF,
-        action=_ACTIONS.get(kind, f"rollout_{kind}"),
+        actor=by.user_id if by else BY_ITSELF,
+        action=_ACTIONS.get(type(event), f"rollout_{event.kind}"),
         subject=rollout.title,
         outcome=Outcome.DONE,
         before=_standing(before) if before else None,
-        after=_standing(rollout) if before else _wanted(rollout) if kind == "requested" else None,
+        after=_standing(rollout) if before else wanted,
         channel=channel,
-        reason=body.get("reason"),
+        reason=getattr(event, "reason", None),
         plan_hash=rollout.plan_hash,
     )
-    await audit.record(connection, entry)
 
 
-async def tell_requester(connection: Transaction, rollout: Rollout, by: Actor | None, now: datetime) -> None:
+async def record_freeze(
+    connection: Transaction, freeze: Freeze, by: Actor | None, now: datetime, *, ended: bool = False
+) -> None:
+    """Adds it to the timeline of every rollout that it holds, whose next tick looks at once."""
+    version = freeze.firmware_version
+    event = Unfrozen(version) if ended else Frozen(version, freeze.reason)
+    for rollout in await store.held_by(connection, freeze):
+        await record_event(connection, rollout, event, now, by)
+    await store.wake_all(connection, now)
+
+
+async def tell_requester(
+    connection: Transaction, rollout: Rollout, entry: int, by: Actor | None, now: datetime
+) -> None:
     """Says to the requester, by direct message, how it was decided, or that nobody did (``by`` is None)."""
-    if by is not None and by.user_id == rollout.requester:
-        return
-    await cards.add_message(
-        connection,
-        rollout.requester,
-        f"rollout/{rollout.id}/{rollout.state.value}",
-        TOLD,
-        {
-            "rollout": rollout.id,
-            "state": rollout.state.value,
-            "by": by.user_id if by is not None else None,
-            "version": rollout.firmware_version,
-            "query": rollout.query,
-            "reason": rollout.reason,
-            "start_at": rollout.start_at.isoformat() if rollout.start_at else None,
-        },
-        now,
-    )
+    if by is None or by.user_id != rollout.requester:
+        key = f"rollout/{rollout.id}/{entry}/decided"
+        await cards.add_message(connection, rollout.requester, key, DECIDED, {ENTRY: entry}, now)
 
 
 def _standing(rollout: Rollout) -> str:
     return f"{rollout.state.value}, wave {rollout.wave}" if rollout.wave else rollout.state.value
-
-
-def _wanted(rollout: Rollout) -> str:
-    return f"{rollout.query} to {rollout.firmware_version}"

@@ -13,6 +13,7 @@ from datetime import timedelta
 from bot.domain.firmware import FirmwareId, JobDevice, JobId, JobStatus
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import verdict
+from bot.domain.rollouts.events import NotCalledOff
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.domain.rollouts.verdict import Attempt, FailureKind
@@ -116,7 +117,7 @@ class RolloutJobs:
                 return False  # it was sent meanwhile
             await batches.close_batch(connection, batch.id, "canceled", refusal)
             if refusal is not None:
-                await record_event(connection, rollout, "not_called_off", now, job=batch.name, reason=refusal)
+                await record_event(connection, rollout, NotCalledOff(batch.name, refusal), now)
         return True
 
     async def call_off_rest(self, batch: Batch) -> bool:

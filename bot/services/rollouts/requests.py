@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 from bot.domain.access import Action, Actor, require, require_within
 from bot.domain.errors import InvalidInput, Stale
@@ -19,26 +18,38 @@ from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query, parse
 from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts.events import (
+    Approved,
+    Denied,
+    RecordedEvent,
+    Requested,
+    Scheduled,
+    Started,
+    TimelineEntry,
+    Voided,
+    Withdrawn,
+)
 from bot.domain.rollouts.plan import Circumstances, ModelChoice, RolloutRules
 from bot.domain.rollouts.rollout import (
     FAILURES,
     IN_FLIGHT,
     Rollout,
-    RolloutEvent,
     RolloutId,
     RolloutState,
     TargetRecord,
     TargetState,
 )
+from bot.domain.rollouts.staleness import RolloutAct
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.rollouts.approvers import Lost, nobody
+from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
 from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
-from bot.storage.rollouts import batches, targets
+from bot.storage.rollouts import batches, events, targets
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts.incidents import alerts_during
@@ -197,7 +208,7 @@ class RolloutRequests:
             if not channels:
                 raise InvalidInput(no_place(saved.channel))
             await cards.open_cards(connection, about(rollout.id), channels, now)
-            await record_event(connection, rollout, "requested", now, actor, channel=saved.channel)
+            await record_event(connection, rollout, Requested(), now, actor, channel=saved.channel)
             if not rollout.approvals_needed:
                 if planning.has_drifted(rollout.planned, await targets.count_drifted(connection, rollout)):
                     raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
@@ -252,12 +263,14 @@ class RolloutRequests:
         rollout_id: RolloutId,
         override: str | None = None,
         *,
+        drawn: int | None = None,
         channel: str | None = None,
     ) -> Rollout:
-        """Counts one approval; the last one that is needed starts the rollout. ``channel`` is where.
+        """Counts one approval; the last one that is needed starts the rollout.
 
-        When the fleet drifted from what was approved, or an earlier approver may not approve any more, it is
-        void instead. Raises NotAllowed, Stale, and
+        ``drawn`` is what the button carries, see ``begin_decision``; ``channel`` is where. When the fleet
+        drifted from what was approved, or an earlier approver may not approve any more, it is void instead.
+        Raises NotAllowed, Stale, AlreadyDone, and
         ReasonNeeded when an admin may do it with a reason.
         """
         async with self._database.read() as connection:
@@ -269,76 +282,84 @@ class RolloutRequests:
             ids = [one.gateway_id for one in await self.targets(rollout_id)]
             await self._within(actor, asked, ids)
         async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id, to_change=True)
-            after = decide.approve(before, actor, now, self.rules, override)
-            told = partial(record_event, connection, now=now, by=actor, before=before, channel=channel)
-            changed = await targets.count_drifted(connection, before)
-            if lost or planning.has_drifted(before.planned, changed):
-                after = decide.void_without(before, lost, now) if lost else decide.void(before, changed, now)
-                await store.save(connection, before, after, None)
-                await targets.skip_all(connection, rollout_id, "not started: void", now)
-                await told(after, "void", reason=after.reason)
-            else:
-                await told(after, "approved", reason=override)
-                if after.state is RolloutState.REQUESTED:
-                    await store.save(connection, before, after, decide.remind_at(after))
+            it = await begin_decision(connection, RolloutAct.APPROVE, actor, rollout_id, drawn, channel, now)
+            after = decide.approve(it.before, actor, now, self.rules, override)
+            changed = await targets.count_drifted(connection, it.before)
+            if lost or planning.has_drifted(it.before.planned, changed):
+                if lost:
+                    after = decide.void_without(it.before, lost, now)
                 else:
-                    await self._begin(connection, before, after, now)
-            await tell_requester(connection, after, actor, now)
+                    after = decide.void(it.before, changed, now)
+                await store.save(connection, it.before, after, None)
+                await targets.skip_all(connection, rollout_id, "not started: void", now)
+                entry = await it.record(after, Voided(after.reason or ""))
+            else:
+                later = after.start_at if after.state is RolloutState.SCHEDULED else None
+                entry = await it.record(after, Approved(after.approvals_missing, later, override))
+                if after.state is RolloutState.REQUESTED:
+                    await it.save(after, again_at=decide.remind_at(after))
+                else:
+                    await self._begin(connection, it.before, after, now)
+            await tell_requester(connection, after, entry, actor, now)
         return after
 
     async def deny(
-        self, actor: Actor, rollout_id: RolloutId, reason: str, *, channel: str | None = None
-    ) -> Rollout:
-        """Ends a rollout before it began; a denial wins. Raises NotAllowed, Stale, InvalidInput."""
-        return await self._end(
-            actor, "denied", rollout_id, lambda before, now: decide.deny(before, actor, reason, now), channel
-        )
-
-    async def cancel(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
-        """The requester withdraws it before it has started. Raises NotAllowed, Stale."""
-        return await self._end(
-            actor, "withdrawn", rollout_id, lambda before, now: decide.cancel(before, actor, now), channel
-        )
-
-    async def may_decide(self, actor: Actor, rollout_id: RolloutId) -> Rollout:
-        """The rollout, when this actor could deny it now. Raises as ``deny`` would."""
-        async with self._database.read() as connection:
-            before = await store.load(connection, rollout_id)
-        decide.deny(before, actor, "checking", self.now())
-        return before
-
-    async def _end(
         self,
         actor: Actor,
-        kind: str,
         rollout_id: RolloutId,
-        decided: Callable[[Rollout, datetime], Rollout],
-        channel: str | None,
+        reason: str,
+        *,
+        drawn: int | None = None,
+        channel: str | None = None,
     ) -> Rollout:
-        now = self.now()
+        """Ends a rollout before it began; a denial wins.
+
+        Raises NotAllowed, Stale, AlreadyDone, InvalidInput.
+        """
         async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id, to_change=True)
-            after = decided(before, now)
-            await store.save(connection, before, after, None)
-            await targets.skip_all(connection, rollout_id, f"not started: {after.state.value}", now)
-            await targets.free_gateways(connection, rollout_id)
-            await record_event(
-                connection, after, kind, now, actor, before=before, channel=channel, reason=after.reason
+            it = await begin_decision(
+                connection, RolloutAct.DENY, actor, rollout_id, drawn, channel, self.now()
             )
-            await tell_requester(connection, after, actor, now)
+            after = decide.deny(it.before, actor, reason, it.now)
+            await self._end(it, after, Denied(after.reason or ""))
         return after
+
+    async def cancel(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None
+    ) -> Rollout:
+        """The requester withdraws it before it has started. Raises NotAllowed, Stale, AlreadyDone."""
+        async with self._database.write() as connection:
+            it = await begin_decision(
+                connection, RolloutAct.WITHDRAW, actor, rollout_id, drawn, channel, self.now()
+            )
+            after = decide.cancel(it.before, actor, it.now)
+            await self._end(it, after, Withdrawn())
+        return after
+
+    async def may_deny(self, actor: Actor, rollout_id: RolloutId, drawn: int) -> Rollout:
+        """The rollout, when this actor could deny it now. Raises as ``deny`` would."""
+        now = self.now()
+        async with self._database.read() as connection:
+            before = await store.load(connection, rollout_id)
+            await check_drawn(connection, RolloutAct.DENY, before, drawn, actor, now)
+        decide.deny(before, actor, "checking", now)
+        return before
+
+    async def _end(self, it: RolloutDecision, after: Rollout, event: RecordedEvent) -> None:
+        await store.save(it.connection, it.before, after, None)
+        await targets.skip_all(it.connection, after.id, f"not started: {after.state.value}", it.now)
+        await targets.free_gateways(it.connection, after.id)
+        entry = await it.record(after, event)
+        await tell_requester(it.connection, after, entry, it.actor, it.now)
 
     async def _begin(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
         """From this commit on its gateways are this rollout's alone, and the next tick starts them."""
         await targets.claim_gateways(connection, before.id, now)
         due_at = after.start_at if after.state is RolloutState.SCHEDULED else now
         await store.save(connection, before, after, due_at)
-        if after.state is RolloutState.SCHEDULED and after.start_at is not None:
-            start_at = after.start_at.isoformat()
-            await record_event(connection, after, "scheduled", now, before=before, start_at=start_at)
-        else:
-            await record_event(connection, after, "started", now, before=before)
+        later = after.start_at if after.state is RolloutState.SCHEDULED else None
+        event = Scheduled(later) if later else Started()
+        await record_event(connection, after, event, now, before=before)
 
     # ---- looking
 
@@ -379,18 +400,19 @@ class RolloutRequests:
             rules=self.rules,
         )
 
-    async def state(self, rollout_id: RolloutId) -> RolloutState:
-        """Where it is now. Raises NotFound."""
+    async def entry(self, number: int) -> tuple[Rollout, TimelineEntry]:
+        """An entry of a timeline, and its rollout as it is now. Raises NotFound."""
         async with self._database.read() as connection:
-            return (await store.load(connection, rollout_id)).state
+            entry = await events.load_entry(connection, number)
+            return await store.load(connection, entry.rollout_id), entry
 
-    async def timeline(self, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
+    async def timeline(self, rollout_id: RolloutId) -> tuple[TimelineEntry, ...]:
         """Everything that happened, in order, with the alerts about its gateways. Raises NotFound."""
         async with self._database.read() as connection:
             rollout = await store.load(connection, rollout_id)
-            own = await store.timeline(connection, rollout_id)
+            own = await events.timeline(connection, rollout_id)
             alerts = await alerts_during(connection, rollout, self.now())
-        return tuple(sorted([*own, *alerts], key=lambda event: event.at))
+        return tuple(sorted([*own, *alerts], key=lambda entry: entry.at))
 
     async def find(self, text: str) -> RolloutId:
         """The rollout that ``R-7``, ``r7`` or ``7`` names. Raises InvalidInput."""

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
@@ -17,11 +16,25 @@ from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts import starts, verdict
+from bot.domain.rollouts.events import (
+    Aborted,
+    ApprovalReminder,
+    CanaryDone,
+    Expired,
+    Finished,
+    NamedGateway,
+    NotReturned,
+    Paused,
+    RecordedEvent,
+    Started,
+    Voided,
+    WaveStarted,
+)
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.verdict import Attempt, GateTrip
 from bot.services.rollouts.approvers import Lost, nobody
 from bot.services.rollouts.blockers import start_blocker
-from bot.services.rollouts.events import BY_ITSELF, about, record_event, tell_requester
+from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
 from bot.services.rollouts.stragglers import RolloutLate
 from bot.storage.cards import cards
@@ -117,17 +130,15 @@ class RolloutRunner:
             async with self._context.database.write() as connection:
                 await store.save(connection, rollout, expired, None)
                 await targets.skip_all(connection, rollout.id, "not started: expired", now)
-                await record_event(connection, expired, "expired", now, before=rollout)
-                await tell_requester(connection, expired, None, now)
+                entry = await record_event(connection, expired, Expired(), now, before=rollout)
+                await tell_requester(connection, expired, entry, None, now)
             return replace(expired, version=rollout.version + 1), None
         if rollout.reminded or now < decide.remind_at(rollout):
             return rollout, rollout.expires_at if rollout.reminded else decide.remind_at(rollout)
         async with self._context.database.write() as connection:
             await store.save(connection, rollout, replace(rollout, reminded=True), rollout.expires_at)
-            until = rollout.expires_at.isoformat()
-            await record_event(
-                connection, rollout, "reminder", now, missing=rollout.approvals_missing, until=until
-            )
+            reminder = ApprovalReminder(rollout.approvals_missing, rollout.expires_at)
+            await record_event(connection, rollout, reminder, now)
         return replace(rollout, reminded=True, version=rollout.version + 1), rollout.expires_at
 
     async def _start_on_time(self, rollout: Rollout) -> Rollout:
@@ -145,11 +156,12 @@ class RolloutRunner:
                 )
                 await targets.skip_all(connection, rollout.id, "not started: void", now)
                 await targets.free_gateways(connection, rollout.id)
-                await record_event(connection, after, "void", now, before=rollout, reason=after.reason)
-                await tell_requester(connection, after, None, now)
+                voided = Voided(after.reason or "")
+                entry = await record_event(connection, after, voided, now, before=rollout)
+                await tell_requester(connection, after, entry, None, now)
             else:
                 after = decide.begin(rollout, now)
-                await record_event(connection, after, "started", now, before=rollout)
+                await record_event(connection, after, Started(), now, before=rollout)
             await store.save(connection, rollout, after, now)
         return replace(after, version=rollout.version + 1)
 
@@ -198,15 +210,8 @@ class RolloutRunner:
     ) -> None:
         """The louder alert: these did not come back, and it names the rollout."""
         known = await targets.labels(connection, rollout.id, [one.gateway_id for one in lost[:10]])
-        await record_event(
-            connection,
-            rollout,
-            "not_returned",
-            now,
-            count=len(lost),
-            gateways=[[label, site] for label, site in known],
-            version=rollout.firmware_version,
-        )
+        named = tuple(NamedGateway(label, site) for label, site in known)
+        await record_event(connection, rollout, NotReturned(len(lost), rollout.firmware_version, named), now)
 
     async def _look_at_gates(self, rollout: Rollout) -> Rollout:
         """Pauses, or stops for good and freezes the firmware, when a gate says so.
@@ -235,7 +240,7 @@ class RolloutRunner:
         if not trip.for_good:
             after = decide.paused(rollout, trip.reason)
             await store.save(connection, rollout, after, now)
-            await record_event(connection, after, "paused", now, before=rollout, reason=trip.reason)
+            await record_event(connection, after, Paused(trip.reason), now, before=rollout)
             return after
         after = decide.aborted(rollout, trip.reason, now)
         await store.save(connection, rollout, after, now)
@@ -244,10 +249,9 @@ class RolloutRunner:
         reason = f"{rollout.title} stopped: {trip.reason}"
         freeze = Freeze(rollout.firmware_version, BY_ITSELF, BY_ITSELF, reason, now)
         frozen = await store.add_freeze(connection, freeze)
-        await record_event(
-            connection, after, "aborted", now, before=rollout, reason=trip.reason, frozen=frozen
-        )
-        await store.wake_all(connection, now)
+        await record_event(connection, after, Aborted(trip.reason, frozen), now, before=rollout)
+        if frozen:
+            await record_freeze(connection, freeze, None, now)
         return after
 
     # ---- from wave to wave
@@ -274,17 +278,17 @@ class RolloutRunner:
     ) -> None:
         verified = _in_states(counts, {TargetState.VERIFIED})
         failed = _in_states(counts, set(decide.FAILURES))
-        body: dict[str, Any] = {"verified": verified, "failed": failed, "version": after.firmware_version}
+        event: RecordedEvent
         if after.state is RolloutState.FINISHED:
-            await record_event(
-                connection, after, "finished", now, before=before, requester=after.requester, **body
-            )
+            event = Finished(verified, failed, after.requester)
         elif after.state is RolloutState.PROMOTION:
-            await record_event(connection, after, "canary_done", now, before=before, **body)
+            event = CanaryDone(verified, failed)
         elif after.wave != before.wave:
-            await record_event(connection, after, "wave", now, before=before, wave=after.wave, **body)
+            event = WaveStarted(after.wave, verified, failed)
         else:
             await cards.touch(connection, about(after.id))
+            return
+        await record_event(connection, after, event, now, before=before)
 
     # ---- starts
     async def _start_some(self, rollout: Rollout, *, blind: bool) -> tuple[Rollout, bool]:

@@ -1,25 +1,32 @@
 """What people do with a rollout that runs: pause, resume, promote, abort, retry, catch up; and freezes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.audit import AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId
+from bot.domain.rollouts.staleness import RolloutAct
 from bot.services.context import Context
-from bot.services.rollouts.events import Within, anywhere, record_event
+from bot.services.rollouts.decisions import RolloutDecision, begin_decision
+from bot.services.rollouts.events import Within, anywhere, record_freeze
 from bot.storage import audit
-from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts import targets
 
 
 class RolloutSteering:
-    """One decision a transaction. ``channel`` is where somebody decides, for the audit log."""
+    """One decision a transaction.
+
+    ``drawn`` is what the button carries, see ``begin_decision``; ``channel`` is where somebody decides, for
+    the audit log.
+    """
 
     def __init__(
         self,
@@ -35,11 +42,15 @@ class RolloutSteering:
         self._now = context.now
         self._visibility_lost = visibility_lost
 
-    async def pause(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
-        """Raises NotAllowed, Stale."""
-        return await self._decide(
-            actor, rollout_id, "paused", lambda before, _: decide.pause(before, actor), channel
-        )
+    async def pause(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None
+    ) -> Rollout:
+        """Raises NotAllowed, Stale, AlreadyDone."""
+        async with self._deciding(RolloutAct.PAUSE, actor, rollout_id, drawn, channel) as it:
+            after = decide.pause(it.before, actor)
+            await it.save(after)
+            await it.record(after, Paused())
+        return after
 
     async def resume(
         self,
@@ -47,98 +58,92 @@ class RolloutSteering:
         rollout_id: RolloutId,
         override: str | None = None,
         *,
+        drawn: int | None = None,
         channel: str | None = None,
     ) -> Rollout:
-        """Raises NotAllowed, Stale, and ReasonNeeded when a freeze holds it and an admin may go on."""
+        """Raises NotAllowed, Stale, AlreadyDone, and ReasonNeeded when a freeze holds it and an admin may
+        go on.
+        """
         async with self._database.read() as connection:
-            version = (await store.load(connection, rollout_id)).firmware_version
-            freeze = await store.freeze_of(connection, version)
-        await self._require_within(
-            actor, rollout_id, Action.OVERRIDE if freeze and override else Action.RESUME
-        )
-        return await self._decide(
-            actor,
-            rollout_id,
-            "resumed",
-            lambda before, now: decide.resume(before, actor, now, override, freeze),
-            channel,
-            reason=override,
-        )
+            before = await store.load(connection, rollout_id)
+            freeze = await store.freeze_of(connection, before.firmware_version)
+        needed = Action.OVERRIDE if freeze and override else Action.RESUME
+        await self._require_within(actor, rollout_id, needed)
+        async with self._deciding(RolloutAct.RESUME, actor, rollout_id, drawn, channel) as it:
+            freeze = await store.freeze_of(it.connection, it.before.firmware_version)
+            after = decide.resume(it.before, actor, it.now, override, freeze)
+            await it.save(after)
+            await it.record(after, Resumed(override))
+        return after
 
-    async def promote(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
-        """Raises NotAllowed, Stale, and Unavailable while the fleet cannot be seen."""
+    async def promote(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None
+    ) -> Rollout:
+        """Raises NotAllowed, Stale, AlreadyDone, and Unavailable while the fleet cannot be seen."""
         if await self._visibility_lost():
             raise Unavailable(
                 "The fleet cannot be seen right now, so nobody knows how the canary is. "
                 "Please promote it once the listings succeed again."
             )
         await self._require_within(actor, rollout_id)
-        return await self._decide(
-            actor, rollout_id, "promoted", lambda before, _: decide.promote(before, actor), channel
-        )
-
-    async def abort(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> Rollout:
-        """Raises NotAllowed, Stale. What is in flight is still judged; the vendor's queue is cleared."""
-        now = self._now()
-        async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id, to_change=True)
-            after = decide.abort(before, actor, now)
-            await store.save(connection, before, after, now)
-            await targets.skip_all(connection, rollout_id, "not started: aborted", now)
-            await targets.free_gateways(connection, rollout_id)
-            await record_event(
-                connection, after, "aborted", now, actor, before=before, channel=channel, reason=after.reason
-            )
+        async with self._deciding(RolloutAct.PROMOTE, actor, rollout_id, drawn, channel) as it:
+            after = decide.promote(it.before, actor)
+            await it.save(after)
+            await it.record(after, Promoted())
         return after
 
-    async def retry_failed(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> int:
+    async def abort(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None
+    ) -> Rollout:
+        """Raises NotAllowed, Stale, AlreadyDone. What is in flight is still judged; the vendor's queue is
+        cleared.
+        """
+        async with self._deciding(RolloutAct.ABORT, actor, rollout_id, drawn, channel) as it:
+            after = decide.abort(it.before, actor, it.now)
+            await it.save(after)
+            await targets.skip_all(it.connection, rollout_id, "not started: aborted", it.now)
+            await targets.free_gateways(it.connection, rollout_id)
+            await it.record(after, Aborted())
+        return after
+
+    async def retry_failed(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None
+    ) -> int:
         """Has those that failed and are online and free tried again; returns how many."""
         await self._require_within(actor, rollout_id)
-        now = self._now()
-        async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id, to_change=True)
-            last = await targets.last_wave(connection, rollout_id)
-            after = decide.take_up(before, actor, last, now)
-            which = await again.failed_and_online(connection, before, now)
+        async with self._deciding(RolloutAct.RETRY, actor, rollout_id, drawn, channel) as it:
+            last = await targets.last_wave(it.connection, rollout_id)
+            after = decide.take_up(it.before, actor, last, it.now)
+            which = await again.failed_and_online(it.connection, it.before, it.now)
             if not which:
                 raise Stale(
-                    f"None of the gateways that failed in {before.title} can be tried now: "
+                    f"None of the gateways that failed in {after.title} can be tried now: "
                     "those that are offline have to come back first, and a job of Meshtech's that still has "
                     "one has to be over for it."
                 )
-            count = await again.retry(connection, rollout_id, which)
-            await self._take_up(connection, before, after, now)
-            await record_event(
-                connection, after, "retried", now, actor, before=before, channel=channel, count=count
-            )
+            count = await again.retry(it.connection, rollout_id, which)
+            await targets.claim_gateways(it.connection, rollout_id, it.now)
+            await it.save(after)
+            await it.record(after, Retried(count))
         return count
 
-    async def catch_up(self, actor: Actor, rollout_id: RolloutId, *, channel: str | None = None) -> int:
-        """Has parked gateways that came back follow in a wave of their own; returns how many."""
+    async def catch_up(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None
+    ) -> int:
+        """Has skipped gateways that came back follow in a wave of their own; returns how many."""
         await self._require_within(actor, rollout_id)
-        now = self._now()
-        async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id, to_change=True)
-            last = await targets.last_wave(connection, rollout_id)
-            after = decide.take_up(before, actor, last, now, waves=1)
-            which = await again.parked_and_back(connection, before, now, self._rules.stable_for)
+        async with self._deciding(RolloutAct.CATCH_UP, actor, rollout_id, drawn, channel) as it:
+            last = await targets.last_wave(it.connection, rollout_id)
+            after = decide.take_up(it.before, actor, last, it.now, waves=1)
+            which = await again.parked_and_back(it.connection, it.before, it.now, self._rules.stable_for)
             if not which:
                 raise Stale(
-                    f"None of the parked gateways of {before.title} has been online for long enough yet."
+                    f"None of the parked gateways of {after.title} has been online for long enough yet."
                 )
-            count = await again.put_into_wave(connection, rollout_id, which, last + 1)
-            await self._take_up(connection, before, after, now)
-            await record_event(
-                connection,
-                after,
-                "catch_up",
-                now,
-                actor,
-                before=before,
-                channel=channel,
-                count=count,
-                wave=last + 1,
-            )
+            count = await again.put_into_wave(it.connection, rollout_id, which, last + 1)
+            await targets.claim_gateways(it.connection, rollout_id, it.now)
+            await it.save(after)
+            await it.record(after, CaughtUp(count, last + 1))
         return count
 
     async def _require_within(
@@ -150,28 +155,12 @@ class RolloutSteering:
                 found = await targets.list_targets(connection, rollout_id)
             await self._within(actor, action, [one.gateway_id for one in found])
 
-    async def _take_up(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
-        await targets.claim_gateways(connection, before.id, now)
-        await store.save(connection, before, after, now)
-
-    async def _decide(
-        self,
-        actor: Actor,
-        rollout_id: RolloutId,
-        kind: str,
-        decided: Callable[[Rollout, datetime], Rollout],
-        channel: str | None,
-        reason: str | None = None,
-    ) -> Rollout:
-        now = self._now()
+    @asynccontextmanager
+    async def _deciding(
+        self, act: RolloutAct, actor: Actor, rollout_id: RolloutId, drawn: int | None, channel: str | None
+    ) -> AsyncIterator[RolloutDecision]:
         async with self._database.write() as connection:
-            before = await store.load(connection, rollout_id, to_change=True)
-            after = decided(before, now)
-            await store.save(connection, before, after, now)
-            await record_event(
-                connection, after, kind, now, actor, before=before, channel=channel, reason=reason
-            )
-        return after
+            yield await begin_decision(connection, act, actor, rollout_id, drawn, channel, self._now())
 
     # ---- freezes
 
@@ -186,7 +175,7 @@ class RolloutSteering:
             if not await store.add_freeze(connection, freeze):
                 standing = await store.freeze_of(connection, firmware_version)
                 raise Stale(f"It is frozen already: {standing.says() if standing else freeze.says()}.")
-            await store.wake_all(connection, now)
+            await record_freeze(connection, freeze, actor, now)
             await audit.record(connection, _entry(actor, "freeze", freeze, now, channel))
         return freeze
 
@@ -200,8 +189,8 @@ class RolloutSteering:
                 there = "; ".join(freeze.says() for freeze in standing) or "nothing is frozen"
                 what = f"Firmware {firmware_version}" if firmware_version else "Everything"
                 raise InvalidInput(f"{what} is not frozen. Now: {there}.")
-            await store.wake_all(connection, now)
             freeze = Freeze(firmware_version, actor.user_id, actor.name, "", now)
+            await record_freeze(connection, freeze, actor, now, ended=True)
             await audit.record(connection, _entry(actor, "unfreeze", freeze, now, channel))
 
     async def freezes(self) -> tuple[Freeze, ...]:

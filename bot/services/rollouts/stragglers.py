@@ -10,6 +10,7 @@ from datetime import timedelta
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import stragglers as decide
+from bot.domain.rollouts.events import LateResult, LateResults
 from bot.domain.rollouts.rollout import Rollout
 from bot.domain.rollouts.stragglers import Straggler
 from bot.services.rollouts.events import record_event
@@ -81,8 +82,8 @@ class RolloutLate:
             if endings:
                 by_id = {one.gateway_id: words for one, words in endings.items()}
                 await store.let_go(connection, rollout.id, by_id)
-                named = [[one.label, one.site, words] for one, words in endings.items()][:TOLD_OF]
-                await record_event(connection, rollout, "late", now, count=len(endings), endings=named)
+                named = [LateResult(one.label, one.site, words) for one, words in endings.items()][:TOLD_OF]
+                await record_event(connection, rollout, LateResults(len(endings), tuple(named)), now)
 
     async def _call_off(
         self, rollout: Rollout, batch: Batch, late: Sequence[Straggler], told: Mapping[GatewayId, JobDevice]

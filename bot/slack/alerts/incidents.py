@@ -17,7 +17,8 @@ from bot.slack.incoming.requests import Click, CommandCall, Declarations, Featur
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.views.blocks import Message
 
-PauseRollout = Callable[[Actor, int, str], Awaitable[None]]
+PauseRollout = Callable[[Actor, int, int, str], Awaitable[None]]
+"""Who, which rollout, the newest entry of its timeline that the button was drawn with, and where."""
 
 
 on = Declarations("Alerts")
@@ -85,7 +86,7 @@ class AlertListeners:
         incident = await self._service.incident(incident_id(click.card.id))
         if incident.running_rollout is None:
             raise Stale("That rollout does not run any more, so there is nothing to pause.")
-        await self._pause_rollout(click.actor, incident.running_rollout, click.channel)
+        await self._pause_rollout(click.actor, incident.running_rollout, click.card.version, click.channel)
         await self._service.redraw(incident.id)
 
     @on.click(ids.INCIDENT_DETAILS)

@@ -1,10 +1,11 @@
 """Listeners for the buttons and modals of rollouts: one service call each; the card changes by itself."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from bot.domain.access import Actor
-from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
 from bot.domain.rollouts.plan import ModelChoice
 from bot.domain.rollouts.rollout import ReasonNeeded, Rollout, RolloutId
 from bot.domain.rollouts.status import DrawnPlan
@@ -24,11 +25,25 @@ from bot.slack.rollouts.views import lists as views
 from bot.slack.views.blocks import Message
 
 
+class Act(Protocol):
+    """A decision about a rollout; ``drawn`` is what the button was drawn with, ``channel`` where it stood."""
+
+    async def __call__(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None, channel: str | None
+    ) -> object: ...
+
+
 class Overridable(Protocol):
     """Approving and resuming, with an admin's reason where it takes one."""
 
     async def __call__(
-        self, actor: Actor, rollout_id: RolloutId, override: str | None = None, *, channel: str | None = None
+        self,
+        actor: Actor,
+        rollout_id: RolloutId,
+        override: str | None = None,
+        *,
+        drawn: int | None = None,
+        channel: str | None = None,
     ) -> Rollout: ...
 
 
@@ -88,8 +103,7 @@ class RolloutButtons:
     async def cancel(self, click: Click) -> None:
         """On a plan's answer it drops the plan; on a card it withdraws the request."""
         if isinstance(click.ref, CardRef):
-            await self._service.cancel(click.actor, rollout_id(click.card), channel=click.channel)
-            await self._draw_copy(click)
+            await self._decide(click, self._service.cancel)
             return
         await self._service.forget_plan(click.actor, click.plan.id)
         await click.respond.answer(views.plan_forgotten())
@@ -101,8 +115,8 @@ class RolloutButtons:
         return await _with_reason(submission, self._service.approve)
 
     async def ask_why(self, click: Click) -> None:
-        rollout = await self._service.may_decide(click.actor, rollout_id(click.card))
-        await self._modals.open(_trigger(click), views.deny_modal(rollout, click.channel))
+        rollout = await self._service.may_deny(click.actor, rollout_id(click.card), click.card.version)
+        await self._modals.open(_trigger(click), views.deny_modal(rollout, _in_modal(click)))
 
     async def deny(self, submission: Submission) -> SubmissionAnswer:
         try:
@@ -110,6 +124,7 @@ class RolloutButtons:
                 submission.actor,
                 rollout_id(submission.card),
                 submission.values.get(ids.REASON, ""),
+                drawn=submission.card.version,
                 channel=submission.card.channel or None,
             )
         except InvalidInput as error:
@@ -119,8 +134,7 @@ class RolloutButtons:
     # ---- while it runs
 
     async def pause(self, click: Click) -> None:
-        await self._steering.pause(click.actor, rollout_id(click.card), channel=click.channel)
-        await self._draw_copy(click)
+        await self._decide(click, self._steering.pause)
 
     async def resume(self, click: Click) -> None:
         await self._or_ask(click, self._steering.resume)
@@ -129,35 +143,40 @@ class RolloutButtons:
         return await _with_reason(submission, self._steering.resume)
 
     async def promote(self, click: Click) -> None:
-        await self._steering.promote(click.actor, rollout_id(click.card), channel=click.channel)
-        await self._draw_copy(click)
+        await self._decide(click, self._steering.promote)
 
     async def abort(self, click: Click) -> None:
-        await self._steering.abort(click.actor, rollout_id(click.card), channel=click.channel)
-        await self._draw_copy(click)
+        await self._decide(click, self._steering.abort)
 
     async def retry_failed(self, click: Click) -> None:
-        await self._steering.retry_failed(click.actor, rollout_id(click.card), channel=click.channel)
-        await self._draw_copy(click)
+        await self._decide(click, self._steering.retry_failed)
 
     async def catch_up(self, click: Click) -> None:
-        await self._steering.catch_up(click.actor, rollout_id(click.card), channel=click.channel)
-        await self._draw_copy(click)
+        await self._decide(click, self._steering.catch_up)
 
     async def _or_ask(self, click: Click, act: Overridable) -> None:
         """Does it, or asks an admin for the reason that going on all the same takes."""
-        number = rollout_id(click.card)
         try:
-            await act(click.actor, number, None, channel=click.channel)
+            await self._decide(click, partial(act, override=None))
         except ReasonNeeded as needed:
-            rollout = (await self._service.picture(number)).rollout
-            view = views.override_modal(rollout, click.action_id, str(needed), click.channel)
+            view = views.override_modal(_in_modal(click), click.action_id, str(needed))
             await self._modals.open(_trigger(click), view)
-        else:
+
+    async def _decide(self, click: Click, act: Act) -> None:
+        """The card changes by itself; an answer that shows the same is drawn anew here.
+
+        So it is after a click that came too late: its buttons are of the state that it shows.
+        """
+        try:
+            await act(
+                click.actor, rollout_id(click.card), drawn=click.card.version, channel=click.channel or None
+            )
+        except (Stale, AlreadyDone):
             await self._draw_copy(click)
+            raise
+        await self._draw_copy(click)
 
     async def _draw_copy(self, click: Click) -> None:
-        """The card changes by itself; an answer that shows the same is drawn again here."""
         if click.card.answer is not None:
             await click.respond.answer(views.copy(await self._service.picture(rollout_id(click.card))))
 
@@ -174,8 +193,14 @@ async def _with_reason(submission: Submission, act: Overridable) -> SubmissionAn
     reason = submission.values.get(ids.REASON, "").strip()
     if not reason:
         return SubmissionAnswer(errors={ids.REASON: "Please say why: the card shows it."})
-    await act(submission.actor, rollout_id(submission.card), reason, channel=submission.card.channel or None)
+    asked = submission.card
+    await act(submission.actor, rollout_id(asked), reason, drawn=asked.version, channel=asked.channel or None)
     return SubmissionAnswer()
+
+
+def _in_modal(click: Click) -> CardRef:
+    """What the modal is about: what its button is about, as that was drawn."""
+    return CardRef(click.card.id, click.card.version, channel=click.channel)
 
 
 def _trigger(click: Click) -> str:

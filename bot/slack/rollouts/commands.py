@@ -11,6 +11,7 @@ from bot.domain.errors import InvalidInput
 from bot.domain.rollouts.plan import ModelChoice
 from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.windows import parse_start
+from bot.services.rollouts.events import DECIDED, ENTRY, NOTE
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
@@ -53,7 +54,7 @@ class RolloutListeners:
             on.of(
                 self,
                 cards={"rollout": self.draw_card},
-                notes={"rollout_decided": notes.decided_note, "rollout_event": self.draw_note},
+                notes={DECIDED: self.draw_decided, NOTE: self.draw_note},
             ),
             clicks=self._buttons.clicks(),
             submissions=self._buttons.submissions(),
@@ -99,9 +100,9 @@ class RolloutListeners:
         require(call.actor, Action.READ)
         rollout_id = await self._service.find(call.text)
         picture = await self._service.picture(rollout_id)
-        events = await self._service.timeline(rollout_id)
+        entries = await self._service.timeline(rollout_id)
         csv = button("All gateways as CSV", ids.EXPORT_CSV, PageRef(views.ROLLOUT, 0, str(rollout_id)))
-        await call.respond.answer(notes.report(picture, events, actions(csv)))
+        await call.respond.answer(notes.report(picture, entries, actions(csv)))
 
     @on.command("jobs", "List the portal's jobs, whoever created them")
     async def jobs(self, call: CommandCall) -> None:
@@ -151,7 +152,11 @@ class RolloutListeners:
         return card.card(await self._service.picture(RolloutId(int(subject))))
 
     async def draw_note(self, body: Mapping[str, Any]) -> Message:
-        return notes.event_note(body, await self._service.state(RolloutId(body["rollout"])))
+        rollout, entry = await self._service.entry(int(body[ENTRY]))
+        return notes.event_note(entry, rollout.state)
+
+    async def draw_decided(self, body: Mapping[str, Any]) -> Message:
+        return notes.decided_note(*await self._service.entry(int(body[ENTRY])))
 
     async def _rollouts_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)

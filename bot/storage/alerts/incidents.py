@@ -23,7 +23,15 @@ from bot.domain.alerts.incidents import (
 )
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
-from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents, rollouts, silences
+from bot.storage.db.tables import (
+    RANKS,
+    gateways,
+    incident_gateways,
+    incidents,
+    rollout_events,
+    rollouts,
+    silences,
+)
 
 _LIVE = [state.value for state in LIVE]
 _COMPARED = [kind.value for kind in IncidentKind if kind.rules.is_compared]
@@ -186,11 +194,17 @@ async def _with_rollout(connection: AsyncConnection, incident: Incident) -> Inci
     rollout = incident.rollout_id or (named[0] if named else None)
     if rollout is None:
         return incident
-    row = (await connection.execute(select(rollouts).where(rollouts.c.id == rollout))).first()
+    newest = select(func.max(rollout_events.c.id)).where(rollout_events.c.rollout_id == rollouts.c.id)
+    found = await connection.execute(
+        select(rollouts, func.coalesce(newest.scalar_subquery(), 0).label("newest")).where(
+            rollouts.c.id == rollout
+        )
+    )
+    row = found.first()
     if row is None:
         return incident
     running = rollout if row.state == "running" else None
-    return replace(incident, firmware=row.firmware_version, running_rollout=running)
+    return replace(incident, firmware=row.firmware_version, running_rollout=running, rollout_entry=row.newest)
 
 
 async def _with_silence(connection: AsyncConnection, incident: Incident) -> Incident:

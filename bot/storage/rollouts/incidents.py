@@ -6,8 +6,16 @@ from typing import Any
 
 from sqlalchemy import Row, and_, func, or_, select
 
-from bot.domain.incident_kinds import IncidentState
-from bot.domain.rollouts.rollout import Rollout, RolloutEvent
+from bot.domain.incident_kinds import IncidentKind, IncidentState
+from bot.domain.rollouts.events import (
+    AlertAcknowledged,
+    AlertOpened,
+    AlertOutgrown,
+    MoreAlerts,
+    Person,
+    TimelineEntry,
+)
+from bot.domain.rollouts.rollout import Rollout
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import incident_gateways, incidents, rollout_targets
 
@@ -15,7 +23,7 @@ MOST = 10  # alerts that are told of one by one
 _TOLD = [IncidentState.OPEN.value, IncidentState.RESOLVED.value]
 
 
-async def alerts_during(connection: Transaction, rollout: Rollout, now: datetime) -> Sequence[RolloutEvent]:
+async def alerts_during(connection: Transaction, rollout: Rollout, now: datetime) -> Sequence[TimelineEntry]:
     """Alerts about gateways of its waves that went offline while it ran, and those of its own doing."""
     if rollout.started_at is None:
         return ()
@@ -38,25 +46,20 @@ async def alerts_during(connection: Transaction, rollout: Rollout, now: datetime
         .order_by(incidents.c.opened_at, incidents.c.id)
     )
     rows = found.all()
-    told = [event for row in rows[:MOST] for event in _events(rollout, row)]
+    told = [entry for row in rows[:MOST] for entry in _entries(rollout, row)]
     if len(rows) > MOST:
-        body = {"rollout": rollout.id, "count": len(rows) - MOST}
-        told.append(RolloutEvent(rows[MOST].opened_at, "more_alerts", None, body))
+        told.append(TimelineEntry(rollout.id, rows[MOST].opened_at, None, MoreAlerts(len(rows) - MOST)))
     return told
 
 
-def _events(rollout: Rollout, row: Row[Any]) -> Iterator[RolloutEvent]:
-    body = {
-        "rollout": rollout.id,
-        "alert": row.id,
-        "trouble": row.kind,
-        "site": row.site,
-        "count": row.gateways,
-    }
-    yield RolloutEvent(row.opened_at, "alert", None, body)
+def _entries(rollout: Rollout, row: Row[Any]) -> Iterator[TimelineEntry]:
+    opened = AlertOpened(row.id, IncidentKind(row.kind), row.site, row.gateways)
+    yield TimelineEntry(rollout.id, row.opened_at, None, opened)
     if row.lapsed_by:
-        outgrown = body | {"count": row.lapsed_more, "had": row.lapsed_by}
-        yield RolloutEvent(row.lapsed_given_at, "acknowledged", row.lapsed_by, body)
-        yield RolloutEvent(row.lapsed_at, "outgrown", None, outgrown)
+        had = Person(row.lapsed_by, row.lapsed_name or row.lapsed_by)
+        yield TimelineEntry(rollout.id, row.lapsed_given_at, had, AlertAcknowledged(row.id))
+        outgrown = AlertOutgrown(row.id, row.lapsed_more, row.lapsed_by)
+        yield TimelineEntry(rollout.id, row.lapsed_at, None, outgrown)
     if row.acknowledged_by:
-        yield RolloutEvent(row.acknowledged_at, "acknowledged", row.acknowledged_by, body)
+        by = Person(row.acknowledged_by, row.acknowledged_name or row.acknowledged_by)
+        yield TimelineEntry(rollout.id, row.acknowledged_at, by, AlertAcknowledged(row.id))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Select, and_, delete, func, insert, or_, select, update
 
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
@@ -20,7 +20,6 @@ from bot.domain.rollouts.rollout import (
     Decision,
     Freeze,
     Rollout,
-    RolloutEvent,
     RolloutId,
     RolloutState,
     TargetState,
@@ -130,8 +129,8 @@ async def load(connection: Transaction, rollout_id: RolloutId, *, to_change: boo
 
     ``to_change`` waits for whoever else is changing it, so that the loser of two clicks reads who won.
     """
-    query = select(rollouts).where(rollouts.c.id == rollout_id)
-    row = (await connection.execute(query.with_for_update() if to_change else query)).one_or_none()
+    query = _with_last_event().where(rollouts.c.id == rollout_id)
+    row = (await connection.execute(query.with_for_update(of=rollouts) if to_change else query)).one_or_none()
     if row is None:
         raise await _unknown(connection, rollout_id)
     return _rollout(row, await _approvals(connection, [rollout_id]))
@@ -153,7 +152,7 @@ async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[t
     going_on = rollouts.c.state.in_(GOING_ON)
     rows = (
         await connection.execute(
-            select(rollouts).order_by(going_on.desc(), rollouts.c.id.desc()).limit(limit).offset(offset)
+            _with_last_event().order_by(going_on.desc(), rollouts.c.id.desc()).limit(limit).offset(offset)
         )
     ).all()
     total = (await connection.execute(select(func.count()).select_from(rollouts))).scalar_one()
@@ -223,24 +222,7 @@ async def release(
     await connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(lease_until=None))
 
 
-# ---- what happened, and what is frozen
-
-
-async def add_event(connection: Transaction, rollout_id: RolloutId, event: RolloutEvent) -> int:
-    """Adds to the timeline; returns the number of the entry."""
-    added = await connection.execute(
-        insert(rollout_events)
-        .values(rollout_id=rollout_id, at=event.at, kind=event.kind, by=event.by, body=dict(event.body))
-        .returning(rollout_events.c.id)
-    )
-    return int(added.scalar_one())
-
-
-async def timeline(connection: Transaction, rollout_id: RolloutId) -> tuple[RolloutEvent, ...]:
-    found = await connection.execute(
-        select(rollout_events).where(rollout_events.c.rollout_id == rollout_id).order_by(rollout_events.c.id)
-    )
-    return tuple(RolloutEvent(row.at, row.kind, row.by, row.body) for row in found.all())
+# ---- what is frozen
 
 
 async def list_freezes(connection: Transaction) -> tuple[Freeze, ...]:
@@ -273,11 +255,7 @@ async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
         return False
     through = and_(rollouts.c.through_freeze.is_not(None), rollouts.c.state.in_(GOING_ON))
     going = await connection.execute(select(rollouts.c.firmware_version).where(through).distinct())
-    of_it = [
-        version
-        for version in going.scalars()
-        if not freeze.firmware_version or is_same_firmware(version, freeze.firmware_version)
-    ]
+    of_it = [version for version in going.scalars() if _holds(freeze, version)]
     await connection.execute(
         update(rollouts)
         .where(through, rollouts.c.firmware_version.in_(of_it))
@@ -292,12 +270,34 @@ async def remove_freeze(connection: Transaction, firmware_version: str) -> bool:
     return removed.rowcount == 1
 
 
+async def held_by(connection: Transaction, freeze: Freeze) -> tuple[Rollout, ...]:
+    """The rollouts that go on and that the freeze holds; nobody else changes them until the commit."""
+    going = await connection.execute(
+        select(rollouts.c.id, rollouts.c.firmware_version)
+        .where(rollouts.c.state.in_(GOING_ON))
+        .order_by(rollouts.c.id)
+        .with_for_update()
+    )
+    held = [RolloutId(number) for number, version in going.all() if _holds(freeze, version)]
+    return tuple([await load(connection, rollout_id) for rollout_id in held])
+
+
 async def wake_all(connection: Transaction, now: datetime) -> None:
     """Has every rollout that goes on looked at by the next tick: a freeze came or went."""
     await connection.execute(update(rollouts).where(rollouts.c.state.in_(GOING_ON)).values(due_at=now))
 
 
+def _holds(freeze: Freeze, version: str) -> bool:
+    return not freeze.firmware_version or is_same_firmware(version, freeze.firmware_version)
+
+
 # ---- rows
+
+
+def _with_last_event() -> Select[Any]:
+    """In one statement, so that the state and the number are of one moment."""
+    newest = select(func.max(rollout_events.c.id)).where(rollout_events.c.rollout_id == rollouts.c.id)
+    return select(rollouts, func.coalesce(newest.scalar_subquery(), 0).label("last_event"))
 
 
 async def _approvals(
@@ -345,6 +345,7 @@ def _rollout(row: Row[Any], approvals: Mapping[int, tuple[Approval, ...]]) -> Ro
         through_freeze=row.through_freeze,
         reminded=row.reminded,
         approvals=approvals.get(row.id, ()),
+        last_event=row.last_event,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from bot.domain.gateways import GatewayId
+from bot.domain.rollouts.events import AlertOutgrown, MoreAlerts, Person
 from bot.domain.rollouts.rollout import RolloutState
 from bot.storage.db.tables import incident_gateways, incidents
 from bot.storage.rollouts.incidents import MOST
@@ -22,7 +23,7 @@ async def test_a_report_tells_which_alerts_touched_it_while_it_ran_and_who_ackno
         await alert(it, GatewayId(mine), dark_since=it.clock.now() - timedelta(days=1), taken_by="U0EARLY")
         await alert(it, GatewayId("elsewhere"), dark_since=it.clock.now() + MINUTE, taken_by="U0OTHER")
         await it.comes_to(rollout_id, RolloutState.FINISHED)
-        told = [(one.kind, one.by) for one in await it.rollouts.timeline(rollout_id)]
+        told = [(one.event.kind, one.by and one.by.user_id) for one in await it.rollouts.timeline(rollout_id)]
         assert told == [
             *[("requested", "U0OLGA"), ("approved", "U0PAUL"), ("started", None)],
             *[("alert", None), ("acknowledged", "U0OTTO"), ("finished", None)],
@@ -37,6 +38,7 @@ async def test_a_report_tells_that_an_acknowledgement_ended_since_the_alert_outg
         went = it.clock.now()
         outgrown: dict[str, Any] = {
             "lapsed_by": "U0OTTO",
+            "lapsed_name": "Otto",
             "lapsed_given_at": went,
             "lapsed_gateways": 1,
             "lapsed_more": 4,
@@ -44,9 +46,10 @@ async def test_a_report_tells_that_an_acknowledgement_ended_since_the_alert_outg
         }
         await alert(it, GatewayId(next(iter(it.portal.devices))), dark_since=went, **outgrown)
         _, taken, ended = (await it.rollouts.timeline(rollout_id))[-3:]
-        assert (taken.kind, taken.by, taken.at) == ("acknowledged", "U0OTTO", went)
-        assert (ended.kind, ended.by, ended.at) == ("outgrown", None, went + MINUTE)
-        assert (ended.body["had"], ended.body["count"]) == ("U0OTTO", 4)
+        assert (taken.event.kind, taken.by, taken.at) == ("acknowledged", Person("U0OTTO", "Otto"), went)
+        assert (ended.by, ended.at) == (None, went + MINUTE)
+        assert isinstance(ended.event, AlertOutgrown)
+        assert (ended.event.had_by, ended.event.count) == ("U0OTTO", 4)
 
 
 async def test_of_very_many_alerts_a_report_tells_the_first_and_how_many_more(database_url: str) -> None:
@@ -57,7 +60,7 @@ async def test_of_very_many_alerts_a_report_tells_the_first_and_how_many_more(da
             await alert(it, mine, dark_since=it.clock.now())
         *_, last = await it.rollouts.timeline(rollout_id)
         assert (await it.events(rollout_id)).count("alert") == MOST
-        assert (last.kind, last.body["count"]) == ("more_alerts", 2)
+        assert last.event == MoreAlerts(2)
 
 
 async def alert(

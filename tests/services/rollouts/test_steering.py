@@ -8,6 +8,7 @@ import pytest
 
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus, TargetStatus
 from bot.domain.errors import NotAllowed, Stale
+from bot.domain.rollouts.events import NotCalledOff
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutState, TargetState
 from bot.meshtech.sending import ATTEMPTS
@@ -203,10 +204,9 @@ async def test_an_abort_that_the_portal_does_not_carry_out_is_told_and_what_it_f
         await it.steering.abort(PAUL, rollout_id)
         await it.passes(12)
         assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 2}
-        told = [one for one in await it.rollouts.timeline(rollout_id) if one.kind == "not_called_off"]
-        assert [("not you" in one.body["reason"], one.body["job"]) for one in told] == [
-            (True, it.jobs_created()[0])
-        ]
+        events = [entry.event for entry in await it.rollouts.timeline(rollout_id)]
+        (told,) = [event for event in events if isinstance(event, NotCalledOff)]
+        assert ("not you" in told.reason, told.job) == (True, it.jobs_created()[0])
         assert await it.claimed() == set()
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from bot.demo.fleet.simulator import Behaviour, TargetStatus
+from bot.domain.rollouts.events import LateResults
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import RolloutId, RolloutState, TargetState
 from bot.storage.db.tables import gateway_claims
@@ -90,8 +91,8 @@ async def test_a_late_end_is_noted_and_changes_no_state(database_url: str) -> No
         after = await it.rollouts.picture(rollout_id)
         assert (after.counts, after.rollout.state) == (before.counts, RolloutState.FINISHED)
         assert await reasons(it, rollout_id) == {"no result for 12 minutes; it finished late, with success"}
-        late = [event for event in await it.rollouts.timeline(rollout_id) if event.kind == "late"]
-        assert [event.body["count"] for event in late] == [2]
+        events = [entry.event for entry in await it.rollouts.timeline(rollout_id)]
+        assert [event.count for event in events if isinstance(event, LateResults)] == [2]
 
 
 async def test_a_late_gateway_is_expected_down_only_while_it_is_being_flashed(database_url: str) -> None:

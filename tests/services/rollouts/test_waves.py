@@ -10,6 +10,7 @@ import pytest
 
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import Unavailable
+from bot.domain.rollouts.events import NotReturned
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.domain.windows import Window
 from tests.worlds.databases import sqlite_url
@@ -137,9 +138,10 @@ async def test_a_firmware_that_bricks_is_stopped_at_the_canary_and_told_to_the_c
         picture = await it.comes_to(rollout_id, RolloutState.PAUSED)
         assert picture.counts[1, TargetState.NOT_RETURNED] == 2
         assert await it.broadcasts() == ["not_returned", "paused"]
-        lost = next(one for one in await it.rollouts.timeline(rollout_id) if one.kind == "not_returned")
-        assert (lost.body["count"], lost.body["version"]) == (2, NEW)
-        assert {site for _, site in lost.body["gateways"]} == {"oslo"}
+        events = [entry.event for entry in await it.rollouts.timeline(rollout_id)]
+        (lost,) = [event for event in events if isinstance(event, NotReturned)]
+        assert (lost.count, lost.version) == (2, NEW)
+        assert {one.site for one in lost.gateways} == {"oslo"}
 
 
 async def test_the_channel_hears_only_of_pause_abort_did_not_return_and_the_end(database_url: str) -> None:

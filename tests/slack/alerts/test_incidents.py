@@ -10,6 +10,8 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import NotAllowed, NotFound, Stale
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
+from bot.domain.rollouts.events import Started
+from bot.domain.rollouts.rollout import RolloutId
 from bot.slack import ids
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.ids import CardRef, PageRef, Ref
@@ -18,6 +20,7 @@ from bot.slack.lists import list_clicks
 from bot.slack.views.blocks import Message
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
+from bot.storage.rollouts.events import add_event
 from tests.slack.shown import Answers, buttons, sendable
 from tests.worlds.alerts import ANA, BEN, World, rollout
 from tests.worlds.builders import alert_rules
@@ -197,7 +200,9 @@ async def test_the_rollout_that_explains_an_incident_is_paused_from_its_card(
     await rollout(world, "g00", state="verified")
     async with world.database.write() as connection:
         await connection.execute(update(incidents).values(rollout_id=1))
+        entry = await add_event(connection, RolloutId(1), Started(), None, world.now)
     shown = (await world.cards())[0].wanted
-    await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, await oslo(world))
-    assert world.paused == [(ANA.user_id, 1, "C0ALERTS")]
+    drawn = await listeners.draw_card((await oslo(world)).id)
+    await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, buttons(drawn)[ids.INCIDENT_PAUSE_ROLLOUT])
+    assert world.paused == [(ANA.user_id, 1, entry, "C0ALERTS")], "as it was drawn"
     assert max(card.wanted for card in await world.cards()) > shown

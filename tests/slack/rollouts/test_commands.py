@@ -6,79 +6,18 @@ from pathlib import Path
 import pytest
 
 from bot.demo.fleet.simulator import Behaviour
-from bot.demo.slack.limits import problems_of_view
-from bot.domain.access import Actor
 from bot.domain.audit import AuditQuery
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.slack import ids
-from bot.slack.ids import CardRef, Ref
-from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
-from bot.slack.lists import list_clicks
-from bot.slack.rollouts.buttons import RolloutButtons
-from bot.slack.rollouts.commands import RolloutListeners, parse_freeze, parse_update
-from bot.slack.views.blocks import Message, View
+from bot.slack.ids import CardRef
+from bot.slack.incoming.requests import Submission
+from bot.slack.rollouts.commands import parse_freeze, parse_update
 from bot.storage import audit
-from tests.slack.shown import NAMES, Answers, buttons, sendable
+from tests.slack.rollouts.desk import Desk
+from tests.slack.shown import NAMES, buttons
 from tests.worlds.databases import sqlite_url
-from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, PIA, VERA, WAVES, World, world
-
-
-class Modals:
-    """Keeps what was opened."""
-
-    def __init__(self) -> None:
-        self.opened: list[View] = []
-
-    async def open(self, trigger_id: str, view: View) -> str:
-        assert problems_of_view(view) == []
-        self.opened.append(view)
-        return f"V{len(self.opened)}"
-
-    async def update(self, view_id: str, view: View) -> None:
-        raise AssertionError("no modal of rollouts is updated")
-
-    async def publish(self, user_id: str, view: View) -> None:
-        raise AssertionError("rollouts have no home tab")
-
-
-class Desk:
-    """People before the services: commands, clicks and modals."""
-
-    def __init__(self, it: World) -> None:
-        self.it = it
-        self.modals = Modals()
-        rollout_buttons = RolloutButtons(it.rollouts, it.steering, self.modals)
-        self.listeners = RolloutListeners(it.rollouts, it.steering, rollout_buttons)
-        self.feature = self.listeners.feature()
-
-    async def says(self, text: str, actor: Actor = OLGA) -> Message:
-        word, _, rest = text.partition(" ")
-        answers = Answers()
-        await self.feature.commands[word].listener(CommandCall(actor, "C0OPS", rest, answers))
-        return answers.last
-
-    async def clicks(
-        self, action_id: str, ref: Ref, actor: Actor = PAUL, trigger: str | None = "t"
-    ) -> Answers:
-        answers = Answers()
-        listening = {**self.feature.clicks, **list_clicks(self.listeners.lists())}
-        await listening[action_id](Click(actor, "C0ROLLOUTS", action_id, ref, answers, trigger))
-        return answers
-
-    async def submits(self, callback_id: str, number: int, reason: str, actor: Actor) -> SubmissionAnswer:
-        values = {ids.REASON: reason} if reason else {}
-        submission = Submission(actor, callback_id, CardRef(str(number), 1), values)
-        return await self.feature.submissions[callback_id](submission)
-
-    async def card(self, number: int = 1) -> Message:
-        return sendable(await self.feature.cards["rollout"](str(number)))
-
-    async def requested(self, command: str = f"update tag:oslo to {NEW}", actor: Actor = OLGA) -> Ref:
-        """Somebody plans and requests; what the card's buttons point at."""
-        plan = await self.says(command, actor)
-        await self.clicks(ids.ROLLOUT_REQUEST, buttons(plan)[ids.ROLLOUT_REQUEST], actor)
-        return buttons(await self.card())[ids.ROLLOUT_APPROVE]
+from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, PIA, VERA, WAVES, world
 
 
 @pytest.fixture
@@ -128,7 +67,7 @@ async def test_an_update_can_start_later(desk: Desk) -> None:
     drawn = await desk.card()
     assert "approved, starts later" in drawn.text
     assert set(buttons(drawn)) == {ids.ROLLOUT_CANCEL}
-    await desk.clicks(ids.ROLLOUT_CANCEL, ref, OLGA)
+    await desk.clicks(ids.ROLLOUT_CANCEL, buttons(drawn)[ids.ROLLOUT_CANCEL], OLGA)
     assert "withdrawn" in (await desk.card()).text
 
 

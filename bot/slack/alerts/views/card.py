@@ -361,7 +361,7 @@ def pause_rollout(incident: Incident) -> Block | None:
     return button(
         f"Pause rollout {rollout}",
         ids.INCIDENT_PAUSE_ROLLOUT,
-        CardRef(str(incident.id), incident.version),
+        CardRef(str(incident.id), incident.rollout_entry),
         style="danger",
         confirm=confirm(
             f"Pause {rollout}?", "Nothing more is started; what has started is still judged.", "Pause"

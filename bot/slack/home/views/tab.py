@@ -132,7 +132,7 @@ def _rollout_line(rollout: Rollout) -> str:
 
 def _rollout_buttons(one: HomeRollout) -> list[Block]:
     rollout = one.rollout
-    ref, title = CardRef(str(rollout.id), rollout.version), rollout.title
+    ref, title = CardRef(str(rollout.id), rollout.last_event), rollout.title
     what = f"This updates {count(rollout.planned, 'gateway')} to {plain_name(rollout.firmware_version)}."
     offered = (
         button(

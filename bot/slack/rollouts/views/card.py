@@ -95,7 +95,7 @@ def card(picture: RolloutStatus, answer: PageRef | None = None) -> Message:
         blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
     small = _small_print(picture)
     blocks += [context(*small)] if small else []
-    blocks += _buttons(picture, CardRef(str(rollout.id), rollout.version, answer))
+    blocks += _buttons(picture, CardRef(str(rollout.id), rollout.last_event, answer))
     said = [
         f"{rollout.title}: firmware {code(rollout.firmware_version)} for {number}",
         state,

@@ -205,8 +205,8 @@ def _planned_line(target: Target) -> str:
 # ---- the modals
 
 
-def deny_modal(rollout: Rollout, asked_in: str) -> View:
-    """Asks for the reason that a denial needs; ``asked_in`` is the channel of the button."""
+def deny_modal(rollout: Rollout, ref: CardRef) -> View:
+    """Asks for the reason that a denial needs; ``ref`` is that of the button, and names its channel."""
     firmware = code(rollout.firmware_version)
     text = f"{rollout.title}: firmware {firmware}, requested by {mention(rollout.requester)}"
     return modal(
@@ -222,20 +222,20 @@ def deny_modal(rollout: Rollout, asked_in: str) -> View:
             ),
         ],
         callback_id=ids.ROLLOUT_DENY,
-        ref=CardRef(str(rollout.id), rollout.version, channel=asked_in),
+        ref=ref,
         submit="Deny",
     )
 
 
-def override_modal(rollout: Rollout, callback_id: str, prompt: str, asked_in: str) -> View:
+def override_modal(ref: CardRef, callback_id: str, prompt: str) -> View:
     """Asks an admin why they go on all the same; ``prompt`` is what the bot said to that."""
     titles = {ids.ROLLOUT_APPROVE: "Approve", ids.ROLLOUT_RESUME: "Start"}
     word = titles.get(callback_id, "Go on")
     return modal(
-        f"{word} {rollout.title}",
+        f"{word} R-{ref.id}",
         [section(name(prompt, 1000)), text_input(ids.REASON, "Why?", multiline=True, most=1000)],
         callback_id=callback_id,
-        ref=CardRef(str(rollout.id), rollout.version, channel=asked_in),
+        ref=ref,
         submit=word,
     )
 

@@ -1,12 +1,40 @@
 """What is said of a rollout beside its card: the notes in its thread, direct messages, its report."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from typing import assert_never
 
-from bot.domain.incident_kinds import IncidentKind
+from bot.domain.rollouts.events import (
+    Aborted,
+    AlertAcknowledged,
+    AlertOpened,
+    AlertOutgrown,
+    ApprovalReminder,
+    Approved,
+    CanaryDone,
+    CaughtUp,
+    Denied,
+    Expired,
+    Finished,
+    Frozen,
+    LateResults,
+    MoreAlerts,
+    NotCalledOff,
+    NotReturned,
+    Paused,
+    Promoted,
+    Requested,
+    Resumed,
+    Retried,
+    Scheduled,
+    Started,
+    TimelineEntry,
+    Unfrozen,
+    Voided,
+    WaveStarted,
+    Withdrawn,
+)
 from bot.domain.rollouts.plan import TargetClass
-from bot.domain.rollouts.rollout import RolloutEvent, RolloutState
+from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.domain.rollouts.status import RolloutStatus
 from bot.slack.rollouts.views.card import (
     WHOLE_FLEET,
@@ -40,129 +68,167 @@ from bot.slack.views.blocks import (
 from bot.slack.views.incident_words import words_of
 
 
-def decided_note(body: Mapping[str, Any]) -> Message:
+def decided_note(rollout: Rollout, entry: TimelineEntry) -> Message:
     """Tells the requester by direct message how their rollout was decided."""
-    title, by = f"R-{body['rollout']}", mention(str(body["by"])) if body.get("by") else None
-    what = f"{code(str(body['version']))} for {code(str(body['query'] or WHOLE_FLEET))}"
-    state = str(body["state"])
-    if state in {RolloutState.RUNNING.value, RolloutState.SCHEDULED.value}:
-        when = "now" if state == RolloutState.RUNNING.value else _moment(body, "start_at") or "at its time"
-        return said(f"✅ {by} approved {title} ({what}). It starts {when}.")
-    if state == RolloutState.REQUESTED.value:
-        return said(f"✅ {by} approved {title} ({what}). It needs one more approval.")
-    reason = f" {reason_words(str(body['reason']))}" if body.get("reason") else ""
-    if state == RolloutState.VOID.value:
-        offer = "Its card offers a new plan."
-        when = f"when {by} approved it" if by else "at its start"
-        return said(f"⚠️ {title} ({what}) turned out void {when}.{reason} {offer}")
-    if state == RolloutState.EXPIRED.value:
-        return said(
-            f"🛑 {title} ({what}) has expired: nobody decided in time. Run the update again for a new plan."
-        )
-    if state == RolloutState.CANCELED.value:
-        return said(f"🚫 {by} withdrew {title} ({what}).")
-    return said(f"🚫 {by} denied {title} ({what}).{reason}")
+    by, title, event = mention(entry.by.user_id) if entry.by else "", rollout.title, entry.event
+    what = f"{code(rollout.firmware_version)} for {code(rollout.query or WHOLE_FLEET)}"
+    match event:
+        case Approved(missing=0):
+            when = date(event.start_at) if event.start_at else "now"
+            return said(f"✅ {by} approved {title} ({what}). It starts {when}.")
+        case Approved():
+            more = "one more approval" if event.missing == 1 else f"{event.missing} more approvals"
+            return said(f"✅ {by} approved {title} ({what}). It needs {more}.")
+        case Denied():
+            return said(f"🚫 {by} denied {title} ({what}). {reason_words(event.reason)}")
+        case Withdrawn():
+            return said(f"🚫 {by} withdrew {title} ({what}).")
+        case Voided():
+            when = f"when {by} approved it" if by else "at its start"
+            return said(
+                f"⚠️ {title} ({what}) turned out void {when}. {reason_words(event.reason)} "
+                "Its card offers a new plan."
+            )
+        case Expired():
+            return said(
+                f"🛑 {title} ({what}) has expired: nobody decided in time. "
+                "Run the update again for a new plan."
+            )
+        case _:
+            raise AssertionError(f"{event.kind} decides no request")
 
 
-def event_note(body: Mapping[str, Any], state: RolloutState) -> Message:
+def event_note(entry: TimelineEntry, state: RolloutState) -> Message:
     """One thing that happened, in the card's thread; the gravest are said in the channel as well."""
-    return said(event_words(str(body["kind"]), body, str(body["by"]) if body.get("by") else None, state))
+    return said(event_words(entry, state))
 
 
-def event_words(kind: str, body: Mapping[str, Any], by: str | None, state: RolloutState) -> str:
-    """What happened, as mrkdwn; who still has to do something about it only if ``state``, which it is in
-    now, says so: a note may be read when that is long done.
+def event_words(entry: TimelineEntry, state: RolloutState) -> str:
+    """What happened, as mrkdwn.
+
+    Who still has to do something about it is said only if ``state``, which the rollout is in now, allows it:
+    a note may be read when that is long done.
     """
-    title = f"R-{body.get('rollout')}"
-    who = mention(by) if by else "The bot"
-    reason = f" {reason_words(str(body['reason']))}" if body.get("reason") else ""
-    frozen = " Its firmware is frozen." if body.get("frozen") else ""
-    number = int(body.get("count") or 0)
-    tally = f"{int(body.get('verified') or 0):,} verified, {int(body.get('failed') or 0):,} failed"
-    missing = people(int(body.get("missing") or 1))
-    waits = "still waits" if state is RolloutState.REQUESTED else "waited"
-    promote = " A person has to promote it." if state is RolloutState.PROMOTION else ""
-    ends = _moment(body, "until")
-    until = f", until {ends}" if ends else ""
-    at = _moment(body, "start_at") or "at its time"
-    asked = f" {mention(str(body['requester']))} requested it." if body.get("requester") else ""
-    words = {
-        "requested": f"{who} requested {title}.",
-        "approved": f"✅ {who} approved {title}.{reason}",
-        "denied": f"🚫 {who} denied {title}.{reason}",
-        "withdrawn": f"🛑 {who} withdrew {title}.",
-        "void": f"⚠️ {title} is void.{reason}",
-        "expired": f"🛑 {title} has expired: nobody decided in time.",
-        "reminder": f"⏳ {title} {waits} for {missing} to approve it{until}.",
-        "scheduled": f"⏳ {title} is approved and starts {at}.",
-        "started": f"🔄 {title} has started.",
-        "wave": f"🔄 Wave {body.get('wave')} of {title} begins: {tally} so far.",
-        "canary_done": f"⏳ The canary of {title} is done: {tally}.{promote}",
-        "promoted": f"🔄 {who} promoted {title}.",
-        "paused": f"⏸️ {who} paused {title}." if by else f"⏸️ {title} paused itself.{reason}",
-        "resumed": f"🔄 {who} resumed {title}.{reason}",
-        "aborted": f"🛑 {who} aborted {title}."
-        if by
-        else f"🛑 {title} stopped itself for good.{reason}{frozen}",
-        "retried": f"🔄 {who} tries {count(number, 'gateway')} of {title} again.",
-        "catch_up": f"🔄 {who} lets {count(number, 'gateway')} of {title} catch up.",
-        "finished": f"{'⚠️' if body.get('failed') else '✅'} {title} is finished: {tally}.{asked}",
-        "not_returned": _not_returned_words(title, body),
-        "late": _late_words(title, body),
-        "not_called_off": f"⚠️ Meshtech does not call off {code(str(body.get('job')))}, so what it has not "
-        f"begun is updated all the same.{reason}",
-        "alert": f"🚨 Alert {body.get('alert')}: {count(number, 'gateway')} {_trouble(body)}.",
-        "acknowledged": f"👀 {who} acknowledged alert {body.get('alert')}.",
-        "outgrown": f"🚨 Alert {body.get('alert')} outgrew what {mention(str(body.get('had')))} acknowledged "
-        f"by {count(number, 'gateway')}: nobody had it from then on.",
-        "more_alerts": f"🚨 And {count(number, 'more alert')}.",
-    }
-    return words.get(kind, f"{title}: {escape(kind)}.")
+    title, event = f"R-{entry.rollout_id}", entry.event
+    who = mention(entry.by.user_id) if entry.by else "The bot"
+    match event:
+        case Requested():
+            return f"{who} requested {title}."
+        case Approved():
+            return f"✅ {who} approved {title}.{_because(event.reason)}"
+        case Denied():
+            return f"🚫 {who} denied {title}.{_because(event.reason)}"
+        case Withdrawn():
+            return f"🛑 {who} withdrew {title}."
+        case Voided():
+            return f"⚠️ {title} is void.{_because(event.reason)}"
+        case Expired():
+            return f"🛑 {title} has expired: nobody decided in time."
+        case ApprovalReminder():
+            waits = "still waits" if state is RolloutState.REQUESTED else "waited"
+            return f"⏳ {title} {waits} for {people(event.missing)} to approve it, until {date(event.until)}."
+        case Scheduled():
+            return f"⏳ {title} is approved and starts {date(event.start_at)}."
+        case Started():
+            return f"🔄 {title} has started."
+        case WaveStarted():
+            return f"🔄 Wave {event.wave} of {title} begins: {_tally(event)} so far."
+        case CanaryDone():
+            promote = " A person has to promote it." if state is RolloutState.PROMOTION else ""
+            return f"⏳ The canary of {title} is done: {_tally(event)}.{promote}"
+        case Promoted():
+            return f"🔄 {who} promoted {title}."
+        case Paused():
+            itself = f"⏸️ {title} paused itself.{_because(event.reason)}"
+            return f"⏸️ {who} paused {title}." if entry.by else itself
+        case Resumed():
+            return f"🔄 {who} resumed {title}.{_because(event.reason)}"
+        case Aborted():
+            frozen = " Its firmware is frozen." if event.frozen else ""
+            itself = f"🛑 {title} stopped itself for good.{_because(event.reason)}{frozen}"
+            return f"🛑 {who} aborted {title}." if entry.by else itself
+        case Retried():
+            return f"🔄 {who} tries {count(event.count, 'gateway')} of {title} again."
+        case CaughtUp():
+            return f"🔄 {who} lets {count(event.count, 'gateway')} of {title} catch up."
+        case Finished():
+            mark = "⚠️" if event.failed else "✅"
+            return f"{mark} {title} is finished: {_tally(event)}. {mention(event.requester)} requested it."
+        case NotReturned():
+            return _not_returned_words(title, event)
+        case LateResults():
+            return _late_words(title, event)
+        case NotCalledOff():
+            return (
+                f"⚠️ Meshtech does not call off {code(event.job)}, so what it has not begun is updated "
+                f"all the same.{_because(event.reason)}"
+            )
+        case Frozen():
+            return f"🧊 {who} froze {_frozen(event.version)}.{_because(event.reason)}"
+        case Unfrozen():
+            return f"🔄 {who} unfroze {_frozen(event.version)}."
+        case AlertOpened():
+            return f"🚨 Alert {event.alert}: {count(event.count, 'gateway')} {_trouble(event)}."
+        case AlertAcknowledged():
+            return f"👀 {who} acknowledged alert {event.alert}."
+        case AlertOutgrown():
+            return (
+                f"🚨 Alert {event.alert} outgrew what {mention(event.had_by)} acknowledged by "
+                f"{count(event.count, 'gateway')}: nobody had it from then on."
+            )
+        case MoreAlerts():
+            return f"🚨 And {count(event.count, 'more alert')}."
+        case _:
+            assert_never(event)
 
 
-def _moment(body: Mapping[str, Any], key: str) -> str | None:
-    """A time that was kept as text, as Slack shows it to each reader."""
-    return date(datetime.fromisoformat(str(body[key]))) if body.get(key) else None
+def _because(reason: str | None) -> str:
+    return f" {reason_words(reason)}" if reason else ""
 
 
-def _not_returned_words(title: str, body: Mapping[str, Any]) -> str:
-    number = int(body.get("count") or 0)
-    shown = [f"{name(label)} ({name(site, 40)})" for label, site in body.get("gateways") or []]
-    more = f" and {number - len(shown):,} more" if number > len(shown) else ""
+def _tally(event: WaveStarted | CanaryDone | Finished) -> str:
+    return f"{event.verified:,} verified, {event.failed:,} failed"
+
+
+def _frozen(version: str) -> str:
+    return f"firmware {code(version)}" if version else "everything"
+
+
+def _not_returned_words(title: str, event: NotReturned) -> str:
+    shown = [f"{name(one.label)} ({name(one.site, 40)})" for one in event.gateways]
+    more = f" and {event.count - len(shown):,} more" if event.count > len(shown) else ""
     return (
-        f"❌ {count(number, 'gateway')} did not return after firmware {code(str(body.get('version')))} "
+        f"❌ {count(event.count, 'gateway')} did not return after firmware {code(event.version)} "
         f"in {title}: {', '.join(shown)}{more}."
     )
 
 
-def _trouble(body: Mapping[str, Any]) -> str:
+def _trouble(event: AlertOpened) -> str:
     """What an alert was about."""
-    words = words_of(IncidentKind(body.get("trouble") or IncidentKind.OFFLINE))
-    return words.happened.format(site=name(str(body.get("site") or ""), 40))
+    return words_of(event.trouble).happened.format(site=name(event.site, 40))
 
 
-def _late_words(title: str, body: Mapping[str, Any]) -> str:
-    number = int(body.get("count") or 0)
+def _late_words(title: str, event: LateResults) -> str:
     by_ending: dict[str, list[str]] = {}
-    for label, site, words in body.get("endings") or []:
-        by_ending.setdefault(str(words), []).append(f"{name(label)} ({name(site, 40)})")
+    for one in event.results:
+        by_ending.setdefault(one.words, []).append(f"{name(one.label)} ({name(one.site, 40)})")
     shown = "; ".join(f"{', '.join(named)} {escape(words)}" for words, named in by_ending.items())
-    rest = number - sum(map(len, by_ending.values()))
+    rest = event.count - len(event.results)
     more = f"; and {rest:,} more" if rest > 0 else ""
-    return f"⌛ {count(number, 'gateway')} of {title} that counted as failed already: {shown}{more}."
+    return f"⌛ {count(event.count, 'gateway')} of {title} that counted as failed already: {shown}{more}."
 
 
 # ---- the report
 
 
-def report(picture: RolloutStatus, events: Sequence[RolloutEvent], buttons: list[Block]) -> Message:
+def report(picture: RolloutStatus, entries: Sequence[TimelineEntry], buttons: list[Block]) -> Message:
     """A rollout from request to end: its timeline, its counts, its failures."""
     rollout = picture.rollout
     word, kind = state_words(rollout, picture.failed)
-    words = [event_words(event.kind, event.body, event.by, rollout.state) for event in events]
-    told = [f"{date(event.at)} {sentence}" for event, sentence in zip(events, words, strict=True)]
+    words = [event_words(entry, rollout.state) for entry in entries]
+    told = [f"{date(entry.at)} {sentence}" for entry, sentence in zip(entries, words, strict=True)]
     # The text is cut sooner than the blocks: it says a time once for all that happened then.
-    begins = [number == 0 or one.at != events[number - 1].at for number, one in enumerate(events)]
+    begins = [number == 0 or one.at != entries[number - 1].at for number, one in enumerate(entries)]
     in_short = [dated if new else bare for dated, bare, new in zip(told, words, begins, strict=True)]
     facts = wave_lines(picture.counts)
     failed = failure_lines(picture)

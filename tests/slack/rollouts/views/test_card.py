@@ -1,10 +1,10 @@
 """Rollouts as messages: plans, cards in every state, notes, reports, lists, jobs and modals."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -12,20 +12,52 @@ from bot.demo.slack.limits import problems_of_view
 from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentSummary
+from bot.domain.rollouts.events import (
+    Aborted,
+    AlertAcknowledged,
+    AlertOpened,
+    AlertOutgrown,
+    ApprovalReminder,
+    Approved,
+    CanaryDone,
+    CaughtUp,
+    Denied,
+    Expired,
+    Finished,
+    Frozen,
+    LateResult,
+    LateResults,
+    MoreAlerts,
+    NamedGateway,
+    NotCalledOff,
+    NotReturned,
+    Paused,
+    Person,
+    Promoted,
+    Requested,
+    Resumed,
+    Retried,
+    RolloutEvent,
+    Scheduled,
+    Started,
+    TimelineEntry,
+    Unfrozen,
+    Voided,
+    WaveStarted,
+    Withdrawn,
+)
 from bot.domain.rollouts.plan import ModelChoice, Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
     Approval,
     Decision,
     Freeze,
     Rollout,
-    RolloutEvent,
     RolloutId,
     RolloutState,
     TargetRecord,
     TargetState,
 )
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
-from bot.services.rollouts.events import BROADCAST
 from bot.slack import ids
 from bot.slack.ids import CardRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards
@@ -68,6 +100,7 @@ RUNNING = {(1, TargetState.VERIFIED): 5, (2, TargetState.IN_PROGRESS): 4, (2, Ta
 def rollout(state: RolloutState = RolloutState.RUNNING, **changes: object) -> Rollout:
     begun = state.is_under_way or state in {RolloutState.FINISHED, RolloutState.ABORTED}
     values = {
+        "last_event": 30,
         "state": state,
         "version": 3,
         "started_at": NOW if begun else None,
@@ -141,7 +174,7 @@ def test_a_card_says_its_state_and_offers_what_can_be_done(
     assert says in drawn.text
     assert says in words(drawn)
     assert set(buttons(drawn)) == offers
-    assert set(buttons(drawn).values()) <= {CardRef("7", 3)}
+    assert set(buttons(drawn).values()) <= {CardRef("7", 30)}
 
 
 def test_a_card_has_a_bar_for_each_wave_with_counts_of_gateways() -> None:
@@ -282,18 +315,16 @@ def everything_said(hostile: str) -> list[Message]:
         "evidence": Evidence(50, 40, 10, 3 * MINUTE, 9 * MINUTE),
     }
     every = [rollout(state, **all_at_once) for state in RolloutState]
-    events = [RolloutEvent(NOW, kind, "U0PAUL", {**BODY, "reason": hostile}) for kind in EVENTS]
+    entries = [happened(event, OLGA) for event in hostile_events(hostile)]
+    decided = [one for one in entries if isinstance(one.event, DECISIONS)]
     device = JobDevice(GatewayId("g"), DeviceProgress.FAILED, hostile, hostile, NOW)
     job = VendorJob(JobId(hostile), hostile, JobStatus.COMPLETED, hostile, None, NOW, NOW, (device,) * 12)
     drawn = plan(hostile)
     return [
         *(cards.card(picture(one, many, **around)) for one in every),
-        notes.report(picture(every[2], many, **around), events, []),
-        *(
-            notes.event_note({"kind": kind, **BODY, "reason": hostile}, RolloutState.RUNNING)
-            for kind in EVENTS
-        ),
-        *(notes.decided_note({**DECIDED, "state": one.value, "reason": hostile}) for one in RolloutState),
+        notes.report(picture(every[2], many, **around), entries, []),
+        *(notes.event_note(one, RolloutState.RUNNING) for one in entries),
+        *(notes.decided_note(one, entry) for one in every for entry in decided),
         views.plan(drawn, rollout_rules()),
         views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
         views.freezes([replace(FROZEN, reason=hostile, by_name=hostile)] * 3),
@@ -307,88 +338,122 @@ def everything_said(hostile: str) -> list[Message]:
     ]
 
 
-EVENTS = {
-    "requested": "<@U0OLGA> requested R-7.",
-    "approved": "✅ <@U0OLGA> approved R-7. Reason: a word.",
-    "denied": "🚫 <@U0OLGA> denied R-7. Reason: a word.",
-    "withdrawn": "🛑 <@U0OLGA> withdrew R-7.",
-    "void": "⚠️ R-7 is void. Reason: a word.",
-    "expired": "🛑 R-7 has expired: nobody decided in time.",
-    "reminder": f"⏳ R-7 still waits for 1 person to approve it, until {date(NOW)}.",
-    "scheduled": f"⏳ R-7 is approved and starts {date(NOW)}.",
-    "started": "🔄 R-7 has started.",
-    "wave": "🔄 Wave 2 of R-7 begins: 5 verified, 1 failed so far.",
-    "canary_done": "⏳ The canary of R-7 is done: 5 verified, 1 failed. A person has to promote it.",
-    "promoted": "🔄 <@U0OLGA> promoted R-7.",
-    "paused": "⏸️ <@U0OLGA> paused R-7.",
-    "resumed": "🔄 <@U0OLGA> resumed R-7. Reason: a word.",
-    "aborted": "🛑 <@U0OLGA> aborted R-7.",
-    "retried": "🔄 <@U0OLGA> tries 3 gateways of R-7 again.",
-    "catch_up": "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up.",
-    "finished": "⚠️ R-7 is finished: 5 verified, 1 failed. <@U0OLGA> requested it.",
-    "late": "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
-    "alert": "🚨 Alert 12: 3 gateways went offline at oslo.",
-    "acknowledged": "👀 <@U0OLGA> acknowledged alert 12.",
-    "outgrown": "🚨 Alert 12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from then on.",
-    "more_alerts": "🚨 And 3 more alerts.",
-    "not_returned": "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
-}
-BODY: Mapping[str, Any] = {
-    "rollout": 7,
-    "requester": "U0OLGA",
-    "reason": "a word",
-    "missing": 1,
-    "wave": 2,
-    "verified": 5,
-    "failed": 1,
-    "count": 3,
-    "version": "3.5.0",
-    "gateways": [["MT1", "oslo"]],
-    "alert": 12,
-    "had": "U0PAUL",
-    "trouble": "offline",
-    "site": "oslo",
-    "until": NOW.isoformat(),
-    "start_at": NOW.isoformat(),
-    "endings": [["MT1", "oslo", "timed out"]],
-}
-DECIDED = {"rollout": 7, "by": "U0PAUL", "version": "3.5.0", "query": "tag:oslo", "reason": "a word"}
+OLGA = Person("U0OLGA", "Olga")
+MT1 = (NamedGateway("MT1", "oslo"),)
+SAYS: Sequence[tuple[RolloutEvent, str]] = [
+    (Requested(), "<@U0OLGA> requested R-7."),
+    (Approved(0, None, "a word"), "✅ <@U0OLGA> approved R-7. Reason: a word."),
+    (Denied("a word"), "🚫 <@U0OLGA> denied R-7. Reason: a word."),
+    (Withdrawn(), "🛑 <@U0OLGA> withdrew R-7."),
+    (Voided("a word"), "⚠️ R-7 is void. Reason: a word."),
+    (Expired(), "🛑 R-7 has expired: nobody decided in time."),
+    (ApprovalReminder(1, NOW), f"⏳ R-7 still waits for 1 person to approve it, until {date(NOW)}."),
+    (Scheduled(NOW), f"⏳ R-7 is approved and starts {date(NOW)}."),
+    (Started(), "🔄 R-7 has started."),
+    (WaveStarted(2, 5, 1), "🔄 Wave 2 of R-7 begins: 5 verified, 1 failed so far."),
+    (
+        CanaryDone(5, 1),
+        "⏳ The canary of R-7 is done: 5 verified, 1 failed. A person has to promote it.",
+    ),
+    (Promoted(), "🔄 <@U0OLGA> promoted R-7."),
+    (Paused(), "⏸️ <@U0OLGA> paused R-7."),
+    (Resumed("a word"), "🔄 <@U0OLGA> resumed R-7. Reason: a word."),
+    (Aborted(), "🛑 <@U0OLGA> aborted R-7."),
+    (Retried(3), "🔄 <@U0OLGA> tries 3 gateways of R-7 again."),
+    (CaughtUp(3, 4), "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up."),
+    (Finished(5, 1, "U0OLGA"), "⚠️ R-7 is finished: 5 verified, 1 failed. <@U0OLGA> requested it."),
+    (
+        LateResults(3, (LateResult("MT1", "oslo", "timed out"),)),
+        "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
+    ),
+    (
+        NotCalledOff("meshbot R-7 w1 b1", "a word"),
+        "⚠️ Meshtech does not call off meshbot R-7 w1 b1, so what it has not begun is updated all the same. "
+        "Reason: a word.",
+    ),
+    (Frozen("3.5.0", "a word"), "🧊 <@U0OLGA> froze firmware 3.5.0. Reason: a word."),
+    (Unfrozen(""), "🔄 <@U0OLGA> unfroze everything."),
+    (
+        AlertOpened(12, IncidentKind.OFFLINE, "oslo", 3),
+        "🚨 Alert 12: 3 gateways went offline at oslo.",
+    ),
+    (AlertAcknowledged(12), "👀 <@U0OLGA> acknowledged alert 12."),
+    (
+        AlertOutgrown(12, 3, "U0PAUL"),
+        "🚨 Alert 12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from then on.",
+    ),
+    (MoreAlerts(3), "🚨 And 3 more alerts."),
+    (
+        NotReturned(3, "3.5.0", MT1),
+        "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
+    ),
+]
+DECISIONS = (Approved, Denied, Withdrawn, Voided, Expired)
 
 
-@pytest.mark.parametrize("kind", EVENTS)
-def test_every_event_is_one_sentence_in_the_thread(kind: str) -> None:
-    then = {"canary_done": RolloutState.PROMOTION, "reminder": RolloutState.REQUESTED}
-    drawn = notes.event_note({"kind": kind, "by": "U0OLGA", **BODY}, then.get(kind, RolloutState.RUNNING))
-    assert sendable(drawn).text == EVENTS[kind]
+def happened(event: RolloutEvent, by: Person | None = None) -> TimelineEntry:
+    return TimelineEntry(RolloutId(7), NOW, by, event)
+
+
+def hostile_events(hostile: str) -> list[RolloutEvent]:
+    """Each of them, with names and reasons that others chose."""
+    named: dict[str, Any] = {
+        "reason": hostile,
+        "version": hostile,
+        "site": hostile,
+        "job": hostile,
+        "gateways": (NamedGateway(hostile, hostile),) * 10,
+        "results": (LateResult(hostile, hostile, "timed out"),) * 10,
+    }
+    return [
+        _renamed(event, {one.name: named[one.name] for one in fields(event) if one.name in named})
+        for event, _ in SAYS
+    ]
+
+
+def _renamed(event: Any, names: Mapping[str, Any]) -> RolloutEvent:
+    changed: RolloutEvent = replace(event, **names)
+    return changed
+
+
+def test_every_kind_of_event_has_a_sentence() -> None:
+    assert {type(event) for event, _ in SAYS} == set(get_args(RolloutEvent))
+
+
+@pytest.mark.parametrize(("event", "says"), SAYS, ids=lambda one: getattr(one, "kind", ""))
+def test_every_event_is_one_sentence_in_the_thread(event: RolloutEvent, says: str) -> None:
+    then = {CanaryDone: RolloutState.PROMOTION, ApprovalReminder: RolloutState.REQUESTED}
+    drawn = notes.event_note(happened(event, OLGA), then.get(type(event), RolloutState.RUNNING))
+    assert sendable(drawn).text == says
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("event", "says"),
     [
-        ("canary_done", "⏳ The canary of R-7 is done: 5 verified, 1 failed."),
-        ("reminder", f"⏳ R-7 waited for 1 person to approve it, until {date(NOW)}."),
+        (CanaryDone(5, 1), "⏳ The canary of R-7 is done: 5 verified, 1 failed."),
+        (ApprovalReminder(1, NOW), f"⏳ R-7 waited for 1 person to approve it, until {date(NOW)}."),
     ],
 )
-def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(kind: str, says: str) -> None:
-    assert notes.event_note({"kind": kind, "by": None, **BODY}, RolloutState.RUNNING).text == says
+def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(event: RolloutEvent, says: str) -> None:
+    assert notes.event_note(happened(event), RolloutState.RUNNING).text == says
 
 
 @pytest.mark.parametrize(
     ("trouble", "says"),
     [
-        ("storm", "went offline, and others with them"),
-        ("flapping", "kept going on and off at oslo"),
-        ("not_returned", "did not return"),
+        (IncidentKind.STORM, "went offline, and others with them"),
+        (IncidentKind.FLAPPING, "kept going on and off at oslo"),
+        (IncidentKind.NOT_RETURNED, "did not return"),
     ],
 )
-def test_an_alert_of_each_kind_says_what_it_was_about(trouble: str, says: str) -> None:
-    body = {**BODY, "kind": "alert", "by": None, "trouble": trouble}
-    assert notes.event_note(body, RolloutState.RUNNING).text == f"🚨 Alert 12: 3 gateways {says}."
+def test_an_alert_of_each_kind_says_what_it_was_about(trouble: IncidentKind, says: str) -> None:
+    drawn = notes.event_note(happened(AlertOpened(12, trouble, "oslo", 3)), RolloutState.RUNNING)
+    assert drawn.text == f"🚨 Alert 12: 3 gateways {says}."
 
 
 def test_what_it_did_by_itself_says_so() -> None:
-    paused = notes.event_note({"kind": "paused", "by": None, **BODY}, RolloutState.PAUSED)
-    stopped = notes.event_note({"kind": "aborted", "by": None, "frozen": True, **BODY}, RolloutState.ABORTED)
+    paused = notes.event_note(happened(Paused("a word")), RolloutState.PAUSED)
+    stopped = notes.event_note(happened(Aborted("a word", frozen=True)), RolloutState.ABORTED)
     assert paused.text == "⏸️ R-7 paused itself. Reason: a word."
     assert stopped.text == "🛑 R-7 stopped itself for good. Reason: a word. Its firmware is frozen."
 
@@ -415,52 +480,42 @@ def test_a_job_is_done_only_when_each_of_its_gateways_succeeded() -> None:
     assert "🏁 COMPLETED" in views.job_list([(job, None)], PagePosition("jobs", 0, 1, 10)).text
 
 
-def test_every_event_that_is_broadcast_has_a_sentence() -> None:
-    assert set(EVENTS) >= BROADCAST
-
-
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("event", "says"),
     [
-        (RolloutState.RUNNING, "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It starts now."),
+        (Approved(0), "✅ <@U0OLGA> approved R-7 (3.5.0 for tag:oslo). It starts now."),
+        (Approved(0, NOW), f"✅ <@U0OLGA> approved R-7 (3.5.0 for tag:oslo). It starts {date(NOW)}."),
+        (Approved(1), "✅ <@U0OLGA> approved R-7 (3.5.0 for tag:oslo). It needs one more approval."),
+        (Denied("a word"), "🚫 <@U0OLGA> denied R-7 (3.5.0 for tag:oslo). Reason: a word."),
+        (Withdrawn(), "🚫 <@U0OLGA> withdrew R-7 (3.5.0 for tag:oslo)."),
         (
-            RolloutState.SCHEDULED,
-            "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It starts at its time.",
-        ),
-        (
-            RolloutState.REQUESTED,
-            "✅ <@U0PAUL> approved R-7 (3.5.0 for tag:oslo). It needs one more approval.",
-        ),
-        (RolloutState.DENIED, "🚫 <@U0PAUL> denied R-7 (3.5.0 for tag:oslo). Reason: a word."),
-        (RolloutState.CANCELED, "🚫 <@U0PAUL> withdrew R-7 (3.5.0 for tag:oslo)."),
-        (
-            RolloutState.VOID,
-            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void when <@U0PAUL> approved it. Reason: a word. "
+            Voided("a word"),
+            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void when <@U0OLGA> approved it. Reason: a word. "
             "Its card offers a new plan.",
         ),
     ],
 )
-def test_the_requester_is_told_how_it_was_decided(state: RolloutState, says: str) -> None:
-    assert sendable(notes.decided_note({**DECIDED, "state": state.value})).text == says
+def test_the_requester_is_told_how_it_was_decided(event: RolloutEvent, says: str) -> None:
+    assert sendable(notes.decided_note(rollout(), happened(event, OLGA))).text == says
 
 
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("event", "says"),
     [
         (
-            RolloutState.EXPIRED,
+            Expired(),
             "🛑 R-7 (3.5.0 for tag:oslo) has expired: nobody decided in time. "
             "Run the update again for a new plan.",
         ),
         (
-            RolloutState.VOID,
+            Voided("a word"),
             "⚠️ R-7 (3.5.0 for tag:oslo) turned out void at its start. Reason: a word. "
             "Its card offers a new plan.",
         ),
     ],
 )
-def test_the_requester_is_told_what_nobody_decided(state: RolloutState, says: str) -> None:
-    assert sendable(notes.decided_note({**DECIDED, "by": None, "state": state.value})).text == says
+def test_the_requester_is_told_what_nobody_decided(event: RolloutEvent, says: str) -> None:
+    assert sendable(notes.decided_note(rollout(), happened(event))).text == says
 
 
 @pytest.mark.parametrize("hostile", [*NAMES, "", "plain"])
@@ -558,9 +613,9 @@ def test_a_plan_for_one_person_asks_for_their_own_confirmation() -> None:
 def test_slack_takes_the_modals_whatever_the_reason_was(name: str) -> None:
     held = rollout(firmware_version=name, held=name)
     for view in (
-        views.deny_modal(held, "C0OPS"),
-        views.override_modal(held, ids.ROLLOUT_APPROVE, name, "C0OPS"),
-        views.override_modal(held, ids.ROLLOUT_RESUME, name, "C0OPS"),
+        views.deny_modal(held, CardRef("7", 3, channel="C0OPS")),
+        views.override_modal(CardRef("7", 3), ids.ROLLOUT_APPROVE, name),
+        views.override_modal(CardRef("7", 3), ids.ROLLOUT_RESUME, name),
     ):
         assert problems_of_view(view) == []
 

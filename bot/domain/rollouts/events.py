@@ -1,0 +1,295 @@
+"""What happens in a rollout: a value for each kind of event, of which its timeline consists.
+
+The notes in its thread, the direct messages to its requester and its rows of the audit log are made from
+these values. Says nothing about how an event is worded or stored.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from bot.domain.access import Actor
+from bot.domain.incident_kinds import IncidentKind
+from bot.domain.rollouts.rollout import RolloutId
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who did something."""
+
+    user_id: str
+    name: str
+
+    @classmethod
+    def of(cls, actor: Actor) -> "Person":
+        return cls(actor.user_id, actor.name)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedGateway:
+    """A gateway by the name and the site that people know."""
+
+    label: str
+    site: str
+
+
+# ---- before it starts
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    kind: ClassVar = "requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """One approval. ``reason`` is an admin's for their own request; ``missing`` is how many more it needs."""
+
+    kind: ClassVar = "approved"
+    missing: int
+    start_at: datetime | None = None  # when it starts, if that is later
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    kind: ClassVar = "denied"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    kind: ClassVar = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """The fleet drifted; ``by`` is whose approval it was that showed it."""
+
+    kind: ClassVar = "void"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    kind: ClassVar = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalReminder:
+    kind: ClassVar = "reminder"
+    missing: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    kind: ClassVar = "scheduled"
+    start_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    kind: ClassVar = "started"
+
+
+# ---- while it runs
+
+
+@dataclass(frozen=True, slots=True)
+class WaveStarted:
+    kind: ClassVar = "wave"
+    wave: int
+    verified: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryDone:
+    kind: ClassVar = "canary_done"
+    verified: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    kind: ClassVar = "promoted"
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """``reason`` is a gate's; a person gives none."""
+
+    kind: ClassVar = "paused"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """``reason`` is an admin's, to start through a freeze."""
+
+    kind: ClassVar = "resumed"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """``reason`` is a gate's; ``frozen``: that gate froze the firmware, too."""
+
+    kind: ClassVar = "aborted"
+    reason: str | None = None
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    kind: ClassVar = "retried"
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Gateways that were offline follow in a wave of their own."""
+
+    kind: ClassVar = "catch_up"
+    count: int
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    kind: ClassVar = "finished"
+    verified: int
+    failed: int
+    requester: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotReturned:
+    """Gateways did not come back; the first of them are named."""
+
+    kind: ClassVar = "not_returned"
+    count: int
+    version: str
+    gateways: tuple[NamedGateway, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LateResult:
+    """How the vendor's job ended for a gateway that had failed by its silence."""
+
+    label: str
+    site: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateResults:
+    """Results of gateways that count as failed already; the first of them are named."""
+
+    kind: ClassVar = "late"
+    count: int
+    results: tuple[LateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotCalledOff:
+    """The vendor did not take back a job of an aborted rollout."""
+
+    kind: ClassVar = "not_called_off"
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The firmware, or everything (``version`` is empty), was frozen: nothing more is started."""
+
+    kind: ClassVar = "frozen"
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfrozen:
+    kind: ClassVar = "unfrozen"
+    version: str
+
+
+RecordedEvent = (
+    Requested
+    | Approved
+    | Denied
+    | Withdrawn
+    | Voided
+    | Expired
+    | ApprovalReminder
+    | Scheduled
+    | Started
+    | WaveStarted
+    | CanaryDone
+    | Promoted
+    | Paused
+    | Resumed
+    | Aborted
+    | Retried
+    | CaughtUp
+    | Finished
+    | NotReturned
+    | LateResults
+    | NotCalledOff
+    | Frozen
+    | Unfrozen
+)
+"""What a rollout's own timeline keeps."""
+
+
+# ---- alerts about its gateways: looked up for the report, and kept by the alerts
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOpened:
+    kind: ClassVar = "alert"
+    alert: int
+    trouble: IncidentKind
+    site: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertAcknowledged:
+    kind: ClassVar = "acknowledged"
+    alert: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOutgrown:
+    """More gateways joined than ``had_by`` acknowledged."""
+
+    kind: ClassVar = "outgrown"
+    alert: int
+    count: int
+    had_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoreAlerts:
+    kind: ClassVar = "more_alerts"
+    count: int
+
+
+RolloutEvent = RecordedEvent | AlertOpened | AlertAcknowledged | AlertOutgrown | MoreAlerts
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """An event with its time; ``by`` is None for what the rollout did by itself.
+
+    ``number`` grows within a rollout; an alert's entry has none.
+    """
+
+    rollout_id: RolloutId
+    at: datetime
+    by: Person | None
+    event: RolloutEvent
+    number: int = 0
