@@ -1,7 +1,9 @@
 """The column of the fleet: its services, and what it listens to in Slack."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.domain.firmware import Firmware
 from bot.domain.query import EVERYTHING, Query
 from bot.services.fleet.charts import ChartService
 from bot.services.fleet.gateways import FleetService
@@ -28,6 +30,12 @@ class Fleet:
 
     async def size(self) -> int:
         return await self.covered(EVERYTHING)
+
+    async def offered_firmware(self) -> Sequence[Firmware]:
+        return [one.firmware for one in await self.gateways.firmware()]
+
+    async def tag_names(self) -> Sequence[str]:
+        return [one.tag for one in await self.gateways.tags()]
 
 
 def build_fleet(ground: Ground) -> Fleet:

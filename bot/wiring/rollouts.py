@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor
+from bot.domain.firmware import Firmware
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
@@ -82,7 +83,15 @@ def build_rollouts(
     return Rollouts(requests, runner, steering, routing)
 
 
-def rollout_listeners(rollouts: Rollouts, ground: Ground, form: RolloutForm) -> Listeners:
+def rollout_listeners(
+    rollouts: Rollouts,
+    ground: Ground,
+    *,
+    firmware: Callable[[], Awaitable[Sequence[Firmware]]],
+    tags: Callable[[], Awaitable[Sequence[str]]],
+) -> Listeners:
+    """The last two are the fleet's."""
+    form = RolloutForm(rollouts.requests, ground.modals, firmware=firmware, tags=tags)
     buttons = RolloutButtons(rollouts.requests, rollouts.steering, ground.modals)
     listeners = RolloutListeners(rollouts.requests, rollouts.steering, buttons, form.open)
     return Listeners((listeners.feature(), form.feature()), listeners.lists())

@@ -12,7 +12,6 @@ from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import list_clicks
 from bot.slack.outgoing.publisher import Publisher
-from bot.slack.rollouts.form import RolloutForm
 from bot.wiring.alerts import Alerts, alert_listeners
 from bot.wiring.fleet import Fleet, fleet_listeners
 from bot.wiring.ground import Ground, Listeners
@@ -41,7 +40,6 @@ def build_slack(
     """``status`` says how the bot fares. Raises ValueError when two features claim the same name."""
     settings = ground.settings
     app_token, signing_secret = settings.slack.app_token, settings.slack.signing_secret
-    form = RolloutForm(fleet.gateways, rollouts.requests, ground.modals)
     of_alerts, incidents = alert_listeners(alerts, ground, pause_rollout=rollouts.pause)
     home = _home(ground, fleet, rollouts, alerts)
     digests = DigestNotes(house.digests, fleet.charts, command=settings.slack.command)
@@ -50,7 +48,7 @@ def build_slack(
         ground.people,
         _joined(
             fleet_listeners(fleet, ground, incident_of=incidents.line_of, rollout_of=rollouts.line_of),
-            rollout_listeners(rollouts, ground, form),
+            rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,
             house_listeners(house, ground, status=status),
             Listeners((digests.feature(), home.feature())),

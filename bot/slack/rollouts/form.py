@@ -1,16 +1,16 @@
 """``update`` alone: a window with menus, a plan that follows every choice, and a request at its end."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from weakref import WeakValueDictionary
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import BotError, InvalidInput
+from bot.domain.firmware import Firmware
 from bot.domain.query import Field, exactly
 from bot.domain.rollouts.status import DrawnPlan
 from bot.domain.windows import parse_start
-from bot.services.fleet.gateways import FleetService
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PlanRef
@@ -40,11 +40,20 @@ class RolloutForm:
     """Translate only; what is chosen lives in the window itself.
 
     Choices in one window are drawn in turn, so that the last one is what stays to be seen. Where another
-    process drew an earlier one over it, submitting shows the plan instead of requesting it.
+    process drew an earlier one over it, submitting shows the plan instead of requesting it. ``firmware`` is
+    what Meshtech offers, the newest of each model first; ``tags`` are those that gateways carry.
     """
 
-    def __init__(self, fleet: FleetService, rollouts: RolloutRequests, screen: ViewCalls) -> None:
-        self._fleet = fleet
+    def __init__(
+        self,
+        rollouts: RolloutRequests,
+        screen: ViewCalls,
+        *,
+        firmware: Callable[[], Awaitable[Sequence[Firmware]]],
+        tags: Callable[[], Awaitable[Sequence[str]]],
+    ) -> None:
+        self._firmware = firmware
+        self._tags = tags
         self._rollouts = rollouts
         self._screen = screen
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -138,10 +147,10 @@ class RolloutForm:
 
     async def _offers(self) -> Offers:
         versions: dict[str, list[str]] = {}
-        for one in await self._fleet.firmware():
-            if one.firmware.model and one.firmware.version:
-                versions.setdefault(one.firmware.model, []).append(one.firmware.version)
-        tags = ((exactly(Field.TAG, one.tag), one.tag) for one in await self._fleet.tags())
+        for one in await self._firmware():
+            if one.model and one.version:
+                versions.setdefault(one.model, []).append(one.version)
+        tags = ((exactly(Field.TAG, tag), tag) for tag in await self._tags())
         return Offers(versions, [(query, f"With the tag {tag}") for query, tag in tags if query])
 
 
