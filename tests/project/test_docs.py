@@ -21,7 +21,7 @@ from bot.domain.audit import KEPT
 from bot.domain.fleet import charts
 from bot.domain.fleet.writes import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN
-from bot.domain.rollouts import plan, stragglers, verdict
+from bot.domain.rollouts import gates, plan, verdict
 from bot.domain.rollouts.plan import TargetClass
 from bot.meshtech.routes import ROUTES
 from bot.settings.model import NO_DEFAULT, OPERATIONS, Settings
@@ -297,12 +297,12 @@ def _claims() -> list[str]:
         f"{_minutes(rules.overdue_after)} minutes (`OVERDUE_AFTER`)",
         f"{_minutes(rules.return_within)} minutes (`RETURN_WITHIN`)",
         f"the job says succeeded, and {_minutes(rules.return_within)} minutes later the old version runs",
-        f"until it is over for that gateway, {_hours(stragglers.HELD_AT_MOST)} hours at most",
-        f"{_share(verdict.PAUSE_SHARE)} of those finished or overdue have failed, once "
-        f"{verdict.SHARE_AFTER} have finished",
-        f"{verdict.IN_A_ROW} in a row did not return, or {verdict.AT_ONE_SITE} at one site",
-        f"{verdict.COLLATERAL_LEAST} of them, and {_share(verdict.COLLATERAL_SHARE)} of the site's",
-        f"{_share(verdict.STOP_SHARE)} failed",
+        f"until it is over for that gateway, {_hours(verdict.HELD_AT_MOST)} hours at most",
+        f"{_share(gates.PAUSE_SHARE)} of those finished or overdue have failed, once "
+        f"{gates.SHARE_AFTER} have finished",
+        f"{gates.IN_A_ROW} in a row did not return, or {gates.AT_ONE_SITE} at one site",
+        f"{gates.COLLATERAL_LEAST} of them, and {_share(gates.COLLATERAL_SHARE)} of the site's",
+        f"{_share(gates.STOP_SHARE)} failed",
         f"for {_minutes(alerts.offline_after)} minutes (`OFFLINE_AFTER`) and on {alerts.offline_listings} "
         "completed listings (`OFFLINE_LISTINGS`)",
         f"{_minutes(alerts.online_after)} minutes (`ONLINE_AFTER`) and {alerts.online_listings} listings "

@@ -1,10 +1,12 @@
-"""What becomes of a gateway that was started, and what makes a rollout stop by itself. Pure.
+"""How a gateway that was started fares, to the end of its job. Pure.
 
 Verified success is four things: the job says succeeded, the gateway is online again, it reports the new
-version, and it stays so. Silence counts as failure. Gates look at what settled since a person last looked.
+version, and it stays so. Silence counts as failure, and what has settled stays settled. But a job that is not
+over may begin at night, when nobody looks any more: what it has not begun is called off, and until it is over
+for a gateway no other rollout gets that gateway.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,13 +16,7 @@ from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import TargetState
 
-PAUSE_SHARE = 0.05
-STOP_SHARE = 0.15
-SHARE_AFTER = 10  # finished, or overdue: a firmware that silences all of them finishes none
-IN_A_ROW = 3
-AT_ONE_SITE = 3
-COLLATERAL_LEAST = 3  # untouched gateways
-COLLATERAL_SHARE = 0.05  # of a site's untouched gateways, above what is usual
+HELD_AT_MOST = timedelta(hours=24)  # a job that never says anything must not keep a gateway for ever
 
 
 class FailureKind(StrEnum):
@@ -224,78 +220,60 @@ def fail(
     )
 
 
-# ---- gates
+# ---- stragglers: failed by their silence, while the vendor's job may still flash them
 
 
 @dataclass(frozen=True, slots=True)
-class Collateral:
-    """A site's gateways that this rollout does not touch, and that went offline since it works there."""
+class Straggler:
+    """A gateway that is kept until its job is over; ``batch_id`` is None when there is no job any more."""
 
+    gateway_id: GatewayId
+    label: str
     site: str
-    gone: int
-    untouched: int
-    usual: float  # how many go in that much time, by their own last 24 hours
+    batch_id: int | None
+    settled_at: datetime
+    flashed_since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GateCounts:
-    """What settled since a person last looked; counts are of gateways."""
-
-    finished: int = 0  # verified, failed and those that did not return
-    overdue: int = 0
-    failures: int = 0  # overdue ones among them
-    canary_failures: int = 0
-    by_site: Mapping[str, int] | None = None  # failures
-    newest: Sequence[TargetState] = ()  # the last few, the newest first
-    collateral: Sequence[Collateral] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GateTrip:
-    """A gate that closed: the rollout pauses, or stops for good."""
-
-    reason: str
-    for_good: bool = False
-
-
-def check_gates(tally: GateCounts) -> GateTrip | None:
-    """What stops a rollout by itself, the gravest first; None while all is well."""
-    judged = tally.finished + tally.overdue
-    share = tally.failures / judged if judged else 0.0
-    enough = judged >= SHARE_AFTER
-    if enough and share >= STOP_SHARE:
-        return GateTrip(f"{tally.failures} of {judged} gateways failed, {_percent(STOP_SHARE)} or more", True)
-    if tally.canary_failures:
-        return GateTrip(f"{_gateways(tally.canary_failures)} of the canary failed")
-    if enough and share >= PAUSE_SHARE:
-        return GateTrip(f"{tally.failures} of {judged} gateways failed, {_percent(PAUSE_SHARE)} or more")
-    newest = list(tally.newest[:IN_A_ROW])
-    if len(newest) == IN_A_ROW and all(state is TargetState.NOT_RETURNED for state in newest):
-        return GateTrip(f"{IN_A_ROW} gateways in a row did not return")
-    for site, count in sorted((tally.by_site or {}).items()):
-        if count >= AT_ONE_SITE:
-            return GateTrip(f"{count} gateways failed at {site}")
-    for one in tally.collateral:
-        if is_unusual(one):
-            return GateTrip(
-                f"{one.gone} gateways at {one.site} that are not part of it went offline after it began there"
-            )
+def ending(late: Straggler, told: JobDevice | None, now: datetime) -> str | None:
+    """How its job ended for it, in words; None while the vendor may still flash it."""
+    if told is None:
+        return "is in no job any more"
+    if told.progress.terminal:
+        return _ENDINGS[told.progress]
+    if now - late.settled_at >= HELD_AT_MOST:
+        return f"had no result after {HELD_AT_MOST // timedelta(hours=1)} hours"
     return None
 
 
-def is_unusual(one: Collateral) -> bool:
-    """Three or more, and clearly more than usual: the mesh may have lost its way through the updated ones."""
-    return one.gone >= COLLATERAL_LEAST and one.gone > one.usual + COLLATERAL_SHARE * one.untouched
+_ENDINGS: Mapping[DeviceProgress, str] = {
+    DeviceProgress.SUCCEEDED: "finished late, with success",
+    DeviceProgress.FAILED: "finished late, with a failure",
+    DeviceProgress.REJECTED: "refused the firmware late",
+    DeviceProgress.TIMED_OUT: "timed out",
+    DeviceProgress.CANCELED: "was not begun, and was taken out of its job",
+    DeviceProgress.REMOVED: "was removed from its job",
+}
+
+
+def flashed_since(
+    late: Straggler, told: JobDevice | None, now: datetime, rules: RolloutRules
+) -> datetime | None:
+    """Since when the vendor works on it after all, so that it is expected to go down for a while."""
+    if told is None or told.progress is not DeviceProgress.IN_PROGRESS or told.updated_at is None:
+        return None
+    lately = late.settled_at < told.updated_at and now - told.updated_at < rules.return_within
+    return told.updated_at if lately else None
+
+
+def may_call_off(
+    late: Collection[Straggler], told: Mapping[GatewayId, JobDevice], waited_for: Collection[GatewayId]
+) -> bool:
+    """Whether a job's rest is nobody's any more: late ones are queued in it, and none that is waited for."""
+    queued = {one for one, device in told.items() if device.progress is DeviceProgress.QUEUED}
+    return not queued.isdisjoint(one.gateway_id for one in late) and queued.isdisjoint(waited_for)
 
 
 def _minutes(length: timedelta) -> str:
     minutes = int(length.total_seconds() // 60)
     return f"{minutes} minutes" if minutes > 1 else f"{int(length.total_seconds())} seconds"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
-
-
-def _gateways(number: int) -> str:
-    return "1 gateway" if number == 1 else f"{number} gateways"

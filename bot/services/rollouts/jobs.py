@@ -8,7 +8,7 @@ created again.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.domain.firmware import FirmwareId, JobDevice, JobId, JobStatus
 from bot.domain.gateways import GatewayId
@@ -17,6 +17,7 @@ from bot.domain.rollouts.events import NotCalledOff
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.domain.rollouts.verdict import Attempt, FailureKind
+from bot.domain.windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import (
     Conflict,
@@ -29,7 +30,6 @@ from bot.meshtech.errors import (
     VendorUnavailable,
 )
 from bot.services.context import Context
-from bot.services.rollouts.blockers import start_blocker
 from bot.services.rollouts.events import about, record_event
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
@@ -41,6 +41,8 @@ from bot.storage.rollouts.batches import Batch
 log = logging.getLogger(__name__)
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)  # the vendor's from ours, its time zone not told
+
+FLEET_NOT_VISIBLE = "the fleet cannot be seen now"
 
 JobReports = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its job says of each gateway
 
@@ -244,3 +246,21 @@ class RolloutJobs:
             await flight.save_attempts(connection, rollout.id, attempts, self._context.now())
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))
+
+
+async def start_blocker(
+    connection: Transaction, rollout: Rollout, rules: RolloutRules, now: datetime, *, blind: bool
+) -> str | None:
+    """What keeps gateways from being started now, in words; None while nothing does.
+
+    It is asked again in the transaction of each start.
+    """
+    if blind:
+        return FLEET_NOT_VISIBLE
+    freeze = await store.freeze_of(connection, rollout.firmware_version)
+    if freeze is not None and rollout.through_freeze is None:
+        return freeze.says()
+    if not may_start(rules.window, rules.zone, now):
+        opens = next_start(rules.window, rules.zone, now).astimezone(rules.zone)
+        return f"outside the window; it opens {opens:%A %H:%M} ({rules.zone.key})"
+    return None

@@ -52,9 +52,9 @@ from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, events, targets
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
+from bot.storage.rollouts.in_flight import count_late
 from bot.storage.rollouts.incidents import alerts_during
 from bot.storage.rollouts.routing import card_channels
-from bot.storage.rollouts.stragglers import count_late
 
 SHOWN_FAILURES = 5
 SHOWN_STRAGGLERS = 3

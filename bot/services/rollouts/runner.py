@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
+from bot.domain.rollouts import gates, starts, verdict
 from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts import rollout as decide
-from bot.domain.rollouts import starts, verdict
 from bot.domain.rollouts.events import (
     Aborted,
     ApprovalReminder,
@@ -31,12 +31,11 @@ from bot.domain.rollouts.events import (
     WaveStarted,
 )
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.verdict import Attempt, GateTrip
+from bot.domain.rollouts.verdict import Attempt
 from bot.services.rollouts.approvers import Lost, nobody
-from bot.services.rollouts.blockers import start_blocker
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
-from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
-from bot.services.rollouts.stragglers import RolloutLate
+from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker
+from bot.services.rollouts.stragglers import StragglerTracker
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, targets
@@ -67,7 +66,7 @@ class RolloutRunner:
         self._lost = lost
         self._context = context
         self._jobs = RolloutJobs(context)
-        self._late = RolloutLate(context, self._jobs)
+        self._stragglers = StragglerTracker(context, self._jobs)
         self._visibility_lost = visibility_lost
         self._listed_at = listed_at
 
@@ -112,7 +111,7 @@ class RolloutRunner:
             await self._judge(rollout, asked.told)
             rollout = await self._look_at_gates(rollout)
             rollout = await self._go_on(rollout)
-        look_again = await self._late.look(rollout, asked.told)
+        look_again = await self._stragglers.look(rollout, asked.told)
         if not asked.unheard:  # the gates may not know all
             rollout, started = await self._start_some(rollout, blind=blind)
             if started:
@@ -199,7 +198,7 @@ class RolloutRunner:
             if not updated:
                 return
             await flight.save_attempts(connection, rollout.id, updated, now)
-            await self._late.keep(connection, rollout, silent)
+            await self._stragglers.keep(connection, rollout, silent)
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))
             if lost:
@@ -225,7 +224,7 @@ class RolloutRunner:
             fresh = await store.load(connection, rollout.id, to_change=True)
             if not fresh.state.is_under_way:
                 return fresh  # somebody else was faster
-            trip = verdict.check_gates(await flight.gate_counts(connection, fresh, now))
+            trip = gates.check_gates(await flight.gate_counts(connection, fresh, now))
             if trip is None or (fresh.state is RolloutState.PAUSED and not trip.for_good):
                 return fresh
             counts = await targets.count_targets(connection, fresh.id)
@@ -235,7 +234,7 @@ class RolloutRunner:
         return replace(after, version=fresh.version + 1)
 
     async def _stop(
-        self, connection: Transaction, rollout: Rollout, trip: GateTrip, now: datetime
+        self, connection: Transaction, rollout: Rollout, trip: gates.GateTrip, now: datetime
     ) -> Rollout:
         if not trip.for_good:
             after = decide.paused(rollout, trip.reason)

@@ -9,16 +9,15 @@ from datetime import timedelta
 
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts import stragglers as decide
+from bot.domain.rollouts import verdict
 from bot.domain.rollouts.events import LateResult, LateResults
 from bot.domain.rollouts.rollout import Rollout
-from bot.domain.rollouts.stragglers import Straggler
+from bot.domain.rollouts.verdict import Straggler
 from bot.services.rollouts.events import record_event
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches
 from bot.storage.rollouts import in_flight as flight
-from bot.storage.rollouts import stragglers as store
 from bot.storage.rollouts.batches import Batch
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ LOOK_EVERY = timedelta(minutes=5)
 TOLD_OF = 10  # gateways named in one note
 
 
-class RolloutLate:
+class StragglerTracker:
     """Follows them to the end of their jobs."""
 
     def __init__(self, context: RolloutContext, jobs: RolloutJobs) -> None:
@@ -42,19 +41,19 @@ class RolloutLate:
         None of them is expected to be down any more.
         """
         over = [one for one, device in silent.items() if device is None or device.progress.terminal]
-        await store.let_go(connection, rollout.id, dict.fromkeys(over))
-        await store.no_longer_expected(connection, list(silent))
+        await flight.let_go(connection, rollout.id, dict.fromkeys(over))
+        await flight.no_longer_expected(connection, list(silent))
 
     async def look(self, rollout: Rollout, told: JobReports) -> timedelta | None:
         """Follows those that are kept; in how long to look again, None when there are none."""
         async with self._context.database.read() as connection:
-            kept = await store.late_gateways(connection, rollout.id)
+            kept = await flight.late_gateways(connection, rollout.id)
         if not kept:
             return None
         asked = [one for one in kept if one.batch_id is None or one.batch_id in told]
         await self._note(rollout, [(one, _device(told, one)) for one in asked])
         async with self._context.database.read() as connection:
-            kept = await store.late_gateways(connection, rollout.id)
+            kept = await flight.late_gateways(connection, rollout.id)
             open_batches = await batches.open_batches(connection, rollout.id)
         called_off = False
         for batch in open_batches:
@@ -68,20 +67,20 @@ class RolloutLate:
     async def _note(self, rollout: Rollout, told: Sequence[tuple[Straggler, JobDevice | None]]) -> None:
         """Lets go of those whose job has ended, and says how; marks those that are flashed after all."""
         now = self._context.now()
-        endings = {one: words for one, device in told if (words := decide.ending(one, device, now))}
+        endings = {one: words for one, device in told if (words := verdict.ending(one, device, now))}
         flashed = {
             one.gateway_id: since
             for one, device in told
             if one not in endings
-            and (since := decide.flashed_since(one, device, now, self._context.rules)) != one.flashed_since
+            and (since := verdict.flashed_since(one, device, now, self._context.rules)) != one.flashed_since
         }
         if not endings and not flashed:
             return
         async with self._context.database.write() as connection:
-            await store.expect(connection, flashed)
+            await flight.expect(connection, flashed)
             if endings:
                 by_id = {one.gateway_id: words for one, words in endings.items()}
-                await store.let_go(connection, rollout.id, by_id)
+                await flight.let_go(connection, rollout.id, by_id)
                 named = [LateResult(one.label, one.site, words) for one, words in endings.items()][:TOLD_OF]
                 await record_event(connection, rollout, LateResults(len(endings), tuple(named)), now)
 
@@ -90,9 +89,9 @@ class RolloutLate:
     ) -> bool:
         """Has the vendor forget what nobody waits for any more. True when it was asked to."""
         async with self._context.database.read() as connection:
-            aloft = await flight.in_flight(connection, rollout.id, batch.id)
-        waited_for = [one.attempt.gateway_id for one in aloft]
-        return decide.may_call_off(late, told, waited_for) and await self._jobs.call_off_rest(batch)
+            in_flight = await flight.in_flight(connection, rollout.id, batch.id)
+        waited_for = [one.attempt.gateway_id for one in in_flight]
+        return verdict.may_call_off(late, told, waited_for) and await self._jobs.call_off_rest(batch)
 
 
 def _device(told: JobReports, late: Straggler) -> JobDevice | None:

@@ -11,7 +11,7 @@ from bot.domain.rollouts.rollout import IN_FLIGHT, RolloutId, TargetState
 from bot.storage.db.engine import Transaction
 from bot.storage.db.statements import among
 from bot.storage.db.tables import gateway_claims, rollout_batches, rollout_targets
-from bot.storage.rollouts.stragglers import late_batches
+from bot.storage.rollouts.in_flight import late_batches
 from bot.storage.rollouts.targets import CHUNK
 
 

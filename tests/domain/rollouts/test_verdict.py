@@ -1,4 +1,4 @@
-"""What becomes of a gateway that was started, and what makes a rollout stop by itself."""
+"""How a gateway that was started fares."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,15 +12,10 @@ from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.rollout import TargetState
 from bot.domain.rollouts.verdict import (
     Attempt,
-    Collateral,
     FailureKind,
-    GateCounts,
-    GateTrip,
     SeenState,
-    check_gates,
     ended,
     fail,
-    is_unusual,
     judge,
 )
 from tests.worlds.builders import rollout_rules
@@ -223,67 +218,3 @@ def test_nothing_is_verified_that_does_not_run_the_version_online(
     if after.state is TargetState.VERIFIED:
         assert (sight.connectivity, sight.firmware) == (ONLINE, NEW)
         assert minutes >= 10
-
-
-# ---- gates
-
-
-def test_any_canary_failure_pauses() -> None:
-    assert check_gates(GateCounts(finished=1, failures=1, canary_failures=1)) == GateTrip(
-        "1 gateway of the canary failed"
-    )
-
-
-@pytest.mark.parametrize(
-    ("finished", "overdue", "failures", "trips"),
-    [
-        (9, 0, 2, None),
-        (10, 0, 1, False),
-        (20, 0, 1, False),
-        (21, 0, 1, None),
-        (10, 10, 1, False),
-        (20, 0, 3, True),
-        (0, 9, 9, None),
-        (0, 10, 10, True),  # a firmware that silences all, at ten sites
-    ],
-)
-def test_five_percent_of_finished_and_overdue_pause_once_there_are_ten(
-    finished: int, overdue: int, failures: int, trips: bool | None
-) -> None:
-    trip = check_gates(GateCounts(finished=finished, overdue=overdue, failures=failures))
-    assert (trip.for_good if trip else None) is trips
-
-
-def test_fifteen_percent_stop_for_good() -> None:
-    trip = check_gates(GateCounts(finished=100, failures=15))
-    assert trip == GateTrip("15 of 100 gateways failed, 15 % or more", for_good=True)
-
-
-def test_three_in_a_row_that_did_not_return_pause() -> None:
-    gone = TargetState.NOT_RETURNED
-    assert check_gates(GateCounts(finished=5, failures=2, newest=(gone, gone))) is None
-    trip = check_gates(GateCounts(finished=5, failures=3, newest=(gone, gone, gone)))
-    assert trip == GateTrip("3 gateways in a row did not return")
-
-
-def test_three_failures_at_one_site_pause() -> None:
-    assert check_gates(GateCounts(finished=5, failures=4, by_site={"oslo": 2, "bergen": 2})) is None
-    assert check_gates(GateCounts(finished=5, failures=3, by_site={"oslo": 3})) == GateTrip(
-        "3 gateways failed at oslo"
-    )
-
-
-@pytest.mark.parametrize(
-    ("gone", "untouched", "usual", "unusual"),
-    [(2, 10, 0.0, False), (3, 10, 0.0, True), (3, 10, 2.6, False), (6, 100, 0.0, True), (5, 100, 0.0, False)],
-)
-def test_untouched_neighbours_that_go_more_than_usual_pause(
-    gone: int, untouched: int, usual: float, unusual: bool
-) -> None:
-    site = Collateral("oslo", gone, untouched, usual)
-    assert is_unusual(site) is unusual
-    assert (check_gates(GateCounts(collateral=(site,))) is not None) is unusual
-
-
-def test_nothing_trips_while_all_is_well() -> None:
-    assert check_gates(GateCounts(finished=500)) is None
