@@ -45,7 +45,7 @@ class Digest:
     flapping: Listed = Listed()
     incidents: Sequence[Incident] = ()  # open ones that nobody has
     rollouts: Sequence[tuple[Rollout, Mapping[TargetState, int]]] = ()  # under way
-    catch_up: Sequence[tuple[Rollout, int]] = ()  # how many of its parked gateways are back
+    catch_up: Sequence[tuple[Rollout, int]] = ()  # how many of its skipped gateways are back
     silences: Sequence[Silence] = ()  # that end soon
 
     @property

@@ -62,7 +62,7 @@ class _Destination:
 class DigestService:
     """``channel`` gets a digest at ``at``, unless an admin keeps it from there; with either None, none.
 
-    ``usual_at`` and ``zone`` count where a subscription names none. ``stable_for`` is how long a parked
+    ``usual_at`` and ``zone`` count where a subscription names none. ``stable_for`` is how long a skipped
     gateway must be back before it may catch up, ``stale_after`` how old the newest listing may be before a
     digest says so.
     """
@@ -171,11 +171,11 @@ class DigestService:
         )
 
     async def _back(self, connection: Transaction, rollout: Rollout, now: datetime) -> int:
-        """How many of a rollout's parked gateways may catch up."""
+        """How many of a rollout's skipped gateways may catch up."""
         began = rollout.started_at
         if rollout.state not in _TAKEN_UP or began is None or now - began > APPROVAL_LASTS:
             return 0
-        return len(await retries.parked_and_back(connection, rollout, now, self._stable_for))
+        return len(await retries.skipped_and_back(connection, rollout, now, self._stable_for))
 
 
 async def _listed(connection: Transaction, query: Query, now: datetime) -> Listed:

@@ -82,7 +82,7 @@ async def ticks_of(gateways: int, folder: Path) -> Ticks:
         await measured(it, ticks, "all are seen back")
         it.clock.advance(2 * MINUTE)
         await measured(it, ticks, "all are verified")
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.rollout.state is RolloutState.FINISHED, picture.counts
     return ticks
 

@@ -196,7 +196,7 @@ async def test_a_digest_tells_what_is_dark_what_waits_and_what_ends(morning: Mor
     world = morning.world
     world.goes("offline", "a", at=EIGHT - 30 * HOUR)
     world.goes("offline", "b", at=EIGHT - 50 * HOUR)
-    await rollout(world, "c", state="parked")
+    await rollout(world, "c", state="skipped")
     world.fleet["c"] = replace(world.fleet["c"], firmware="3.4.1")
     async with world.database.write() as connection:
         await connection.exec_driver_sql("UPDATE rollouts SET started_at = created_at")

@@ -75,7 +75,7 @@ async def test_a_rollout_that_ended_a_year_ago_is_forgotten_with_all_that_hangs_
         assert "1" not in set().union(*await values(it.database, *OF_A_ROLLOUT))
         assert len(await it.notes()) < len(said)
         with pytest.raises(NotFound, match=r"R-1 is no longer kept.* 365 days"):
-            await it.rollouts.picture(RolloutId(1))
+            await it.rollouts.status(RolloutId(1))
 
 
 async def test_a_number_that_was_forgotten_is_never_given_again(database_url: str) -> None:
@@ -84,7 +84,7 @@ async def test_a_number_that_was_forgotten_is_never_given_again(database_url: st
         await prune(it.database, it.clock.now() + 3 * KEPT)
         assert (await it.requested(version=OLD)).id == 3
         with pytest.raises(NotFound, match="There is no rollout R-4"):
-            await it.rollouts.picture(RolloutId(4))
+            await it.rollouts.status(RolloutId(4))
 
 
 async def test_a_rollout_that_ended_within_the_year_is_kept(database_url: str) -> None:

@@ -170,7 +170,7 @@ class World:
     ) -> RolloutStatus:
         """Minute after minute until something holds of the rollout."""
         for _ in range(most):
-            picture = await self.rollouts.picture(rollout_id)
+            picture = await self.rollouts.status(rollout_id)
             if holds(picture):
                 return picture
             await self.passes(1)

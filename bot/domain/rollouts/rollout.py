@@ -50,7 +50,7 @@ class TargetState(StrEnum):
     """What became of a gateway in a rollout."""
 
     EXCLUDED = "excluded"
-    PARKED = "parked"  # offline when its turn came; a catch-up wave can take it along
+    SKIPPED = "skipped"  # offline when its turn came; a catch-up wave can take it along
     WAITING = "waiting"
     STARTED = "started"  # it is in a vendor job, or about to be
     IN_PROGRESS = "in_progress"
@@ -395,7 +395,7 @@ def aborted(rollout: Rollout, reason: str, now: datetime) -> Rollout:
 
 
 def take_up(rollout: Rollout, actor: Actor, last_wave: int, now: datetime, *, waves: int = 0) -> Rollout:
-    """Goes on with some that failed, or with parked ones in ``waves`` more waves, inside its approval.
+    """Goes on with some that failed, or with skipped ones in ``waves`` more waves, inside its approval.
 
     Raises Stale when it did not get that far or the approval is too old.
     """

@@ -28,7 +28,7 @@ def skip_reason(one: WaitingGateway, rollout: Rollout) -> tuple[TargetState, str
     if one.connectivity is not Connectivity.ONLINE:
         if one.attempts:
             return TargetState.FAILED, "offline when it was to be tried again"
-        return TargetState.PARKED, "offline when its turn came"
+        return TargetState.SKIPPED, "offline when its turn came"
     present, wanted = one.firmware or "no version", rollout.firmware_version
     if is_same_firmware(one.firmware, wanted):
         spelled = "" if present == wanted else f" ({present} is {wanted})"

@@ -71,7 +71,7 @@ class RolloutStatus:
     first: Sequence[TargetRecord] = ()  # before it starts: some of those who go first
     incidents: Sequence[IncidentSummary] = ()  # open ones at its sites, while it is not over
     retryable: int = 0
-    returned: int = 0  # parked ones that came back
+    returned: int = 0  # skipped ones that came back
     late: int = 0  # counted as failed, and kept until their job is over
     freeze: Freeze | None = None
     evidence: Evidence = field(default_factory=Evidence)

@@ -35,7 +35,7 @@ class Attempt:
     site: str
     wave: int
     state: TargetState
-    attempts: int
+    number: int  # 1 for its first attempt
     started_at: datetime
     reported_at: datetime | None = None
     offline_at: datetime | None = None  # when it went down in this attempt
@@ -63,7 +63,7 @@ class SeenState:
 
 def judge(
     attempt: Attempt,
-    told: JobDevice | None,
+    report: JobDevice | None,
     seen: SeenState | None,
     version: str,
     now: datetime,
@@ -72,7 +72,7 @@ def judge(
     *,
     aborted: bool = False,
 ) -> Attempt:
-    """The attempt after what the vendor's job tells of it (``told``) and what the listing shows (``seen``).
+    """The attempt after what the vendor's job tells of it (``report``) and what the listing shows (``seen``).
 
     ``as_of`` is when the newest listing was: what it shows is judged by that time, since a gateway may have
     come back after it. A transport failure of a first attempt waits to be tried again, once the gateway
@@ -82,20 +82,20 @@ def judge(
     """
     if not attempt.state.is_in_flight:
         return attempt
-    if told is not None and attempt.reported_at is not None and told.progress in _TIDYING:
-        told = None
-    if aborted and told is not None and told.progress in _SPARED and attempt.state is TargetState.STARTED:
+    if report is not None and attempt.reported_at is not None and report.progress in _TIDYING:
+        report = None
+    if aborted and report is not None and report.progress in _SPARED and attempt.state is TargetState.STARTED:
         return spared(attempt)
-    if told is not None and told.progress in _FAILURES:
-        words, kind = _FAILURES[told.progress]
+    if report is not None and report.progress in _FAILURES:
+        words, kind = _FAILURES[report.progress]
         if not (kind is FailureKind.TRANSPORT and _is_dark(attempt, seen, as_of)):
-            reason = f"{words}: {told.details}" if told.details else words
+            reason = f"{words}: {report.details}" if report.details else words
             return _failed(attempt, reason, kind, aborted=aborted)
-    if told is not None and told.progress is DeviceProgress.SUCCEEDED and attempt.reported_at is None:
+    if report is not None and report.progress is DeviceProgress.SUCCEEDED and attempt.reported_at is None:
         attempt = replace(attempt, state=TargetState.REPORTED, reported_at=now)
     elif (
-        told is not None
-        and told.progress is DeviceProgress.IN_PROGRESS
+        report is not None
+        and report.progress is DeviceProgress.IN_PROGRESS
         and attempt.state is TargetState.STARTED
     ):
         attempt = replace(attempt, state=TargetState.IN_PROGRESS)
@@ -167,7 +167,7 @@ _FAILURES: Mapping[DeviceProgress, tuple[str, FailureKind]] = {
 
 
 def _failed(attempt: Attempt, reason: str, kind: FailureKind, *, aborted: bool = False) -> Attempt:
-    if kind is FailureKind.TRANSPORT and attempt.attempts == 1 and not aborted:
+    if kind is FailureKind.TRANSPORT and attempt.number == 1 and not aborted:
         return replace(
             attempt,
             state=TargetState.WAITING,
@@ -185,7 +185,7 @@ _SPARED = frozenset({DeviceProgress.CANCELED, DeviceProgress.REMOVED})
 _TIDYING = frozenset({*_SPARED, DeviceProgress.TIMED_OUT})
 
 
-def ended(told: Mapping[GatewayId, JobDevice]) -> Mapping[GatewayId, JobDevice]:
+def ended(reports: Mapping[GatewayId, JobDevice]) -> Mapping[GatewayId, JobDevice]:
     """What a job that is over says of its gateways.
 
     What it did not begin it never will. Whether one with any other word that is no end was flashed, nobody
@@ -193,10 +193,10 @@ def ended(told: Mapping[GatewayId, JobDevice]) -> Mapping[GatewayId, JobDevice]:
     """
     never = {
         one: replace(device, progress=DeviceProgress.TIMED_OUT, details="the job ended before it began")
-        for one, device in told.items()
+        for one, device in reports.items()
         if device.progress is DeviceProgress.QUEUED
     }
-    return {one: device for one, device in told.items() if device.progress.terminal} | never
+    return {one: device for one, device in reports.items() if device.progress.terminal} | never
 
 
 def gone(members: Iterable[GatewayId]) -> Mapping[GatewayId, JobDevice]:
@@ -235,12 +235,12 @@ class Straggler:
     flashed_since: datetime | None = None
 
 
-def ending(late: Straggler, told: JobDevice | None, now: datetime) -> str | None:
+def ending(late: Straggler, report: JobDevice | None, now: datetime) -> str | None:
     """How its job ended for it, in words; None while the vendor may still flash it."""
-    if told is None:
+    if report is None:
         return "is in no job any more"
-    if told.progress.terminal:
-        return _ENDINGS[told.progress]
+    if report.progress.terminal:
+        return _ENDINGS[report.progress]
     if now - late.settled_at >= HELD_AT_MOST:
         return f"had no result after {HELD_AT_MOST // timedelta(hours=1)} hours"
     return None
@@ -257,20 +257,20 @@ _ENDINGS: Mapping[DeviceProgress, str] = {
 
 
 def flashed_since(
-    late: Straggler, told: JobDevice | None, now: datetime, rules: RolloutRules
+    late: Straggler, report: JobDevice | None, now: datetime, rules: RolloutRules
 ) -> datetime | None:
     """Since when the vendor works on it after all, so that it is expected to go down for a while."""
-    if told is None or told.progress is not DeviceProgress.IN_PROGRESS or told.updated_at is None:
+    if report is None or report.progress is not DeviceProgress.IN_PROGRESS or report.updated_at is None:
         return None
-    lately = late.settled_at < told.updated_at and now - told.updated_at < rules.return_within
-    return told.updated_at if lately else None
+    lately = late.settled_at < report.updated_at and now - report.updated_at < rules.return_within
+    return report.updated_at if lately else None
 
 
 def may_call_off(
-    late: Collection[Straggler], told: Mapping[GatewayId, JobDevice], waited_for: Collection[GatewayId]
+    late: Collection[Straggler], reports: Mapping[GatewayId, JobDevice], waited_for: Collection[GatewayId]
 ) -> bool:
     """Whether a job's rest is nobody's any more: late ones are queued in it, and none that is waited for."""
-    queued = {one for one, device in told.items() if device.progress is DeviceProgress.QUEUED}
+    queued = {one for one, device in reports.items() if device.progress is DeviceProgress.QUEUED}
     return not queued.isdisjoint(one.gateway_id for one in late) and queued.isdisjoint(waited_for)
 
 

@@ -40,7 +40,7 @@ from bot.storage.rollouts.batches import Batch
 
 log = logging.getLogger(__name__)
 
-CLOCKS_MAY_DIFFER = timedelta(days=1)  # the vendor's from ours, its time zone not told
+CLOCKS_MAY_DIFFER = timedelta(days=1)  # the vendor's from ours, its time zone not reports
 
 FLEET_NOT_VISIBLE = "the fleet cannot be seen now"
 
@@ -49,12 +49,12 @@ JobReports = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its j
 
 @dataclass(frozen=True, slots=True)
 class JobAnswers:
-    """What the vendor said of a rollout's jobs; a batch is not in ``told`` while its job says nothing.
+    """What the vendor said of a rollout's jobs; a batch is not in ``reports`` while its job says nothing.
 
     ``in_doubt``: it is not known yet what became of some call. ``unheard``: some job could not be asked.
     """
 
-    told: JobReports
+    reports: JobReports
     in_doubt: bool = False
     unheard: bool = False
 
@@ -73,14 +73,14 @@ class RolloutJobs:
     def __init__(self, context: RolloutContext) -> None:
         self._context = context
 
-    async def ask(self, rollout: Rollout, *, blind: bool, only_intended: bool = False) -> JobAnswers:
+    async def ask(self, rollout: Rollout, *, not_visible: bool, only_intended: bool = False) -> JobAnswers:
         """Creates the jobs that were intended, and asks how the others are; one that fails holds up no other.
 
-        ``blind``: the fleet cannot be seen, so none is created.
+        ``not_visible``: the fleet cannot be seen, so none is created.
         """
         async with self._context.database.read() as connection:
             open_batches = await batches.open_batches(connection, rollout.id)
-        told: dict[int, Mapping[GatewayId, JobDevice]] = {}
+        reports: dict[int, Mapping[GatewayId, JobDevice]] = {}
         in_doubt = unheard = False
         aborted = rollout.state is RolloutState.ABORTED
         for batch in open_batches:
@@ -90,13 +90,13 @@ class RolloutJobs:
                 elif aborted and batch.vendor_job_id is None:
                     continue
                 elif batch.state == "intended":
-                    in_doubt |= not await self._create_job(rollout, batch, blind=blind)
+                    in_doubt |= not await self._create_job(rollout, batch, not_visible=not_visible)
                 elif not only_intended:
-                    told[batch.id] = await self._follow(batch)
+                    reports[batch.id] = await self._follow(batch)
             except MeshtechError as error:
                 log.warning("%s waits: %s", batch.name, error)
                 unheard = True
-        return JobAnswers(told, in_doubt, unheard)
+        return JobAnswers(reports, in_doubt, unheard)
 
     async def _call_off(self, rollout: Rollout, batch: Batch) -> bool:
         """Cancels what an aborted rollout has in the vendor's queue. True when that is done."""
@@ -112,8 +112,8 @@ class RolloutJobs:
             if job_id is not None:
                 await batches.record_job(connection, batch.id, job_id)
             elif await batches.is_intended(connection, batch):
-                aloft = await flight.in_flight(connection, rollout.id, batch.id)
-                attempts = [verdict.spared(one.attempt) for one in aloft]
+                in_flight = await flight.in_flight(connection, rollout.id, batch.id)
+                attempts = [verdict.spared(one.attempt) for one in in_flight]
                 await self._save(connection, rollout, attempts)
             else:
                 return False  # it was sent meanwhile
@@ -124,7 +124,7 @@ class RolloutJobs:
 
     async def call_off_rest(self, batch: Batch) -> bool:
         """Has the vendor begin nothing more of a job. False: it was not done, try again later."""
-        assert batch.vendor_job_id is not None, "the vendor has told of it"
+        assert batch.vendor_job_id is not None, "the vendor has reports of it"
         try:
             done = await self._cancel(JobId(batch.vendor_job_id)) is None
         except MeshtechError as error:
@@ -146,7 +146,7 @@ class RolloutJobs:
             return str(error)
         return None
 
-    async def _create_job(self, rollout: Rollout, batch: Batch, *, blind: bool) -> bool:
+    async def _create_job(self, rollout: Rollout, batch: Batch, *, not_visible: bool) -> bool:
         """Calls the vendor for an intended batch. True when it is known what became of it."""
         if batch.called_at is not None:
             job_id = await self._find_job(batch)
@@ -155,7 +155,7 @@ class RolloutJobs:
                 return True
             if self._context.now() - batch.called_at < self._context.rules.look_for:
                 return False
-        members = await self._about_to_call(rollout, batch, blind=blind)
+        members = await self._about_to_call(rollout, batch, not_visible=not_visible)
         if not members:
             return True
         try:
@@ -180,7 +180,9 @@ class RolloutJobs:
         await self._created(batch, job_id)
         return True
 
-    async def _about_to_call(self, rollout: Rollout, batch: Batch, *, blind: bool) -> Sequence[GatewayId]:
+    async def _about_to_call(
+        self, rollout: Rollout, batch: Batch, *, not_visible: bool
+    ) -> Sequence[GatewayId]:
         """The gateways to start now; none when a person or a rule was faster: then they wait again.
 
         None either when another process is at it, whose claim of the rollout this one's has outlived.
@@ -194,7 +196,8 @@ class RolloutJobs:
             running = fresh.state is RolloutState.RUNNING
             if (
                 running
-                and await start_blocker(connection, fresh, self._context.rules, now, blind=blind) is None
+                and await start_blocker(connection, fresh, self._context.rules, now, not_visible=not_visible)
+                is None
             ):
                 await batches.mark_called(connection, batch.id, members, now)
                 return members
@@ -227,9 +230,9 @@ class RolloutJobs:
                 raise  # the list still has it: one answer is not believed
             async with self._context.database.read() as connection:
                 return verdict.gone(await batches.batch_members(connection, batch.id))
-        told = {device.device_id: device for device in job.devices}
+        reports = {device.device_id: device for device in job.devices}
         # In one that was canceled, gateways that had begun go on.
-        return verdict.ended(told) if job.status is JobStatus.COMPLETED else told
+        return verdict.ended(reports) if job.status is JobStatus.COMPLETED else reports
 
     async def _refused(self, batch: Batch, reason: str) -> None:
         async with self._context.database.write() as connection:
@@ -249,13 +252,13 @@ class RolloutJobs:
 
 
 async def start_blocker(
-    connection: Transaction, rollout: Rollout, rules: RolloutRules, now: datetime, *, blind: bool
+    connection: Transaction, rollout: Rollout, rules: RolloutRules, now: datetime, *, not_visible: bool
 ) -> str | None:
     """What keeps gateways from being started now, in words; None while nothing does.
 
     It is asked again in the transaction of each start.
     """
-    if blind:
+    if not_visible:
         return FLEET_NOT_VISIBLE
     freeze = await store.freeze_of(connection, rollout.firmware_version)
     if freeze is not None and rollout.through_freeze is None:

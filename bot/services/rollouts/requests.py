@@ -363,7 +363,7 @@ class RolloutRequests:
 
     # ---- looking
 
-    async def picture(self, rollout_id: RolloutId) -> RolloutStatus:
+    async def status(self, rollout_id: RolloutId) -> RolloutStatus:
         """Raises NotFound when there is no such rollout."""
         now = self.now()
         async with self._database.read() as connection:
@@ -372,11 +372,11 @@ class RolloutRequests:
             counts = await targets.count_targets(connection, rollout_id)
             classes = await targets.count_classes(connection, rollout_id)
             failures = await targets.list_targets(connection, rollout_id, FAILURES, SHOWN_FAILURES)
-            flying = await targets.list_targets(
+            in_flight = await targets.list_targets(
                 connection, rollout_id, IN_FLIGHT, SHOWN_STRAGGLERS, oldest_first=True
             )
             retryable = await again.failed_and_online(connection, rollout, now)
-            returned = await again.parked_and_back(connection, rollout, now, self.rules.stable_for)
+            returned = await again.skipped_and_back(connection, rollout, now, self.rules.stable_for)
             kept = await count_late(connection, rollout_id)
             first = await targets.first_to_start(connection, rollout_id, SHOWN_FIRST)
             sites = set() if rollout.state.is_final else await targets.sites(connection, rollout_id)
@@ -388,7 +388,7 @@ class RolloutRequests:
             counts=counts,
             classes=classes,
             failures=failures,
-            stragglers=tuple(one for one in flying if one.started_at and one.started_at <= late),
+            stragglers=tuple(one for one in in_flight if one.started_at and one.started_at <= late),
             retryable=len(retryable),
             returned=len(returned),
             late=kept,

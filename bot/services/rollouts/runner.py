@@ -98,26 +98,26 @@ class RolloutRunner:
         """The rollout as it is then, and when it is due again."""
         if rollout.state is RolloutState.REQUESTED:
             return await self._wait_for_approval(rollout)
-        blind = await self._visibility_lost()
+        not_visible = await self._visibility_lost()
         if rollout.state is RolloutState.SCHEDULED:
-            if blind:  # nobody can tell whether the fleet drifted
+            if not_visible:  # nobody can tell whether the fleet drifted
                 return rollout, self._context.now() + self._context.rules.poll_every
             rollout = await self._start_on_time(rollout)
             if rollout.state is not RolloutState.RUNNING:
                 return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
-        asked = await self._jobs.ask(rollout, blind=blind)
+        asked = await self._jobs.ask(rollout, not_visible=not_visible)
         soon = asked.in_doubt or asked.unheard
-        if not blind:
-            await self._judge(rollout, asked.told)
+        if not not_visible:
+            await self._judge(rollout, asked.reports)
             rollout = await self._look_at_gates(rollout)
             rollout = await self._go_on(rollout)
-        look_again = await self._stragglers.look(rollout, asked.told)
+        look_again = await self._stragglers.look(rollout, asked.reports)
         if not asked.unheard:  # the gates may not know all
-            rollout, started = await self._start_some(rollout, blind=blind)
+            rollout, started = await self._start_some(rollout, not_visible=not_visible)
             if started:
-                sent = await self._jobs.ask(rollout, blind=blind, only_intended=True)
+                sent = await self._jobs.ask(rollout, not_visible=not_visible, only_intended=True)
                 soon |= sent.in_doubt or sent.unheard
-        if rollout.state.is_under_way or await self._is_flying(rollout.id):
+        if rollout.state.is_under_way or await self._has_in_flight(rollout.id):
             return rollout, self._context.now() + (SOON if soon else self._context.rules.poll_every)
         return rollout, self._context.now() + look_again if look_again else None
 
@@ -165,10 +165,10 @@ class RolloutRunner:
         return replace(after, version=rollout.version + 1)
 
     # ---- what the fleet shows
-    async def _judge(self, rollout: Rollout, told: JobReports) -> None:
+    async def _judge(self, rollout: Rollout, reports: JobReports) -> None:
         """Judges every gateway in flight by its job and by the newest listing, in one transaction.
 
-        One whose job has told nothing yet, since it could not be created so far, is not judged.
+        One whose job has reports nothing yet, since it could not be created so far, is not judged.
         """
         now, as_of = self._context.now(), await self._listed_at()
         async with self._context.database.write() as connection:
@@ -176,9 +176,9 @@ class RolloutRunner:
             updated, lost = [], []
             silent: dict[GatewayId, JobDevice | None] = {}
             for one in await flight.in_flight(connection, rollout.id):
-                if one.batch_id not in told:
+                if one.batch_id not in reports:
                     continue
-                device = told[one.batch_id].get(one.attempt.gateway_id)
+                device = reports[one.batch_id].get(one.attempt.gateway_id)
                 after = verdict.judge(
                     one.attempt,
                     device,
@@ -290,7 +290,7 @@ class RolloutRunner:
         await record_event(connection, after, event, now, before=before)
 
     # ---- starts
-    async def _start_some(self, rollout: Rollout, *, blind: bool) -> tuple[Rollout, bool]:
+    async def _start_some(self, rollout: Rollout, *, not_visible: bool) -> tuple[Rollout, bool]:
         """Puts the gateways whose turn it is into batches; from this commit on they are started."""
         if rollout.state is not RolloutState.RUNNING:
             return rollout, False
@@ -299,7 +299,7 @@ class RolloutRunner:
             fresh = await store.load(connection, rollout.id, to_change=True)
             if fresh.state is not RolloutState.RUNNING:
                 return fresh, False
-            held = await start_blocker(connection, fresh, self._context.rules, now, blind=blind)
+            held = await start_blocker(connection, fresh, self._context.rules, now, not_visible=not_visible)
             if held != fresh.held:
                 await store.save(connection, fresh, replace(fresh, held=held), now)
                 await cards.touch(connection, about(fresh.id))
@@ -336,7 +336,7 @@ class RolloutRunner:
         await cards.touch(connection, about(rollout.id))
         return True
 
-    async def _is_flying(self, rollout_id: RolloutId) -> bool:
+    async def _has_in_flight(self, rollout_id: RolloutId) -> bool:
         async with self._context.database.read() as connection:
             counts = await targets.count_targets(connection, rollout_id)
         return any(count for (_, state), count in counts.items() if state.is_in_flight)

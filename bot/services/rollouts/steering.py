@@ -135,10 +135,10 @@ class RolloutSteering:
         async with self._deciding(RolloutAct.CATCH_UP, actor, rollout_id, drawn, channel) as it:
             last = await targets.last_wave(it.connection, rollout_id)
             after = decide.take_up(it.before, actor, last, it.now, waves=1)
-            which = await again.parked_and_back(it.connection, it.before, it.now, self._rules.stable_for)
+            which = await again.skipped_and_back(it.connection, it.before, it.now, self._rules.stable_for)
             if not which:
                 raise Stale(
-                    f"None of the parked gateways of {after.title} has been online for long enough yet."
+                    f"None of the skipped gateways of {after.title} has been online for long enough yet."
                 )
             count = await again.put_into_wave(it.connection, rollout_id, which, last + 1)
             await targets.claim_gateways(it.connection, rollout_id, it.now)

@@ -23,7 +23,7 @@ from bot.storage.rollouts.batches import Batch
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(minutes=5)
-TOLD_OF = 10  # gateways named in one note
+NAMED = 10  # gateways named in one note
 
 
 class StragglerTracker:
@@ -44,33 +44,33 @@ class StragglerTracker:
         await flight.let_go(connection, rollout.id, dict.fromkeys(over))
         await flight.no_longer_expected(connection, list(silent))
 
-    async def look(self, rollout: Rollout, told: JobReports) -> timedelta | None:
+    async def look(self, rollout: Rollout, reports: JobReports) -> timedelta | None:
         """Follows those that are kept; in how long to look again, None when there are none."""
         async with self._context.database.read() as connection:
             kept = await flight.late_gateways(connection, rollout.id)
         if not kept:
             return None
-        asked = [one for one in kept if one.batch_id is None or one.batch_id in told]
-        await self._note(rollout, [(one, _device(told, one)) for one in asked])
+        asked = [one for one in kept if one.batch_id is None or one.batch_id in reports]
+        await self._note(rollout, [(one, _device(reports, one)) for one in asked])
         async with self._context.database.read() as connection:
             kept = await flight.late_gateways(connection, rollout.id)
             open_batches = await batches.open_batches(connection, rollout.id)
         called_off = False
         for batch in open_batches:
             late = [one for one in kept if one.batch_id == batch.id]
-            if late and batch.id in told and batch.state != "canceled":
-                called_off |= await self._call_off(rollout, batch, late, told[batch.id])
+            if late and batch.id in reports and batch.state != "canceled":
+                called_off |= await self._call_off(rollout, batch, late, reports[batch.id])
         if called_off:
             return self._context.rules.poll_every
         return LOOK_EVERY if kept else None
 
-    async def _note(self, rollout: Rollout, told: Sequence[tuple[Straggler, JobDevice | None]]) -> None:
+    async def _note(self, rollout: Rollout, reports: Sequence[tuple[Straggler, JobDevice | None]]) -> None:
         """Lets go of those whose job has ended, and says how; marks those that are flashed after all."""
         now = self._context.now()
-        endings = {one: words for one, device in told if (words := verdict.ending(one, device, now))}
+        endings = {one: words for one, device in reports if (words := verdict.ending(one, device, now))}
         flashed = {
             one.gateway_id: since
-            for one, device in told
+            for one, device in reports
             if one not in endings
             and (since := verdict.flashed_since(one, device, now, self._context.rules)) != one.flashed_since
         }
@@ -81,18 +81,22 @@ class StragglerTracker:
             if endings:
                 by_id = {one.gateway_id: words for one, words in endings.items()}
                 await flight.let_go(connection, rollout.id, by_id)
-                named = [LateResult(one.label, one.site, words) for one, words in endings.items()][:TOLD_OF]
+                named = [LateResult(one.label, one.site, words) for one, words in endings.items()][:NAMED]
                 await record_event(connection, rollout, LateResults(len(endings), tuple(named)), now)
 
     async def _call_off(
-        self, rollout: Rollout, batch: Batch, late: Sequence[Straggler], told: Mapping[GatewayId, JobDevice]
+        self,
+        rollout: Rollout,
+        batch: Batch,
+        late: Sequence[Straggler],
+        reports: Mapping[GatewayId, JobDevice],
     ) -> bool:
         """Has the vendor forget what nobody waits for any more. True when it was asked to."""
         async with self._context.database.read() as connection:
             in_flight = await flight.in_flight(connection, rollout.id, batch.id)
         waited_for = [one.attempt.gateway_id for one in in_flight]
-        return verdict.may_call_off(late, told, waited_for) and await self._jobs.call_off_rest(batch)
+        return verdict.may_call_off(late, reports, waited_for) and await self._jobs.call_off_rest(batch)
 
 
-def _device(told: JobReports, late: Straggler) -> JobDevice | None:
-    return told[late.batch_id].get(late.gateway_id) if late.batch_id is not None else None
+def _device(reports: JobReports, late: Straggler) -> JobDevice | None:
+    return reports[late.batch_id].get(late.gateway_id) if late.batch_id is not None else None

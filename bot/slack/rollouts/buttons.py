@@ -178,7 +178,7 @@ class RolloutButtons:
 
     async def _draw_copy(self, click: Click) -> None:
         if click.card.answer is not None:
-            await click.respond.answer(views.copy(await self._service.picture(rollout_id(click.card))))
+            await click.respond.answer(views.copy(await self._service.status(rollout_id(click.card))))
 
 
 def rollout_id(ref: CardRef) -> RolloutId:

@@ -99,10 +99,10 @@ class RolloutListeners:
     async def report(self, call: CommandCall) -> None:
         require(call.actor, Action.READ)
         rollout_id = await self._service.find(call.text)
-        picture = await self._service.picture(rollout_id)
+        rollout_status = await self._service.status(rollout_id)
         entries = await self._service.timeline(rollout_id)
         csv = button("All gateways as CSV", ids.EXPORT_CSV, PageRef(views.ROLLOUT, 0, str(rollout_id)))
-        await call.respond.answer(notes.report(picture, entries, actions(csv)))
+        await call.respond.answer(notes.report(rollout_status, entries, actions(csv)))
 
     @on.command("jobs", "List the portal's jobs, whoever created them")
     async def jobs(self, call: CommandCall) -> None:
@@ -149,7 +149,7 @@ class RolloutListeners:
     # ---- what is drawn
 
     async def draw_card(self, subject: str) -> Message:
-        return card.card(await self._service.picture(RolloutId(int(subject))))
+        return card.card(await self._service.status(RolloutId(int(subject))))
 
     async def draw_note(self, body: Mapping[str, Any]) -> Message:
         rollout, entry = await self._service.entry(int(body[ENTRY]))
@@ -176,7 +176,7 @@ class RolloutListeners:
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
-        return views.copy(await self._service.picture(rollout_id))
+        return views.copy(await self._service.status(rollout_id))
 
     async def _export(self, actor: Actor, text: str) -> ListFile:
         require(actor, Action.READ)

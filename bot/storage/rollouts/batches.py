@@ -86,7 +86,7 @@ async def intend_batch(
 
 async def open_batches(connection: Transaction, rollout_id: RolloutId) -> tuple[Batch, ...]:
     """Batches whose job is yet to be created, still has gateways in flight, or may flash late ones."""
-    flying = (
+    in_flight = (
         select(rollout_targets.c.batch_id)
         .where(
             rollout_targets.c.rollout_id == rollout_id,
@@ -99,7 +99,7 @@ async def open_batches(connection: Transaction, rollout_id: RolloutId) -> tuple[
         .where(
             rollout_batches.c.rollout_id == rollout_id,
             rollout_batches.c.state.in_(["intended", "created", "canceled"]),
-            rollout_batches.c.id.in_(flying) | rollout_batches.c.id.in_(late_batches(rollout_id)),
+            rollout_batches.c.id.in_(in_flight) | rollout_batches.c.id.in_(late_batches(rollout_id)),
         )
         .order_by(rollout_batches.c.id)
     )

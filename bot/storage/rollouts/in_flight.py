@@ -34,7 +34,7 @@ USUAL_OVER = timedelta(hours=24)
 COLLATERAL_FOR = timedelta(hours=1)  # after its last gateway settled a site is watched on
 OPEN = ("created", "canceled")  # a batch whose job may still say something
 _FAILED = [state.value for state in FAILURES]
-_FLYING = [state.value for state in IN_FLIGHT]
+_IN_FLIGHT = [state.value for state in IN_FLIGHT]
 
 targets = rollout_targets.c
 _silent = [state.value for state in SILENT]
@@ -72,10 +72,10 @@ async def in_flight(
             gateways.c.firmware.label("firmware"),
         )
         .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
-        .where(targets.rollout_id == rollout_id, targets.state.in_(_FLYING), of_batch)
+        .where(targets.rollout_id == rollout_id, targets.state.in_(_IN_FLIGHT), of_batch)
         .order_by(targets.gateway_id)
     )
-    return tuple(_flying(row) for row in found.all())
+    return tuple(_in_flight_row(row) for row in found.all())
 
 
 async def save_attempts(
@@ -163,7 +163,7 @@ async def _collateral(connection: Transaction, rollout: Rollout, now: datetime) 
         .where(
             targets.rollout_id == rollout.id,
             targets.started_at.is_not(None),
-            targets.state.in_(_FLYING) | (targets.settled_at > now - COLLATERAL_FOR),
+            targets.state.in_(_IN_FLIGHT) | (targets.settled_at > now - COLLATERAL_FOR),
         )
         .group_by(targets.site)
         .subquery()
@@ -319,13 +319,13 @@ def _is_late(rollout_id: RolloutId) -> ColumnElement[bool]:
 # ---- rows
 
 
-def _flying(row: Row[Any]) -> InFlight:
+def _in_flight_row(row: Row[Any]) -> InFlight:
     attempt = Attempt(
         gateway_id=GatewayId(row.gateway_id),
         site=row.site,
         wave=row.wave,
         state=TargetState(row.state),
-        attempts=row.attempts,
+        number=row.attempts,
         started_at=row.started_at,
         reported_at=row.reported_at,
         offline_at=row.offline_at,

@@ -35,12 +35,12 @@ async def failed_and_online(
     return await _able(connection, rollout, _FAILED, now, timedelta())
 
 
-async def parked_and_back(
+async def skipped_and_back(
     connection: Transaction, rollout: Rollout, now: datetime, stable_for: timedelta
 ) -> tuple[GatewayId, ...]:
     """Those that were offline when it was their turn, and have been back for so long."""
     offline_then = or_(
-        targets.state == TargetState.PARKED.value,
+        targets.state == TargetState.SKIPPED.value,
         and_(targets.state == TargetState.EXCLUDED.value, targets.cls == TargetClass.OFFLINE.value),
     )
     return await _able(connection, rollout, offline_then, now, stable_for)
@@ -85,9 +85,9 @@ async def retry(connection: Transaction, rollout_id: RolloutId, gateway_ids: Seq
 async def put_into_wave(
     connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str], wave: int
 ) -> int:
-    """Has parked gateways wait in a wave of their own."""
-    aside = targets.state.in_([TargetState.EXCLUDED.value, TargetState.PARKED.value])
-    return await _wait(connection, rollout_id, gateway_ids, aside, wave=wave, reason=None)
+    """Has skipped gateways wait in a wave of their own."""
+    skipped = targets.state.in_([TargetState.EXCLUDED.value, TargetState.SKIPPED.value])
+    return await _wait(connection, rollout_id, gateway_ids, skipped, wave=wave, reason=None)
 
 
 async def _wait(

@@ -20,7 +20,7 @@ async def matches(connection: AsyncConnection, rollout: RolloutId, query: Query,
     """Whether a gateway of the rollout matches: one that it updates, or that a catch-up may take along."""
     wanted: list[ColumnElement[bool]] = [
         rollout_targets.c.rollout_id == rollout,
-        or_(rollout_targets.c.wave > 0, rollout_targets.c.state == TargetState.PARKED.value),
+        or_(rollout_targets.c.wave > 0, rollout_targets.c.state == TargetState.SKIPPED.value),
     ]
     condition_ = condition(query, now)
     if condition_ is not None:

@@ -27,7 +27,7 @@ from bot.storage.query import runs
 CHUNK = 1000  # rows in one statement
 _STARTS = 0x737461727473  # "starts": the key of PostgreSQL's advisory lock
 _OVER = [state.value for state in TargetState if state.is_settled and state not in SILENT]
-_FLYING = [state.value for state in IN_FLIGHT]
+_IN_FLIGHT = [state.value for state in IN_FLIGHT]
 
 targets = rollout_targets.c
 
@@ -155,7 +155,7 @@ async def labels(
 
 
 async def claim_gateways(connection: Transaction, rollout_id: RolloutId, now: datetime) -> None:
-    """Takes the waiting targets for this rollout alone; those it cannot have are set aside with the reason.
+    """Takes the waiting targets for this rollout alone; those it cannot have are skipped with the reason.
 
     One rollout at a time for a gateway: the primary key of the claims decides, whoever asks at once. A
     gateway that left the fleet since the plan was drawn cannot be had either.
@@ -177,11 +177,11 @@ async def claim_gateways(connection: Transaction, rollout_id: RolloutId, now: da
         )
         .where(waiting, targets.gateway_id.not_in(mine))
     )
-    aside = [
+    skipped = [
         (GatewayId(gateway), f"in rollout R-{other} meanwhile" if other else "no longer in the fleet")
         for gateway, other in refused.all()
     ]
-    await skip(connection, rollout_id, aside, TargetState.EXCLUDED, now)
+    await skip(connection, rollout_id, skipped, TargetState.EXCLUDED, now)
 
 
 async def free_gateways(connection: Transaction, rollout_id: RolloutId) -> None:
@@ -265,7 +265,7 @@ async def in_flight_by_site(connection: Transaction) -> dict[str, int]:
     found = await connection.execute(
         select(site, func.count())
         .select_from(rollout_targets.outerjoin(gateways, gateways.c.id == targets.gateway_id))
-        .where(targets.state.in_(_FLYING))
+        .where(targets.state.in_(_IN_FLIGHT))
         .group_by(site)
     )
     return dict(found.all())

@@ -285,7 +285,7 @@ def test_a_share_of_a_site_that_is_a_whole_number_is_that_number() -> None:
         (True, "3.4.1", 1, None),
         (True, "v3.4", 0, None),
         (True, None, 0, TargetState.EXCLUDED),  # nobody can tell whether it is one
-        (False, "3.4.1", 0, TargetState.PARKED),
+        (False, "3.4.1", 0, TargetState.SKIPPED),
         (False, "3.4.1", 1, TargetState.FAILED),  # it was flashed, and is silent
         (True, "3.5.0", 0, TargetState.EXCLUDED),
         (True, "3.5.1", 0, TargetState.EXCLUDED),  # nobody approved a downgrade

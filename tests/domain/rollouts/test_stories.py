@@ -112,8 +112,8 @@ class RolloutStory(RuleBasedStateMachine):
 
     @rule()
     def catches_up(self) -> None:
-        parked = [one for one, state in self.states.items() if state is TargetState.PARKED]
-        back = [one for one in parked if self._is_online(one)]
+        skipped = [one for one, state in self.states.items() if state is TargetState.SKIPPED]
+        back = [one for one in skipped if self._is_online(one)]
         last = self._last()
         if back and self._decides(lambda: machine.take_up(self.rollout, PAUL, last, self.now, waves=1)):
             for one in back:
@@ -218,7 +218,7 @@ class RolloutStory(RuleBasedStateMachine):
         one = attempt.gateway_id
         self.attempts[one], self.states[one] = attempt, attempt.state
         if attempt.state is TargetState.WAITING:
-            assert attempt.attempts == 1, "only the first attempt is tried again by itself"
+            assert attempt.number == 1, "only the first attempt is tried again by itself"
             assert self.rollout.state is not RolloutState.ABORTED
             self.retried[one] += 1
         if attempt.state is TargetState.VERIFIED:
@@ -271,7 +271,7 @@ class RolloutStory(RuleBasedStateMachine):
         waiting = []
         for one in [one for one in self.states if self._waits(one)]:
             if self.waves[one] <= self.rollout.wave:
-                seen, attempts = self.seen[one], self.attempts[one].attempts if one in self.attempts else 0
+                seen, attempts = self.seen[one], self.attempts[one].number if one in self.attempts else 0
                 turn = WaitingGateway(one, _site(one), seen.connectivity, seen.firmware, attempts)
                 if instead := starts.skip_reason(turn, self.rollout):
                     self.states[one], self.settled[one] = instead[0], self.now
@@ -284,7 +284,7 @@ class RolloutStory(RuleBasedStateMachine):
             assert one not in self.kept, "an older job may still flash it"
             self.starts[one] += 1
             self.states[one] = TargetState.STARTED
-            attempts = self.attempts[one].attempts + 1 if one in self.attempts else 1
+            attempts = self.attempts[one].number + 1 if one in self.attempts else 1
             wave = self.waves[one]
             self.told[one] = JobDevice(one, DeviceProgress.QUEUED)
             self.attempts[one] = Attempt(one, _site(one), wave, TargetState.STARTED, attempts, self.now)

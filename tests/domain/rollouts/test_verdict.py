@@ -140,7 +140,7 @@ def test_a_failure_that_the_device_reported_is_never_tried_again_by_itself(
 def test_a_transport_failure_is_tried_once_more_by_itself() -> None:
     first = judged(attempt(), DeviceProgress.TIMED_OUT, seen(), 5)
     assert first.state is TargetState.WAITING
-    second = judged(attempt(attempts=2), DeviceProgress.TIMED_OUT, seen(), 5)
+    second = judged(attempt(number=2), DeviceProgress.TIMED_OUT, seen(), 5)
     assert (second.state, second.reason) == (TargetState.FAILED, "timed out")
 
 
@@ -180,7 +180,7 @@ def test_what_an_ended_job_never_began_may_be_tried_again_and_what_it_leaves_ope
 
 def test_a_job_that_is_refused_fails_only_those_in_flight() -> None:
     done = attempt(TargetState.VERIFIED)
-    failed, kept = fail([attempt(attempts=2), done], "gone", FailureKind.TRANSPORT)
+    failed, kept = fail([attempt(number=2), done], "gone", FailureKind.TRANSPORT)
     assert (failed.state, kept) == (TargetState.FAILED, done)
 
 

@@ -37,7 +37,7 @@ async def test_drift_until_its_time_voids_it(database_url: str, gone: int, state
         it.portal.disconnect(list(it.portal.devices)[:gone])
         it.clock.advance(timedelta(hours=1))
         await it.passes(1)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.rollout.state is state
         assert picture.in_state(TargetState.WAITING) == 0
         told = [channel for channel, kind in await it.notes() if kind == "rollout_decided"]
@@ -50,7 +50,7 @@ async def test_at_a_scheduled_start_those_who_approved_are_asked_about_again(dat
         it.people[PAUL.user_id] = replace(PAUL, role=Role.OPERATOR)
         it.clock.advance(timedelta(hours=1))
         await it.passes(1)
-        rollout = (await it.rollouts.picture(rollout_id)).rollout
+        rollout = (await it.rollouts.status(rollout_id)).rollout
         assert (rollout.state, rollout.reason) == (RolloutState.VOID, "Paul may not approve it any more")
         assert it.jobs_created() == []
 
@@ -63,10 +63,10 @@ async def test_a_scheduled_start_waits_while_nobody_knows_whether_the_approvers_
         it.people[PAUL.user_id] = replace(PAUL, role=Role.VIEWER, possible=Role.ADMIN)
         it.clock.advance(timedelta(hours=1))
         await it.passes(1)
-        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.SCHEDULED
+        assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.SCHEDULED
         it.people[PAUL.user_id] = PAUL
         await it.passes(1)
-        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
+        assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.RUNNING
 
 
 async def test_an_approver_who_is_limited_to_other_gateways_by_now_lets_nothing_start(
@@ -77,7 +77,7 @@ async def test_an_approver_who_is_limited_to_other_gateways_by_now_lets_nothing_
         it.people[PAUL.user_id] = limited(PAUL, "tag:bergen")
         it.clock.advance(timedelta(hours=1))
         await it.passes(1)
-        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.VOID
+        assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.VOID
 
 
 async def test_without_approvals_the_requester_is_asked_about_again_at_a_scheduled_start(
@@ -89,7 +89,7 @@ async def test_without_approvals_the_requester_is_asked_about_again_at_a_schedul
         it.people[OLGA.user_id] = replace(OLGA, role=Role.NONE)
         it.clock.advance(timedelta(hours=1))
         await it.passes(1)
-        ended = (await it.rollouts.picture(rollout.id)).rollout
+        ended = (await it.rollouts.status(rollout.id)).rollout
         assert (ended.state, ended.reason) == (RolloutState.VOID, "Olga may not request it any more")
 
 
@@ -100,11 +100,11 @@ async def test_without_sight_of_the_fleet_its_time_voids_and_starts_nothing(data
         it.portal.disconnect(list(it.portal.devices))
         it.clock.advance(timedelta(hours=1))
         await it.passes(2)
-        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.SCHEDULED
+        assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.SCHEDULED
         it.blind = False
         it.portal.connect(list(it.portal.devices))
         await it.passes(1)
-        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
+        assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.RUNNING
 
 
 @pytest.mark.parametrize("ends", ["withdrawn", "aborted"])
@@ -194,7 +194,7 @@ async def test_drift_until_the_approval_voids_it_and_offers_a_new_plan(database_
         void = await it.rollouts.approve(PAUL, rollout.id)
         assert (void.state, it.jobs_created()) == (RolloutState.VOID, [])
         assert "2 of its 8 gateways" in (void.reason or "")
-        assert (await it.rollouts.picture(rollout.id)).counts == {(1, TargetState.EXCLUDED): 8}
+        assert (await it.rollouts.status(rollout.id)).counts == {(1, TargetState.EXCLUDED): 8}
         again = await it.rollouts.plan_again(OLGA, rollout.id)
         assert again.plan.counts()[TargetClass.OFFLINE] == 2  # type: ignore[union-attr]
 
@@ -206,7 +206,7 @@ async def test_a_request_is_reminded_of_once_and_expires(database_url: str) -> N
             it.clock.advance(timedelta(hours=1))
             await it.runner.advance()
         assert await it.events(rollout.id) == ["requested", "reminder", "expired"]
-        assert (await it.rollouts.picture(rollout.id)).counts == {(1, TargetState.EXCLUDED): 1}
+        assert (await it.rollouts.status(rollout.id)).counts == {(1, TargetState.EXCLUDED): 1}
         assert (await it.notes())[-1] == (OLGA.user_id, "rollout_decided"), "the requester is told"
 
 

@@ -60,7 +60,7 @@ async def test_a_refused_job_fails_its_gateways_with_the_vendors_words(database_
         it.portal.faults.add("CREATE_JOB", 422, times=2, message="firmware is withdrawn")
         rollout_id = await it.running()
         await it.passes(3)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.rollout.state is RolloutState.FINISHED
         assert picture.failed == 8
         assert "firmware is withdrawn" in (picture.failures[0].reason or "")
@@ -73,7 +73,7 @@ async def test_a_vendor_that_is_down_holds_a_rollout_and_loses_nothing(database_
         await it.passes(10)
         it.portal.vendor_down = False
         await it.passes(45)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
         assert len(it.jobs_created()) == 1
 
 
@@ -83,7 +83,7 @@ async def test_a_job_that_vanished_from_the_portal_fails_its_gateways(database_u
         await it.passes(1)
         it.portal.jobs.clear()
         await it.passes(1)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert (picture.rollout.state, picture.failed) == (RolloutState.FINISHED, 8)
         assert picture.failures[0].reason == "removed from the job in the portal: its job is gone"
 
@@ -94,7 +94,7 @@ async def test_one_answer_that_denies_a_job_which_is_in_the_list_fails_nobody(da
         await it.passes(1)
         it.portal.faults.add("GET_JOB", 404)
         await it.passes(40)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
 
 
 async def test_a_job_that_is_deleted_after_its_success_takes_nothing_back(database_url: str) -> None:
@@ -114,7 +114,7 @@ async def test_a_job_that_exists_by_its_name_is_no_refused_one(database_url: str
         it.portal.create_job(name, it.firmware.id, list(it.portal.devices))
         it.portal.faults.add("CREATE_JOB", 409)
         await it.passes(40)
-        assert (await it.rollouts.picture(rollout.id)).counts == {(1, TargetState.VERIFIED): 8}
+        assert (await it.rollouts.status(rollout.id)).counts == {(1, TargetState.VERIFIED): 8}
         assert it.jobs_created() == [name]
 
 
@@ -141,7 +141,7 @@ async def test_one_job_that_cannot_be_asked_holds_starts_and_no_other_job(databa
         broken = next(iter(it.portal.jobs))
         it.portal.jobs[broken].id = ""  # an answer without an id is none
         await it.passes(3)
-        counts = (await it.rollouts.picture(rollout_id)).counts
+        counts = (await it.rollouts.status(rollout_id)).counts
         assert counts[1, TargetState.VERIFIED] == 1
         assert len(it.jobs_created()) == 2
 
@@ -172,7 +172,7 @@ async def test_two_replicas_start_every_gateway_once(database_url: str) -> None:
             it.clock.advance(MINUTE)
             await it.fleet.take_in_listing()
             await asyncio.gather(it.runner.advance(), other.advance())
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
         assert it.started_more_than_once() == {}
         assert len(it.jobs_created()) == 4
 
@@ -195,7 +195,7 @@ async def test_many_gateways_are_cut_into_batches_and_every_one_is_told_apart(tm
     async with world(sqlite_url(tmp_path, "x.db"), gateways=120, rules=rules) as it:
         rollout_id = await it.running()
         await it.passes(45)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 120}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 120}
         assert len(it.jobs_created()) == 3
 
 
@@ -204,5 +204,5 @@ async def test_a_refused_job_is_tried_once_more_by_itself(database_url: str) -> 
         it.portal.faults.add("CREATE_JOB", 422, message="try later")
         rollout_id = await it.running()
         await it.passes(40)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
         assert it.started_more_than_once() == {}

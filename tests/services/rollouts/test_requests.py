@@ -37,7 +37,7 @@ async def test_a_rollout_runs_from_plan_to_end(database_url: str) -> None:
     async with world(database_url, rules=replace(ONE_WAVE, batch=3)) as it:
         rollout_id = await it.running()
         await it.passes(40)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.rollout.state is RolloutState.FINISHED
         assert picture.counts == {(1, TargetState.VERIFIED): 8}
         uid = picture.rollout.uid
@@ -133,7 +133,7 @@ async def test_a_gateway_is_in_one_rollout_at_a_time(database_url: str) -> None:
         await it.rollouts.approve(PAUL, second.id)
         await it.rollouts.approve(PAUL, first.id)
         await it.passes(40)
-        counts = (await it.rollouts.picture(first.id)).counts
+        counts = (await it.rollouts.status(first.id)).counts
         assert counts == {(1, TargetState.VERIFIED): 7, (1, TargetState.EXCLUDED): 1}
         assert it.started_more_than_once() == {}
 
@@ -167,7 +167,7 @@ async def test_a_request_that_nobody_decides_expires_by_itself(database_url: str
         rollout = await it.requested()
         it.clock.advance(timedelta(hours=8))
         await it.runner.advance()
-        assert (await it.rollouts.picture(rollout.id)).rollout.state is RolloutState.EXPIRED
+        assert (await it.rollouts.status(rollout.id)).rollout.state is RolloutState.EXPIRED
 
 
 async def test_with_no_approvals_a_request_starts(database_url: str) -> None:
@@ -194,7 +194,7 @@ async def test_failures_are_kept_by_gateway_and_reason(database_url: str) -> Non
     async with world(database_url, gateways=2, behaviour=Behaviour.FAILS) as it:
         rollout_id = await it.running()
         await it.passes(40)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert (picture.rollout.state, picture.failed) == (RolloutState.FINISHED, 2)
         assert {row.label for row in picture.failures} == {"MT10000", "MT10001"}
         assert all(row.reason for row in picture.failures)
@@ -204,9 +204,9 @@ async def test_a_gateway_that_never_answers_is_overdue_and_the_rollout_ends(data
     async with world(database_url, gateways=2, behaviour=Behaviour.SILENT) as it:
         rollout_id = await it.running()
         await it.passes(44)
-        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
+        assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.RUNNING
         await it.passes(3)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.rollout.state is RolloutState.FINISHED
         assert picture.counts == {(1, TargetState.OVERDUE): 2}
 
@@ -221,7 +221,7 @@ async def test_one_rollout_that_fails_does_not_hold_up_the_others(database_url: 
         await it.passes(40)
         assert lost.id in it.portal.jobs
         for rollout_id in (first, second):
-            assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.FINISHED
+            assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.FINISHED
 
 
 async def test_a_version_of_several_models_offers_a_choice(database_url: str) -> None:

@@ -30,7 +30,7 @@ async def test_a_freeze_stops_new_starts_of_a_running_wave_and_what_has_started_
         await it.passes(1)
         await it.steering.freeze(ADA, "", "trade fair")
         await it.passes(8)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.counts == {(1, TargetState.VERIFIED): 2, (1, TargetState.WAITING): 6}
         assert picture.rollout.held == "everything is frozen by Ada: trade fair"
         await it.steering.unfreeze(ADA, "")
@@ -77,7 +77,7 @@ async def test_an_admin_starts_through_a_freeze_with_a_reason_that_is_kept(datab
         await it.steering.resume(ADA, rollout_id, "the fix is tested")
         await it.passes(1)
         assert len(it.portal.starts) == 8
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.rollout.through_freeze == "Ada: the fix is tested"
 
 
@@ -91,7 +91,7 @@ async def test_a_freeze_that_comes_after_an_override_holds_again(database_url: s
         await it.steering.freeze(ADA, "", "trade fair")
         await it.passes(8)
         assert len(it.portal.starts) == 2
-        assert (await it.rollouts.picture(rollout_id)).rollout.through_freeze is None
+        assert (await it.rollouts.status(rollout_id)).rollout.through_freeze is None
 
 
 async def test_visibility_loss_is_no_freeze_and_nobody_starts_through_it(database_url: str) -> None:
@@ -112,7 +112,7 @@ async def test_a_paused_rollout_starts_nothing_and_judges_what_has_started(datab
         await it.passes(1)
         await it.steering.pause(PAUL, rollout_id)
         await it.passes(8)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.rollout.reason == "paused by Paul"
         assert picture.counts == {(1, TargetState.VERIFIED): 2, (1, TargetState.WAITING): 6}
         await it.steering.resume(PAUL, rollout_id)
@@ -132,7 +132,7 @@ async def test_a_job_that_did_not_reach_the_vendor_is_not_sent_after_a_pause(
         it.portal.faults.clear()
         await it.passes(5)
         assert it.jobs_created() == []
-        assert (await it.rollouts.picture(rollout_id)).in_state(TargetState.WAITING) == 8
+        assert (await it.rollouts.status(rollout_id)).in_state(TargetState.WAITING) == 8
         await it.steering.resume(PAUL, rollout_id)
         await it.comes_to(rollout_id, RolloutState.FINISHED)
         assert it.started_more_than_once() == {}
@@ -172,7 +172,7 @@ async def test_an_abort_lets_go_of_gateways_whose_job_never_reached_the_vendor(d
         await it.passes(1)
         await it.steering.abort(PAUL, rollout_id)
         await it.passes(2)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.EXCLUDED): 8}
         assert it.jobs_created() == []
         assert await it.claimed() == set()
 
@@ -190,7 +190,7 @@ async def test_an_abort_calls_off_each_job_though_another_cannot_be(database_url
             PortalJobStatus.CANCELED,
         ]
         await it.passes(2)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 2}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.EXCLUDED): 2}
 
 
 async def test_an_abort_that_the_portal_does_not_carry_out_is_told_and_what_it_flashes_is_judged(
@@ -203,7 +203,7 @@ async def test_an_abort_that_the_portal_does_not_carry_out_is_told_and_what_it_f
         await it.passes(1)
         await it.steering.abort(PAUL, rollout_id)
         await it.passes(12)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.VERIFIED): 2}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 2}
         events = [entry.event for entry in await it.rollouts.timeline(rollout_id)]
         (told,) = [event for event in events if isinstance(event, NotCalledOff)]
         assert ("not you" in told.reason, told.job) == (True, it.jobs_created()[0])
@@ -222,7 +222,7 @@ async def test_an_abort_while_a_job_is_asked_leaves_nobody_waiting(database_url:
         await it.steering.abort(PAUL, rollout_id)
         asked.release()
         await slowly
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.FAILED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.FAILED): 8}
         assert await it.claimed() == set()
 
 
@@ -237,7 +237,7 @@ async def test_an_abort_while_jobs_are_created_calls_off_those_to_come(database_
         first.release()
         await slowly
         await it.passes(2)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 2}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.EXCLUDED): 2}
         assert (len(it.jobs_created()), await it.claimed()) == (1, set())
 
 
@@ -248,9 +248,9 @@ async def test_an_abort_looks_two_minutes_for_a_job_whose_answer_was_lost(databa
         await it.runner.advance()
         await it.steering.abort(PAUL, rollout_id)
         await it.passes(1)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.STARTED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.STARTED): 8}
         await it.passes(1)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.EXCLUDED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.EXCLUDED): 8}
 
 
 async def test_an_abort_calls_off_a_job_whose_answer_was_lost(database_url: str) -> None:
@@ -271,7 +271,7 @@ async def test_an_aborted_rollout_tries_nothing_once_more(database_url: str) -> 
         await it.steering.abort(PAUL, rollout_id)
         end(it, TargetStatus.TIMED_OUT)
         await it.passes(3)
-        assert (await it.rollouts.picture(rollout_id)).counts == {(1, TargetState.FAILED): 8}
+        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.FAILED): 8}
         assert await it.claimed() == set()
 
 
@@ -281,7 +281,7 @@ async def test_an_aborted_rollout_starts_nothing_more(database_url: str) -> None
         await it.passes(1)
         await it.steering.abort(PAUL, rollout_id)
         await it.passes(8)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert picture.counts == {(1, TargetState.VERIFIED): 2, (1, TargetState.EXCLUDED): 6}
         for act in (it.steering.resume, it.steering.pause, it.steering.promote, it.steering.abort):
             with pytest.raises(Stale):
@@ -351,7 +351,7 @@ async def test_one_that_failed_and_runs_the_version_all_the_same_is_not_tried_ag
         await it.comes_to(rollout_id, RolloutState.FINISHED)
         it.portal.devices[FIRST].firmware = NEW
         await it.passes(1)
-        assert (await it.rollouts.picture(rollout_id)).retryable == 1
+        assert (await it.rollouts.status(rollout_id)).retryable == 1
         assert await it.steering.retry_failed(OLGA, rollout_id) == 1
 
 
@@ -384,7 +384,7 @@ async def test_parked_gateways_that_came_back_catch_up_in_a_wave_of_their_own(da
         with pytest.raises(Stale, match="long enough"):
             await it.steering.catch_up(OLGA, rollout_id)
         await it.passes(2)
-        assert (await it.rollouts.picture(rollout_id)).returned == 1
+        assert (await it.rollouts.status(rollout_id)).returned == 1
         assert await it.steering.catch_up(OLGA, rollout_id) == 1
         await it.passes(1)
         picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
@@ -400,7 +400,7 @@ async def test_a_catch_up_takes_no_gateway_back_to_an_older_version(database_url
         it.portal.devices[FIRST].firmware = "9.9.0"
         it.portal.connect([FIRST])
         await it.passes(3)
-        assert (await it.rollouts.picture(rollout_id)).returned == 0
+        assert (await it.rollouts.status(rollout_id)).returned == 0
         with pytest.raises(Stale):
             await it.steering.catch_up(OLGA, rollout_id)
 
@@ -419,7 +419,7 @@ async def test_a_gateway_in_quarantine_neither_catches_up_nor_is_retried(databas
             await it.passes(1)
             picture = await it.comes_to(failing, RolloutState.FINISHED)
             assert picture.retryable == may_follow
-            assert (await it.rollouts.picture(rollout_id)).returned == may_follow
+            assert (await it.rollouts.status(rollout_id)).returned == may_follow
             if may_follow:
                 await it.steering.retry_failed(OLGA, failing)
 

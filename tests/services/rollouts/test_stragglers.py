@@ -77,7 +77,7 @@ async def test_a_late_gateway_is_in_no_other_rollout_until_its_job_is_over(datab
         assert (await it.plan()).plan.counts()[TargetClass.BUSY] == 2
         end(it, TargetStatus.FAILED)
         await it.passes(6)
-        picture = await it.rollouts.picture(rollout_id)
+        picture = await it.rollouts.status(rollout_id)
         assert (picture.late, picture.retryable) == (0, 2)
         assert (await it.plan()).plan.counts()[TargetClass.BUSY] == 0
 
@@ -88,7 +88,7 @@ async def test_a_late_end_is_noted_and_changes_no_state(database_url: str) -> No
         before = await it.comes_to(rollout_id, RolloutState.FINISHED)
         end(it, TargetStatus.SUCCEEDED)
         await it.passes(6)
-        after = await it.rollouts.picture(rollout_id)
+        after = await it.rollouts.status(rollout_id)
         assert (after.counts, after.rollout.state) == (before.counts, RolloutState.FINISHED)
         assert await reasons(it, rollout_id) == {"no result for 12 minutes; it finished late, with success"}
         events = [entry.event for entry in await it.rollouts.timeline(rollout_id)]
@@ -162,7 +162,7 @@ async def test_an_abort_cancels_what_is_overdue_in_the_vendors_queue_as_well(dat
         await it.passes(3)
         assert await it.claimed() == set()
         assert it.portal.starts == {}
-        assert (await it.rollouts.picture(rollout_id)).counts == {
+        assert (await it.rollouts.status(rollout_id)).counts == {
             (1, TargetState.NOT_RETURNED): 1,
             (1, TargetState.EXCLUDED): 1,
         }
@@ -179,7 +179,7 @@ async def test_a_hard_stop_cancels_what_the_vendor_has_not_started(database_url:
         assert picture.rollout.reason == "11 of 11 gateways failed, 15 % or more"
         await it.passes(2)
         assert {job.devices[FIRST].status for job in it.portal.jobs.values()} == {TargetStatus.CANCELED}
-        assert (await it.rollouts.picture(rollout_id)).counts == {
+        assert (await it.rollouts.status(rollout_id)).counts == {
             (1, TargetState.FAILED): 11,
             (1, TargetState.EXCLUDED): 1,
         }

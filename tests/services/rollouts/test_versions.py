@@ -102,15 +102,15 @@ async def test_a_failed_gateway_is_tried_again_with_a_version_that_has_no_order(
 
 async def test_a_catch_up_takes_nobody_whose_version_nobody_can_compare(fleet: World) -> None:
     """Where no admin approved a downgrade."""
-    parked = list(fleet.portal.devices)[:3]
-    fleet.portal.disconnect(parked)
+    skipped = list(fleet.portal.devices)[:3]
+    fleet.portal.disconnect(skipped)
     await fleet.passes(1)
     rollout_id = (await fleet.requested(version="3.5")).id
-    for gateway, version in zip(parked, ("3.4.0", "v3.6", "a1b2c3d"), strict=True):
+    for gateway, version in zip(skipped, ("3.4.0", "v3.6", "a1b2c3d"), strict=True):
         fleet.portal.devices[gateway].firmware = version
-    fleet.portal.connect(parked)
+    fleet.portal.connect(skipped)
     await fleet.passes(5)
-    assert (await fleet.rollouts.picture(rollout_id)).returned == 1
+    assert (await fleet.rollouts.status(rollout_id)).returned == 1
 
 
 async def test_latest_says_what_was_skipped_in_the_search_for_it(fleet: World) -> None:

@@ -90,7 +90,7 @@ async def test_the_requester_sees_their_rollout_and_cannot_approve_it(database_u
 async def test_who_has_approved_is_not_asked_again(database_url: str) -> None:
     async with world(database_url) as it:
         rollout_id = await it.running()
-        assert (await it.rollouts.picture(rollout_id)).rollout.state is RolloutState.RUNNING
+        assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.RUNNING
         assert ids.ROLLOUT_APPROVE not in buttons(await seen(it, ADA))
 
 

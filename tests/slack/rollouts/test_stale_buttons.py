@@ -11,7 +11,7 @@ from bot.domain.access import Actor
 from bot.domain.errors import AlreadyDone, Stale
 from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.slack import ids
-from bot.slack.home.views.tab import HomeRollout, _rollout_buttons
+from tests.slack.home.room import Screen, home_of
 from tests.slack.rollouts.desk import Desk
 from tests.slack.shown import buttons
 from tests.worlds.databases import sqlite_url
@@ -39,7 +39,7 @@ async def acts(desk: Desk, action_id: str, actor: Actor = PAUL) -> None:
 
 
 async def state(desk: Desk) -> RolloutState:
-    return (await desk.it.rollouts.picture(R1)).rollout.state
+    return (await desk.it.rollouts.status(R1)).rollout.state
 
 
 # ---- before it runs
@@ -196,9 +196,11 @@ async def test_a_retry_and_a_catch_up_of_what_was_resumed_meanwhile_are_refused(
 
 async def test_the_home_tabs_buttons_are_of_the_state_that_it_showed(desk: Desk) -> None:
     await running(desk)
-    (line,) = (await desk.it.rollouts.page(0)).lines
-    (row,) = _rollout_buttons(HomeRollout(line.rollout, frozenset({ids.ROLLOUT_PAUSE})))
-    assert ids.decode(row["elements"][0]["value"]) == await desk.button(ids.ROLLOUT_PAUSE)
+    screen = Screen()
+    await home_of(desk.it, screen, OLGA).opened({"user": OLGA.user_id})
+    shown = [one for block in screen.published[-1]["blocks"] for one in block.get("elements", [])]
+    (pause,) = [one for one in shown if one.get("action_id") == ids.ROLLOUT_PAUSE]
+    assert ids.decode(pause["value"]) == await desk.button(ids.ROLLOUT_PAUSE)
 
 
 # ---- what makes no button stale

@@ -85,7 +85,7 @@ async def test_every_gateway_that_settled_is_counted_once_by_what_became_of_it(
         c=settled(TargetState.OVERDUE),
         d=settled(TargetState.NOT_RETURNED, wave=1, at=NOW),
         e=WORKING,
-        f=settled(TargetState.PARKED),
+        f=settled(TargetState.SKIPPED),
     )
     found = await flight.gate_counts(connection, ended, NOW)
     assert (found.finished, found.overdue, found.failures) == (3, 1, 3)

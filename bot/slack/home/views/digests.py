@@ -112,7 +112,7 @@ def _rollout(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
 
 
 def _back(rollout: Rollout, gateways: int, command: str) -> str:
-    were = count(gateways, "parked gateway is", "parked gateways are")
+    were = count(gateways, "skipped gateway is", "skipped gateways are")
     look = code(f"{command} rollout {rollout.title}")
     return f"{bold(rollout.title)} · {were} online again: {look} lets them follow"
 

@@ -55,7 +55,7 @@ _TARGET: Mapping[TargetState, str] = {
     TargetState.FAILED: "failed",
     TargetState.OVERDUE: "overdue",
     TargetState.NOT_RETURNED: "did not return",
-    TargetState.PARKED: "parked",
+    TargetState.SKIPPED: "skipped: offline",
     TargetState.EXCLUDED: "left out",
 }
 
@@ -63,18 +63,18 @@ WHOLE_FLEET = "the whole fleet"
 SHOWN_INCIDENTS = 3
 
 
-def card(picture: RolloutStatus, answer: PageRef | None = None) -> Message:
+def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Message:
     """The one message about a rollout, drawn anew whenever something changes.
 
     ``answer``: the answer that it stands on, if it is no card.
     """
-    rollout = picture.rollout
-    word, kind = state_words(rollout, picture.failed)
-    version, number = plain_name(rollout.firmware_version), count(picture.total, "gateway")
-    state = f"{status(word, kind)}{since_words(picture)}"
+    rollout = rollout_status.rollout
+    word, kind = state_words(rollout, rollout_status.failed)
+    version, number = plain_name(rollout.firmware_version), count(rollout_status.total, "gateway")
+    state = f"{status(word, kind)}{since_words(rollout_status)}"
     decided = _decided(rollout)
-    progress = wave_lines(picture.counts) if rollout.started_at else _to_come(picture)
-    notices = _notices(picture)
+    progress = wave_lines(rollout_status.counts) if rollout.started_at else _to_come(rollout_status)
+    notices = _notices(rollout_status)
     blocks: list[Block] = [
         header(f"{rollout.title}: firmware {version} for {number}"),
         section(state),
@@ -88,14 +88,14 @@ def card(picture: RolloutStatus, answer: PageRef | None = None) -> Message:
         ),
         *lines(progress),
         *(section(notice) for notice in notices),
-        *incident_blocks(picture.incidents),
+        *incident_blocks(rollout_status.incidents),
     ]
-    failed = failure_lines(picture)
+    failed = failure_lines(rollout_status)
     if failed:
-        blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
-    small = _small_print(picture)
+        blocks.append(section("\n".join([bold(f"Failed: {rollout_status.failed:,}"), *failed])))
+    small = _small_print(rollout_status)
     blocks += [context(*small)] if small else []
-    blocks += _buttons(picture, CardRef(str(rollout.id), rollout.last_event, answer))
+    blocks += _buttons(rollout_status, CardRef(str(rollout.id), rollout.last_event, answer))
     said = [
         f"{rollout.title}: firmware {code(rollout.firmware_version)} for {number}",
         state,
@@ -103,8 +103,8 @@ def card(picture: RolloutStatus, answer: PageRef | None = None) -> Message:
         f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
         *progress,
         *notices,
-        *incidents_words(picture.incidents),
-        *([f"{picture.failed:,} failed: " + in_a_row(failed)] if failed else []),
+        *incidents_words(rollout_status.incidents),
+        *([f"{rollout_status.failed:,} failed: " + in_a_row(failed)] if failed else []),
         *small,
     ]
     return message(spoken(said), blocks)
@@ -147,14 +147,14 @@ def _not_verified(by_state: Mapping[TargetState, int]) -> list[str]:
     return [f"{by_state[state]:,} {word}" for state, word in _TARGET.items() if by_state.get(state)]
 
 
-def _to_come(picture: RolloutStatus) -> list[str]:
+def _to_come(rollout_status: RolloutStatus) -> list[str]:
     """Before it starts: what would happen, for those who decide about it."""
-    if picture.rollout.state.is_final:
+    if rollout_status.rollout.state.is_final:
         return []
-    shown = [waves_words(picture.wave_sizes, picture.rules)]
-    if picture.first:
-        named = ", ".join(f"{name(one.label)} ({name(one.site, 40)})" for one in picture.first)
-        more = picture.wave_sizes[0] - len(picture.first) if picture.wave_sizes else 0
+    shown = [waves_words(rollout_status.wave_sizes, rollout_status.rules)]
+    if rollout_status.first:
+        named = ", ".join(f"{name(one.label)} ({name(one.site, 40)})" for one in rollout_status.first)
+        more = rollout_status.wave_sizes[0] - len(rollout_status.first) if rollout_status.wave_sizes else 0
         shown.append(f"First: {named}{f' and {more:,} more' if more > 0 else ''}")
     return shown
 
@@ -208,8 +208,8 @@ def evidence_words(evidence: Evidence) -> str:
     return f"{said}; usually back in {usually}{also}."
 
 
-def since_words(picture: RolloutStatus) -> str:
-    rollout = picture.rollout
+def since_words(rollout_status: RolloutStatus) -> str:
+    rollout = rollout_status.rollout
     if rollout.state is RolloutState.REQUESTED:
         who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
         return f": {people(rollout.approvals_missing)} must approve{who} by {date(rollout.expires_at)}"
@@ -221,26 +221,26 @@ def since_words(picture: RolloutStatus) -> str:
         return f" {date(rollout.finished_at)}, after {duration(rollout.finished_at - rollout.started_at)}"
     if rollout.state is not RolloutState.RUNNING:
         return f", started {date(rollout.started_at)}"
-    ends = picture.ends_about()
+    ends = rollout_status.ends_about()
     about = f", done about {date(ends)} at this pace" if ends else ""
     return f" since {date(rollout.started_at)}{about}"
 
 
-def _notices(picture: RolloutStatus) -> list[str]:
+def _notices(rollout_status: RolloutStatus) -> list[str]:
     """What an operator must not miss, a sentence each."""
-    rollout = picture.rollout
+    rollout = rollout_status.rollout
     said = []
     if rollout.reason and rollout.state is not RolloutState.EXPIRED:
         said.append(reason_words(rollout.reason))
     if rollout.held:
         said.append(f"🧊 Nothing is started now: {name(rollout.held, 400)}.")
-    elif picture.freeze and not rollout.state.is_final and not rollout.through_freeze:
-        said.append(f"🧊 It cannot start yet: {name(picture.freeze.says(), 400)}.")
+    elif rollout_status.freeze and not rollout.state.is_final and not rollout.through_freeze:
+        said.append(f"🧊 It cannot start yet: {name(rollout_status.freeze.says(), 400)}.")
     if rollout.through_freeze:
         said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}.")
     if rollout.downgrades and not rollout.state.is_final:
         said.append(downgrade_words(rollout.downgrades))
-    soak = _next_wave_words(picture)
+    soak = _next_wave_words(rollout_status)
     return [*said, soak] if soak else said
 
 
@@ -252,15 +252,19 @@ def reason_words(reason: str) -> str:
     return f"Reason: {said.removesuffix('.')}."
 
 
-def _next_wave_words(picture: RolloutStatus) -> str | None:
+def _next_wave_words(rollout_status: RolloutStatus) -> str | None:
     """What happens next and when."""
-    rollout = picture.rollout
+    rollout = rollout_status.rollout
     if rollout.state is RolloutState.PROMOTION:
         return "Look at the canary, then promote it: nothing goes on by itself from here."
     if rollout.state is RolloutState.PAUSED:
         return "Nothing more is started until somebody resumes it; what has started is still judged."
-    if rollout.state is RolloutState.RUNNING and rollout.wave_settled_at and rollout.wave < picture.last_wave:
-        return f"Wave {rollout.wave + 1} starts {date(rollout.wave_settled_at + picture.rules.soak)}."
+    if (
+        rollout.state is RolloutState.RUNNING
+        and rollout.wave_settled_at
+        and rollout.wave < rollout_status.last_wave
+    ):
+        return f"Wave {rollout.wave + 1} starts {date(rollout.wave_settled_at + rollout_status.rules.soak)}."
     return None
 
 
@@ -271,9 +275,9 @@ def downgrade_words(number: int) -> str:
     )
 
 
-def failure_lines(picture: RolloutStatus) -> list[str]:
-    shown = [_target_line(one) for one in picture.failures]
-    more = picture.failed - len(shown)
+def failure_lines(rollout_status: RolloutStatus) -> list[str]:
+    shown = [_target_line(one) for one in rollout_status.failures]
+    more = rollout_status.failed - len(shown)
     return [*shown, f"… and {more:,} more"] if more > 0 else shown
 
 
@@ -286,32 +290,34 @@ def _target_line(target: TargetRecord) -> str:
     return f"• {name(target.label)} · {name(target.site, 40)}{reason}"
 
 
-def _small_print(picture: RolloutStatus) -> list[str]:
+def _small_print(rollout_status: RolloutStatus) -> list[str]:
     said = []
-    if picture.stragglers:
+    if rollout_status.stragglers:
         late = ", ".join(
-            f"{name(one.label)} ({duration(picture.now - one.started_at)})"
-            for one in picture.stragglers
+            f"{name(one.label)} ({duration(rollout_status.now - one.started_at)})"
+            for one in rollout_status.stragglers
             if one.started_at
         )
         said.append(f"Slow: {late}")
-    if picture.late == 1:
+    if rollout_status.late == 1:
         said.append(
             "1 gateway that counts as failed is still in Meshtech's job: until that is over for it, "
             "no other rollout gets it"
         )
-    elif picture.late:
+    elif rollout_status.late:
         said.append(
-            f"{picture.late:,} gateways that count as failed are still in Meshtech's jobs: until those are "
-            "over, no other rollout gets them"
+            f"{rollout_status.late:,} gateways that count as failed are still in Meshtech's jobs: until "
+            "those are over, no other rollout gets them"
         )
     left_out = ", ".join(
-        f"{number:,} {cls.value}" for cls, number in picture.classes.items() if number and not cls.takes_part
+        f"{number:,} {cls.value}"
+        for cls, number in rollout_status.classes.items()
+        if number and not cls.takes_part
     )
     if left_out:
         said.append(f"Not taking part: {left_out}")
-    if not picture.rollout.state.is_final:
-        said.append(evidence_words(picture.evidence))
+    if not rollout_status.rollout.state.is_final:
+        said.append(evidence_words(rollout_status.evidence))
     return said
 
 
@@ -338,10 +344,10 @@ def people(number: int) -> str:
 # ---- buttons
 
 
-def _buttons(picture: RolloutStatus, ref: CardRef) -> list[Block]:
-    rollout = picture.rollout
+def _buttons(rollout_status: RolloutStatus, ref: CardRef) -> list[Block]:
+    rollout = rollout_status.rollout
     model, version = plain_name(rollout.model), plain_name(rollout.firmware_version)
-    what = f"{count(picture.total, 'gateway')} of model {model} to {version}"
+    what = f"{count(rollout_status.total, 'gateway')} of model {model} to {version}"
     title = rollout.title
     shown: list[Block | None] = []
     if rollout.state is RolloutState.REQUESTED:
@@ -359,8 +365,8 @@ def _buttons(picture: RolloutStatus, ref: CardRef) -> list[Block]:
         sure = confirm(f"Withdraw {title}?", f"The request to update {what} ends.", "Withdraw", danger=True)
         shown.append(button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=sure))
     if rollout.state is RolloutState.PROMOTION:
-        failed = f" {count(picture.failed, 'gateway')} failed so far." if picture.failed else ""
-        following = sum(n for (wave, _), n in picture.counts.items() if wave == rollout.wave + 1)
+        failed = f" {count(rollout_status.failed, 'gateway')} failed so far." if rollout_status.failed else ""
+        following = sum(n for (wave, _), n in rollout_status.counts.items() if wave == rollout.wave + 1)
         sure = confirm(
             f"Promote {title}?",
             f"Wave {rollout.wave + 1} starts with {count(following, 'gateway')} of model {model} "
@@ -368,15 +374,17 @@ def _buttons(picture: RolloutStatus, ref: CardRef) -> list[Block]:
             "Promote",
         )
         shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))
-    if rollout.state is RolloutState.RUNNING and picture.freeze and not rollout.through_freeze:
+    if rollout.state is RolloutState.RUNNING and rollout_status.freeze and not rollout.through_freeze:
         shown.append(button("Start anyway…", ids.ROLLOUT_RESUME, ref))
     if rollout.state in {RolloutState.RUNNING, RolloutState.PROMOTION}:
         shown.append(button("Pause", ids.ROLLOUT_PAUSE, ref))
     if rollout.state is RolloutState.PAUSED:
-        again = "it" if picture.failed == 1 else "they"
-        failed = f"{count(picture.failed, 'gateway')} failed so far; {again} will not stop it again. "
+        again = "it" if rollout_status.failed == 1 else "they"
+        failed = f"{count(rollout_status.failed, 'gateway')} failed so far; {again} will not stop it again. "
         sure = confirm(
-            f"Resume {title}?", f"{failed if picture.failed else ''}The update of {what} goes on.", "Resume"
+            f"Resume {title}?",
+            f"{failed if rollout_status.failed else ''}The update of {what} goes on.",
+            "Resume",
         )
         shown.append(button("Resume", ids.ROLLOUT_RESUME, ref, style="primary", confirm=sure))
     if rollout.state.is_under_way:
@@ -388,23 +396,23 @@ def _buttons(picture: RolloutStatus, ref: CardRef) -> list[Block]:
             danger=True,
         )
         shown.append(button("Abort", ids.ROLLOUT_ABORT, ref, style="danger", confirm=sure))
-    return actions(*shown, *_again(picture, ref))
+    return actions(*shown, *_again(rollout_status, ref))
 
 
-def _again(picture: RolloutStatus, ref: CardRef) -> list[Block | None]:
+def _again(rollout_status: RolloutStatus, ref: CardRef) -> list[Block | None]:
     """What can be tried again, inside the same approval or with a new plan."""
-    rollout = picture.rollout
+    rollout = rollout_status.rollout
     if rollout.state is RolloutState.VOID:
         return [button("Draw a new plan", ids.ROLLOUT_REPLAN, ref, style="primary")]
     if rollout.state not in {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED}:
         return []
     shown: list[Block | None] = []
-    if picture.retryable and picture.failed:
-        again = count(picture.retryable, "gateway")
+    if rollout_status.retryable and rollout_status.failed:
+        again = count(rollout_status.retryable, "gateway")
         sure = confirm(f"Retry in {rollout.title}?", f"{again} that failed are updated once more.", "Retry")
         shown.append(button(f"Retry {again}", ids.ROLLOUT_RETRY_FAILED, ref, confirm=sure))
-    if picture.returned:
-        back = count(picture.returned, "gateway")
+    if rollout_status.returned:
+        back = count(rollout_status.returned, "gateway")
         sure = confirm(
             f"Catch up in {rollout.title}?",
             f"{back} that were offline came back and are updated in a wave of their own.",

@@ -59,8 +59,8 @@ CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
     TargetClass.ALREADY: ("is on this version already", "are on this version already"),
     TargetClass.WRONG_MODEL: ("is of another model", "are of another model"),
     TargetClass.OFFLINE: (
-        "is offline: parked, and can catch up later",
-        "are offline: parked, and can catch up later",
+        "is offline: skipped, and can catch up later",
+        "are offline: skipped, and can catch up later",
     ),
     TargetClass.FLAPPING: ("keeps going on and off: left out", "keep going on and off: left out"),
     TargetClass.BUSY: ("is in another rollout", "are in another rollout"),
@@ -259,10 +259,10 @@ def freezes(standing: Sequence[Freeze]) -> Message:
 # ---- lists and details
 
 
-def copy(picture: RolloutStatus) -> Message:
+def copy(rollout_status: RolloutStatus) -> Message:
     """What the card shows, as an answer: it does not change by itself, and all gateways come as a file."""
-    ref = PageRef(ROLLOUT, 0, str(picture.rollout.id))
-    shown = card(picture, ref)
+    ref = PageRef(ROLLOUT, 0, str(rollout_status.rollout.id))
+    shown = card(rollout_status, ref)
     below = actions(button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref))
     return message(shown.text, [*shown.blocks, *below])
 

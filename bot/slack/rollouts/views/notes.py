@@ -221,30 +221,32 @@ def _late_words(title: str, event: LateResults) -> str:
 # ---- the report
 
 
-def report(picture: RolloutStatus, entries: Sequence[TimelineEntry], buttons: list[Block]) -> Message:
+def report(rollout_status: RolloutStatus, entries: Sequence[TimelineEntry], buttons: list[Block]) -> Message:
     """A rollout from request to end: its timeline, its counts, its failures."""
-    rollout = picture.rollout
-    word, kind = state_words(rollout, picture.failed)
+    rollout = rollout_status.rollout
+    word, kind = state_words(rollout, rollout_status.failed)
     words = [event_words(entry, rollout.state) for entry in entries]
     told = [f"{date(entry.at)} {sentence}" for entry, sentence in zip(entries, words, strict=True)]
     # The text is cut sooner than the blocks: it says a time once for all that happened then.
     begins = [number == 0 or one.at != entries[number - 1].at for number, one in enumerate(entries)]
     in_short = [dated if new else bare for dated, bare, new in zip(told, words, begins, strict=True)]
-    facts = wave_lines(picture.counts)
-    failed = failure_lines(picture)
+    facts = wave_lines(rollout_status.counts)
+    failed = failure_lines(rollout_status)
     blocks: list[Block] = [
         header(f"Report on {rollout.title}: firmware {rollout.firmware_version}"),
-        section(f"{status(word, kind)}{since_words(picture)}"),
+        section(f"{status(word, kind)}{since_words(rollout_status)}"),
         *lines(facts),
         *lines(told),
     ]
     if failed:
-        blocks.append(section("\n".join([bold(f"Failed: {picture.failed:,}"), *failed])))
-    left_out = {cls: number for cls, number in picture.classes.items() if cls is not TargetClass.ELIGIBLE}
+        blocks.append(section("\n".join([bold(f"Failed: {rollout_status.failed:,}"), *failed])))
+    left_out = {
+        cls: number for cls, number in rollout_status.classes.items() if cls is not TargetClass.ELIGIBLE
+    }
     small = ", ".join(f"{number:,} {cls.value}" for cls, number in left_out.items() if number)
     blocks += [context(f"Not taking part: {small}")] if small else []
     out = f"Not taking part: {small}" if small else ""
-    state = f"{word}{since_words(picture)}"
+    state = f"{word}{since_words(rollout_status)}"
     parts = [f"Report on {rollout.title}: firmware {rollout.firmware_version}", state, *facts, *in_short]
-    bad = [f"{picture.failed:,} failed: {in_a_row(failed)}"] if failed else []
+    bad = [f"{rollout_status.failed:,} failed: {in_a_row(failed)}"] if failed else []
     return message(spoken([*parts, *bad, out]), [*blocks, *buttons])

@@ -89,7 +89,7 @@ def test_everything_that_waits_is_named() -> None:
         "Roof",
         "Oslo",
         "20 of 38 verified, 17 waiting, 1 failed",
-        "3 parked gateways are online again: /mesh rollout R-7",
+        "3 skipped gateways are online again: /mesh rollout R-7",
         "S-3 · tag:Ana · until",
     ):
         assert said in text

@@ -463,12 +463,12 @@ def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
         TargetState.VERIFIED: 15,
         TargetState.FAILED: 1,
         TargetState.NOT_RETURNED: 1,
-        TargetState.PARKED: 1,
+        TargetState.SKIPPED: 1,
         TargetState.EXCLUDED: 18,
     }
     drawn = views.rollout_list([(rollout(RolloutState.FINISHED), counts)], PagePosition("rollouts", 0, 1, 10))
     assert drawn.text.startswith("1 rollout, ")
-    assert "15 of 36 verified, 1 failed, 1 did not return, 1 parked, 18 left out" in drawn.text
+    assert "15 of 36 verified, 1 failed, 1 did not return, 1 skipped: offline, 18 left out" in drawn.text
 
 
 def test_a_job_is_done_only_when_each_of_its_gateways_succeeded() -> None:
@@ -575,7 +575,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
         "3 will be updated",
         "1 is on this version already",
         "1 is of another model",
-        "1 is offline: parked, and can catch up later",
+        "1 is offline: skipped, and can catch up later",
         "1 keeps going on and off: left out",
         "1 is in another rollout",
         "1 failed 3 times in a day: left alone for 24 h",
