@@ -20,7 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from bot.demo.slack.events import EventLog
 from bot.storage.db.engine import Database
 from tests.slack.manifest_rules import SLACKS_OWN
-from tests.worlds import postgres
+from tests.worlds import databases, postgres
 from tests.worlds.databases import sqlite_url
 from tests.worlds.leaks import Leaks
 
@@ -139,6 +139,16 @@ def no_secret_is_said(logging_as_it_was: None) -> Iterator[None]:
     yield
     EventLog.listeners.remove(leaks.told)
     assert leaks.found == []
+
+
+@pytest.fixture(autouse=True)
+def statements_compiled_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For whatever is not measured."""
+    if request.node.get_closest_marker("bench"):
+        yield
+        return
+    with databases.statements_compiled_once():
+        yield
 
 
 @pytest.fixture(scope="session")
