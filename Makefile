@@ -5,6 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 READY := .venv/.installed-$(firstword $(shell cksum < requirements-dev.lock))
 PYTEST := $(BIN)/python -m pytest
+WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench soak lock upgrade pictures
@@ -14,7 +15,7 @@ help:
 	@echo "make test    check, and the whole test suite"
 	@echo "make check   style, types and import contracts"
 	@echo "make bench   measure speed and memory against the bare thing"
-	@echo "make soak    the long tests"
+	@echo "make soak    the long tests, and the suite with more examples and every database test on PostgreSQL"
 	@echo "make lock    write both lock files from pyproject.toml; what is locked stays as it is"
 	@echo "make upgrade    the same, with the newest of everything"
 	@echo "make pictures    take the pictures of the README anew"
@@ -23,7 +24,7 @@ demo: $(READY)
 	@$(BIN)/python -m bot demo
 
 test: check
-	$(PYTEST) -n auto --maxprocesses 4
+	$(PYTEST) $(WORKERS)
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -37,6 +38,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(PYTEST) -m soak -s --timeout 0
+	HYPOTHESIS_PROFILE=explore $(PYTEST) $(WORKERS) --timeout 0 --all-on-both
 
 pictures: $(READY)
 	$(BIN)/python -m tests.browser.pictures

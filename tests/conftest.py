@@ -71,6 +71,20 @@ def pytest_configure(config: pytest.Config) -> None:
         package_index()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-on-both", action="store_true", help="run every test with a database on PostgreSQL too"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a database runs on SQLite, and on PostgreSQL too where it carries the mark ``on_both``."""
+    on_both = metafunc.definition.get_closest_marker("on_both") or metafunc.config.getoption("all_on_both")
+    kinds = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)][: 2 if on_both else 1]
+    for name in {"database_url", "empty_database_url"} & set(metafunc.fixturenames):
+        metafunc.parametrize(name, kinds, indirect=True)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if IN_CI:
         return  # kept, and each fails below
@@ -180,19 +194,16 @@ def _cluster(request: pytest.FixtureRequest) -> postgres.Cluster:
     return cluster
 
 
-_ON_BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
-
-
-@pytest.fixture(params=_ON_BOTH)
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with our schema and no rows: the test runs once on each kind."""
+    """The URL of a database with our schema and no rows: on SQLite, or on PostgreSQL."""
     if request.param == "sqlite":
         return sqlite_url(tmp_path)
     url: str = request.getfixturevalue("postgres_url")
     return url
 
 
-@pytest.fixture(params=_ON_BOTH)
+@pytest.fixture
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The same without a schema."""
     if request.param == "sqlite":

@@ -45,6 +45,7 @@ def test_a_database_that_does_not_open_is_one_sentence_and_exit_status_2(tmp_pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.on_both
 def test_migrate_says_what_it_did_and_does_it_once(tmp_path: Path, empty_database_url: str) -> None:
     first = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=empty_database_url)
     second = meshbot(tmp_path, "migrate", **REQUIRED, MESHBOT_DATABASE_URL=empty_database_url)

@@ -36,5 +36,6 @@ async def test_what_a_test_left_in_a_postgresql_database_the_next_does_not_find(
             assert added.fetchall() == [(1,)]
 
 
+@pytest.mark.on_both
 def test_every_kind_of_database_is_named_by_its_url(database_url: str) -> None:
     assert database_url.startswith(("sqlite:///", "postgresql://"))

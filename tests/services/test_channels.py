@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import select
 
 from bot.domain.subscriptions import parse_subscription
@@ -34,6 +35,7 @@ async def told(database: Database) -> list[tuple[str, list[int]]]:
         return [(row.channel, row.body["subscriptions"]) for row in rows]
 
 
+@pytest.mark.on_both
 async def test_each_admin_is_told_once_by_whichever_replica_is_first(database: Database) -> None:
     async with database.write() as connection:
         for text in ("offline", "rollouts tag:oslo"):

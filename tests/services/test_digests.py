@@ -68,6 +68,7 @@ async def morning(database_url: str) -> AsyncIterator[Morning]:
     await database.close()
 
 
+@pytest.mark.on_both
 async def test_a_digest_is_wanted_once_however_many_ticks_replicas_and_restarts_there_are(
     morning: Morning,
 ) -> None:
@@ -161,6 +162,7 @@ async def test_who_subscribes_after_the_moment_gets_the_first_one_tomorrow(morni
     assert ("C0OPS", "") in await morning.wanted()
 
 
+@pytest.mark.on_both
 async def test_a_fleet_that_was_not_known_at_eight_has_no_digest_today(database_url: str) -> None:
     database = Database.open(database_url)
     world = await World.begin(database, "Oslo/a")
@@ -192,6 +194,7 @@ async def test_a_broken_subscription_gets_none_and_does_not_keep_others_from_the
     assert await morning.wanted() == [("C0ALERTS", "")]
 
 
+@pytest.mark.on_both
 async def test_a_digest_tells_what_is_dark_what_waits_and_what_ends(morning: Morning) -> None:
     world = morning.world
     world.goes("offline", "a", at=EIGHT - 30 * HOUR)
@@ -223,6 +226,7 @@ async def test_an_alert_that_somebody_has_is_not_told(morning: Morning) -> None:
     assert (await morning.service.digest("")).is_quiet
 
 
+@pytest.mark.on_both
 async def test_a_digest_of_a_query_tells_of_its_gateways_only(morning: Morning) -> None:
     world = morning.world
     world.goes("offline", "a", at=EIGHT - 30 * HOUR)
@@ -240,6 +244,7 @@ async def test_a_digest_of_a_query_tells_of_its_gateways_only(morning: Morning) 
     ]
 
 
+@pytest.mark.on_both
 async def test_no_fresh_listing_is_told(morning: Morning) -> None:
     morning.world.now += HOUR
     found = await morning.service.digest("")

@@ -64,6 +64,7 @@ async def two_rollouts(it: World) -> None:
     await it.rollouts.cancel(OLGA, (await it.requested(version=OLD)).id)
 
 
+@pytest.mark.on_both
 async def test_a_rollout_that_ended_a_year_ago_is_forgotten_with_all_that_hangs_on_it(
     database_url: str,
 ) -> None:
@@ -119,6 +120,7 @@ async def with_an_open_alert(it: World) -> None:
 @pytest.mark.parametrize(
     "going_on", [undecided, with_something_due, with_a_gateway_in_a_job, with_an_open_alert]
 )
+@pytest.mark.on_both
 async def test_a_rollout_to_which_something_open_refers_is_never_forgotten(
     database_url: str, going_on: Callable[[World], Awaitable[None]]
 ) -> None:
@@ -143,6 +145,7 @@ async def test_many_gateways_are_forgotten_a_part_at_a_time(database_url: str) -
         assert await values(it.database, rollouts.c.id) == [{"2"}]
 
 
+@pytest.mark.on_both
 async def test_a_plan_that_nobody_can_request_any_more_is_forgotten(database_url: str) -> None:
     async with world(database_url, gateways=2, rules=QUICK) as it:
         await it.plan()
@@ -180,6 +183,7 @@ async def one_over(database: Database) -> tuple[Alerts, IncidentId]:
     return alerts, over
 
 
+@pytest.mark.on_both
 async def test_an_incident_that_ended_a_year_ago_is_forgotten_with_all_that_hangs_on_it(
     database: Database,
 ) -> None:
@@ -205,6 +209,7 @@ async def test_an_incident_that_ended_within_the_year_is_kept(database: Database
     assert (await alerts.alerts.incident(over)).tally.total == 2
 
 
+@pytest.mark.on_both
 async def test_what_stands_about_an_incident_is_kept_while_its_silence_is(database: Database) -> None:
     alerts, over = await one_over(database)
     async with database.write() as connection:

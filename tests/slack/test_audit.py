@@ -78,6 +78,7 @@ async def test_an_entry_tells_who_what_before_after_where_when_outcome_and_plan(
         ("%", set()),
     ],
 )
+@pytest.mark.on_both
 async def test_words_narrow_it_by_person_act_thing_outcome_and_plan(
     question: str, subjects: set[str], database: Database, commands: AuditCommands
 ) -> None:
@@ -107,6 +108,7 @@ async def test_pages_go_from_the_newest_to_the_oldest(database: Database, comman
     assert "bmac-0009" not in answers.last.text
 
 
+@pytest.mark.on_both
 async def test_the_whole_answer_comes_as_a_file(database: Database, commands: AuditCommands) -> None:
     await record(database, *(entry(number, after="=1+1") for number in range(12)), entry(13, BEN))
     answers = await asked(commands, ANA)
@@ -120,6 +122,7 @@ async def test_the_whole_answer_comes_as_a_file(database: Database, commands: Au
     assert "'=1+1" in content.decode()
 
 
+@pytest.mark.on_both
 async def test_an_empty_answer_says_how_to_ask(commands: AuditCommands) -> None:
     assert "No entries for &lt;here&gt;" in (await asked(commands, "<here>")).last.text
 
@@ -134,6 +137,7 @@ async def test_a_guest_does_not_read_the_audit_log(commands: AuditCommands) -> N
         await asked(commands, actor=GUEST)
 
 
+@pytest.mark.on_both
 async def test_entries_are_forgotten_after_a_year_and_not_before(
     database: Database, commands: AuditCommands
 ) -> None:

@@ -261,6 +261,7 @@ async def test_undo_brings_back_what_was_ended_with_its_number(room: Room) -> No
     assert (before, [one.id for one in await room.live(Topic.DIGEST)]) == ([], [1])
 
 
+@pytest.mark.on_both
 async def test_undo_does_nothing_once_something_else_happened(room: Room) -> None:
     await room.says("subscribe offline")
     await room.says("unsubscribe 1")

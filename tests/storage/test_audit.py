@@ -16,6 +16,8 @@ from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit as table
 from tests.worlds.builders import NOW
 
+pytestmark = pytest.mark.on_both
+
 BOT = Path(__file__).parents[2] / "bot"
 
 

@@ -2,10 +2,14 @@
 
 from datetime import UTC, datetime, time, timedelta
 
+import pytest
+
 from bot.domain.subscriptions import Subscription, Topic, parse_subscription
 from bot.storage import subscriptions as store
 from bot.storage.cards import channels
 from bot.storage.db.engine import Database
+
+pytestmark = pytest.mark.on_both
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

@@ -108,6 +108,7 @@ async def test_a_listing_that_does_not_have_a_gateway_opens_nothing_for_it(datab
     assert await world.rows(select(incidents)) == []
 
 
+@pytest.mark.on_both
 async def test_a_gateway_in_a_rollout_is_expected_to_be_down(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await world.claim("a")
@@ -163,6 +164,7 @@ async def test_what_joins_while_it_gathers_makes_no_note(database: Database) -> 
     assert await world.notes() == []
 
 
+@pytest.mark.on_both
 async def test_what_is_over_before_its_first_post_is_never_posted(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", rules=alert_rules(group_wait=10 * MINUTE))
     world.goes("offline", "a")
@@ -403,6 +405,7 @@ async def test_an_acknowledgement_is_shown_at_once_and_audited(database: Databas
     )
 
 
+@pytest.mark.on_both
 async def test_the_first_acknowledgement_wins_and_the_second_learns_whose_it_was(database: Database) -> None:
     world = await one_dark(database)
     answers = await asyncio.gather(
@@ -474,6 +477,7 @@ async def test_of_some_sites_the_incidents_are_found_that_have_gateways_there(da
     assert await world.alerts.at_sites({"Rome"}) == []
 
 
+@pytest.mark.on_both
 async def test_a_storm_is_found_at_each_of_its_sites(database: Database) -> None:
     world = await World.begin(database, *(f"site{number}/g{number:02}" for number in range(12)))
     world.goes("offline", *world.fleet)
@@ -524,6 +528,7 @@ async def test_more_gateways_than_fit_a_chunk_all_join_and_all_leave(database: D
     assert (done.back, done.dropped) == (many, 9)
 
 
+@pytest.mark.on_both
 async def test_two_replicas_that_evaluate_at_once_open_one_incident(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c")
     other = world.restarted()
@@ -537,6 +542,7 @@ async def test_two_replicas_that_evaluate_at_once_open_one_incident(database: Da
     assert [one.tally.down for one in await world.live()] == [1, 2]
 
 
+@pytest.mark.on_both
 async def test_two_replicas_that_tick_at_once_open_one_card(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     other = world.restarted()
@@ -548,6 +554,7 @@ async def test_two_replicas_that_tick_at_once_open_one_card(database: Database) 
     assert len(await world.cards()) == 1
 
 
+@pytest.mark.on_both
 async def test_an_evaluation_that_a_crash_cut_short_is_finished_by_the_next(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c")
     world.goes("offline", "a", "b", "c")
@@ -564,6 +571,7 @@ async def test_an_evaluation_that_a_crash_cut_short_is_finished_by_the_next(data
     assert [(one.site, one.tally.down) for one in await world.live()] == [("Bergen", 1), ("Oslo", 2)]
 
 
+@pytest.mark.on_both
 async def test_the_same_listing_evaluated_twice_changes_nothing_more(database: Database) -> None:
     world = await one_dark(database)
     world.goes("offline", "b")

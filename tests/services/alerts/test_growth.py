@@ -180,6 +180,7 @@ async def test_reminders_begin_anew_when_an_acknowledgement_ends(database: Datab
     assert await reminded(world, timedelta(hours=12)) == [ESCALATED] * 7
 
 
+@pytest.mark.on_both
 async def test_who_had_it_is_not_asked_whether_it_is_still_theirs(database: Database) -> None:
     world = await acknowledged(database)
     await go(world, *LATER)
@@ -215,6 +216,7 @@ async def test_those_that_come_again_and_those_that_are_new_are_one_note(databas
     assert (note.broadcast, note.body["count"]) == (True, 19)
 
 
+@pytest.mark.on_both
 async def test_a_listing_that_is_evaluated_twice_tells_the_channel_once(database: Database) -> None:
     world = await dark(database)
     world.goes("offline", *LATER)
@@ -246,6 +248,7 @@ async def test_a_storm_that_grows_is_heard(database: Database) -> None:
     assert await loud(world) == [True]
 
 
+@pytest.mark.on_both
 async def test_more_that_a_rollout_did_not_bring_back_are_heard(database: Database) -> None:
     world = await World.begin(database, "Oslo/a", "Oslo/b")
     hushed = silences(world, "b")

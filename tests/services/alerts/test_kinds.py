@@ -42,6 +42,7 @@ async def test_four_changes_in_an_hour_are_one_card(database: Database) -> None:
     assert len(await world.cards()) == 1
 
 
+@pytest.mark.on_both
 async def test_four_changes_over_more_than_an_hour_are_none(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     for state in ("offline", "online", "offline", "online"):
@@ -69,6 +70,7 @@ async def test_a_flapping_card_is_edited_and_gets_no_notes(database: Database) -
     assert await world.notes() == []
 
 
+@pytest.mark.on_both
 async def test_after_sixty_quiet_minutes_the_card_says_the_current_state(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await flaps(world, "a")
@@ -198,6 +200,7 @@ async def test_a_storm_names_the_tag_that_explains_it(database: Database) -> Non
     assert (share.trait, share.value, share.gateways, share.of) == (Trait.TAG, "Kyiv-office", 38, 40)
 
 
+@pytest.mark.on_both
 async def test_what_a_storm_shares_follows_those_that_join_it(database: Database) -> None:
     world = await World.begin(database, *KYIV, *OTHERS)
     kyiv = [one for one in world.fleet if one.startswith("k")]
@@ -281,6 +284,7 @@ async def test_sight_that_returns_opens_no_incident(database: Database) -> None:
     assert [card.subject for card in await world.cards()] == ["1"]
 
 
+@pytest.mark.on_both
 async def test_three_more_listings_that_say_the_same_make_it_an_outage(database: Database) -> None:
     world = await sightless(database)
     await world.passes(2)
@@ -352,6 +356,7 @@ async def test_what_is_not_listed_while_sight_is_lost_stays_in_its_incident(data
     assert (incident.kind, incident.tally.down, incident.tally.released) == (IncidentKind.OFFLINE, 1, 0)
 
 
+@pytest.mark.on_both
 async def test_what_an_outage_took_off_the_listing_is_released(database: Database) -> None:
     world = await unlisted(database, 4)
     assert await world.live() == []
@@ -399,6 +404,7 @@ async def test_what_returns_late_ends_it_and_what_goes_later_is_an_ordinary_inci
     assert [one.kind for one in await world.live()] == [IncidentKind.OFFLINE]
 
 
+@pytest.mark.on_both
 async def test_an_incident_names_the_rollout_that_explains_it(database: Database) -> None:
     world = await World.begin(database, *(f"Oslo/a{number}" for number in range(10)), *OTHERS)
     dark = [f"a{number}" for number in range(8)]

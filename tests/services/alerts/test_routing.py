@@ -39,6 +39,7 @@ async def broke(world: World, channel: str) -> None:
         await connection.execute(update(cards).where(cards.c.channel == channel).values(state="broken"))
 
 
+@pytest.mark.on_both
 async def test_a_card_goes_to_each_channel_whose_query_matches_one_of_its_gateways(
     database: Database,
 ) -> None:
@@ -112,6 +113,7 @@ async def test_a_gateway_that_joins_later_brings_the_card_to_its_channels(databa
     assert await channels_of(world) == {DEFAULT, "C0ONE"}
 
 
+@pytest.mark.on_both
 async def test_of_a_storm_each_channel_with_a_gateway_in_it_gets_the_one_card(database: Database) -> None:
     world = await World.begin(database, *OTHERS)
     for channel, query in (("C0TWO", "site:site2"), ("C0ALL", ""), ("C0LATE", "site:site77")):
@@ -133,6 +135,7 @@ async def test_a_large_incident_has_its_file_in_every_channel(database: Database
     assert files == ["C0OSLO", DEFAULT, "C0ALL"]
 
 
+@pytest.mark.on_both
 async def test_the_channels_that_show_some_gateways_are_those_with_a_card_about_them(
     database: Database,
 ) -> None:
@@ -180,6 +183,7 @@ async def test_an_incident_whose_only_channel_broke_goes_to_the_default_channel(
     assert await channels_of(world) == {"C0OSLO", DEFAULT}
 
 
+@pytest.mark.on_both
 async def test_an_incident_that_another_channel_still_shows_stays_there(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await world.subscribe("C0OSLO", "tag:oslo")
@@ -218,6 +222,7 @@ async def test_each_distinct_query_is_asked_once_and_only_when_something_changed
     assert sum("gateway_tags" in one and "incidents" in one for one in asked) == 3
 
 
+@pytest.mark.on_both
 async def test_two_replicas_open_a_card_once(database: Database) -> None:
     world = await World.begin(database, "Oslo/a")
     await world.subscribe("C0OSLO", "tag:oslo")

@@ -53,6 +53,7 @@ async def test_an_outage_is_drawn_where_and_when_it_was(fleet: World) -> None:
     assert drawn.edges[bergen.peak()[1]] - drawn.begins == pytest.approx(2 * HOUR, abs=5 * MINUTE)
 
 
+@pytest.mark.on_both
 async def test_a_query_draws_its_gateways_only(fleet: World) -> None:
     fleet.later(HOUR)
     await goes(fleet, "b", online=False)
@@ -60,6 +61,7 @@ async def test_a_query_draws_its_gateways_only(fleet: World) -> None:
     assert (drawn.whole.gateways, drawn.whole.mean, drawn.sites) == (1, 0.0, 1)
 
 
+@pytest.mark.on_both
 async def test_what_happened_before_the_period_is_not_read_and_what_it_led_to_is_drawn(fleet: World) -> None:
     await goes(fleet, "b", online=False)
     fleet.later(5 * HOUR)
@@ -67,12 +69,14 @@ async def test_what_happened_before_the_period_is_not_read_and_what_it_led_to_is
     assert (set(drawn.whole.shares), drawn.is_shortened) == ({0.5}, False)
 
 
+@pytest.mark.on_both
 async def test_firmware_is_counted_by_model_and_version(fleet: World) -> None:
     drawn = await charts(fleet).firmware(EVERYTHING)
     shown = {(model.model, one.version, one.gateways) for model in drawn.models for one in model.versions}
     assert shown == {("2011", "3.4.1", 1), ("2012", "3.5.0", 1)}
 
 
+@pytest.mark.on_both
 async def test_nothing_to_draw_is_said(fleet: World) -> None:
     nobody = parse("tag:nowhere")
     with pytest.raises(NotFound, match="No gateway matches"):

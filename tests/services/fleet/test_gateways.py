@@ -51,6 +51,7 @@ async def test_what_changed_becomes_events(fleet: World) -> None:
     }
 
 
+@pytest.mark.on_both
 async def test_events_are_stored_once(fleet: World) -> None:
     fleet.portal.disconnect(["a"])
     taken = await fleet.taken()
@@ -128,6 +129,7 @@ async def test_a_restarted_process_tells_nothing_twice(fleet: World) -> None:
     assert await fleet.kinds(again) == []
 
 
+@pytest.mark.on_both
 async def test_a_site_tag_that_was_set_since_counts_for_gateways_that_did_not_change(fleet: World) -> None:
     fleet.device("f", labels=["roof", "site:Bergen"])
     await fleet.taken()
@@ -149,6 +151,7 @@ async def test_a_process_that_slept_through_a_change_and_back_takes_it_from_the_
     assert await fleet.kinds() == [FleetEventKind.RENAMED]
 
 
+@pytest.mark.on_both
 async def test_a_process_lists_nothing_while_another_one_does(fleet: World) -> None:
     other, _ = fleet.process("second")
     hanging = fleet.portal.faults.add("LIST_DEVICES", "hang")
@@ -159,6 +162,7 @@ async def test_a_process_lists_nothing_while_another_one_does(fleet: World) -> N
     await asyncio.wait_for(first, 10)
 
 
+@pytest.mark.on_both
 async def test_a_listing_whose_process_died_counts_as_failed(fleet: World) -> None:
     hanging = fleet.portal.faults.add("LIST_DEVICES", "hang")
     dying = asyncio.create_task(fleet.fleet.take_in_listing())
@@ -171,6 +175,7 @@ async def test_a_listing_whose_process_died_counts_as_failed(fleet: World) -> No
     assert (await fleet.fleet.snapshot_status()).consecutive_failures == 2
 
 
+@pytest.mark.on_both
 async def test_two_replicas_do_not_list_closer_than_asked_for(fleet: World) -> None:
     spaced = FleetService(
         Context(fleet.database, fleet.now),
@@ -202,6 +207,7 @@ async def test_refresh_lists_at_most_once_in_fifteen_seconds(fleet: World) -> No
     assert (await fleet.fleet.refresh()).listing == 2
 
 
+@pytest.mark.on_both
 async def test_refreshes_at_the_same_time_share_one_listing(fleet: World) -> None:
     fleet.later()
     statuses = await asyncio.gather(*(fleet.fleet.refresh() for _ in range(5)))
@@ -232,6 +238,7 @@ async def test_pages_add_up_to_all(fleet: World) -> None:
     assert {page.total for page in pages} == {5}
 
 
+@pytest.mark.on_both
 async def test_a_gateway_that_changes_four_times_in_an_hour_is_flapping(fleet: World) -> None:
     for _ in range(2):
         fleet.portal.disconnect(["a"])
@@ -259,6 +266,7 @@ async def test_a_name_that_two_gateways_carry_is_never_guessed(fleet: World) -> 
         await fleet.fleet.find("TWIN")
 
 
+@pytest.mark.on_both
 async def test_a_name_that_nobody_carries_is_answered_with_the_nearest(fleet: World) -> None:
     fleet.portal.rename("a", "Kyiv-office-7")
     await fleet.taken()
@@ -274,6 +282,7 @@ async def test_tags_are_counted_without_regard_to_case(fleet: World) -> None:
     assert found == {"oslo": (5, 1), "roof": (1, 0)}
 
 
+@pytest.mark.on_both
 async def test_recent_events_are_newest_first(fleet: World) -> None:
     fleet.portal.disconnect(["a"])
     await fleet.taken()
@@ -302,6 +311,7 @@ async def test_firmware_is_asked_for_once_a_minute(fleet: World) -> None:
     assert 0 < len(asked) < len(again)
 
 
+@pytest.mark.on_both
 async def test_old_events_and_listings_are_forgotten_and_the_snapshot_is_not(fleet: World) -> None:
     fleet.portal.disconnect(["a"])
     await fleet.taken()

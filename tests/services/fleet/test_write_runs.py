@@ -53,6 +53,7 @@ async def test_a_portal_that_still_shows_the_old_name_is_not_believed(fleet: Wor
     assert (await fleet.fleet.find("a")).gateway.name == "MT-a"
 
 
+@pytest.mark.on_both
 async def test_a_write_that_a_crash_cut_short_is_finished_once(fleet: World) -> None:
     hanging = fleet.portal.faults.add("ADD_LABEL", "hang", None, after=1)
     running = asyncio.create_task(tag(fleet, "", add=("roof",)))
@@ -69,6 +70,7 @@ async def test_a_write_that_a_crash_cut_short_is_finished_once(fleet: World) -> 
     assert len(await fleet.audit()) == len(await fleet.events()) == 3
 
 
+@pytest.mark.on_both
 async def test_who_asked_is_told_how_a_write_ended_that_nobody_waits_for(fleet: World) -> None:
     write = await fleet.writes.propose_rename(OPERATOR, None, await fleet.fleet.find("a"), "x")
     fleet.later()
@@ -77,11 +79,13 @@ async def test_who_asked_is_told_how_a_write_ended_that_nobody_waits_for(fleet: 
     assert told == (OPERATOR.user_id, ENDED, {"write": write.id})
 
 
+@pytest.mark.on_both
 async def test_who_waits_for_an_answer_gets_no_message_beside_it(fleet: World) -> None:
     await rename(fleet, "a", "x")
     assert await fleet.rows(select(notes.c.kind)) == []
 
 
+@pytest.mark.on_both
 async def test_what_two_processes_did_after_all_is_recorded_once(fleet: World) -> None:
     slow = fleet.portal.faults.add("RENAME_DEVICE", "slow")
     write = await fleet.writes.propose_rename(OPERATOR, None, await fleet.fleet.find("a"), "x")
@@ -178,6 +182,7 @@ async def test_a_tag_is_taken_off_in_every_spelling(fleet: World) -> None:
     assert (len(write.done), fleet.portal.device("d").labels) == (1, ["oslo"])
 
 
+@pytest.mark.on_both
 async def test_a_tag_taken_off_a_gateway_that_is_gone_is_not_called_done(fleet: World) -> None:
     fleet.portal.remove_device("a")
     write = await tag(fleet, "id:a", remove=("oslo",))

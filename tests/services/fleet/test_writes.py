@@ -111,6 +111,7 @@ async def test_undo_ends_after_ten_minutes(fleet: World) -> None:
         await fleet.writes.undo(OPERATOR, write.id)
 
 
+@pytest.mark.on_both
 async def test_a_change_is_taken_back_once(fleet: World) -> None:
     write = await rename(fleet, "a", "Bergen 1")
     done = await asyncio.gather(
@@ -127,6 +128,7 @@ async def test_undo_leaves_alone_what_somebody_changed_since(fleet: World) -> No
     assert fleet.portal.device("a").friendly_name == "Bergen 2"
 
 
+@pytest.mark.on_both
 async def test_a_tag_on_one_gateway_is_put_on_at_once(fleet: World) -> None:
     write = await tag(fleet, "id:a", add=("roof",), remove=("OSLO",))
     assert write.title == "+roof -OSLO on MT-a"
@@ -179,6 +181,7 @@ async def test_a_query_that_matches_nothing_is_answered_so(fleet: World) -> None
         await tag(fleet, "tag:bergen", add=("x",))
 
 
+@pytest.mark.on_both
 async def test_of_two_confirmations_at_once_one_counts(fleet: World) -> None:
     write = await fleet.writes.propose_tags(OPERATOR, None, EVERYTHING, ["roof"], [])
     done = await asyncio.gather(
@@ -216,6 +219,7 @@ async def test_undo_of_a_change_that_half_failed_takes_back_the_other_half(fleet
     assert [fleet.portal.device(id_).labels for id_ in "abc"] == [["oslo"]] * 3
 
 
+@pytest.mark.on_both
 async def test_undo_leaves_a_gateway_alone_that_was_renamed_after_the_last_listing(fleet: World) -> None:
     write = await rename(fleet, "a", "Bergen 1")
     fleet.portal.rename("a", "Somebody's")
@@ -231,6 +235,7 @@ async def test_undo_keeps_the_tags_that_others_put_on_since(fleet: World) -> Non
     assert fleet.portal.device("a").labels == ["oslo", "north"]
 
 
+@pytest.mark.on_both
 async def test_old_writes_are_forgotten(fleet: World) -> None:
     write = await rename(fleet, "a", "x")
     fleet.later(timedelta(days=8))

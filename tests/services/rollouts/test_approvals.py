@@ -174,6 +174,7 @@ async def test_what_is_gone_offline_or_changed_is_drift(
         assert "2 of its 8 gateways are gone, offline or changed" in (void.reason or "")
 
 
+@pytest.mark.on_both
 async def test_one_that_left_the_fleet_before_the_approval_is_left_out(database_url: str) -> None:
     async with world(database_url) as it:
         rollout = await it.requested()
@@ -199,6 +200,7 @@ async def test_drift_until_the_approval_voids_it_and_offers_a_new_plan(database_
         assert again.plan.counts()[TargetClass.OFFLINE] == 2  # type: ignore[union-attr]
 
 
+@pytest.mark.on_both
 async def test_a_request_is_reminded_of_once_and_expires(database_url: str) -> None:
     async with world(database_url, gateways=1) as it:
         rollout = await it.requested()

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from tests.worlds.databases import sqlite_url
@@ -146,6 +148,7 @@ async def test_one_job_that_cannot_be_asked_holds_starts_and_no_other_job(databa
         assert len(it.jobs_created()) == 2
 
 
+@pytest.mark.on_both
 async def test_two_processes_of_which_one_outlives_its_claim_create_a_job_once(database_url: str) -> None:
     async with world(database_url, gateways=3, rules=replace(ONE_WAVE, batch=1)) as it:
         await it.running()
@@ -164,6 +167,7 @@ async def test_two_processes_of_which_one_outlives_its_claim_create_a_job_once(d
         assert sorted(name.split()[3] for name in it.jobs_created()) == ["b1", "b2", "b3"]
 
 
+@pytest.mark.on_both
 async def test_two_replicas_start_every_gateway_once(database_url: str) -> None:
     async with world(database_url, rules=replace(ONE_WAVE, batch=2)) as it:
         rollout_id = await it.running()

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import insert
 
 from bot.domain.gateways import GatewayId
@@ -30,6 +31,7 @@ async def test_a_report_tells_which_alerts_touched_it_while_it_ran_and_who_ackno
         ]
 
 
+@pytest.mark.on_both
 async def test_a_report_tells_that_an_acknowledgement_ended_since_the_alert_outgrew_it(
     database_url: str,
 ) -> None:
@@ -52,6 +54,7 @@ async def test_a_report_tells_that_an_acknowledgement_ended_since_the_alert_outg
         assert (ended.event.had_by, ended.event.count) == ("U0OTTO", 4)
 
 
+@pytest.mark.on_both
 async def test_of_very_many_alerts_a_report_tells_the_first_and_how_many_more(database_url: str) -> None:
     async with world(database_url) as it:
         rollout_id = await it.running()

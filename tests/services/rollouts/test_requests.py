@@ -61,6 +61,7 @@ async def test_every_decision_is_audited_and_told_to_the_requester(database_url:
         assert await it.card_channels() == ["C0ROLLOUTS"]
 
 
+@pytest.mark.on_both
 async def test_two_approvers_at_the_same_instant_decide_once(database_url: str) -> None:
     async with world(database_url) as it:
         rollout = await it.requested()
@@ -87,6 +88,7 @@ async def test_only_those_that_take_part_are_counted_in_a_list(database_url: str
         assert sum(line.counts.values()) == 5
 
 
+@pytest.mark.on_both
 async def test_a_plan_is_requested_once(database_url: str) -> None:
     async with world(database_url) as it:
         drawn = await it.plan()
@@ -103,6 +105,7 @@ async def test_a_plan_that_is_too_old_is_not_requested(database_url: str) -> Non
             await it.rollouts.request(OLGA, drawn.id)
 
 
+@pytest.mark.on_both
 async def test_a_plan_that_was_dropped_is_gone(database_url: str) -> None:
     async with world(database_url) as it:
         drawn = await it.plan()
@@ -138,6 +141,7 @@ async def test_a_gateway_is_in_one_rollout_at_a_time(database_url: str) -> None:
         assert it.started_more_than_once() == {}
 
 
+@pytest.mark.on_both
 async def test_a_plan_whose_gateways_another_rollout_has_taken_is_void(database_url: str) -> None:
     async with world(database_url) as it:
         first, second = await it.requested(), await it.requested()

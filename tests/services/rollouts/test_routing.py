@@ -73,6 +73,7 @@ async def test_a_request_from_no_channel_is_told_how_to_give_its_card_one(databa
             await it.rollouts.request(OLGA, drawn.id)
 
 
+@pytest.mark.on_both
 async def test_a_rollout_whose_only_channel_broke_is_shown_elsewhere_once(database_url: str) -> None:
     async with world(database_url) as it:
         await subscribe(it, "C0OSLO", "tag:oslo only here")
@@ -84,6 +85,7 @@ async def test_a_rollout_whose_only_channel_broke_is_shown_elsewhere_once(databa
         assert await it.card_channels() == ["C0OSLO", "C0ROLLOUTS"]
 
 
+@pytest.mark.on_both
 async def test_a_rollout_that_no_channel_can_show_waits_for_one(database_url: str) -> None:
     async with world(database_url) as it:
         await it.requested("tag:oslo")

@@ -22,6 +22,7 @@ FIRST = "bmac-000000000000"
 # ---- freezes
 
 
+@pytest.mark.on_both
 async def test_a_freeze_stops_new_starts_of_a_running_wave_and_what_has_started_is_judged(
     database_url: str,
 ) -> None:
@@ -44,6 +45,7 @@ async def test_a_freeze_of_other_firmware_holds_nothing(database_url: str) -> No
         await it.comes_to(await it.running(), RolloutState.FINISHED)
 
 
+@pytest.mark.on_both
 async def test_only_an_admin_freezes(database_url: str) -> None:
     async with world(database_url, gateways=1) as it:
         with pytest.raises(NotAllowed):
@@ -121,6 +123,7 @@ async def test_a_paused_rollout_starts_nothing_and_judges_what_has_started(datab
 
 
 @pytest.mark.parametrize("fault", [503, "rate_limited"])
+@pytest.mark.on_both
 async def test_a_job_that_did_not_reach_the_vendor_is_not_sent_after_a_pause(
     database_url: str, fault: int | str
 ) -> None:
@@ -304,6 +307,7 @@ async def test_a_transport_failure_is_tried_once_more_by_itself_and_no_more(data
         assert len(it.jobs_created()) == 2
 
 
+@pytest.mark.on_both
 async def test_an_attempt_that_was_tried_once_more_counts_towards_quarantine(database_url: str) -> None:
     async with world(database_url, rules=QUICK, quick=True, behaviour=Behaviour.SILENT) as it:
         rollout_id = await it.running("name:MT10000")
@@ -371,6 +375,7 @@ async def test_after_three_failed_attempts_a_gateway_is_left_alone_for_a_day(dat
         assert (await it.plan()).plan.counts()[TargetClass.ELIGIBLE] == 1
 
 
+@pytest.mark.on_both
 async def test_parked_gateways_that_came_back_catch_up_in_a_wave_of_their_own(database_url: str) -> None:
     async with world(database_url, rules=QUICK, quick=True) as it:
         it.portal.disconnect([FIRST])

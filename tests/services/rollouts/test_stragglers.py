@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from bot.demo.fleet.simulator import Behaviour, TargetStatus
@@ -95,6 +96,7 @@ async def test_a_late_end_is_noted_and_changes_no_state(database_url: str) -> No
         assert [event.count for event in events if isinstance(event, LateResults)] == [2]
 
 
+@pytest.mark.on_both
 async def test_a_late_gateway_is_expected_down_only_while_it_is_being_flashed(database_url: str) -> None:
     async with world(database_url, gateways=2, rules=QUICK, behaviour=Behaviour.SILENT, quick=True) as it:
         rollout_id = await it.running()
@@ -124,6 +126,7 @@ async def test_a_job_that_never_says_anything_keeps_a_gateway_for_a_day(database
         assert await reasons(it, rollout_id) == {"no result for 12 minutes; it had no result after 24 hours"}
 
 
+@pytest.mark.on_both
 async def test_a_crash_while_a_job_is_called_off_loses_nobody(database_url: str) -> None:
     async with world(database_url, gateways=2, rules=QUICK) as it:
         it.portal.pickup = (HOUR, HOUR)

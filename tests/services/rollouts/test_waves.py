@@ -57,6 +57,7 @@ async def test_between_later_waves_there_is_a_soak(database_url: str) -> None:
         assert picture.counts[2, TargetState.VERIFIED] == 2
 
 
+@pytest.mark.on_both
 async def test_at_most_a_fifth_of_a_site_is_in_flight_at_once(database_url: str) -> None:
     rules = replace(QUICK, per_site=0.2)
     async with world(database_url, gateways=14, rules=rules, sites=("oslo", *["bergen"] * 6)) as it:
@@ -72,6 +73,7 @@ async def test_at_most_a_fifth_of_a_site_is_in_flight_at_once(database_url: str)
         assert len(it.portal.starts) == 14
 
 
+@pytest.mark.on_both
 async def test_two_rollouts_at_one_site_share_its_fifth(database_url: str) -> None:
     async with world(database_url, gateways=10, rules=replace(QUICK, per_site=0.2)) as it:
         first, second = await it.running("name:MT10000,MT10001"), await it.running("name:MT10002,MT10003")
@@ -130,6 +132,7 @@ async def test_a_firmware_that_never_answers_is_stopped_at_the_canary(database_u
         assert {row.reason for row in picture.failures} == {"no result for 12 minutes"}
 
 
+@pytest.mark.on_both
 async def test_a_firmware_that_bricks_is_stopped_at_the_canary_and_told_to_the_channel(
     database_url: str,
 ) -> None:
@@ -240,6 +243,7 @@ async def test_neighbours_that_a_rollout_does_not_touch_and_that_go_offline_paus
         assert len(it.portal.starts) == 2
 
 
+@pytest.mark.on_both
 async def test_neighbours_that_went_and_came_back_between_two_looks_pause_it_too(database_url: str) -> None:
     async with world(database_url, gateways=12, rules=WAVES, quick=True) as it:
         rollout_id = await it.running("name:MT10000,MT10001,MT10002")
@@ -262,6 +266,7 @@ async def test_one_neighbour_that_goes_offline_does_not_pause(database_url: str)
         await it.comes_to(rollout_id, RolloutState.PROMOTION)
 
 
+@pytest.mark.on_both
 async def test_two_triggers_at_once_pause_once(database_url: str) -> None:
     async with world(database_url, rules=WAVES, behaviour=Behaviour.FAILS, quick=True) as it:
         rollout_id = await it.running()

@@ -55,6 +55,7 @@ async def at_home(made: House, user: str, click: str = "") -> str:
     return str(made.slack.workspace.homes[user].blocks)
 
 
+@pytest.mark.on_both
 async def test_the_fleet_is_seen_at_a_glance(database_url: str) -> None:
     async with world(database_url) as it:
         view = await seen(it, VERA)

@@ -18,6 +18,8 @@ from bot.storage.db.tables import incident_gateways
 from bot.storage.db.tables import incidents as incidents_table
 from tests.worlds.alerts import MINUTE, START, World
 
+pytestmark = pytest.mark.on_both
+
 OFFLINE = Trouble.OFFLINE
 
 

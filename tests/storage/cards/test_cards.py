@@ -15,6 +15,8 @@ from bot.storage.cards.outbox import CardClaim, EditPace, NoteClaim, backlog
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, notes
 
+pytestmark = pytest.mark.on_both
+
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=90)
 PACE = EditPace(edited_before=START - timedelta(seconds=15), notes_before=START - timedelta(minutes=1))

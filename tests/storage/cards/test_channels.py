@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import select, update
 
 from bot.storage.cards import cards as wanted
@@ -9,6 +10,8 @@ from bot.storage.cards import channels
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards
+
+pytestmark = pytest.mark.on_both
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 

@@ -19,6 +19,8 @@ from bot.storage.db.types import from_micros, to_micros
 from tests.worlds.builders import NOW
 from tests.worlds.databases import sqlite_url
 
+pytestmark = pytest.mark.on_both
+
 LEASE = timedelta(minutes=1)
 
 

@@ -17,6 +17,8 @@ from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, ensure_schema, known, migrate, needed
 from bot.storage.db.tables import metadata, ticks
 
+pytestmark = pytest.mark.on_both
+
 
 @pytest.fixture
 async def database(empty_database_url: str) -> AsyncIterator[Database]:

@@ -25,6 +25,8 @@ from bot.storage.fleet import gateways as fleet
 from bot.storage.fleet import search as fleet_search
 from tests.worlds.builders import LONG_AGO, NOW, known
 
+pytestmark = pytest.mark.on_both
+
 # What a database could take for something else: signs of LIKE and of quoting, case, Unicode. Few of them, so
 # that what is looked for is often there.
 LETTERS = ["a", "B", "Ø", "ø", "%", "_", "/", "\\", "'", "e\u0301", "É", "ẞ", "ss", "İ", "Σ", "ς", "[", "?"]

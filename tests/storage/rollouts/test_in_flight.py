@@ -19,6 +19,8 @@ from bot.storage.rollouts import rollouts as store
 from tests.worlds import builders
 from tests.worlds.builders import MONDAY as NOW
 
+pytestmark = pytest.mark.on_both
+
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)

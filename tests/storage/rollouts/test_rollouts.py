@@ -1,9 +1,13 @@
 """Questions about the gateways of rollouts, however many they name."""
 
+import pytest
+
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.rollout import RolloutId
 from bot.storage.db.engine import Database
 from bot.storage.rollouts import batches, targets
+
+pytestmark = pytest.mark.on_both
 
 MANY = 70_000  # more than PostgreSQL takes parameters in one statement
 
