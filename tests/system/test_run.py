@@ -33,6 +33,7 @@ WRONG = {
     "MESHTECH__FIELDS__GET_JOB": "deviceIds",
     "DATABASE_URL": "mysql://me:pass-word-9@host/meshbot",
     "HTTP__PORT": "65536",
+    "HTTP__HEALTH_PORT": "65536",
     "CHANNELS__ALERTS": "#alerts",
     "CHANNELS__ROLLOUTS": "rollouts",
     "ACCESS__OPERATORS": "@otto",
