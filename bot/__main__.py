@@ -7,6 +7,7 @@ heavy is loaded. What keeps a command from working is one sentence on standard e
 import argparse
 import asyncio
 import contextlib
+import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number instead
+            stream.reconfigure(errors="backslashreplace")
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.run
     try:

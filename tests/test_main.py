@@ -17,7 +17,7 @@ def meshbot(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding=variables.get("PYTHONIOENCODING", "utf-8"),
         timeout=60,
         check=False,
     )
@@ -27,8 +27,26 @@ def meshbot(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
 def test_a_missing_setting_is_one_sentence_and_exit_status_2(command: str, tmp_path: Path) -> None:
     done = meshbot(tmp_path, command)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("MESHBOT_SLACK__BOT_TOKEN is missing: set it to ")
-    assert done.stderr.count("\n") == 1
+    assert [line.partition(" is missing: set it to ")[0] for line in done.stderr.splitlines()] == [
+        f"MESHBOT_{name}"
+        for name in ("SLACK__BOT_TOKEN", "SLACK__APP_TOKEN", "MESHTECH__USERNAME", "MESHTECH__PASSWORD")
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8"])
+def test_what_is_said_can_be_written_in_any_encoding(encoding: str, tmp_path: Path) -> None:
+    done = meshbot(
+        tmp_path,
+        *("doctor", "--openapi", "Tromsø 北.json"),
+        PYTHONIOENCODING=encoding,
+        **REQUIRED,
+        MESHBOT_SLACK__API_URL="http://127.0.0.1:9/",
+        MESHBOT_MESHTECH__AUTH_URL="http://127.0.0.1:9",
+        MESHBOT_MESHTECH__API_URL="http://127.0.0.1:9",
+    )
+    assert done.returncode == 1, done.stderr
+    assert "to mend." in done.stdout
+    assert done.stderr == ""
 
 
 def test_settings_are_read_from_the_folder_s_env_file(tmp_path: Path) -> None:

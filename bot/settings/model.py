@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,8 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +33,9 @@ from bot.domain.alerts import storms
 from bot.domain.rollouts import plan
 from bot.settings import values
 from bot.settings.sources import PREFIX, SettingsError, sources
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 # What may be overridden in the vendor's interface: all that its documentation leaves open.
 OPERATIONS = (
@@ -73,6 +77,10 @@ def _hide(_: str) -> str:
     return values.HIDDEN
 
 
+def _as_written(text: str | None) -> str | None:
+    return text
+
+
 Secret = Annotated[SecretStr, Kind(str, show=_hide)]
 Duration = Annotated[timedelta, Kind(values.positive_duration, show=values.show_duration)]
 DurationOrZero = Annotated[timedelta, Kind(values.duration, show=values.show_duration)]
@@ -85,7 +93,7 @@ Channel = Annotated[str | None, Kind(values.channel, show=lambda value: value or
 People = Annotated[tuple[str, ...], Kind(values.people, show=",".join)]
 Scopes = Annotated[tuple[tuple[str, str], ...], Kind(values.scopes, show=values.show_scopes)]
 Groups = Annotated[tuple[str, ...], Kind(values.groups, show=",".join)]
-Threshold = Annotated[tuple[int, float] | None, Kind(values.threshold, show=values.show_threshold)]
+Threshold = Annotated[values.Threshold | None, Kind(values.threshold, show=values.show_threshold)]
 TimeOfDay = Annotated[time | None, Kind(values.time_of_day, show=values.show_time_of_day)]
 Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves)]
 Window = Annotated[values.Window | None, Kind(values.window, show=values.show_window)]
@@ -105,8 +113,10 @@ def _required(meaning: str, set_it_to: str) -> Any:
     return Field(description=meaning, json_schema_extra={"shown": NO_DEFAULT[0], "set_it_to": set_it_to})
 
 
-def _one_of_the_two(meaning: str) -> Any:
-    return Field(None, description=meaning, json_schema_extra={"shown": NO_DEFAULT[1]})
+def _one_of_the_two(meaning: str, *, checked: bool = False) -> Any:
+    """``checked``: by its own validator, where nothing is set too."""
+    extra: dict[str, Any] = {"validate_default": checked, "json_schema_extra": {"shown": NO_DEFAULT[1]}}
+    return Field(None, description=meaning, **extra)
 
 
 def _overrides(meaning: str) -> Any:
@@ -125,8 +135,8 @@ class SlackSettings(_Group):
     app_token: Annotated[SecretStr | None, Kind(values.token("xapp-", "an app token"), show=_hide)] = (
         _one_of_the_two("`xapp-…`: Socket Mode, the usual way in; it needs the scope `connections:write`")
     )
-    signing_secret: Annotated[SecretStr | None, Kind(str, show=_hide)] = _one_of_the_two(
-        "HTTP mode instead: Slack calls `POST /slack/events` on the bot's own port"
+    signing_secret: Annotated[SecretStr | None, Kind(_as_written, show=_hide)] = _one_of_the_two(
+        "HTTP mode instead: Slack calls `POST /slack/events` on the bot's own port", checked=True
     )
     api_url: Annotated[str, Kind(values.base_url)] = _setting(
         "https://slack.com/api/", "base of every Web API call, `apps.connections.open` too"
@@ -140,19 +150,21 @@ class SlackSettings(_Group):
         "stretches by itself when more than 10 cards live",
     )
 
-    @model_validator(mode="after")
-    def _exactly_one_way_in(self) -> Self:
-        if self.app_token and self.signing_secret:
+    @field_validator("signing_secret")  # after all else of the group would keep quiet while a field is wrong
+    @classmethod
+    def _exactly_one_way_in(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        token = info.data.get("app_token", secret is None)  # a wrong one is told of by itself
+        if token and secret:
             raise ValueError(
                 f"{PREFIX}SLACK__APP_TOKEN and {PREFIX}SLACK__SIGNING_SECRET are both set: "
                 "keep the first for Socket Mode or the second for HTTP mode"
             )
-        if not self.app_token and not self.signing_secret:
+        if not token and not secret:
             raise ValueError(
                 f"{PREFIX}SLACK__APP_TOKEN is missing: set it to the app-level token (xapp-…) for Socket "
                 f"Mode, or set {PREFIX}SLACK__SIGNING_SECRET for HTTP mode"
             )
-        return self
+        return secret
 
 
 class MeshtechSettings(_Group):
@@ -354,18 +366,22 @@ def load_settings(
     env_file: str | Path | None = ".env",
     secrets_dir: str | Path | None = "/run/secrets",
 ) -> Settings:
-    """Read, merge and check; the first thing wrong is a ``SettingsError`` of one sentence."""
+    """Read, merge and check. A ``SettingsError`` has a sentence for each wrong setting, each on a line."""
     found = sources(Settings, os.environ if environ is None else environ, env_file, secrets_dir)
     known = [variable for path, _ in _fields(Settings) for variable in _variables(path)]
+    unknown = {variable.upper(): None for source in found for variable in source.env_vars}
+    wrong = [_unknown(variable, known) for variable in unknown if variable not in known]
     for source in found:
-        for variable in source.env_vars:
-            if variable.upper() not in known:
-                raise SettingsError(_unknown(variable.upper(), known))
+        source.env_vars = {name: text for name, text in source.env_vars.items() if name.upper() in known}
+    settings = None
     try:
-        return Settings(_build_sources=(found, {}))
+        settings = Settings(_build_sources=(found, {}))
     except ValidationError as error:
-        # `from None`: what pydantic says may quote a secret, and nobody needs to read it.
-        raise SettingsError(_sentence(error)) from None
+        wrong += [_sentence(one) for one in error.errors(include_url=False, include_input=False)]
+    # Outside of the handler: what pydantic says may quote a secret, and nobody needs to read it.
+    if settings is None or wrong:
+        raise SettingsError("\n".join(wrong))
+    return settings
 
 
 def slash_command() -> str:
@@ -414,14 +430,13 @@ def _unknown(variable: str, known: Iterable[str]) -> str:
     )
 
 
-def _sentence(error: ValidationError) -> str:
-    """The first thing wrong, in our words."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    variable = _variable(first["loc"])
-    if first["type"] == "missing":
-        field = dict(_fields(Settings))[tuple(str(part) for part in first["loc"])]
+def _sentence(wrong: "ErrorDetails") -> str:
+    """What is wrong, in our words."""
+    variable = _variable(wrong["loc"])
+    if wrong["type"] == "missing":
+        field = dict(_fields(Settings))[tuple(str(part) for part in wrong["loc"])]
         return f"{variable} is missing: set it to {_extra(field)['set_it_to']}."
-    reason = str(first.get("ctx", {}).get("error", "it cannot be understood"))
+    reason = str(wrong.get("ctx", {}).get("error", "it cannot be understood"))
     if reason.startswith(PREFIX):  # a rule about two variables names both itself
         return f"{reason}."
     return f"{variable} is not usable: {reason}."

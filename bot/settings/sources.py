@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -39,12 +39,22 @@ class AsWritten(EnvSettingsSource):
         return value
 
 
+# What others name after a service or a container called meshbot, or meshbot-…: Kubernetes for each service,
+# Docker for each link (docs.docker.com/engine/network/links), and an image for its version.
+_NAMED_BY_OTHERS = re.compile(
+    r"MESHBOT_VERSION|MESHBOT_(?:[A-Z0-9]+_)*?"
+    r"(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?|ENV_.+)",
+    re.ASCII,
+)
+_LINK = re.compile(r"(?:tcp|udp|sctp)://.*")  # what makes MESHBOT_HTTP_PORT a link and no misspelled setting
+
+
 class Environment(AsWritten):
-    """The environment that is handed in."""
+    """The environment that is handed in, without what carries our prefix by the name of a service."""
 
     def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
         super().__init__(settings)
-        self.env_vars = _ours(environ.items())
+        self.env_vars = _ours(pair for pair in environ.items() if not _is_named_by_others(*pair))
         for name, text in self.env_vars.items():
             if re.search("[\ud800-\udfff]", text):  # what Python makes of bytes that are none
                 raise SettingsError(f"{name.upper()} is not usable: it is not UTF-8 text.")
@@ -61,13 +71,31 @@ class EnvFile(AsWritten, DotEnvSettingsSource):
             raise SettingsError(
                 f"The file {file_path} cannot be read: it must be UTF-8 text this user may read."
             ) from None
-        for binding in bindings:
-            if binding.error:
-                raise SettingsError(
-                    f"Line {binding.original.line} of {file_path} is not of the form NAME=value: correct "
-                    "or remove it."
-                )
+        wrong = [sentence for binding in bindings if (sentence := _wrong_line(binding, file_path))]
+        if wrong:
+            raise SettingsError("\n".join(wrong))
         return {**_ours((binding.key or "", binding.value) for binding in bindings)}
+
+
+def _wrong_line(binding: Binding, path: Path) -> str | None:
+    """What is wrong with what stands there, as a sentence."""
+    line, written = binding.original.line, binding.original.string
+    line += len(written) - len(written.lstrip("\r\n"))  # empty lines before it are part of it
+    if binding.error or (binding.key is not None and binding.value is None):
+        return f"Line {line} of {path} is not of the form NAME=value: correct or remove it."
+    name = (binding.key or "").upper()
+    value = written.partition("=")[2].strip()
+    if name.startswith(PREFIX) and _SECRET.search(name) and _COMMENT.match(value):
+        return (
+            f"Line {line} of {path}: a # behind a space begins a comment, which would end {name} there. Put "
+            "the value into single quotes if the # belongs to it, or the comment on a line of its own."
+        )
+    return None
+
+
+# A value of these may hold anything; one in quotes ends with them.
+_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|DATABASE_URL)$")
+_COMMENT = re.compile(r"(?!['\"])(?:.*\s)?#")
 
 
 class SecretFiles(AsWritten, NestedSecretsSettingsSource):
@@ -107,6 +135,12 @@ def _secret_files(settings: type[BaseSettings], directory: str | Path | None) ->
         ) from None
     except SourceError as error:
         raise SettingsError(f"The folder of secrets cannot be used: {error}.") from None
+
+
+def _is_named_by_others(name: str, text: str) -> bool:
+    if _NAMED_BY_OTHERS.fullmatch(name.upper()):
+        return True
+    return name.upper().endswith("_PORT") and _LINK.fullmatch(text.strip()) is not None
 
 
 def _ours(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:

@@ -19,6 +19,8 @@ from bot.domain.rollouts.plan import DEFAULT_WAVES
 
 # Days as 0 (Monday) to 6, then from when until when. An end that is not after its start is the next day's.
 Window = tuple[tuple[int, ...], time, time]
+# So many gateways, and a share of the fleet: either may be missing.
+Threshold = tuple[int | None, float | None]
 # A count of gateways is an int, a share of them a float: 5 and 0.05.
 Waves = tuple[int | float, ...]
 
@@ -226,18 +228,28 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def threshold(text: str) -> tuple[int, float] | None:
-    """``100,25%`` is (100, 0.25); ``off`` is None."""
+def threshold(text: str) -> Threshold | None:
+    """``100,25%`` is (100, 0.25), ``100`` and ``25%`` are one of them alone; ``off`` is None."""
     if text.lower() == "off":
         return None
     items = _items(text)
-    if len(items) != 2 or not re.fullmatch(r"\d{1,9}", items[0]):
-        raise ValueError("it must be a number of gateways and a share, like 100,25%, or off")
-    return int(items[0]), share(items[1])
+    shares, counts = [item for item in items if "%" in item], [item for item in items if "%" not in item]
+    if (
+        not items
+        or len(shares) > 1
+        or len(counts) > 1
+        or not all(re.fullmatch(r"\d{1,9}", n) for n in counts)
+    ):
+        raise ValueError("it must be a number of gateways, a share or both, like 100,25%, or off")
+    return (int(counts[0]) if counts else None, share(shares[0]) if shares else None)
 
 
-def show_threshold(value: tuple[int, float] | None) -> str:
-    return "off" if value is None else f"{value[0]},{show_share(value[1])}"
+def show_threshold(value: Threshold | None) -> str:
+    if value is None:
+        return "off"
+    count, part = value
+    shown = ["" if count is None else str(count), "" if part is None else show_share(part)]
+    return ",".join(filter(None, shown))
 
 
 def time_of_day(text: str) -> time | None:

@@ -87,6 +87,60 @@ def test_a_whole_group_as_one_variable_is_unknown() -> None:
     assert "MESHBOT_SLACK is not a setting" in complaint(SLACK='{"bot_token": "xoxb-1"}')
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SERVICE_HOST", "10.96.3.7"),
+        ("SERVICE_PORT", "80"),
+        ("SERVICE_PORT_HTTP", "80"),
+        ("PORT", "tcp://10.96.3.7:80"),
+        ("PORT_80_TCP", "tcp://10.96.3.7:80"),
+        ("PORT_80_TCP_PROTO", "tcp"),
+        ("PORT_53_UDP_PORT", "53"),
+        ("PORT_80_TCP_ADDR", "10.96.3.7"),
+        ("HTTP_SERVICE_HOST", "10.96.3.8"),
+        ("HTTP_PORT", "tcp://10.96.3.8:80"),
+        ("HTTP_METRICS_SERVICE_PORT_9090", "9090"),
+        ("ENV_PATH", "/usr/bin"),
+        ("DB_ENV_MESHBOT_SLACK__BOT_TOKEN", "xoxb-of-another"),
+        ("VERSION", "1.4.0"),
+        ("SERVICE_HOST", "\udcff"),
+    ],
+)
+def test_what_kubernetes_docker_and_images_name_after_a_service_stops_nothing(name: str, text: str) -> None:
+    assert load(**{name: text}) == load()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PORT", "SERVICE_HOTS", "VERSIONS", "PORT", "PORT_X_TCP", "ENV"])
+def test_a_misspelled_name_is_refused_as_ever(name: str) -> None:
+    assert f"MESHBOT_{name} is not a setting" in complaint(**{name: "8081"})
+
+
+def test_every_wrong_setting_is_named_at_once_each_on_a_line() -> None:
+    lines = complaint(
+        SLACK__BOT_TOKEN="",
+        SLACK__APP_TOKEN="",
+        MESHTECH__PASSWORD="",
+        HTTP__PROT="1",
+        HTTP__PORT="x",
+        TIMEZONE="Nowhere",
+    ).splitlines()
+    assert [line.partition(" ")[0].removeprefix("MESHBOT_") for line in lines] == [
+        *(
+            "HTTP__PROT",
+            "SLACK__BOT_TOKEN",
+            "SLACK__APP_TOKEN",
+            "MESHTECH__PASSWORD",
+            "HTTP__PORT",
+            "TIMEZONE",
+        )
+    ]
+
+
+def test_a_wrong_app_token_is_not_also_called_missing() -> None:
+    assert complaint(SLACK__APP_TOKEN="xoxb-wrong").count("\n") == 0
+
+
 def test_variables_of_others_are_left_alone() -> None:
     assert load_settings({**REQUIRED, "MESHBOARD": "1", "SLACK_BOT_TOKEN": "x"}, None, None) == load()
 
@@ -122,6 +176,39 @@ def test_a_line_of_an_env_file_that_means_nothing_is_named(tmp_path: Path) -> No
     env_file.write_text("A=1\nMESHBOT_HTTP__PORT 8080\n")
     with pytest.raises(SettingsError, match=r"Line 2 of .*\.env is not of the form NAME=value: correct"):
         load_settings(REQUIRED, env_file, None)
+
+
+def test_each_line_without_an_equals_sign_is_refused_with_its_number(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("# mine\n\nMESHBOT_TIMEZONE\nexport HOME\n\n\nMESHBOT_LOG__LEVEL info\nOTHER=1 # fine\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(REQUIRED, env_file=file, secrets_dir=None)
+    assert [line.split(" ", 2)[:2] for line in str(caught.value).splitlines()] == [
+        *(["Line", "3"], ["Line", "4"], ["Line", "7"]),
+    ]
+
+
+@pytest.mark.parametrize("text", ["hunter2 #7", "#7", " # 7", "a b\t#c"])
+def test_a_password_that_a_comment_would_cut_is_explained(tmp_path: Path, text: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"\nMESHBOT_MESHTECH__PASSWORD={text}\n")
+    with pytest.raises(SettingsError, match=r"Line 2 of .* single quotes") as caught:
+        load_settings({**REQUIRED, "MESHBOT_MESHTECH__PASSWORD": ""}, env_file=file, secrets_dir=None)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("'hunter2 #7'", "hunter2 #7"), ('"a #b" # mine', "a #b"), ("hunter2#7", "hunter2#7")],
+)
+def test_a_password_may_hold_what_begins_a_comment_elsewhere(
+    tmp_path: Path, written: str, meant: str
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"MESHBOT_MESHTECH__PASSWORD={written}\nMESHBOT_TIMEZONE=UTC # a comment\n")
+    given = {**REQUIRED, "MESHBOT_MESHTECH__PASSWORD": ""}
+    settings = load_settings(given, env_file=file, secrets_dir=None)
+    assert settings.meshtech.password.get_secret_value() == meant
 
 
 def test_a_folder_where_the_env_file_should_be_is_named(tmp_path: Path) -> None:
@@ -201,7 +288,22 @@ def test_the_threshold_of_a_second_approval_is_a_number_and_a_share_or_off() -> 
     assert load().rollouts.second_above == (100, 0.25)
     assert load(ROLLOUTS__SECOND_ABOVE="50, 10%").rollouts.second_above == (50, 0.1)
     assert load(ROLLOUTS__SECOND_ABOVE="off").rollouts.second_above is None
-    assert "like 100,25%, or off" in complaint(ROLLOUTS__SECOND_ABOVE="100")
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "shown"),
+    [("100", (100, None), "100"), ("25%", (None, 0.25), "25%"), ("25%, 100", (100, 0.25), "100,25%")],
+)
+def test_the_threshold_may_be_a_number_alone_or_a_share_alone(
+    text: str, value: tuple[int | None, float | None], shown: str
+) -> None:
+    assert load(ROLLOUTS__SECOND_ABOVE=text).rollouts.second_above == value
+    assert values.show_threshold(value) == shown
+
+
+@pytest.mark.parametrize("text", ["100,200", "25%,50%", "ten", "100,25%,5", ",", "-1"])
+def test_a_threshold_that_is_none_is_refused(text: str) -> None:
+    assert "a number of gateways, a share or both" in complaint(ROLLOUTS__SECOND_ABOVE=text)
 
 
 def test_waves_keep_counts_and_shares_apart() -> None:
