@@ -380,6 +380,6 @@ def approvals_needed(eligible: int, fleet_size: int, rules: RolloutRules) -> int
     share = (
         rules.second_above_share is not None
         and fleet_size >= SHARE_COUNTS_FROM
-        and eligible > rules.second_above_share * fleet_size
+        and eligible > round(rules.second_above_share * fleet_size, 6)  # 0.29 * 100 is a little less than 29
     )
     return rules.approvals + int(many or share)

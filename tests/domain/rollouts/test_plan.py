@@ -117,6 +117,11 @@ def test_one_more_approves_above_a_hundred_gateways_or_a_quarter_of_the_fleet(
     assert approvals_needed(eligible, fleet, rollout_rules()) == needed
 
 
+def test_a_share_is_compared_exactly() -> None:
+    rules = rollout_rules(second_above_share=0.29)
+    assert [approvals_needed(eligible, 100, rules) for eligible in (29, 30)] == [1, 2]
+
+
 def test_with_no_approvals_the_requesters_confirmation_is_enough_at_any_size() -> None:
     assert approvals_needed(10_000, 10_000, rollout_rules(approvals=0)) == 0
 
