@@ -274,7 +274,7 @@ class RolloutSettings(_Group):
     second_above: Threshold = _setting(
         "100,25%",
         "one approval more above so many gateways, or this share of a fleet of "
-        f"{plan.SHARE_COUNTS_FROM} or more; `off`: never",
+        f"{plan.SHARE_COUNTS_FROM} or more; either may stand alone; `off`: never",
     )
     self_approval: Flag = _setting("false", "may the requester approve")
     approval_expires: Duration = _setting("8h", "how long a request waits for its approvals")
