@@ -64,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(run=_migrate)
 
+    audit = commands.add_parser("audit", help="check the audit log")
+    audit.set_defaults(run=_audit)
+    audit.add_argument("what", choices=["verify"], help="verify: is each entry as it was written?")
+
     manifest = commands.add_parser("manifest", help="print the Slack app manifest")
     manifest.set_defaults(run=_manifest)
     manifest.add_argument(
@@ -81,8 +85,11 @@ def _run(_: argparse.Namespace) -> int:
 
     settings = load_settings()
     from bot import log
+    from bot.settings.files import open_to_others
 
     log.configure(settings.log.level, settings.log.format, settings.secrets())
+    for sentence in open_to_others(settings.database_url.get_secret_value()):
+        log.get_logger("bot").warning(sentence)
     return asyncio.run(_until_told(settings))
 
 
@@ -158,6 +165,44 @@ def _migrate(_: argparse.Namespace) -> int:
     else:
         print(f"The database has schema {after} now; it had {before or 'none'}.")
     return 0
+
+
+def _audit(_: argparse.Namespace) -> int:
+    from bot.settings.model import load_settings
+
+    settings = load_settings()
+    from datetime import UTC, datetime
+
+    from bot import log
+    from bot.domain.audit import AuditChain
+    from bot.services.audit import AuditService
+    from bot.services.context import Context
+    from bot.storage.db.engine import Database
+    from bot.storage.db.schema import require_schema
+
+    async def walk() -> AuditChain:
+        database = Database.open(settings.database_url.get_secret_value())
+        try:
+            await require_schema(database)
+            return await AuditService(Context(database, lambda: datetime.now(UTC))).verify()
+        finally:
+            await database.close()
+
+    log.configure("warning", "console", settings.secrets())
+    chain = asyncio.run(walk())
+    if chain.is_whole:
+        print(f"The audit log is whole: {chain.entries:,} entries, the last with the hash {chain.last}.")
+        return 0
+    what = (
+        "the newest entries are gone"
+        if chain.broken_at is None
+        else f"entry {chain.broken_at} is not as it was written, or one before it is gone"
+    )
+    print(
+        f"The audit log was changed: {what}; {chain.entries:,} entries before that are as they were written. "
+        "The bot's own log has each entry with its hash: compare them there."
+    )
+    return 1
 
 
 def _manifest(chosen: argparse.Namespace) -> int:

@@ -105,6 +105,7 @@ class App:
         scheduler.add("digests", timedelta(seconds=30), self._house.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self._slack.home.redraw)
         scheduler.add("database", _OFTEN, self._check_database)
+        scheduler.add("audit", _OFTEN, self._house.audit.catch_up)
         scheduler.add("prune", timedelta(hours=1), self._prune)
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)

@@ -1,8 +1,10 @@
 """A question about the audit log, as words: who, what, which thing, and how it ended, joined by "and"."""
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -31,6 +33,41 @@ class AuditEntry:
     channel: str | None = None
     reason: str | None = None
     plan_hash: str | None = None
+
+
+BEGINNING: Final = "0" * 64  # what stands in place of a hash before the first entry of all
+
+
+def chained(before: str, entry: AuditEntry) -> str:
+    """The hash of an entry behind the one with the hash ``before``: if one changes, all that follow do."""
+    told = (
+        before,
+        entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        entry.actor,
+        entry.action,
+        entry.subject,
+        entry.outcome.value,
+        entry.before,
+        entry.after,
+        entry.channel,
+        entry.reason,
+        entry.plan_hash,
+    )
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditChain:
+    """What a walk along the whole log found: how many entries, the last hash, and the first that is wrong."""
+
+    entries: int
+    last: str
+    broken_at: int | None = None  # the number of an entry that is not as it was written, or behind a gap
+    cut_off: bool = False  # the newest entries are gone
+
+    @property
+    def is_whole(self) -> bool:
+        return self.broken_at is None and not self.cut_off
 
 
 BOT = "meshbot"  # the actor of what the bot decided by itself

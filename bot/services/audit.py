@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.audit import KEPT, AuditEntry, AuditQuery, Outcome
+from bot.domain.audit import KEPT, AuditChain, AuditEntry, AuditQuery, Outcome
+from bot.domain.errors import Unavailable
 from bot.services.context import Context
 from bot.storage import audit
 
 LONGEST = 300  # characters of what somebody typed
+MOST_KEPT = 1_000  # refusals while the database is away; all are in the log besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class AuditService:
     def __init__(self, context: Context) -> None:
         self._database = context.database
         self._now = context.now
+        self._kept: list[AuditEntry] = []  # refusals for which there was no database
 
     async def find(self, actor: Actor, query: AuditQuery, limit: int, offset: int = 0) -> AuditPage:
         """A page of what answers the question; behind the end, the last page. Raises NotAllowed."""
@@ -59,8 +62,39 @@ class AuditService:
             channel=channel or None,
             reason=sentence,
         )
+        await self._write([entry])
+
+    async def exported(self, actor: Actor, list_kind: str, question: str, rows: int) -> None:
+        """A whole list left as a file. Raises Unavailable: what cannot be written down is not sent."""
+        entry = AuditEntry(
+            at=self._now(),
+            actor=actor.user_id,
+            action="export",
+            subject=f"{list_kind} {question}".strip()[:LONGEST],
+            outcome=Outcome.DONE,
+            after="1 row" if rows == 1 else f"{rows:,} rows",
+        )
         async with self._database.write() as connection:
             await audit.record(connection, entry)
+
+    async def catch_up(self) -> None:
+        """Writes the refusals that were told while the database was away."""
+        if self._kept:
+            kept, self._kept = self._kept, []
+            await self._write(kept)
+
+    async def _write(self, entries: list[AuditEntry]) -> None:
+        try:
+            async with self._database.write() as connection:
+                await audit.record(connection, *entries)
+        except Unavailable:
+            self._kept = [*entries, *self._kept][-MOST_KEPT:]
+            raise
+
+    async def verify(self) -> AuditChain:
+        """Whether each entry is as it was written, and none is missing in between."""
+        async with self._database.read() as connection:
+            return await audit.verify(connection)
 
     async def prune(self) -> None:
         async with self._database.write() as connection:

@@ -88,7 +88,7 @@ Share = Annotated[float, Kind(values.share, show=values.show_share)]
 Count = Annotated[int, Kind(values.whole(1, 1_000_000))]
 PortOrNone = Annotated[int | None, Kind(values.port_or_none, show=lambda port: str(port or ""))]
 Flag = Annotated[bool, Kind(values.flag, show=values.show_flag)]
-Url = Annotated[str, Kind(values.url)]
+Url = Annotated[str, Kind(values.url, show=values.show_url)]
 Channel = Annotated[str | None, Kind(values.channel, show=lambda value: value or "")]
 People = Annotated[tuple[str, ...], Kind(values.people, show=",".join)]
 Scopes = Annotated[tuple[tuple[str, str], ...], Kind(values.scopes, show=values.show_scopes)]
@@ -97,7 +97,7 @@ Threshold = Annotated[values.Threshold | None, Kind(values.threshold, show=value
 TimeOfDay = Annotated[time | None, Kind(values.time_of_day, show=values.show_time_of_day)]
 Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves)]
 Window = Annotated[values.Window | None, Kind(values.window, show=values.show_window)]
-Route = Annotated[str, Kind(values.route)]
+Route = Annotated[str, Kind(values.route, show=values.show_url)]
 FieldNames = Annotated[dict[str, str], Kind(values.field_names, show=values.show_field_names)]
 # Names of variables reach the models in small letters.
 Operation = Annotated[str, AfterValidator(str.upper)]
@@ -138,7 +138,7 @@ class SlackSettings(_Group):
     signing_secret: Annotated[SecretStr | None, Kind(_as_written, show=_hide)] = _one_of_the_two(
         "HTTP mode instead: Slack calls `POST /slack/events` on the bot's own port", checked=True
     )
-    api_url: Annotated[str, Kind(values.base_url)] = _setting(
+    api_url: Annotated[str, Kind(values.base_url, show=values.show_url)] = _setting(
         "https://slack.com/api/", "base of every Web API call, `apps.connections.open` too"
     )
     command: Annotated[str, Kind(values.command)] = _setting(
@@ -330,7 +330,7 @@ class Settings(BaseSettings):
 
     slack: SlackSettings = _group()
     meshtech: MeshtechSettings = _group()
-    database_url: Annotated[SecretStr, Kind(values.database_url, show=values.show_database_url)] = _setting(
+    database_url: Annotated[SecretStr, Kind(values.database_url, show=values.show_url)] = _setting(
         "sqlite:///meshbot.db", "or `postgresql://…`"
     )
     http: HttpSettings = _group()

@@ -152,10 +152,15 @@ def database_url(text: str) -> str:
     return text
 
 
-def show_database_url(value: str) -> str:
-    """Without its password, wherever that stands."""
-    value = re.sub(r"(?<=://)([^:@/?]*):.*@", rf"\1:{HIDDEN}@", value)
-    return re.sub(r"(?<=[?&])(password|sslpassword)=[^&]*", rf"\1={HIDDEN}", value)
+def show_url(value: str) -> str:
+    """Without user info and query, where passwords and keys stand.
+
+    Libraries disagree about where user info ends: with an ``@`` behind a ``?`` nothing is shown.
+    """
+    if re.search(r"\?.*@", value):
+        return re.sub(r"(?<=://).*", HIDDEN, value)
+    value = re.sub(r"(?<=://).*@", f"{HIDDEN}@", value)
+    return re.sub(r"\?.*", f"?{HIDDEN}", value)
 
 
 def database_passwords(value: str) -> set[str]:

@@ -19,6 +19,9 @@ QUESTION_LENGTH = 1500  # characters that surely fit a button's value beside the
 ListView = Callable[[Actor, int, str], Awaitable[Message]]
 """Draws a page: for whom, from which offset, of which question. Behind the end, the last page is shown."""
 
+OnExported = Callable[[Actor, str, str, int], Awaitable[None]]
+"""Writes an export into the audit log: who, which kind of list, of which question, how many rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListFile:
@@ -42,8 +45,10 @@ class ListHandler:
     export: Callable[[Actor, str], Awaitable[ListFile]] | None = None
 
 
-def list_clicks(lists: Mapping[str, ListHandler]) -> Mapping[str, ClickListener]:
-    """The listeners of the buttons that all lists share."""
+def list_clicks(
+    lists: Mapping[str, ListHandler], exported: OnExported | None = None
+) -> Mapping[str, ClickListener]:
+    """The listeners of the buttons that all lists share; an export is written down before it is sent."""
 
     async def turn(click: Click) -> None:
         handler = _handler(lists, click)
@@ -61,6 +66,8 @@ def list_clicks(lists: Mapping[str, ListHandler]) -> Mapping[str, ClickListener]
         if handler.export is None:
             raise InvalidInput("This list cannot be exported. Please run the command again.")
         file = await handler.export(click.actor, click.page.question)
+        if exported is not None:
+            await exported(click.actor, click.page.kind, click.page.question, file.rows)
         await click.respond.send_file(file.name, file.content, file.title)
         await click.respond.add(_sent(file))
 

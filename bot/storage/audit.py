@@ -1,25 +1,58 @@
-"""The audit log: rows are added, read, and pruned by age; never changed."""
+"""The audit log: rows are added, read, and pruned by age; never changed.
 
+Each row has a hash over itself and the hash of the row before. The one row of ``audit_chain`` has the last
+hash, whose lock lets one transaction at a time add, and the anchor: the hash before the oldest row kept.
+"""
+
+import logging
 import string
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.audit import AuditEntry, AuditQuery, Outcome
-from bot.storage.db.tables import audit
+from bot.domain.audit import BEGINNING, AuditChain, AuditEntry, AuditQuery, Outcome, chained
+from bot.storage.db.engine import Transaction, after_commit, before_commit
+from bot.storage.db.statements import insert_or_lock
+from bot.storage.db.tables import audit, audit_chain
+
+log = logging.getLogger(__name__)
 
 _ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 _CHUNK = 500  # rows at a time: a file of them does not hold the event loop up
 
 
-async def record(connection: AsyncConnection, *entries: AuditEntry) -> None:
-    """Adds entries inside the transaction of what they tell about."""
+async def record(connection: Transaction, *entries: AuditEntry) -> None:
+    """Adds entries inside the transaction of what they tell about, at its end."""
     if entries:
-        await connection.execute(insert(audit), [_row(entry) for entry in entries])
+        before_commit(connection, lambda: _append(connection, entries))
+
+
+async def _append(connection: Transaction, entries: Sequence[AuditEntry]) -> None:
+    last, rows = (await _lock(connection)).last, []
+    for entry in entries:
+        last = chained(last, entry)
+        rows.append({**_row(entry), "hash": last})
+    await connection.execute(insert(audit), rows)
+    await connection.execute(update(audit_chain).values(last=last))
+    after_commit(connection, lambda: _tell(rows))
+
+
+async def _lock(connection: Transaction) -> Row[Any]:
+    first = {"id": 1, "anchor": BEGINNING, "last": BEGINNING}
+    locked = insert_or_lock(connection, audit_chain, "id", first).returning(audit_chain)
+    chain: Row[Any] = (await connection.execute(locked)).one()
+    return chain
+
+
+def _tell(rows: Sequence[Mapping[str, object]]) -> None:
+    """The same to the log, which the database's account cannot change."""
+    for row in rows:
+        told = {name: value for name, value in row.items() if value is not None}
+        log.info("audit", extra={**told, "at": f"{row['at']:%Y-%m-%dT%H:%M:%S.%fZ}"})
 
 
 async def count(connection: AsyncConnection, query: AuditQuery) -> int:
@@ -50,9 +83,36 @@ async def chunks(
         before = or_(audit.c.at < at, and_(audit.c.at == at, audit.c.id < number))
 
 
-async def prune(connection: AsyncConnection, before: datetime) -> int:
-    """Forgets what is older; returns how many rows."""
-    return (await connection.execute(delete(audit).where(audit.c.at < before))).rowcount
+async def prune(connection: Transaction, before: datetime) -> int:
+    """Forgets what came before the first row that is not older; returns how many. The anchor moves along."""
+    await _lock(connection)
+    kept = select(func.min(audit.c.id)).where(audit.c.at >= before).scalar_subquery()
+    newest_gone = (
+        select(audit.c.id, audit.c.hash)
+        .where(audit.c.at < before, or_(kept.is_(None), audit.c.id < kept))
+        .order_by(audit.c.id.desc())
+        .limit(1)
+    )
+    if (gone := (await connection.execute(newest_gone)).one_or_none()) is None:
+        return 0
+    await connection.execute(update(audit_chain).values(anchor=gone.hash))
+    return (await connection.execute(delete(audit).where(audit.c.id <= gone.id))).rowcount
+
+
+async def verify(connection: AsyncConnection) -> AuditChain:
+    """Walks along the whole chain, from the anchor to the last hash and what came since."""
+    chain = (await connection.execute(select(audit_chain))).one_or_none()
+    expected, last = (chain.anchor, chain.last) if chain else (BEGINNING, BEGINNING)
+    entries, number, met = 0, 0, expected == last
+    in_order = select(audit).order_by(audit.c.id).limit(_CHUNK)
+    while rows := (await connection.execute(in_order.where(audit.c.id > number))).all():
+        for row in rows:
+            expected, number = chained(expected, _entry(row)), row.id
+            if row.hash != expected:
+                return AuditChain(entries, last, broken_at=number)
+            entries += 1
+            met = met or expected == last
+    return AuditChain(entries, expected, cut_off=not met)
 
 
 def _newest(query: AuditQuery, limit: int) -> Select[Any]:

@@ -10,7 +10,7 @@ from bot.slack.home.tab import HomeTab
 from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Feature
-from bot.slack.lists import list_clicks
+from bot.slack.lists import OnExported, list_clicks
 from bot.slack.outgoing.publisher import Publisher
 from bot.wiring.alerts import Alerts, alert_listeners
 from bot.wiring.fleet import Fleet, fleet_listeners
@@ -47,6 +47,7 @@ def build_slack(
         ground.api,
         ground.people,
         _joined(
+            house.audit.exported,
             fleet_listeners(fleet, ground, incident_of=incidents.line_of, rollout_of=rollouts.line_of),
             rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,
@@ -71,10 +72,11 @@ def build_slack(
     return Slack(app, publisher, home)
 
 
-def _joined(*columns: Listeners) -> Sequence[Feature]:
+def _joined(exported: OnExported, *columns: Listeners) -> Sequence[Feature]:
     """The features of all, and one for the buttons that their lists share."""
     lists = {kind: handler for column in columns for kind, handler in column.lists.items()}
-    return [*(one for column in columns for one in column.features), Feature(clicks=list_clicks(lists))]
+    shared = Feature(clicks=list_clicks(lists, exported))
+    return [*(one for column in columns for one in column.features), shared]
 
 
 def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> HomeTab:

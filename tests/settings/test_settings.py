@@ -406,7 +406,7 @@ def test_no_secret_is_printed_described_or_complained_about() -> None:
     settings = load(DATABASE_URL=url)
     described = "\n".join(f"{line.variable} {line.value}" for line in settings.describe())
     assert "-secret" not in f"{settings!r} {settings} {described}"
-    assert "postgresql://bot:••••••@db/meshbot" in described
+    assert "postgresql://••••••@db/meshbot?••••••" in described
     assert "pg-secret" not in complaint(DATABASE_URL=url.replace("postgresql", "mysql"))
     assert "this" not in complaint(SLACK__BOT_TOKEN="not-this-secret")
 

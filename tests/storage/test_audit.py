@@ -25,7 +25,7 @@ BOT = Path(__file__).parents[2] / "bot"
 async def database(database_url: str) -> AsyncIterator[Database]:
     opened = Database.open(database_url)
     async with opened.write() as connection:
-        await audit.record(connection, entry(1), entry(400))
+        await audit.record(connection, entry(400), entry(1))
     yield opened
     await opened.close()
 

@@ -5,8 +5,8 @@ Nothing above the storage layer sees SQLAlchemy. A transaction is short and hold
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
@@ -38,6 +38,8 @@ _LOST_AFTER = {
 _READ_ONLY = "25006"  # of PostgreSQL: a standby, or one that was told to take no changes
 SETTING = "MESHBOT_DATABASE_URL"
 _TOUCHED = "meshbot_touched"
+_LAST = "meshbot_last"
+_AFTER = "meshbot_after"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _Answer = TypeVar("_Answer")
 
@@ -69,6 +71,9 @@ class Database:
                 raise StartupError(
                     f"{SETTING} names the file {path}, and its folder does not exist: create the folder."
                 )
+            if path and path != ":memory:":
+                with suppress(OSError):  # of one that cannot be made, more is said when it is opened
+                    Path(path).touch(0o600)  # nobody else reads what is in it
             # The last one used is the next: each connection keeps pages of its own in memory.
             engine = create_async_engine(parsed, pool_size=6, max_overflow=4, pool_use_lifo=True)
             _prepare_sqlite(engine.sync_engine)
@@ -116,9 +121,14 @@ class Database:
         """A transaction that may write; committed when the block ends, rolled back when it raises."""
         with _translated():
             async with self._begin_writing() as connection:
-                connection.info[_TOUCHED] = False  # it outlives a transaction that was rolled back
+                # The connection's notes outlive a transaction that was rolled back.
+                connection.info.update({_TOUCHED: False, _LAST: [], _AFTER: []})
                 yield connection
-                touched = connection.info[_TOUCHED]
+                for work in connection.info[_LAST]:
+                    await work()
+                touched, after = connection.info[_TOUCHED], connection.info[_AFTER]
+        for tell in after:
+            tell()
         if touched:
             for listener in self._listeners:
                 listener()
@@ -215,6 +225,16 @@ class Database:
 def mark_touched(connection: Transaction) -> None:
     """Says that this transaction gives Slack something to show."""
     connection.info[_TOUCHED] = True
+
+
+def before_commit(connection: Transaction, work: Callable[[], Awaitable[None]]) -> None:
+    """Does this last in the transaction: a lock that all others wait for is held shortly, and taken last."""
+    connection.info[_LAST].append(work)
+
+
+def after_commit(connection: Transaction, tell: Callable[[], None]) -> None:
+    """Calls this once the transaction is committed, and never when it is rolled back."""
+    connection.info[_AFTER].append(tell)
 
 
 async def take_turn(connection: Transaction, key: int) -> None:

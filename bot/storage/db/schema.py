@@ -22,12 +22,18 @@ async def ensure_schema(database: Database) -> None:
     """
     if database.is_sqlite:
         await migrate(database)
-    elif (have := await current(database)) != needed():
+    else:
+        await require_schema(database)
+    await require_changes(database)
+
+
+async def require_schema(database: Database) -> None:
+    """Raises StartupError when the schema is not the one needed; changes nothing."""
+    if (have := await current(database)) != needed():
         raise StartupError(
             f"The database has schema {have or 'none'} and this version needs {needed()}: "
             "run `meshbot migrate` once, then start again."
         )
-    await require_changes(database)
 
 
 async def migrate(database: Database) -> tuple[str | None, str]:

@@ -23,6 +23,16 @@ def insert_or_ignore(connection: AsyncConnection, table: Table, values: Mapping[
     return statement
 
 
+def insert_or_lock(connection: AsyncConnection, table: Table, key: str, values: Mapping[str, Any]) -> Insert:
+    """An insert that locks the row of this key where it exists and changes nothing of it."""
+    statement: Insert = (
+        _insert(connection, table)
+        .values(dict(values))
+        .on_conflict_do_update(index_elements=[key], set_={key: values[key]})
+    )
+    return statement
+
+
 def insert_or_ignore_selected(
     connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Select[Any]
 ) -> Insert:

@@ -445,6 +445,14 @@ audit = _numbered(
     Column("channel", String(32)),
     Column("reason", Text),
     Column("plan_hash", String(64)),
+    Column("hash", String(64), nullable=False),
+)
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("anchor", String(64), nullable=False),
+    Column("last", String(64), nullable=False),
 )
 ticks = Table(
     "ticks",
