@@ -166,9 +166,7 @@ class App:
 
     async def _measure(self) -> None:
         snapshot = await self.fleet.snapshot_status()
-        self.metrics.measured(
-            await self.publisher.backlog(), snapshot.as_of, await self.slack.connected_count()
-        )
+        self.metrics.measured(await self.publisher.backlog(), snapshot.as_of, await self._sockets())
 
     async def _prune(self) -> None:
         await self.fleet.prune(FLEET_HISTORY)
@@ -181,6 +179,10 @@ class App:
         await self._ground.database.check_writing(self.clock.now())
 
     # ---- how it fares
+    async def _sockets(self) -> int | None:
+        """How many are open; None in HTTP mode."""
+        return await self.slack.connected_count() if self._ground.settings.slack.app_token else None
+
     async def _listed_at(self) -> datetime | None:
         return (await self.fleet.snapshot_status()).as_of
 
@@ -196,7 +198,7 @@ class App:
             log_in_since=log_in.since,
             log_in_next_try=log_in.next_try,
             log_in_error=log_in.last_error,
-            sockets=await self.slack.connected_count() if self._ground.settings.slack.app_token else None,
+            sockets=await self._sockets(),
             cards_waiting=backlog.waiting,
             cards_broken=backlog.broken,
             roles=self._ground.people.faults(),

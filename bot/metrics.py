@@ -35,10 +35,10 @@ class BotMetrics(Collector):
         self._database = database
         self._backlog = Backlog(0, None, 0)
         self._as_of: datetime | None = None
-        self._sockets = 0
+        self._sockets: int | None = None
 
-    def measured(self, backlog: Backlog, as_of: datetime | None, sockets: int) -> None:
-        """``as_of`` is when the last completed listing was."""
+    def measured(self, backlog: Backlog, as_of: datetime | None, sockets: int | None) -> None:
+        """``as_of`` is when the last completed listing was; in HTTP mode there are no sockets."""
         self._backlog, self._as_of, self._sockets = backlog, as_of, sockets
 
     def collect(self) -> Iterator[Metric]:
@@ -66,7 +66,8 @@ class BotMetrics(Collector):
         )
 
     def _slack(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("meshbot_slack_sockets", "Open connections to Slack", self._sockets)
+        if self._sockets is not None:
+            yield GaugeMetricFamily("meshbot_slack_sockets", "Open connections to Slack", self._sockets)
         waiting, broken = self._backlog.waiting, self._backlog.broken
         yield GaugeMetricFamily(
             "meshbot_cards_waiting", "Cards and notes that Slack does not show yet", waiting
@@ -81,13 +82,22 @@ class BotMetrics(Collector):
     def _ticks(self) -> Iterator[Metric]:
         runs = CounterMetricFamily("meshbot_ticks", "Ticks that have run", labels=["tick", "outcome"])
         age = GaugeMetricFamily(
-            "meshbot_tick_age_seconds", "Seconds since the last run of a tick began", labels=["tick"]
+            "meshbot_tick_age_seconds",
+            "Seconds since the last finished run of a tick began, or since the start",
+            labels=["tick"],
+        )
+        interval = GaugeMetricFamily(
+            "meshbot_tick_interval_seconds", "Seconds from one run of a tick to the next", labels=["tick"]
+        )
+        failing = GaugeMetricFamily(
+            "meshbot_tick_failing", "1 while the last run of a tick failed", labels=["tick"]
         )
         now = self._now()
         for name, state in self._scheduler.ticks.items():
             runs.add_metric([name, "failed"], state.failures)
             runs.add_metric([name, "done"], state.runs - state.failures)
-            if state.last_run is not None:
-                age.add_metric([name], max((now - state.last_run).total_seconds(), 0))
-        yield runs
-        yield age
+            interval.add_metric([name], state.every.total_seconds())
+            failing.add_metric([name], int(state.last_error is not None))
+            if (since := state.last_run or self._scheduler.started) is not None:
+                age.add_metric([name], max((now - since).total_seconds(), 0))
+        yield from (runs, age, interval, failing)

@@ -75,6 +75,7 @@ class Scheduler:
         self._look_every = look_every
         self._watching: asyncio.Task[None] | None = None
         self._speed = 1.0
+        self.started: datetime | None = None
         self._ticks: dict[str, TickState] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._clock = AsyncIOScheduler(timezone=UTC)
@@ -99,6 +100,7 @@ class Scheduler:
         )
 
     def start(self) -> None:
+        self.started = self._now()
         self._clock.start()
         self._watching = asyncio.create_task(self._watch_the_wall_clock(), name="wall clock")
 

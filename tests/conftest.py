@@ -49,6 +49,7 @@ def package_index() -> str | None:
 _NEEDS: dict[str, tuple[str, Callable[[], object | None], str]] = {
     "postgres": ("PostgreSQL", postgres.programs, postgres.INSTALL),
     "browser": ("Chromium", find_browser, "apt-get install chromium"),
+    "promtool": ("promtool", lambda: shutil.which("promtool"), "apt-get install prometheus"),
     "index": ("a package index", package_index, "pip must reach one: see pip config debug"),
 }
 

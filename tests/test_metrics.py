@@ -1,8 +1,10 @@
 """What Prometheus reads, of the whole bot."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from bot.domain.access import Role
+from bot.storage.cards.outbox import Backlog
 from tests.system.test_access import house, person
 from tests.worlds.house import House
 
@@ -37,3 +39,25 @@ async def test_a_scrape_asks_nobody(tmp_path: Path) -> None:
             "meshbot_ticks",
         }
         assert (len(made.portal.requests), len(made.slack.calls)) == (asked, told)
+
+
+async def test_in_http_mode_there_is_no_metric_of_sockets(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        made.app.metrics.measured(Backlog(0, None, 0), None, None)
+        names = {metric.name for metric in made.app.metrics.collect()}
+    assert "meshbot_slack_sockets" not in names
+
+
+async def test_a_tick_that_hangs_in_its_first_run_ages_from_the_start(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        scheduler = made.app.scheduler
+        scheduler.started = made.app.clock.now() - timedelta(hours=1)
+        scheduler.ticks["prune"].last_run = None
+        ages = {
+            sample.labels["tick"]: sample.value
+            for metric in made.app.metrics.collect()
+            for sample in metric.samples
+            if sample.name == "meshbot_tick_age_seconds"
+        }
+    assert ages.keys() == scheduler.ticks.keys()
+    assert ages["prune"] >= 3600

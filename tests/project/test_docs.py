@@ -129,6 +129,11 @@ async def test_every_metric_is_documented_and_no_other(built: App) -> None:
     assert set(re.findall(r"\bmeshbot_\w+", DOCUMENTS["docs/operations.md"])) <= names
 
 
+def test_every_rule_for_prometheus_says_how_urgent_it_is() -> None:
+    alerts = re.split(r"- alert: ", (ROOT / "docs" / "prometheus-alerts.yml").read_text(encoding="utf-8"))[1:]
+    assert [one for one in alerts if not re.search(r"severity: (critical|warning)\n", one)] == []
+
+
 def test_every_rule_for_prometheus_asks_for_a_metric_that_exists_and_says_what_to_do() -> None:
     rules = (ROOT / "docs" / "prometheus-alerts.yml").read_text(encoding="utf-8")
     named = set(re.findall(r"\bmeshbot_\w+", rules))
@@ -137,7 +142,7 @@ def test_every_rule_for_prometheus_asks_for_a_metric_that_exists_and_says_what_t
     assert [
         one.split()[0] for one in alerts if not re.search(r"expr: .+\n(.*\n)+? +summary: \".+\.\"", one)
     ] == []
-    assert len(alerts) == 8
+    assert len(alerts) == 11
 
 
 # ---- the vendor's operations
