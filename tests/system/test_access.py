@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import App
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import TEAM, User
 from bot.domain.access import Role
@@ -23,7 +22,7 @@ KINDS: Mapping[str, Mapping[str, object]] = {
     "member": {},
     "guest": {"is_restricted": True},
     "external": {"team_id": "T0OTHER001", "is_stranger": True},
-    "unknown": {},  # the workspace has nobody of that id when the bot asks
+    "unknown": {"visible": False},  # Slack describes them to nobody
 }
 # The lowest role that may press it, or submit the modal of that name.
 BUTTONS: Mapping[Role, str] = {
@@ -53,17 +52,14 @@ async def house(folder: Path, **variables: str) -> AsyncIterator[House]:
         for role in (Role.OPERATOR, Role.APPROVER, Role.ADMIN)
     }
     async with opened(folder, None, **roles, CHANNELS__ROLLOUTS="", **variables) as made:
-        await _move_in(made.app, made.slack)
+        _move_in(made.slack)
         yield made
 
 
-async def _move_in(app: App, slack: SlackServer) -> None:
-    """Those who are unknown are asked for while nobody of their id is there, and act afterwards."""
+def _move_in(slack: SlackServer) -> None:
     for kind, flags in KINDS.items():
         for role in ROLES:
             one = person(role, kind)
-            if kind == "unknown":
-                await app.slack.people.actor(one)
             slack.workspace.users[one] = User(one, one.lower(), one, **{"team_id": TEAM, **flags})  # type: ignore[arg-type]
 
 

@@ -273,6 +273,8 @@ class WebApiServer:
         user = self._workspace.users.get(str(args.get("user") or ""))
         if user is None:
             raise SlackRefusal("user_not_found")
+        if not user.visible:
+            raise SlackRefusal("user_not_visible")
         return {"user": user.to_json()}
 
     def _groups(self, args: Json) -> Json:

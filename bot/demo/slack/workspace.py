@@ -37,6 +37,7 @@ class User:
     is_stranger: bool = False
     is_bot: bool = False
     deleted: bool = False
+    visible: bool = True  # to the app: users.info describes nobody else
 
     def to_json(self) -> Json:
         """The `user` of users.info; a deactivated person lacks the flags, as in Slack."""
