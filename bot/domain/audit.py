@@ -3,10 +3,13 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
+
+from bot.domain.errors import InvalidInput
 
 KEPT: Final = timedelta(days=365)  # the audit log; rollouts and incidents, after their end
 
@@ -71,16 +74,21 @@ class AuditChain:
 
 
 BOT = "meshbot"  # the actor of what the bot decided by itself
+_CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{8,})")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Entries of one of these actors, with one of these outcomes, each word in action, subject or plan."""
+    """Entries of one of these actors, with one of these outcomes, from one of these channels.
+
+    Each word is in action, subject or plan.
+    """
 
     actors: tuple[str, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     words: tuple[str, ...] = ()  # casefolded
+    channels: tuple[str, ...] = ()
 
 
 def parse_audit(text: str) -> AuditQuery:
@@ -88,13 +96,42 @@ def parse_audit(text: str) -> AuditQuery:
     actors: list[str] = []
     outcomes: list[Outcome] = []
     words: list[str] = []
+    channels: list[str] = []
     for word in text.split():
         if match := _MENTION.fullmatch(word):
             actors.append(match[1] or match[2])
+        elif match := _CHANNEL.fullmatch(word):
+            channels.append(match[1] or match[2])
         elif word.casefold() == BOT:
             actors.append(BOT)
         elif word.casefold() in set(Outcome):
             outcomes.append(Outcome(word.casefold()))
         else:
             words.append(word.casefold())
-    return AuditQuery(tuple(actors), tuple(outcomes), tuple(words))
+    return AuditQuery(tuple(actors), tuple(outcomes), tuple(words), tuple(channels))
+
+
+def with_people(text: str, names: Mapping[str, Sequence[str]]) -> str:
+    """The question with ``@ana`` and ``@Ana Berg`` as mentions of all who are called so.
+
+    Raises InvalidInput for a name that nobody has.
+    """
+    ids: dict[str, list[str]] = {}
+    for user_id, called in names.items():
+        for name in called:
+            ids.setdefault(" ".join(name.casefold().split()), []).append(user_id)
+    words, meant = text.split(), []
+    while words:
+        if not words[0].startswith("@"):
+            meant.append(words.pop(0))
+            continue
+        folded = [word.casefold() for word in words]
+        folded[0] = folded[0].removeprefix("@")
+        length = next((end for end in range(len(words), 0, -1) if " ".join(folded[:end]) in ids), 0)
+        if not length:
+            raise InvalidInput(
+                f"Nobody called {words[0]} is in the audit log. Choose a person from Slack's list."
+            )
+        meant += [f"<@{user_id}>" for user_id in dict.fromkeys(ids[" ".join(folded[:length])])]
+        del words[:length]
+    return " ".join(meant)

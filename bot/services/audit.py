@@ -38,6 +38,12 @@ class AuditService:
             offset = min(offset, max(total - 1, 0) // limit * limit)
             return AuditPage(await audit.find(connection, query, limit, offset), total, offset)
 
+    async def actors(self, actor: Actor) -> Sequence[str]:
+        """The ids of everybody who is in the log. Raises NotAllowed."""
+        require(actor, Action.READ)
+        async with self._database.read() as connection:
+            return await audit.actors(connection)
+
     async def total(self, actor: Actor, query: AuditQuery) -> int:
         """How many entries answer the question. Raises NotAllowed."""
         require(actor, Action.READ)

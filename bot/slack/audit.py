@@ -1,9 +1,9 @@
 """``audit``: who did, or was refused, what, and when."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bot.domain.access import Actor
-from bot.domain.audit import parse_audit
+from bot.domain.audit import parse_audit, with_people
 from bot.services.audit import AuditService
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
@@ -13,6 +13,9 @@ from bot.slack.views.csv_file import CsvFile
 
 MOST_ROWS = 50_000  # of one file
 
+NamesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[str]]]]
+"""How people are called, by their ids."""
+
 
 on = Declarations("The bot")
 
@@ -20,8 +23,9 @@ on = Declarations("The bot")
 class AuditCommands:
     """Translate only: parse, one call of the service, render."""
 
-    def __init__(self, service: AuditService) -> None:
+    def __init__(self, service: AuditService, names: NamesOf) -> None:
         self._service = service
+        self._names = names
 
     def feature(self) -> Feature:
         return on.of(self)
@@ -32,10 +36,12 @@ class AuditCommands:
     @on.command(
         "audit [query]",
         "List who did, or was refused, what and when",
-        examples=("audit @ana", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
+        examples=("audit @ana", "audit #ops", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
     )
     async def audit(self, call: CommandCall) -> None:
-        question = " ".join(call.text.split())
+        question = " ".join((call.written or call.text).split())
+        if any(word.startswith("@") for word in question.split()):
+            question = with_people(question, await self._names(await self._service.actors(call.actor)))
         check_question(question)
         await call.respond.answer(await self._page(call.actor, 0, question))
 

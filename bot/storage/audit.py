@@ -55,6 +55,13 @@ def _tell(rows: Sequence[Mapping[str, object]]) -> None:
         log.info("audit", extra={**told, "at": f"{row['at']:%Y-%m-%dT%H:%M:%S.%fZ}"})
 
 
+async def actors(connection: AsyncConnection) -> Sequence[str]:
+    """Everybody who is in it."""
+    return (
+        (await connection.execute(select(audit.c.actor).distinct().order_by(audit.c.actor))).scalars().all()
+    )
+
+
 async def count(connection: AsyncConnection, query: AuditQuery) -> int:
     """How many entries answer the question."""
     found = await connection.execute(select(func.count()).select_from(audit).where(*_terms(query)))
@@ -124,6 +131,8 @@ def _terms(query: AuditQuery) -> list[ColumnElement[bool]]:
     terms: list[ColumnElement[bool]] = []
     if query.actors:
         terms.append(audit.c.actor.in_(query.actors))
+    if query.channels:
+        terms.append(audit.c.channel.in_(query.channels))
     if query.outcomes:
         terms.append(audit.c.outcome.in_([one.value for one in query.outcomes]))
     for word in query.words:

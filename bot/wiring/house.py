@@ -72,7 +72,7 @@ def house_listeners(house: House, ground: Ground, *, status: Callable[[], Awaita
         house.subscriptions, _around(ground), shared_outside=ground.api.is_shared_outside
     )
     about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
-    audit = AuditCommands(house.audit)
+    audit = AuditCommands(house.audit, ground.people.names)
     return Listeners(
         (subscriptions.feature(), about.feature(), audit.feature()),
         {**subscriptions.lists(), **about.lists(), **audit.lists()},

@@ -57,6 +57,9 @@ async def walk(database: Database) -> AuditChain:
         return await audit.verify(connection)
 
 
+pytestmark = pytest.mark.on_both
+
+
 @pytest.fixture
 async def written(database: Database) -> Database:
     """Ten entries in four transactions."""

@@ -1,12 +1,13 @@
 """Who did what, asked for in Slack: words that narrow it, pages, and a file."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditEntry, Outcome
-from bot.domain.errors import NotAllowed
+from bot.domain.errors import InvalidInput, NotAllowed
 from bot.services.audit import AuditService
 from bot.services.context import Context
 from bot.slack import ids
@@ -32,9 +33,14 @@ def entry(
     return AuditEntry(at, actor, action, subject or f"bmac-{number:04}", outcome, **more)
 
 
+async def names(user_ids: Sequence[str]) -> dict[str, list[str]]:
+    called = {ANA: ["ana", "Ana Berg"], BEN: ["ben", "Ben Øst"]}
+    return {user_id: called[user_id] for user_id in user_ids if user_id in called}
+
+
 @pytest.fixture
 def commands(database: Database) -> AuditCommands:
-    return AuditCommands(AuditService(Context(database, lambda: NOW)))
+    return AuditCommands(AuditService(Context(database, lambda: NOW)), names)
 
 
 async def record(database: Database, *entries: AuditEntry) -> None:
@@ -67,6 +73,12 @@ async def test_an_entry_tells_who_what_before_after_where_when_outcome_and_plan(
     [
         (f"<@{BEN}>", {"R-1", "R-12"}),
         (f"<@{BEN}|ben>", {"R-1", "R-12"}),
+        ("@ben", {"R-1", "R-12"}),
+        ("refused @Ben Øst", {"R-12"}),
+        ("@BEN ØST r-12", {"R-12"}),
+        ("@ana", {"bmac-0003"}),
+        ("<#C0OPS00001|ops>", {"R-1"}),
+        ("<#C0OPS00001>", {"R-1"}),
         (BEN, {"R-1", "R-12"}),
         ("r-1", {"R-1"}),
         ("Refused", {"R-12"}),
@@ -84,7 +96,7 @@ async def test_words_narrow_it_by_person_act_thing_outcome_and_plan(
 ) -> None:
     await record(
         database,
-        entry(1, BEN, "rollout_approve", "R-1", plan_hash="feedbeef"),
+        entry(1, BEN, "rollout_approve", "R-1", plan_hash="feedbeef", channel="C0OPS00001"),
         entry(2, BEN, "rollout_approve", "R-12", outcome="refused"),
         entry(3, outcome="failed"),
         entry(4, "meshbot", "rollout_paused", "R-3"),
@@ -144,3 +156,9 @@ async def test_entries_are_forgotten_after_a_year_and_not_before(
     await record(database, entry(365 * 24 * 60 + 1), entry(365 * 24 * 60))
     await AuditService(Context(database, lambda: NOW)).prune()
     assert (await asked(commands)).last.text.startswith("1 entry")
+
+
+async def test_a_name_that_nobody_in_the_log_has_is_said(database: Database, commands: AuditCommands) -> None:
+    await record(database, entry(1, BEN))
+    with pytest.raises(InvalidInput, match="Nobody called @zoe is in the audit log"):
+        await asked(commands, "@zoe")

@@ -4,7 +4,7 @@ It knows no feature: the words come from outside as ``Command``s, under the titl
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -12,20 +12,29 @@ from bot.domain.access import Action, Actor, Role, refusal, require
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.views import blocks
-from bot.slack.views.blocks import Message
+from bot.slack.views.blocks import BREAK, Message
 
 HELP: Final = "help"
 
 _LINK = re.compile(
     r"<(?:https?://|mailto:|tel:)[^<>|]*\|([^<>]*)>|<((?:https?://)[^<>|]*)>|<(?:mailto:|tel:)([^<>|]*)>"
 )
-_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("‘’‚‛", "'") | dict.fromkeys("‐‑−", "-"))
+_SINGLE_QUOTED = re.compile(r"(?<![^\s:,+\-])[‘‚]([^‘’‛\"]+)[’‛‘](?!\w)")
+_CODE = re.compile(rf"(?<!{BREAK})(`+)(?!{BREAK})([^`]*)\1")
+# Around a whole word or several: ``name:MT*`` and ``my_roof_1`` hold no such pair.
+_BOLD = re.compile(r"(?<![^\s\"'+-])([*_~])(?=\S)(.+?)(?<=\S)\1(?![^\s\"'])")
+_WIDE_COLON = re.compile(r"(?<!\S)([+-]?[A-Za-z]+)：(?=\S)")
+_AT_MOST = re.compile(r"(?<=:)[≤≥]")
 _DASH = re.compile(r"(?<!\S)[–—](?=\S)")
 _SPACE = re.compile(r"[^\S ]")
-# What the bot itself puts into names to keep them from being markup, and other characters without width.
-_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2061-\u2064\u2066-\u206f\ufeff]"
+    "|(?<!\\S)[\u200c\u200d]+|[\u200c\u200d]+(?!\\S)"  # between letters they belong to some scripts
+)
 _WORD = re.compile(r"[a-z]{3,}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_NAMED = re.compile(r"<(@|#|!(?=[^<>]*\|))([A-Z0-9]+|[a-z]+(?:\^[A-Z0-9]+)?)(?:\|([^<>]*))?>")
 _AFTER_A_NAME: Final = " \u00a0\t\n:,"
 
 QUERY_HELP: Final = (
@@ -45,13 +54,39 @@ _MORE: Final = (
 def normalise(text: str) -> str:
     """What somebody typed before Slack changed it: entities, curly quotes, dashes, links, hard spaces.
 
+    What is pasted along is formatting: backquotes, bold around a whole word, marks without width.
     What no database takes, NUL and half a surrogate pair, goes as well.
     """
     text = text.replace("\0", "").encode(errors="replace").decode()
     text = _LINK.sub(lambda match: match[1] or match[2] or match[3] or "", text)
     text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    text = _INVISIBLE.sub("", text.translate(_QUOTES))
-    return _DASH.sub("-", _SPACE.sub(" ", text)).strip()
+    text = _INVISIBLE.sub("", text)  # but for what the bot itself puts around a mark that is a name's own
+    text = _SINGLE_QUOTED.sub(r'"\1"', text).translate(_QUOTES)
+    text = _unformatted(_SPACE.sub(" ", text)).replace(BREAK, "")
+    text = _AT_MOST.sub(lambda match: "<=" if match[0] == "≤" else ">=", _WIDE_COLON.sub(r"\1:", text))
+    return _DASH.sub("-", text).strip()
+
+
+def _unformatted(text: str) -> str:
+    text = _CODE.sub(lambda code: re.sub("([*_~])", rf"{BREAK}\1{BREAK}", code[2]), text)  # no marks there
+    while (bare := _BOLD.sub(r"\2", text)) != text:  # one may stand in another
+        text = bare
+    return text
+
+
+def unnamed(text: str) -> list[str]:
+    """The people whom a text mentions by their id alone."""
+    return [match[2] for match in _NAMED.finditer(text) if match[1] == "@" and not match[3]]
+
+
+def in_plain_names(text: str, names: Mapping[str, str]) -> str:
+    """Mentions as people read them, ``@ana`` and ``#ops``: elsewhere an id means nothing."""
+
+    def named(match: re.Match[str]) -> str:
+        mark = "#" if match[1] == "#" else "@"
+        return mark + (match[3] or names.get(match[2]) or match[2]).lstrip(mark)
+
+    return _NAMED.sub(named, text)
 
 
 def said_to(bot_user_id: str | None, text: str) -> str:

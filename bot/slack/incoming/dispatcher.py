@@ -14,7 +14,7 @@ from bot.domain.access import Action, Actor, is_asked_anew, require
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
 from bot.slack.incoming import payloads
-from bot.slack.incoming.commands import CommandRouter
+from bot.slack.incoming.commands import CommandRouter, in_plain_names, unnamed
 from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
 from bot.slack.incoming.people import NO_MEMBER, People
 from bot.slack.incoming.requests import CommandCall, Feature, SubmissionAnswer
@@ -92,7 +92,10 @@ class Dispatcher:
 
         async def work() -> None:
             attempt.actor = await self._actor(user, anew=self._router.asks_anew(word))
-            await self._router.route(word, CommandCall(attempt.actor, channel, rest, respond, trigger_id))
+            named = await self._people.names(unnamed(rest))
+            text = in_plain_names(rest, {user_id: names[0] for user_id, names in named.items()})
+            call = CommandCall(attempt.actor, channel, text, respond, trigger_id, written=rest)
+            await self._router.route(word, call)
 
         self._guard.answer(attempt, work)
 

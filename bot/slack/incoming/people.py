@@ -44,6 +44,7 @@ _LASTING: Mapping[str, str] = {
 class _Person:
     name: str
     is_member: bool
+    names: tuple[str, ...] = ()  # the shown one, the real one, and the one people log in with
 
 
 _NOBODY = _Person("somebody", False)
@@ -188,6 +189,15 @@ class People:
         self._refresh(user_id, FRESH)  # what is older is asked for in the background
         return self._build(user_id)
 
+    async def names(self, user_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """How each is called, the shown name first; whom Slack does not tell about is left out."""
+        unknown = (user_id for user_id in user_ids if not self._users.is_known(user_id))
+        asked = [task for user_id in unknown if (task := self._users.refresh(user_id)) is not None]
+        if asked:
+            await asyncio.wait(asked, timeout=_PATIENCE)
+        found = {user_id: self._users.value(user_id) for user_id in user_ids}
+        return {user_id: person.names for user_id, person in found.items() if person and person.names}
+
     def cached_actor(self, user_id: str) -> Actor | None:
         """Who they are, if that is known without asking; for decisions that Slack waits for."""
         self._refresh(user_id, FRESH)
@@ -325,8 +335,14 @@ class People:
     async def _ask_user(self, user_id: str) -> _Person:
         user = (await self._api.call("users.info", user=user_id))["user"]
         profile = user.get("profile") or {}
-        name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id
-        return _Person(str(name), self._is_member(user))
+        known = (
+            profile.get("display_name"),
+            user.get("real_name"),
+            profile.get("real_name"),
+            user.get("name"),
+        )
+        names = tuple(dict.fromkeys(str(name) for name in known if name))
+        return _Person(names[0] if names else user_id, self._is_member(user), names)
 
     def _is_member(self, user: Mapping[str, Any]) -> bool:
         if any(user.get(flag) for flag in NO_MEMBER):

@@ -33,13 +33,17 @@ class Responder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CommandCall:
-    """``/mesh <word> <text>``: the text is normalised, the word is gone."""
+    """``/mesh <word> <text>``: the text is normalised, the word is gone.
+
+    In ``text`` people and channels have their names; ``written`` has them as Slack writes mentions.
+    """
 
     actor: Actor
     channel: str
     text: str
     respond: Responder
     trigger_id: str | None = None
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

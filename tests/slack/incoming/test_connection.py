@@ -161,8 +161,8 @@ async def test_a_slow_command_is_acknowledged_all_the_same() -> None:
 
 async def test_a_hostile_text_comes_back_harmless() -> None:
     async with running() as (made, _, _):
-        answer = await typed(made, "echo <!channel> & *x* :boom:")
-        assert normalise(answer.text) == "<!channel> & *x* :boom:"
+        answer = await typed(made, "echo <!channel> & 2*x*y :boom:")
+        assert normalise(answer.text) == "<!channel> & 2*x*y :boom:"
 
 
 async def test_an_error_is_a_sentence_and_a_crash_an_id() -> None:
