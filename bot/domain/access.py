@@ -162,11 +162,30 @@ def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway
         raise _unknown(actor, action)
     names = ", ".join(one.gateway.label for one in outside[:_NAMED])
     more = f" and {len(outside) - _NAMED:,} more" if len(outside) > _NAMED else ""
-    mine = " or ".join(f"“{limit.text}”" for limit in limits)
     raise NotAllowed(
-        f"You may {action} only among the gateways of {mine}, and this touches others: {names}{more}. "
-        f"Narrow the query, or ask {_article(role_needed(action))} of those gateways."
+        f"You may {action} only among the gateways of {_either(limits)}, and this touches others: "
+        f"{names}{more}. Narrow the query, or ask {_article(role_needed(action))} of those gateways."
     )
+
+
+def require_everywhere(actor: Actor, action: Action) -> None:
+    """Raises NotAllowed without the role, or with it for a part of the fleet only: it touches all of it.
+
+    RoleUnknown, when another id of theirs might give the role everywhere.
+    """
+    require(actor, action)
+    if not (limits := actor.limits_for(action)):
+        return
+    if actor.possible >= role_needed(action):
+        raise _unknown(actor, action)
+    raise NotAllowed(
+        f"You may {action} only among the gateways of {_either(limits)}, and this touches the whole fleet. "
+        f"Ask {_article(role_needed(action))} who is not limited to a part of it."
+    )
+
+
+def _either(limits: Sequence[Query]) -> str:
+    return " or ".join(f"“{limit.text}”" for limit in limits)
 
 
 def _unknown(actor: Actor, action: Action) -> RoleUnknown:

@@ -205,3 +205,14 @@ async def test_an_operator_of_the_laboratory_ends_no_subscription_of_bergen(tmp_
         said = await made.command(OPERATOR, "unsubscribe 1")
         assert "change what a channel is told only among the gateways of “tag:lab”" in said
         assert "1 subscription" in await made.command(OPERATOR, "subscriptions")
+
+
+async def test_an_admin_of_the_laboratory_holds_back_nothing_in_bergen(tmp_path: Path) -> None:
+    scopes = f"{workspace.ADMINS}=tag:lab"
+    async with lab(tmp_path, ACCESS__SCOPES=scopes) as made:
+        for said in (
+            await made.command(ADMIN, f"freeze firmware {NEW} because it bricks"),
+            await made.command(ADMIN, "freeze because of the fair"),
+            await made.command(ADMIN, "unfreeze"),
+        ):
+            assert "freeze or unfreeze firmware only among the gateways of “tag:lab”" in said

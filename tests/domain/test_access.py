@@ -1,8 +1,20 @@
 """Who may do what, as far as it needs neither Slack nor a fleet."""
 
+from dataclasses import replace
+
 import pytest
 
-from bot.domain.access import Action, Actor, Grant, Role, limits_of, require, require_within, role_needed
+from bot.domain.access import (
+    Action,
+    Actor,
+    Grant,
+    Role,
+    limits_of,
+    require,
+    require_everywhere,
+    require_within,
+    role_needed,
+)
 from bot.domain.errors import BotError, NotAllowed, RoleUnknown
 from bot.domain.query import parse
 from tests.worlds.builders import NOW, known
@@ -75,3 +87,14 @@ def test_who_operates_everywhere_and_approves_in_the_laboratory_approves_nothing
     require_within(ana, Action.RENAME, bergen, NOW)
     with pytest.raises(NotAllowed, match="approve a firmware rollout only among the gateways of “tag:lab”"):
         require_within(ana, Action.APPROVE, bergen, NOW)
+
+
+def test_what_touches_the_whole_fleet_takes_the_role_without_a_limit() -> None:
+    require_everywhere(actor(Role.ADMIN), Action.FREEZE)
+    limits = {Role.ADMIN: (parse("tag:lab"), parse("tag:attic"))}
+    with pytest.raises(NotAllowed, match="“tag:lab” or “tag:attic”, and this touches the whole fleet"):
+        require_everywhere(replace(actor(Role.ADMIN), limits=limits), Action.FREEZE)
+    with pytest.raises(RoleUnknown):
+        require_everywhere(replace(actor(Role.ADMIN, possible=Role.ADMIN), limits=limits), Action.FREEZE)
+    with pytest.raises(NotAllowed, match="you need to be an admin"):
+        require_everywhere(actor(Role.APPROVER), Action.FREEZE)

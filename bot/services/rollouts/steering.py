@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from bot.domain.access import Action, Actor, require
+from bot.domain.access import Action, Actor, require_everywhere
 from bot.domain.audit import AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.rollouts import rollout as decide
@@ -168,7 +168,7 @@ class RolloutSteering:
         self, actor: Actor, firmware_version: str, reason: str, channel: str | None = None
     ) -> Freeze:
         """Holds every start, or those of one firmware; what has started is still judged. Raises Stale."""
-        require(actor, Action.FREEZE)
+        require_everywhere(actor, Action.FREEZE)
         now = self._now()
         freeze = Freeze(firmware_version, actor.user_id, actor.name, reason.strip() or "no reason given", now)
         async with self._database.write() as connection:
@@ -181,7 +181,7 @@ class RolloutSteering:
 
     async def unfreeze(self, actor: Actor, firmware_version: str, channel: str | None = None) -> None:
         """Raises InvalidInput when it is not frozen."""
-        require(actor, Action.FREEZE)
+        require_everywhere(actor, Action.FREEZE)
         now = self._now()
         async with self._database.write() as connection:
             if not await store.remove_freeze(connection, firmware_version):

@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus, TargetStatus
+from bot.domain.access import Role
 from bot.domain.errors import NotAllowed, Stale
+from bot.domain.query import parse
 from bot.domain.rollouts.events import NotCalledOff
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutState, TargetState
@@ -55,6 +57,18 @@ async def test_only_an_admin_freezes(database_url: str) -> None:
             await it.steering.unfreeze(PAUL, NEW)
         with pytest.raises(Stale, match="frozen already"):
             await it.steering.freeze(ADA, NEW, "once more")
+
+
+async def test_an_admin_of_a_part_of_the_fleet_freezes_and_unfreezes_nothing(database_url: str) -> None:
+    limited = replace(ADA, limits={Role.ADMIN: (parse("tag:lab"),)})
+    async with world(database_url, gateways=1) as it:
+        for version in ("", NEW):
+            with pytest.raises(NotAllowed, match="“tag:lab”, and this touches the whole fleet"):
+                await it.steering.freeze(limited, version, "it bricks")
+            await it.steering.freeze(ADA, version, "it bricks")
+            with pytest.raises(NotAllowed, match="“tag:lab”, and this touches the whole fleet"):
+                await it.steering.unfreeze(limited, version)
+        assert len(await it.steering.freezes()) == 2
 
 
 async def test_frozen_gateways_are_a_class_of_the_plan_and_can_be_requested(database_url: str) -> None:
