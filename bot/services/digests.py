@@ -207,12 +207,17 @@ async def _ending(connection: Transaction, query: Query, now: datetime) -> Seque
         return soon
     of_incidents = {one.incident_id for one in soon if one.incident_id is not None}
     about: set[IncidentId] = await store.incidents_of(connection, of_incidents, query, now)
-    return [
-        one
-        for one in soon
-        if (
-            (await search.counts(connection, narrowed(query, parse(one.query)), now)).total
-            if one.query
-            else one.incident_id in about
-        )
-    ]
+    return [one for one in soon if await _holds_some(connection, one, query, about, now)]
+
+
+async def _holds_some(
+    connection: Transaction, silence: Silence, query: Query, about: set[IncidentId], now: datetime
+) -> bool:
+    """Whether it holds one of the gateways that match; ``about``: the incidents that have one."""
+    if silence.gateways is not None:
+        return not set(silence.gateways).isdisjoint(await search.ids(connection, query, now))
+    if not silence.query:
+        return silence.incident_id in about
+    asked = narrowed(query, parse(silence.query))
+    within = [narrowed(asked, parse(limit)) for limit in silence.limits] or [asked]
+    return any([(await search.counts(connection, one, now)).total for one in within])

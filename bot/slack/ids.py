@@ -34,6 +34,7 @@ WRITE_CONFIRM: Final = "write_confirm"
 WRITE_CANCEL: Final = "write_cancel"
 WRITE_UNDO: Final = "write_undo"
 SUBSCRIPTION_UNDO: Final = "subscription_undo"
+SILENCE_CONFIRM: Final = "silence_confirm"
 PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
@@ -45,6 +46,7 @@ ON_ANSWERS: Final = frozenset(
         WRITE_CANCEL,
         WRITE_UNDO,
         SUBSCRIPTION_UNDO,
+        SILENCE_CONFIRM,
         PAGE_NEXT,
         PAGE_PREVIOUS,
         REFRESH,
@@ -91,6 +93,7 @@ PURPOSES: Final[Mapping[str, Action]] = {
     WRITE_CANCEL: Action.TAG,
     WRITE_UNDO: Action.UNDO,
     SUBSCRIPTION_UNDO: Action.SUBSCRIBE,
+    SILENCE_CONFIRM: Action.SILENCE,
 }
 
 

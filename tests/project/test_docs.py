@@ -321,6 +321,8 @@ def _claims() -> list[str]:
         f"grown by {_share(GROWN_BY)}, it ends by itself",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
         f"for {silences.LONGEST.days} days at most, and above {_hours(silences.REASON_ABOVE)} hours",
+        f"more than {silences.ASKED_ABOVE} gateways, or of more than "
+        f"{_share(1 / silences.ASKED_PART)} of the fleet",
         f"announced {_minutes(silences.ANNOUNCED)} minutes before",
         f"after {_minutes(reminders.FIRST)} and after {_minutes(reminders.SECOND)} minutes, then "
         f"{reminders.TIMES} times",

@@ -1,6 +1,6 @@
 """Digests are wanted once a day and destination, and say what is so; on both databases."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.domain.alerts.silences import SilenceRequest
 from bot.domain.digests import LATE, PATIENCE
 from bot.domain.subscriptions import parse_subscription
 from bot.services.context import Context
@@ -15,7 +16,7 @@ from bot.services.digests import DigestService
 from bot.storage import subscriptions
 from bot.storage.alerts import silences
 from bot.storage.cards import channels
-from bot.storage.db.engine import Database
+from bot.storage.db.engine import Database, Transaction
 from tests.worlds.alerts import ANA, MINUTE, World, rollout
 
 OSLO = ZoneInfo("Europe/Oslo")
@@ -194,6 +195,18 @@ async def test_a_broken_subscription_gets_none_and_does_not_keep_others_from_the
     assert await morning.wanted() == [("C0ALERTS", "")]
 
 
+async def silence(
+    connection: Transaction,
+    query: str,
+    until: datetime,
+    limits: Sequence[str] = (),
+    gateways: Sequence[str] | None = None,
+) -> None:
+    asked = SilenceRequest(query, until)
+    ana = ("U0ANA00001", "Ana")
+    await silences.add(connection, asked, None, ana, EIGHT, limits=limits, gateways=gateways)
+
+
 @pytest.mark.on_both
 async def test_a_digest_tells_what_is_dark_what_waits_and_what_ends(morning: Morning) -> None:
     world = morning.world
@@ -204,7 +217,7 @@ async def test_a_digest_tells_what_is_dark_what_waits_and_what_ends(morning: Mor
     async with world.database.write() as connection:
         await connection.exec_driver_sql("UPDATE rollouts SET started_at = created_at")
         for ends in (EIGHT + 23 * HOUR, EIGHT + 2 * DAY):
-            await silences.add(connection, "site:oslo", None, ("U0ANA00001", "Ana"), None, EIGHT, ends)
+            await silence(connection, "site:oslo", ends)
     await world.passes(7)
 
     found = await morning.service.digest("")
@@ -232,7 +245,7 @@ async def test_a_digest_of_a_query_tells_of_its_gateways_only(morning: Morning) 
     world.goes("offline", "a", at=EIGHT - 30 * HOUR)
     await rollout(world, "a", state="waiting")
     async with world.database.write() as connection:
-        await silences.add(connection, "site:oslo", None, ("U0ANA00001", "Ana"), None, EIGHT, EIGHT + HOUR)
+        await silence(connection, "site:oslo", EIGHT + HOUR)
     await world.passes(7)
     bergen, oslo = await morning.service.digest("site:bergen"), await morning.service.digest("site:oslo")
     assert (bergen.counts.total, bergen.is_quiet) == (1, True)
@@ -249,3 +262,14 @@ async def test_no_fresh_listing_is_told(morning: Morning) -> None:
     morning.world.now += HOUR
     found = await morning.service.digest("")
     assert (found.is_stale, found.is_quiet, found.as_of) == (True, False, EIGHT)
+
+
+async def test_a_digest_tells_of_a_silence_by_what_it_holds_and_not_by_its_query_alone(
+    morning: Morning,
+) -> None:
+    async with morning.world.database.write() as connection:
+        await silence(connection, "is:offline", EIGHT + HOUR, gateways=["a"])
+        await silence(connection, "id:*", EIGHT + HOUR, limits=["site:oslo"])
+    bergen, oslo = await morning.service.digest("site:bergen"), await morning.service.digest("site:oslo")
+    assert [one.title for one in bergen.silences] == []
+    assert [one.title for one in oslo.silences] == ["S-1", "S-2"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, insert, select, update
 
+from bot.domain.alerts.silences import SilenceRequest
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
 from bot.domain.incident_kinds import IncidentId
@@ -176,7 +177,8 @@ async def one_over(database: Database) -> tuple[Alerts, IncidentId]:
     (over,) = [one.id for one in await alerts.live() if one.site == "Oslo"]
     async with database.write() as connection:
         until = alerts.now + timedelta(hours=1)
-        await silence(connection, "", over, ("U0ANA00001", "Ana"), None, alerts.now, until)
+        asked = SilenceRequest("", until)
+        await silence(connection, asked, over, ("U0ANA00001", "Ana"), alerts.now, limits=(), gateways=None)
     alerts.goes("online", "a", "c")
     await alerts.passes(7)
     assert [one.site for one in await alerts.live()] == ["Bergen"]

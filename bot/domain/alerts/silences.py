@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
+from bot.domain.query import Field, Query
 from bot.domain.windows import parse_start
 
 SilenceId = NewType("SilenceId", int)
@@ -17,14 +18,33 @@ LONGEST = timedelta(days=7)
 REASON_ABOVE = timedelta(hours=4)
 CHOICES = ("30m", "1h", "4h", "12h", "24h")
 ANNOUNCED = timedelta(minutes=15)  # before its end
+ASKED_ABOVE = 20  # gateways
+ASKED_PART = 10  # more than one of so many gateways
+LONGEST_TEXT = 1500  # characters of a request, which a button carries while it waits for a yes
 USAGE = (
     "Write it as “silence tag:oslo for 4h because the mast is being painted”, "
     "or with “until 22:00” instead of “for”."
 )
 
 
+# How gateways fare, and not what they are: a silence of these means the gateways that match as it is made.
+_FARING = frozenset({Field.STATE, Field.AGE})
+
+
 class ReasonMissing(InvalidInput):
-    """It lasts so long that it has to say why."""
+    """It lasts so long, or holds so much, that it has to say why. ``sentence`` is for where that is asked."""
+
+    def __init__(self, what: str) -> None:
+        self.sentence = f"A silence of {what} needs a reason, for those who wonder."
+        super().__init__(f"{self.sentence.removesuffix('.')}: add “because …”.")
+
+
+class Unconfirmed(InvalidInput):
+    """It holds much, or nothing: whoever asked has to say yes to ``covered`` gateways of ``fleet``."""
+
+    def __init__(self, covered: int, fleet: int) -> None:
+        self.covered, self.fleet = covered, fleet
+        super().__init__(f"That silence covers {covered:,} of {fleet:,} gateways now. Please confirm it.")
 
 
 _BECAUSE = re.compile(r"\s+because\s+", re.IGNORECASE)
@@ -33,7 +53,11 @@ _ASKED = re.compile(r"(.+)\s+(for|until)\s+(.+)", re.IGNORECASE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """``query`` says whose alerts are held; an empty one means the gateways of the incident."""
+    """``query`` says whose alerts are held; an empty one means the gateways of the incident.
+
+    ``gateways`` are those that matched when it was made, where it means no others. ``limits`` are queries:
+    its author may silence only what matches one of them.
+    """
 
     id: SilenceId
     query: str
@@ -43,6 +67,8 @@ class Silence:
     reason: str | None
     created_at: datetime
     until: datetime
+    limits: tuple[str, ...] = ()
+    gateways: tuple[str, ...] | None = None
 
     @property
     def title(self) -> str:
@@ -60,6 +86,8 @@ class SilenceRequest:
 
 def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> SilenceRequest:
     """``<query> for <duration> [because <reason>]``, or ``until <date>``. Raises InvalidInput."""
+    if len(text) > LONGEST_TEXT:
+        raise InvalidInput(f"That has {len(text)} characters; a silence takes {LONGEST_TEXT} at most.")
     asked, *reason = _BECAUSE.split(text.strip(), maxsplit=1)
     match = _ASKED.fullmatch(asked)
     if match is None:
@@ -79,10 +107,27 @@ def checked(asked: SilenceRequest, now: datetime) -> SilenceRequest:
             "Seven days are the longest silence. Please choose an earlier end; you can silence them again."
         )
     if length > REASON_ABOVE and not asked.reason:
-        raise ReasonMissing(
-            "A silence of more than four hours needs a reason, for those who wonder: add “because …”."
-        )
+        raise ReasonMissing("more than four hours")
     return asked
+
+
+def means_those_of_now(query: Query) -> bool:
+    """Whether a silence of it holds the gateways that match as it is made, and no others later."""
+    return any(term.field in _FARING for term in query.terms)
+
+
+def check_reason(asked: SilenceRequest, covered: int, fleet: int) -> None:
+    """Raises ReasonMissing for most of the fleet without one."""
+    if covered * 2 > fleet and not asked.reason:
+        raise ReasonMissing("more than half of the fleet")
+
+
+def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
+    """Raises Unconfirmed unless it is small, or somebody said yes when it covered ``seen`` gateways."""
+    if 0 < covered <= ASKED_ABOVE and covered * ASKED_PART <= fleet:
+        return
+    if seen is None or covered > seen or (not covered and seen):
+        raise Unconfirmed(covered, fleet)
 
 
 def parse_number(text: str) -> SilenceId:

@@ -10,18 +10,21 @@ from bot.domain.alerts.silences import (
     ANNOUNCED,
     Silence,
     SilenceRequest,
+    check_confirmed,
+    check_reason,
     checked,
+    means_those_of_now,
     parse_number,
     parse_silence,
 )
 from bot.domain.audit import BOT, AuditEntry, Outcome
-from bot.domain.errors import InvalidInput, NotFound, Stale
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
 from bot.services.context import Context
 from bot.storage import audit
-from bot.storage.alerts import incidents, membership, routing
+from bot.storage.alerts import incidents, membership, routing, storms
 from bot.storage.alerts import silences as store
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
@@ -55,37 +58,77 @@ class SilenceService:
         self._zone = zone
         self._now = context.now
 
-    async def silence(self, actor: Actor, text: str, channel: str) -> tuple[Silence, int]:
-        """The silence, and how many gateways it covers now. Raises NotAllowed, InvalidInput."""
+    async def silence(
+        self, actor: Actor, text: str, channel: str, seen: int | None = None
+    ) -> tuple[Silence, int]:
+        """The silence, and how many gateways it covers now.
+
+        ``seen``: somebody said yes when it covered so many. Raises NotAllowed, InvalidInput; ReasonMissing
+        and Unconfirmed by how many it covers.
+        """
         require(actor, Action.SILENCE)
         asked = parse_silence(text, self._zone, self._now())
         query = parse(asked.query)
         covered = await self._matching(query)
         await self._within(actor, Action.SILENCE, covered)
-        return await self._add(actor, asked, None, channel), len(covered)
+        fleet = await self._fleet_size()
+        check_reason(asked, len(covered), fleet)
+        kept = covered if means_those_of_now(query) else None
+        if kept is not None and not kept:
+            raise InvalidInput(
+                f"No gateway matches “{asked.query}” now, and “is:” and “for:” in a silence mean those "
+                "that do. Nothing was silenced."
+            )
+        check_confirmed(len(covered), fleet, seen)
+        return await self._add(actor, asked, None, channel, kept), len(covered)
 
     async def silence_incident(
         self, actor: Actor, incident_id: IncidentId, until: datetime, reason: str | None, channel: str | None
     ) -> Silence:
-        """Of a site's incident the whole site, else the gateways in it. Raises Stale when it is over."""
+        """Of a site's incident the whole site, else the gateways in it. Raises Stale when it is over.
+
+        What it covers was said where it is asked how long: see ``coverage``.
+        """
         require(actor, Action.SILENCE)
+        query = await self._query_of(incident_id)
+        asked = checked(SilenceRequest(query, until, reason), self._now())
+        covered = await self._matched(query, incident_id)
+        await self._within(actor, Action.SILENCE, covered)
+        check_reason(asked, len(covered), await self._fleet_size())
+        return await self._add(actor, asked, incident_id, channel)
+
+    async def coverage(self, actor: Actor, incident_id: IncidentId) -> tuple[int, int]:
+        """How many gateways a silence of the incident would cover, of how many. Raises as that does."""
+        require(actor, Action.SILENCE)
+        covered = await self._matched(await self._query_of(incident_id), incident_id)
+        return len(covered), await self._fleet_size()
+
+    async def _query_of(self, incident_id: IncidentId) -> str:
+        """Empty, when it has no site of its own."""
         async with self._database.read() as connection:
             incident = await _load_to_silence(connection, incident_id)
         whole_site = incident.kind.rules.scope is Scope.SITE and incident.site != NO_SITE
-        query = (exactly(Field.SITE, incident.site) if whole_site else None) or ""
-        asked = checked(SilenceRequest(query, until, reason), self._now())
-        await self._within(actor, Action.SILENCE, list(await self._covered(query, incident_id)))
-        return await self._add(actor, asked, incident_id, channel)
+        return (exactly(Field.SITE, incident.site) if whole_site else None) or ""
+
+    async def _fleet_size(self) -> int:
+        async with self._database.read() as connection:
+            return await storms.fleet_size(connection)
 
     async def _add(
-        self, actor: Actor, asked: SilenceRequest, incident: IncidentId | None, channel: str | None
+        self,
+        actor: Actor,
+        asked: SilenceRequest,
+        incident: IncidentId | None,
+        channel: str | None,
+        kept: Sequence[str] | None = None,
     ) -> Silence:
+        limits = [limit.text for limit in actor.limits_for(Action.SILENCE)]
         now = self._now()
         async with self._database.write() as connection:
             if incident is not None:
                 await _load_to_silence(connection, incident)  # it may have ended since it was read
             by = (actor.user_id, actor.name)
-            made = await store.add(connection, asked.query, incident, by, asked.reason, now, asked.until)
+            made = await store.add(connection, asked, incident, by, now, limits=limits, gateways=kept)
             await audit.record(connection, _entry(actor, "silence", made, now, channel))
             if incident is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(incident)), urgent=True)
@@ -95,6 +138,10 @@ class SilenceService:
         """Ends one early. Raises NotAllowed, InvalidInput, NotFound."""
         require(actor, Action.SILENCE)
         number, now = parse_number(text), self._now()
+        async with self._database.read() as connection:
+            held = await store.find_active(connection, number, now)
+        if held is not None:
+            await self._require_within(actor, held)
         async with self._database.write() as connection:
             ended = await store.end(connection, number, actor.user_id, now)
             if ended is None:
@@ -114,9 +161,29 @@ class SilenceService:
         """The ids of all gateways that a silence covers now."""
         async with self._database.read() as connection:
             found = await store.active(connection, self._now())
-        return {id_ for one in found for id_ in await self._covered(one.query, one.incident_id)}
+        return {id_ for one in found for id_ in await self._covered(one)}
 
-    async def _covered(self, query: str, incident_id: IncidentId | None) -> Sequence[str]:
+    async def _require_within(self, actor: Actor, silence: Silence) -> None:
+        """Who is limited ends a silence within that; one that covers nothing now, only if they made it."""
+        covered = await self._covered(silence)
+        if not covered and silence.by != actor.user_id and actor.limits_for(Action.SILENCE):
+            raise NotAllowed(
+                f"{silence.title} covers no gateway now, so I cannot tell that it is among yours. "
+                "Ask whoever made it, or an operator of the whole fleet."
+            )
+        await self._within(actor, Action.SILENCE, covered)
+
+    async def _covered(self, silence: Silence) -> Sequence[str]:
+        """The ids of the gateways that it holds now, always within the limits of its author."""
+        found = silence.gateways
+        if found is None:
+            found = tuple(await self._matched(silence.query, silence.incident_id))
+        if not silence.limits:
+            return found
+        allowed = {id_ for limit in silence.limits for id_ in await self._matching(parse(limit))}
+        return [id_ for id_ in found if id_ in allowed]
+
+    async def _matched(self, query: str, incident_id: IncidentId | None) -> Sequence[str]:
         """The ids of the gateways of the query; without one, of the incident."""
         if query:
             return await self._matching(parse(query))
@@ -149,12 +216,18 @@ class SilenceService:
         async with self._database.read() as connection:
             soon = await store.to_announce(connection, now, ANNOUNCED)
         for one in soon:
-            covered = await self._covered(one.query, one.incident_id)
+            covered = await self._covered(one)
             async with self._database.write() as connection:
                 if await store.record_announced(connection, one.id, now):
                     shown = await routing.channels_with(connection, covered)
-                    body = {"silence": one.title, "query": one.query, "by": one.by}
-                    body["until"] = one.until.isoformat()
+                    body = {
+                        "silence": one.title,
+                        "query": one.query,
+                        "limits": list(one.limits),
+                        "kept": None if one.gateways is None else len(one.gateways),
+                        "by": one.by,
+                        "until": one.until.isoformat(),
+                    }
                     for place in filter(None, dict.fromkeys([self._channel, *shown, one.by])):
                         key = f"silence/{one.id}/{place}"
                         await cards.add_message(connection, place, key, ENDING, body, now)

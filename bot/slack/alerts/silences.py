@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.silences import ReasonMissing
+from bot.domain.alerts.silences import ReasonMissing, Unconfirmed
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
@@ -61,8 +61,20 @@ class SilenceListeners:
         examples=("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
     )
     async def silence(self, call: CommandCall) -> None:
-        made, covered = await self._service.silence(call.actor, call.text, call.channel)
-        await call.respond.answer(views.silenced(made, covered))
+        await call.respond.answer(await self._silence(call.actor, call.text, call.channel))
+
+    @on.click(ids.SILENCE_CONFIRM)
+    async def confirm(self, click: Click) -> None:
+        """The button carries what was asked and how many gateways it covered; both are checked anew."""
+        asked = click.page
+        said = await self._silence(click.actor, asked.question, click.channel, asked.offset)
+        await click.respond.answer(said)
+
+    async def _silence(self, actor: Actor, text: str, channel: str, seen: int | None = None) -> Message:
+        try:
+            return views.silenced(*await self._service.silence(actor, text, channel, seen))
+        except Unconfirmed as question:
+            return views.confirmation(text, question.covered, question.fleet)
 
     @on.command("silences", "List silences")
     async def silences(self, call: CommandCall) -> None:
@@ -79,7 +91,10 @@ class SilenceListeners:
         incident = await self._incident(incident_id(click.card.id))
         if click.trigger_id is None:
             raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
-        await self._modals.open(click.trigger_id, views.silence_modal(incident, click.channel))
+        covered, fleet = await self._service.coverage(click.actor, incident.id)
+        await self._modals.open(
+            click.trigger_id, views.silence_modal(incident, click.channel, covered, fleet)
+        )
 
     @on.submission(ids.INCIDENT_SILENCE)
     async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
@@ -96,10 +111,8 @@ class SilenceListeners:
                 values.get(ids.REASON),
                 submission.card.channel or None,
             )
-        except ReasonMissing:
-            return SubmissionAnswer(
-                errors={ids.REASON: "A silence of more than four hours needs a reason, for those who wonder."}
-            )
+        except ReasonMissing as missing:
+            return SubmissionAnswer(errors={ids.REASON: missing.sentence})
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.UNTIL if day else ids.DURATION: str(error)})
         return SubmissionAnswer()

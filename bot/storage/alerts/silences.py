@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.silences import Silence, SilenceId
+from bot.domain.alerts.silences import Silence, SilenceId, SilenceRequest
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.storage.db.tables import incident_gateways, silences
@@ -15,24 +15,39 @@ from bot.storage.db.tables import incident_gateways, silences
 
 async def add(
     connection: AsyncConnection,
-    query: str,
+    asked: SilenceRequest,
     incident: IncidentId | None,
     by: tuple[str, str],
-    reason: str | None,
     now: datetime,
-    until: datetime,
+    *,
+    limits: Sequence[str],
+    gateways: Sequence[str] | None,
 ) -> Silence:
+    """``gateways``, where it holds these and no others; ``limits`` are those of its author."""
     values = {
-        "query": query,
+        "query": asked.query,
         "incident_id": incident,
         "by": by[0],
         "by_name": by[1],
-        "reason": reason,
+        "reason": asked.reason,
         "created_at": now,
-        "until": until,
+        "until": asked.until,
+        "limits": list(limits),
+        "gateways": None if gateways is None else list(gateways),
     }
-    made = await connection.execute(insert(silences).values(values).returning(silences.c.id))
-    return Silence(SilenceId(made.scalar_one()), query, incident, *by, reason, now, until)
+    made = await connection.execute(insert(silences).values(values).returning(*silences.c))
+    return _silence(made.one())
+
+
+async def find_active(connection: AsyncConnection, silence: SilenceId, now: datetime) -> Silence | None:
+    """None when it does not hold now."""
+    rows = await connection.execute(
+        select(silences).where(
+            silences.c.id == silence, silences.c.until > now, silences.c.ended_by.is_(None)
+        )
+    )
+    row = rows.first()
+    return None if row is None else _silence(row)
 
 
 async def active(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
@@ -111,4 +126,6 @@ def _silence(row: Row[Any]) -> Silence:
         row.reason,
         row.created_at,
         row.until,
+        tuple(row.limits),
+        None if row.gateways is None else tuple(row.gateways),
     )

@@ -25,7 +25,7 @@ async def outage(
     return Outage(
         gone=gone,
         left=left,
-        fleet=await _fleet_size(connection),
+        fleet=await fleet_size(connection),
         seen_dark=await _seen_dark(connection),
         storms={storm: LiveStorm(went, await _who_left(connection, storm)) for storm, went in live.items()},
         gathering=await _gathering(connection),
@@ -67,7 +67,7 @@ async def _who_left(connection: AsyncConnection, storm: IncidentId) -> frozenset
     return frozenset(GatewayId(one) for one in rows.scalars())
 
 
-async def _fleet_size(connection: AsyncConnection) -> int:
+async def fleet_size(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(func.count()).select_from(gateways))).scalar_one())
 
 

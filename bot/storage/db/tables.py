@@ -359,6 +359,8 @@ incident_gateways = Table(
 silences = _numbered(
     "silences",
     Column("query", Text, nullable=False),  # empty: the gateways of the incident
+    Column("limits", JSON, nullable=False),  # queries, of which what it holds matches one; none: no limit
+    Column("gateways", JSON),  # the ids that matched when it was made, where it means those
     Column("incident_id", _Id),
     Column("by", String(32), nullable=False),
     Column("by_name", Text, nullable=False),

@@ -240,7 +240,7 @@ class Nights(RuleBasedStateMachine):
 
     @rule(site=st.sampled_from(SITES))
     def somebody_silences_a_site(self, site: str) -> None:
-        self.run(self.night.bot.silences.silence(ANA, f"site:{site} for 30m", ALERTS))
+        self.run(self.night.bot.silences.silence(ANA, f"site:{site} for 30m because paint", ALERTS, 99))
 
     # ---- steps
     def goes(self, state: str, ids: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.domain.access import Action, Actor, Role, require_within
+from bot.domain.alerts.silences import ReasonMissing, Unconfirmed
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
@@ -15,7 +16,7 @@ from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
-from tests.worlds.alerts import ANA, MINUTE, World
+from tests.worlds.alerts import ANA, BEN, MINUTE, World
 from tests.worlds.builders import alert_rules, limited
 from tests.worlds.databases import sqlite_url
 
@@ -43,8 +44,8 @@ class Room:
         known = [self.world.known[one] for one in gateways]
         require_within(actor, action, known, self.world.now)
 
-    async def silence(self, text: str, actor: Actor = ANA) -> str:
-        made, _ = await self.service.silence(actor, text, "C0OPS")
+    async def silence(self, text: str, actor: Actor = ANA, seen: int | None = None) -> str:
+        made, _ = await self.service.silence(actor, text, "C0OPS", seen)
         return made.title
 
     async def incident_ends_in(self, length: timedelta) -> None:
@@ -52,10 +53,17 @@ class Room:
         await self.service.silence_incident(ANA, incident.id, self.world.now + length, None, "C0ALERTS")
 
 
+def voss(many: int) -> list[str]:
+    """Gateways of which nothing is heard, so that a site is a small part of the fleet."""
+    return [f"Voss/v{number}" for number in range(many)]
+
+
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     database = Database.open(sqlite_url(tmp_path))
-    world = await World.begin(database, "Oslo/a", "Oslo/b", "Bergen/c", rules=alert_rules(startup_listings=0))
+    world = await World.begin(
+        database, "Oslo/a", "Oslo/b", "Bergen/c", *voss(30), rules=alert_rules(startup_listings=0)
+    )
     yield Room(world)
     await database.close()
 
@@ -229,3 +237,81 @@ async def test_a_viewer_silences_nothing_and_sees_what_is_silenced(room: Room) -
     with pytest.raises(NotAllowed):
         await room.service.unsilence(vic, "S-1", "C0OPS")
     assert [one.title for one in await room.service.active(vic)] == ["S-1"]
+
+
+# ---- a silence is what its author saw
+async def test_a_silence_of_a_state_holds_the_gateways_that_match_as_it_is_made_and_no_others(
+    room: Room,
+) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(1)
+    await room.silence("is:offline for 1h")
+    room.world.goes("offline", "c")
+    await room.world.passes(7)
+    assert [one.site for one in await room.world.live()] == ["Bergen"]
+    room.world.goes("online", "a")
+    await room.world.passes(1)
+    assert await room.service.silenced() == {"a"}, "that it is back makes it no other gateway"
+
+
+@pytest.mark.parametrize("query", ["is:offline", "-is:online tag:oslo", "for:<1m"])
+async def test_a_silence_of_a_state_in_which_nothing_is_is_refused(room: Room, query: str) -> None:
+    room.world.now += timedelta(hours=2)
+    with pytest.raises(InvalidInput, match="Nothing was silenced"):
+        await room.silence(f"{query} for 1h", seen=0)
+    assert await room.service.active(ANA) == []
+
+
+async def test_a_silence_never_holds_more_than_its_author_may_silence(room: Room) -> None:
+    olav = limited(ANA, "tag:oslo")
+    await room.silence("name:roof* for 2h", olav, seen=0)
+    room.world.add("Oslo/d", "Bergen/e", name="Roof")
+    await room.world.passes(1)
+    assert await room.service.silenced() == {"d"}
+
+
+async def test_a_silence_from_a_card_never_holds_more_than_its_author_may_silence(room: Room) -> None:
+    room.world.goes("offline", "a")
+    await room.world.passes(7)
+    olav, incident = limited(ANA, "tag:oslo -id:z*"), await room.world.only_incident()
+    await room.service.silence_incident(olav, incident.id, room.world.now + 9 * MINUTE, None, None)
+    room.world.add("Oslo/z")
+    await room.world.passes(1)
+    assert await room.service.silenced() == {"a", "b"}
+
+
+async def test_who_is_limited_ends_only_silences_of_their_own_gateways(room: Room) -> None:
+    olav = limited(BEN, "tag:oslo")
+    await room.silence("tag:bergen for 1h")
+    await room.silence("tag:nowhere for 1h", seen=0)
+    await room.silence("tag:oslo for 1h")
+    with pytest.raises(NotAllowed, match="touches others"):
+        await room.service.unsilence(olav, "S-1", "C0OPS")
+    with pytest.raises(NotAllowed, match="S-2 covers no gateway now"):
+        await room.service.unsilence(olav, "S-2", "C0OPS")
+    await room.service.unsilence(olav, "S-3", "C0OPS")
+    assert [one.title for one in await room.service.active(ANA)] == ["S-1", "S-2"]
+
+
+async def test_a_silence_that_covers_nothing_is_stored_after_a_second_yes_only(room: Room) -> None:
+    with pytest.raises(Unconfirmed):
+        await room.silence("tag:osol for 1h")
+    assert await room.service.active(ANA) == []
+    assert await room.silence("tag:osol for 1h", seen=0) == "S-1"
+
+
+async def test_a_large_silence_is_stored_for_as_many_gateways_as_somebody_said_yes_to(room: Room) -> None:
+    with pytest.raises(Unconfirmed) as asked:
+        await room.silence("id:v1* for 1h")
+    assert (asked.value.covered, asked.value.fleet) == (11, 33)
+    room.world.add("Voss/v100")
+    await room.world.passes(1)
+    with pytest.raises(Unconfirmed):
+        await room.silence("id:v1* for 1h", seen=11)
+    assert await room.silence("id:v1* for 1h", seen=12) == "S-1"
+
+
+async def test_more_than_half_of_the_fleet_is_not_silenced_without_a_reason(room: Room) -> None:
+    with pytest.raises(ReasonMissing, match="more than half of the fleet"):
+        await room.silence("site:voss for 1h", seen=30)
+    assert await room.silence("site:voss for 1h because of the mast", seen=30) == "S-1"

@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery
-from bot.domain.errors import NotAllowed
+from bot.domain.errors import InvalidInput, NotAllowed
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
@@ -23,7 +23,7 @@ from bot.slack.views.blocks import Message, View, utc
 from bot.storage import audit
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
-from tests.slack.shown import Answers, sendable
+from tests.slack.shown import Answers, buttons, sendable
 from tests.worlds.alerts import ANA, World
 from tests.worlds.databases import sqlite_url
 
@@ -70,10 +70,17 @@ class Desk:
         )
 
     async def says(self, word: str, text: str = "") -> str:
-        answers = Answers()
+        answers = self.answers = Answers()
         command = self.listeners.feature().commands[word]
         await command.listener(CommandCall(ANA, "C0OPS", text, answers))
         return sendable(answers.last).text
+
+    async def confirms(self) -> str:
+        """Presses the button of the last answer."""
+        (ref,) = buttons(self.answers.last).values()
+        click = Click(ANA, "C0OPS", ids.SILENCE_CONFIRM, ref, self.answers)
+        await self.listeners.feature().clicks[ids.SILENCE_CONFIRM](click)
+        return sendable(self.answers.last).text
 
     async def submits(self, **values: str) -> dict[str, str]:
         ref: Ref = CardRef("1", 1)
@@ -87,7 +94,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     database = Database.open(sqlite_url(tmp_path))
-    world = await World.begin(database, "Oslo/a", "Oslo/b")
+    world = await World.begin(database, "Oslo/a", "Oslo/b", *(f"Voss/v{number}" for number in range(30)))
     world.goes("offline", "a")
     await world.passes(7)
     yield Desk(world)
@@ -100,9 +107,38 @@ async def test_the_answer_names_the_silence_its_gateways_and_its_end(desk: Desk)
     assert "2 gateways now" in said
 
 
-async def test_a_silence_of_nothing_says_so(desk: Desk) -> None:
-    assert "no gateway matches now" in await desk.says("silence", "tag:osol for 1h")
-    assert "no gateway" not in await desk.says("silence", "tag:oslo for 1h")
+async def test_a_silence_of_nothing_waits_for_a_second_yes_and_says_so(desk: Desk) -> None:
+    said = await desk.says("silence", "tag:osol for 1h")
+    assert "no gateway matches now" in said
+    assert "Nothing is silenced yet" in said
+    assert "as S-1" in await desk.confirms()
+    assert "tag:osol" in await desk.says("silences")
+
+
+async def test_a_large_silence_says_what_it_covers_and_waits_for_its_button(desk: Desk) -> None:
+    said = await desk.says("silence", "site:* -site:voss for 1h")
+    assert "Nothing is silenced yet" not in said, "two of 32 gateways"
+    said = await desk.says("silence", "name:* id:v1* for 1h")
+    assert "holds the alerts of 11 gateways of 32" in said
+    assert "as S-2" in await desk.confirms()
+
+
+async def test_the_answer_says_that_a_silence_of_a_state_holds_those_of_now(desk: Desk) -> None:
+    said = await desk.says("silence", "is:offline for 1h")
+    assert "the gateway that matches is:offline at its beginning, and no others" in said
+
+
+async def test_most_of_the_fleet_is_silenced_with_a_reason_only(desk: Desk) -> None:
+    with pytest.raises(InvalidInput, match="more than half of the fleet needs a reason"):
+        await desk.says("silence", "id:* for 1h")
+    assert "32 gateways of 32" in await desk.says("silence", "id:* for 1h because of the move")
+    assert "as S-1" in await desk.confirms()
+
+
+async def test_the_window_says_how_many_gateways_a_silence_would_cover(desk: Desk) -> None:
+    click = Click(ANA, "C0ALERTS", ids.INCIDENT_SILENCE, CardRef("1", 1), Answers(), trigger_id="t")
+    await desk.listeners.feature().clicks[ids.INCIDENT_SILENCE](click)
+    assert "*2 gateways* of 32" in str(desk.modals.opened[-1])
 
 
 async def test_silences_are_listed_with_their_reasons(desk: Desk) -> None:

@@ -104,7 +104,7 @@ async def test_one_s_own_running_rollout_can_be_paused_from_there(database_url: 
 async def test_what_is_silenced_is_told_with_who_why_and_until_when(database_url: str) -> None:
     async with world(database_url) as it:
         assert "Silences" not in said(await seen(it, VERA))
-        await silences_of(it).silence(OLGA, "tag:oslo for 2h because of <!here> paint", "C0OPS")
+        await silences_of(it).silence(OLGA, "tag:oslo for 2h because of <!here> paint", "C0OPS", 8)
         shown = said(await seen(it, VERA))
         assert "*S-1* `tag:oslo` until" in shown
         assert f"by <@{OLGA.user_id}>" in shown
@@ -127,7 +127,7 @@ async def test_the_chart_is_shown_and_where_slack_does_not_take_it_the_tab_is_sh
 async def test_more_silences_than_fit_are_counted(database_url: str) -> None:
     async with world(database_url) as it:
         for _ in range(views.LISTED + 2):
-            await silences_of(it).silence(OLGA, "tag:oslo for 2h", "C0OPS")
+            await silences_of(it).silence(OLGA, "tag:oslo for 2h because paint", "C0OPS", 8)
         assert "and 2 more silences: `/mesh silences` lists them" in said(await seen(it, VERA))
 
 

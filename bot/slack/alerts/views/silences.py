@@ -8,12 +8,15 @@ from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import CHOICES, Silence
 from bot.slack import ids
 from bot.slack.alerts.views.card import where_plain
-from bot.slack.ids import CardRef
+from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
     Message,
     View,
+    actions,
     bold,
+    button,
     code,
+    context,
     count,
     date,
     mention,
@@ -34,14 +37,28 @@ _WORDS = {"30m": "30 minutes", "1h": "1 hour", "4h": "4 hours", "12h": "12 hours
 
 def silenced(silence: Silence, covered: int) -> Message:
     """The answer to whoever silenced."""
+    many = "" if silence.gateways is not None else f" {count(covered, 'gateway')} now,"
     text = (
-        f"{status('silenced')} as {bold(silence.title)}: {_what(silence)}, "
-        f"{count(covered, 'gateway')} now, until {date(silence.until)}. "
+        f"{status('silenced')} as {bold(silence.title)}: {what(silence)},{many} until {date(silence.until)}. "
         "Nothing opens, repeats or escalates for them until then; I say so before it ends."
     )
     if not covered:
         text += f"\n{nothing_matches()}"
     return message(text, [section(text)])
+
+
+def confirmation(text: str, covered: int, fleet: int) -> Message:
+    """What a silence would cover, before it holds so much, or nothing; its button says yes to just that."""
+    asked = code(f"silence {text}", 600)
+    if covered:
+        said = f"{asked} holds the alerts of {bold(count(covered, 'gateway'))} of {fleet:,}. Shall I?"
+    else:
+        said = f"{nothing_matches()} {asked} would hold what matches later. Shall I?"
+    yes = button(
+        "Silence", ids.SILENCE_CONFIRM, PageRef(SILENCES, covered, text), label="Silence them all the same"
+    )
+    small = "Nothing is silenced yet."
+    return message(f"{said}\n{small}", [section(said), *actions(yes), context(small)])
 
 
 def unsilenced(silence: Silence) -> Message:
@@ -61,28 +78,30 @@ def listed(silences: Sequence[Silence], offset: int) -> Message:
 def line(silence: Silence) -> str:
     """A silence where several are shown."""
     ends = f"until {date(silence.until)}, by {mention(silence.by)}"
-    return f"{bold(silence.title)} {_what(silence)} {ends}{_why(silence)}"
+    return f"{bold(silence.title)} {what(silence)} {ends}{_why(silence)}"
 
 
 def ending(body: Mapping[str, Any]) -> Message:
     """One is about to end."""
     until = datetime.fromisoformat(str(body["until"]))
-    what = code(str(body["query"])) if body["query"] else "the gateways of an alert"
+    whose = _whose(str(body["query"]), body.get("limits", ()), body.get("kept")) or "the gateways of an alert"
     text = (
-        f"{status('silenced')}: {body['silence']} by {mention(str(body['by']))}, {what}, ends {date(until)}."
+        f"{status('silenced')}: {body['silence']} by {mention(str(body['by']))}, {whose}, ends {date(until)}."
     )
     return message(text, [section(text)])
 
 
-def silence_modal(incident: Incident, channel: str) -> View:
+def silence_modal(incident: Incident, channel: str, covered: int, fleet: int) -> View:
     """How long, and why. A date goes before a duration; ``channel`` is where the button was."""
+    held = f"Alerts {name(where_plain(incident), 80)} are held for a while, seven days at most"
+    why = "Why? Needed above 4 hours, and for more than half of the fleet"
     return modal(
         "Silence",
         [
-            section(f"Alerts {name(where_plain(incident), 80)} are held for a while, seven days at most."),
+            section(f"{held}: {bold(count(covered, 'gateway'))} of {fleet:,}."),
             select(ids.DURATION, "For", [(one, _WORDS[one]) for one in CHOICES], initial="1h"),
             date_input(ids.UNTIL, "Or until a day, at most 7 days from now", optional=True),
-            text_input(ids.REASON, "Why? Needed above 4 hours", optional=True, most=500),
+            text_input(ids.REASON, why, optional=True, most=500),
         ],
         callback_id=ids.INCIDENT_SILENCE,
         ref=CardRef(str(incident.id), incident.version, channel=channel),
@@ -90,8 +109,27 @@ def silence_modal(incident: Incident, channel: str) -> View:
     )
 
 
-def _what(silence: Silence) -> str:
-    return code(silence.query) if silence.query else f"the gateways of alert {silence.incident_id}"
+def what(silence: Silence) -> str:
+    """Whose alerts it holds."""
+    kept = None if silence.gateways is None else len(silence.gateways)
+    return (
+        _whose(silence.query, silence.limits, kept)
+        or f"the gateways of alert {silence.incident_id}{_within(silence.limits)}"
+    )
+
+
+def _whose(query: str, limits: Sequence[str], kept: int | None) -> str:
+    """Empty for an empty query."""
+    if not query:
+        return ""
+    if kept is not None:
+        those = "the gateway that matches" if kept == 1 else f"the {kept:,} gateways that match"
+        return f"{those} {code(query, 100)} at its beginning, and no others"
+    return f"{code(query, 100)}{_within(limits)}"
+
+
+def _within(limits: Sequence[str]) -> str:
+    return f" within {' or '.join(code(limit, 100) for limit in limits)}" if limits else ""
 
 
 def _why(silence: Silence) -> str:

@@ -7,6 +7,7 @@ from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
 from bot.domain.digests import Digest, Listed
 from bot.domain.rollouts.rollout import Rollout, TargetState
+from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.card import said_of, title, where
 from bot.slack.fleet.views.gateways import device_line
 from bot.slack.rollouts.views.card import state_words, tally_words
@@ -118,10 +119,9 @@ def _back(rollout: Rollout, gateways: int, command: str) -> str:
 
 
 def _silence(silence: Silence) -> str:
-    what = code(silence.query) if silence.query else f"the gateways of alert {silence.incident_id}"
     why = f": {name(silence.reason, 100)}" if silence.reason else ""
     until, by = date(silence.until), name(silence.by_name, 40)
-    return f"🔕 {bold(silence.title)} · {what} · until {until} · by {by}{why}"
+    return f"🔕 {bold(silence.title)} · {silences.what(silence)} · until {until} · by {by}{why}"
 
 
 def _foot(body: Mapping[str, Any], command: str) -> str:

@@ -18,7 +18,7 @@ def choices(view: dict[str, Any]) -> list[str]:
 
 
 def test_a_silence_lasts_half_an_hour_to_a_day_or_until_a_date_and_never_for_ever() -> None:
-    view = views.silence_modal(incident(), "C0ALERTS")
+    view = views.silence_modal(incident(), "C0ALERTS", 2, 240)
     assert choices(view) == list(CHOICES) == ["30m", "1h", "4h", "12h", "24h"]
     assert [block["block_id"] for block in view["blocks"][1:]] == [ids.DURATION, ids.UNTIL, ids.REASON]
 

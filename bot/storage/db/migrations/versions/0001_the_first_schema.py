@@ -342,6 +342,8 @@ def _create_tables() -> None:
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
         ),
         sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("limits", sa.JSON(), nullable=False),
+        sa.Column("gateways", sa.JSON(), nullable=True),
         sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("by", sa.String(length=32), nullable=False),
         sa.Column("by_name", sa.Text(), nullable=False),
