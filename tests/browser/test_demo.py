@@ -68,7 +68,7 @@ async def test_several_gateways_are_tagged_after_a_confirmation(demo: Demo, pers
 async def test_firmware_is_planned_requested_approved_by_another_and_watched_to_its_end(
     quick: Demo, hasty: Person
 ) -> None:
-    await hasty.write("/mesh update tag:ålesund model:2011 to 3.5.0")
+    await hasty.write("/mesh update tag:ålesund model:2011 fw:<3.5.0 to 3.5.0")
     await hasty.press("Request approval", sure="Request")
     await hasty.go_to("rollouts")
     card = hasty.message("R-1")
@@ -91,7 +91,7 @@ async def test_an_update_is_put_together_with_menus_and_waits_on_its_approver_s_
     window = person.tab.get_by_role("dialog", name="Update firmware")
     await window.get_by_role("combobox", name="Model").select_option(label="2011")
     await window.get_by_role("combobox", name="Version").select_option(label="3.5.0")
-    await window.get_by_role("combobox", name="Which gateways").select_option(index=1)
+    await window.get_by_role("combobox", name="Which gateways").select_option(index=2)
     await expect(window).to_contain_text("Plan: firmware 3.5.0")
     await window.get_by_role("button", name="Request approval").click()
     await expect(window).to_contain_text("R-1 is requested")
