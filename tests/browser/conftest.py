@@ -9,6 +9,7 @@ from playwright.async_api import Browser
 from bot.demo.run import Demo
 from tests.browser.person import Person, quick_demo, visitor
 from tests.browser.room import Room, browser, open_room
+from tests.worlds import databases
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,8 +27,9 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def quick() -> AsyncIterator[Demo]:
-    async with quick_demo() as world:
-        yield world
+    with databases.sqlite_in_the_loop():
+        async with quick_demo() as world:
+            yield world
 
 
 @pytest_asyncio.fixture(loop_scope="session")
