@@ -455,7 +455,7 @@ async def _contract(settings: Settings, where: str, say: Callable[[str], None]) 
         yield _wrong("contract", str(error))
         return
     for one in found:
-        verdict = Verdict.OK if one.agrees else Verdict.WRONG
+        verdict = (Verdict.OK if one.compared else Verdict.NOTE) if one.agrees else Verdict.WRONG
         yield Finding(verdict, f"contract {one.operation}", one.text)
     if lines := _settings_of(found):
         say("Set these, in the environment or in .env:")

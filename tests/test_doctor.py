@@ -263,6 +263,23 @@ async def test_a_document_of_the_assumed_portal_agrees(right: SetUp, tmp_path: P
     assert sum(line.startswith("ok     contract ") for line in right.said) == 12
 
 
+async def test_a_document_without_fields_is_noted_and_not_called_right(right: SetUp, tmp_path: Path) -> None:
+    document = right.portal.openapi()
+    for item in document["paths"].values():
+        for described in item.values():
+            described.pop("requestBody", None)
+            described["responses"] = {"200": {"description": "Success"}}
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+
+    assert await right.examined(f"{tmp_path}/openapi.json") == 0, right.said
+    said = [line for line in right.said if "contract " in line]
+    assert sum(line.startswith("note   contract ") for line in said) == 10
+    assert [line for line in said if line.startswith("ok ")] == [
+        "ok     contract REMOVE_LABEL: DELETE /api/v1/devices/{id}/labels/{label}, as the bot asks",
+        "ok     contract CANCEL_JOB: PUT /api/v1/jobs/{id}/cancel, as the bot asks",
+    ]
+
+
 async def test_a_document_that_cannot_be_read_is_named(right: SetUp, tmp_path: Path) -> None:
     assert await right.examined(f"{tmp_path}/nowhere.json") == 1
     assert any("The OpenAPI document cannot be read from" in line for line in right.said)

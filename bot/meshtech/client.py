@@ -33,6 +33,7 @@ from bot.meshtech.models import (
     WirePage,
     from_json,
     label_texts,
+    opened,
     page_from_json,
     read,
     read_json,
@@ -211,7 +212,7 @@ class MeshtechClient:
         body = {"name": name, "firmwareId": firmware, "deviceIds": list(gateways)}
         answer = await self._send(Operation.CREATE_JOB, body, about=name)
         try:
-            found = self._json(Operation.CREATE_JOB, answer)
+            found = opened(self._json(Operation.CREATE_JOB, answer), "id")
         except UNREADABLE:
             raise unreadable(Operation.CREATE_JOB, "it is not JSON") from None
         identity = text(found.get("id") if isinstance(found, dict) else found)
@@ -334,7 +335,7 @@ class MeshtechClient:
 
     def _one(self, operation: Operation, body: bytes, struct: Any) -> Any:
         try:
-            found = from_json(self._json(operation, body), struct).to_domain()
+            found = from_json(opened(self._json(operation, body), "id"), struct).to_domain()
         except UNREADABLE:
             raise unreadable(operation, "it is not a JSON object") from None
         if found is None:

@@ -28,6 +28,7 @@ from bot.domain.gateways import Connectivity, Gateway, GatewayId
 
 Scalar = str | int | float | bool | None
 LONGEST = 300  # characters of a gateway's texts: an index of PostgreSQL holds 2,704 bytes, name and id
+WRAPPERS = {"data", "result", "response", "value", "payload", "content", "body", "device", "job"}  # any case
 _OLDEST = 2000  # a time before it is a null in disguise: year 1 of .NET, 1970 of Unix
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -169,9 +170,25 @@ def page_from_json(value: Any) -> WirePage:
     """The same of decoded JSON. Raises ``msgspec.ValidationError`` when there is no list in it."""
     if isinstance(value, list):
         value = {"items": value}
+    value = opened(value, "items")
     if isinstance(value, dict) and isinstance(items := value.get("items"), list):
         value = {**value, "items": [msgspec.Raw(msgspec.json.encode(item)) for item in items]}
     return msgspec.convert(value, WirePage)
+
+
+def opened(value: Any, name: str) -> Any:
+    """An answer in a wrapper, such as ``{"data": {…}}``, as if it had none. ``name`` is looked for."""
+    if not isinstance(value, dict) or _holds(value, name):
+        return value
+    for wrapper, inner in value.items():
+        if wrapper.casefold() in WRAPPERS and isinstance(inner, dict) and _holds(inner, name):
+            return {**value, **inner}
+    return value
+
+
+def _holds(value: dict[str, Any], name: str) -> bool:
+    found = value.get(name)
+    return isinstance(found, list) if name == "items" else text(found) is not None
 
 
 def read_json(body: bytes | msgspec.Raw) -> Any:

@@ -1,7 +1,8 @@
 """A portal's OpenAPI document (or Swagger 2) as operations with their fields, whatever tool wrote it.
 
-Reads it from a file or an address. Knows nothing of what our operations are; references are followed, and
-what is recursive is cut.
+Reads it from a file or an address, as JSON or YAML. Knows nothing of what our operations are. References are
+followed when somebody looks, each schema is read once, and what is recursive is a circle: the work is linear
+in the document.
 """
 
 import asyncio
@@ -11,40 +12,62 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import httpx
+import yaml
 
 from bot.domain.errors import StartupError
 from bot.meshtech.answers import new_client
 
 Json = Any
 _METHODS = ("get", "post", "put", "patch", "delete")
-_DEEPEST = 8
+_PARTS = ("allOf", "oneOf", "anyOf")
+_MOST_HOPS = 8  # from a reference to a reference
+_MOST_PARTS = 200  # of one schema
+_MOST_READ = 20_000  # parts of all schemas; what is left then counts as not described
+_MOST_FIELDS = 300  # of one schema
+_MOST_VARIABLES = 4  # in a server's host
 _TIMEOUT = 20.0
 
 
-@dataclass(frozen=True, slots=True)
 class Shape:
-    """A schema: its kind (text, number, flag, list, object, any), its fields, and what a list holds."""
+    """A schema: its kind (text, number, flag, list, object, any), its fields, and what a list holds.
 
-    kind: str
-    fields: "Mapping[str, Shape]"
-    item: "Shape | None" = None
+    It is read when it is first looked at.
+    """
 
-    def levels(self) -> "Iterator[Mapping[str, Shape]]":
-        """The fields of this object, then of each object in it."""
-        if self.item is not None:
-            yield from self.item.levels()
-        if self.fields:
-            yield self.fields
-            for inner in self.fields.values():
-                yield from inner.levels()
+    def __init__(self, document: "_Document", schema: Json) -> None:
+        self._document = document
+        self._schema = schema
 
+    @property
+    def kind(self) -> str:
+        return self._read[0]
 
-NOTHING = Shape("any", {})
+    @property
+    def fields(self) -> "Mapping[str, Shape]":
+        return self._read[1]
+
+    @property
+    def item(self) -> "Shape | None":
+        return self._read[2]
+
+    @cached_property
+    def _read(self) -> "tuple[str, Mapping[str, Shape], Shape | None]":
+        kind, item = "any", None
+        fields: dict[str, Shape] = {}
+        for part in self._document.parts(self._schema):
+            kind = _kind(part) if kind == "any" else kind
+            for name, inner in islice(_object(part, "properties").items(), _MOST_FIELDS - len(fields)):
+                fields.setdefault(str(name), self._document.shape(inner))
+            if item is None and "items" in part:
+                item = self._document.shape(part["items"])
+        return "object" if fields else kind, fields, item
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +95,25 @@ async def fetch(where: str) -> Json:
             f"The OpenAPI document cannot be read from {where} ({type(error).__name__}): give its address or "
             "the path of a file that holds it."
         ) from error
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StartupError(
-            f"{where} is not JSON: give the OpenAPI document itself (often …/swagger/v1/swagger.json), not "
-            "the page that shows it."
-        ) from error
+    document = _decoded(text, where)
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict) or not document["paths"]:
         raise StartupError(f"{where} is not an OpenAPI document: it has no paths. Give another one.")
     return document
+
+
+def _decoded(text: str, where: str) -> Json:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # Every scalar stays a text: a property may be called “no” or “on”. An alias is the object itself.
+        return yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 - makes texts, lists and mappings only
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise StartupError(
+            f"{where} is neither JSON nor YAML: give the OpenAPI document itself (often "
+            "…/swagger/v1/swagger.json), not the page that shows it."
+        ) from error
 
 
 async def server_time(url: str) -> datetime | None:
@@ -95,79 +127,186 @@ async def server_time(url: str) -> datetime | None:
 
 
 def operations(document: Json, api_url: str) -> list[Offered]:
-    """Every operation in it. ``api_url`` is the device host: paths below it need no host."""
-    reader = _Reader(document, api_url)
-    return [
-        reader.operation(str(path), method, item, item[method])
-        for path, item in document["paths"].items()
-        for method in _METHODS
-        if isinstance(item, dict) and isinstance(item.get(method), dict)
-    ]
+    """Every operation in it whose host is known. Paths below ``api_url``, the device host, need no host."""
+    return list(_Document(document, api_url).operations())
 
 
-class _Reader:
+def below(api_url: str, url: str) -> str:
+    """A URL as what stands behind the API's address, or whole where it is elsewhere.
+
+    ``http`` and ``https`` of one host are one place: a service behind a proxy does not know which it is
+    reached by. Raises ValueError for what is no URL.
+    """
+    ours, there = urlsplit(api_url), urlsplit(url)
+    path, base = there.path.rstrip("/"), ours.path.rstrip("/")
+    if _place(there) != _place(ours):
+        return f"{there.scheme}://{there.netloc}{path}"
+    if path == base or path.startswith(f"{base}/"):
+        return path[len(base) :]
+    return f"{ours.scheme}://{ours.netloc}{path}"
+
+
+def _place(url: SplitResult) -> tuple[str | None, int | None]:
+    """Host and port, without the port that its scheme has by default."""
+    default = {"http": 80, "https": 443}.get(url.scheme)
+    return url.hostname, None if url.port == default else url.port
+
+
+class _Document:
+    """The document with what was read of it, by reference and by object: each is read once."""
+
     def __init__(self, document: Json, api_url: str) -> None:
         self._document = document
         self._api_url = api_url.rstrip("/")
+        self._left = _MOST_READ
+        self._led_to: dict[str, Json] = {}
+        self._shapes: dict[int, Shape] = {}
+        self._bases: dict[int, str | None] = {}
+        self._described: dict[tuple[int, int], Mapping[str, Any]] = {}
 
-    def operation(self, path: str, method: str, item: Json, described: Json) -> Offered:
-        parameters = [
-            self._resolve(one) for one in [*_list(item, "parameters"), *_list(described, "parameters")]
-        ]
-        body = next((one.get("schema") for one in parameters if one.get("in") == "body"), None)
-        content = self._resolve(described.get("requestBody") or {}).get("content")
-        words = f"{described.get('operationId') or ''} {described.get('summary') or ''}"
-        return Offered(
-            method=method.upper(),
-            template=self._base(item, described) + path,
-            words=words_of(words),
-            query=tuple(str(one.get("name")) for one in parameters if one.get("in") == "query"),
-            request=self._shape(body if body is not None else _schema_in(content)),
-            answer=self._answer(described.get("responses") or {}),
+    def operations(self) -> Iterator[Offered]:
+        for path, item in self._document["paths"].items():
+            if not isinstance(item, dict) or not str(path).startswith("/"):
+                continue
+            target = self._resolve(item)  # what stands beside a reference goes before what it leads to
+            common = item if "parameters" in item else target
+            for method in _METHODS:
+                described = item.get(method) or target.get(method)
+                if not isinstance(described, dict):
+                    continue
+                base = self._base(
+                    _list(described, "servers") or _list(item, "servers") or _list(target, "servers")
+                )
+                if base is not None:
+                    yield Offered(method.upper(), base + str(path), **self._operation(common, described))
+
+    def shape(self, schema: Json) -> Shape:
+        schema = self._resolve(schema)
+        return self._shapes.setdefault(id(schema), Shape(self, schema))
+
+    def parts(self, schema: Json) -> Iterator[Json]:
+        """The schema, and those that it is composed of, each once."""
+        waiting = [schema]
+        seen: set[int] = set()
+        while waiting and self._left and len(seen) < _MOST_PARTS:
+            self._left -= 1
+            part = self._resolve(waiting.pop())
+            if id(part) not in seen:
+                seen.add(id(part))
+                yield part
+                waiting += [one for name in _PARTS for one in _list(part, name)[:_MOST_PARTS]][::-1]
+
+    def _operation(self, item: Json, described: Json) -> Mapping[str, Any]:
+        """What does not depend on the path: many may refer to one."""
+        key = id(item.get("parameters")), id(described)
+        if key not in self._described:
+            parameters = [
+                self._resolve(one) for one in [*_list(item, "parameters"), *_list(described, "parameters")]
+            ]
+            body = next((one.get("schema") for one in parameters if one.get("in") == "body"), None)
+            if body is None:
+                body = _schema_in(self._resolve(described.get("requestBody")).get("content"))
+            self._described[key] = {
+                "words": words_of(f"{described.get('operationId') or ''} {described.get('summary') or ''}"),
+                "query": tuple(str(one.get("name")) for one in parameters if one.get("in") == "query"),
+                "request": self.shape(body),
+                "answer": self.shape(self._answer(_object(described, "responses"))),
+            }
+        return self._described[key]
+
+    def _answer(self, responses: Json) -> Json:
+        success = min((status for status in responses if str(status).startswith("2")), key=str, default=None)
+        found = self._resolve(responses.get(success))
+        return found.get("schema") or _schema_in(found.get("content"))
+
+    # ---- servers
+    def _base(self, servers: list[Json]) -> str | None:
+        """What stands before the path: nothing on the device host, else what leads there.
+
+        Of several servers the one on the device host counts, else the first. None for one that has a variable
+        without a value.
+        """
+        servers = servers or self._servers
+        if id(servers) not in self._bases:
+            found = [self._led_by(one) for one in servers if isinstance(one, dict)] or [""]
+            usable = [base for base in found if base is not None]
+            self._bases[id(servers)] = min(usable, key=lambda base: "://" in base, default=None)
+        return self._bases[id(servers)]
+
+    @cached_property
+    def _servers(self) -> list[Json]:
+        if found := _list(self._document, "servers"):
+            return found
+        base = str(self._document.get("basePath") or "")  # Swagger 2
+        host = self._document.get("host")
+        return [{"url": f"//{host}{base}" if host else base}]
+
+    def _led_by(self, server: Json) -> str | None:
+        url, variables = str(server.get("url") or ""), _object(server, "variables")
+        head, slashes, rest = url.partition("//")
+        if slashes:
+            host, slash, path = rest.partition("/")
+            url = f"{head}//{self._host(host, variables) or _filled(host, variables)}{slash}{path}"
+        url = _filled(url, variables)
+        try:
+            return None if "{" in url else below(self._api_url, urljoin(f"{self._api_url}/", url))
+        except ValueError:
+            return None
+
+    def _host(self, template: str, variables: Mapping[str, Json]) -> str | None:
+        """The device host, where the variables of a server's can have the values that make it that."""
+        pieces = re.split(r"\{([^{}]*)\}", template)
+        if not 1 < len(pieces) <= 2 * _MOST_VARIABLES + 1:
+            return None
+        pattern = "".join(
+            _values(_object(variables, piece)) if number % 2 else re.escape(piece)
+            for number, piece in enumerate(pieces)
         )
+        ours = urlsplit(self._api_url)
+        port = ours.port or {"http": 80, "https": 443}.get(ours.scheme)
+        spellings = (ours.netloc, f"{ours.hostname}:{port}")
+        return next((one for one in spellings if re.fullmatch(pattern, one, re.IGNORECASE)), None)
 
-    def _base(self, item: Json, described: Json) -> str:
-        """What stands before the path: nothing on the device host, else what leads there."""
-        servers = described.get("servers") or item.get("servers") or self._document.get("servers") or []
-        url = str(servers[0].get("url") or "") if servers else str(self._document.get("basePath") or "")
-        if host := self._document.get("host"):
-            url = f"https://{host}{url}"
-        whole = urljoin(self._api_url + "/", url).rstrip("/")
-        return whole.removeprefix(self._api_url)
-
-    def _answer(self, responses: Json) -> Shape:
-        for status, response in sorted(responses.items()):
-            if str(status).startswith("2"):
-                found = self._resolve(response)
-                return self._shape(found.get("schema") or _schema_in(found.get("content")))
-        return NOTHING
-
+    # ---- references
     def _resolve(self, value: Json) -> Json:
         """What a reference leads to; an empty object for one that leads nowhere."""
-        for _ in range(_DEEPEST):
+        for _ in range(_MOST_HOPS):
             reference = value.get("$ref") if isinstance(value, dict) else None
-            if not reference:
-                return value if isinstance(value, dict) else {}
-            value = self._document
-            for part in str(reference).removeprefix("#/").split("/"):
-                part = part.replace("~1", "/").replace("~0", "~")
-                value = value.get(part, {}) if isinstance(value, dict) else {}
-        return {}
+            if not isinstance(reference, str):
+                return value if isinstance(value, dict) else _EMPTY
+            if reference not in self._led_to:
+                self._led_to[reference] = self._at(reference)
+            value = self._led_to[reference]
+        return _EMPTY
 
-    def _shape(self, schema: Json, depth: int = 0) -> Shape:
-        schema = self._resolve(schema or {})
-        if depth > _DEEPEST:
-            return NOTHING
-        fields: dict[str, Shape] = {}
-        for part in (part for name in ("allOf", "oneOf", "anyOf") for part in _list(schema, name)):
-            inner = self._shape(part, depth + 1)
-            fields |= inner.fields
-            if not fields and inner.kind != "any":
-                return inner
-        for name, value in (schema.get("properties") or {}).items():
-            fields[str(name)] = self._shape(value, depth + 1)
-        item = self._shape(schema["items"], depth + 1) if "items" in schema else None
-        return Shape("object" if fields else _kind(schema), fields, item)
+    def _at(self, reference: str) -> Json:
+        value = self._document if reference.startswith("#") else None
+        for part in reference.removeprefix("#").split("/")[1:]:
+            part = unquote(part).replace("~1", "/").replace("~0", "~")
+            if isinstance(value, list):
+                value = value[int(part)] if part.isdecimal() and int(part) < len(value) else None
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+
+_EMPTY: Mapping[str, Json] = {}
+
+
+def _filled(template: str, variables: Mapping[str, Json]) -> str:
+    """With the default of each variable, or the first value that it may have; one that has none stays."""
+
+    def value(match: re.Match[str]) -> str:
+        described = _object(variables, match[1])
+        values = [described.get("default"), *_list(described, "enum")]
+        return next((str(one) for one in values if one is not None), match[0])
+
+    return re.sub(r"\{([^{}]*)\}", value, template)
+
+
+def _values(variable: Mapping[str, Json]) -> str:
+    allowed = [re.escape(str(one)) for one in _list(variable, "enum")]
+    return f"(?:{'|'.join(allowed)})" if allowed else "[^/@]+"
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -181,11 +320,16 @@ def _list(value: Json, name: str) -> list[Json]:
     return found if isinstance(found, list) else []
 
 
+def _object(value: Json, name: str) -> Mapping[str, Json]:
+    found = value.get(name)
+    return found if isinstance(found, dict) else _EMPTY
+
+
 def _schema_in(content: Json) -> Json:
     if not isinstance(content, dict):
         return None
-    kinds = sorted(content, key=lambda kind: "json" not in kind)
-    return content[kinds[0]].get("schema") if kinds else None
+    kind = min(content, key=lambda kind: "json" not in str(kind), default=None)
+    return content[kind].get("schema") if isinstance(content.get(kind), dict) else None
 
 
 def _kind(schema: Json) -> str:

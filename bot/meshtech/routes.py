@@ -228,6 +228,8 @@ def _override(operation: Operation, text: str) -> Route:
     example = f"write it like {ROUTES[operation].method} {ROUTES[operation].template}"
     if method not in _METHODS:
         raise StartupError(f"{setting} does not begin with a method ({', '.join(_METHODS)}): {example}.")
+    if re.match(r"[^/]*//[^/]*[{}]", template):
+        raise StartupError(f"{setting} has a {{…}} in its host: only the path may have one; {example}.")
     if not template.startswith("/") or template.startswith("//"):
         absolute_url(template.partition("?")[0], f"{setting}, after its method,")
     if re.search(r"[\s#]", template):

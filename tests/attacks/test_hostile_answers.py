@@ -178,7 +178,7 @@ async def test_an_openapi_document_nested_without_end_is_one_sentence() -> None:
     server = Server(Answer(body=b"[" * 500_000))
 
     async with running(server):
-        with pytest.raises(StartupError, match="is not JSON"):
+        with pytest.raises(StartupError, match="is neither JSON nor YAML"):
             await fetch(f"{server.url}/swagger.json")
 
 

@@ -330,3 +330,25 @@ async def test_a_job_of_10000_gateways_is_one_request(meshtech: World) -> None:
     await meshtech.client.create_job("n", FIRMWARE, gateways)
 
     assert meshtech.api.seen[0].json["deviceIds"] == gateways
+
+
+async def test_an_answer_in_a_wrapper_is_read_as_if_it_had_none() -> None:
+    names = {"LIST_DEVICES": {"items": "Items", "nextToken": "ContinuationToken"}, "GET_JOB": {"id": "jobId"}}
+    async with world(fields=names) as meshtech:
+        first = {"data": {"Items": [device("a")], "ContinuationToken": "1"}, "errors": []}
+        meshtech.api.then(Answer(body=first), Answer(body={"data": {"Items": [device("b")]}}))
+        assert await ids_of_all_gateways(meshtech) == ["a", "b"]
+
+        meshtech.api.then(Answer(body={"status": "ok", "result": {"id": "job-7"}}))
+        assert await meshtech.client.create_job("name", FIRMWARE, [GATEWAY]) == JobId("job-7")
+
+        meshtech.api.then(Answer(body={"status": "ok", "data": {"jobId": "7", "status": "COMPLETED"}}))
+        job = await meshtech.client.job(JobId("7"))
+        assert (job.id, job.status) == (JobId("7"), JobStatus.COMPLETED)
+
+
+async def test_an_object_in_an_answer_is_no_wrapper_for_its_id(meshtech: World) -> None:
+    meshtech.api.then(Answer(body={"firmware": {"id": "fw-1"}}))
+
+    with pytest.raises(AnswerUnreadable, match="it has no id"):
+        await meshtech.client.job(JobId("7"))

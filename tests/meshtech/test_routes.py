@@ -179,6 +179,7 @@ async def test_a_route_may_lead_to_another_host() -> None:
         ({"GET_JOB": "FETCH /jobs/{id}"}, "ROUTES__GET_JOB does not begin with a method"),
         ({"GET_JOB": "GET jobs/{id}"}, "ROUTES__GET_JOB, after its method, is not a web address"),
         ({"GET_JOB": "GET //host/{id}"}, "ROUTES__GET_JOB, after its method, is not a web address"),
+        ({"GET_JOB": "GET https://{id}.example/jobs"}, "ROUTES__GET_JOB has a {…} in its host"),
         ({"GET_JOB": "GET"}, "ROUTES__GET_JOB, after its method, is not a web address"),
         ({"GET_JOB": "GET /jobs"}, "ROUTES__GET_JOB lacks {id}"),
         ({"GET_JOB": "GET /jobs/{id}/{name}"}, "ROUTES__GET_JOB has {name}"),
