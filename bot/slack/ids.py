@@ -1,7 +1,8 @@
 """Action, callback and block ids, which never change, and the codec of a button's value.
 
-A value is a reference of one of three types: a thing with a state, a page, a plan. It carries an opaque id
-and the version that was drawn, never a decision: what it means is read from the database when it is clicked.
+A value is a reference of one of four types: a thing with a state, a page, a plan, a freeze. It carries an
+opaque id and the version that was drawn, never a decision: what it means is read from the database when it is
+clicked. A freeze is nowhere yet, so its value carries what was asked for.
 """
 
 import re
@@ -39,6 +40,7 @@ PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
+FREEZE: Final = "freeze"
 # These stand on answers only, also on one in a thread, where it is a message that everybody sees.
 ON_ANSWERS: Final = frozenset(
     {
@@ -51,6 +53,7 @@ ON_ANSWERS: Final = frozenset(
         PAGE_PREVIOUS,
         REFRESH,
         EXPORT_CSV,
+        FREEZE,
         ROLLOUT_REQUEST,
     }
 )
@@ -82,6 +85,7 @@ PURPOSES: Final[Mapping[str, Action]] = {
     ROLLOUT_PROMOTE: Action.RESUME,
     ROLLOUT_RETRY_FAILED: Action.RESUME,
     ROLLOUT_CATCH_UP: Action.RESUME,
+    FREEZE: Action.FREEZE,
     ROLLOUT_FORM: Action.REQUEST,
     ROLLOUT_MODEL: Action.REQUEST,
     ROLLOUT_VERSION: Action.REQUEST,
@@ -144,7 +148,23 @@ class PlanRef:
         return f"plan.{self.id}.{self.channel}." + "\n".join((self.model, self.version, self.query))
 
 
-Ref = CardRef | PageRef | PlanRef
+@dataclass(frozen=True, slots=True)
+class FreezeRef:
+    """What somebody wants to freeze: the version, empty for everything, why, and where they asked."""
+
+    version: str = ""
+    reason: str = ""
+    channel: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"firmware {self.version}" if self.version else "everything"
+
+    def __str__(self) -> str:
+        return f"freeze.{self.channel}.{self.version}\n{self.reason}"
+
+
+Ref = CardRef | PageRef | PlanRef | FreezeRef
 
 _ID = r"[A-Za-z0-9_-]{1,64}"
 _PAGE = rf"page\.(?P<kind>{_ID})\.(?P<offset>\d{{1,9}})\.(?P<question>.{{0,1800}})"
@@ -152,13 +172,16 @@ _VALUE = re.compile(
     rf"(?P<page>{_PAGE})"
     rf"|card\.(?P<card>{_ID})\.(?P<drawn>\d{{1,18}})(?:\.(?P<asked_in>{_ID})?(?:\.(?P<answer>page\..+))?)?"
     rf"|(?P<plan>plan)\.(?P<id>{_ID})?\.(?P<channel>{_ID})?"
-    r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<query>.{0,1800})",
+    r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<query>.{0,1800})"
+    rf"|(?P<freeze>freeze)\.(?P<frozen_in>{_ID})?\.(?P<frozen>\S*)\n(?P<reason>.{{0,1800}})",
     re.DOTALL,
 )
 
 
 def about(action_id: str, ref: Ref) -> str:
     """What a button or modal points at, as the audit log calls it."""
+    if isinstance(ref, FreezeRef):
+        return ref.subject
     if not isinstance(ref, CardRef):
         return ref.kind if isinstance(ref, PageRef) else ref.id
     kind = action_id.partition("_")[0]
@@ -182,6 +205,8 @@ def decode(value: str) -> Ref:
         return PageRef(found["kind"], int(found["offset"]), found["question"])
     if found["plan"]:
         return PlanRef(found["id"], found["channel"], found["model"], found["version"], found["query"])
+    if found["freeze"]:
+        return FreezeRef(found["frozen"], found["reason"], found["frozen_in"])
     answer = decode(found["answer"]) if found["answer"] else None
     assert answer is None or isinstance(answer, PageRef), "the pattern takes nothing else"
     return CardRef(found["card"], int(found["drawn"]), answer, found["asked_in"])

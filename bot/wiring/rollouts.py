@@ -79,7 +79,13 @@ def build_rollouts(
         listed_at=listed_at,
         lost=approvers.lost,
     )
-    steering = RolloutSteering(context, rules=rules, visibility_lost=visibility_lost, within=within)
+    steering = RolloutSteering(
+        context,
+        rules=rules,
+        visibility_lost=visibility_lost,
+        within=within,
+        told=ground.settings.channels.rollouts,
+    )
     return Rollouts(requests, runner, steering, routing)
 
 
@@ -93,7 +99,7 @@ def rollout_listeners(
     """The last two are the fleet's."""
     form = RolloutForm(rollouts.requests, ground.modals, firmware=firmware, tags=tags)
     buttons = RolloutButtons(rollouts.requests, rollouts.steering, ground.modals)
-    listeners = RolloutListeners(rollouts.requests, rollouts.steering, buttons, form.open)
+    listeners = RolloutListeners(rollouts.requests, rollouts.steering, buttons, ground.modals, form.open)
     return Listeners((listeners.feature(), form.feature()), listeners.lists())
 
 

@@ -212,7 +212,27 @@ async def test_an_admin_of_the_laboratory_holds_back_nothing_in_bergen(tmp_path:
     async with lab(tmp_path, ACCESS__SCOPES=scopes) as made:
         for said in (
             await made.command(ADMIN, f"freeze firmware {NEW} because it bricks"),
+            await made.command(ADMIN, "freeze everything"),
             await made.command(ADMIN, "freeze because of the fair"),
             await made.command(ADMIN, "unfreeze"),
         ):
             assert "freeze or unfreeze firmware only among the gateways of “tag:lab”" in said
+        assert "Nothing is frozen" in await made.command(ADMIN, "freeze")
+
+
+async def test_a_bare_freeze_holds_nothing_and_a_whole_one_is_asked_about_and_told_to_all(
+    tmp_path: Path,
+) -> None:
+    async with lab(tmp_path) as made:
+        card = await requested(made)
+        assert "To hold every start: freeze everything" in await made.command(ADMIN, "freeze")
+        await made.command(ADMIN, "freeze everything because of the fair")
+        await made.click(APPROVER, "rollout_approve", card)
+        assert "running" in await made.command(OPERATOR, "rollout R-1")
+        typed = await made.slack.command(ADMIN, workspace.OPS, "freeze because of the fair")
+        assert (await typed.ack).ok
+        await made.app.slack.guard.idle()
+        assert "Everything is frozen" in await made.click(ADMIN, "freeze", typed.responses[-1])
+        assert "It holds R-1." in (await made.card("froze everything: of the fair")).text
+        assert "No freeze holds R-1 any more" in await made.command(ADMIN, "unfreeze")
+        await made.card("unfroze everything, which was frozen: of the fair")

@@ -24,6 +24,7 @@ from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN
 from bot.domain.rollouts import gates, plan, verdict
 from bot.domain.rollouts.plan import TargetClass
 from bot.meshtech.routes import ROUTES
+from bot.services.rollouts import steering
 from bot.settings.model import NO_DEFAULT, OPERATIONS, Settings
 from bot.slack.incoming import people
 from bot.slack.incoming.requests import Command
@@ -294,6 +295,7 @@ def _claims() -> list[str]:
         f"{waves[0]} gateways, then up to {', '.join(waves[1:-1])} and {waves[-1]} of those that take part "
         f"(`WAVES`); with fewer than {plan.SMALL_BELOW} of them, {small[0]} gateway, then {small[1]}, "
         "then the rest",
+        f"a reason of up to {steering.MOST_REASON:,} characters",
         f"stable for {_hours(plan.STABLE_CANARY)} hours",
         f"At most {_share(rules.per_site)} of a site",
         f"{rules.batch} in one job of Meshtech's (`BATCH`)",

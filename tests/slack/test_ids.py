@@ -4,7 +4,7 @@ import pytest
 
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
-from bot.slack.ids import CardRef, PageRef, PlanRef, Ref, decode
+from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, Ref, decode
 
 # Written out: these names do not change without a note in the changelog.
 PUBLIC = {
@@ -33,6 +33,8 @@ def test_the_public_names_are_as_they_were() -> None:
         PlanRef(),
         PlanRef("id1"),
         PlanRef("id1", "C0OPS", "20.11", "3.4.1", "tag:oslo a.b\nø"),
+        FreezeRef(),
+        FreezeRef("3.6.0", "it a.b\nø", "C0OPS"),
     ],
 )
 def test_a_reference_comes_back_as_it_went(ref: Ref) -> None:

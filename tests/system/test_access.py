@@ -32,6 +32,7 @@ BUTTONS: Mapping[Role, str] = {
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
     "incident_pause_rollout subscription_undo silence_confirm",
     Role.APPROVER: "rollout_approve rollout_deny",
+    Role.ADMIN: "freeze",
 }
 WRITTEN = {button: role for role, buttons in BUTTONS.items() for button in buttons.split()}
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

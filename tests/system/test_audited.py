@@ -130,7 +130,7 @@ async def resume(made: House) -> Done:
 
 
 async def freeze(made: House) -> Done:
-    await says(made, ADA, "freeze because of the trade fair")
+    await made.click(ADA, ids.FREEZE, await says(made, ADA, "freeze because of the trade fair"))
     return ADA, "freeze"
 
 

@@ -16,7 +16,16 @@ from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack.events import Interaction
 from bot.demo.slack.payloads import walk
 from bot.demo.slack.text import message_text
-from bot.demo.slack.workspace import APPROVER, BOT_USER, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, PostedMessage
+from bot.demo.slack.workspace import (
+    ADMIN,
+    APPROVER,
+    BOT_USER,
+    FLEET_ALERTS,
+    OPERATOR,
+    OPS,
+    ROLLOUTS,
+    PostedMessage,
+)
 from tests.worlds.process import IN_TIME, PASSWORD, Outside, inside, outside
 
 BEFORE_EIGHT = datetime(2026, 11, 25, 7, 50, tzinfo=UTC)
@@ -188,6 +197,7 @@ async def test_each_button_does_its_work_in_messages_that_slack_takes(tmp_path: 
         await turns_pages(desk)
         await changes_and_takes_back(desk)
         await plans_and_decides(desk)
+        await freezes(desk)
         await subscribes(desk)
         await sees_incidents(desk)
         assert desk.drawn() - desk.clicked == set()
@@ -271,6 +281,21 @@ async def steers(desk: Desk) -> None:
     await world.shows(card, "running since")
     await desk.clicks(card, "rollout_abort")
     await world.shows(card, "Aborted by")
+
+
+async def freezes(desk: Desk) -> None:
+    world = desk.world
+    asked = await desk.asks(f"freeze everything because {PING} fair", ADMIN, shows="Nothing is frozen yet")
+    await desk.clicks(asked, "freeze", ADMIN, shows="Everything is frozen")
+    assert "&lt;!channel&gt;" in (await world.message(ROLLOUTS, "froze everything")).text
+    desk.acts.append(await world.slack.command(ADMIN, OPS, "freeze firmware 9.0.0"))
+    modal = await world.slack.wait_for(lambda: world.slack.top_view(ADMIN), IN_TIME)
+    await world.slack.submit(ADMIN, modal, {"reason": {"reason": f"{PING} bricks"}})
+    await world.message(ROLLOUTS, "bricks")
+    assert "fair" in (await desk.asks("freeze", ADMIN)).text
+    assert "no longer frozen" in (await desk.asks("unfreeze", ADMIN)).text
+    await world.message(ROLLOUTS, "unfroze everything")
+    assert "no longer frozen" in (await desk.asks("unfreeze firmware 9.0.0", ADMIN)).text
 
 
 async def sees_incidents(desk: Desk) -> None:

@@ -71,6 +71,7 @@ class World:
             rules=rules,
             visibility_lost=self._is_blind,
             within=self.fleet.require_within,
+            told=self.channel,
         )
 
     def restarted(self, rules: RolloutRules | None = None) -> tuple[RolloutRequests, RolloutRunner]:

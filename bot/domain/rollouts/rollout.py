@@ -12,6 +12,7 @@ from typing import NewType
 
 from bot.domain.access import Action, Actor, Role, require
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
+from bot.domain.firmware import is_same_firmware
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
 
@@ -175,6 +176,22 @@ class Freeze:
         """What is frozen, by whom and why, as plain text."""
         what = f"firmware {self.firmware_version}" if self.firmware_version else "everything"
         return f"{what} is frozen by {self.by_name}: {self.reason}"
+
+    def holds(self, firmware_version: str) -> bool:
+        """Whether it is for this firmware, however that is spelled."""
+        return not self.firmware_version or is_same_firmware(firmware_version, self.firmware_version)
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeEffect:
+    """A freeze that came or ended, and the rollouts that it holds, or held.
+
+    ``still_held`` tells for some of them what holds them besides, by number.
+    """
+
+    freeze: Freeze
+    rollouts: tuple[RolloutId, ...]
+    still_held: Mapping[RolloutId, str] = field(default_factory=dict)
 
 
 Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wave 0 takes no part

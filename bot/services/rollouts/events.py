@@ -26,7 +26,7 @@ from bot.domain.rollouts.events import (
     Unfrozen,
     Withdrawn,
 )
-from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId
+from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId
 from bot.storage import audit
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
@@ -40,9 +40,10 @@ Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 BY_ITSELF = "meshbot"
 NOTE = "rollout_event"
 DECIDED = "rollout_decided"
+FREEZE_TOLD = "freeze_told"  # the kind of the message to the channel of rollouts
 ENTRY = "entry"  # in the body of both: the number of the timeline entry
 BROADCAST = (Paused, Aborted, NotReturned, Finished)  # said in the channel as well
-QUIET = (Requested, Frozen, Unfrozen)  # the card itself says so
+QUIET = (Requested,)  # the card itself says so
 _AUDITED_ELSEWHERE = (Frozen, Unfrozen)  # once, and not for each rollout
 # In the audit log an act has the name of its button, as a refusal of it has.
 _ACTIONS: Mapping[type[RecordedEvent], str] = {
@@ -125,13 +126,41 @@ def _audited(
 
 async def record_freeze(
     connection: Transaction, freeze: Freeze, by: Actor | None, now: datetime, *, ended: bool = False
-) -> None:
+) -> FreezeEffect:
     """Adds it to the timeline of every rollout that it holds, whose next tick looks at once."""
     version = freeze.firmware_version
     event = Unfrozen(version) if ended else Frozen(version, freeze.reason)
-    for rollout in await store.held_by(connection, freeze):
+    held, besides = await store.held_by(connection, freeze), {}
+    for rollout in held:
         await record_event(connection, rollout, event, now, by)
+        other = await store.freeze_of(connection, rollout.firmware_version) if ended else None
+        if other is not None and rollout.through_freeze is None:
+            besides[rollout.id] = other.says()
     await store.wake_all(connection, now)
+    return FreezeEffect(freeze, tuple(rollout.id for rollout in held), besides)
+
+
+async def tell_of_freeze(
+    connection: Transaction,
+    channel: str,
+    effect: FreezeEffect,
+    by: Actor,
+    now: datetime,
+    *,
+    ended: bool = False,
+) -> None:
+    """Says in the channel of rollouts what was frozen, or is no more, and which rollouts that holds."""
+    freeze = effect.freeze
+    body = {
+        "ended": ended,
+        "by": by.user_id,
+        "version": freeze.firmware_version,
+        "reason": freeze.reason,
+        "rollouts": list(effect.rollouts),
+        "still_held": {str(number): why for number, why in effect.still_held.items()},
+    }
+    key = f"freeze/{freeze.firmware_version}/{now.isoformat()}/{'ended' if ended else 'begun'}"
+    await cards.add_message(connection, channel, key, FREEZE_TOLD, body, now)
 
 
 async def tell_requester(

@@ -10,22 +10,24 @@ from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried
 from bot.domain.rollouts.plan import RolloutRules
-from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId
+from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId
 from bot.domain.rollouts.staleness import RolloutAct
 from bot.services.context import Context
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision
-from bot.services.rollouts.events import Within, anywhere, record_freeze
+from bot.services.rollouts.events import Within, anywhere, record_freeze, tell_of_freeze
 from bot.storage import audit
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts import targets
+
+MOST_REASON = 1000  # characters of why something is frozen
 
 
 class RolloutSteering:
     """One decision a transaction.
 
     ``drawn`` is what the button carries, see ``begin_decision``; ``channel`` is where somebody decides, for
-    the audit log.
+    the audit log. ``told`` is the channel that hears of freezes.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class RolloutSteering:
         rules: RolloutRules,
         visibility_lost: Callable[[], Awaitable[bool]],
         within: Within = anywhere,
+        told: str | None = None,
     ) -> None:
         self._within = within
+        self._told = told
         self._database = context.database
         self._rules = rules
         self._now = context.now
@@ -164,38 +168,71 @@ class RolloutSteering:
 
     # ---- freezes
 
+    async def check_freeze(self, actor: Actor, firmware_version: str, reason: str) -> tuple[RolloutId, ...]:
+        """The rollouts that a freeze would hold now. Raises what ``freeze`` does, but asks for no reason."""
+        require_everywhere(actor, Action.FREEZE)
+        _check_length(reason)
+        asked = Freeze(firmware_version, actor.user_id, actor.name, "", self._now())
+        async with self._database.read() as connection:
+            standing = await store.list_freezes(connection)
+            there = next((one for one in standing if one.firmware_version == firmware_version), None)
+            if there is not None:
+                raise _frozen_already(there)
+            return await store.list_held(connection, asked)
+
     async def freeze(
         self, actor: Actor, firmware_version: str, reason: str, channel: str | None = None
-    ) -> Freeze:
-        """Holds every start, or those of one firmware; what has started is still judged. Raises Stale."""
+    ) -> FreezeEffect:
+        """Holds every start, or those of one firmware; what has started is still judged.
+
+        Raises NotAllowed, Stale when it is frozen already, and InvalidInput without a reason.
+        """
         require_everywhere(actor, Action.FREEZE)
-        now = self._now()
-        freeze = Freeze(firmware_version, actor.user_id, actor.name, reason.strip() or "no reason given", now)
+        why, now = reason.strip(), self._now()
+        if not why:
+            raise InvalidInput("Please say why: everybody whose update waits reads it.")
+        _check_length(why)
+        freeze = Freeze(firmware_version, actor.user_id, actor.name, why, now)
         async with self._database.write() as connection:
             if not await store.add_freeze(connection, freeze):
                 standing = await store.freeze_of(connection, firmware_version)
-                raise Stale(f"It is frozen already: {standing.says() if standing else freeze.says()}.")
-            await record_freeze(connection, freeze, actor, now)
+                raise _frozen_already(standing or freeze)
+            effect = await record_freeze(connection, freeze, actor, now)
             await audit.record(connection, _entry(actor, "freeze", freeze, now, channel))
-        return freeze
+            if self._told:
+                await tell_of_freeze(connection, self._told, effect, actor, now)
+        return effect
 
-    async def unfreeze(self, actor: Actor, firmware_version: str, channel: str | None = None) -> None:
-        """Raises InvalidInput when it is not frozen."""
+    async def unfreeze(self, actor: Actor, firmware_version: str, channel: str | None = None) -> FreezeEffect:
+        """Raises NotAllowed, and InvalidInput when it is not frozen."""
         require_everywhere(actor, Action.FREEZE)
         now = self._now()
         async with self._database.write() as connection:
-            if not await store.remove_freeze(connection, firmware_version):
+            lifted = await store.remove_freeze(connection, firmware_version)
+            if lifted is None:
                 standing = await store.list_freezes(connection)
                 there = "; ".join(freeze.says() for freeze in standing) or "nothing is frozen"
                 what = f"Firmware {firmware_version}" if firmware_version else "Everything"
                 raise InvalidInput(f"{what} is not frozen. Now: {there}.")
-            freeze = Freeze(firmware_version, actor.user_id, actor.name, "", now)
-            await record_freeze(connection, freeze, actor, now, ended=True)
-            await audit.record(connection, _entry(actor, "unfreeze", freeze, now, channel))
+            effect = await record_freeze(connection, lifted, actor, now, ended=True)
+            ended = Freeze(firmware_version, actor.user_id, actor.name, "", now)
+            await audit.record(connection, _entry(actor, "unfreeze", ended, now, channel))
+            if self._told:
+                await tell_of_freeze(connection, self._told, effect, actor, now, ended=True)
+        return effect
 
     async def freezes(self) -> tuple[Freeze, ...]:
         async with self._database.read() as connection:
             return await store.list_freezes(connection)
+
+
+def _check_length(reason: str) -> None:
+    if len(reason) > MOST_REASON:
+        raise InvalidInput(f"A reason takes {MOST_REASON:,} characters, and this one has {len(reason):,}.")
+
+
+def _frozen_already(standing: Freeze) -> Stale:
+    return Stale(f"It is frozen already: {standing.says()}.")
 
 
 def _entry(actor: Actor, action: str, freeze: Freeze, now: datetime, channel: str | None) -> AuditEntry:

@@ -10,11 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput
-from bot.slack.ids import CardRef, PageRef, PlanRef, Ref
+from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, Ref
 from bot.slack.views.blocks import Message, View
 
 L = TypeVar("L", bound=Callable[..., Awaitable[None]])
-R = TypeVar("R", CardRef, PageRef, PlanRef)
+R = TypeVar("R", CardRef, PageRef, PlanRef, FreezeRef)
 S = TypeVar("S", bound=Callable[..., Awaitable["SubmissionAnswer"]])
 
 
@@ -62,7 +62,7 @@ class Click:
 
     @property
     def card(self) -> CardRef:
-        """Raises InvalidInput for a button about anything but one thing; so do the other two."""
+        """Raises InvalidInput for a button about anything but one thing; so do the other three."""
         return _of_type(self.ref, CardRef)
 
     @property
@@ -72,6 +72,10 @@ class Click:
     @property
     def plan(self) -> PlanRef:
         return _of_type(self.ref, PlanRef)
+
+    @property
+    def freeze(self) -> FreezeRef:
+        return _of_type(self.ref, FreezeRef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,16 @@ class Submission:
 
     @property
     def card(self) -> CardRef:
-        """Raises InvalidInput for a modal about anything but one thing; so does ``plan``."""
+        """Raises InvalidInput for a modal about anything but one thing; so do the other two."""
         return _of_type(self.ref, CardRef)
 
     @property
     def plan(self) -> PlanRef:
         return _of_type(self.ref, PlanRef)
+
+    @property
+    def freeze(self) -> FreezeRef:
+        return _of_type(self.ref, FreezeRef)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,20 @@ from bot.domain.errors import InvalidInput
 from bot.domain.rollouts.plan import ModelChoice
 from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.windows import parse_start
-from bot.services.rollouts.events import DECIDED, ENTRY, NOTE
+from bot.services.rollouts.events import DECIDED, ENTRY, FREEZE_TOLD, NOTE
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
-from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.ids import FreezeRef, PageRef
+from bot.slack.incoming.requests import (
+    Click,
+    CommandCall,
+    Declarations,
+    Feature,
+    Submission,
+    SubmissionAnswer,
+    ViewCalls,
+)
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.views import card, notes
@@ -42,22 +50,25 @@ class RolloutListeners:
         service: RolloutRequests,
         steering: RolloutSteering,
         buttons: RolloutButtons,
+        modals: ViewCalls,
         form: Callable[[CommandCall], Awaitable[None]] | None = None,
     ) -> None:
         self._form = form
         self._service = service
         self._steering = steering
         self._buttons = buttons
+        self._modals = modals
 
     def feature(self) -> Feature:
+        made = on.of(
+            self,
+            cards={"rollout": self.draw_card},
+            notes={DECIDED: self.draw_decided, NOTE: self.draw_note, FREEZE_TOLD: notes.told_of_freeze},
+        )
         return replace(
-            on.of(
-                self,
-                cards={"rollout": self.draw_card},
-                notes={DECIDED: self.draw_decided, NOTE: self.draw_note},
-            ),
-            clicks=self._buttons.clicks(),
-            submissions=self._buttons.submissions(),
+            made,
+            clicks={**made.clicks, **self._buttons.clicks()},
+            submissions={**made.submissions, **self._buttons.submissions()},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -117,26 +128,62 @@ class RolloutListeners:
         await call.respond.answer(views.job(line.job, line.rollout_id, str))
 
     @on.command(
-        "freeze [firmware <version>] [because <reason>]",
-        "Hold every start of an update, or those of one firmware",
+        "freeze [everything|firmware <version>] [because <reason>]",
+        "Hold every start of an update, or those of one firmware; alone, it shows what is frozen",
         needs="admin",
-        examples=("freeze because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
+        examples=("freeze everything because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
     )
     async def freeze(self, call: CommandCall) -> None:
+        """What holds everything is asked about first, and what has no reason asks for one."""
+        if not call.text.strip():
+            await call.respond.answer(views.freezes(await self._steering.freezes()))
+            return
         version, reason = parse_freeze(call.text)
-        await self._steering.freeze(call.actor, version, reason, call.channel)
-        await call.respond.answer(views.freezes(await self._steering.freezes()))
+        asked = FreezeRef(version, reason, call.channel)
+        if version and reason:
+            effect = await self._steering.freeze(call.actor, version, reason, call.channel)
+            await call.respond.answer(views.frozen(effect))
+            return
+        held = await self._steering.check_freeze(call.actor, version, reason)
+        if reason:
+            await call.respond.answer(views.freeze_asked(held, asked))
+        elif call.trigger_id:
+            await self._modals.open(call.trigger_id, views.freeze_modal(held, asked))
+        else:
+            raise InvalidInput(
+                f"Why? Nothing is frozen yet. Say it like this: freeze {asked.subject} because <reason>."
+            )
+
+    @on.click(ids.FREEZE)
+    async def freeze_everything(self, click: Click) -> None:
+        asked = click.freeze
+        effect = await self._steering.freeze(
+            click.actor, asked.version, asked.reason, click.channel or asked.channel or None
+        )
+        await click.respond.answer(views.frozen(effect))
+
+    @on.submission(ids.FREEZE)
+    async def freeze_with_reason(self, submission: Submission) -> SubmissionAnswer:
+        asked = submission.freeze
+        reason = submission.values.get(ids.REASON, "")
+        try:
+            effect = await self._steering.freeze(
+                submission.actor, asked.version, reason, asked.channel or None
+            )
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.REASON: str(error)})
+        return SubmissionAnswer(view=views.frozen_view(effect))
 
     @on.command(
-        "unfreeze [firmware <version>]",
-        "End a freeze",
+        "unfreeze [everything|firmware <version>]",
+        "End a freeze, and say which rollouts go on",
         needs="admin",
         examples=("unfreeze", "unfreeze firmware 3.5.0"),
     )
     async def unfreeze(self, call: CommandCall) -> None:
         version, _ = parse_freeze(call.text)
-        await self._steering.unfreeze(call.actor, version, call.channel)
-        await call.respond.answer(views.freezes(await self._steering.freezes()))
+        effect = await self._steering.unfreeze(call.actor, version, call.channel)
+        await call.respond.answer(views.unfrozen(effect))
 
     async def _plan(
         self, actor: Actor, channel: str | None, query: str, version: str, start_at: datetime | None
@@ -221,10 +268,12 @@ def parse_update(text: str) -> tuple[str, str, str]:
 def parse_freeze(text: str) -> tuple[str, str]:
     """The firmware, empty for all, and the reason, which may be empty. Raises InvalidInput."""
     match = re.fullmatch(
-        r"(?:firmware\s+(?P<version>\S+))?\s*(?:because\s+(?P<reason>.+))?",
+        r"(?:everything\b|firmware\s+(?P<version>\S{1,100}))?\s*(?:because\s+(?P<reason>.+))?",
         text.strip(),
         re.IGNORECASE | re.DOTALL,
     )
     if match is None:
-        raise InvalidInput("Write it like this: freeze firmware 3.6.0 because it bricks; or just: freeze.")
+        raise InvalidInput(
+            "Write it like this: freeze firmware 3.6.0 because it bricks; or: freeze everything because …"
+        )
     return match["version"] or "", (match["reason"] or "").strip()

@@ -12,7 +12,6 @@ from sqlalchemy import Row, Select, and_, delete, func, insert, or_, select, upd
 
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
-from bot.domain.firmware import is_same_firmware
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
@@ -227,13 +226,13 @@ async def release(
 
 async def list_freezes(connection: Transaction) -> tuple[Freeze, ...]:
     found = await connection.execute(select(freezes).order_by(freezes.c.firmware_version))
-    return tuple(Freeze(row.firmware_version, row.by, row.by_name, row.reason, row.at) for row in found.all())
+    return tuple(_freeze(row) for row in found.all())
 
 
 async def freeze_of(connection: Transaction, firmware_version: str) -> Freeze | None:
     """The freeze that holds this firmware, the one for everything first."""
     for freeze in await list_freezes(connection):
-        if not freeze.firmware_version or is_same_firmware(freeze.firmware_version, firmware_version):
+        if freeze.holds(firmware_version):
             return freeze
     return None
 
@@ -255,7 +254,7 @@ async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
         return False
     through = and_(rollouts.c.through_freeze.is_not(None), rollouts.c.state.in_(GOING_ON))
     going = await connection.execute(select(rollouts.c.firmware_version).where(through).distinct())
-    of_it = [version for version in going.scalars() if _holds(freeze, version)]
+    of_it = [version for version in going.scalars() if freeze.holds(version)]
     await connection.execute(
         update(rollouts)
         .where(through, rollouts.c.firmware_version.in_(of_it))
@@ -264,22 +263,29 @@ async def add_freeze(connection: Transaction, freeze: Freeze) -> bool:
     return True
 
 
-async def remove_freeze(connection: Transaction, firmware_version: str) -> bool:
-    """False when it was not frozen."""
-    removed = await connection.execute(delete(freezes).where(freezes.c.firmware_version == firmware_version))
-    return removed.rowcount == 1
+async def remove_freeze(connection: Transaction, firmware_version: str) -> Freeze | None:
+    """The freeze that ended; None when it was not frozen."""
+    this = freezes.c.firmware_version == firmware_version
+    removed = (await connection.execute(delete(freezes).where(this).returning(freezes))).one_or_none()
+    return None if removed is None else _freeze(removed)
 
 
 async def held_by(connection: Transaction, freeze: Freeze) -> tuple[Rollout, ...]:
     """The rollouts that go on and that the freeze holds; nobody else changes them until the commit."""
+    lock = select(rollouts.c.id).where(rollouts.c.state.in_(GOING_ON)).order_by(rollouts.c.id)
+    await connection.execute(lock.with_for_update())
+    held = await list_held(connection, freeze)
+    return tuple([await load(connection, rollout_id) for rollout_id in held])
+
+
+async def list_held(connection: Transaction, freeze: Freeze) -> tuple[RolloutId, ...]:
+    """The same by number, as it is at this moment."""
     going = await connection.execute(
         select(rollouts.c.id, rollouts.c.firmware_version)
         .where(rollouts.c.state.in_(GOING_ON))
         .order_by(rollouts.c.id)
-        .with_for_update()
     )
-    held = [RolloutId(number) for number, version in going.all() if _holds(freeze, version)]
-    return tuple([await load(connection, rollout_id) for rollout_id in held])
+    return tuple(RolloutId(number) for number, version in going.all() if freeze.holds(version))
 
 
 async def wake_all(connection: Transaction, now: datetime) -> None:
@@ -287,11 +293,11 @@ async def wake_all(connection: Transaction, now: datetime) -> None:
     await connection.execute(update(rollouts).where(rollouts.c.state.in_(GOING_ON)).values(due_at=now))
 
 
-def _holds(freeze: Freeze, version: str) -> bool:
-    return not freeze.firmware_version or is_same_firmware(version, freeze.firmware_version)
-
-
 # ---- rows
+
+
+def _freeze(row: Row[Any]) -> Freeze:
+    return Freeze(row.firmware_version, row.by, row.by_name, row.reason, row.at)
 
 
 def _with_last_event() -> Select[Any]:

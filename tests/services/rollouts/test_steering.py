@@ -5,15 +5,18 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus, TargetStatus
 from bot.domain.access import Role
-from bot.domain.errors import NotAllowed, Stale
+from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.query import parse
 from bot.domain.rollouts.events import NotCalledOff
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutState, TargetState
 from bot.meshtech.sending import ATTEMPTS
+from bot.services.rollouts.events import ENTRY, FREEZE_TOLD, NOTE
+from bot.storage.db.tables import notes
 from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, WAVES, World, world
 
 QUICK = replace(WAVES, waves=(1.0,))
@@ -69,6 +72,50 @@ async def test_an_admin_of_a_part_of_the_fleet_freezes_and_unfreezes_nothing(dat
             with pytest.raises(NotAllowed, match="“tag:lab”, and this touches the whole fleet"):
                 await it.steering.unfreeze(limited, version)
         assert len(await it.steering.freezes()) == 2
+
+
+async def test_a_freeze_is_said_in_the_thread_of_each_rollout_it_holds_and_once_in_the_channel(
+    database_url: str,
+) -> None:
+    async with world(database_url) as it:
+        rollout_id = await it.running()
+        effect = await it.steering.freeze(ADA, NEW, "it bricks")
+        assert effect.rollouts == (rollout_id,)
+        await it.steering.freeze(ADA, "1.2.3", "it bricks too")
+        await it.steering.unfreeze(ADA, NEW)
+        entries = [one for one in await it.rollouts.timeline(rollout_id) if "froze" in one.event.kind]
+        assert [one.event.kind for one in entries] == ["frozen", "unfrozen"]
+        async with it.database.read() as connection:
+            written = (await connection.execute(select(notes).order_by(notes.c.id))).all()
+        in_thread = [one.body[ENTRY] for one in written if one.kind == NOTE and one.card_id is not None]
+        assert {one.number for one in entries} <= set(in_thread)
+        told = [one for one in written if one.kind == FREEZE_TOLD]
+        assert [(one.channel, one.body["rollouts"]) for one in told] == [
+            ("C0ROLLOUTS", [rollout_id]),
+            ("C0ROLLOUTS", []),
+            ("C0ROLLOUTS", [rollout_id]),
+        ]
+
+
+async def test_a_freeze_wants_a_reason(database_url: str) -> None:
+    async with world(database_url, gateways=1) as it:
+        for reason, sentence in (("  ", "Please say why"), ("x" * 1001, "takes 1,000 characters")):
+            with pytest.raises(InvalidInput, match=sentence):
+                await it.steering.freeze(ADA, NEW, reason)
+        assert await it.steering.freezes() == ()
+
+
+async def test_a_rollout_that_another_freeze_holds_does_not_go_on_when_one_is_lifted(
+    database_url: str,
+) -> None:
+    async with world(database_url) as it:
+        rollout_id = await it.running()
+        await it.steering.freeze(ADA, NEW, "it bricks")
+        await it.steering.freeze(ADA, "", "trade fair")
+        effect = await it.steering.unfreeze(ADA, NEW)
+        assert effect.freeze.reason == "it bricks"
+        assert effect.still_held == {rollout_id: "everything is frozen by Ada: trade fair"}
+        assert (await it.steering.unfreeze(ADA, "")).still_held == {}
 
 
 async def test_frozen_gateways_are_a_class_of_the_plan_and_can_be_requested(database_url: str) -> None:

@@ -41,14 +41,18 @@ class Desk:
         self.it = it
         self.modals = Modals()
         rollout_buttons = RolloutButtons(it.rollouts, it.steering, self.modals)
-        self.listeners = RolloutListeners(it.rollouts, it.steering, rollout_buttons)
+        self.listeners = RolloutListeners(it.rollouts, it.steering, rollout_buttons, self.modals)
         self.feature = self.listeners.feature()
 
     async def says(self, text: str, actor: Actor = OLGA) -> Message:
+        """As in a thread, where nothing triggers a window."""
+        return (await self.types(text, actor, None)).last
+
+    async def types(self, text: str, actor: Actor, trigger: str | None = "t") -> Answers:
         word, _, rest = text.partition(" ")
         answers = Answers()
-        await self.feature.commands[word].listener(CommandCall(actor, "C0OPS", rest, answers))
-        return answers.last
+        await self.feature.commands[word].listener(CommandCall(actor, "C0OPS", rest, answers, trigger))
+        return answers
 
     async def clicks(
         self, action_id: str, ref: Ref, actor: Actor = PAUL, trigger: str | None = "t"

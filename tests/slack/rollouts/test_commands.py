@@ -171,7 +171,7 @@ async def test_a_rollout_is_promoted_paused_resumed_and_aborted_from_its_card(de
 
 async def test_a_freeze_is_gone_through_with_a_reason_from_a_modal(desk: Desk) -> None:
     frozen = await desk.says(f"freeze firmware {NEW} because it bricks", ADA)
-    assert f"Firmware {NEW} is frozen by <@U0ADAM>" in frozen.text
+    assert f"Firmware {NEW} is frozen: it bricks" in frozen.text
     await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
     await desk.it.passes(1)
     ref = buttons(await desk.card())[ids.ROLLOUT_RESUME]
@@ -264,13 +264,78 @@ async def test_what_a_name_says_does_not_matter(desk: Desk) -> None:
 # ---- freezes
 
 
-async def test_freeze_and_unfreeze_say_what_is_frozen_now(desk: Desk) -> None:
-    assert "Everything is frozen by <@U0ADAM>" in (await desk.says("freeze because of the fair", ADA)).text
-    assert (await desk.says("unfreeze", ADA)).text == "Nothing is frozen."
+async def test_freeze_alone_shows_what_is_frozen_and_how_to_freeze(desk: Desk) -> None:
+    assert (
+        "Nothing is frozen. To hold every start: freeze everything because"
+        in (await desk.says("freeze", ADA)).text
+    )
+    await desk.says(f"freeze firmware {NEW} because it bricks", ADA)
+    shown = (await desk.says("freeze", ADA)).text
+    assert f"Firmware {NEW} is frozen by <@U0ADAM>" in shown
+    assert "it bricks" in shown
+    assert "“unfreeze” ends it" in shown
+
+
+@pytest.mark.parametrize("typed", ["freeze because of the fair", "freeze everything because of the fair"])
+async def test_a_freeze_of_everything_is_confirmed_first(desk: Desk, typed: str) -> None:
+    await desk.requested()
+    asked = await desk.says(typed, ADA)
+    assert "Now that is R-1. Nothing is frozen yet" in asked.text
+    assert await desk.it.steering.freezes() == ()
+    answers = await desk.clicks(ids.FREEZE, buttons(asked)[ids.FREEZE], ADA)
+    assert "Everything is frozen: of the fair. It holds R-1." in answers.last.text
+    assert len(await desk.it.steering.freezes()) == 1
+
+
+@pytest.mark.parametrize(("what", "version"), [("everything", ""), (f"firmware {NEW}", NEW)])
+async def test_a_freeze_without_a_reason_asks_for_one_in_a_window(
+    desk: Desk, what: str, version: str
+) -> None:
+    await desk.types(f"freeze {what}", ADA)
+    assert (await desk.submits(ids.FREEZE, 1, "", ADA)).errors[ids.REASON].startswith("Please say why")
+    assert await desk.it.steering.freezes() == ()
+    done = await desk.submits(ids.FREEZE, 1, "it bricks", ADA)
+    assert "is frozen: it bricks" in str(done.view)
+    (standing,) = await desk.it.steering.freezes()
+    assert (standing.firmware_version, standing.reason) == (version, "it bricks")
+
+
+@pytest.mark.parametrize("what", ["everything", f"firmware {NEW}"])
+async def test_a_freeze_without_a_reason_is_told_how_to_say_it_where_no_window_opens(
+    desk: Desk, what: str
+) -> None:
+    with pytest.raises(InvalidInput, match=f"freeze {what} because <reason>"):
+        await desk.says(f"freeze {what}", ADA)
+    assert await desk.it.steering.freezes() == ()
+
+
+async def test_a_reason_that_no_button_can_carry_is_refused_before_the_question(desk: Desk) -> None:
+    with pytest.raises(InvalidInput, match="takes 1,000 characters"):
+        await desk.says(f"freeze everything because {'x' * 1900}", ADA)
+    asked = await desk.says(f"freeze everything because {'x' * 1000}", ADA)
+    await desk.clicks(ids.FREEZE, buttons(asked)[ids.FREEZE], ADA)
+
+
+async def test_nobody_is_asked_about_what_is_frozen_or_about_what_they_may_not_freeze(desk: Desk) -> None:
+    await desk.it.steering.freeze(ADA, "", "trade fair")
+    with pytest.raises(Stale, match="It is frozen already: everything is frozen by Ada: trade fair"):
+        await desk.says("freeze because of me", ADA)
+    for typed in ("freeze firmware 1.2.3", "freeze because of me", "unfreeze"):
+        with pytest.raises(NotAllowed):
+            await desk.types(typed, PAUL)
+
+
+async def test_unfreeze_says_what_it_lifted_and_which_rollouts_go_on(desk: Desk) -> None:
+    await desk.requested()
+    await desk.it.steering.freeze(ADA, NEW, "it bricks")
+    await desk.it.steering.freeze(ADA, "", "trade fair")
+    lifted = (await desk.says("unfreeze", ADA)).text
+    assert "Everything is no longer frozen: <@U0ADAM> froze it" in lifted
+    assert "R-1 still waits: firmware 9.0.0 is frozen by Ada: it bricks." in lifted
+    lifted = (await desk.says(f"unfreeze firmware {NEW}", ADA)).text
+    assert "it bricks. No freeze holds R-1 any more." in lifted
     with pytest.raises(InvalidInput, match="nothing is frozen"):
         await desk.says("unfreeze", ADA)
-    with pytest.raises(NotAllowed):
-        await desk.says("freeze", PAUL)
 
 
 # ---- what is typed
@@ -300,6 +365,8 @@ def test_an_update_without_a_query_or_a_version_is_told_how(text: str) -> None:
     [
         ("", ("", "")),
         ("because it bricks", ("", "it bricks")),
+        ("everything", ("", "")),
+        ("everything because it bricks", ("", "it bricks")),
         ("firmware 3.6.0", ("3.6.0", "")),
         ("firmware 3.6.0 because it bricks", ("3.6.0", "it bricks")),
     ],

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
 from bot.domain.rollouts.plan import ModelChoice, Plan, RolloutRules, Target, TargetClass
-from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutId, TargetState
+from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.slack import ids
-from bot.slack.ids import CardRef, PageRef, PlanRef
+from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef
 from bot.slack.rollouts.views.card import (
     WHOLE_FLEET,
     card,
@@ -23,6 +23,7 @@ from bot.slack.rollouts.views.card import (
     tally_words,
     waves_words,
 )
+from bot.slack.rollouts.views.notes import freed_words, numbers_of
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -36,6 +37,7 @@ from bot.slack.views.blocks import (
     context,
     count,
     date,
+    escape,
     header,
     lines,
     mention,
@@ -243,17 +245,88 @@ def override_modal(ref: CardRef, callback_id: str, prompt: str) -> View:
 # ---- freezes
 
 
+HOW_TO_FREEZE = (
+    "To hold every start: freeze everything because <reason>. To hold one firmware: "
+    "freeze firmware <version> because <reason>. What has started is still judged, and “unfreeze” ends it."
+)
+
+
 def freezes(standing: Sequence[Freeze]) -> Message:
-    """Everything that is frozen."""
-    if not standing:
-        return said("Nothing is frozen.")
+    """Everything that is frozen, and how to freeze."""
     shown = [
-        f"🧊 {f'Firmware {code(one.firmware_version)}' if one.firmware_version else bold('Everything')} "
-        f"is frozen by {mention(one.by) if one.by != 'meshbot' else 'the bot'}, {date(one.at)}: "
-        f"{name(one.reason, 400)}"
+        f"🧊 {_frozen(one.firmware_version)} is frozen by "
+        f"{mention(one.by) if one.by != 'meshbot' else 'the bot'}, {date(one.at)}: {name(one.reason, 400)}"
         for one in standing
-    ]
-    return message(spoken(shown), lines(shown))
+    ] or ["Nothing is frozen."]
+    how = escape(HOW_TO_FREEZE)
+    return message(spoken([*shown, how]), [*lines(shown), context(how)])
+
+
+def freeze_asked(held: Sequence[RolloutId], asked: FreezeRef) -> Message:
+    """What a freeze of everything would hold, before it does."""
+    text = (
+        f"⚠️ This holds {bold('every start of every update')} until somebody ends it: "
+        f"{name(asked.reason, 400)}. {_would_hold(held)} Nothing is frozen yet."
+    )
+    sure = button("Freeze everything", ids.FREEZE, asked, style="danger")
+    return message(text, [section(text), *actions(sure)])
+
+
+def freeze_modal(held: Sequence[RolloutId], asked: FreezeRef) -> View:
+    """Asks for the reason that a freeze needs."""
+    what = (
+        f"every start of firmware {code(asked.version)}" if asked.version else "every start of every update"
+    )
+    return modal(
+        "Freeze firmware" if asked.version else "Freeze everything",
+        [
+            section(f"This holds {bold(what)} until somebody ends it. {_would_hold(held)}"),
+            text_input(
+                ids.REASON,
+                "Why?",
+                multiline=True,
+                most=1000,
+                hint="The channel of rollouts and everybody whose update waits can read it.",
+            ),
+        ],
+        callback_id=ids.FREEZE,
+        ref=asked,
+        submit="Freeze",
+    )
+
+
+def frozen(effect: FreezeEffect) -> Message:
+    """What was frozen, as its answer."""
+    freeze, held = effect.freeze, numbers_of(effect.rollouts)
+    holds = f"It holds {held}." if held else "No rollout waits for it now."
+    return said(
+        f"🧊 {_frozen(freeze.firmware_version)} is frozen: {name(freeze.reason, 400)}. {holds} "
+        "What has started is still judged; “unfreeze” ends it."
+    )
+
+
+def frozen_view(effect: FreezeEffect) -> View:
+    """The same in the place of the modal that asked why."""
+    title = "Freeze firmware" if effect.freeze.firmware_version else "Freeze everything"
+    return modal(title, list(frozen(effect).blocks), callback_id="said")
+
+
+def unfrozen(effect: FreezeEffect) -> Message:
+    """What a freeze was that ended, and which rollouts go on without it."""
+    lifted = effect.freeze
+    by = mention(lifted.by) if lifted.by != "meshbot" else "the bot"
+    return said(
+        f"🔄 {_frozen(lifted.firmware_version)} is no longer frozen: {by} froze it {date(lifted.at)}, "
+        f"{name(lifted.reason, 400)}. {freed_words(effect.rollouts, effect.still_held)}"
+    )
+
+
+def _frozen(version: str) -> str:
+    return f"Firmware {code(version)}" if version else "Everything"
+
+
+def _would_hold(held: Sequence[RolloutId]) -> str:
+    return f"Now that is {numbers_of(held)}." if held else "No rollout would wait for it now."
 
 
 # ---- lists and details

@@ -1,7 +1,7 @@
 """What is said of a rollout beside its card: the notes in its thread, direct messages, its report."""
 
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
 
 from bot.domain.rollouts.events import (
     Aborted,
@@ -34,7 +34,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
 )
 from bot.domain.rollouts.plan import TargetClass
-from bot.domain.rollouts.rollout import Rollout, RolloutState
+from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
 from bot.domain.rollouts.status import RolloutStatus
 from bot.slack.rollouts.views.card import (
     WHOLE_FLEET,
@@ -67,6 +67,8 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.incident_words import words_of
 
+NUMBERS_SHOWN = 10  # rollouts that a freeze names
+
 
 def decided_note(rollout: Rollout, entry: TimelineEntry) -> Message:
     """Tells the requester by direct message how their rollout was decided."""
@@ -96,6 +98,38 @@ def decided_note(rollout: Rollout, entry: TimelineEntry) -> Message:
             )
         case _:
             raise AssertionError(f"{event.kind} decides no request")
+
+
+def told_of_freeze(body: Mapping[str, Any]) -> Message:
+    """Tells the channel of rollouts what somebody froze or unfroze, and which rollouts that holds."""
+    who, what = mention(str(body["by"])), _frozen(str(body["version"]))
+    rollouts = [RolloutId(int(number)) for number in body["rollouts"]]
+    why = name(str(body["reason"]), 400)
+    if body["ended"]:
+        still = {RolloutId(int(number)): str(reason) for number, reason in body["still_held"].items()}
+        return said(f"🔄 {who} unfroze {what}, which was frozen: {why}. {freed_words(rollouts, still)}")
+    holds = f"It holds {numbers_of(rollouts)}." if rollouts else "No rollout waits for it now."
+    return said(f"🧊 {who} froze {what}: {why}. {holds} “unfreeze” ends it.")
+
+
+def freed_words(rollouts: Sequence[RolloutId], still_held: Mapping[RolloutId, str]) -> str:
+    """Which rollouts no freeze holds any more, and what holds the others."""
+    free = [number for number in rollouts if number not in still_held]
+    told = [f"No freeze holds {numbers_of(free)} any more." if free else "No rollout waited for that alone."]
+    by_reason: dict[str, list[RolloutId]] = {}
+    for number, why in still_held.items():
+        by_reason.setdefault(why, []).append(number)
+    for why, numbers in by_reason.items():
+        wait = "waits" if len(numbers) == 1 else "wait"
+        told.append(f"{numbers_of(numbers)} still {wait}: {name(why, 400)}.")
+    return " ".join(told)
+
+
+def numbers_of(rollouts: Sequence[RolloutId]) -> str:
+    """The first of them by their numbers, and how many more there are."""
+    shown = ", ".join(f"R-{number}" for number in rollouts[:NUMBERS_SHOWN])
+    more = f" and {len(rollouts) - NUMBERS_SHOWN:,} more" if len(rollouts) > NUMBERS_SHOWN else ""
+    return shown + more
 
 
 def event_note(entry: TimelineEntry, state: RolloutState) -> Message:

@@ -51,6 +51,7 @@ from bot.domain.rollouts.rollout import (
     Approval,
     Decision,
     Freeze,
+    FreezeEffect,
     Rollout,
     RolloutId,
     RolloutState,
@@ -59,7 +60,7 @@ from bot.domain.rollouts.rollout import (
 )
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
 from bot.slack import ids
-from bot.slack.ids import CardRef, PlanRef, decode
+from bot.slack.ids import CardRef, FreezeRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards
 from bot.slack.rollouts.views import lists as views
 from bot.slack.rollouts.views import notes
@@ -320,6 +321,9 @@ def everything_said(hostile: str) -> list[Message]:
     device = JobDevice(GatewayId("g"), DeviceProgress.FAILED, hostile, hostile, NOW)
     job = VendorJob(JobId(hostile), hostile, JobStatus.COMPLETED, hostile, None, NOW, NOW, (device,) * 12)
     drawn = plan(hostile)
+    frozen = replace(FROZEN, reason=hostile, by_name=hostile)
+    told = {"ended": False, "by": "U0ADAM01", "version": hostile, "reason": hostile, "rollouts": [7, 8]}
+    told["still_held"] = {"8": hostile}
     return [
         *(cards.card(picture(one, many, **around)) for one in every),
         notes.report(picture(every[2], many, **around), entries, []),
@@ -327,7 +331,12 @@ def everything_said(hostile: str) -> list[Message]:
         *(notes.decided_note(one, entry) for one in every for entry in decided),
         views.plan(drawn, rollout_rules()),
         views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
-        views.freezes([replace(FROZEN, reason=hostile, by_name=hostile)] * 3),
+        views.freezes([frozen] * 3),
+        views.freeze_asked([RolloutId(7)] * 30, FreezeRef("", hostile[:1000], "C0OPS00001")),
+        views.frozen(FreezeEffect(frozen, (RolloutId(7),) * 30)),
+        views.unfrozen(FreezeEffect(frozen, (RolloutId(7), RolloutId(8)), {RolloutId(8): hostile})),
+        notes.told_of_freeze(told),
+        notes.told_of_freeze(told | {"ended": True}),
         views.rollout_list(
             [(one, {TargetState.FAILED: 3}) for one in every], PagePosition("rollouts", 10, 40, 10)
         ),
