@@ -29,6 +29,7 @@ INCIDENT_ACK: Final = "incident_ack"
 INCIDENT_SILENCE: Final = "incident_silence"
 INCIDENT_PAUSE_ROLLOUT: Final = "incident_pause_rollout"
 INCIDENT_DETAILS: Final = "incident_details"
+SILENCE_END: Final = "silence_end"
 
 # Answers
 WRITE_CONFIRM: Final = "write_confirm"
@@ -98,6 +99,7 @@ PURPOSES: Final[Mapping[str, Action]] = {
     WRITE_UNDO: Action.UNDO,
     SUBSCRIPTION_UNDO: Action.SUBSCRIBE,
     SILENCE_CONFIRM: Action.SILENCE,
+    SILENCE_END: Action.SILENCE,
 }
 
 

@@ -55,6 +55,7 @@ def alert_listeners(
         alerts.incidents,
         pause_rollout,
         reminded=lambda: ground.people.handles(ground.settings.alerts.escalate_to),
+        silenced_down=alerts.silences.down,
     )
     silences = SilenceListeners(
         alerts.silences,

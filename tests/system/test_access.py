@@ -30,7 +30,7 @@ BUTTONS: Mapping[Role, str] = {
     Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
-    "incident_pause_rollout subscription_undo silence_confirm",
+    "incident_pause_rollout subscription_undo silence_confirm silence_end",
     Role.APPROVER: "rollout_approve rollout_deny",
     Role.ADMIN: "freeze",
 }

@@ -76,6 +76,15 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class SilencedDown:
+    """How many of a silence's gateways are offline now, with the labels of the first."""
+
+    silence: Silence
+    down: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SilenceRequest:
     """What somebody wants silenced."""
 

@@ -1,7 +1,8 @@
 """Silences: made, listed, ended early, and announced before they end."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
@@ -9,6 +10,7 @@ from bot.domain.alerts.incidents import Incident, forgotten
 from bot.domain.alerts.silences import (
     ANNOUNCED,
     Silence,
+    SilencedDown,
     SilenceRequest,
     check_confirmed,
     check_reason,
@@ -22,8 +24,9 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
+from bot.domain.subscriptions import Topic
 from bot.services.context import Context
-from bot.storage import audit
+from bot.storage import audit, subscriptions
 from bot.storage.alerts import incidents, membership, routing, storms
 from bot.storage.alerts import silences as store
 from bot.storage.cards import cards
@@ -31,6 +34,9 @@ from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
 
 ENDING = "silence_ending"  # the kind of the message that one is about to end
+BEGUN = "silence_begun"  # of the one to the channels that lose alerts by it
+ENDED = "silence_ended"  # of the one that somebody ended it, to those that get them again
+_NAMED = 5  # gateways that are down and silenced
 
 Matching = Callable[[Query], Awaitable[Sequence[str]]]
 Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
@@ -80,7 +86,7 @@ class SilenceService:
                 "that do. Nothing was silenced."
             )
         check_confirmed(len(covered), fleet, seen)
-        return await self._add(actor, asked, None, channel, kept), len(covered)
+        return await self._add(actor, asked, None, channel, covered, kept), len(covered)
 
     async def silence_incident(
         self, actor: Actor, incident_id: IncidentId, until: datetime, reason: str | None, channel: str | None
@@ -95,7 +101,7 @@ class SilenceService:
         covered = await self._matched(query, incident_id)
         await self._within(actor, Action.SILENCE, covered)
         check_reason(asked, len(covered), await self._fleet_size())
-        return await self._add(actor, asked, incident_id, channel)
+        return await self._add(actor, asked, incident_id, channel, covered)
 
     async def coverage(self, actor: Actor, incident_id: IncidentId) -> tuple[int, int]:
         """How many gateways a silence of the incident would cover, of how many. Raises as that does."""
@@ -120,8 +126,10 @@ class SilenceService:
         asked: SilenceRequest,
         incident: IncidentId | None,
         channel: str | None,
+        covered: Sequence[str],
         kept: Sequence[str] | None = None,
     ) -> Silence:
+        places = await self._places(covered)
         limits = [limit.text for limit in actor.limits_for(Action.SILENCE)]
         now = self._now()
         async with self._database.write() as connection:
@@ -130,6 +138,8 @@ class SilenceService:
             by = (actor.user_id, actor.name)
             made = await store.add(connection, asked, incident, by, now, limits=limits, gateways=kept)
             await audit.record(connection, _entry(actor, "silence", made, now, channel))
+            body = {**_body(made), "covered": len(covered), "reason": made.reason}
+            await _tell(connection, made, BEGUN, places, body, now)
             if incident is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(incident)), urgent=True)
         return made
@@ -140,13 +150,17 @@ class SilenceService:
         number, now = parse_number(text), self._now()
         async with self._database.read() as connection:
             held = await store.find_active(connection, number, now)
-        if held is not None:
-            await self._require_within(actor, held)
+        if held is None:
+            raise _is_over(number)
+        covered = await self._require_within(actor, held)
+        places = await self._places(covered)
         async with self._database.write() as connection:
             ended = await store.end(connection, number, actor.user_id, now)
             if ended is None:
-                raise NotFound(f"No silence S-{number} holds now. “silences” lists those that do.")
+                raise _is_over(number)
             await audit.record(connection, _entry(actor, "unsilence", ended, now, channel))
+            body = {**_body(ended), "ended_by": actor.user_id}
+            await _tell(connection, ended, ENDED, places, body, now)
             if ended.incident_id is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(ended.incident_id)), urgent=True)
         return ended
@@ -163,8 +177,35 @@ class SilenceService:
             found = await store.active(connection, self._now())
         return {id_ for one in found for id_ in await self._covered(one)}
 
-    async def _require_within(self, actor: Actor, silence: Silence) -> None:
-        """Who is limited ends a silence within that; one that covers nothing now, only if they made it."""
+    async def down(self, actor: Actor) -> Sequence[SilencedDown]:
+        """What is offline and silenced now, by silence; those that hold nothing offline are left out."""
+        found = []
+        for one in await self.active(actor):
+            covered = await self._covered(one)
+            async with self._database.read() as connection:
+                down = await store.down_among(connection, covered)
+            if down:
+                found.append(SilencedDown(one, len(down), tuple(down[:_NAMED])))
+        return found
+
+    async def _places(self, covered: Sequence[str]) -> Sequence[str]:
+        """The channels that lose the alerts of these: those that subscribed to some, or show some, and the
+        default one unless they are all kept away from it.
+        """
+        held, kept_away, places = set(covered), set[str](), list[str]()
+        async with self._database.read() as connection:
+            wanted = await subscriptions.of_topic(connection, Topic.OFFLINE)
+            shown = await routing.channels_with(connection, covered)
+        for one in wanted:
+            if one.broken is None and (theirs := held.intersection(await self._matching(parse(one.query)))):
+                places.append(one.channel)
+                kept_away |= theirs if one.only else set()
+        if self._channel is not None and not (held and held == kept_away):
+            places.append(self._channel)
+        return list(dict.fromkeys([*places, *shown]))
+
+    async def _require_within(self, actor: Actor, silence: Silence) -> Sequence[str]:
+        """What it covers. Who is limited ends one within that, and of those that cover nothing their own."""
         covered = await self._covered(silence)
         if not covered and silence.by != actor.user_id and actor.limits_for(Action.SILENCE):
             raise NotAllowed(
@@ -172,6 +213,7 @@ class SilenceService:
                 "Ask whoever made it, or an operator of the whole fleet."
             )
         await self._within(actor, Action.SILENCE, covered)
+        return covered
 
     async def _covered(self, silence: Silence) -> Sequence[str]:
         """The ids of the gateways that it holds now, always within the limits of its author."""
@@ -220,17 +262,8 @@ class SilenceService:
             async with self._database.write() as connection:
                 if await store.record_announced(connection, one.id, now):
                     shown = await routing.channels_with(connection, covered)
-                    body = {
-                        "silence": one.title,
-                        "query": one.query,
-                        "limits": list(one.limits),
-                        "kept": None if one.gateways is None else len(one.gateways),
-                        "by": one.by,
-                        "until": one.until.isoformat(),
-                    }
-                    for place in filter(None, dict.fromkeys([self._channel, *shown, one.by])):
-                        key = f"silence/{one.id}/{place}"
-                        await cards.add_message(connection, place, key, ENDING, body, now)
+                    places = filter(None, dict.fromkeys([self._channel, *shown, one.by]))
+                    await _tell(connection, one, ENDING, list(places), _body(one), now)
 
 
 async def _load_to_silence(connection: Transaction, incident_id: IncidentId) -> Incident:
@@ -243,6 +276,35 @@ async def _load_to_silence(connection: Transaction, incident_id: IncidentId) -> 
     if not incident.kind.rules.may_be_silenced:
         raise InvalidInput(f"The alert {incident.place} has no gateways, so there is nothing to silence.")
     return incident
+
+
+def _is_over(number: int) -> NotFound:
+    return NotFound(f"No silence S-{number} holds now. “silences” lists those that do.")
+
+
+def _body(silence: Silence) -> dict[str, Any]:
+    """What a message about it says."""
+    return {
+        "id": silence.id,
+        "silence": silence.title,
+        "query": silence.query,
+        "limits": list(silence.limits),
+        "kept": None if silence.gateways is None else len(silence.gateways),
+        "by": silence.by,
+        "until": silence.until.isoformat(),
+    }
+
+
+async def _tell(
+    connection: Transaction,
+    silence: Silence,
+    kind: str,
+    places: Sequence[str],
+    body: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    for place in places:
+        await cards.add_message(connection, place, f"{kind}/{silence.id}/{place}", kind, body, now)
 
 
 def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.silences import SilencedDown
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
@@ -13,6 +14,7 @@ from bot.services.alerts.reminders import ESCALATED, STILL_YOURS
 from bot.slack import ids
 from bot.slack.alerts.views import card as cards
 from bot.slack.alerts.views import lists as views
+from bot.slack.alerts.views import silences as silence_views
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.views.blocks import Message
@@ -20,6 +22,8 @@ from bot.slack.views.blocks import Message
 PauseRollout = Callable[[Actor, int, int, str], Awaitable[None]]
 """Who, which rollout, the newest entry of its timeline that the button was drawn with, and where."""
 
+SilencedDownOf = Callable[[Actor], Awaitable[Sequence[SilencedDown]]]
+"""What is offline while a silence holds its alerts."""
 
 on = Declarations("Alerts")
 
@@ -28,7 +32,7 @@ class AlertListeners:
     """Translate only: parse, one call of the service, render.
 
     ``pause_rollout`` is another feature's: who may is checked there. ``reminded`` names the groups that hear
-    of what nobody acknowledges, so that a card can say when.
+    of what nobody acknowledges, so that a card can say when. ``silenced_down`` is listed below what is open.
     """
 
     def __init__(
@@ -37,7 +41,9 @@ class AlertListeners:
         pause_rollout: PauseRollout,
         *,
         reminded: Callable[[], Sequence[str]] = tuple,
+        silenced_down: SilencedDownOf | None = None,
     ) -> None:
+        self._silenced_down = silenced_down
         self._reminded = reminded
         self._service = service
         self._pause_rollout = pause_rollout
@@ -106,8 +112,14 @@ class AlertListeners:
         require(actor, Action.READ)
         page = await self._service.open_incidents(views.ALERTS_PAGE, offset)
         has_channel = self._service.default_channel is not None
+        held = await self._silenced_down(actor) if self._silenced_down is not None else ()
         return views.alerts(
-            page.incidents, page.total, page.offset, self._service.rules, has_channel=has_channel
+            page.incidents,
+            page.total,
+            page.offset,
+            self._service.rules,
+            has_channel=has_channel,
+            silenced=silence_views.down(held),
         )
 
     async def _gateways_page(self, actor: Actor, offset: int, question: str) -> Message:

@@ -11,7 +11,7 @@ from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.windows import parse_start
-from bot.services.alerts.silences import ENDING, SilenceService
+from bot.services.alerts.silences import BEGUN, ENDED, ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
@@ -49,7 +49,7 @@ class SilenceListeners:
         self._now = now
 
     def feature(self) -> Feature:
-        return on.of(self, notes={ENDING: views.ending})
+        return on.of(self, notes={BEGUN: views.begun, ENDED: views.ended, ENDING: views.ending})
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SILENCES: ListHandler(self._page)}
@@ -84,6 +84,12 @@ class SilenceListeners:
     async def unsilence(self, call: CommandCall) -> None:
         ended = await self._service.unsilence(call.actor, call.text, call.channel)
         await call.respond.answer(views.unsilenced(ended))
+
+    @on.click(ids.SILENCE_END)
+    async def end(self, click: Click) -> None:
+        """From where it was said that it holds alerts back."""
+        ended = await self._service.unsilence(click.actor, click.card.id, click.channel)
+        await click.respond.add(views.unsilenced(ended))
 
     @on.click(ids.INCIDENT_SILENCE)
     async def ask(self, click: Click) -> None:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.silences import Silence, SilenceId, SilenceRequest
-from bot.domain.gateways import GatewayId
+from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.incident_kinds import IncidentId
+from bot.storage.db.statements import among
+from bot.storage.db.tables import gateways as fleet
 from bot.storage.db.tables import incident_gateways, silences
 
 
@@ -95,6 +97,16 @@ async def gateways_of(connection: AsyncConnection, incident: IncidentId) -> Sequ
         select(incident_gateways.c.gateway_id).where(incident_gateways.c.incident_id == incident)
     )
     return [GatewayId(one) for one in rows.scalars()]
+
+
+async def down_among(connection: AsyncConnection, gateway_ids: Sequence[str]) -> Sequence[str]:
+    """The names of those that are offline, and the ids of those without one, in their order."""
+    rows = await connection.execute(
+        select(func.coalesce(fleet.c.name, fleet.c.id))
+        .where(fleet.c.state == Connectivity.OFFLINE.value, among(connection, fleet.c.id, gateway_ids))
+        .order_by(fleet.c.name_folded, fleet.c.id)
+    )
+    return list(rows.scalars())
 
 
 async def over(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:

@@ -48,6 +48,10 @@ class Room:
         made, _ = await self.service.silence(actor, text, "C0OPS", seen)
         return made.title
 
+    async def told(self, kind: str) -> list[str]:
+        """Where this was said."""
+        return [note.channel for note in await self.world.notes() if note.kind == kind]
+
     async def incident_ends_in(self, length: timedelta) -> None:
         incident = await self.world.only_incident()
         await self.service.silence_incident(ANA, incident.id, self.world.now + length, None, "C0ALERTS")
@@ -209,12 +213,11 @@ async def test_a_silence_is_announced_once_before_it_ends(room: Room) -> None:
     await room.silence("tag:oslo for 1h")
     room.world.now += 44 * MINUTE
     await room.service.tick()
-    assert await room.world.notes() == []
+    assert await room.told("silence_ending") == []
     room.world.now += 2 * MINUTE
     await room.service.tick()
     await room.service.tick()
-    told = [(note.kind, note.channel) for note in await room.world.notes()]
-    assert told == [("silence_ending", "C0ALERTS"), ("silence_ending", ANA.user_id)]
+    assert await room.told("silence_ending") == ["C0ALERTS", ANA.user_id]
 
 
 async def test_the_end_of_a_silence_is_announced_wherever_a_card_shows_what_it_holds(room: Room) -> None:
@@ -225,8 +228,7 @@ async def test_the_end_of_a_silence_is_announced_wherever_a_card_shows_what_it_h
     await room.silence("tag:oslo for 30m")
     room.world.now += 16 * MINUTE
     await room.service.tick()
-    told = [note.channel for note in await room.world.notes()]
-    assert told == ["C0ALERTS", "C0OSLO", ANA.user_id]
+    assert await room.told("silence_ending") == ["C0ALERTS", "C0OSLO", ANA.user_id]
 
 
 async def test_a_viewer_silences_nothing_and_sees_what_is_silenced(room: Room) -> None:
@@ -315,3 +317,22 @@ async def test_more_than_half_of_the_fleet_is_not_silenced_without_a_reason(room
     with pytest.raises(ReasonMissing, match="more than half of the fleet"):
         await room.silence("site:voss for 1h", seen=30)
     assert await room.silence("site:voss for 1h because of the mast", seen=30) == "S-1"
+
+
+# ---- it is said where the alerts are missed
+async def test_a_silence_is_said_in_the_channels_that_lose_the_alerts(room: Room) -> None:
+    await room.world.subscribe("C0OSLO", "tag:oslo")
+    await room.world.subscribe("C0BERGEN", "tag:bergen")
+    await room.silence("id:a for 1h")
+    assert await room.told("silence_begun") == ["C0OSLO", "C0ALERTS"]
+    await room.service.unsilence(BEN, "S-1", "C0OPS")
+    assert await room.told("silence_ended") == ["C0OSLO", "C0ALERTS"]
+
+
+async def test_what_is_down_and_silenced_is_listed_by_silence(room: Room) -> None:
+    await room.silence("tag:oslo for 1h")
+    await room.silence("tag:bergen for 1h")
+    room.world.goes("offline", "a", "v1")
+    await room.world.passes(1)
+    (held,) = await room.service.down(ANA)
+    assert (held.silence.title, held.down, held.first) == ("S-1", 1, ("a",))

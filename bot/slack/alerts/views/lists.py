@@ -102,9 +102,16 @@ def gateways_file(incident: Incident, gateways: Sequence[AffectedGateway]) -> Fi
 
 # ---- lists
 def alerts(
-    page: Sequence[Incident], total: int, offset: int, rules: AlertRules, *, has_channel: bool
+    page: Sequence[Incident],
+    total: int,
+    offset: int,
+    rules: AlertRules,
+    *,
+    has_channel: bool,
+    silenced: Sequence[str] = (),
 ) -> Message:
-    """The open incidents, what nobody has acknowledged first."""
+    """The open incidents, what nobody has acknowledged first; then lines of what is down and silenced."""
+    held = [section("\n".join(silenced))] if silenced else []
     place = PagePosition(ALERTS, offset, total, ALERTS_PAGE)
     unposted = [] if has_channel else [_NO_CHANNEL]
     if not page:
@@ -112,14 +119,15 @@ def alerts(
             "🟢 No open alerts. A gateway becomes one after "
             f"{duration(rules.offline_after)} offline and {count(rules.offline_listings, 'listing')}."
         )
-        return message(" ".join([text, *unposted]), [section(text), *map(context, unposted), *_foot(place)])
+        blocks = [section(text), *held, *map(context, unposted), *_foot(place)]
+        return message("\n".join([" ".join([text, *unposted]), *silenced]), blocks)
     heading = f"{bold(place.says('open alert'))}, the unacknowledged first"
     rows = [(incident, listed(incident)) for incident in page]
-    blocks: list[Block] = [section(heading)]
+    blocks = [section(heading)]
     for incident, row in rows:
         blocks += [section(row), *actions(acknowledge(incident, PageRef(ALERTS, offset)), details(incident))]
-    text = "\n".join([f"{heading}.", *(row for _, row in rows), *unposted])
-    return message(text, [*blocks, *map(context, unposted), *_foot(place)])
+    text = "\n".join([f"{heading}.", *(row for _, row in rows), *silenced, *unposted])
+    return message(text, [*blocks, *held, *map(context, unposted), *_foot(place)])
 
 
 def gateways(incident: Incident, page: Sequence[AffectedGateway], offset: int) -> Message:

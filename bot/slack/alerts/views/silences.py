@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.silences import CHOICES, Silence
+from bot.domain.alerts.silences import CHOICES, Silence, SilencedDown
 from bot.slack import ids
 from bot.slack.alerts.views.card import where_plain
 from bot.slack.ids import CardRef, PageRef
@@ -32,6 +32,7 @@ from bot.slack.views.modals import date_input, modal, select, text_input
 
 SILENCES = "silences"  # the kind of the list
 PAGE = 8
+_SILENCES_SHOWN = 5  # beside what is open
 _WORDS = {"30m": "30 minutes", "1h": "1 hour", "4h": "4 hours", "12h": "12 hours", "24h": "24 hours"}
 
 
@@ -81,13 +82,45 @@ def line(silence: Silence) -> str:
     return f"{bold(silence.title)} {what(silence)} {ends}{_why(silence)}"
 
 
+def down(found: Sequence[SilencedDown]) -> list[str]:
+    """What is offline and silenced, a line for each silence, for those who look at what is open."""
+    rows = [f"{line(one.silence)}. {_down(one)}" for one in found[:_SILENCES_SHOWN]]
+    more = len(found) - _SILENCES_SHOWN
+    rest = [f"and {count(more, 'more silence')} with gateways that are down"] if more > 0 else []
+    return [f"{status('silenced')} and down:", *rows, *rest] if rows else []
+
+
+def _down(one: SilencedDown) -> str:
+    more = one.down - len(one.first)
+    named = ", ".join(name(label, 40) for label in one.first)
+    return f"Down: {named}{f' and {more:,} more' if more else ''}."
+
+
+def begun(body: Mapping[str, Any]) -> Message:
+    """The channel loses alerts: whose, by whom, until when and why, with a button that ends it."""
+    until = date(datetime.fromisoformat(str(body["until"])))
+    reason = f": {name(str(body['reason']), 300)}" if body["reason"] else ""
+    text = (
+        f"{status('silenced')} by {mention(str(body['by']))} until {until}{reason}. "
+        f"The alerts of {_of_body(body)} do not come here: {bold(str(body['silence']))}, "
+        f"{count(int(body['covered']), 'gateway')} now."
+    )
+    label = f"End the silence {body['silence']}"
+    end = button("End silence", ids.SILENCE_END, CardRef(str(body["id"])), label=label)
+    return message(text, [section(text), *actions(end)])
+
+
+def ended(body: Mapping[str, Any]) -> Message:
+    """The channel gets them again."""
+    by, title = mention(str(body["ended_by"])), bold(str(body["silence"]))
+    return sentence(f"🔔 {by} ended {title}: the alerts of {_of_body(body)} come here again.")
+
+
 def ending(body: Mapping[str, Any]) -> Message:
     """One is about to end."""
     until = datetime.fromisoformat(str(body["until"]))
-    whose = _whose(str(body["query"]), body.get("limits", ()), body.get("kept")) or "the gateways of an alert"
-    text = (
-        f"{status('silenced')}: {body['silence']} by {mention(str(body['by']))}, {whose}, ends {date(until)}."
-    )
+    by, whose = mention(str(body["by"])), _of_body(body)
+    text = f"{status('silenced')}: {body['silence']} by {by}, {whose}, ends {date(until)}."
     return message(text, [section(text)])
 
 
@@ -116,6 +149,12 @@ def what(silence: Silence) -> str:
         _whose(silence.query, silence.limits, kept)
         or f"the gateways of alert {silence.incident_id}{_within(silence.limits)}"
     )
+
+
+def _of_body(body: Mapping[str, Any]) -> str:
+    """Whose alerts a silence holds, by a message about it."""
+    limits, kept = body.get("limits", ()), body.get("kept")
+    return _whose(str(body["query"]), limits, kept) or f"the gateways of an alert{_within(limits)}"
 
 
 def _whose(query: str, limits: Sequence[str], kept: int | None) -> str:
