@@ -85,17 +85,16 @@ def _run(_: argparse.Namespace) -> int:
 
     settings = load_settings()
     from bot import log
-    from bot.settings.files import open_to_others
 
     log.configure(settings.log.level, settings.log.format, settings.secrets())
-    for sentence in open_to_others(settings.database_url.get_secret_value()):
-        log.get_logger("bot").warning(sentence)
     return asyncio.run(_until_told(settings))
 
 
 async def _until_told(settings: "Settings") -> int:
     """Runs the bot until SIGTERM or SIGINT; returns the exit status. Raises StartupError."""
+    from bot import log
     from bot.app import App
+    from bot.settings.files import open_to_others
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -110,6 +109,8 @@ async def _until_told(settings: "Settings") -> int:
         await asyncio.wait({starting})
         return 0
     await starting
+    for sentence in open_to_others(settings.database_url.get_secret_value()):
+        log.get_logger("bot").warning(sentence)
     try:
         await stopping
     finally:

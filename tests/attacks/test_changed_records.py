@@ -348,6 +348,6 @@ async def test_the_start_says_which_files_others_may_read(tmp_path: Path) -> Non
     async with outside(tmp_path, portal) as world:
         (tmp_path / ".env").touch(0o644)
         bot = await world.run()
-        warnings = [str(line["event"]) for line in bot.entries() if line["level"] == "warning"]
         await world.stop(bot)
+        warnings = [str(line["event"]) for line in bot.entries() if line["level"] == "warning"]
     assert [sentence for sentence in warnings if sentence.startswith(".env holds")] != []
