@@ -8,12 +8,15 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak lock upgrade pictures
+.PHONY: help demo test quick check coverage mutants bench soak lock upgrade pictures
 
 help:
 	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065"
 	@echo "make test    check, and the whole test suite"
+	@echo "make quick   check, and the tests that start no process and play no whole night or rollout"
 	@echo "make check   style, types and import contracts"
+	@echo "make coverage    the tests without the browser, and which lines of the bot they never reach"
+	@echo "make mutants    change the domain and the outbox in small ways that no test notices"
 	@echo "make bench   measure speed and memory against the bare thing"
 	@echo "make soak    the long tests, and the suite with more examples and every database test on PostgreSQL"
 	@echo "make lock    write both lock files from pyproject.toml; what is locked stays as it is"
@@ -26,12 +29,31 @@ demo: $(READY)
 test: check
 	$(PYTEST) $(WORKERS)
 
+SLOW := tests/attacks tests/browser tests/demo/test_run.py tests/services/alerts tests/services/rollouts tests/system \
+	tests/test_main.py
+
+quick: check
+	$(PYTEST) $(WORKERS) $(SLOW:%=--ignore %) -m 'not bench and not soak and not postgres and not index'
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: $(READY)
+	$(PYTEST) $(WORKERS) --cov --cov-report=term-missing --ignore tests/browser -m 'not bench and not soak and not index'
+
+# It changes the files of bot/ where they are and puts them back: with a clean working tree only.
+mutants: $(READY)
+	git diff --quiet -- bot
+	rm -f .mutants.sqlite
+	$(BIN)/cosmic-ray init .ci/mutants.toml .mutants.sqlite
+	$(BIN)/cr-filter-operators .mutants.sqlite .ci/mutants.toml
+	$(BIN)/cosmic-ray baseline .ci/mutants.toml
+	$(BIN)/cosmic-ray exec .ci/mutants.toml .mutants.sqlite
+	$(BIN)/cr-report --surviving-only --show-diff .mutants.sqlite
 
 bench: $(READY)
 	$(PYTEST) -m bench -s

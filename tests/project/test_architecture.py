@@ -118,6 +118,14 @@ def patches_or_sleeps(node: ast.AST) -> str | None:
     return None
 
 
+def measures(node: ast.AST) -> str | None:
+    clocks = {"time.perf_counter", "time.process_time", "time.thread_time", "time.monotonic", "time.time"}
+    read = {f"{clock}{unit}" for clock in clocks for unit in ("", "_ns")}
+    if isinstance(node, ast.Attribute) and ast.unparse(node) in read:
+        return "measures time: that belongs to make bench"
+    return None
+
+
 def leaves_work_for_later(node: ast.AST) -> str | None:
     if isinstance(node, ast.Raise) and node.exc and "NotImplementedError" in ast.unparse(node.exc):
         return "is not implemented"
@@ -132,6 +140,7 @@ RULES: list[tuple[Rule, list[Path], str]] = [
     ),
     (reads_a_clock, DOMAIN, "datetime.now(UTC)"),
     (patches_or_sleeps, TESTS_PROPER, "async def test():\n    await asyncio.sleep(1)"),
+    (measures, TESTS_PROPER, "began = time.process_time()"),
     (leaves_work_for_later, BOT, "raise NotImplementedError"),
 ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.demo.fleet.model import Job
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from tests.worlds.databases import sqlite_url
@@ -24,6 +25,32 @@ async def test_a_lost_answer_is_looked_for_by_name_before_anything_is_created_ag
         await it.passes(40)
         assert len(it.jobs_created()) == 1
         assert it.started_more_than_once() == {}
+
+
+async def test_a_job_is_found_though_the_portal_s_clock_is_almost_a_day_behind(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.portal.faults.add("CREATE_JOB", "lost_answer")
+        await it.running()
+        await it.passes(1)
+        (ours,) = it.portal.jobs.values()
+        ours.created_at -= timedelta(hours=23, minutes=59)
+        somebody_s = replace(ours, id="later", name="by hand", created_at=ours.created_at + MINUTE / 2)
+        it.portal.jobs[somebody_s.id] = somebody_s  # the list begins with it
+        await it.passes(4)
+        assert it.jobs_created() == [ours.name, somebody_s.name]
+
+
+async def test_a_job_is_not_looked_for_among_those_older_than_its_intent_by_a_day(database_url: str) -> None:
+    async with world(database_url) as it:
+        for number in range(260, 0, -1):  # more than a page
+            made = it.clock.now() - timedelta(days=1, minutes=1, seconds=number)
+            it.portal.jobs[f"old-{number}"] = Job(f"old-{number}", "by hand", "f", made, {})
+        it.portal.faults.add("CREATE_JOB", 503)
+        await it.running()
+        await it.passes(3)
+        looks = [one for one in it.portal.requests if one.operation == "LIST_JOBS"]
+        assert looks
+        assert not [one for one in looks if "nexttoken" in one.path.lower()]
 
 
 async def test_a_job_that_never_arrived_is_created_after_two_minutes(database_url: str) -> None:
