@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import App
-from bot.settings.model import load_settings
-from tests.system.test_run import REQUIRED
+from tests.settings.test_settings import load
 
 SLACK = Path(__file__).parents[1] / "slack"
 # Tests of how any command is taken in, and of what is drawn, try none of them.
@@ -27,7 +26,7 @@ def typed(source: str) -> Iterator[str]:
 
 @pytest.fixture
 async def words() -> list[str]:
-    app = App(load_settings(REQUIRED, env_file=None, secrets_dir=None))
+    app = App(load())
     await app.close()
     return sorted(app.slack.arrivals.commands)
 
