@@ -8,11 +8,12 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check coverage mutants bench soak lock upgrade pictures
+.PHONY: help demo test shuffled quick check coverage mutants bench soak lock upgrade pictures
 
 help:
 	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065"
 	@echo "make test    check, and the whole test suite"
+	@echo "make shuffled    the whole test suite in another order each time"
 	@echo "make quick   check, and the tests that start no process and play no whole night or rollout"
 	@echo "make check   style, types and import contracts"
 	@echo "make coverage    the tests without the browser, and which lines of the bot they never reach"
@@ -27,13 +28,16 @@ demo: $(READY)
 	@$(BIN)/python -m bot demo
 
 test: check
+	$(PYTEST) $(WORKERS) -p no:randomly
+
+shuffled: $(READY)
 	$(PYTEST) $(WORKERS)
 
 SLOW := tests/attacks tests/browser tests/demo/test_run.py tests/services/alerts tests/services/rollouts tests/system \
 	tests/test_main.py
 
 quick: check
-	$(PYTEST) $(WORKERS) $(SLOW:%=--ignore %) -m 'not bench and not soak and not postgres and not index'
+	$(PYTEST) $(WORKERS) -p no:randomly $(SLOW:%=--ignore %) -m 'not bench and not soak and not postgres and not index'
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -141,7 +141,8 @@ async def acknowledge(made: House) -> Done:
 
 
 async def silence(made: House) -> Done:
-    await says(made, OTTO, f"silence id:{gateway(made)} for 1h")
+    asked = await says(made, OTTO, f"silence id:{gateway(made)} for 1h")
+    await made.click(OTTO, ids.SILENCE_CONFIRM, asked)  # a tenth of a small fleet
     return OTTO, "silence"
 
 
