@@ -129,6 +129,7 @@ export class MessageList {
     far.forEach(empty);
     for (const chunk of wanted) if (!chunk.isDrawn) this.draw(chunk);
     this.drawn = this.chunks.filter((chunk) => chunk.isDrawn);
+    this.top = Math.min(this.top, this.node.scrollTop); // shorter than it was taken for: nobody scrolled
   }
 
   countReplies() {
