@@ -390,7 +390,7 @@ def slash_command() -> str:
     variable = _variable(("slack", "command"))
     written = [one.env_vars[variable.lower()] for one in found if variable.lower() in one.env_vars]
     try:
-        return values.command(written[0] or "") if written else "/mesh"
+        return values.command(written[0] or "") if written else SlackSettings.model_fields["command"].default
     except ValueError as error:
         raise SettingsError(f"{variable} is not usable: {error}.") from None
 

@@ -99,8 +99,8 @@ def rollout_listeners(
     """The last two are the fleet's."""
     form = RolloutForm(rollouts.requests, ground.modals, firmware=firmware, tags=tags)
     buttons = RolloutButtons(rollouts.requests, rollouts.steering, ground.modals)
-    listeners = RolloutListeners(rollouts.requests, rollouts.steering, buttons, ground.modals, form.open)
-    return Listeners((listeners.feature(), form.feature()), listeners.lists())
+    listeners = RolloutListeners(rollouts.requests, rollouts.steering, ground.modals, form.open)
+    return Listeners((listeners.feature(), buttons.feature(), form.feature()), listeners.lists())
 
 
 def rollout_rules(settings: Settings) -> RolloutRules:

@@ -1,6 +1,5 @@
 """Listeners for the buttons and modals of rollouts: one service call each; the card changes by itself."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -15,14 +14,16 @@ from bot.slack import ids
 from bot.slack.ids import CardRef, PlanRef
 from bot.slack.incoming.requests import (
     Click,
-    ClickListener,
+    Declarations,
+    Feature,
     Submission,
     SubmissionAnswer,
-    SubmissionListener,
     ViewCalls,
 )
 from bot.slack.rollouts.views import lists as views
 from bot.slack.views.blocks import Message
+
+on = Declarations()
 
 
 class Act(Protocol):
@@ -55,30 +56,12 @@ class RolloutButtons:
         self._steering = steering
         self._modals = modals
 
-    def clicks(self) -> Mapping[str, ClickListener]:
-        return {
-            ids.ROLLOUT_REQUEST: self.request,
-            ids.ROLLOUT_CANCEL: self.cancel,
-            ids.ROLLOUT_REPLAN: self.replan,
-            ids.ROLLOUT_APPROVE: self.approve,
-            ids.ROLLOUT_DENY: self.ask_why,
-            ids.ROLLOUT_PAUSE: self.pause,
-            ids.ROLLOUT_RESUME: self.resume,
-            ids.ROLLOUT_PROMOTE: self.promote,
-            ids.ROLLOUT_ABORT: self.abort,
-            ids.ROLLOUT_RETRY_FAILED: self.retry_failed,
-            ids.ROLLOUT_CATCH_UP: self.catch_up,
-        }
-
-    def submissions(self) -> Mapping[str, SubmissionListener]:
-        return {
-            ids.ROLLOUT_DENY: self.deny,
-            ids.ROLLOUT_APPROVE: self.approve_with_reason,
-            ids.ROLLOUT_RESUME: self.resume_with_reason,
-        }
+    def feature(self) -> Feature:
+        return on.of(self)
 
     # ---- before it runs
 
+    @on.click(ids.ROLLOUT_REPLAN)
     async def replan(self, click: Click) -> None:
         """On a choice of models it plans for one; on a void rollout's card it draws a new plan."""
         if isinstance(click.ref, PlanRef):
@@ -96,10 +79,12 @@ class RolloutButtons:
             return views.model_choice(drawn)
         return views.plan(drawn, self._service.rules)
 
+    @on.click(ids.ROLLOUT_REQUEST)
     async def request(self, click: Click) -> None:
         rollout = await self._service.request(click.actor, click.plan.id)
         await click.respond.answer(views.requested(rollout, await self._service.shown_in(rollout.id)))
 
+    @on.click(ids.ROLLOUT_CANCEL)
     async def cancel(self, click: Click) -> None:
         """On a plan's answer it drops the plan; on a card it withdraws the request."""
         if isinstance(click.ref, CardRef):
@@ -108,16 +93,20 @@ class RolloutButtons:
         await self._service.forget_plan(click.actor, click.plan.id)
         await click.respond.answer(views.plan_forgotten())
 
+    @on.click(ids.ROLLOUT_APPROVE)
     async def approve(self, click: Click) -> None:
         await self._or_ask(click, self._service.approve)
 
+    @on.submission(ids.ROLLOUT_APPROVE)
     async def approve_with_reason(self, submission: Submission) -> SubmissionAnswer:
         return await _with_reason(submission, self._service.approve)
 
+    @on.click(ids.ROLLOUT_DENY)
     async def ask_why(self, click: Click) -> None:
         rollout = await self._service.may_deny(click.actor, rollout_id(click.card), click.card.version)
         await self._modals.open(_trigger(click), views.deny_modal(rollout, _in_modal(click)))
 
+    @on.submission(ids.ROLLOUT_DENY)
     async def deny(self, submission: Submission) -> SubmissionAnswer:
         try:
             await self._service.deny(
@@ -133,24 +122,31 @@ class RolloutButtons:
 
     # ---- while it runs
 
+    @on.click(ids.ROLLOUT_PAUSE)
     async def pause(self, click: Click) -> None:
         await self._decide(click, self._steering.pause)
 
+    @on.click(ids.ROLLOUT_RESUME)
     async def resume(self, click: Click) -> None:
         await self._or_ask(click, self._steering.resume)
 
+    @on.submission(ids.ROLLOUT_RESUME)
     async def resume_with_reason(self, submission: Submission) -> SubmissionAnswer:
         return await _with_reason(submission, self._steering.resume)
 
+    @on.click(ids.ROLLOUT_PROMOTE)
     async def promote(self, click: Click) -> None:
         await self._decide(click, self._steering.promote)
 
+    @on.click(ids.ROLLOUT_ABORT)
     async def abort(self, click: Click) -> None:
         await self._decide(click, self._steering.abort)
 
+    @on.click(ids.ROLLOUT_RETRY_FAILED)
     async def retry_failed(self, click: Click) -> None:
         await self._decide(click, self._steering.retry_failed)
 
+    @on.click(ids.ROLLOUT_CATCH_UP)
     async def catch_up(self, click: Click) -> None:
         await self._decide(click, self._steering.catch_up)
 

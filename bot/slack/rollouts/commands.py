@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +25,6 @@ from bot.slack.incoming.requests import (
     ViewCalls,
 )
 from bot.slack.lists import ListFile, ListHandler
-from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.views import card, notes
 from bot.slack.rollouts.views import lists as views
 from bot.slack.views.blocks import Message, actions, button
@@ -49,26 +47,19 @@ class RolloutListeners:
         self,
         service: RolloutRequests,
         steering: RolloutSteering,
-        buttons: RolloutButtons,
         modals: ViewCalls,
         form: Callable[[CommandCall], Awaitable[None]] | None = None,
     ) -> None:
         self._form = form
         self._service = service
         self._steering = steering
-        self._buttons = buttons
         self._modals = modals
 
     def feature(self) -> Feature:
-        made = on.of(
+        return on.of(
             self,
             cards={"rollout": self.draw_card},
             notes={DECIDED: self.draw_decided, NOTE: self.draw_note, FREEZE_TOLD: notes.told_of_freeze},
-        )
-        return replace(
-            made,
-            clicks={**made.clicks, **self._buttons.clicks()},
-            submissions={**made.submissions, **self._buttons.submissions()},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:

@@ -1,5 +1,7 @@
 """People before the services of rollouts: commands, clicks and modals."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.demo.slack.limits import problems_of_view
@@ -40,9 +42,14 @@ class Desk:
     def __init__(self, it: World) -> None:
         self.it = it
         self.modals = Modals()
-        rollout_buttons = RolloutButtons(it.rollouts, it.steering, self.modals)
-        self.listeners = RolloutListeners(it.rollouts, it.steering, rollout_buttons, self.modals)
-        self.feature = self.listeners.feature()
+        self.listeners = RolloutListeners(it.rollouts, it.steering, self.modals)
+        typed = self.listeners.feature()
+        clicked = RolloutButtons(it.rollouts, it.steering, self.modals).feature()
+        self.feature = replace(
+            typed,
+            clicks={**typed.clicks, **clicked.clicks},
+            submissions={**typed.submissions, **clicked.submissions},
+        )
 
     async def says(self, text: str, actor: Actor = OLGA) -> Message:
         """As in a thread, where nothing triggers a window."""
