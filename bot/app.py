@@ -24,7 +24,7 @@ from bot.web import Readiness, WebServer
 from bot.wiring.alerts import build_alerts
 from bot.wiring.fleet import build_fleet
 from bot.wiring.ground import lay_ground
-from bot.wiring.house import build_house
+from bot.wiring.reporting import build_reporting
 from bot.wiring.rollouts import build_rollouts
 from bot.wiring.slack import build_slack
 
@@ -58,14 +58,14 @@ class App:
             incidents_at=self._alerts.incidents.at_sites,
             visibility_lost=self._alerts.visibility_lost,
         )
-        self._house = build_house(
+        self._reporting = build_reporting(
             ground,
             covered=fleet.covered,
             matching=fleet.gateways.ids_matching,
             within=fleet.gateways.require_within,
         )
         self._slack = build_slack(
-            ground, fleet, self._rollouts, self._alerts, self._house, status=self._status
+            ground, fleet, self._rollouts, self._alerts, self._reporting, status=self._status
         )
         self.publisher = self._slack.publisher
         self.scheduler = self._build_scheduler()
@@ -85,7 +85,7 @@ class App:
         )
         # What a test asks, past Slack.
         self.fleet, self.rollouts = fleet.gateways, self._rollouts.requests
-        self.digests, self.audit = self._house.digests, self._house.audit
+        self.digests, self.audit = self._reporting.digests, self._reporting.audit
 
     def _build_scheduler(self) -> Scheduler:
         settings = self._ground.settings
@@ -96,16 +96,16 @@ class App:
         scheduler.add("alerts", alerting, self._alerts.engine.tick)
         scheduler.add("reminders", _OFTEN, self._alerts.reminders.tick)
         scheduler.add("silences", _OFTEN, self._alerts.silences.tick)
-        scheduler.add("channels", _OFTEN, self._house.broken_channels.tell)
+        scheduler.add("channels", _OFTEN, self._reporting.broken_channels.tell)
         scheduler.add("places", _OFTEN, self._rollouts.routing.open_again)
         scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self._rollouts.runner.advance)
         scheduler.add("writes", timedelta(seconds=30), self._fleet.runs.resume)
-        scheduler.add("people", _OFTEN, self._house.changed_people.tick)
+        scheduler.add("people", _OFTEN, self._reporting.changed_people.tick)
         scheduler.add("sockets", _OFTEN, self.slack.watch)
-        scheduler.add("digests", timedelta(seconds=30), self._house.digests.tick)
+        scheduler.add("digests", timedelta(seconds=30), self._reporting.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self._slack.home.redraw)
         scheduler.add("database", _OFTEN, self._check_database)
-        scheduler.add("audit", _OFTEN, self._house.audit.catch_up)
+        scheduler.add("audit", _OFTEN, self._reporting.audit.catch_up)
         scheduler.add("prune", timedelta(hours=1), self._prune)
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)
@@ -172,7 +172,7 @@ class App:
         await self.fleet.prune(FLEET_HISTORY)
         await self._fleet.writes.prune(WRITES_KEPT)
         await self.publisher.prune(KEPT)
-        await self._house.retention.prune()
+        await self._reporting.retention.prune()
         await self.audit.prune()
 
     async def _check_database(self) -> None:

@@ -51,7 +51,7 @@ class BotMetrics(Collector):
         )
         if self._as_of is not None:
             age = (self._now() - self._as_of).total_seconds()
-            yield GaugeMetricFamily("meshbot_listing_age_seconds", "Age of the last completed listing", age)
+            yield GaugeMetricFamily("meshbot_listing_age_seconds", "Age of the last completed poll", age)
 
     def _vendor(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(

@@ -344,7 +344,7 @@ class MeshtechClient:
 
 
 def _broken(why: str) -> ListingBroken:
-    return ListingBroken(f"The listing broke off: {why}. Nothing is lost; it begins anew next time.")
+    return ListingBroken(f"The poll broke off: {why}. Nothing is lost; it begins anew next time.")
 
 
 def _raise_unless_already(error: MeshtechError) -> None:

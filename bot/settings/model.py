@@ -175,7 +175,7 @@ class MeshtechSettings(_Group):
     auth_url: Url = _setting("https://ops-api.meshtech.no", "log-in host")
     api_url: Url = _setting("https://iot-api.meshtech.no", "device host")
     page_size: Annotated[int, Kind(values.whole(1, 10_000))] = _setting(
-        "250", "`MaxResults` of a listing; a shorter page is accepted, a 400 names this setting"
+        "250", "`MaxResults` of a page of gateways; a shorter page is accepted, a 400 names this setting"
     )
     next_token_parameter: str = _setting(
         "NextToken", "name of the query parameter that asks for the next page"
@@ -217,7 +217,7 @@ class AccessSettings(_Group):
 
 class FleetSettings(_Group):
     poll_every: Duration = _setting(
-        "60s", "from the start of one device listing to the next; listings never overlap"
+        "60s", "from the start of one poll of the fleet to the next; polls never overlap"
     )
     site_tag: str = _setting(
         "",
@@ -225,7 +225,7 @@ class FleetSettings(_Group):
         "empty: its first tag; none: the site “no tag”",
     )
     most_gateways: Count = _setting(
-        "200000", "a listing of more gateways is refused: nobody fills the bot's memory and database"
+        "200000", "a poll of more gateways is refused: nobody fills the bot's memory and database"
     )
 
 
@@ -237,20 +237,20 @@ class AlertSettings(_Group):
     offline_after: DurationOrZero = _setting(
         "5m", "how long a gateway must be offline, by the API's own timestamp"
     )
-    offline_listings: Count = _setting("3", "and on how many completed listings")
+    offline_listings: Count = _setting("3", "and in how many completed polls")
     online_after: DurationOrZero = _setting("3m", "how long it must be back before its incident is over")
-    online_listings: Count = _setting("3", "and on how many completed listings")
+    online_listings: Count = _setting("3", "and in how many completed polls")
     group_wait: DurationOrZero = _setting("60s", "how long a new incident gathers before its first post")
     storm_gateways: Count = _setting(
         "10",
         f"so many newly offline within {storms.WITHIN // timedelta(minutes=1)} minutes, at more than one "
-        "site, are one storm",
+        "site, are one mass outage",
     )
     storm_share: Share = _setting(
         "20%", f"or this share of the fleet; the share counts from {storms.LEAST} gateways on"
     )
     startup_listings: Annotated[int, Kind(values.whole(0, 1000))] = _setting(
-        "2", "listings completed after a start before any new alert"
+        "2", "polls completed after a start before any new alert"
     )
     escalate_to: Groups = _setting("", "user-group ids that are reminded; empty: none")
     digest_at: TimeOfDay = _setting(

@@ -59,7 +59,7 @@ ON_ANSWERS: Final = frozenset(
     }
 )
 
-# The window in which an update is put together: its choices, and the choice of the whole fleet
+# The dialog in which an update is put together: its choices, and the choice of the whole fleet
 ROLLOUT_FORM: Final = "rollout_form"
 ROLLOUT_MODEL: Final = "rollout_model"
 ROLLOUT_VERSION: Final = "rollout_version"

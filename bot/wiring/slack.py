@@ -15,7 +15,7 @@ from bot.slack.outgoing.publisher import Publisher
 from bot.wiring.alerts import Alerts, alert_listeners
 from bot.wiring.fleet import Fleet, fleet_listeners
 from bot.wiring.ground import Ground, Listeners
-from bot.wiring.house import House, house_listeners
+from bot.wiring.reporting import Reporting, reporting_listeners
 from bot.wiring.rollouts import Rollouts, rollout_listeners
 
 
@@ -33,7 +33,7 @@ def build_slack(
     fleet: Fleet,
     rollouts: Rollouts,
     alerts: Alerts,
-    house: House,
+    reporting: Reporting,
     *,
     status: Callable[[], Awaitable[Status]],
 ) -> Slack:
@@ -42,20 +42,20 @@ def build_slack(
     app_token, signing_secret = settings.slack.app_token, settings.slack.signing_secret
     of_alerts, incidents = alert_listeners(alerts, ground, pause_rollout=rollouts.pause)
     home = _home(ground, fleet, rollouts, alerts)
-    digests = DigestNotes(house.digests, fleet.charts, command=settings.slack.command)
+    digests = DigestNotes(reporting.digests, fleet.charts, command=settings.slack.command)
     app = SlackApp(
         ground.api,
         ground.people,
         _joined(
-            house.audit.exported,
+            reporting.audit.exported,
             fleet_listeners(fleet, ground, incident_of=incidents.line_of, rollout_of=rollouts.line_of),
             rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,
-            house_listeners(house, ground, status=status),
+            reporting_listeners(reporting, ground, status=status),
             Listeners((digests.feature(), home.feature())),
         ),
-        on_refused=house.audit.refused,
-        on_changed=house.changed_people.tell,
+        on_refused=reporting.audit.refused,
+        on_changed=reporting.changed_people.tell,
         command=settings.slack.command,
         app_token=app_token.get_secret_value() if app_token else None,
         signing_secret=signing_secret.get_secret_value() if signing_secret else None,

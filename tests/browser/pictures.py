@@ -82,7 +82,7 @@ async def a_dark_site(demo: Demo, person: Person) -> None:
     await person.go_to("fleet-alerts")
     panel = person.tab.get_by_role("complementary", name="Make things happen")
     await panel.get_by_role("combobox", name="Site").select_option("stavanger")
-    await panel.get_by_role("button", name="Site goes dark").click()
+    await panel.get_by_role("button", name="Site goes offline").click()
     card = person.message("at stavanger").first
     await card.wait_for(timeout=LONG)
     await person.press("Acknowledge", card)

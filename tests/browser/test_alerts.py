@@ -44,7 +44,7 @@ async def updated(person: Person, query: str, version: str) -> Locator:
 async def test_a_dark_site_is_one_card_that_also_says_when_it_is_over(quick: Demo, person: Person) -> None:
     panel = person.tab.get_by_role("complementary", name="Make things happen")
     await panel.get_by_role("combobox", name="Site").select_option("trondheim")
-    await panel.get_by_role("button", name="Site goes dark").click()
+    await panel.get_by_role("button", name="Site goes offline").click()
     card = cards(person, "at trondheim")
     await expect(card).to_contain_text("Offline: 18 gateways at trondheim")
     stamp = await card.get_attribute("data-ts")
@@ -62,9 +62,9 @@ async def test_half_the_fleet_gone_is_visibility_loss_first_and_a_storm_if_it_st
     before = await person.tab.locator("#pane .message").count()
     await panel.get_by_role("combobox", name="For how long").select_option("until it is mended")
     await panel.get_by_role("button", name="Half the fleet").click()
-    await expect(cards(person, "Visibility lost")).to_have_count(1)
-    storm = cards(person, "Storm: ")
-    await expect(storm).to_contain_text(re.compile(r"Storm: 1\d\d gateways"))
+    await expect(cards(person, "No data from Meshtech")).to_have_count(1)
+    storm = cards(person, "Mass outage: ")
+    await expect(storm).to_contain_text(re.compile(r"Mass outage: 1\d\d gateways"))
     assert await person.tab.locator("#pane .message").count() == before + 2
     assert quick.world.slack.problems == []
 

@@ -253,7 +253,7 @@ _PLANNED = {TargetClass.ELIGIBLE: 38, TargetClass.ALREADY: 2, TargetClass.OFFLIN
 def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
     text = DOCUMENTS["docs/operations.md"]
     for said in (
-        f"| what happened to gateways, and the record of listings | {app.FLEET_HISTORY.days} days |",
+        f"| what happened to gateways, and the record of polls | {app.FLEET_HISTORY.days} days |",
         f"notes in their threads, after their last change | {KEPT.days} days |",
         f"after their end; silences | {KEPT.days} days |",
         f"that nobody requested | {PLAN_KEPT.days} day after they have expired |",
@@ -311,8 +311,8 @@ def _claims() -> list[str]:
         f"{gates.COLLATERAL_LEAST} of them, and {_share(gates.COLLATERAL_SHARE)} of the site's",
         f"{_share(gates.STOP_SHARE)} failed",
         f"for {_minutes(alerts.offline_after)} minutes (`OFFLINE_AFTER`) and on {alerts.offline_listings} "
-        "completed listings (`OFFLINE_LISTINGS`)",
-        f"{_minutes(alerts.online_after)} minutes (`ONLINE_AFTER`) and {alerts.online_listings} listings "
+        "completed polls (`OFFLINE_LISTINGS`)",
+        f"{_minutes(alerts.online_after)} minutes (`ONLINE_AFTER`) and {alerts.online_listings} polls "
         "(`ONLINE_LISTINGS`)",
         f"{alerts.group_wait.seconds} seconds (`GROUP_WAIT`)",
         f"{alerts.storm_gateways} gateways (`STORM_GATEWAYS`), or {_share(alerts.storm_share)} of the fleet "
@@ -329,10 +329,10 @@ def _claims() -> list[str]:
         f"after {_minutes(reminders.FIRST)} and after {_minutes(reminders.SECOND)} minutes, then "
         f"{reminders.TIMES} times",
         f"asked every {_hours(reminders.ACKNOWLEDGED)} hours",
-        f"{visibility.FAILURES} listings in a row fail",
+        f"{visibility.FAILURES} polls in a row fail",
         f"at least {visibility.FLEET} gateways",
-        f"{visibility.CONFIRM} further listings",
-        f"{alerts.startup_listings} listings (`STARTUP_LISTINGS`)",
+        f"{visibility.CONFIRM} further polls",
+        f"{alerts.startup_listings} polls (`STARTUP_LISTINGS`)",
         f"at most {subscriptions.MOST} subscriptions",
         f"shows {charts.DEFAULT_PERIOD.days} days unless another period is given, from "
         f"{_hours(charts.SHORTEST)} hour to {charts.LONGEST.days} days",
@@ -341,7 +341,7 @@ def _claims() -> list[str]:
         f"the {charts.MOST_SITES} sites with the largest share",
         f"the {charts.MOST_MODELS} models with the most gateways share {charts.MOST_BARS} bars",
         f"comes at {settings.alerts.usual_digest_at:%H:%M} (`DIGEST_AT`)",
-        f"waits up to {_minutes(digests.PATIENCE)} minutes for a listing",
+        f"waits up to {_minutes(digests.PATIENCE)} minutes for a poll",
         f"comes late, up to {_hours(digests.LATE)} hours",
         f"offline for more than {long[1]} hours",
         f"end within {_hours(digests.ENDING)} hours;",

@@ -106,20 +106,20 @@ class World:
     def _gateway(self, options: Json) -> str:
         chosen = self._rng.choice(self._online())
         self.fleet.disconnect([chosen], for_=_length(options))
-        return f"{self._name(chosen)} went dark{_until(options)}."
+        return f"{self._name(chosen)} went offline{_until(options)}."
 
     def _site(self, options: Json) -> str:
         site = str(options.get("site") or "")
         if not self.fleet.at_site(site):
             raise NotPossibleError(f"There is no gateway at {site or 'no site'}: choose another one.")
         self.fleet.darken_site(site, _length(options))
-        return f"{site} went dark, {_count(len(self.fleet.at_site(site)))}{_until(options)}."
+        return f"{site} went offline, {_count(len(self.fleet.at_site(site)))}{_until(options)}."
 
     def _half(self, options: Json) -> str:
         online = self._online()
         chosen = self._rng.sample(online, len(online) // 2 + 1)
         self.fleet.disconnect(chosen, for_=_length(options))
-        return f"Half the fleet went dark, {_count(len(chosen))}{_until(options)}."
+        return f"Half the fleet went offline, {_count(len(chosen))}{_until(options)}."
 
     def _flap(self, _: Json) -> str:
         chosen = self._rng.choice(self._online())

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 PAGE = 60
 TOPICS = {
-    FLEET_ALERTS: "Gateways that went dark, as cards: who has it, why, and when it is over",
+    FLEET_ALERTS: "Gateways that went offline, as cards: who has it, why, and when it is over",
     ROLLOUTS: "Firmware on its way: plans to approve, waves, results",
     OPS: "Run the fleet from here",
     RANDOM: "Everything else (Meshbot is not in here)",

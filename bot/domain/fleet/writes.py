@@ -171,7 +171,7 @@ def ended(item: WriteItem, kind: WriteKind, shown: Gateway | None) -> WriteItem:
         return replace(item, state=ItemState.DONE)
     have = shown.name or "no name" if kind is WriteKind.RENAME else ", ".join(shown.tags) or "no tags"
     return failed(
-        item, f"Meshtech accepted the change and still shows “{have}”. Look again after the next listing."
+        item, f"Meshtech accepted the change and still shows “{have}”. Look again after the next poll."
     )
 
 

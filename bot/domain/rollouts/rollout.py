@@ -48,7 +48,7 @@ class RolloutState(StrEnum):
 
 
 class TargetState(StrEnum):
-    """What became of a gateway in a rollout."""
+    """Where a gateway stands in a rollout."""
 
     EXCLUDED = "excluded"
     SKIPPED = "skipped"  # offline when its turn came; a catch-up wave can take it along

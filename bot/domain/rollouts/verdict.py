@@ -162,7 +162,7 @@ _FAILURES: Mapping[DeviceProgress, tuple[str, FailureKind]] = {
     DeviceProgress.REJECTED: ("the gateway refused the firmware", FailureKind.DEVICE),
     DeviceProgress.TIMED_OUT: ("timed out", FailureKind.TRANSPORT),
     DeviceProgress.REMOVED: ("removed from the job in the portal", FailureKind.DEVICE),
-    DeviceProgress.CANCELED: ("canceled in the portal", FailureKind.DEVICE),
+    DeviceProgress.CANCELED: ("cancelled in the portal", FailureKind.DEVICE),
 }
 
 

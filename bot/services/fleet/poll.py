@@ -345,7 +345,7 @@ class FleetPoll:
         if self._claimed_until is None or self._now() < self._claimed_until - LEASE / 2:
             return
         if not await self._claim():
-            raise Unavailable("Another replica took over the listing, since this one took too long.")
+            raise Unavailable("Another replica took over the poll, since this one took too long.")
 
 
 def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

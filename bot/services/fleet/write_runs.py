@@ -260,7 +260,7 @@ def _texts(before: Gateway, after: Gateway, kind: WriteKind) -> tuple[str | None
 def _gone(item: WriteItem) -> str:
     return (
         f"Meshtech knows no gateway {item.gateway_id}, or it had none of these tags any more. "
-        "Look again after the next listing."
+        "Look again after the next poll."
     )
 
 

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)  # the vendor's from ours, its time zone not reports
 
-FLEET_NOT_VISIBLE = "the fleet cannot be seen now"
+FLEET_NOT_VISIBLE = "there is no data from Meshtech now"
 
 JobReports = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its job says of each gateway
 
@@ -51,7 +51,7 @@ JobReports = Mapping[int, Mapping[GatewayId, JobDevice]]  # by batch, what its j
 class JobAnswers:
     """What the vendor said of a rollout's jobs; a batch is not in ``reports`` while its job says nothing.
 
-    ``in_doubt``: it is not known yet what became of some call. ``unheard``: some job could not be asked.
+    ``in_doubt``: the result of some call is not known yet. ``unheard``: some job could not be asked.
     """
 
     reports: JobReports
@@ -147,7 +147,7 @@ class RolloutJobs:
         return None
 
     async def _create_job(self, rollout: Rollout, batch: Batch, *, not_visible: bool) -> bool:
-        """Calls the vendor for an intended batch. True when it is known what became of it."""
+        """Calls the vendor for an intended batch. True when the result is known."""
         if batch.called_at is not None:
             job_id = await self._find_job(batch)
             if job_id is not None:
@@ -244,7 +244,7 @@ class RolloutJobs:
             await batches.close_batch(connection, batch.id, "refused", reason)
 
     async def _save(self, connection: Transaction, rollout: Rollout, attempts: Sequence[Attempt]) -> None:
-        """Writes what became of some, and lets go of those that settled."""
+        """Writes how some ended, and lets go of those that settled."""
         if attempts:
             await flight.save_attempts(connection, rollout.id, attempts, self._context.now())
             await targets.free_gateways(connection, rollout.id)

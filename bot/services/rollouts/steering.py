@@ -86,8 +86,8 @@ class RolloutSteering:
         """Raises NotAllowed, Stale, AlreadyDone, and Unavailable while the fleet cannot be seen."""
         if await self._visibility_lost():
             raise Unavailable(
-                "The fleet cannot be seen right now, so nobody knows how the canary is. "
-                "Please promote it once the listings succeed again."
+                "There is no data from Meshtech right now, so nobody knows how the canary is. "
+                "Please promote it once the polls succeed again."
             )
         await self._require_within(actor, rollout_id)
         async with self._deciding(RolloutAct.PROMOTE, actor, rollout_id, drawn, channel) as it:

@@ -298,7 +298,7 @@ def _sentence(method: str, code: str, detail: str) -> str:
     if code == "missing_scope":
         return f"The Slack app lacks the scope {detail}: whoever runs the bot adds it and reinstalls the app."
     if "trigger" in code:  # expired, used up or unknown; Slack's pages know several words for each
-        return "Slack waited too long for me to open that window. Please try again."
+        return "Slack waited too long for me to open that dialog. Please try again."
     if code in {"channel_not_found", "not_in_channel"}:
         return "I am not a member of that channel: invite me there with /invite, then try again."
     if code in RATE_LIMITED:

@@ -178,7 +178,7 @@ class RolloutButtons:
 
 
 def rollout_id(ref: CardRef) -> RolloutId:
-    """Raises NotFound for a button, or a window, that names none."""
+    """Raises NotFound for a button, or a dialog, that names none."""
     number = ids.number(ref.id)
     if number is None:
         raise NotFound("That button names no rollout any more. The command “rollouts” lists them.")

@@ -74,7 +74,7 @@ class RolloutListeners:
 
     @on.command(
         "update <query> to <version|latest> [at <HH:MM or date>]",
-        "Plan a firmware update; alone, it opens a window with menus",
+        "Plan a firmware update; alone, it opens a dialog with menus",
         needs="operator",
         examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
     )

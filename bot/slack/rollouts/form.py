@@ -1,4 +1,4 @@
-"""``update`` alone: a window with menus, a plan that follows every choice, and a request at its end."""
+"""``update`` alone: a dialog with menus, a plan that follows every choice, and a request at its end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -37,9 +37,9 @@ on = Declarations()
 
 
 class RolloutForm:
-    """Translate only; what is chosen lives in the window itself.
+    """Translate only; what is chosen lives in the dialog itself.
 
-    Choices in one window are drawn in turn, so that the last one is what stays to be seen. Where another
+    Choices in one dialog are drawn in turn, so that the last one is what stays to be seen. Where another
     process drew an earlier one over it, submitting shows the plan instead of requesting it. ``firmware`` is
     what Meshtech offers, the newest of each model first; ``tags`` are those that gateways carry.
     """
@@ -72,7 +72,7 @@ class RolloutForm:
         """From the button on the home tab, where there is no channel."""
         require(click.actor, Action.REQUEST)
         if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to open a window. Please click once more.")
+            raise InvalidInput("Slack gave me no way to open a dialog. Please click once more.")
         await self._open(click.trigger_id, click.channel)
 
     async def _open(self, trigger_id: str, channel: str) -> None:
@@ -86,16 +86,16 @@ class RolloutForm:
 
     @on.click(*_CHOICES)
     async def choose(self, click: Click) -> None:
-        """Draws the plan of what is chosen now; the window remembers which plan that is, and of what."""
+        """Draws the plan of what is chosen now; the dialog remembers which plan that is, and of what."""
         if click.view_id is None:
-            raise InvalidInput("That window is gone. Send the command “update” again.")
+            raise InvalidInput("That dialog is gone. Send the command “update” again.")
         async with self._turns.setdefault(click.view_id, asyncio.Lock()):
             form = await self._form(click.actor, click.plan.channel, click.values)
             await self._screen.update(click.view_id, form)
 
     @on.submission(ids.ROLLOUT_FORM)
     async def submit(self, sent: Submission) -> SubmissionAnswer:
-        """Requests the plan that the window shows, and asks Meshtech nothing: Slack waits for this."""
+        """Requests the plan that the dialog shows, and asks Meshtech nothing: Slack waits for this."""
         if any(not sent.values.get(one) for one in _CHOICES):
             return SubmissionAnswer(
                 errors={ids.ROLLOUT_MODEL: "Choose a model, a version and which gateways."}
@@ -117,7 +117,7 @@ class RolloutForm:
     async def _form(
         self, actor: Actor, channel: str, values: Mapping[str, str], *, is_unseen: bool = False
     ) -> View:
-        """The window of these choices; ``is_unseen``: they were sent before their plan was there to see."""
+        """The dialog of these choices; ``is_unseen``: they were sent before their plan was there to see."""
         plan_id, shown = await self._preview(actor, channel, values)
         if is_unseen and plan_id != _NO_PLAN:
             shown = [*views.look_first(), *shown]
@@ -155,5 +155,5 @@ class RolloutForm:
 
 
 def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> PlanRef:
-    """Which plan the window shows, where it was asked for, and of which choices it is."""
+    """Which plan the dialog shows, where it was asked for, and of which choices it is."""
     return PlanRef(plan_id, channel, *(values.get(one, "") for one in _CHOICES))

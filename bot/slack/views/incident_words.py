@@ -49,7 +49,7 @@ _OFFLINE = KindWords(
     happened="went offline at {site}",
 )
 _STORM = KindWords(
-    begin="🔴 Storm",
+    begin="🔴 Mass outage",
     counted=" offline",
     since="The first went offline {since}.",
     since_of_one="Offline since {since}.",
@@ -82,8 +82,8 @@ _NOT_RETURNED = KindWords(
     happened="did not return",
 )
 _VISIBILITY = KindWords(
-    begin="⚠️ Visibility lost",
+    begin="⚠️ No data from Meshtech",
     since="Since {opened}.",
-    over=("could not be seen", "could not be seen"),
-    happened="could not be seen",
+    over=("sent no data", "sent no data"),
+    happened="sent no data",
 )

@@ -289,7 +289,7 @@ async def expect(connection: Transaction, since: Mapping[GatewayId, datetime | N
 async def let_go(
     connection: Transaction, rollout_id: RolloutId, endings: Mapping[GatewayId, str | None]
 ) -> None:
-    """Their jobs are over: others may have them. What became of a late one is added to its reason."""
+    """Their jobs are over: others may have them. The end of a late one is added to its reason."""
     told = [
         {"of_gateway": gateway_id, "ending": f"; it {ending}"}
         for gateway_id, ending in endings.items()

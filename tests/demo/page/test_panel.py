@@ -29,7 +29,7 @@ async def test_a_gateway_goes_dark_for_a_while_and_comes_back(world: World) -> N
 
 async def test_a_site_goes_dark_until_it_is_mended(world: World) -> None:
     said = world.change("site", {"site": "oslo"})
-    assert said.startswith("oslo went dark")
+    assert said.startswith("oslo went offline")
     assert not any(world.fleet.devices[one].connected for one in world.fleet.at_site("oslo"))
     world.change("mend", {})
     assert offline(world) == 0

@@ -295,7 +295,7 @@ async def test_visibility_loss_of_the_fleet_holds_everything(database_url: str) 
         await it.passes(15)
         picture = await it.rollouts.status(rollout_id)
         assert (picture.rollout.state, picture.failed) == (RolloutState.RUNNING, 0)
-        assert picture.rollout.held == "the fleet cannot be seen now"
+        assert picture.rollout.held == "there is no data from Meshtech now"
         assert await it.broadcasts() == []
         it.blind = False
         assert (await it.comes_to(rollout_id, RolloutState.PAUSED)).rollout.held is None
@@ -306,7 +306,7 @@ async def test_without_sight_of_the_fleet_no_canary_is_promoted(database_url: st
         rollout_id = await it.running()
         await it.comes_to(rollout_id, RolloutState.PROMOTION)
         it.blind = True
-        with pytest.raises(Unavailable, match="cannot be seen"):
+        with pytest.raises(Unavailable, match="no data from Meshtech"):
             await it.steering.promote(PAUL, rollout_id)
 
 

@@ -110,14 +110,14 @@ async def test_the_answer_names_the_silence_its_gateways_and_its_end(desk: Desk)
 async def test_a_silence_of_nothing_waits_for_a_second_yes_and_says_so(desk: Desk) -> None:
     said = await desk.says("silence", "tag:osol for 1h")
     assert "no gateway matches now" in said
-    assert "Nothing is silenced yet" in said
+    assert "Nothing is silenced until" in said
     assert "as S-1" in await desk.confirms()
     assert "tag:osol" in await desk.says("silences")
 
 
 async def test_a_large_silence_says_what_it_covers_and_waits_for_its_button(desk: Desk) -> None:
     said = await desk.says("silence", "site:* -site:voss for 1h")
-    assert "Nothing is silenced yet" not in said, "two of 32 gateways"
+    assert "Nothing is silenced until" not in said, "two of 32 gateways"
     said = await desk.says("silence", "name:* id:v1* for 1h")
     assert "holds the alerts of 11 gateways of 32" in said
     assert "as S-2" in await desk.confirms()
@@ -151,7 +151,7 @@ async def test_silences_are_listed_with_their_reasons(desk: Desk) -> None:
 
 async def test_a_silence_is_ended_by_its_number(desk: Desk) -> None:
     await desk.says("silence", "tag:oslo for 1h")
-    assert "S-1 is over" in await desk.says("unsilence", "S-1")
+    assert "S-1 ended" in await desk.says("unsilence", "S-1")
     async with desk.world.database.read() as connection:
         ended, begun = await audit.find(connection, AuditQuery(words=("silence",)), 10)
     assert (begun.before, ended.before, ended.after) == (None, None, None)

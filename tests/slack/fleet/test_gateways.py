@@ -122,8 +122,8 @@ async def test_an_empty_fleet_is_said_to_be_empty(tmp_path: Path) -> None:
 
 async def test_before_the_first_listing_nobody_is_told_that_the_fleet_is_empty(tmp_path: Path) -> None:
     async with opened(tmp_path, device(1), listed=False) as unseen:
-        assert "no listing has been completed" in await unseen.says("devices")
-        assert "no listing has been completed" in await unseen.says("tags")
+        assert "no poll has been completed" in await unseen.says("devices")
+        assert "no poll has been completed" in await unseen.says("tags")
         assert (await unseen.clicks(ids.REFRESH)).startswith("1 tag")
 
 

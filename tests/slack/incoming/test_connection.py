@@ -339,7 +339,7 @@ async def test_a_trigger_that_expired_or_was_used_is_explained(code: str) -> Non
     async with running() as (made, _, _):
         made.slack.faults.fail("views.open", code)
         act = await made.slack.click(OTTO, await typed(made, "echo x"), "some_form")
-        assert "too long for me to open that window. Please try again." in await first_answer(made, act)
+        assert "too long for me to open that dialog. Please try again." in await first_answer(made, act)
 
 
 # ---- events

@@ -8,7 +8,7 @@ const STEPS = [
   { title: 'A Slack of your own', at: '#sidebar', text: () => 'Everything here runs on this machine: a local Slack, a make-believe fleet of gateways, and the real bot between them. No account, nothing to break. Alerts come to #fleet-alerts by themselves.' },
   { title: 'Ask the bot', at: '#pane .composer', text: () => `Type ${state.choices.slash} and it shows what it can do. ${state.choices.slash} devices lists the fleet, worst first; rename, tag and undo work as in earnest.`, type: () => `${state.choices.slash} devices is:offline` },
   { title: 'Be somebody else', at: '#seat', text: () => 'Roles matter: a viewer looks, an operator changes, an approver approves. Switch here, and see what each of them sees.' },
-  { title: 'Make things happen', at: '#open-world', text: () => 'Let a site go dark, cut Meshtech off, upload a firmware that breaks things, or let time go by faster. The card that comes is the one your team would see.' },
+  { title: 'Make things happen', at: '#open-world', text: () => 'Let a site go offline, cut Meshtech off, upload a firmware that breaks things, or let time go by faster. The card that comes is the one your team would see.' },
   { title: 'Update firmware', at: '#pane .composer', text: () => 'Draw a plan, request it, become Ana Moe to approve it, and watch it wave by wave in #rollouts until its end.', type: () => `${state.choices.slash} update tag:bergen to 3.5.0` },
 ];
 

@@ -103,7 +103,7 @@ def _happens(incident: Incident, rules: AlertRules) -> str:
     words = words_of(incident.kind)
     back = (
         f"A gateway counts as back after {duration(rules.online_after)} online and "
-        f"{count(rules.online_listings, 'listing')}. When all are back, this card says so."
+        f"{count(rules.online_listings, 'poll')}. When all are back, this card says so."
     )
     return " ".join(filter(None, [words.happens or back, words.later]))
 
@@ -137,13 +137,11 @@ def _visibility_lost_card(incident: Incident, groups: Sequence[str]) -> Message:
     loss, begun = incident.loss, f"Since {date(incident.opened_at)}."
     held = "New alerts are held, and so are the rollouts: nothing is started, promoted or judged."
     if loss is not None and loss.lost:
-        doubt = "So many do not go at once; it is likelier that the view of them failed."
-        then = (
-            "When the listings are as before, this card says so; if three more say the same, it is an outage."
-        )
+        doubt = "So many do not go at once; it is likelier that the data is wrong."
+        then = "When the polls are as before, this card says so; if three more say the same, it is an outage."
     else:
         doubt = "Run status to read what Meshtech answered."
-        then = "When a listing succeeds again, this card says so."
+        then = "When a poll succeeds again, this card says so."
     said, taken = f"{_lost(incident)} {begun} {doubt}", _in_whose_hands(incident, groups)
     buttons = actions(acknowledge(incident))
     blocks = [header(heading), section(said), section(taken), context(f"{held} {then}"), *buttons]
@@ -156,12 +154,12 @@ def _visible_again_card(incident: Incident) -> Message:
     if incident.loss is not None and incident.loss.outage:
         heading = "🔴 An outage after all"
         then = (
-            "Three more listings said the same: the alerts of those that are offline follow, and what is no "
-            "longer listed counts as released."
+            "Three more polls said the same: the alerts of those that are offline follow, and what Meshtech "
+            "no longer lists counts as released."
         )
     else:
-        heading = f"{_OVER}: the fleet can be seen again"
-        then = "Alerts and rollouts go on from what the listings say now."
+        heading = f"{_OVER}: data from Meshtech again"
+        then = "Alerts and rollouts go on from what Meshtech says now."
     taken = who(incident)
     blocks = [header(heading), section(said), *([context(taken)] if taken else []), context(then)]
     return message("\n".join(filter(None, [f"{heading}. {said}", taken, then])), blocks)
@@ -170,11 +168,11 @@ def _visible_again_card(incident: Incident) -> Message:
 def _lost(incident: Incident) -> str:
     loss = incident.loss
     if loss is None:
-        return "I could not see the fleet."
+        return "Meshtech gave no data."
     if loss.lost:
         online = count(loss.online_before, "gateway")
-        return f"{loss.lost:,} of {online} that were online were gone between two listings."
-    return f"{count(loss.failures, 'listing')} in a row failed."
+        return f"{loss.lost:,} of {online} that were online were gone between two polls."
+    return f"{count(loss.failures, 'poll')} in a row failed."
 
 
 # ---- words
@@ -211,7 +209,7 @@ def _place(incident: Incident, site: str) -> str:
 
 
 def said_of(incident: Incident) -> list[str]:
-    """Since when, why, and what became of some."""
+    """Since when, why, and how some ended."""
     return [since(incident), *causes(incident), *others(incident.tally)]
 
 

@@ -117,7 +117,7 @@ def alerts(
     if not page:
         text = (
             "🟢 No open alerts. A gateway becomes one after "
-            f"{duration(rules.offline_after)} offline and {count(rules.offline_listings, 'listing')}."
+            f"{duration(rules.offline_after)} offline and {count(rules.offline_listings, 'poll')}."
         )
         blocks = [section(text), *held, *map(context, unposted), *_foot(place)]
         return message("\n".join([" ".join([text, *unposted]), *silenced]), blocks)

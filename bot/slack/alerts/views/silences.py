@@ -52,18 +52,18 @@ def confirmation(text: str, covered: int, fleet: int) -> Message:
     """What a silence would cover, before it holds so much, or nothing; its button says yes to just that."""
     asked = code(f"silence {text}", 600)
     if covered:
-        said = f"{asked} holds the alerts of {bold(count(covered, 'gateway'))} of {fleet:,}. Shall I?"
+        said = f"{asked} holds the alerts of {bold(count(covered, 'gateway'))} of {fleet:,}."
     else:
-        said = f"{nothing_matches()} {asked} would hold what matches later. Shall I?"
+        said = f"{nothing_matches()} {asked} would hold what matches later."
     yes = button(
         "Silence", ids.SILENCE_CONFIRM, PageRef(SILENCES, covered, text), label="Silence them all the same"
     )
-    small = "Nothing is silenced yet."
+    small = "Nothing is silenced until you confirm it."
     return message(f"{said}\n{small}", [section(said), *actions(yes), context(small)])
 
 
 def unsilenced(silence: Silence) -> Message:
-    return sentence(f"{silence.title} is over. What is still offline is told of after the next listing.")
+    return sentence(f"{silence.title} ended. Gateways still offline will alert after the next poll.")
 
 
 def listed(silences: Sequence[Silence], offset: int) -> Message:

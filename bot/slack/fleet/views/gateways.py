@@ -51,7 +51,7 @@ CSV_HEADING = (
 )
 _TAGS_IN_A_LINE = 2
 _NO_LISTING = (
-    "I have not seen the fleet yet: no listing has been completed. Ask for `status` to see what keeps it."
+    "I have no data from Meshtech yet: no poll has been completed. Ask for `status` to see what keeps it."
 )
 
 
@@ -90,7 +90,7 @@ def device_line(known: KnownGateway, now: datetime) -> str:
         name(gateway.firmware, 30) if gateway.firmware else "firmware unknown",
         f"model {name(gateway.model, 20)}" if gateway.model else "model unknown",
         _few_tags(gateway.tags),
-        *(["changed, the next listing will confirm it"] if known.written_at else []),
+        *(["changed, the next poll will confirm it"] if known.written_at else []),
         *([code(gateway.id, 60)] if gateway.name else []),
     ]
     return " · ".join(facts)
@@ -148,7 +148,7 @@ def device(card: Card, now: datetime) -> Message:
     remarks = _remarks(card)
     facts = _facts(known)
     happened = [f"• {date(event.at)}: {event_text(event)}" for event in card.events]
-    seen = as_of(card.as_of, now) if card.as_of else "no listing has been completed yet"
+    seen = as_of(card.as_of, now) if card.as_of else "no poll has been completed yet"
     said = [f"{label}: {value}" for label, value in facts]
     text = "\n".join(
         [f"{state}.", *remarks, *said, "Last changes:", *(happened or ["none"]), _sentence(seen)]
@@ -232,7 +232,7 @@ _CUT_TAG = 40
 
 def _nothing(question: str) -> str:
     if not question:
-        return "The fleet is empty: the last listing held no gateway."
+        return "The fleet is empty: the last poll found no gateway."
     return (
         f"No gateway matches {code(question, 300)}. Leave a term out, put `*` where a part may differ "
         "(`name:MT*`), or ask for `tags` to see the tags there are."
@@ -289,9 +289,9 @@ def _remarks(card: Card) -> list[str]:
     if known.updating:
         remarks.append(f"{status('updating')}: its firmware is being changed")
     if known.written_at:
-        remarks.append("It was changed a moment ago; the next listing will confirm it.")
+        remarks.append("It was changed a moment ago; the next poll will confirm it.")
     if known.missed:
-        remarks.append(f"{status('warning')}: missing from the last {count(known.missed, 'listing')}")
+        remarks.append(f"{status('warning')}: missing from the last {count(known.missed, 'poll')}")
     remarks += [f"Alert: {card.incident}"] if card.incident else []
     remarks += [f"Rollout: {card.rollout}"] if card.rollout else []
     return remarks

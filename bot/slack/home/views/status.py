@@ -78,10 +78,10 @@ def settings(rows: Sequence[Setting], offset: int) -> Message:
 
 
 def _snapshot(snapshot: SnapshotStatus, now: datetime) -> str:
-    age = as_of(snapshot.as_of, now) if snapshot.as_of else "no listing has been completed yet"
+    age = as_of(snapshot.as_of, now) if snapshot.as_of else "no poll has been completed yet"
     if not snapshot.consecutive_failures:
         return f"{status('up to date', 'done') if snapshot.as_of else status('waiting')}, {age}"
-    failed = count(snapshot.consecutive_failures, "listing")
+    failed = count(snapshot.consecutive_failures, "poll")
     why = f": {escape(snapshot.last_error)}" if snapshot.last_error else ""
     return f"{status('behind', 'warning')}, {age}; {failed} in a row failed{why}"
 

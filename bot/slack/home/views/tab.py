@@ -93,7 +93,7 @@ def closed(sentence: str) -> View:
 
 def _fleet(picture: HomePicture, now: datetime) -> list[Block]:
     total = picture.counts.total
-    seen = as_of(picture.listed_at, now) if picture.listed_at else "no listing has been completed yet"
+    seen = as_of(picture.listed_at, now) if picture.listed_at else "no poll has been completed yet"
     bars = [
         f"{name(version or 'unknown')}  {progress_bar(number, total)}" for version, number in picture.versions
     ]

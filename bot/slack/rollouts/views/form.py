@@ -1,4 +1,4 @@
-"""The window in which an update is put together without typing. Pure functions."""
+"""The dialog in which an update is put together without typing. Pure functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def nothing_chosen() -> list[Block]:
 
 
 def plan(drawn: DrawnPlan | ModelChoice, rules: RolloutRules) -> list[Block]:
-    """The plan of what is chosen, without its buttons: the window has its own."""
+    """The plan of what is chosen, without its buttons: the dialog has its own."""
     if isinstance(drawn, ModelChoice):
         return [section("Several models have that version: choose one.")]
     return [block for block in lists.plan(drawn, rules).blocks if block["type"] != "actions"]

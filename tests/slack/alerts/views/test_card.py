@@ -107,7 +107,7 @@ def test_a_site_that_is_no_tag_is_not_called_by_that_name() -> None:
 def test_an_unacknowledged_card_says_so_and_what_happens_next() -> None:
     drawn = card(incident())
     assert "Nobody has acknowledged this yet." in drawn.text
-    assert "counts as back after 3 min online and 3 listings" in drawn.text
+    assert "counts as back after 3 min online and 3 polls" in drawn.text
     ours = (ids.INCIDENT_ACK, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS)
     assert buttons(drawn) == dict.fromkeys(ours, CardRef("7", 2))
 
@@ -233,7 +233,7 @@ def alerts(*page: Incident, total: int | None = None, offset: int = 0, has_chann
 
 def test_no_open_alerts_is_said_with_the_rule() -> None:
     assert alerts().text.startswith("🟢 No open alerts.")
-    assert "5 min offline and 3 listings" in alerts().text
+    assert "5 min offline and 3 polls" in alerts().text
 
 
 def test_a_list_shows_each_incident_with_its_buttons() -> None:
@@ -305,7 +305,7 @@ def test_a_storm_is_one_card_that_counts_its_sites_and_names_its_cause() -> None
     share = Share(Trait.TAG, "Kyiv-office", 38, 40)
     shown = of_kind(IncidentKind.STORM, sites=3, cause=(share,), tally=MemberCounts(down=40, since=NOW))
     drawn = card(shown)
-    assert heading(drawn) == "🔴 Storm: 40 gateways offline at 3 sites"
+    assert heading(drawn) == "🔴 Mass outage: 40 gateways offline at 3 sites"
     assert "38 of 40 at Kyiv-office" in drawn.text
     assert "38 more: Details lists them all" in drawn.text
 
@@ -351,16 +351,16 @@ def test_a_rollout_that_does_not_run_cannot_be_paused() -> None:
 def test_visibility_loss_says_how_many_are_gone_and_what_is_held() -> None:
     shown = of_kind(IncidentKind.VISIBILITY, loss=LossDetails(lost=25, online_before=40))
     drawn = card(shown)
-    assert heading(drawn) == "⚠️ Visibility lost"
+    assert heading(drawn) == "⚠️ No data from Meshtech"
     assert "25 of 40 gateways" in drawn.text
     assert "New alerts are held" in drawn.text
 
 
 def test_visibility_loss_by_failed_listings_says_so() -> None:
-    assert "3 listings in a row failed" in card(of_kind(IncidentKind.VISIBILITY, loss=LossDetails(3))).text
+    assert "3 polls in a row failed" in card(of_kind(IncidentKind.VISIBILITY, loss=LossDetails(3))).text
 
 
-@pytest.mark.parametrize(("outage", "words"), [(False, "can be seen again"), (True, "An outage")])
+@pytest.mark.parametrize(("outage", "words"), [(False, "data from Meshtech again"), (True, "An outage")])
 def test_the_card_about_visibility_loss_says_how_it_ended(outage: bool, words: str) -> None:
     blind = LossDetails(lost=25, online_before=40, outage=outage)
     shown = of_kind(IncidentKind.VISIBILITY, loss=blind, state=IncidentState.RESOLVED, resolved_at=NOW)

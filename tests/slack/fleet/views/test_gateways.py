@@ -95,7 +95,7 @@ def test_a_line_says_what_is_missing_instead_of_leaving_a_gap() -> None:
 def test_flapping_updating_and_an_unconfirmed_change_are_marked() -> None:
     line = views.device_line(known(flapping=True, updating=True, written_at=SEEN), NOW)
     assert "🟡 flapping · 🔄 updating" in line
-    assert "changed, the next listing will confirm it" in line
+    assert "changed, the next poll will confirm it" in line
 
 
 def test_a_list_counts_what_matches_and_says_how_old_that_is() -> None:
@@ -132,7 +132,7 @@ def test_an_empty_answer_says_what_to_try_and_offers_no_file() -> None:
 
 
 def test_before_the_first_listing_a_list_says_so() -> None:
-    assert "no listing has been completed" in devices([], seen=None).text
+    assert "no poll has been completed" in devices([], seen=None).text
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -44,11 +44,11 @@ def test_a_bot_that_is_well_says_so_of_each_part() -> None:
 def test_a_failing_listing_is_told_with_its_reason() -> None:
     failing = replace(WELL.snapshot, consecutive_failures=3, last_error="Meshtech answers 503.")
     assert "⚠️ behind, as of 20 s ago" in said(replace(WELL, snapshot=failing))
-    assert "3 listings in a row failed: Meshtech answers 503." in said(replace(WELL, snapshot=failing))
+    assert "3 polls in a row failed: Meshtech answers 503." in said(replace(WELL, snapshot=failing))
 
 
 def test_before_the_first_listing_the_snapshot_is_awaited() -> None:
-    assert "no listing has been completed yet" in said(replace(WELL, snapshot=SnapshotStatus()))
+    assert "no poll has been completed yet" in said(replace(WELL, snapshot=SnapshotStatus()))
 
 
 def test_a_refused_log_in_is_told_with_its_reason_and_the_next_try() -> None:

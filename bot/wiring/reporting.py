@@ -1,4 +1,4 @@
-"""What belongs to no column: subscriptions and broken channels, digests, the audit log, what is forgotten."""
+"""What reports on all columns: subscriptions, digests, `status`, the audit log; and what is forgotten."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from bot.wiring.ground import Ground, Listeners
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """The services that all columns share."""
+class Reporting:
+    """Who hears of what, what was done, and how long it is kept: the services that all columns share."""
 
     subscriptions: SubscriptionService
     broken_channels: BrokenChannels
@@ -31,13 +31,13 @@ class House:
     changed_people: ChangedPeople
 
 
-def build_house(
+def build_reporting(
     ground: Ground,
     *,
     covered: Callable[[Query], Awaitable[int]],
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Within,
-) -> House:
+) -> Reporting:
     """``covered`` counts the gateways of a query, ``matching`` lists them."""
     context, settings = ground.context, ground.settings
     digests = DigestService(
@@ -49,7 +49,7 @@ def build_house(
         stable_for=settings.rollouts.stable_for,
         stale_after=max(STALE, settings.fleet.poll_every * 3),
     )
-    return House(
+    return Reporting(
         SubscriptionService(
             context,
             covered=covered,
@@ -66,13 +66,15 @@ def build_house(
     )
 
 
-def house_listeners(house: House, ground: Ground, *, status: Callable[[], Awaitable[Status]]) -> Listeners:
+def reporting_listeners(
+    reporting: Reporting, ground: Ground, *, status: Callable[[], Awaitable[Status]]
+) -> Listeners:
     """``status`` says how the bot fares."""
     subscriptions = SubscriptionListeners(
-        house.subscriptions, _around(ground), shared_outside=ground.api.is_shared_outside
+        reporting.subscriptions, _around(ground), shared_outside=ground.api.is_shared_outside
     )
     about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
-    audit = AuditCommands(house.audit, ground.people.names)
+    audit = AuditCommands(reporting.audit, ground.people.names)
     return Listeners(
         (subscriptions.feature(), about.feature(), audit.feature()),
         {**subscriptions.lists(), **about.lists(), **audit.lists()},
