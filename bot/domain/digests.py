@@ -47,6 +47,7 @@ class Digest:
     rollouts: Sequence[tuple[Rollout, Mapping[TargetState, int]]] = ()  # under way
     catch_up: Sequence[tuple[Rollout, int]] = ()  # how many of its skipped gateways are back
     silences: Sequence[Silence] = ()  # that end soon
+    missing: Sequence[str] = ()  # the parts that could not be told, by their names here
 
     @property
     def is_stale(self) -> bool:
@@ -55,7 +56,7 @@ class Digest:
     @property
     def is_quiet(self) -> bool:
         """Whether nobody has to do or to know anything: one line says so."""
-        waits = (self.incidents, self.rollouts, self.catch_up, self.silences)
+        waits = (self.incidents, self.rollouts, self.catch_up, self.silences, self.missing)
         return not (self.long_offline.total or self.flapping.total or any(waits) or self.is_stale)
 
 

@@ -1,8 +1,9 @@
 """The daily digest: a message is wanted once a day and destination, and put together when it is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ from bot.domain.digests import (
 )
 from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.domain.query import Query, parse
-from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState
+from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState, TargetState
 from bot.domain.subscriptions import Topic
 from bot.services.context import Context
 from bot.storage import digests as store
@@ -34,6 +35,7 @@ from bot.storage.fleet import search
 from bot.storage.rollouts import retries, rollouts, targets
 
 DIGEST = "digest"  # the kind of the message
+_Find = Callable[[Transaction, Query, datetime], Awaitable[Any]]  # what a field of a digest holds
 _MOST = 50  # rollouts and incidents that are looked at
 _TAKEN_UP = {RolloutState.FINISHED, RolloutState.RUNNING, RolloutState.PAUSED}
 
@@ -143,32 +145,36 @@ class DigestService:
         return [*found, _Destination("default", None, self._channel, "", self._at, self._zone, began)]
 
     async def digest(self, text: str) -> Digest:
-        """What a digest of a query says now."""
+        """The state of the fleet, or of what a query names of it; ``parts`` find what else there is."""
         now, query = self._now(), parse(text)
         async with self._database.read() as connection:
             counts = await search.counts(connection, query, now)
             as_of = (await listings.status(connection)).as_of
-            long_offline = await _listed(connection, narrowed(query, LONG), now)
-            flapping = await _listed(connection, narrowed(query, FLAPPING), now)
-            untaken = await _untaken(connection, query, now)
-            recent = await _recent(connection, query, now)
-            under_way = [one for one in recent if one.state.is_under_way]
-            by_state = await targets.count_many(connection, [one.id for one in under_way])
-            catch_up = [(one, await self._back(connection, one, now)) for one in recent]
-            ending = await _ending(connection, query, now)
-        return Digest(
-            query.text,
-            now,
-            counts,
-            as_of,
-            self._stale_after,
-            long_offline,
-            flapping,
-            untaken,
-            [(one, by_state[one.id]) for one in under_way],
-            [(one, back) for one, back in catch_up if back],
-            ending,
-        )
+        return Digest(query.text, now, counts, as_of, self._stale_after)
+
+    @property
+    def parts(self) -> Mapping[str, Callable[[Digest], Awaitable[Any]]]:
+        """By the name of each in a digest, what finds it. Each reads by itself: one may fail alone."""
+        finds: Mapping[str, _Find] = {
+            "long_offline": lambda connection, query, now: _listed(connection, narrowed(query, LONG), now),
+            "flapping": lambda connection, query, now: _listed(connection, narrowed(query, FLAPPING), now),
+            "incidents": _untaken,
+            "rollouts": _under_way,
+            "catch_up": self._catch_up,
+            "silences": _ending,
+        }
+        return {name: partial(self._part, find) for name, find in finds.items()}
+
+    async def _part(self, find: _Find, digest: Digest) -> Any:
+        async with self._database.read() as connection:
+            return await find(connection, parse(digest.query), digest.now)
+
+    async def _catch_up(
+        self, connection: Transaction, query: Query, now: datetime
+    ) -> Sequence[tuple[Rollout, int]]:
+        recent = await _recent(connection, query, now)
+        found = [(one, await self._back(connection, one, now)) for one in recent]
+        return [(one, back) for one, back in found if back]
 
     async def _back(self, connection: Transaction, rollout: Rollout, now: datetime) -> int:
         """How many of a rollout's skipped gateways may catch up."""
@@ -199,6 +205,14 @@ async def _recent(connection: Transaction, query: Query, now: datetime) -> Seque
         about = await store.rollouts_of(connection, [one.id for one in found], query, now)
         return [one for one in found if one.id in about]
     return found
+
+
+async def _under_way(
+    connection: Transaction, query: Query, now: datetime
+) -> Sequence[tuple[Rollout, Mapping[TargetState, int]]]:
+    found = [one for one in await _recent(connection, query, now) if one.state.is_under_way]
+    by_state = await targets.count_many(connection, [one.id for one in found])
+    return [(one, by_state[one.id]) for one in found]
 
 
 async def _ending(connection: Transaction, query: Query, now: datetime) -> Sequence[Silence]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bot.domain.digests import STALE
 from bot.domain.query import Query
 from bot.domain.subscriptions import SubscriptionContext
+from bot.services.answers import LateAnswers
 from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
 from bot.services.digests import DigestService
@@ -29,6 +30,7 @@ class Reporting:
     audit: AuditService
     retention: Retention
     changed_people: ChangedPeople
+    late_answers: LateAnswers
 
 
 def build_reporting(
@@ -63,6 +65,7 @@ def build_reporting(
         AuditService(context),
         Retention(context),
         ChangedPeople(context, forget=ground.people.forget),
+        LateAnswers(context),
     )
 
 

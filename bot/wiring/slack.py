@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bot.services.answers import LATE
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes
 from bot.slack.home.tab import HomeTab
@@ -12,6 +13,7 @@ from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import OnExported, list_clicks
 from bot.slack.outgoing.publisher import Publisher
+from bot.slack.outgoing.responses import late
 from bot.wiring.alerts import Alerts, alert_listeners
 from bot.wiring.fleet import Fleet, fleet_listeners
 from bot.wiring.ground import Ground, Listeners
@@ -52,10 +54,11 @@ def build_slack(
             rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,
             reporting_listeners(reporting, ground, status=status),
-            Listeners((digests.feature(), home.feature())),
+            Listeners((digests.feature(), home.feature(), Feature(notes={LATE: late}))),
         ),
         on_refused=reporting.audit.refused,
         on_changed=reporting.changed_people.tell,
+        on_undelivered=reporting.late_answers.keep,
         command=settings.slack.command,
         app_token=app_token.get_secret_value() if app_token else None,
         signing_secret=signing_secret.get_secret_value() if signing_secret else None,

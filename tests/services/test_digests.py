@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.domain.alerts.silences import SilenceRequest
-from bot.domain.digests import LATE, PATIENCE
+from bot.domain.digests import LATE, PATIENCE, Digest
 from bot.domain.subscriptions import parse_subscription
 from bot.services.context import Context
 from bot.services.digests import DigestService
@@ -53,6 +53,12 @@ class Morning:
         async with self.world.database.write() as connection:
             draft = parse_subscription(text)
             await subscriptions.add(connection, channel, draft, "U0ANA00001", self.world.now)
+
+    async def digest(self, query: str) -> Digest:
+        """With all of its parts."""
+        digest = await self.service.digest(query)
+        found = {name: await find(digest) for name, find in self.service.parts.items()}
+        return replace(digest, **found)
 
     async def wanted(self) -> list[tuple[str, Any]]:
         return [(one.channel, one.body["query"]) for one in await self.world.notes() if one.kind == "digest"]
@@ -220,7 +226,7 @@ async def test_a_digest_tells_what_is_dark_what_waits_and_what_ends(morning: Mor
             await silence(connection, "site:oslo", ends)
     await world.passes(7)
 
-    found = await morning.service.digest("")
+    found = await morning.digest("")
 
     assert [one.gateway.id for one in found.long_offline.first] == ["b", "a"]
     assert (found.counts.total, found.counts.online, found.long_offline.total) == (3, 1, 2)
@@ -236,7 +242,7 @@ async def test_an_alert_that_somebody_has_is_not_told(morning: Morning) -> None:
     await morning.world.passes(7)
     incident = await morning.world.only_incident()
     await morning.world.alerts.acknowledge(ANA, incident.id, incident.version)
-    assert (await morning.service.digest("")).is_quiet
+    assert (await morning.digest("")).is_quiet
 
 
 @pytest.mark.on_both
@@ -247,7 +253,7 @@ async def test_a_digest_of_a_query_tells_of_its_gateways_only(morning: Morning) 
     async with world.database.write() as connection:
         await silence(connection, "site:oslo", EIGHT + HOUR)
     await world.passes(7)
-    bergen, oslo = await morning.service.digest("site:bergen"), await morning.service.digest("site:oslo")
+    bergen, oslo = await morning.digest("site:bergen"), await morning.digest("site:oslo")
     assert (bergen.counts.total, bergen.is_quiet) == (1, True)
     assert [oslo.long_offline.total, len(oslo.incidents), len(oslo.rollouts), len(oslo.silences)] == [
         1,
@@ -260,7 +266,7 @@ async def test_a_digest_of_a_query_tells_of_its_gateways_only(morning: Morning) 
 @pytest.mark.on_both
 async def test_no_fresh_listing_is_told(morning: Morning) -> None:
     morning.world.now += HOUR
-    found = await morning.service.digest("")
+    found = await morning.digest("")
     assert (found.is_stale, found.is_quiet, found.as_of) == (True, False, EIGHT)
 
 
@@ -270,6 +276,6 @@ async def test_a_digest_tells_of_a_silence_by_what_it_holds_and_not_by_its_query
     async with morning.world.database.write() as connection:
         await silence(connection, "is:offline", EIGHT + HOUR, gateways=["a"])
         await silence(connection, "id:*", EIGHT + HOUR, limits=["site:oslo"])
-    bergen, oslo = await morning.service.digest("site:bergen"), await morning.service.digest("site:oslo")
+    bergen, oslo = await morning.digest("site:bergen"), await morning.digest("site:oslo")
     assert [one.title for one in bergen.silences] == []
     assert [one.title for one in oslo.silences] == ["S-1", "S-2"]

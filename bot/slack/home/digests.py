@@ -1,19 +1,25 @@
 """The daily digest as a message with its charts; it is drawn when its turn to be posted comes."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.domain.errors import NotFound
+from bot.domain.digests import Digest
+from bot.domain.errors import NotFound, Unavailable
 from bot.domain.fleet.charts import DEFAULT_PERIOD
 from bot.domain.query import parse
 from bot.services.digests import DIGEST, DigestService
 from bot.services.fleet.charts import ChartService
 from bot.slack.fleet.views import charts
 from bot.slack.home.views import digests as views
+from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature
 from bot.slack.views.blocks import File, Message
+
+log = logging.getLogger(__name__)
 
 
 class DigestNotes:
@@ -28,20 +34,45 @@ class DigestNotes:
         return Feature(notes={DIGEST: self.draw})
 
     async def draw(self, body: Mapping[str, Any]) -> Message:
-        """A quiet day has no pictures."""
-        digest = await self._service.digest(str(body["query"]))
-        zone = ZoneInfo(str(body["zone"]))
-        pictures = [] if digest.is_quiet else await self._pictures(digest.query, zone)
-        return views.digest(digest, body, self._command, pictures)
+        """A quiet day has no pictures. Raises Unavailable when the database does not answer."""
+        digest = await self._look(str(body["query"]))
+        pictures = [] if digest.is_quiet else await self._pictures(digest.query, ZoneInfo(str(body["zone"])))
+        drawn = [one for one in pictures if one is not None]
+        undrawn = len(drawn) < len(pictures)
+        return views.digest(digest, body, self._command, drawn, undrawn=undrawn)
 
-    async def _pictures(self, text: str, zone: ZoneInfo) -> list[File]:
+    async def _look(self, query: str) -> Digest:
+        """What can be told of it; what else there is says only that it is missing."""
+        digest = await self._service.digest(query)
+        for name, find in self._service.parts.items():
+            found = await catch(find(digest))
+            if isinstance(found, Unavailable):
+                raise found
+            if isinstance(found, Exception):
+                log.error("a digest is told without its part %s", name, exc_info=found)
+                digest = replace(digest, missing=(*digest.missing, name))
+            else:
+                digest = replace(digest, **{name: found})
+        return digest
+
+    async def _pictures(self, text: str, zone: ZoneInfo) -> list[File | None]:
+        """None for each that cannot be drawn."""
         query = parse(text)
-        try:
-            offline = await self._numbers.offline(query, DEFAULT_PERIOD)
-            firmware = await self._numbers.firmware(query)
-        except NotFound:
-            return []
-        return [
-            await asyncio.to_thread(charts.offline_picture, offline, zone, text),
-            await asyncio.to_thread(charts.firmware_picture, firmware, text),
-        ]
+
+        async def offline() -> File:
+            numbers = await self._numbers.offline(query, DEFAULT_PERIOD)
+            return await asyncio.to_thread(charts.offline_picture, numbers, zone, text)
+
+        async def firmware() -> File:
+            numbers = await self._numbers.firmware(query)
+            return await asyncio.to_thread(charts.firmware_picture, numbers, text)
+
+        pictures: list[File | None] = []
+        for draw in (offline, firmware):
+            drawn = await catch(draw())
+            if isinstance(drawn, NotFound):  # there is nothing to draw yet
+                continue
+            if isinstance(drawn, Exception):
+                log.error("a digest is told without a chart", exc_info=drawn)
+            pictures.append(drawn if isinstance(drawn, File) else None)
+        return pictures

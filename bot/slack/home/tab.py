@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.errors import BotError, NotAllowed, RoleUnknown
-from bot.domain.query import parse
+from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Unavailable
+from bot.domain.query import EVERYTHING
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.services.alerts.incidents import AlertService
@@ -21,7 +21,7 @@ from bot.services.fleet.gateways import FleetService
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids
 from bot.slack.home.views import tab as views
-from bot.slack.home.views.tab import HomePicture, HomeRollout
+from bot.slack.home.views.tab import HomeRollout
 from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature, ViewCalls
 from bot.slack.outgoing.web_api import SlackFailed
@@ -121,30 +121,56 @@ class HomeTab:
             require(actor, Action.READ)
         except (NotAllowed, RoleUnknown) as error:
             return views.closed(str(error))
-        return views.tab(await self._picture(actor), self._now())
+        parts: list[Block] = []
+        for title, draw in self._parts.items():
+            drawn = await catch(draw(actor))
+            if isinstance(drawn, Unavailable):
+                raise drawn
+            if isinstance(drawn, Exception):
+                log.error("a part of the home tab cannot be drawn: %s", title, exc_info=drawn)
+                drawn = views.undrawn(title)
+            parts += drawn
+        return views.tab(parts, self._command)
 
-    async def _picture(self, actor: Actor) -> HomePicture:
+    @property
+    def _parts(self) -> Mapping[str, Callable[[Actor], Awaitable[list[Block]]]]:
+        return {
+            "The fleet": self._fleet_part,
+            "Rollouts": self._rollouts_part,
+            "Open alerts": self._alerts_part,
+            "Silences": self._silences_part,
+        }
+
+    async def _fleet_part(self, actor: Actor) -> list[Block]:
+        counts, listed_at = await self._fleet.counts(EVERYTHING), (await self._fleet.snapshot_status()).as_of
+        versions = (await self._fleet.versions())[: views.VERSIONS]
+        shown = views.fleet(counts, listed_at, versions, self._chart, self._now())
+        return [*shown, *(views.start() if actor.may(Action.REQUEST) else [])]
+
+    async def _rollouts_part(self, actor: Actor) -> list[Block]:
         page = await self._rollouts.page(0, _LOOKED_AT)
         live = [line.rollout for line in page.lines if not line.rollout.state.is_final]
         offered = [HomeRollout(rollout, self._allowed(rollout, actor)) for rollout in live]
         asked = {ids.ROLLOUT_APPROVE, ids.ROLLOUT_PROMOTE}
         waiting = [one for one in offered if one.allowed & asked]
-        incidents = await self._alerts.open_incidents(views.LISTED)
-        return HomePicture(
-            counts=await self._fleet.counts(parse("")),
-            listed_at=(await self._fleet.snapshot_status()).as_of,
-            versions=(await self._fleet.versions())[: views.VERSIONS],
-            waiting=waiting,
-            mine=[one for one in offered if one.rollout.requester == actor.user_id and one not in waiting],
-            incidents=incidents.incidents,
-            incidents_total=incidents.total,
-            chart=self._chart,
-            silences=await self._silences.active(actor),
-            may_acknowledge=_is_allowed(lambda: require(actor, Action.ACKNOWLEDGE)),
-            may_silence=_is_allowed(lambda: require(actor, Action.SILENCE)),
-            may_request=_is_allowed(lambda: require(actor, Action.REQUEST)),
-            command=self._command,
+        mine = [one for one in offered if one.rollout.requester == actor.user_id and one not in waiting]
+        return [
+            *views.rollouts("Waits for you", waiting, self._command),
+            *views.rollouts("Your rollouts", mine, self._command),
+        ]
+
+    async def _alerts_part(self, actor: Actor) -> list[Block]:
+        page = await self._alerts.open_incidents(views.LISTED)
+        return views.incidents(
+            page.incidents,
+            page.total,
+            self._command,
+            may_acknowledge=actor.may(Action.ACKNOWLEDGE),
+            may_silence=actor.may(Action.SILENCE),
         )
+
+    async def _silences_part(self, actor: Actor) -> list[Block]:
+        return views.silences(await self._silences.active(actor), self._command)
 
     def _allowed(self, rollout: Rollout, actor: Actor) -> frozenset[str]:
         """What the domain would let this actor do with it now."""

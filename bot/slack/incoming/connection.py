@@ -25,6 +25,7 @@ from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
 from bot.slack.incoming.signed import SignedRequests
 from bot.slack.incoming.sockets import PING_EVERY, Sockets
+from bot.slack.outgoing.responses import OnUndelivered, lost
 from bot.slack.outgoing.web_api import BAD_TOKEN, SlackFailed, Sleep, WebApi, quiet_logger, refused_token
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class SlackApp:
         *,
         on_refused: OnRefused,
         on_changed: OnChanged = _nobody_else,
+        on_undelivered: OnUndelivered = lost,
         command: str = "/mesh",
         app_token: str | None = None,
         signing_secret: str | None = None,
@@ -76,6 +78,7 @@ class SlackApp:
             features,
             command=command,
             on_changed=on_changed,
+            on_undelivered=on_undelivered,
             monotonic=monotonic,
             sleep=sleep,
             decide_within=decide_within,

@@ -18,8 +18,16 @@ from bot.slack.incoming.commands import CommandRouter, in_plain_names, unnamed
 from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
 from bot.slack.incoming.people import NO_MEMBER, People
 from bot.slack.incoming.requests import CommandCall, Feature, SubmissionAnswer
-from bot.slack.outgoing.responses import DirectResponder, Modals, ThreadResponder, UrlResponder
-from bot.slack.outgoing.web_api import Sleep, WebApi
+from bot.slack.outgoing.responses import (
+    DirectResponder,
+    Modals,
+    OnUndelivered,
+    ThreadResponder,
+    UrlResponder,
+    lost,
+)
+from bot.slack.outgoing.web_api import SlackFailed, Sleep, WebApi
+from bot.slack.views.modals import in_words
 
 OnChanged = Callable[[str], Awaitable[None]]
 """Tells the other replicas that something about a person or a user group changed."""
@@ -47,6 +55,7 @@ class Dispatcher:
         *,
         command: str,
         on_changed: OnChanged,
+        on_undelivered: OnUndelivered = lost,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         decide_within: float = DECIDE_WITHIN,
@@ -55,6 +64,7 @@ class Dispatcher:
         self._people = people
         self._guard = guard
         self._on_changed = on_changed
+        self._keep = on_undelivered
         self.clicks = joined("button", [one.clicks for one in features])
         self.submissions = joined("modal", [one.submissions for one in features])
         self.commands = joined("command", [one.commands for one in features])
@@ -81,7 +91,7 @@ class Dispatcher:
     def command(self, body: Json) -> None:
         """The slash command."""
         user, channel, text, url = payloads.command(body)
-        respond = UrlResponder(self._api, user, url, sleep=self._sleep)
+        respond = UrlResponder(self._api, user, url, keep=self._keep, sleep=self._sleep)
         self._route(text, channel, respond, user, body.get("trigger_id"))
 
     def _route(
@@ -134,22 +144,22 @@ class Dispatcher:
 
     def _way_back(self, pressed: payloads.Press) -> DirectResponder:
         if not pressed.url:
-            return DirectResponder(self._api, pressed.user)
+            return DirectResponder(self._api, pressed.user, self._keep)
         return UrlResponder(
             self._api,
             pressed.user,
             pressed.url,
             replaces=pressed.on_answer,
             thread_ts=pressed.thread_ts,
+            keep=self._keep,
             sleep=self._sleep,
         )
 
     async def submission(self, ack: Callable[..., Any], body: Json) -> None:
         """Decides before the acknowledgement, in time; what takes longer shows a view that says so."""
         sent = payloads.sent_modal(body)
-        attempt = AttemptedAction(
-            sent.callback_id, "", DirectResponder(self._api, sent.user), user=sent.user, about=sent.about
-        )
+        respond = DirectResponder(self._api, sent.user, self._keep)
+        attempt = AttemptedAction(sent.callback_id, "", respond, user=sent.user, about=sent.about)
         purpose = ids.PURPOSES.get(sent.callback_id, Action.READ)
         anew = is_asked_anew(purpose)  # which takes longer than Slack waits
         attempt.actor = None if anew else self._people.cached_actor(sent.user)
@@ -170,13 +180,20 @@ class Dispatcher:
             await ack(**_acknowledgement(task.result()))
             return
         await ack(response_action="update", view=said_view(sent.title, "I am working on it…"))
-        self._guard.observe(sent.callback_id, lambda: self._show_late(task, sent))
+        self._guard.observe(sent.callback_id, lambda: self._show_late(task, sent, respond))
 
-    async def _show_late(self, task: "asyncio.Task[SubmissionAnswer]", sent: payloads.SentModal) -> None:
+    async def _show_late(
+        self, task: "asyncio.Task[SubmissionAnswer]", sent: payloads.SentModal, respond: DirectResponder
+    ) -> None:
+        """In the modal, else by direct message."""
         await self._sleep(_SETTLE)
         answer = await task
         said = " ".join([*answer.errors.values(), "Please start again."]) if answer.errors else "Done."
-        await self._modals.update(sent.view_id, answer.view or said_view(sent.title, said))
+        view = answer.view or said_view(sent.title, said)
+        try:
+            await self._modals.update(sent.view_id, view)
+        except SlackFailed:
+            await respond.add(in_words(view))
 
     def event(self, body: Json) -> None:
         """Something that Slack tells; a mention is one."""
@@ -209,7 +226,7 @@ class Dispatcher:
         if mentioned is None:
             return
         user, channel, text, thread = mentioned
-        self._route(text, channel, ThreadResponder(self._api, user, channel, thread), user)
+        self._route(text, channel, ThreadResponder(self._api, user, channel, thread, self._keep), user)
 
     def _is_repeated(self, event_id: str) -> bool:
         """Whether it came before; what Slack marks as a retry may be the first delivery to arrive."""

@@ -10,31 +10,35 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """``form``: it takes no JSON. A channel may be public or private, so some need one of two scopes."""
+    """``form``: it takes no JSON; ``once``: carried out twice, it does something else than once.
+
+    A channel may be public or private, so some need one of two scopes.
+    """
 
     scopes: frozenset[str] = frozenset()
     form: bool = False
+    once: bool = False
 
 
-def _method(*scopes: str, form: bool = False) -> Method:
-    return Method(frozenset(scopes), form)
+def _method(*scopes: str, form: bool = False, once: bool = False) -> Method:
+    return Method(frozenset(scopes), form, once)
 
 
 METHODS: Final[Mapping[str, Method]] = {
     "apps.connections.open": _method(form=True),  # has a token of its own
     "auth.test": _method(form=True),
-    "chat.postMessage": _method("chat:write"),
+    "chat.postMessage": _method("chat:write", once=True),
     "chat.update": _method("chat:write"),
     "conversations.history": _method("channels:history", "groups:history", form=True),
     "conversations.info": _method("channels:read", "groups:read", form=True),
     "conversations.open": _method("im:write"),
     "conversations.replies": _method("channels:history", "groups:history", form=True),
-    "files.completeUploadExternal": _method("files:write"),
+    "files.completeUploadExternal": _method("files:write", once=True),
     "files.getUploadURLExternal": _method("files:write", form=True),
     "usergroups.list": _method("usergroups:read", form=True),
     "usergroups.users.list": _method("usergroups:read", form=True),
     "users.info": _method("users:read", form=True),
-    "views.open": _method(),
+    "views.open": _method(once=True),
     "views.publish": _method(),
     "views.update": _method(),
 }

@@ -119,7 +119,7 @@ class Edits:
 class Retries:
     """How long each item that failed waits before its next try: longer each time, then every five minutes."""
 
-    _STEPS: Final = (3, 10, 30, 60, 120, 300)
+    _STEPS: Final = (1, 2, 4, 10, 30, 60, 120, 300)
 
     def __init__(self) -> None:
         self._failures: dict[str, int] = {}

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bot.domain.errors import BotError
+from bot.domain.errors import BotError, Unavailable
 from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import CardDrawing, NoteDrawing
 from bot.slack.outgoing.history import find_post, is_told, missing_files
@@ -290,13 +290,18 @@ class Publisher:
         return error.may_have_worked and (is_told(self._api, channel) or not is_shown)
 
     async def _draw_notes(self, notes: Sequence[Note]) -> Message | None:
-        """All of them as one message; None when one that cannot be drawn was put aside."""
+        """All of them as one message; None when one that cannot be drawn was put aside.
+
+        Raises Unavailable for one that cannot be drawn now.
+        """
         drawn: list[Message] = []
         for note in notes:
             one = await catch(self._draw_note(note))
             if isinstance(one, Message):
                 drawn.append(one)
                 continue
+            if isinstance(one, Unavailable):
+                raise one
             log.error("note %d of kind %s cannot be drawn", note.id, note.kind, exc_info=one)
             async with self._database.write() as connection:
                 await outbox.record_note_broken(connection, note, f"{type(one).__name__}: {one}")

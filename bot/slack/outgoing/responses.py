@@ -1,21 +1,27 @@
 """The ways back to the person who asked: a response_url, the thread of a mention, or a direct message.
 
 They run after the acknowledgement and may wait as long as Slack asks. What a spent or expired response_url
-does not take goes to the asker's direct messages instead, so that no answer is lost.
+does not take goes to the asker's direct messages instead, and what Slack does not take at all is kept until
+it does, so that no answer is lost.
 """
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import aiohttp
 
 from bot.slack.outgoing.sending import said_twice, send
-from bot.slack.outgoing.web_api import GONE, NO_PLACE, SlackFailed, Sleep, WebApi
-from bot.slack.views.blocks import File, Message, View
+from bot.slack.outgoing.web_api import BAD_TOKEN, GONE, NO_PLACE, SlackFailed, Sleep, WebApi
+from bot.slack.views.blocks import File, Message, View, context, date, message, section
 
 log = logging.getLogger(__name__)
+
+OnUndelivered = Callable[[str, str], Awaitable[None]]
+"""Keeps an answer until Slack takes it: for whom it is, and its text."""
 
 USES: Final = 5  # of one response_url, within 30 minutes
 _TRIES: Final = 4
@@ -23,18 +29,57 @@ _LONGEST_WAIT: Final = 30.0
 _BACK_OFF: Final = 0.5
 
 
+async def lost(user_id: str, text: str) -> None:
+    """Where nothing can be kept, the log has it."""
+    log.error("an answer to %s is lost: %s", user_id, text)
+
+
 class DirectResponder:
     """Answers by direct message: for the home tab and modals, which have no response_url."""
 
-    def __init__(self, api: WebApi, user_id: str) -> None:
+    def __init__(self, api: WebApi, user_id: str, keep: OnUndelivered = lost) -> None:
         self._api = api
         self._user_id = user_id
+        self._keep = keep
 
     async def answer(self, message: Message) -> None:
         await self.add(message)
 
     async def add(self, message: Message) -> None:
-        await post(self._api, self._user_id, message)
+        try:
+            await self._post(self._user_id, message)
+        except SlackFailed as error:
+            await self._keep_for_later(message, error)
+
+    async def _post(self, channel: str, message: Message, thread_ts: str | None = None) -> None:
+        """A message of its own; cards and notes go through the publisher. Raises SlackFailed in the end."""
+        said = message
+        for attempt in range(_TRIES):
+            try:
+                await send(
+                    self._api.call,
+                    "chat.postMessage",
+                    said,
+                    channel=channel,
+                    thread_ts=thread_ts,
+                    unfurl_links=False,
+                    unfurl_media=False,
+                )
+            except SlackFailed as error:
+                if not error.is_passing or attempt == _TRIES - 1:
+                    raise
+                if error.may_have_worked:
+                    said = said_twice(message)
+                await self._api.rest(error, attempt)
+            else:
+                return
+
+    async def _keep_for_later(self, message: Message, error: SlackFailed) -> None:
+        """Raises the error for what Slack will never take."""
+        if not error.is_passing and error.code not in BAD_TOKEN:
+            raise error
+        log.warning("an answer to %s waits until Slack takes it: %s", self._user_id, error.code)
+        await self._keep(self._user_id, message.text)
 
     async def send_file(self, name: str, content: bytes, title: str, alt: str = "") -> None:
         channel = await self._api.direct_channel(self._user_id)
@@ -47,17 +92,20 @@ class ThreadResponder(DirectResponder):
     By direct message where that cannot be: only some may post in the channel, or the thread was deleted.
     """
 
-    def __init__(self, api: WebApi, user_id: str, channel: str, thread_ts: str) -> None:
-        super().__init__(api, user_id)
+    def __init__(
+        self, api: WebApi, user_id: str, channel: str, thread_ts: str, keep: OnUndelivered = lost
+    ) -> None:
+        super().__init__(api, user_id, keep)
         self._channel = channel
         self._thread_ts = thread_ts
 
     async def add(self, message: Message) -> None:
         try:
-            await post(self._api, self._channel, message, thread_ts=self._thread_ts)
+            await self._post(self._channel, message, self._thread_ts)
         except SlackFailed as error:
             if error.code not in NO_PLACE | GONE:
-                raise
+                await self._keep_for_later(message, error)
+                return
             log.warning("a mention in %s is answered by direct message: %s", self._channel, error.code)
             await super().add(message)
 
@@ -77,9 +125,10 @@ class UrlResponder(DirectResponder):
         *,
         replaces: bool = False,
         thread_ts: str | None = None,
+        keep: OnUndelivered = lost,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        super().__init__(api, user_id)
+        super().__init__(api, user_id, keep)
         self._url = url
         self._replaces = replaces
         self._thread_ts = thread_ts
@@ -99,7 +148,7 @@ class UrlResponder(DirectResponder):
         elif self._uses < USES:
             self._uses += 1
             for attempt in range(_TRIES):
-                came = await self._post(said, replace, attempt)
+                came = await self._try(said, replace, attempt)
                 if came.status == 200:
                     return
                 if came.status == 0 and not replace:  # in another's place it stands once all the same
@@ -109,7 +158,7 @@ class UrlResponder(DirectResponder):
                 await self._sleep(came.wait)
         await super().add(said)
 
-    async def _post(self, message: Message, replace: bool, attempt: int) -> "_Came":
+    async def _try(self, message: Message, replace: bool, attempt: int) -> "_Came":
         payload: dict[str, Any] = {
             "text": message.text,
             "blocks": list(message.blocks),
@@ -169,17 +218,11 @@ class Modals:
         await self._api.patient("views.publish", user_id=user_id, view=view)
 
 
-async def post(api: WebApi, channel: str, message: Message, *, thread_ts: str | None = None) -> None:
-    """An answer as a message of its own; cards and notes go through the publisher."""
-    await send(
-        api.patient,
-        "chat.postMessage",
-        message,
-        channel=channel,
-        thread_ts=thread_ts,
-        unfurl_links=False,
-        unfurl_media=False,
-    )
+def late(body: Mapping[str, Any]) -> Message:
+    """An answer that was kept, for who asked; ``text`` is as it was to be read, and escaped."""
+    text, asked_at = str(body["text"]), date(datetime.fromisoformat(body["at"]))
+    why = f"Slack did not take this answer of {asked_at} until now."
+    return message(f"{text}\n{why}", [section(text), context(why)])
 
 
 def _wait(retry_after: str | None, attempt: int) -> float:

@@ -67,7 +67,8 @@ NO_PLACE: Final = frozenset(
 GONE: Final = frozenset(
     {"cant_update_message", "edit_window_closed", "message_not_found", "thread_not_found"}
 )
-_PATIENCE = 4  # tries of a patient call
+_PATIENCE: Final = 4  # tries of a patient call
+_BACK_OFF: Final = 0.5  # seconds after its first failure
 _LONGEST_WAIT = 60.0
 _LONGEST_PAUSE = 3600.0  # that is believed; a number without sense would silence the bot for years
 
@@ -89,6 +90,11 @@ class SlackFailed(Unavailable):
     @property
     def may_have_worked(self) -> bool:
         return self.code in UNSURE
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may well succeed in a moment."""
+        return self.is_rate_limit or self.may_have_worked or self.code == UNREACHABLE
 
 
 class WebApi:
@@ -145,15 +151,23 @@ class WebApi:
         return data
 
     async def patient(self, method: str, **arguments: Any) -> Json:
-        """As ``call``, for background work: waits as long as Slack asks and tries again, a few times."""
-        for _ in range(_PATIENCE - 1):
+        """As ``call``, for background work: waits as long as Slack asks and tries again, a few times.
+
+        So it does without an answer, unless the call may have been carried out, and twice is once too often.
+        """
+        for attempt in range(_PATIENCE - 1):
             try:
                 return await self.call(method, **arguments)
             except SlackFailed as error:
-                if not error.is_rate_limit:
+                if not error.is_passing or (error.may_have_worked and METHODS[method].once):
                     raise
-                await self._sleep(min(error.retry_after or 1.0, _LONGEST_WAIT))
+                await self.rest(error, attempt)
         return await self.call(method, **arguments)
+
+    async def rest(self, error: SlackFailed, attempt: int) -> None:
+        """Waits before the next try: as long as Slack asks, else longer each time."""
+        wait = error.retry_after or (1.0 if error.is_rate_limit else _BACK_OFF * 2.0**attempt)
+        await self._sleep(min(wait, _LONGEST_WAIT))
 
     async def may_post(self, channel: str) -> bool:
         """Whether the bot is a member there; where Slack does not say, the post itself will tell."""
@@ -255,6 +269,8 @@ def _failed(method: str, error: SlackApiError) -> SlackFailed:
     if status == 429:
         return SlackFailed(method, "ratelimited", retry_after=_seconds(headers.get("Retry-After")))
     code = str(body.get("error") or BROKEN)
+    if status >= 500 and code not in UNSURE:
+        code = BROKEN  # whatever it says: Slack itself is in trouble
     messages = (body.get("response_metadata") or {}).get("messages") or []
     detail = str(
         body.get("needed") or "; ".join(map(str, messages)) or (f"HTTP {status}" if code == BROKEN else "")

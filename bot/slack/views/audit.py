@@ -19,6 +19,7 @@ from bot.slack.views.blocks import (
     utc,
 )
 from bot.slack.views.lists import PagePosition, buttons
+from bot.slack.views.parts import row
 
 AUDIT = "audit"
 PAGE = 10
@@ -37,7 +38,7 @@ def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str)
             "Words are looked for in what was done and to what; a person, done, failed or refused narrow it."
         )
         return message(f"No entries{about}. {hint}", [section(f"No entries{about}."), context(hint)])
-    rows = [_line(entry) for entry in found]
+    rows = [row(_line, entry) for entry in found]
     return message(
         "\n".join([f"{title}:", *rows]), [section(bold(title)), *lines(rows), *buttons(place, export=True)]
     )

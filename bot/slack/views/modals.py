@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from bot.slack.ids import Ref
-from bot.slack.views.blocks import Block, View, fit, given, menu, plain_text
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    View,
+    escape,
+    fit,
+    given,
+    menu,
+    message,
+    plain_text,
+    section,
+)
 
 MOST_BLOCKS: Final = 100
 _MOST_SIZE: Final = 60_000  # of all blocks as JSON; a view takes 250 kB
@@ -29,6 +40,13 @@ def modal(
     }
     sent = plain_text(submit, 24) if submit else None
     return view | given(submit=sent, private_metadata=str(ref) if ref else None)
+
+
+def in_words(view: View) -> Message:
+    """What a modal says, as a message where it cannot be shown."""
+    texts = [block["text"]["text"] for block in view["blocks"] if "text" in block]
+    said = [escape(view["title"]["text"]), *texts]
+    return message("\n".join(said), [section(text) for text in said])
 
 
 def home(blocks: Sequence[Block]) -> View:

@@ -23,6 +23,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.lists import buttons, cut_page
+from bot.slack.views.parts import row
 
 SUBSCRIPTIONS = "subscriptions"  # the kind of the list
 PAGE = 10
@@ -133,7 +134,7 @@ def listed(everyone: Sequence[Subscription], here: str, around: SubscriptionCont
     number = sum(one.channel == here for one in everyone)
     mine = "all" if number == len(everyone) else number or "none"
     title = f"{bold(place.says('subscription'))}, {mine} of this channel"
-    rows = [_line(one, here, around) for one in page]
+    rows = [row(_line, one, here, around) for one in page]
     return message(
         "\n".join([title, *rows, defaults]),
         [section(title), *lines(rows), *buttons(place), context(defaults)],

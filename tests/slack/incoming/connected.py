@@ -45,9 +45,15 @@ class Bed:
     clock: Clock
     refused: list[tuple[str, ...]] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
+    undelivered: list[tuple[str, str]] = field(default_factory=list)
+    kept_some: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def audit(self, actor: Actor, what: str, about: str, channel: str, reason: str) -> None:
         self.refused.append((actor.user_id, what, about, channel, reason))
+
+    async def kept(self, user_id: str, text: str) -> None:
+        self.undelivered.append((user_id, text))
+        self.kept_some.set()
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -68,7 +74,13 @@ async def bed(slack: SlackServer | None = None) -> AsyncIterator[Bed]:
     await slack.start()
     session = new_session()
     clock = Clock()
-    api = WebApi(slack.bot_token, session, base_url=slack.api_url)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
+    api = WebApi(slack.bot_token, session, base_url=slack.api_url, sleep=sleep)
     people = People(
         api,
         operators=[workspace.OPERATORS],
@@ -77,7 +89,7 @@ async def bed(slack: SlackServer | None = None) -> AsyncIterator[Bed]:
         now=clock.now,
     )
     try:
-        yield Bed(slack, api, people, Modals(api), clock)
+        yield Bed(slack, api, people, Modals(api), clock, slept=slept)
         assert slack.problems == []
     finally:
         await people.close()
@@ -96,6 +108,7 @@ async def connected(
             made.people,
             features,
             on_refused=made.audit,
+            on_undelivered=made.kept,
             app_token=None if http else made.slack.app_token,
             signing_secret=made.slack.signing_secret if http else None,
             monotonic=made.clock.seconds,

@@ -324,6 +324,20 @@ async def test_a_decision_that_takes_long_shows_that_and_then_the_outcome() -> N
         await made.slack.wait_for(lambda: "Done." in str(view.blocks))
 
 
+@pytest.mark.parametrize("times", [2, 100])
+async def test_the_outcome_of_a_modal_is_told_though_slack_fails(times: int) -> None:
+    async with running(decide_within=0.01) as (made, _, echo):
+        view = await opened(made)
+        made.slack.faults.fail("views.update", "no_service", status=503, times=times)
+        await (await made.slack.submit(OTTO, view, {"reason": {"reason": "slow"}})).ack
+        echo.release.set()
+        if times == 2:
+            await made.slack.wait_for(lambda: "Done." in str(view.blocks))
+        else:
+            direct = await made.slack.wait_for(lambda: made.slack.workspace.in_channel(OTTO))
+            assert direct[0].text == "Deny R-7\nDone."
+
+
 async def test_somebody_not_known_yet_is_looked_up_behind_a_working_view() -> None:
     async with running() as (made, _, echo):
         view = await opened(made)

@@ -20,15 +20,15 @@ def test_a_long_pause_is_not_waited_for_with_a_card_in_ones_hands() -> None:
 
 def test_what_fails_again_waits_longer() -> None:
     retries = Retries()
-    assert [retries.failed("a").seconds for _ in range(7)] == [3, 10, 30, 60, 120, 300, 300]
+    assert [retries.failed("a").seconds for _ in range(9)] == [1, 2, 4, 10, 30, 60, 120, 300, 300]
 
 
 def test_failures_that_nobody_asks_about_again_are_forgotten_in_the_end() -> None:
     retries = Retries()
     for number in range(6000):
         retries.failed(str(number))
-    assert retries.failed("0") == timedelta(seconds=3)
-    assert retries.failed("5999") == timedelta(seconds=10)
+    assert retries.failed("0") == timedelta(seconds=1)
+    assert retries.failed("5999") == timedelta(seconds=2)
 
 
 def test_a_clock_that_is_set_back_leaves_no_channel_full_and_no_edit_waiting() -> None:

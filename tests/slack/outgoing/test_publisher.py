@@ -14,8 +14,12 @@ from sqlalchemy import select
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import PostedMessage as Shown
+from bot.domain.errors import Unavailable
+from bot.services.answers import LATE, LateAnswers
+from bot.services.context import Context
 from bot.slack.incoming.commands import normalise
 from bot.slack.outgoing.publisher import Publisher
+from bot.slack.outgoing.responses import late
 from bot.slack.outgoing.sending import TWICE
 from bot.slack.outgoing.web_api import WebApi
 from bot.slack.views import blocks
@@ -43,6 +47,7 @@ class Stand:
     text: dict[str, str] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     slept: list[float] = field(default_factory=list)
+    away: bool = False  # the database, from what draws a note with it
 
     def __post_init__(self) -> None:
         self.publisher = self.another()
@@ -53,7 +58,14 @@ class Stand:
             self.api,
             self.database,
             {"rollout": self.draw, "incident": self.draw},
-            {"progress": draw_note, "file": draw_file, "picture": draw_picture, "broken": draw_badly},
+            {
+                "progress": draw_note,
+                "file": draw_file,
+                "picture": draw_picture,
+                "broken": draw_badly,
+                "asking": self.draw_with_the_database,
+                LATE: late,
+            },
             now=self.clock.now,
             sleep=self.sleep,
         )
@@ -64,6 +76,11 @@ class Stand:
         text = self.text.get(subject, f"card {subject}")
         drawn = blocks.message(blocks.escape(text), [blocks.section(blocks.escape(text))])
         return replace(drawn, is_over=subject in self.over)
+
+    async def draw_with_the_database(self, body: Mapping[str, Any]) -> Message:
+        if self.away:
+            raise Unavailable("My database does not answer.")
+        return draw_note(body)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -533,7 +550,7 @@ async def test_while_slack_is_down_tries_become_rarer(stand: Stand) -> None:
     await stand.open()
     for _ in range(60):
         await stand.publish(after=10)
-    assert 5 <= stand.count("chat.postMessage") <= 8
+    assert 7 <= stand.count("chat.postMessage") <= 10
     stand.slack.faults.clear()
     await stand.publish(after=300)
     assert stand.texts() == ["card 7"]
@@ -582,6 +599,32 @@ async def test_a_note_that_cannot_be_drawn_does_not_stop_the_others(stand: Stand
     await stand.publish()
     assert stand.thread() == ["c"]
     assert (await stand.publisher.backlog()).broken == 2
+
+
+async def test_a_note_is_drawn_again_when_the_database_is_back(stand: Stand) -> None:
+    await stand.open()
+    await stand.note("a", "asking")
+    await stand.note("b")
+    stand.away = True
+    await stand.publish()
+    assert stand.thread() == []
+    stand.away = False
+    await stand.publish(after=1)
+    assert stand.thread() == ["a\nb"]
+
+
+async def test_a_card_that_was_deleted_while_a_note_of_its_thread_waited_is_posted_again_once(
+    stand: Stand,
+) -> None:
+    await stand.open()
+    await stand.publish()
+    stand.slack.workspace.delete_message(stand.card())
+    await stand.change("new", urgent=True)
+    await stand.note("a")
+    for _ in range(3):  # the edit finds it gone, and so does the note
+        await stand.publish(after=1)
+    assert (stand.texts(), stand.thread()) == (["new"], ["a"])
+    assert await stand.error() is None
 
 
 async def test_a_note_in_the_thread_of_a_deleted_card_brings_the_card_back(stand: Stand) -> None:
@@ -678,6 +721,13 @@ async def test_a_message_of_its_own_goes_to_a_channel_or_to_a_person(stand: Stan
     assert stand.texts(workspace.OPERATOR) == ["yours was approved"]
 
 
+async def test_an_answer_that_slack_did_not_take_comes_by_direct_message_and_says_so(stand: Stand) -> None:
+    await LateAnswers(Context(stand.database, stand.clock.now)).keep(workspace.OPERATOR, "renamed &lt;b&gt;")
+    await stand.publish()
+    (said,) = stand.texts(workspace.OPERATOR)
+    assert said.startswith("renamed <b> Slack did not take this answer")
+
+
 async def test_a_note_without_a_place_is_put_aside(stand: Stand) -> None:
     await stand.message("C0NOWHERE1", "digest")
     await stand.publish()
@@ -764,7 +814,7 @@ async def test_a_picture_that_slack_does_not_show_goes_into_the_thread(stand: St
 
 
 async def test_a_note_whose_picture_cannot_be_uploaded_is_posted_and_the_thread_tried(stand: Stand) -> None:
-    stand.slack.faults.fail("files.getUploadURLExternal", "internal_error")
+    stand.slack.faults.fail("files.getUploadURLExternal", "internal_error", times=4)
     message = await pictured(stand)
     assert [block["type"] for block in message.blocks] == ["section", "context"]
     assert in_thread(stand, message) == ["All is well."]

@@ -37,10 +37,15 @@ class Parrot:
 
 async def in_a_thread(made: Bed, text: str) -> Shown:
     """The answer to a mention in a thread."""
+    return (await all_in_a_thread(made, text))[0]
+
+
+async def all_in_a_thread(made: Bed, text: str, number: int = 1) -> list[Shown]:
+    """So many answers to it."""
     parent = made.slack.workspace.add(Shown(OPS, made.slack.workspace.next_ts(), "Well?", OTTO))
     await made.slack.mention(OTTO, OPS, text, parent.ts)
     thread = made.slack.workspace.thread
-    return (await made.slack.wait_for(lambda: thread(parent)[1:]))[0]
+    return await made.slack.wait_for(lambda: thread(parent)[number:] and thread(parent)[1:])
 
 
 async def test_what_is_added_after_a_click_in_a_thread_stays_in_that_thread() -> None:
@@ -89,6 +94,29 @@ async def test_an_answer_that_slack_does_not_confirm_comes_again_and_says_so() -
         typed = await made.slack.command(OTTO, OPS, "say hello")
         first, again = await made.slack.wait_for(lambda: typed.responses[1:] and typed.responses)
         assert (first.text, again.text) == ("hello", f"hello\n{TWICE}")
+
+
+async def test_a_mention_is_answered_though_slack_fails_three_times() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        made.slack.faults.fail("chat.postMessage", "no_service", status=503, times=2)
+        made.slack.faults.lose_answer("chat.postMessage")
+        answers = await all_in_a_thread(made, "say hello", 2)
+        assert [one.text for one in answers] == [f"hello\n{TWICE}"] * 2
+        assert {0.5, 1.0} <= set(made.slept)
+
+
+@pytest.mark.parametrize("by_mention", [True, False])
+async def test_an_answer_that_slack_does_not_take_at_all_is_kept_for_its_asker(by_mention: bool) -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        await made.people.actor(OTTO)
+        for method in ("chat.postMessage", "response_url"):
+            made.slack.faults.fail(method, "no_service", status=503, times=100)
+        if by_mention:
+            await made.slack.mention(OTTO, OPS, "say hello")
+        else:
+            await made.slack.command(OTTO, OPS, "say hello")
+        await made.kept_some.wait()
+        assert made.undelivered == [(OTTO, "hello")]
 
 
 async def test_a_page_that_slack_does_not_confirm_is_shown_once() -> None:

@@ -41,6 +41,7 @@ from bot.slack.views.blocks import (
 from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.incident_words import words_of
 from bot.slack.views.lists import PagePosition, buttons
+from bot.slack.views.parts import part, row
 
 ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
 ALERTS_PAGE, INCIDENT_PAGE = 8, 15
@@ -122,11 +123,11 @@ def alerts(
         blocks = [section(text), *held, *map(context, unposted), *_foot(place)]
         return message("\n".join([" ".join([text, *unposted]), *silenced]), blocks)
     heading = f"{bold(place.says('open alert'))}, the unacknowledged first"
-    rows = [(incident, listed(incident)) for incident in page]
+    rows = [row(listed, incident) for incident in page]
     blocks = [section(heading)]
-    for incident, row in rows:
-        blocks += [section(row), *actions(acknowledge(incident, PageRef(ALERTS, offset)), details(incident))]
-    text = "\n".join([f"{heading}.", *(row for _, row in rows), *silenced, *unposted])
+    for incident, shown in zip(page, rows, strict=True):
+        blocks += [section(shown), *part(_listed_buttons, incident, offset)]
+    text = "\n".join([f"{heading}.", *rows, *silenced, *unposted])
     return message(text, [*blocks, *held, *map(context, unposted), *_foot(place)])
 
 
@@ -135,9 +136,13 @@ def gateways(incident: Incident, page: Sequence[AffectedGateway], offset: int) -
     tally = incident.tally
     place = PagePosition(INCIDENT, offset, tally.total, INCIDENT_PAGE, str(incident.id))
     heading = f"{bold(place.says('gateway'))} of the alert {where(incident)}: {counts(tally)}"
-    shown = [down_line(one, incident) if one.is_down else left_line(one, incident) for one in page]
+    shown = [row(down_line if one.is_down else left_line, one, incident) for one in page]
     text = "\n".join([f"{heading}.", *shown])
     return message(text, [section(heading), *lines(shown), *buttons(place, refresh=True, export=True)])
+
+
+def _listed_buttons(incident: Incident, offset: int) -> list[Block]:
+    return actions(acknowledge(incident, PageRef(ALERTS, offset)), details(incident))
 
 
 def line(incident: Incident) -> str:

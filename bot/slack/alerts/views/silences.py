@@ -29,6 +29,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.lists import buttons, cut_page
 from bot.slack.views.modals import date_input, modal, select, text_input
+from bot.slack.views.parts import row
 
 SILENCES = "silences"  # the kind of the list
 PAGE = 8
@@ -72,7 +73,7 @@ def listed(silences: Sequence[Silence], offset: int) -> Message:
         return sentence("No silence holds now.")
     page, place = cut_page(silences, SILENCES, offset, PAGE)
     title = f"{bold(place.says('silence'))}, the first to end first"
-    rows = [line(one) for one in page]
+    rows = [row(line, one) for one in page]
     return message("\n".join([title, *rows]), [section(title), *map(section, rows), *buttons(place)])
 
 
@@ -84,16 +85,16 @@ def line(silence: Silence) -> str:
 
 def down(found: Sequence[SilencedDown]) -> list[str]:
     """What is offline and silenced, a line for each silence, for those who look at what is open."""
-    rows = [f"{line(one.silence)}. {_down(one)}" for one in found[:_SILENCES_SHOWN]]
+    rows = [row(_down_line, one) for one in found[:_SILENCES_SHOWN]]
     more = len(found) - _SILENCES_SHOWN
     rest = [f"and {count(more, 'more silence')} with gateways that are down"] if more > 0 else []
     return [f"{status('silenced')} and down:", *rows, *rest] if rows else []
 
 
-def _down(one: SilencedDown) -> str:
+def _down_line(one: SilencedDown) -> str:
     more = one.down - len(one.first)
     named = ", ".join(name(label, 40) for label in one.first)
-    return f"Down: {named}{f' and {more:,} more' if more else ''}."
+    return f"{line(one.silence)}. Down: {named}{f' and {more:,} more' if more else ''}."
 
 
 def begun(body: Mapping[str, Any]) -> Message:

@@ -32,6 +32,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.lists import PagePosition, buttons, cut_page
+from bot.slack.views.parts import row
 
 DEVICES, DEVICE, TAGS, FIRMWARE = "devices", "device", "tags", "firmware"
 DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 20
@@ -74,7 +75,7 @@ def devices(
         return message(f"{text} {_sentence(age)}", [section(text), *_foot(place, age)])
     asked = f" for {code(question, 300)}" if question else ""
     title = f"{bold(place.says('gateway'))}{asked}: {counts_text(counts)}"
-    shown = [device_line(known, now) for known in rows]
+    shown = [row(device_line, known, now) for known in rows]
     text = "\n".join([f"{title}, {age}.", *shown])
     return message(text, [section(title), *lines(shown), *_foot(place, age, export=True)])
 
@@ -147,7 +148,7 @@ def device(card: Card, now: datetime) -> Message:
     )
     remarks = _remarks(card)
     facts = _facts(known)
-    happened = [f"• {date(event.at)}: {event_text(event)}" for event in card.events]
+    happened = [f"• {date(event.at)}: {row(event_text, event)}" for event in card.events]
     seen = as_of(card.as_of, now) if card.as_of else "no poll has been completed yet"
     said = [f"{label}: {value}" for label, value in facts]
     text = "\n".join(
@@ -199,7 +200,7 @@ def tags(rows: Sequence[TagCount], offset: int, seen: datetime | None, now: date
     if not page:
         text = "No gateway has a tag yet. Give one with `tag <id or name> +oslo`.".translate(_ANGLES)
         return message(text, [section(text), *_foot(place, age)])
-    shown = [_tag_line(row) for row in page]
+    shown = [row(_tag_line, tag) for tag in page]
     title = bold(place.says("tag"))
     text = "\n".join([f"{title}, {age}.", *shown])
     return message(text, [section(title), *lines(shown), *_foot(place, age)])
@@ -218,7 +219,7 @@ def firmware(rows: Sequence[tuple[Firmware, int]], model: str, models: Sequence[
         if file.model != heading or not shown:
             heading = file.model
             shown.append(bold(f"Model {name(heading, 40)}" if heading else "No model named"))
-        shown.append(_firmware_line(file, running))
+        shown.append(row(_firmware_line, file, running))
     title = bold(place.says("firmware version"))
     return message(
         "\n".join([f"{title}:", *shown]), [section(title), *lines(shown), *buttons(place, refresh=True)]
@@ -314,9 +315,9 @@ def _tags_moved(event: FleetEvent) -> str:
     return ", ".join(moved[:10]) + more if moved else "another order"
 
 
-def _tag_line(row: TagCount) -> str:
-    offline = f", {status('offline')} {row.offline:,}" if row.offline else ""
-    return f"{bold(name(row.tag))}: {count(row.gateways, 'gateway')}{offline}"
+def _tag_line(one: TagCount) -> str:
+    offline = f", {status('offline')} {one.offline:,}" if one.offline else ""
+    return f"{bold(name(one.tag))}: {count(one.gateways, 'gateway')}{offline}"
 
 
 def _firmware_line(file: Firmware, running: int) -> str:

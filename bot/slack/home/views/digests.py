@@ -1,7 +1,7 @@
 """The daily digest in words: one line for a quiet day, else what somebody should know, the worst first."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
@@ -27,41 +27,52 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.parts import UNDRAWN, row
 
+_TITLES: Final[Mapping[str, str]] = {  # in the order in which they are told
+    "long_offline": "Offline for more than 24 h",
+    "flapping": "Flapping",
+    "incidents": "Alerts nobody acknowledged",
+    "rollouts": "Rollouts under way",
+    "catch_up": "Could catch up",
+    "silences": "Silences that end within a day",
+}
+_NO_CHARTS: Final = "⚠️ A chart could not be drawn."
 _FEW = 5  # of incidents, rollouts and silences; there are ten gateways
 
 
-def digest(found: Digest, body: Mapping[str, Any], command: str, pictures: Sequence[File] = ()) -> Message:
-    """``body`` is that of the note: whose digest it is, and when it comes."""
+def digest(
+    found: Digest,
+    body: Mapping[str, Any],
+    command: str,
+    pictures: Sequence[File] = (),
+    *,
+    undrawn: bool = False,
+) -> Message:
+    """``body`` is that of the note: whose digest it is, and when it comes. ``undrawn``: some picture is."""
     state = _state(found)
     if found.is_quiet:
         quiet = f"🟢 {state}, and nothing waits for anybody."
         return message(quiet, [section(quiet)])
-    parts = [
-        _gateways("Offline for more than 24 h", found.long_offline, found, command, "is:offline for:>24h"),
-        _gateways("Flapping", found.flapping, found, command, "is:flapping"),
-        _few(
-            "Alerts nobody acknowledged",
-            [_incident(one) for one in found.incidents],
-            command,
-            "alerts",
-        ),
-        _few("Rollouts under way", [_rollout(*one) for one in found.rollouts], command, "rollouts"),
-        _few("Could catch up", [_back(*one, command) for one in found.catch_up], command, "rollouts"),
-        _few(
-            "Silences that end within a day", [_silence(one) for one in found.silences], command, "silences"
-        ),
-    ]
+    rows = {
+        "long_offline": _gateways(found.long_offline, found, command, "is:offline for:>24h"),
+        "flapping": _gateways(found.flapping, found, command, "is:flapping"),
+        "incidents": _few([row(_incident, one) for one in found.incidents], command, "alerts"),
+        "rollouts": _few([row(_rollout, *one) for one in found.rollouts], command, "rollouts"),
+        "catch_up": _few([row(_back, *one, command) for one in found.catch_up], command, "rollouts"),
+        "silences": _few([row(_silence, one) for one in found.silences], command, "silences"),
+    }
+    parts = [(heads, [UNDRAWN] if key in found.missing else rows[key]) for key, heads in _TITLES.items()]
     heading = f"{'🔴' if found.long_offline.total or found.incidents else '🟡'} {state}."
     stale = [_stale(found)] if found.is_stale else []
-    foot = _foot(body, command)
     blocks: list[Block] = [section(" ".join([bold(heading), *stale]))]
-    for heads, rows in parts:
-        blocks += [section(bold(heads)), *lines(rows)] if rows else []
+    for heads, told in parts:
+        blocks += [section(bold(heads)), *lines(told)] if told else []
     said = [" ".join([heading, *stale])]
-    said += [line for heads, rows in parts if rows for line in (f"{heads}:", *rows)]
+    said += [line for heads, told in parts if told for line in (f"{heads}:", *told)]
     said += [escape(one.alt) for one in pictures]
-    return message("\n".join([*said, foot]), [*blocks, context(foot)], pictures=pictures)
+    foot = [*([_NO_CHARTS] if undrawn else []), _foot(body, command)]
+    return message("\n".join([*said, *foot]), [*blocks, context(*foot)], pictures=pictures)
 
 
 def _state(found: Digest) -> str:
@@ -85,19 +96,17 @@ def _stale(found: Digest) -> str:
     return f"⚠️ The fleet could not be listed {since}, so this is what was so then."
 
 
-def _gateways(
-    title: str, listed: Listed, found: Digest, command: str, narrower: str
-) -> tuple[str, list[str]]:
-    rows = [device_line(one, found.now) for one in listed.first]
+def _gateways(listed: Listed, found: Digest, command: str, narrower: str) -> list[str]:
+    rows = [row(device_line, one, found.now) for one in listed.first]
     if more := listed.total - len(rows):
         question = f"{command} devices {found.query} {narrower}".replace("  ", " ")
         rows.append(f"and {more:,} more: {code(question, 1200)}")
-    return title, rows
+    return rows
 
 
-def _few(title: str, rows: Sequence[str], command: str, word: str) -> tuple[str, list[str]]:
+def _few(rows: Sequence[str], command: str, word: str) -> list[str]:
     more = len(rows) - _FEW
-    return title, [*rows[:_FEW], *([f"and {more:,} more: {code(f'{command} {word}')}"] if more > 0 else [])]
+    return [*rows[:_FEW], *([f"and {more:,} more: {code(f'{command} {word}')}"] if more > 0 else [])]
 
 
 def _incident(incident: Incident) -> str:

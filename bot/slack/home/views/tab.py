@@ -34,6 +34,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.modals import home
+from bot.slack.views.parts import UNDRAWN, part, row
 
 VERSIONS = 5
 LISTED = 5
@@ -47,38 +48,14 @@ class HomeRollout:
     allowed: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class HomePicture:
-    """What the home tab shows to one person."""
-
-    counts: Counts
-    listed_at: datetime | None
-    versions: Sequence[tuple[str, int]]  # the most frequent first
-    chart: Sequence[Block]  # a picture, or nothing where there is none
-    waiting: Sequence[HomeRollout]  # for the reader's approval or promotion
-    mine: Sequence[HomeRollout]  # asked for by the reader, not over
-    incidents: Sequence[Incident]
-    incidents_total: int
-    silences: Sequence[Silence]  # all that hold, the first to end first
-    may_acknowledge: bool
-    may_silence: bool
-    may_request: bool
-    command: str
-
-
-def tab(picture: HomePicture, now: datetime) -> View:
+def tab(parts: Sequence[Block], command: str) -> View:
     """The whole tab, drawn anew each time."""
-    return home(
-        [
-            *_fleet(picture, now),
-            *(_start() if picture.may_request else []),
-            *_rollouts("Waits for you", picture.waiting, picture.command),
-            *_rollouts("Your rollouts", picture.mine, picture.command),
-            *_incidents(picture),
-            *_silences(picture),
-            context(f"{code(f'{picture.command} help')} lists what you can do."),
-        ]
-    )
+    return home([*parts, context(f"{code(f'{command} help')} lists what you can do.")])
+
+
+def undrawn(title: str) -> list[Block]:
+    """In the place of a part that cannot be shown."""
+    return [header(title), section(UNDRAWN)]
 
 
 def without_pictures(view: View) -> View:
@@ -91,34 +68,46 @@ def closed(sentence: str) -> View:
     return home([section(escape(sentence))])
 
 
-def _fleet(picture: HomePicture, now: datetime) -> list[Block]:
-    total = picture.counts.total
-    seen = as_of(picture.listed_at, now) if picture.listed_at else "no poll has been completed yet"
+def fleet(
+    counts: Counts,
+    listed_at: datetime | None,
+    versions: Sequence[tuple[str, int]],
+    chart: Sequence[Block],
+    now: datetime,
+) -> list[Block]:
+    """The most frequent version comes first; ``chart`` is a picture, or nothing where there is none."""
+    seen = as_of(listed_at, now) if listed_at else "no poll has been completed yet"
     bars = [
-        f"{name(version or 'unknown')}  {progress_bar(number, total)}" for version, number in picture.versions
+        f"{name(version or 'unknown')}  {progress_bar(number, counts.total)}" for version, number in versions
     ]
     return [
         header("The fleet"),
-        section(f"{count(total, 'gateway')}: {counts_text(picture.counts)}"),
+        section(f"{count(counts.total, 'gateway')}: {counts_text(counts)}"),
         *lines(bars),
-        *picture.chart,
+        *chart,
         context(seen),
     ]
 
 
-def _start() -> list[Block]:
+def start() -> list[Block]:
+    """For who may request an update."""
     return actions(button("Update firmware…", ids.ROLLOUT_FORM, PlanRef(), label="Update firmware"))
 
 
-def _rollouts(title: str, listed: Sequence[HomeRollout], command: str) -> list[Block]:
+def rollouts(title: str, listed: Sequence[HomeRollout], command: str) -> list[Block]:
+    """Those that wait for the reader, or that the reader asked for."""
     if not listed:
         return []
     shown = [header(title)]
     for one in listed[:LISTED]:
-        shown += [section(_rollout_line(one.rollout)), *_rollout_buttons(one)]
+        shown += part(_rollout, one)
     if (more := len(listed) - LISTED) > 0:
         shown.append(context(f"and {count(more, 'more rollout')}: {code(f'{command} rollouts')}"))
     return shown
+
+
+def _rollout(one: HomeRollout) -> list[Block]:
+    return [section(_rollout_line(one.rollout)), *_rollout_buttons(one)]
 
 
 def _rollout_line(rollout: Rollout) -> str:
@@ -155,29 +144,32 @@ def _rollout_buttons(one: HomeRollout) -> list[Block]:
     return actions(*(each for each in offered if each["action_id"] in one.allowed))
 
 
-def _incidents(picture: HomePicture) -> list[Block]:
-    if not picture.incidents_total:
+def incidents(
+    shown: Sequence[Incident], total: int, command: str, *, may_acknowledge: bool, may_silence: bool
+) -> list[Block]:
+    """The first of all that are open, each with the buttons that work for the reader."""
+    if not total:
         return [header("Open alerts"), section(status("Nothing is open.", "done"))]
-    shown = [header("Open alerts")]
-    for incident in picture.incidents:
-        shown += [
-            section(alert_views.listed(incident)),
-            *alert_views.row_buttons(
-                incident, may_acknowledge=picture.may_acknowledge, may_silence=picture.may_silence
-            ),
-        ]
-    if more := picture.incidents_total - len(picture.incidents):
-        shown.append(context(f"and {count(more, 'more alert')}: {code(f'{picture.command} alerts')}"))
-    return shown
+    blocks = [header("Open alerts")]
+    for incident in shown:
+        blocks += part(_incident, incident, may_acknowledge=may_acknowledge, may_silence=may_silence)
+    if more := total - len(shown):
+        blocks.append(context(f"and {count(more, 'more alert')}: {code(f'{command} alerts')}"))
+    return blocks
 
 
-def _silences(picture: HomePicture) -> list[Block]:
-    if not picture.silences:
+def _incident(incident: Incident, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:
+    buttons = alert_views.row_buttons(incident, may_acknowledge=may_acknowledge, may_silence=may_silence)
+    return [section(alert_views.listed(incident)), *buttons]
+
+
+def silences(standing: Sequence[Silence], command: str) -> list[Block]:
+    """All that hold, the first to end first."""
+    if not standing:
         return []
-    shown = [section(silence_views.line(one)) for one in picture.silences[:LISTED]]
-    more = len(picture.silences) - LISTED
+    shown = [section(row(silence_views.line, one)) for one in standing[:LISTED]]
+    more = len(standing) - LISTED
     rest = f"and {count(more, 'more silence')}: " if more > 0 else ""
-    command = picture.command
     shown.append(
         context(f"{rest}{code(f'{command} silences')} lists them, {code(f'{command} unsilence')} ends one.")
     )

@@ -50,6 +50,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.lists import PagePosition, buttons
 from bot.slack.views.modals import modal, text_input
+from bot.slack.views.parts import row
 
 ROLLOUT = "rollout"  # the kind of list that its gateways are
 SHOWN = 10
@@ -346,7 +347,7 @@ def rollout_list(
     """Rollouts, those that go on first."""
     if not entries:
         return said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
-    shown = [_rollout_line(rollout, counts) for rollout, counts in entries]
+    shown = [row(_rollout_line, rollout, counts) for rollout, counts in entries]
     title, order = place.says("rollout"), ", those that go on first"
     blocks = [section(bold(title) + order), *lines(shown), *buttons(place, refresh=True)]
     return message(f"{title}{order}. " + ". ".join(shown) + ".", blocks)
@@ -367,7 +368,7 @@ def job_list(entries: Sequence[tuple[VendorJob, RolloutId | None]], place: PageP
     """The portal's jobs, whoever created them, the newest first. How many there are in all nobody knows."""
     if not entries:
         return said("The portal has no jobs" + (" beyond these." if place.offset else " yet."))
-    shown = [_job_line(job, rollout_id) for job, rollout_id in entries]
+    shown = [row(_job_line, job, rollout_id) for job, rollout_id in entries]
     last = place.offset + len(entries)
     title = count(last, "job") if place.is_whole else f"Jobs {place.offset + 1:,}–{last:,}"
     blocks = [section(f"{bold(title)}, newest first"), *lines(shown), *buttons(place, refresh=True)]

@@ -14,6 +14,7 @@ from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
 from bot.slack.home.views.digests import digest
 from bot.slack.views.blocks import File, Message
+from bot.slack.views.parts import UNDRAWN
 from tests.slack.shown import NAMES, sendable, words
 from tests.worlds import builders
 from tests.worlds.builders import NOW, known
@@ -112,6 +113,23 @@ def test_the_words_of_its_pictures_are_in_its_text() -> None:
     message = drawn(replace(QUIET, long_offline=dark()), picture)
     assert "All &lt;2&gt; gateways: 0 offline now." in message.text
     assert message.pictures == (picture,)
+
+
+def test_a_part_that_is_missing_says_so_and_the_rest_is_told() -> None:
+    text = drawn(replace(QUIET, rollouts=[(rollout(), {})], missing=("incidents",))).text
+    assert f"Alerts nobody acknowledged:\n{UNDRAWN}\nRollouts under way:\n" in text
+
+
+def test_a_rollout_that_cannot_be_drawn_says_so_in_its_line() -> None:
+    odd = replace(rollout(), firmware_version=None)  # type: ignore[arg-type]
+    text = drawn(replace(QUIET, rollouts=[(odd, {}), (rollout(), {})])).text
+    assert f"Rollouts under way:\n{UNDRAWN}\n" in text
+    assert "R-7" in text
+
+
+def test_a_chart_that_could_not_be_drawn_is_told() -> None:
+    message = digest(replace(QUIET, long_offline=dark()), BODY, "/mesh", undrawn=True)
+    assert "A chart could not be drawn." in message.text
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))

@@ -1,0 +1,34 @@
+"""Draws what has many parts: a line stands for one that cannot be drawn, and the others are shown.
+
+Here alone a view catches every error: whatever is wrong with one row must not take its list along.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
+
+from bot.slack.views.blocks import Block, section
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+UNDRAWN: Final = "⚠️ This cannot be shown: an error of mine, which whoever runs the bot finds in the log."
+
+
+def row(draw: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str:
+    """One line of a list."""
+    return _drawn(UNDRAWN, draw, *args, **kwargs)
+
+
+def part(draw: Callable[P, list[Block]], *args: P.args, **kwargs: P.kwargs) -> list[Block]:
+    """Some blocks of a message or a view."""
+    return _drawn([section(UNDRAWN)], draw, *args, **kwargs)
+
+
+def _drawn(otherwise: T, draw: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return draw(*args, **kwargs)
+    except Exception:
+        log.exception("a part of what is shown cannot be drawn (%s)", getattr(draw, "__name__", draw))
+        return otherwise
