@@ -22,7 +22,7 @@ from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
 from bot.slack.outgoing.web_api import SlackFailed, WebApi, new_session
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
-from bot.storage.db.schema import current, known, needed, require_changes
+from bot.storage.db.schema import current, known, needed, require_changes, require_owner
 from bot.wiring.ground import client_of
 
 APPS = "https://api.slack.com/apps"
@@ -403,6 +403,8 @@ async def _database(settings: Settings) -> Findings:
             have = await current(database)
             if have == needed():
                 await require_changes(database)
+            elif have is None or have in known():
+                await require_owner(database)
         finally:
             await database.close()
     except BotError as error:

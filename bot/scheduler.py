@@ -17,6 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from structlog.contextvars import bind_contextvars
 
 from bot.domain.errors import BotError
+from bot.storage.db.engine import repeated
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class Scheduler:
             began = self._now()
             bind_contextvars(tick=state.name)  # each run is a task of its own
             try:
-                await state.tick()
+                await repeated(state.tick, resumes=True)
             except BotError as error:  # a sentence, and no mystery
                 state.failures += 1
                 state.last_error = str(error)

@@ -48,6 +48,7 @@ def package_index() -> str | None:
 # A mark, what it needs, how to see whether that is here, how to get it.
 _NEEDS: dict[str, tuple[str, Callable[[], object | None], str]] = {
     "postgres": ("PostgreSQL", postgres.programs, postgres.INSTALL),
+    "pgbouncer": ("PgBouncer", postgres.pooler, postgres.INSTALL_POOLER),
     "browser": ("Chromium", find_browser, "apt-get install chromium"),
     "promtool": ("promtool", lambda: shutil.which("promtool"), "apt-get install prometheus"),
     "index": ("a package index", package_index, "pip must reach one: see pip config debug"),
@@ -173,6 +174,20 @@ def postgres_cluster() -> Iterator[postgres.Cluster]:
     assert bin_directory is not None, "a test that uses PostgreSQL is marked `postgres`"
     with postgres.running_cluster(bin_directory) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def _pooler(postgres_cluster: postgres.Cluster) -> Iterator[None]:
+    program = postgres.pooler()
+    assert program is not None, "a test that uses PgBouncer is marked `pgbouncer`"
+    with postgres.running_pooler(program, postgres_cluster):
+        yield
+
+
+@pytest.fixture
+def pooled_url(postgres_url: str, postgres_cluster: postgres.Cluster, _pooler: None) -> str:
+    """A PostgreSQL database with our schema, through PgBouncer; marked `postgres` and `pgbouncer`."""
+    return postgres_cluster.pooled(postgres_url)
 
 
 @pytest.fixture

@@ -145,11 +145,36 @@ def database_url(text: str) -> str:
     text = re.sub("^postgres:", "postgresql:", text)
     if not re.match(r"(sqlite:///|postgresql://).", text):
         raise ValueError("it must be sqlite:/// and a file, or postgresql:// and a host and database")
-    try:
-        urlsplit(text)
-    except ValueError:
-        raise ValueError("it is no address; reserved characters in a password are written like %2F") from None
+    if text.startswith("postgresql:"):
+        _check_server(text.removeprefix("postgresql://"))
     return text
+
+
+# Of psycopg, which takes each from the address as a text; everything else goes to the server's own library.
+_THE_DRIVERS_OWN = {"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"}
+
+
+def _check_server(text: str) -> None:
+    """Libraries disagree about where user info ends, so a reserved character in it is refused here: one of
+    them would take a part of the password for the host, and say so."""
+    before, _, query = text.partition("?")
+    address, _, _ = before.partition("/")
+    user_info, _, host = address.rpartition("@")
+    if re.search(r"[@\[\]]", user_info) or "#" in text or text.count("@") > address.count("@"):
+        raise ValueError(
+            "reserved characters in a name or password are written like %40 for @, %23 for # and %2F for /"
+        )
+    asked = parse_qs(query, keep_blank_values=True)
+    hosts = [host, *asked.get("host", []), *asked.get("hostaddr", [])]
+    if any("," in one for one in hosts) or len(asked.get("host", [])) > 1:
+        raise ValueError("it names several hosts: name the primary, or what leads to it")
+    match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(?::(\d*))?", host)
+    ports = [match[1] or ""] if match else ["none"]
+    for port in (*ports, *asked.get("port", [])):
+        if port and not (re.fullmatch(r"\d{1,5}", port) and 0 < int(port) < 65536):
+            raise ValueError("behind the host and a colon stands its port, a number from 1 to 65535")
+    for name in sorted(_THE_DRIVERS_OWN & set(asked)):
+        raise ValueError(f"leave {name} out, which the bot decides by itself")
 
 
 def show_url(value: str) -> str:

@@ -411,6 +411,48 @@ def test_no_secret_is_printed_described_or_complained_about() -> None:
     assert "this" not in complaint(SLACK__BOT_TOKEN="not-this-secret")
 
 
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("postgresql://me:s3cret@db:five/mesh", "its port, a number"),
+        ("postgresql://me:s3cret@db:65536/mesh", "its port, a number"),
+        ("postgresql://me:s3cret@db:54:32/mesh", "its port, a number"),
+        ("postgresql://me:s3cret@db/mesh?port=x", "its port, a number"),
+        ("postgresql://me:s3cret@one,two/mesh", "several hosts"),
+        ("postgresql://me:s3cret@one:5432,two:5432/mesh", "several hosts"),
+        ("postgresql://me:s3cret@/mesh?host=one,two", "several hosts"),
+        ("postgresql://me:s3cret@/mesh?host=one:5432&host=two:5432", "several hosts"),
+        ("postgresql://me:s3cret@/mesh?hostaddr=10.0.0.1,10.0.0.2", "several hosts"),
+        ("postgresql://me:p@s3cret@db/mesh", "like %40 for @"),
+        ("postgresql://me:p/s3cret@db/mesh", "like %40 for @"),
+        ("postgresql://me:p?s3cret@db/mesh", "like %40 for @"),
+        ("postgresql://me:p#s3cret@db/mesh", "like %40 for @"),
+        ("postgresql://me:p[s3cret@db/mesh", "like %40 for @"),
+        ("postgresql://db/mesh?user=me&password=p@s3cret", "like %40 for @"),
+        ("postgresql://me:s3cret@db/mesh?prepare_threshold=0", "leave prepare_threshold out"),
+        ("postgresql://me:s3cret@db/mesh?autocommit=true", "leave autocommit out"),
+    ],
+)
+def test_an_address_of_a_database_that_means_nothing_is_one_sentence_without_it(url: str, rule: str) -> None:
+    sentence = complaint(DATABASE_URL=url)
+    assert sentence.startswith("MESHBOT_DATABASE_URL is not usable: ")
+    assert rule in sentence
+    assert "s3cret" not in sentence
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///mesh",
+        "postgres://me@db/mesh",
+        "postgresql://me:p%40%2F@[::1]:5433/mesh?sslmode=verify-full&target_session_attrs=read-write",
+        "postgresql://me@/mesh?host=/var/run/postgresql&port=6432",
+    ],
+)
+def test_an_address_of_a_database_may_be_any_that_its_own_library_knows(url: str) -> None:
+    load(DATABASE_URL=url)
+
+
 def test_everything_secret_is_known_to_whoever_redacts() -> None:
     settings = load(DATABASE_URL="postgresql://bot:p%2Fw@db/meshbot")
     assert {"xoxb-bot-secret", "xapp-app-secret", "hunter2-secret", "p%2Fw", "p/w"} <= set(settings.secrets())

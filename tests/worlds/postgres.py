@@ -21,6 +21,7 @@ from bot.storage.db.tables import metadata
 from tests.worlds.databases import make_schema
 
 INSTALL = "apt-get install postgresql"
+INSTALL_POOLER = "apt-get install pgbouncer"
 
 # What makes a database durable makes tests slow; nothing here has to survive.
 _FAST = {
@@ -44,6 +45,11 @@ def programs() -> Path | None:
     return found[-1].parent if found else None
 
 
+def pooler() -> str | None:
+    """PgBouncer, which Debian puts where only root looks."""
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+
+
 @dataclass
 class Cluster:
     """A running server, reached through the socket in ``directory``."""
@@ -55,6 +61,10 @@ class Cluster:
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.directory}"
+
+    def pooled(self, url: str) -> str:
+        """The same database through PgBouncer, where it runs."""
+        return url.replace(f"host={self.directory}", f"host={self.directory / 'pooler'}&port=6432")
 
     @contextmanager
     def empty_database(self) -> Iterator[str]:
@@ -134,6 +144,43 @@ def running_cluster(bin_directory: Path) -> Iterator[Cluster]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@contextmanager
+def running_pooler(program: str, cluster: Cluster) -> Iterator[None]:
+    """PgBouncer in transaction mode before a cluster, with fewer sessions there than the bot has here."""
+    user, folder = _server_user(), cluster.directory / "pooler"
+    folder.mkdir()
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    settings = {
+        "auth_type": "any",
+        "pool_mode": "transaction",
+        "default_pool_size": "4",
+        "listen_port": "6432",
+        "unix_socket_dir": str(folder),
+        "log_connections": "0",
+        "log_disconnections": "0",
+        "log_stats": "0",
+    }
+    lines = [f"[databases]\n* = host={cluster.directory} user=postgres\n[pgbouncer]\n"]
+    (folder / "pooler.ini").write_text(
+        "".join([*lines, *(f"{key} = {one}\n" for key, one in settings.items())])
+    )
+    command = [program, folder / "pooler.ini"]
+    with subprocess.Popen(command, cwd="/", stderr=subprocess.PIPE, text=True, **_as(user)) as process:  # type: ignore[call-overload]
+        assert process.stderr is not None
+        try:
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if "process up" in line:
+                    break
+            else:
+                raise RuntimeError(f"{program} failed:\n{''.join(said)}")
+            yield
+        finally:
+            process.kill()
+
+
 def _server_user() -> pwd.struct_passwd | None:
     """PostgreSQL refuses to run as root; then it runs as its own user, or else as nobody."""
     if os.geteuid() != 0:
@@ -143,11 +190,12 @@ def _server_user() -> pwd.struct_passwd | None:
 
 
 def _run(command: list[str | Path], user: pwd.struct_passwd | None) -> None:
-    as_user: dict[str, object] = {}
-    if user is not None:
-        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     done = subprocess.run(  # type: ignore[call-overload] # the three names travel together
-        command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **as_user
+        command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **_as(user)
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def _as(user: pwd.struct_passwd | None) -> dict[str, object]:
+    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}

@@ -20,6 +20,7 @@ from bot.domain.errors import BotError, NotAllowed, RoleUnknown
 from bot.slack.incoming.requests import Responder, SubmissionAnswer
 from bot.slack.views.blocks import View, escape, section, sentence
 from bot.slack.views.modals import modal
+from bot.storage.db.engine import repeated
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -127,7 +128,7 @@ class Guard:
         _name_in_logs(attempt.what, attempt.user, attempt.channel)
         try:
             async with self._turns:
-                await work()
+                await repeated(work)
         except Exception as error:
             await self._tell(attempt, await self._sentence(attempt, error))
 
@@ -135,7 +136,7 @@ class Guard:
         _name_in_logs(what)
         try:
             async with self._turns:
-                await work()
+                await repeated(work)
         except BotError as error:
             log.warning("event %s: %s", what, error)
         except Exception:
@@ -146,7 +147,7 @@ class Guard:
     ) -> SubmissionAnswer:
         _name_in_logs(attempt.what, attempt.user, attempt.channel)
         try:
-            return await work()
+            return await repeated(work)
         except Exception as error:
             return SubmissionAnswer(view=said_view(title, await self._sentence(attempt, error)))
 

@@ -25,7 +25,7 @@ from bot.slack.outgoing.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed,
 from bot.slack.views.blocks import File, Message, fit, message
 from bot.storage.cards import channels, outbox
 from bot.storage.cards.outbox import Backlog, CardClaim, Note, NoteClaim
-from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.engine import Database, Transaction, repeated
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Publisher:
         self._running = asyncio.current_task()
         while not self._stopping:
             self._awake.clear()
-            problem = await catch(self.publish())
+            problem = await catch(repeated(self.publish, resumes=True))
             if isinstance(problem, Exception):
                 mystery = None if isinstance(problem, BotError) else problem
                 log.error("publishing failed; I go on: %s", problem, exc_info=mystery)

@@ -3,14 +3,18 @@
 Alembic is loaded when there is a way to go: it is a tenth of what a start takes, and most have none.
 """
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import StartupError, Unavailable
 from bot.storage.db.engine import SETTING, Database, reason
+from bot.storage.db.tables import metadata
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -45,44 +49,118 @@ async def migrate(database: Database) -> tuple[str | None, str]:
             "one. Run that version, or restore the backup that was made before the upgrade."
         )
     if before != needed():
-        try:
+        await require_owner(database)
+        with _told(database):
             async with database.write() as connection:
                 await connection.run_sync(_upgrade)
-        except Unavailable as error:
-            raise _takes_no_changes(database, error) from error
     return before, needed()
 
 
 async def require_changes(database: Database) -> None:
     """Raises StartupError when a database with our schema may only be read; changes nothing."""
-    try:
+    if not database.is_sqlite:
+        async with _looking(database) as connection:
+            await _require_primary(connection)
+            if denied := (await connection.scalars(_DENIED, _OURS)).all():
+                raise StartupError(
+                    f"{SETTING}: its role may not use {denied[0]}: let the role that ran `meshbot migrate` "
+                    "run the bot, or grant this one SELECT, INSERT, UPDATE and DELETE on all tables, and "
+                    "USAGE on all sequences."
+                )
+    with _told(database):
         await database.try_writing(datetime.now(UTC))
-    except Unavailable as error:
-        raise _takes_no_changes(database, error) from error
 
 
-def _takes_no_changes(database: Database, error: Unavailable) -> StartupError:
+async def require_owner(database: Database) -> None:
+    """Raises StartupError when the tables may not be made; changes nothing."""
+    if database.is_sqlite:
+        return
+    async with _looking(database) as connection:
+        await _require_primary(connection)
+        role, schema, may_create = (await connection.execute(_MAY_CREATE)).one()
+    if not may_create:
+        raise StartupError(
+            f"{SETTING}: the role {role} may not create tables in the schema {schema or 'public'}: make it "
+            f"the owner of the database (ALTER DATABASE … OWNER TO {role}) or grant it CREATE there."
+        )
+
+
+async def _require_primary(connection: AsyncConnection) -> None:
+    if await connection.scalar(text("SHOW transaction_read_only")) == "on":
+        raise _takes_no_changes("it may only be read", is_sqlite=False)
+
+
+@contextmanager
+def _told(database: Database) -> Iterator[None]:
+    """Says of a database that takes no changes what to do."""
+    try:
+        yield
+    except (Unavailable, DBAPIError) as error:
+        raise _takes_no_changes(reason(error.__cause__ or error), is_sqlite=database.is_sqlite) from error
+
+
+def _takes_no_changes(why: str, *, is_sqlite: bool) -> StartupError:
     how = (
         "let the bot's user write the file and its folder, and see that its disk has room"
-        if database.is_sqlite
+        if is_sqlite
         else "name the primary there, and not a standby"
     )
-    why = reason(error.__cause__ or error)
     return StartupError(f"{SETTING}: the database takes no changes ({why}): {how}.")
 
 
 async def current(database: Database) -> str | None:
-    """The database's revision, or None when it is empty. Raises StartupError when it does not open."""
+    """The database's revision, or None when it is empty.
+
+    Raises StartupError when it does not open, or cannot hold every name.
+    """
+    async with _looking(database) as connection:
+        if not database.is_sqlite:
+            encoding = await connection.scalar(text("SHOW server_encoding"))
+            if encoding != "UTF8":
+                raise StartupError(
+                    f"{SETTING}: the database has the encoding {encoding}, which cannot hold every name: "
+                    "make another with ENCODING 'UTF8' TEMPLATE template0, and name that."
+                )
+        return await connection.run_sync(_current)
+
+
+@asynccontextmanager
+async def _looking(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A connection; what the database refuses becomes a sentence."""
     try:
         async with database.engine.connect() as connection:
-            return await connection.run_sync(_current)
+            yield connection
     except (DBAPIError, OSError) as error:
         how = (
             "name a file that the bot's user may write, or restore a backup of it"
             if database.is_sqlite
-            else "start it, or correct its address there"
+            else "start it, or correct its address, its role and what that may do there"
         )
         raise StartupError(f"{SETTING}: the database does not open ({reason(error)}): {how}.") from error
+
+
+_MAY_CREATE = text(
+    "SELECT current_user, current_schema(), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+)
+_OURS = {
+    "tables": sorted(metadata.tables),
+    "sequences": [
+        f"{table.name}_{table.autoincrement_column.name}_seq"
+        for table in metadata.sorted_tables
+        if table.autoincrement_column is not None
+    ],
+}
+# Several rights in one word would ask for one of them.
+_DENIED = text(
+    """
+    SELECT name FROM unnest(CAST(:tables AS text[])) AS name
+    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS a_right
+    WHERE NOT coalesce(has_table_privilege(to_regclass(name), a_right), false)
+    UNION ALL
+    SELECT name FROM unnest(CAST(:sequences AS text[])) AS name
+    WHERE NOT coalesce(has_sequence_privilege(to_regclass(name), 'USAGE'), false)
+    """
+)
 
 
 def needed() -> str:

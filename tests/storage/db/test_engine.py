@@ -3,16 +3,16 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Insert, event, insert, select, text
+from sqlalchemy import Insert, Update, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.errors import StartupError, Unavailable
-from bot.storage.db.engine import Database, async_url
+from bot.storage.db.engine import Contended, Database, async_url, repeated
 from bot.storage.db.schema import migrate
 from bot.storage.db.tables import ticks
 from bot.storage.db.types import from_micros, to_micros
@@ -211,6 +211,120 @@ def test_a_postgresql_that_vanished_is_waited_for_as_long_as_the_url_says() -> N
     assert async_url("postgresql://user@host/name").query["tcp_user_timeout"] == "30000"
     own = async_url("postgresql://user@host/name?tcp_user_timeout=5000&sslmode=require").query
     assert (own["tcp_user_timeout"], own["sslmode"], own["connect_timeout"]) == ("5000", "require", "10")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("level", ["serializable", "repeatable read"])
+async def test_whatever_isolation_the_database_is_set_to_ours_is_asked_for(
+    level: str, postgres_url: str
+) -> None:
+    ask = text("SELECT current_setting('transaction_isolation')")
+    options = f"&options=-c%20default_transaction_isolation%3D{level.replace(' ', '%5C%20')}"
+    async with closing(Database.open(postgres_url + options)) as database:
+        for _ in range(2):  # a connection that is used again
+            async with database.read() as connection:
+                assert await connection.scalar(ask) == "repeatable read"
+            async with database.write() as connection:
+                assert await connection.scalar(ask) == "read committed"
+
+
+@pytest.mark.postgres
+async def test_who_loses_a_deadlock_does_it_again(postgres_url: str) -> None:
+    """Ours holds “a” and wants “b”, a patient other the other way round; the impatient one is told."""
+    patient, tries = f"{postgres_url}&options=-c%20deadlock_timeout%3D60s", []
+    async with (
+        closing(Database.open(f"{postgres_url}&options=-c%20deadlock_timeout%3D20ms")) as ours,
+        closing(Database.open(patient)) as theirs,
+    ):
+        for name in ("a", "b"):
+            await write(ours, insert(ticks).values(name=name, owner="nobody", lease_until=NOW))
+        holds, wants = asyncio.Event(), asyncio.Event()
+
+        async def other() -> None:
+            async with theirs.write() as connection:
+                await connection.execute(_taken("b", "they"))
+                holds.set()
+                await wants.wait()
+                await connection.execute(_taken("a", "they"))
+
+        async def work() -> None:
+            tries.append("a try")
+            async with ours.write() as connection:
+                await connection.execute(_taken("a", "we"))
+                wants.set()
+                await connection.execute(_taken("b", "we"))
+
+        waiting = asyncio.create_task(other())
+        await holds.wait()
+        await repeated(work)
+        await waiting
+        assert await owners(ours) == ["we", "we"]
+    assert len(tries) > 1
+
+
+def _taken(name: str, owner: str) -> Update:
+    return ticks.update().where(ticks.c.name == name).values(owner=owner)
+
+
+FAILS = text("DO $$ BEGIN RAISE EXCEPTION 'could not serialize access' USING ERRCODE = '40001'; END $$")
+
+
+@pytest.mark.postgres
+async def test_what_cannot_be_serialised_is_done_again_a_few_times(postgres_url: str) -> None:
+    tries = []
+    async with closing(Database.open(postgres_url)) as database:
+
+        async def work() -> None:
+            tries.append("a try")
+            async with database.write() as connection:
+                await connection.execute(FAILS)
+
+        with pytest.raises(Contended, match="nothing was changed"):
+            await repeated(work)
+        assert 2 < len(tries) < 10
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("resumes", [False, True])
+async def test_what_has_committed_something_is_begun_again_only_where_it_resumes(
+    resumes: bool, postgres_url: str
+) -> None:
+    tries = []
+    async with closing(Database.open(postgres_url)) as database:
+
+        async def work() -> None:
+            tries.append("a try")
+            await database.claim_tick("a", "we", NOW, LEASE)
+            async with database.write() as connection:
+                await connection.execute(FAILS)
+
+        with pytest.raises(Contended):
+            await repeated(work, resumes=resumes)
+        assert (len(tries) > 1) is resumes
+
+
+@pytest.mark.postgres
+async def test_who_finds_no_connection_free_is_told_that_the_bot_is_busy(postgres_url: str) -> None:
+    async with closing(Database.open(postgres_url, patience=0.01)) as database, AsyncExitStack() as held:
+        for _ in range(16):
+            await held.enter_async_context(database.read())
+        with pytest.raises(Unavailable, match=r"I am busy: .*nothing was changed"):
+            await database.check()
+
+
+@pytest.mark.postgres
+@pytest.mark.pgbouncer
+async def test_behind_pgbouncer_a_statement_may_come_as_often_as_it_likes(pooled_url: str) -> None:
+    """More sessions of ours than it has of the server, each of whose statements another may serve."""
+    async with closing(Database.open(pooled_url)) as database:
+
+        async def work(number: int) -> None:
+            for turn in range(8):
+                assert await database.claim_tick(f"{number}", f"{turn}", NOW + turn * LEASE, LEASE / 2)
+                await database.check()
+
+        await asyncio.gather(*map(work, range(12)))
+        assert len(await owners(database)) == 12
 
 
 async def test_a_mistake_of_ours_is_not_called_an_outage(database: Database) -> None:
