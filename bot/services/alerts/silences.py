@@ -97,7 +97,7 @@ class SilenceService:
         """
         require(actor, Action.SILENCE)
         query = await self._query_of(incident_id)
-        asked = checked(SilenceRequest(query, until, reason), self._now())
+        asked = checked(SilenceRequest(query, until, reason), self._zone, self._now())
         covered = await self._matched(query, incident_id)
         await self._within(actor, Action.SILENCE, covered)
         check_reason(asked, len(covered), await self._fleet_size())
