@@ -145,7 +145,7 @@ def test_what_is_special_elsewhere_is_a_letter_here() -> None:
 def test_quotes_keep_commas_colons_and_a_leading_minus_in_a_word() -> None:
     odd = known(name="-a:b, c", hardware="<1")
     assert matches('"-a:b, c" name:"-a:b, c" hw:"<1"', odd)
-    assert len(parse('"-a:b, c"').terms[0].values) == 1
+    assert len(next(parse('"-a:b, c"').single_terms).values) == 1
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_an_error_names_the_term_and_what_would_be_right(text: str, says: str) -
 
 
 def test_the_first_colon_ends_the_field() -> None:
-    (term,) = parse("tag:site:oslo").terms
+    (term,) = parse("tag:site:oslo").single_terms
     assert (term.field, term.text) == (Field.TAG, 'tag:"site:oslo"')
 
 

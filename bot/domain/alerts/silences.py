@@ -122,7 +122,7 @@ def checked(asked: SilenceRequest, zone: ZoneInfo, now: datetime) -> SilenceRequ
 
 def means_those_of_now(query: Query) -> bool:
     """Whether a silence of it holds the gateways that match as it is made, and no others later."""
-    return any(term.field in _FARING for term in query.terms)
+    return any(term.field in _FARING for term in query.single_terms)
 
 
 def check_reason(asked: SilenceRequest, covered: int, fleet: int) -> None:

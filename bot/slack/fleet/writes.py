@@ -116,7 +116,7 @@ class WriteCommands:
     async def _which(self, target: str) -> Query | Sequence[str]:
         """One gateway by its id or exact name; else, or where a field is named, what it says as a query."""
         query = parse(target)
-        if any(term.field is not Field.ANY for term in query.terms):
+        if any(term.field is not Field.ANY for term in query.single_terms):
             return query
         try:
             return [(await self._fleet.find(unquoted(target))).gateway.id]

@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.gateways import Connectivity, Counts, KnownGateway, SnapshotStatus, TagCount, fold
-from bot.domain.query import Field, Pattern, Query, StateWord, Term, Untagged, Value
+from bot.domain.query import Either, Field, Pattern, Query, StateWord, Term, Untagged, Value
 from bot.storage import listings
 from bot.storage.connectivity import flapping_ids
 from bot.storage.db.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
@@ -87,9 +87,9 @@ def _sparse(query: Query) -> int:
     """
     if any(map(_leads, query.terms)):
         return 150
-    if any(term.field is Field.STATE and not term.negated for term in query.terms):
+    if any(isinstance(term, Term) and term.field is Field.STATE and not term.negated for term in query.terms):
         return 0
-    return 20 if any(term.field in _BESIDE_THE_INDEX for term in query.terms) else 0
+    return 20 if any(term.field in _BESIDE_THE_INDEX for term in query.single_terms) else 0
 
 
 async def counts(connection: AsyncConnection, query: Query, now: datetime) -> Counts:
@@ -235,8 +235,13 @@ def _matching(statement: _Rows, query: Query, *, along_the_index: bool = False) 
     return statement.where(*(one_term(term, _NOW, probe=along_the_index) for term in rest))
 
 
-def _leads(term: Term) -> bool:
-    return term.field is Field.TAG and not term.negated and Untagged() not in term.values
+def _leads(term: Term | Either) -> TypeGuard[Term]:
+    return (
+        isinstance(term, Term)
+        and term.field is Field.TAG
+        and not term.negated
+        and Untagged() not in term.values
+    )
 
 
 def _is_one_tag(term: Term) -> bool:
@@ -248,6 +253,6 @@ def _is_by_state(query: Query) -> bool:
     return any(_is_one_state(term) and term.values[0] is not StateWord.ONLINE for term in query.terms)
 
 
-def _is_one_state(term: Term) -> bool:
+def _is_one_state(term: Term | Either) -> TypeGuard[Term]:
     """Whether all that match are in one state of connectivity, so that they need be counted only once."""
-    return not term.negated and len(term.values) == 1 and term.values[0] in _RANKS
+    return isinstance(term, Term) and not term.negated and len(term.values) == 1 and term.values[0] in _RANKS
