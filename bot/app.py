@@ -49,10 +49,14 @@ class App:
         self._ground = ground = lay_ground(settings, self.clock.now)
         self._fleet = fleet = build_fleet(ground)
         self._alerts = build_alerts(
-            ground, matching=fleet.gateways.ids_matching, within=fleet.gateways.require_within
+            ground,
+            understand=fleet.gateways.query_of,
+            matching=fleet.gateways.ids_matching,
+            within=fleet.gateways.require_within,
         )
         self._rollouts = build_rollouts(
             ground,
+            understand=fleet.gateways.query_of,
             matching=fleet.gateways.all_matching,
             within=fleet.gateways.require_within,
             fleet_size=fleet.size,
@@ -62,6 +66,7 @@ class App:
         )
         self._reporting = build_reporting(
             ground,
+            understand=fleet.gateways.query_of,
             covered=fleet.covered,
             matching=fleet.gateways.ids_matching,
             within=fleet.gateways.require_within,

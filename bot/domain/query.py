@@ -239,11 +239,14 @@ BARE_FIELDS = (Field.TAG, Field.SITE, Field.MODEL, Field.FIRMWARE, Field.ANY)
 
 @dataclass(frozen=True, slots=True)
 class WordRead:
-    """A bare word, the term that it was taken for, and the terms that would have fitted as well."""
+    """A bare word and the term that it was taken for.
+
+    ``others``: the terms that would have fitted as well, each with the whole query that it would make.
+    """
 
     word: str
     term: str
-    others: tuple[str, ...] = ()
+    others: tuple[tuple[str, Query], ...] = ()
 
 
 def bare_words(query: Query) -> Sequence[str]:
@@ -252,30 +255,47 @@ def bare_words(query: Query) -> Sequence[str]:
     return list(dict.fromkeys(found))
 
 
-def read_bare(query: Query, fits: Mapping[str, tuple[Field, ...]]) -> tuple[Query, Sequence[WordRead]]:
+def term_in(field: Field, word: str) -> Term:
+    """The term of a bare word that this field has."""
+    if field is Field.ANY:
+        return Term(field, (Pattern(word, inside=True, quoted=True),))
+    return Term(field, (_value(field, tuple(_Char(char, quoted=True) for char in word), word),))
+
+
+def read_bare(query: Query, fits: Mapping[str, Sequence[Field]]) -> tuple[Query, Sequence[WordRead]]:
     """The query with each bare word as what it names in this fleet, and how each was read.
 
     ``fits``: for a word, the fields in which the fleet has it, the likeliest first.
     """
-    read: list[WordRead] = []
+    taken = {word: fields[0] for word, fields in fits.items() if fields and fields[0] is not Field.ANY}
+    words = [
+        WordRead(
+            word,
+            term_in(field, word).text,
+            tuple(
+                (term_in(other, word).text, _with_fields(query, {**taken, word: other}))
+                for other in fits[word]
+                if other is not field
+            ),
+        )
+        for word, field in taken.items()
+    ]
+    return _with_fields(query, taken), words
 
-    def readings(term: Term) -> Iterator[Term]:
-        for value in term.values:
-            fields = fits.get(value.text, ()) if _is_bare(value, term) else ()
-            if not _is_bare(value, term) or fields[:1] in ((), (Field.ANY,)):
-                yield replace(term, values=(value,))
-                continue
-            taken, *others = [_in_field(field, value, term) for field in fields]
-            yield taken
-            read.append(WordRead(value.text, taken.text, tuple(other.text for other in others)))
 
-    def of_one(term: Term) -> Sequence[Term]:
-        """Negated, none of the readings may hold, which only terms of one field can say together."""
-        found = list(readings(term))
+def _with_fields(query: Query, fields: Mapping[str, Field]) -> Query:
+    def read(term: Term) -> Sequence[Term]:
+        found = [
+            replace(term_in(fields[value.text], value.text), negated=term.negated)
+            if _is_bare(value, term) and value.text in fields
+            else replace(term, values=(value,))
+            for value in term.values
+        ]
+        # Negated, none of the readings may hold, which only terms of one field can say together.
         return [term] if term.negated and len(found) > 1 else found
 
-    found = ([one for each in _singles(term) for one in of_one(each)] for term in query.terms)
-    return Query(tuple(_joined_by_or(first, others) for first, *others in found)), read
+    read_terms = ([one for each in _singles(term) for one in read(each)] for term in query.terms)
+    return Query(tuple(_joined_by_or(first, others) for first, *others in read_terms))
 
 
 def _singles(term: Term | Either) -> tuple[Term, ...]:
@@ -286,13 +306,6 @@ def _is_bare(value: Value, term: Term) -> TypeGuard[Pattern]:
     return (
         term.field is Field.ANY and isinstance(value, Pattern) and not value.quoted and "*" not in value.text
     )
-
-
-def _in_field(field: Field, value: Pattern, term: Term) -> Term:
-    if field is Field.ANY:
-        return Term(field, (replace(value, quoted=True),), term.negated)
-    chars = tuple(_Char(char, quoted=True) for char in value.text)
-    return Term(field, (_value(field, chars, value.text),), term.negated)
 
 
 # ---- from characters to terms

@@ -67,6 +67,7 @@ class Bot:
         self.fleet = FleetService(context, self.client)
         self.silences = SilenceService(
             context,
+            understand=self.fleet.query_of,
             matching=self.fleet.ids_matching,
             within=self.fleet.require_within,
             channel=ALERTS,

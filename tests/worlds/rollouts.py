@@ -82,6 +82,7 @@ class World:
         service = RolloutRequests(
             self.context,
             self.client,
+            understand=self.fleet.query_of,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
             incidents_at=_none,

@@ -13,7 +13,18 @@ from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.gateways import Connectivity, Counts, KnownGateway, SnapshotStatus, TagCount, fold
-from bot.domain.query import Either, Field, Pattern, Query, StateWord, Term, Untagged, Value
+from bot.domain.query import (
+    BARE_FIELDS,
+    Either,
+    Field,
+    Pattern,
+    Query,
+    StateWord,
+    Term,
+    Untagged,
+    Value,
+    term_in,
+)
 from bot.storage import listings
 from bot.storage.connectivity import flapping_ids
 from bot.storage.db.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
@@ -158,6 +169,23 @@ async def named(connection: AsyncConnection, text: str, now: datetime) -> list[K
         if found and folded:
             return await marked(connection, found, now)
     return []
+
+
+def fields_with(connection: Connection, words: Sequence[str]) -> dict[str, list[Field]]:
+    """For each word the fields in which the fleet has it, in the order of ``BARE_FIELDS``."""
+    asked = [
+        select(literal(word), literal(field.value)).where(
+            exists(select(gateways.c.id).where(one_term(term_in(field, word), _NOW)))
+        )
+        for word in words
+        for field in BARE_FIELDS
+    ]
+    found = {tuple(row) for row in connection.execute(union_all(*asked))}
+    fields = {word: [field for field in BARE_FIELDS if (word, field.value) in found] for word in words}
+    return {  # a site is mostly made of the tag that has its name
+        word: [one for one in has if one is not Field.SITE or Field.TAG not in has]
+        for word, has in fields.items()
+    }
 
 
 async def names_near(connection: AsyncConnection, text: str) -> list[tuple[str, str]]:
