@@ -1,7 +1,6 @@
 """What ended long ago is forgotten, and nothing that goes on is, on both databases."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,10 +32,9 @@ from bot.storage.db.tables import (
 )
 from tests.worlds.alerts import ANA
 from tests.worlds.alerts import World as Alerts
-from tests.worlds.rollouts import OLD, OLGA, WAVES, World, world
+from tests.worlds.rollouts import OLD, OLGA, QUICK, World, world
 
 DAY = timedelta(days=1)
-QUICK = replace(WAVES, waves=(1.0,))
 OF_A_ROLLOUT = (
     rollouts.c.id,
     rollout_targets.c.rollout_id,

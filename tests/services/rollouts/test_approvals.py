@@ -13,9 +13,21 @@ from bot.domain.rollouts.plan import Target, TargetClass, plan_hash
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.status import DrawnPlan
 from tests.worlds.builders import limited
-from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, ONE_WAVE, PAUL, START, WAVES, World, device, world
+from tests.worlds.rollouts import (
+    ADA,
+    MINUTE,
+    NEW,
+    OLGA,
+    ONE_WAVE,
+    PAUL,
+    QUICK,
+    START,
+    WAVES,
+    World,
+    device,
+    world,
+)
 
-QUICK = replace(WAVES, waves=(1.0,))
 FIRST = "bmac-000000000000"
 
 

@@ -11,18 +11,15 @@ from bot.demo.fleet.model import Job
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from tests.worlds.databases import sqlite_url
-from tests.worlds.rollouts import MINUTE, MODEL, NEW, ONE_WAVE, PAUL, WAVES, world
-
-QUICK = replace(WAVES, waves=(1.0,))
+from tests.worlds.rollouts import MINUTE, MODEL, NEW, ONE_WAVE, PAUL, QUICK, world
 
 
 async def test_a_lost_answer_is_looked_for_by_name_before_anything_is_created_again(
     database_url: str,
 ) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         it.portal.faults.add("CREATE_JOB", "lost_answer")
-        await it.running()
-        await it.passes(40)
+        await it.comes_to(await it.running(), RolloutState.FINISHED)
         assert len(it.jobs_created()) == 1
         assert it.started_more_than_once() == {}
 
@@ -96,13 +93,13 @@ async def test_a_refused_job_fails_its_gateways_with_the_vendors_words(database_
 
 
 async def test_a_vendor_that_is_down_holds_a_rollout_and_loses_nothing(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         rollout_id = await it.running()
         it.portal.vendor_down = True
-        await it.passes(10)
+        await it.passes(5)
         it.portal.vendor_down = False
-        await it.passes(45)
-        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 8}
         assert len(it.jobs_created()) == 1
 
 
@@ -118,12 +115,12 @@ async def test_a_job_that_vanished_from_the_portal_fails_its_gateways(database_u
 
 
 async def test_one_answer_that_denies_a_job_which_is_in_the_list_fails_nobody(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         rollout_id = await it.running()
         await it.passes(1)
         it.portal.faults.add("GET_JOB", 404)
-        await it.passes(40)
-        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+        picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 8}
 
 
 async def test_a_job_that_is_deleted_after_its_success_takes_nothing_back(database_url: str) -> None:
@@ -136,14 +133,15 @@ async def test_a_job_that_is_deleted_after_its_success_takes_nothing_back(databa
 
 
 async def test_a_job_that_exists_by_its_name_is_no_refused_one(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         rollout = await it.requested()
         await it.rollouts.approve(PAUL, rollout.id)
         name = f"meshbot R-1 w1 b1 {rollout.uid}"
+        it.portal.pickup = (2 * MINUTE, 2 * MINUTE)
         it.portal.create_job(name, it.firmware.id, list(it.portal.devices))
         it.portal.faults.add("CREATE_JOB", 409)
-        await it.passes(40)
-        assert (await it.rollouts.status(rollout.id)).counts == {(1, TargetState.VERIFIED): 8}
+        picture = await it.comes_to(rollout.id, RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 8}
         assert it.jobs_created() == [name]
 
 
@@ -196,10 +194,10 @@ async def test_two_processes_of_which_one_outlives_its_claim_create_a_job_once(d
 
 @pytest.mark.on_both
 async def test_two_replicas_start_every_gateway_once(database_url: str) -> None:
-    async with world(database_url, rules=replace(ONE_WAVE, batch=2)) as it:
+    async with world(database_url, rules=replace(QUICK, batch=2), quick=True) as it:
         rollout_id = await it.running()
         _, other = it.restarted()
-        for _ in range(40):
+        for _ in range(8):
             it.clock.advance(MINUTE)
             await it.fleet.take_in_listing()
             await asyncio.gather(it.runner.advance(), other.advance())
@@ -222,18 +220,16 @@ async def test_jobs_from_the_portal_are_listed_beside_ours(database_url: str) ->
 
 
 async def test_many_gateways_are_cut_into_batches_and_every_one_is_told_apart(tmp_path: Path) -> None:
-    rules = replace(ONE_WAVE, batch=50, second_above_gateways=None, second_above_share=None)
-    async with world(sqlite_url(tmp_path, "x.db"), gateways=120, rules=rules) as it:
-        rollout_id = await it.running()
-        await it.passes(45)
-        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 120}
+    rules = replace(QUICK, batch=50, second_above_gateways=None)
+    async with world(sqlite_url(tmp_path, "x.db"), gateways=120, rules=rules, quick=True) as it:
+        picture = await it.comes_to(await it.running(), RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 120}
         assert len(it.jobs_created()) == 3
 
 
 async def test_a_refused_job_is_tried_once_more_by_itself(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         it.portal.faults.add("CREATE_JOB", 422, message="try later")
-        rollout_id = await it.running()
-        await it.passes(40)
-        assert (await it.rollouts.status(rollout_id)).counts == {(1, TargetState.VERIFIED): 8}
+        picture = await it.comes_to(await it.running(), RolloutState.FINISHED)
+        assert picture.counts == {(1, TargetState.VERIFIED): 8}
         assert it.started_more_than_once() == {}

@@ -13,9 +13,7 @@ from bot.domain.rollouts.plan import ModelChoice, TargetClass
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
 from tests.worlds.builders import limited
 from tests.worlds.databases import sqlite_url
-from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, VERA, WAVES, world
-
-QUICK = replace(WAVES, waves=(1.0,))
+from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, QUICK, VERA, world
 
 
 async def test_a_plan_sends_nothing_to_the_vendor(database_url: str) -> None:
@@ -34,11 +32,8 @@ async def test_a_viewer_cannot_plan_and_reads_who_can(database_url: str) -> None
 
 
 async def test_a_rollout_runs_from_plan_to_end(database_url: str) -> None:
-    async with world(database_url, rules=replace(ONE_WAVE, batch=3)) as it:
-        rollout_id = await it.running()
-        await it.passes(40)
-        picture = await it.rollouts.status(rollout_id)
-        assert picture.rollout.state is RolloutState.FINISHED
+    async with world(database_url, rules=replace(QUICK, batch=3), quick=True) as it:
+        picture = await it.comes_to(await it.running(), RolloutState.FINISHED)
         assert picture.counts == {(1, TargetState.VERIFIED): 8}
         uid = picture.rollout.uid
         assert it.jobs_created() == [f"meshbot R-1 w1 b{number} {uid}" for number in (1, 2, 3)]
@@ -47,9 +42,8 @@ async def test_a_rollout_runs_from_plan_to_end(database_url: str) -> None:
 
 
 async def test_every_decision_is_audited_and_told_to_the_requester(database_url: str) -> None:
-    async with world(database_url) as it:
-        await it.running()
-        await it.passes(40)
+    async with world(database_url, rules=QUICK, quick=True) as it:
+        await it.comes_to(await it.running(), RolloutState.FINISHED)
         assert await it.audited() == [
             ("U0OLGA", "rollout_request", "R-1"),
             ("U0PAUL", "rollout_approve", "R-1"),
@@ -131,23 +125,22 @@ async def test_a_plan_with_nobody_to_update_is_not_requested(database_url: str) 
 
 
 async def test_a_gateway_is_in_one_rollout_at_a_time(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         first, second = await it.requested(), await it.requested("name:MT10000")
         await it.rollouts.approve(PAUL, second.id)
         await it.rollouts.approve(PAUL, first.id)
-        await it.passes(40)
-        counts = (await it.rollouts.status(first.id)).counts
+        counts = (await it.comes_to(first.id, RolloutState.FINISHED)).counts
         assert counts == {(1, TargetState.VERIFIED): 7, (1, TargetState.EXCLUDED): 1}
         assert it.started_more_than_once() == {}
 
 
 @pytest.mark.on_both
 async def test_a_plan_whose_gateways_another_rollout_has_taken_is_void(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         first, second = await it.requested(), await it.requested()
         await it.rollouts.approve(PAUL, first.id)
         assert (await it.rollouts.approve(PAUL, second.id)).state is RolloutState.VOID
-        await it.passes(40)
+        await it.comes_to(first.id, RolloutState.FINISHED)
         assert it.started_more_than_once() == {}
 
 
@@ -195,19 +188,17 @@ async def test_with_no_approvals_a_plan_from_which_the_fleet_drifted_is_not_requ
 
 
 async def test_failures_are_kept_by_gateway_and_reason(database_url: str) -> None:
-    async with world(database_url, gateways=2, behaviour=Behaviour.FAILS) as it:
-        rollout_id = await it.running()
-        await it.passes(40)
-        picture = await it.rollouts.status(rollout_id)
-        assert (picture.rollout.state, picture.failed) == (RolloutState.FINISHED, 2)
+    async with world(database_url, gateways=2, rules=QUICK, behaviour=Behaviour.FAILS, quick=True) as it:
+        picture = await it.comes_to(await it.running(), RolloutState.FINISHED)
+        assert picture.failed == 2
         assert {row.label for row in picture.failures} == {"MT10000", "MT10001"}
         assert all(row.reason for row in picture.failures)
 
 
 async def test_a_gateway_that_never_answers_is_overdue_and_the_rollout_ends(database_url: str) -> None:
-    async with world(database_url, gateways=2, behaviour=Behaviour.SILENT) as it:
+    async with world(database_url, gateways=2, rules=QUICK, behaviour=Behaviour.SILENT) as it:
         rollout_id = await it.running()
-        await it.passes(44)
+        await it.passes(11)
         assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.RUNNING
         await it.passes(3)
         picture = await it.rollouts.status(rollout_id)
@@ -216,13 +207,13 @@ async def test_a_gateway_that_never_answers_is_overdue_and_the_rollout_ends(data
 
 
 async def test_one_rollout_that_fails_does_not_hold_up_the_others(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         first = await it.running("name:MT10000")
         second = await it.running("name:MT10001")
         await it.passes(1)
         lost = next(job for job in it.portal.jobs.values() if job.name.startswith("meshbot R-1"))
         it.portal.faults.add("GET_JOB", "truncated", times=1)
-        await it.passes(40)
+        await it.passes(8)
         assert lost.id in it.portal.jobs
         for rollout_id in (first, second):
             assert (await it.rollouts.status(rollout_id)).rollout.state is RolloutState.FINISHED
@@ -248,10 +239,10 @@ async def test_only_the_requester_or_an_admin_withdraws(database_url: str) -> No
 
 
 async def test_lists_put_first_what_still_goes_on(database_url: str) -> None:
-    async with world(database_url) as it:
+    async with world(database_url, rules=QUICK, quick=True) as it:
         waiting = await it.requested("name:MT10001")
         done = await it.running("name:MT10000")
-        await it.passes(40)
+        await it.comes_to(done, RolloutState.FINISHED)
         page = await it.rollouts.page(0)
         assert [line.rollout.id for line in page.lines] == [waiting.id, done]
         assert page.total == 2

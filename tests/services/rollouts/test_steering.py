@@ -17,9 +17,8 @@ from bot.domain.rollouts.rollout import ReasonNeeded, RolloutState, TargetState
 from bot.meshtech.sending import ATTEMPTS
 from bot.services.rollouts.events import ENTRY, FREEZE_TOLD, NOTE
 from bot.storage.db.tables import notes
-from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, WAVES, World, world
+from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, QUICK, World, world
 
-QUICK = replace(WAVES, waves=(1.0,))
 SLOWLY = replace(QUICK, per_site=0.25)  # two of eight at once
 FIRST = "bmac-000000000000"
 

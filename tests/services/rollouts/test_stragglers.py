@@ -1,7 +1,6 @@
 """Gateways that counted as failed for their silence, and whose job is not over at the vendor."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,9 +11,8 @@ from bot.domain.rollouts.events import LateResults
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import RolloutId, RolloutState, TargetState
 from bot.storage.db.tables import gateway_claims
-from tests.worlds.rollouts import MINUTE, PAUL, WAVES, World, world
+from tests.worlds.rollouts import MINUTE, PAUL, QUICK, World, world
 
-QUICK = replace(WAVES, waves=(1.0,))
 HOUR = timedelta(hours=1)
 FIRST, SECOND = "bmac-000000000000", "bmac-000000000001"
 

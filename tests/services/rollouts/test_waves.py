@@ -14,12 +14,9 @@ from bot.domain.rollouts.events import NotReturned
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.domain.windows import Window
 from tests.worlds.databases import sqlite_url
-from tests.worlds.rollouts import MINUTE, NEW, OLD, ONE_WAVE, PAUL, WAVES, world
+from tests.worlds.rollouts import MINUTE, NEW, OLD, ONE_WAVE, PAUL, QUICK, WAVES, world
 
 SITES = ("oslo", "bergen")
-QUICK = replace(WAVES, waves=(1.0,))
-
-
 # ---- waves
 
 
