@@ -30,10 +30,10 @@ class Room:
         return self.hushed
 
     async def after(self, length: timedelta) -> list[str]:
-        """The notes there are so long after the first post, with a tick each minute."""
-        incident = await self.world.only_incident()
-        while self.world.now < incident.post_at + length:
-            self.world.now += MINUTE
+        """The notes there are so long after the first post, with a tick each ten minutes and at its end."""
+        end = (await self.world.only_incident()).post_at + length
+        while self.world.now < end:
+            self.world.now = min(self.world.now + 10 * MINUTE, end)
             await self.reminders.tick()
         return [note.kind for note in await self.world.notes()]
 
