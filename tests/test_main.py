@@ -1,16 +1,20 @@
-"""The command line, run as an operator runs it: in a process of its own."""
+"""The command line: as an operator runs it, and in this process where it need not be one of its own."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from bot.__main__ import main
 from tests.settings.test_settings import REQUIRED
 
 
-def meshbot(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def process(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bot", *arguments],
         cwd=folder,
@@ -18,9 +22,32 @@ def meshbot(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding=variables.get("PYTHONIOENCODING", "utf-8"),
-        timeout=60,
+        timeout=100,
         check=False,
     )
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def meshbot(folder: Path, *arguments: str, encoding: str = "utf-8", **variables: str) -> Done:
+    """The same in this process."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        for name, text in variables.items():
+            patch.setenv(name, text)
+        try:
+            status = main(arguments)
+        except SystemExit as end:  # argparse's
+            status = int(str(end.code))
+    out.seek(0)
+    err.seek(0)
+    return Done(status, out.read(), err.read())
 
 
 @pytest.mark.parametrize("command", ["run", "doctor", "migrate"])
@@ -33,26 +60,34 @@ def test_a_missing_setting_is_one_sentence_and_exit_status_2(command: str, tmp_p
     ]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8"])
+DOCTOR = ("doctor", "--openapi", "Tromsø 北.json")
+NOWHERE = {
+    **REQUIRED,
+    "MESHBOT_SLACK__API_URL": "http://127.0.0.1:9/",
+    "MESHBOT_MESHTECH__AUTH_URL": "http://127.0.0.1:9",
+    "MESHBOT_MESHTECH__API_URL": "http://127.0.0.1:9",
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "utf-8"])
 def test_what_is_said_can_be_written_in_any_encoding(encoding: str, tmp_path: Path) -> None:
-    done = meshbot(
-        tmp_path,
-        *("doctor", "--openapi", "Tromsø 北.json"),
-        PYTHONIOENCODING=encoding,
-        **REQUIRED,
-        MESHBOT_SLACK__API_URL="http://127.0.0.1:9/",
-        MESHBOT_MESHTECH__AUTH_URL="http://127.0.0.1:9",
-        MESHBOT_MESHTECH__API_URL="http://127.0.0.1:9",
-    )
+    done = meshbot(tmp_path, *DOCTOR, encoding=encoding, **NOWHERE)
     assert done.returncode == 1, done.stderr
     assert "to mend." in done.stdout
-    assert done.stderr == ""
 
 
-def test_settings_are_read_from_the_folder_s_env_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("MESHBOT_HTTP__PROT=1\n")
-    done = meshbot(tmp_path, "run", **REQUIRED)
-    assert done.returncode == 2
+def test_the_doctor_says_what_it_finds_and_nothing_beside_it_in_ascii_too(tmp_path: Path) -> None:
+    done = process(tmp_path, *DOCTOR, PYTHONIOENCODING="ascii", **NOWHERE)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "to mend." in done.stdout
+
+
+def test_a_process_reads_the_folder_s_env_file_and_ends_with_the_status_and_the_sentence(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".env").write_text("MESHBOT_HTTP__PROT=ø\n", encoding="utf-8")
+    done = process(tmp_path, "run", PYTHONIOENCODING="ascii", **REQUIRED)
+    assert (done.returncode, done.stdout) == (2, "")
     assert "MESHBOT_HTTP__PORT" in done.stderr
 
 
@@ -73,7 +108,7 @@ def test_migrate_says_what_it_did_and_does_it_once(tmp_path: Path, empty_databas
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
-    done = meshbot(tmp_path, "--help")
+    done = process(tmp_path, "--help")
     assert done.returncode == 0
     assert {"run", "demo", "doctor", "migrate", "manifest"} <= set(done.stdout.split())
 

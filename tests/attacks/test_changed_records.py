@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -26,6 +24,7 @@ from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
 from bot.storage.db.tables import audit as table
 from tests.settings.test_settings import REQUIRED
+from tests.test_main import Done, meshbot
 from tests.worlds.builders import NOW
 from tests.worlds.databases import sqlite_url
 from tests.worlds.process import PASSWORD, outside
@@ -239,17 +238,9 @@ async def test_an_export_is_in_the_audit_log(service: AuditService, database: Da
 
 
 # ---- on the command line
-def verify(folder: Path) -> subprocess.CompletedProcess[str]:
-    variables = {**REQUIRED, "MESHBOT_DATABASE_URL": f"sqlite:///{folder}/meshbot.db"}
-    return subprocess.run(
-        [sys.executable, "-m", "bot", "audit", "verify"],
-        cwd=folder,
-        env=variables | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+def verify(folder: Path) -> Done:
+    url = f"sqlite:///{folder}/meshbot.db"
+    return meshbot(folder, "audit", "verify", **REQUIRED, MESHBOT_DATABASE_URL=url)
 
 
 async def test_the_command_line_checks_the_chain(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from bot.demo.run import Demo
 from bot.demo.slack.workspace import OPERATOR, OPS
+from tests.test_main import meshbot
 
-SOON = 60
+SOON = 100
 
 
 @asynccontextmanager
@@ -57,47 +58,42 @@ def taken() -> Iterator[int]:
         yield busy.getsockname()[1]
 
 
-async def test_a_taken_port_is_answered_with_one_sentence(tmp_path: Path, taken: int) -> None:
-    async with meshbot_demo(tmp_path, "--port", str(taken)) as process:
-        out, error = await asyncio.wait_for(process.communicate(), SOON)
-    assert (process.returncode, out) == (2, b"")
-    assert error.decode() == (
+def test_a_taken_port_is_answered_with_one_sentence(tmp_path: Path, taken: int) -> None:
+    done = meshbot(tmp_path, "demo", "--port", str(taken))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
         f"Port {taken} is taken: end the program that uses it, "
         f"or choose another one with --port {taken + 1}.\n"
     )
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-async def test_it_serves_its_page_ends_cleanly_and_leaves_nothing_behind(
-    tmp_path: Path, end: signal.Signals
+async def test_it_opens_its_page_in_the_browser_ends_cleanly_and_leaves_nothing_behind(
+    tmp_path: Path,
 ) -> None:
-    async with meshbot_demo(tmp_path, "--port", "0") as process:
-        where = await address(process)
-        async with aiohttp.ClientSession() as http, http.get(where) as answer:
-            assert answer.status == 200
-        assert os.listdir(tmp_path)
-        process.send_signal(end)
-        _, error = await asyncio.wait_for(process.communicate(), SOON)
-    assert (process.returncode, error) == (0, b"")
-    assert os.listdir(tmp_path) == []
-
-
-async def test_it_opens_its_page_in_the_browser(tmp_path: Path) -> None:
     async with meshbot_demo(tmp_path, "--port", "0", browser="echo Opened %s") as process:
         where, opened = await address(process), ""
         assert process.stdout
         async with asyncio.timeout(SOON):
             while not opened.startswith("Opened"):
                 opened = (await process.stdout.readline()).decode()
-    assert opened == f"Opened {where}\n"
+        assert opened == f"Opened {where}\n"
+        async with aiohttp.ClientSession() as http, http.get(where) as answer:
+            assert answer.status == 200
+        assert os.listdir(tmp_path)
+        process.send_signal(signal.SIGTERM)
+        _, error = await asyncio.wait_for(process.communicate(), SOON)
+    assert (process.returncode, error) == (0, b"")
+    assert os.listdir(tmp_path) == []
 
 
-async def test_what_it_is_told_to_keep_is_kept(tmp_path: Path) -> None:
+async def test_ctrl_c_ends_it_and_what_it_is_told_to_keep_is_kept(tmp_path: Path) -> None:
     kept = tmp_path / "kept.db"
     async with meshbot_demo(tmp_path, "--port", "0", "--keep", str(kept)) as process:
         await address(process)
-        process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.communicate(), SOON)
+        process.send_signal(signal.SIGINT)
+        _, error = await asyncio.wait_for(process.communicate(), SOON)
+    assert (process.returncode, error) == (0, b"")
+    assert os.listdir(tmp_path) == [kept.name]
     assert kept.stat().st_size > 0
 
 

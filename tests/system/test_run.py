@@ -15,6 +15,7 @@ from bot.app import App
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import OPERATOR, OPS, VIEWER
+from bot.domain.errors import StartupError
 from bot.settings.model import load_settings
 from tests.settings.test_settings import REQUIRED, load
 from tests.worlds.process import IN_TIME, PASSWORD, outside
@@ -141,19 +142,24 @@ def test_an_unknown_variable_is_named_with_the_nearest(
 
 
 async def last_words(tmp_path: Path, **variables: str) -> str:
-    """What the process leaves behind on standard error, where it ends by itself."""
+    """The sentence that it ends with, where it ends by itself."""
     async with outside(tmp_path, FleetSimulator(gateways=3, password=PASSWORD), **variables) as world:
-        bot = await world.begin()
-        assert await bot.ended() == 2
-        world.check_nothing_is_wrong()
-        assert len(bot.lines) == 1, bot.lines
-        return bot.lines[0]
+        with pytest.raises(StartupError) as refused:
+            await App(load_settings(world.variables, env_file=None, secrets_dir=None)).start()
+        assert world.slack.problems == []
+        return str(refused.value)
 
 
-async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+async def test_a_port_that_is_taken_is_all_that_a_process_says(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = str(other.getsockname()[1])
-        assert (await last_words(tmp_path, HTTP__PORT=port)).startswith(f"MESHBOT_HTTP__PORT {port} is taken")
+        portal = FleetSimulator(gateways=3, password=PASSWORD)
+        async with outside(tmp_path, portal, HTTP__PORT=port) as world:
+            bot = await world.begin()
+            assert await bot.ended() == 2
+            world.check_nothing_is_wrong()
+            (sentence,) = bot.lines
+            assert sentence.startswith(f"MESHBOT_HTTP__PORT {port} is taken")
 
 
 async def test_a_database_in_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ Nothing here sleeps: a test waits for a line of the bot's log, for its end, or f
 
 import asyncio
 import json
+import multiprocessing
 import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import ADMINS, APPROVERS, OPERATORS, OPS, ROLLOUTS, PostedMessage
 from bot.settings.model import load_settings
+from tests.worlds.databases import sqlite_url
 
 PASSWORD = "correct-horse-battery"
 BOT_TOKEN = "xoxb-1234-the-bot"
@@ -30,37 +34,52 @@ APP_TOKEN = "xapp-1-the-sockets"
 IN_TIME = 100.0  # seconds for what takes a few; a machine may be very busy
 
 
+# Importing is most of the work of a start. So a process forks from one that has imported all it needs; that
+# ``python -m bot`` leads to the same is for tests/test_main.py and tests/project/test_readme.py to show.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["bot.__main__", "bot.app", "bot.settings.files"])
+
+
+def _live(folder: str, environ: dict[str, str], pipe: Connection) -> None:
+    """What the process does: as after ``cd folder; meshbot run``, with both streams on the pipe."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    for number in (1, 2):
+        os.dup2(pipe.fileno(), number)
+    pipe.close()
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, "utf-8", closefd=False) for number in (1, 2))
+    from bot.__main__ import main
+
+    sys.exit(main(["run"]))
+
+
 class Bot:
     """One life of the process. ``lines`` is all it wrote, on either stream."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: ForkServerProcess, written: asyncio.StreamReader) -> None:
         self._process = process
         self._news = asyncio.Condition()
-        self._reading = [
-            asyncio.create_task(self._read(stream)) for stream in (process.stdout, process.stderr) if stream
-        ]
+        self._reading = asyncio.create_task(self._read(written))
         self.lines: list[str] = []
         self.port = 0
 
     @classmethod
     async def start(cls, folder: Path, variables: Mapping[str, str]) -> "Bot":
         """Begins it; whether it comes up is another question."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "bot",
-            "run",
-            cwd=folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=1024 * 1024,
-        )
-        return cls(process)
+        ours, its = _FORKS.Pipe(duplex=False)
+        process = _FORKS.Process(target=_live, args=(str(folder), {**os.environ, **variables}, its))
+        await asyncio.to_thread(process.start)
+        its.close()
+        written = asyncio.StreamReader(limit=1024 * 1024)
+        end = os.fdopen(os.dup(ours.fileno()), "rb", 0)
+        ours.close()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(written), end)
+        return cls(process, written)
 
     @property
     def pid(self) -> int:
+        assert self._process.pid is not None
         return self._process.pid
 
     async def is_running(self) -> None:
@@ -74,7 +93,7 @@ class Bot:
                 for entry in self.entries():
                     if entry.get("event") == event:
                         return entry
-                assert self._process.returncode is None, "\n".join(self.lines)
+                assert not self._reading.done(), "\n".join(self.lines)
                 await self._news.wait()
 
     def entries(self) -> list[dict[str, Any]]:
@@ -91,8 +110,7 @@ class Bot:
 
     def strike(self) -> None:
         """SIGKILL, at this very moment."""
-        if self._process.returncode is None:
-            self._process.kill()
+        self._process.kill()
 
     def terminate(self) -> None:
         """SIGTERM: it is asked to finish."""
@@ -101,8 +119,10 @@ class Bot:
     async def ended(self) -> int:
         """Its exit status, once it has one and all it wrote has been read."""
         async with asyncio.timeout(IN_TIME):
-            status = await self._process.wait()
-            await asyncio.gather(*self._reading)
+            await self._reading
+            await asyncio.to_thread(self._process.join)
+        status = self._process.exitcode
+        assert status is not None
         return status
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
@@ -235,9 +255,12 @@ async def outside(folder: Path, portal: FleetSimulator, **variables: str) -> Asy
     ``variables`` are further settings, named without their prefix. What still runs at the end is killed.
     """
     slack = SlackServer(bot_token=BOT_TOKEN, app_token=APP_TOKEN)
+    slack.ack_seconds = IN_TIME
     await portal.start()
     await slack.start()
     given = {f"MESHBOT_{name}": text for name, text in variables.items()}
+    if not (folder / "meshbot.db").exists():
+        sqlite_url(folder)  # as an earlier start has left it
     world = Outside(portal, slack, folder, {**settings(portal, slack, folder), **given})
     try:
         yield world
