@@ -19,6 +19,8 @@ from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.slack.views import blocks, modals
 from tests.settings.test_settings import load
+from tests.worlds.databases import sqlite_url
+from tests.worlds.process import IN_TIME
 
 REF = CardRef("99999", 1)
 AUDITOR = Actor("U0AUDITOR1", "auditor", Role.ADMIN)
@@ -102,8 +104,9 @@ def _button(action_id: str) -> blocks.Block:
 
 @asynccontextmanager
 async def house(folder: Path, portal: FleetSimulator | None = None, **variables: str) -> AsyncIterator[House]:
-    """``variables`` are settings, named without their prefix; the workspace's groups have the roles."""
+    """With the fleet taken in. ``variables`` are settings without their prefix; groups have the roles."""
     slack, portal = SlackServer(), portal or FleetSimulator(gateways=3)
+    slack.ack_seconds = IN_TIME
     await slack.start()
     await portal.start()
     usual = {
@@ -114,7 +117,7 @@ async def house(folder: Path, portal: FleetSimulator | None = None, **variables:
         "MESHTECH__PASSWORD": portal.password,
         "MESHTECH__AUTH_URL": portal.auth_url,
         "MESHTECH__API_URL": portal.api_url,
-        "DATABASE_URL": f"sqlite:///{folder}/meshbot.db",
+        "DATABASE_URL": sqlite_url(folder),
         "HTTP__PORT": "0",
         "CHANNELS__ALERTS": workspace.FLEET_ALERTS,
         "CHANNELS__ROLLOUTS": workspace.ROLLOUTS,
@@ -125,7 +128,8 @@ async def house(folder: Path, portal: FleetSimulator | None = None, **variables:
     app, session = App(load(**{**usual, **variables}), clock=portal.clock), new_session()
     await app.start()
     try:
-        await slack.wait_for(lambda: slack.connected == 2)
+        await slack.wait_for(lambda: slack.connected > 0)  # the second socket opens two seconds later
+        await app.scheduler.run_now("listing")
         yield House(app, slack, portal, WebApi(slack.bot_token, session, base_url=slack.api_url))
     finally:
         await app.stop()
