@@ -27,7 +27,6 @@ from tests.worlds.leaks import Leaks
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_INDEX = "PACKAGE_INDEX"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 
@@ -36,13 +35,11 @@ def find_browser() -> str | None:
 
 
 @cache
-def package_index() -> str | None:
-    """Whether pip finds anything where it looks. The workers of pytest-xdist are told, so that all agree."""
-    if _INDEX not in os.environ:
-        ask = "install --dry-run --no-deps --ignore-installed --quiet --retries 1 --timeout 10 idna"
-        pip = subprocess.run([sys.executable, "-m", "pip", *ask.split()], capture_output=True, check=False)
-        os.environ[_INDEX] = "" if pip.returncode else "there"
-    return os.environ[_INDEX] or None
+def package_index() -> bool | None:
+    """Whether pip finds anything where it looks."""
+    ask = "install --dry-run --no-deps --ignore-installed --quiet --retries 1 --timeout 10 idna"
+    pip = subprocess.run([sys.executable, "-m", "pip", *ask.split()], capture_output=True, check=False)
+    return pip.returncode == 0 or None
 
 
 # A mark, what it needs, how to see whether that is here, how to get it.
@@ -69,8 +66,6 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.register_profile("steady", derandomize=True, deadline=None)
     hypothesis_settings.register_profile("explore", deadline=None, max_examples=1000)
     hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
-    if getattr(config.option, "numprocesses", None) and not IN_CI:
-        package_index()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,6 +82,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, kinds, indirect=True)
 
 
+@pytest.hookimpl(trylast=True)  # after -m, so that nothing is asked for that nobody chose
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if IN_CI:
         return  # kept, and each fails below
