@@ -48,7 +48,7 @@ class Counter:
             self.at_once -= 1
 
     async def until(self, *, started: int = 0, finished: int = 0) -> None:
-        async with asyncio.timeout(20), self._changed:
+        async with self._changed:
             await self._changed.wait_for(lambda: self.started >= started and self.finished >= finished)
 
     async def _tell(self) -> None:

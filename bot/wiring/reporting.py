@@ -36,12 +36,11 @@ class Reporting:
 def build_reporting(
     ground: Ground,
     *,
-    understand: Callable[[str], Awaitable[Query]],
     covered: Callable[[Query], Awaitable[int]],
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Within,
 ) -> Reporting:
-    """``understand`` reads a query, ``covered`` counts the gateways of a query, ``matching`` lists them."""
+    """``covered`` counts the gateways of a query, ``matching`` lists them."""
     context, settings = ground.context, ground.settings
     digests = DigestService(
         context,
@@ -55,7 +54,6 @@ def build_reporting(
     return Reporting(
         SubscriptionService(
             context,
-            understand=understand,
             covered=covered,
             matching=matching,
             within=within,

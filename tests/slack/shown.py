@@ -60,8 +60,7 @@ class Answers:
     async def next(self) -> Message:
         """The next message that is shown from now on."""
         self.news.clear()
-        async with asyncio.timeout(30):
-            await self.news.wait()
+        await self.news.wait()
         return self.last
 
     async def add(self, message: Message) -> None:

@@ -51,7 +51,7 @@ async def card(made: House, words: str) -> PostedMessage:
             (one for one in reversed(cards) if one.ephemeral_to is None and words in message_text(one)), None
         )
 
-    return await made.slack.wait_for(found, 20)
+    return await made.slack.wait_for(found)
 
 
 def gateway(made: House) -> str:

@@ -43,7 +43,6 @@ from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, notes
 from tests.worlds.builders import alert_rules
 from tests.worlds.databases import sqlite_url
-from tests.worlds.machine import Machine
 
 START = datetime(2026, 5, 4, 22, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -67,7 +66,6 @@ class Bot:
         self.fleet = FleetService(context, self.client)
         self.silences = SilenceService(
             context,
-            understand=self.fleet.query_of,
             matching=self.fleet.ids_matching,
             within=self.fleet.require_within,
             channel=ALERTS,
@@ -122,12 +120,11 @@ class Night:
         self.slack = slack
         self.database = database
         self.rules = rules
-        self.machine = Machine(portal.clock)
         self.bot: Bot
 
     # ---- time
     def now(self) -> datetime:
-        return self.machine.now()
+        return self.portal.clock.now()
 
     def seconds(self) -> float:
         return self.now().timestamp()

@@ -127,7 +127,7 @@ class EventLog:
             if not future.done():
                 future.set_result(None)
 
-    async def wait_for(self, predicate: Callable[[], T | None], timeout: float = 10) -> T:
+    async def wait_for(self, predicate: Callable[[], T | None], timeout: float = 100) -> T:
         """The first true value of `predicate`; TimeoutError with the last events if there is none in time."""
         try:
             async with asyncio.timeout(timeout):

@@ -108,12 +108,12 @@ class SlackServer(Members):
 
     @property
     def ack_seconds(self) -> float:
-        """How long the bot may take to acknowledge; three in Slack."""
+        """How long the bot may take to acknowledge, or to open a window; three in Slack."""
         return self._delivery.ack_seconds
 
     @ack_seconds.setter
     def ack_seconds(self, seconds: float) -> None:
-        self._delivery.ack_seconds = seconds
+        self._delivery.ack_seconds = self._views.trigger_seconds = seconds
 
     @property
     def limits_on(self) -> bool:
@@ -133,7 +133,7 @@ class SlackServer(Members):
     def message_interval(self, seconds: float) -> None:
         self.pace.message_interval = seconds
 
-    async def wait_for(self, predicate: Callable[[], T | None], timeout: float = 10) -> T:
+    async def wait_for(self, predicate: Callable[[], T | None], timeout: float = 100) -> T:
         """The first true value of `predicate`, asked again whenever anything happens here."""
         return await self._log.wait_for(predicate, timeout)
 

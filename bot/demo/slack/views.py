@@ -11,7 +11,6 @@ from bot.demo.slack.workspace import View, Workspace
 
 Json = dict[str, Any]
 
-_TRIGGER_SECONDS = 3.0
 _DEEPEST = 3
 _MOST_TRIGGERS = 5_000
 _MOST_VIEWS = 500
@@ -42,6 +41,7 @@ class OpenViews:
     def __init__(self, workspace: Workspace, clock: Callable[[], float]) -> None:
         self._workspace = workspace
         self._clock = clock
+        self.trigger_seconds = 3.0
         self._triggers: OrderedDict[str, _Trigger] = OrderedDict()
         self._numbers = itertools.count(1)
 
@@ -139,7 +139,7 @@ class OpenViews:
             raise SlackRefusal("invalid_trigger_id" if args.get("trigger_id") else "invalid_arguments")
         if trigger.is_used:
             raise SlackRefusal("exchanged_trigger_id")
-        if self._clock() - trigger.at > _TRIGGER_SECONDS:
+        if self._clock() - trigger.at > self.trigger_seconds:
             raise SlackRefusal("expired_trigger_id")
         trigger.is_used = True
         return trigger

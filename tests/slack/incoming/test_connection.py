@@ -574,11 +574,11 @@ async def test_a_dead_address_is_given_up_by_the_watchdog() -> None:
         await slack.wait_for(lambda: slack.connected == 2)
         slack.faults.refuse_sockets(times=2)
         slack.faults.drop_sockets()
-        await slack.wait_for(lambda: slack.faults.refusals == 0, timeout=20)
+        await slack.wait_for(lambda: slack.faults.refusals == 0)
         opens = len(slack.called("apps.connections.open"))
         await app.watch()
         made.clock.advance(seconds=15)
         await app.watch()
-        await slack.wait_for(lambda: slack.connected == 2, timeout=20)
+        await slack.wait_for(lambda: slack.connected == 2)
         assert len(slack.called("apps.connections.open")) > opens
         await app.close()
