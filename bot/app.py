@@ -6,6 +6,7 @@ It owns the clock and the tasks. Nothing below it reads a setting or knows what 
 import asyncio
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -15,7 +16,8 @@ from bot.domain.errors import Unavailable
 from bot.domain.gateways import ListingResult
 from bot.domain.query import EVERYTHING
 from bot.metrics import BotMetrics
-from bot.scheduler import Clock, Scheduler, WallClock
+from bot.scheduler import Scheduler
+from bot.services.clock import Clock, WallClock, machine_time
 from bot.settings.model import Settings
 from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
@@ -47,10 +49,14 @@ class App:
         self._ground = ground = lay_ground(settings, self.clock.now)
         self._fleet = fleet = build_fleet(ground)
         self._alerts = build_alerts(
-            ground, matching=fleet.gateways.ids_matching, within=fleet.gateways.require_within
+            ground,
+            understand=fleet.gateways.query_of,
+            matching=fleet.gateways.ids_matching,
+            within=fleet.gateways.require_within,
         )
         self._rollouts = build_rollouts(
             ground,
+            understand=fleet.gateways.query_of,
             matching=fleet.gateways.all_matching,
             within=fleet.gateways.require_within,
             fleet_size=fleet.size,
@@ -60,12 +66,19 @@ class App:
         )
         self._reporting = build_reporting(
             ground,
+            understand=fleet.gateways.query_of,
             covered=fleet.covered,
             matching=fleet.gateways.ids_matching,
             within=fleet.gateways.require_within,
         )
         self._slack = build_slack(
-            ground, fleet, self._rollouts, self._alerts, self._reporting, status=self._status
+            ground,
+            fleet,
+            self._rollouts,
+            self._alerts,
+            self._reporting,
+            status=self._status,
+            world_time=self.clock.now if isinstance(self.clock, WallClock) else machine_time,
         )
         self.publisher = self._slack.publisher
         self.scheduler = self._build_scheduler()
@@ -107,6 +120,8 @@ class App:
         scheduler.add("database", _OFTEN, self._check_database)
         scheduler.add("audit", _OFTEN, self._reporting.audit.catch_up)
         scheduler.add("prune", timedelta(hours=1), self._prune)
+        if isinstance(self.clock, WallClock):
+            scheduler.add("clock", _OFTEN, partial(self.clock.follow, self._ground.database))
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)
         self._fleet.gateways.tell(self._evaluate)
@@ -123,6 +138,8 @@ class App:
             await ensure_schema(self._ground.database)
             # The port comes early: a second bot by mistake ends here, before it touches what the first does.
             await self._web.start()
+            if isinstance(self.clock, WallClock):
+                await self.clock.begin(self._ground.database)
             await self._ground.database.forget_leases()
             await self.slack.start()
             self._ground.people.handles(self._ground.settings.alerts.escalate_to)  # the first card has them

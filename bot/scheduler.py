@@ -10,7 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -41,24 +40,6 @@ class TickState:
     @property
     def is_running(self) -> bool:
         return self.lock.locked()
-
-
-class Clock(Protocol):
-    """What time it is, and how much faster than the world it goes; the demo's runs ahead."""
-
-    @property
-    def speed(self) -> float: ...
-
-    def now(self) -> datetime: ...
-
-
-class WallClock:
-    """The time of this machine."""
-
-    speed = 1.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 class Scheduler:

@@ -22,6 +22,7 @@ class _Word(StrEnum):
     """A vendor's vocabulary; ``UNKNOWN`` stands for every other word."""
 
     @classmethod
+    @lru_cache(maxsize=256)  # a job has the same few words for thousands of gateways
     def of(cls, word: str | None) -> Self:
         """The meaning of a word, whatever its case and separators: ``InProgress`` is ``IN_PROGRESS``."""
         wanted = _letters(word or "")

@@ -1,17 +1,19 @@
 """The query language: parse a line, say what is wrong with it, match one gateway.
 
-A query is terms joined by "and"; a term is a field and values joined by "or". The parsed form is frozen, so
-that storage can compile it to SQL with the same answers. Knows neither Slack's way of mangling text nor SQL.
+A query is terms joined by "and"; a term is a field and values joined by "or", and ``or`` between two terms
+holds them together more closely than a space. A bare word is a state, or looked for in ids and names, unless
+``read_bare`` is told what else of the fleet it names. The parsed form is frozen, so that storage can compile
+it to SQL with the same answers. Knows neither Slack's way of mangling text nor SQL.
 """
 
 import difflib
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
@@ -89,10 +91,14 @@ COMPARE: Mapping[Comparison, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A text without case, in which ``*`` stands for anything; ``inside`` finds it anywhere in a text."""
+    """A text without case, in which ``*`` stands for anything; ``inside`` finds it anywhere in a text.
+
+    ``quoted``: it stands for itself, whatever else of the fleet has that name.
+    """
 
     text: str
     inside: bool = False
+    quoted: bool = False
 
     @property
     def pieces(self) -> tuple[str, ...]:
@@ -173,15 +179,35 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Either:
+    """Terms of several fields joined by ``or``: at least one of them holds."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def text(self) -> str:
+        return " or ".join(term.text for term in self.terms)
+
+    def matches(self, known: KnownGateway, now: datetime) -> bool:
+        return any(term.matches(known, now) for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What was asked for. Without terms it matches every gateway."""
 
-    terms: tuple[Term, ...] = ()
+    terms: tuple[Term | Either, ...] = ()
 
     @property
     def text(self) -> str:
         """The query in its one canonical spelling; parsing it gives an equal query."""
         return " ".join(term.text for term in self.terms)
+
+    @property
+    def single_terms(self) -> Iterator[Term]:
+        """Each term, those that ``or`` joins too."""
+        for term in self.terms:
+            yield from _singles(term)
 
     def matches(self, known: KnownGateway, now: datetime) -> bool:
         return all(term.matches(known, now) for term in self.terms)
@@ -195,8 +221,8 @@ def parse(text: str) -> Query:
     text = text.replace("\0", "").encode(errors="replace").decode()
     if len(text) > LONGEST:
         raise InvalidInput(f"The query has {len(text)} characters; {LONGEST} are the most. Ask in two parts.")
-    query = Query(tuple(_term(word) for word in _words(text)))
-    if (values := sum(len(term.values) for term in query.terms)) > MOST_VALUES:
+    query = Query(tuple(_terms(_joined(_words(text)))))
+    if (values := sum(len(term.values) for term in query.single_terms)) > MOST_VALUES:
         raise InvalidInput(f"The query has {values} values; {MOST_VALUES} are the most. Ask in two parts.")
     return query
 
@@ -204,6 +230,88 @@ def parse(text: str) -> Query:
 def exactly(field: Field, text: str) -> str | None:
     """The query of what has this very text; None where none says it: quotes keep neither ``*`` nor quotes."""
     return None if "*" in text or '"' in text else f'{field}:"{text}"'
+
+
+# ---- bare words that the fleet knows
+# What a bare word is taken for where several fit: the first of these. ``ANY``: it is in ids or names.
+BARE_FIELDS = (Field.TAG, Field.SITE, Field.MODEL, Field.FIRMWARE, Field.ANY)
+
+
+@dataclass(frozen=True, slots=True)
+class WordRead:
+    """A bare word and the term that it was taken for.
+
+    ``others``: the terms that would have fitted as well, each with the whole query that it would make.
+    """
+
+    word: str
+    term: str
+    others: tuple[tuple[str, Query], ...] = ()
+
+
+def bare_words(query: Query) -> Sequence[str]:
+    """The words of which ``read_bare`` wants to know what they name."""
+    found = (value.text for term in query.single_terms for value in term.values if _is_bare(value, term))
+    return list(dict.fromkeys(found))
+
+
+def term_in(field: Field, word: str) -> Term:
+    """The term of a bare word that this field has."""
+    if field is Field.ANY:
+        return Term(field, (Pattern(word, inside=True, quoted=True),))
+    return Term(field, (_value(field, tuple(_Char(char, quoted=True) for char in word), word),))
+
+
+def read_bare(query: Query, fits: Mapping[str, Sequence[Field]]) -> tuple[Query, Sequence[WordRead]]:
+    """The query with each bare word as what it names in this fleet, and how each was read.
+
+    ``fits``: for a word, the fields in which the fleet has it, the likeliest first.
+    """
+    taken = {word: fields[0] for word, fields in fits.items() if fields and fields[0] is not Field.ANY}
+    words = [
+        WordRead(
+            word,
+            term_in(field, word).text,
+            tuple(
+                (term_in(other, word).text, _with_fields(query, {**taken, word: other}))
+                for other in fits[word]
+                if other is not field
+            ),
+        )
+        for word, field in taken.items()
+    ]
+    return _with_fields(query, taken), words
+
+
+def _with_fields(query: Query, fields: Mapping[str, Field]) -> Query:
+    def read(term: Term) -> Sequence[Term]:
+        found = [
+            replace(term_in(fields[value.text], value.text), negated=term.negated)
+            if _is_bare(value, term) and value.text in fields
+            else replace(term, values=(value,))
+            for value in term.values
+        ]
+        # Negated, none of the readings may hold, which only terms of one field can say together.
+        return [term] if term.negated and len(found) > 1 else found
+
+    read_terms = ([one for each in _singles(term) for one in read(each)] for term in query.terms)
+    return Query(tuple(_joined_by_or(first, others) for first, *others in read_terms))
+
+
+def _singles(term: Term | Either) -> tuple[Term, ...]:
+    return term.terms if isinstance(term, Either) else (term,)
+
+
+def _is_bare(value: Value, term: Term) -> TypeGuard[Pattern]:
+    return (
+        term.field is Field.ANY and isinstance(value, Pattern) and not value.quoted and "*" not in value.text
+    )
+
+
+# ---- from characters to terms
+_BETWEEN = frozenset({"or", "|", "||"})
+_AND = frozenset({"and", "&", "&&"})
+_AGES = frozenset({"for", "since"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +345,96 @@ def _words(text: str) -> list[_Word]:
     return [tuple(char for char in word if char.char != '"') for word in words]
 
 
+def _joined(words: Sequence[_Word]) -> Iterator[_Word]:
+    """``for 24h``, ``> 24h`` and ``fw < 3.4`` as the terms that they mean; ``and`` is what a space is."""
+    at = 0
+    while at < len(words):
+        term, used = _several(words, at)
+        if term is not None:
+            yield tuple(map(_Char, term))
+        elif _bare(words[at]) not in _AND:
+            yield words[at]
+        at += used
+
+
+def _several(words: Sequence[_Word], at: int) -> tuple[str | None, int]:
+    """The term that this word and the next ones are together, and how many they are."""
+    word, rest = _bare(words[at]), [_bare(one) or "" for one in words[at + 1 : at + 3]]
+    sign, used = "", 1
+    field = "fw" if word in {"fw", "firmware", "version"} else "for"
+    if word in _AGES or field == "fw":
+        word, used = (rest[0] if rest else ""), 2
+        rest = rest[1:]
+    for comparison in Comparison:
+        if word and word.startswith(comparison.value):
+            sign, word = comparison.value, word.removeprefix(comparison.value)
+            if not word and rest:
+                word, used = rest[0], used + 1
+            break
+    fits = (FirmwareVersion.parse(word) if field == "fw" else _is_duration(word)) if word else None
+    if not fits or (used == 1 and not sign):
+        return None, 1
+    return f"{field}:{sign}{word}", used
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return parse_duration(text) > timedelta(0)
+    except InvalidInput:
+        return False
+
+
+def _bare(word: _Word) -> str | None:
+    """A word in which nothing is quoted, without case."""
+    return None if any(char.quoted for char in word) else _plain(word).casefold()
+
+
+def _terms(words: Iterator[_Word]) -> Iterator[Term | Either]:
+    """Raises InvalidInput for an ``or`` that does not stand between two terms."""
+    before: Term | Either | None = None
+    is_open = False
+    for word in words:
+        if _bare(word) in _BETWEEN:
+            if before is None or is_open:
+                raise InvalidInput("“or” stands between two terms: tag:oslo or tag:bergen.")
+            is_open = True
+            continue
+        term = _term(word)
+        if before is not None and not is_open:
+            yield before
+        before, is_open = _either(before, term) if before is not None and is_open else term, False
+    if is_open:
+        raise InvalidInput("“or” stands between two terms: tag:oslo or tag:bergen.")
+    if before is not None:
+        yield before
+
+
+def _either(before: Term | Either, term: Term) -> Term | Either:
+    """Of one field they are one term with more values."""
+    *others, last = _singles(before)
+    if last.field is term.field and not last.negated and not term.negated:
+        last = replace(last, values=(*last.values, *term.values))
+    else:
+        others, last = [*others, last], term
+    return Either((*others, last)) if others else last
+
+
+def _joined_by_or(first: Term, others: Sequence[Term]) -> Term | Either:
+    joined: Term | Either = first
+    for one in others:
+        joined = _either(joined, one)
+    return joined
+
+
 def _term(word: _Word) -> Term:
     negated = bool(word) and word[0].is_bare("-")
     body = word[1:] if negated else word
     colon = next((at for at, char in enumerate(body) if char.is_bare(":")), None)
     if colon is None:
         shown = _plain(word)
+        states = [_state_word(part) for part in _split(body)]
+        if all(states):
+            return Term(Field.STATE, tuple(state for state in states if state), negated)
         words = tuple(_pattern(part, f"“{shown}”", inside=True) for part in _split(body))
         return Term(Field.ANY, words, negated)
     field = _field(_plain(body[:colon]), _plain(word))
@@ -301,7 +493,15 @@ def _pattern(part: _Word, term: str, *, inside: bool = False) -> Pattern:
         raise InvalidInput(f"{term}: a word is missing, write part of an id or a name, or tag:oslo.")
     if value.count("*") > MOST_WILDCARDS:
         raise InvalidInput(f"{term}: {MOST_WILDCARDS} times * are the most in one value.")
-    return Pattern(value, inside)
+    return Pattern(value, inside, inside and (any(char.quoted for char in part) or _needs_quotes(value)))
+
+
+_STATES = frozenset(word.value for word in StateWord)
+
+
+def _state_word(part: _Word) -> StateWord | None:
+    text = _bare(part)
+    return StateWord(text.strip()) if text and text.strip() in _STATES else None
 
 
 def _state(value: str, term: str) -> StateWord:
@@ -407,7 +607,12 @@ def _value_text(value: Value) -> str:
         return f"{'>' if value.longer else '<'}{value.text}"
     if isinstance(value, StateWord):
         return value.value
-    needs_quotes = fold(value.text) == "none" or value.text.startswith("-")
-    if needs_quotes or any(char.isspace() or char in ',:<>="' for char in value.text):
-        return f'"{value.text}"'
-    return value.text
+    return f'"{value.text}"' if value.quoted or _needs_quotes(value.text) else value.text
+
+
+def _needs_quotes(text: str) -> bool:
+    reserved = text.startswith("-") or fold(text) in _RESERVED
+    return reserved or any(char.isspace() or char in ',:<>="' for char in text)
+
+
+_RESERVED = frozenset({"none", *_STATES, *_BETWEEN, *_AND, *_AGES})

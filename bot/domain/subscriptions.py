@@ -168,7 +168,7 @@ def _cards(topic: Topic, rest: Sequence[str]) -> Draft:
             f"Cards come when something happens: “{USAGE[topic]}”."
         )
     query = parse(" ".join(rest))
-    faring = next((term for term in query.terms if term.field in _FARING), None)
+    faring = next((term for term in query.single_terms if term.field in _FARING), None)
     if faring is not None:
         raise InvalidInput(
             f"{faring.text}: where a card goes is decided when it is opened, and how a gateway fares at that "

@@ -43,23 +43,37 @@ def next_start(window: Window | None, zone: ZoneInfo, now: datetime) -> datetime
 
 
 def _around(window: Window, zone: ZoneInfo, now: datetime) -> list[tuple[datetime, datetime]]:
-    """The windows near a moment, each up to the last moment at which something may be started."""
+    """The windows near a moment, each up to the last moment at which something may be started.
+
+    Windows that touch are one: nothing ends where the next begins.
+    """
     today = now.astimezone(zone).date()
-    near = []
+    near: list[tuple[datetime, datetime]] = []
     for shift in range(-1, 2 * WEEK + 2):
         day = today + timedelta(days=shift)
         if day.weekday() in window.days:
             begin, end = window.opening(day, zone)
-            # A window of less than an hour is not eaten up by what is kept free at its end. One that a clock
-            # change leaves out is none: then the next is a week later.
-            if begin < end:
-                near.append((begin, end - min(STOP_BEFORE_END, (end - begin) / 2)))
-    return near
+            if near and begin <= near[-1][1]:
+                near[-1] = (near[-1][0], max(near[-1][1], end))
+            elif begin < end:  # one that a clock change leaves out is none: the next is a week later
+                near.append((begin, end))
+    # A window of less than an hour is not eaten up by what is kept free at its end.
+    return [(begin, end - min(STOP_BEFORE_END, (end - begin) / 2)) for begin, end in near]
 
 
 def _utc(day: date, at: time, zone: ZoneInfo) -> datetime:
     """A local time in UTC. One that a clock change leaves out counts as if the clock had not changed."""
     return datetime.combine(day, at, zone).astimezone(UTC)
+
+
+def _ahead(day: date, at: time, zone: ZoneInfo, now: datetime) -> datetime:
+    """The same; of a time that a clock change repeats the second when the first has passed."""
+    return next((moment for fold in (0, 1) if (moment := _utc(day, at.replace(fold=fold), zone)) > now), now)
+
+
+def later(now: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
+    """The same local time so many days later, though a week with a clock change has 169 hours."""
+    return max(now + by, (now.astimezone(zone) + by).astimezone(UTC))
 
 
 def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
@@ -77,7 +91,7 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     try:
         at = time(int(match[4]), int(match[5])) if match[4] else time(0)
         day = date(int(match[1]), int(match[2]), int(match[3])) if match[1] else None
-        moment = _utc(day or now.astimezone(zone).date(), at, zone)
+        moment = _ahead(day or now.astimezone(zone).date(), at, zone, now)
     except (ValueError, OverflowError) as error:  # of year 1 or 9999, which another zone does not have
         raise InvalidInput(
             f"There is no such time as “{text[:40]}”. Write 22:00, 2026-12-01 or both."
@@ -89,6 +103,6 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         raise InvalidInput(
             f"{text.strip()[:40]} has passed. Give a time to come, or leave it out to start at once."
         )
-    if moment > now + FURTHEST:
+    if moment > later(now, FURTHEST, zone):
         raise InvalidInput(f"{text.strip()[:40]} is too far away: {FURTHEST.days} days from now at most.")
     return moment

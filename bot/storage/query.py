@@ -13,6 +13,7 @@ from bot.domain.query import (
     COMPARE,
     Age,
     Comparison,
+    Either,
     Field,
     Pattern,
     Query,
@@ -42,8 +43,10 @@ def condition(query: Query, now: Now) -> ColumnElement[bool] | None:
     return and_(*terms) if terms else None
 
 
-def one_term(term: Term, now: Now, *, probe: bool = False) -> ColumnElement[bool]:
+def one_term(term: Term | Either, now: Now, *, probe: bool = False) -> ColumnElement[bool]:
     """``probe`` looks at each gateway's own tags, which is for few; else all that have them are listed."""
+    if isinstance(term, Either):
+        return or_(*(one_term(one, now, probe=probe) for one in term.terms))
     if term.field is Field.TAG:
         wanted = or_(*_tagged(term.values, probe=probe and not term.negated))
     else:

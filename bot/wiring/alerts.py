@@ -32,13 +32,16 @@ class Alerts:
 def build_alerts(
     ground: Ground,
     *,
+    understand: Callable[[str], Awaitable[Query]],
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Callable[[Actor, Action, Sequence[str]], Awaitable[None]],
 ) -> Alerts:
-    """``matching`` names the gateways of a query, ``within`` refuses who is limited to others."""
+    """``understand`` reads a query, ``matching`` names its gateways, ``within`` refuses who may not."""
     settings, context, channel = ground.settings, ground.context, ground.settings.channels.alerts
     rules = alert_rules(settings)
-    silences = SilenceService(context, matching=matching, within=within, channel=channel, zone=ground.zone)
+    silences = SilenceService(
+        context, understand=understand, matching=matching, within=within, channel=channel, zone=ground.zone
+    )
     return Alerts(
         AlertEngine(context, rules=rules, default_channel=channel, silenced=silences.silenced),
         AlertService(context, rules=rules, default_channel=channel),

@@ -36,11 +36,12 @@ class Reporting:
 def build_reporting(
     ground: Ground,
     *,
+    understand: Callable[[str], Awaitable[Query]],
     covered: Callable[[Query], Awaitable[int]],
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Within,
 ) -> Reporting:
-    """``covered`` counts the gateways of a query, ``matching`` lists them."""
+    """``understand`` reads a query, ``covered`` counts the gateways of a query, ``matching`` lists them."""
     context, settings = ground.context, ground.settings
     digests = DigestService(
         context,
@@ -54,6 +55,7 @@ def build_reporting(
     return Reporting(
         SubscriptionService(
             context,
+            understand=understand,
             covered=covered,
             matching=matching,
             within=within,

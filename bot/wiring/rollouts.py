@@ -49,6 +49,7 @@ class Rollouts:
 def build_rollouts(
     ground: Ground,
     *,
+    understand: Callable[[str], Awaitable[Query]],
     matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
     within: Within,
     fleet_size: Callable[[], Awaitable[int]],
@@ -56,13 +57,14 @@ def build_rollouts(
     incidents_at: Callable[[set[str]], Awaitable[Sequence[IncidentSummary]]],
     visibility_lost: Callable[[], Awaitable[bool]],
 ) -> Rollouts:
-    """The first four are the fleet's, the last two the alerts'."""
+    """The first five are the fleet's, the last two the alerts'."""
     context, rules = ground.context, rollout_rules(ground.settings)
     routing = RolloutRouting(context, default_channel=ground.settings.channels.rollouts)
     approvers = Approvers(context, rules=rules, ask=ground.people.actor_now, within=within)
     requests = RolloutRequests(
         context,
         ground.client,
+        understand=understand,
         matching=matching,
         fleet_size=fleet_size,
         incidents_at=incidents_at,

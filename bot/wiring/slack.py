@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from bot.services.answers import LATE
 from bot.slack.fleet.charts import LatestChart
@@ -38,8 +38,11 @@ def build_slack(
     reporting: Reporting,
     *,
     status: Callable[[], Awaitable[Status]],
+    world_time: Callable[[], datetime],
 ) -> Slack:
-    """``status`` says how the bot fares. Raises ValueError when two features claim the same name."""
+    """``status`` says how the bot fares; ``world_time`` is Slack's, however fast the demo's clock goes.
+
+    Raises ValueError when two features claim the same name."""
     settings = ground.settings
     app_token, signing_secret = settings.slack.app_token, settings.slack.signing_secret
     of_alerts, incidents = alert_listeners(alerts, ground, pause_rollout=rollouts.pause)
@@ -68,7 +71,7 @@ def build_slack(
         ground.database,
         cards=app.cards,
         notes=app.notes,
-        now=lambda: datetime.now(UTC),  # Slack's pace is the world's, however fast the demo's clock goes
+        now=world_time,
         edit_every=settings.slack.edit_every,
     )
     ground.database.when_touched(publisher.wake)

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
 from bot.domain.gateways import Connectivity, KnownGateway
-from bot.domain.query import LONGEST, MOST_VALUES, MOST_WILDCARDS, Field, exactly, parse
+from bot.domain.query import (
+    LONGEST,
+    MOST_VALUES,
+    MOST_WILDCARDS,
+    Field,
+    bare_words,
+    exactly,
+    parse,
+    read_bare,
+)
 from tests.worlds.builders import NOW, known
 
 OFFLINE = Connectivity.OFFLINE
@@ -145,7 +154,7 @@ def test_what_is_special_elsewhere_is_a_letter_here() -> None:
 def test_quotes_keep_commas_colons_and_a_leading_minus_in_a_word() -> None:
     odd = known(name="-a:b, c", hardware="<1")
     assert matches('"-a:b, c" name:"-a:b, c" hw:"<1"', odd)
-    assert len(parse('"-a:b, c"').terms[0].values) == 1
+    assert len(next(parse('"-a:b, c"').single_terms).values) == 1
 
 
 @pytest.mark.parametrize(
@@ -179,7 +188,7 @@ def test_an_error_names_the_term_and_what_would_be_right(text: str, says: str) -
 
 
 def test_the_first_colon_ends_the_field() -> None:
-    (term,) = parse("tag:site:oslo").terms
+    (term,) = parse("tag:site:oslo").single_terms
     assert (term.field, term.text) == (Field.TAG, 'tag:"site:oslo"')
 
 
@@ -217,3 +226,64 @@ def test_an_exact_query_matches_that_very_text_or_there_is_none(text: str) -> No
     elif text.strip() and "\0" not in text:
         assert matches(query, known(name=text))
         assert not matches(query, known(name=text + "x"))
+
+
+# ---- plain words
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("offline", "is:offline"),
+        ("OFFLINE,unknown", "is:offline,unknown"),
+        ('"offline"', '"offline"'),
+        ("offline for 24h", "is:offline for:>24h"),
+        ("is:offline > 24h", "is:offline for:>24h"),
+        ("offline since 2d", "is:offline for:>2d"),
+        ("for < 30m", "for:<30m"),
+        ("fw < 3.4", "fw:<3.4"),
+        ("version 3.3.0", "fw:3.3.0"),
+        ("oslo and online", "oslo is:online"),
+        ("tag:a or tag:b", "tag:a,b"),
+        ("tag:a OR is:offline -tag:c", "tag:a or is:offline -tag:c"),
+        ("tag:a or -tag:b", "tag:a or -tag:b"),
+        ('for "or"', '"for" "or"'),
+    ],
+)
+def test_plain_words_mean_terms(typed: str, means: str) -> None:
+    assert parse(typed).text == means
+    assert parse(means) == parse(typed)
+
+
+def test_or_binds_its_two_terms_closer_than_a_space() -> None:
+    assert matches("tag:nowhere or model:2011 is:online")
+    assert not matches("tag:nowhere or model:2011 is:offline")
+    assert not matches("tag:nowhere or model:2012")
+
+
+@pytest.mark.parametrize("text", ["or", "or tag:a", "tag:a or", "tag:a or or tag:b"])
+def test_an_or_with_nothing_beside_it_is_explained(text: str) -> None:
+    with pytest.raises(InvalidInput, match="stands between two terms"):
+        parse(text)
+
+
+def test_a_bare_word_is_what_the_fleet_has_it_for_the_likeliest_first() -> None:
+    query = parse('oslo or offline -2011 3.3.0 nothing "quoted" any*')
+    fits = {"oslo": (Field.TAG, Field.ANY), "2011": (Field.MODEL,), "3.3.0": (Field.FIRMWARE, Field.ANY)}
+
+    assert bare_words(query) == ["oslo", "2011", "3.3.0", "nothing"]
+    read, words = read_bare(query, fits)
+    assert read.text == 'tag:oslo or is:offline -model:2011 fw:3.3.0 nothing "quoted" any*'
+    assert [(one.word, one.term) for one in words] == [
+        ("oslo", "tag:oslo"),
+        ("2011", "model:2011"),
+        ("3.3.0", "fw:3.3.0"),
+    ]
+    ((term, other),) = words[0].others
+    assert (term, other.text) == (
+        '"oslo"',
+        '"oslo" or is:offline -model:2011 fw:3.3.0 nothing "quoted" any*',
+    )
+
+
+def test_a_word_that_is_in_names_alone_stays_as_it_is() -> None:
+    query = parse("roof")
+    assert read_bare(query, {"roof": (Field.ANY,)}) == (query, [])

@@ -107,3 +107,40 @@ def test_a_time_that_is_none_has_passed_or_is_too_far_away_is_refused(text: str)
 )
 def test_a_start_at_half_past_two_survives_both_clock_changes(now: str, expected: str) -> None:
     assert parse_start("02:30", OSLO, oslo(now)) == oslo(expected)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2026-10-24T23:00+00:00", "2026-10-25T00:30+00:00"),
+        ("2026-10-25T00:45+00:00", "2026-10-25T01:30+00:00"),  # the first half past two has passed
+        ("2026-10-25T01:45+00:00", "2026-10-26T01:30+00:00"),
+    ],
+)
+def test_of_a_time_that_comes_twice_the_nearest_ahead_is_meant(now: str, expected: str) -> None:
+    moment = datetime.fromisoformat(now)
+    assert parse_start("02:30", OSLO, moment) == datetime.fromisoformat(expected)
+    if expected < "2026-10-26":
+        assert parse_start("2026-10-25 02:30", OSLO, moment) == datetime.fromisoformat(expected)
+
+
+def test_a_start_thirty_days_from_now_by_the_calendar_is_near_enough() -> None:
+    now = oslo("2026-10-01 12:00")
+    assert parse_start("2026-10-31 12:00", OSLO, now) == oslo("2026-10-31 12:00")
+    with pytest.raises(InvalidInput, match="too far"):
+        parse_start("2026-10-31 12:01", OSLO, now)
+
+
+@pytest.mark.parametrize("edge", [time(0), time(22)])
+@given(st.integers(0, 365 * 24 * 60))
+def test_windows_that_touch_are_one(edge: time, minutes: int) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    always = Window(frozenset(range(7)), edge, edge)
+    assert may_start(always, OSLO, now)
+    assert next_start(always, OSLO, now) == now
+
+
+def test_the_last_of_windows_that_touch_keeps_its_end_free() -> None:
+    weekend = Window(frozenset({5, 6}), time(0), time(0))
+    assert may_start(weekend, OSLO, oslo("2026-05-09 23:45"))
+    assert not may_start(weekend, OSLO, oslo("2026-05-10 23:45"))

@@ -28,7 +28,7 @@ from bot.storage.db.engine import Database
 from bot.storage.db.tables import notes
 from tests.slack.incoming.connected import bed
 from tests.slack.shown import Answers, buttons, words
-from tests.worlds.builders import known, limited
+from tests.worlds.builders import known, limited, parsed
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ANA = Actor("U0ANA00001", "Ana", Role.OPERATOR)
@@ -71,6 +71,7 @@ class Room:
     def _listeners(self) -> SubscriptionListeners:
         service = SubscriptionService(
             Context(self.database, lambda: NOW),
+            understand=parsed,
             covered=self._count,
             matching=self._matching,
             within=self._within,

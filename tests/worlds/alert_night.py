@@ -43,6 +43,7 @@ from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, notes
 from tests.worlds.builders import alert_rules
 from tests.worlds.databases import sqlite_url
+from tests.worlds.machine import Machine
 
 START = datetime(2026, 5, 4, 22, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -66,6 +67,7 @@ class Bot:
         self.fleet = FleetService(context, self.client)
         self.silences = SilenceService(
             context,
+            understand=self.fleet.query_of,
             matching=self.fleet.ids_matching,
             within=self.fleet.require_within,
             channel=ALERTS,
@@ -120,11 +122,12 @@ class Night:
         self.slack = slack
         self.database = database
         self.rules = rules
+        self.machine = Machine(portal.clock)
         self.bot: Bot
 
     # ---- time
     def now(self) -> datetime:
-        return self.portal.clock.now()
+        return self.machine.now()
 
     def seconds(self) -> float:
         return self.now().timestamp()

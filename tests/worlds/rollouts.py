@@ -29,6 +29,7 @@ from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets
 from tests.worlds.builders import rollout_rules
+from tests.worlds.machine import Machine
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -59,7 +60,8 @@ class World:
         self.portal = portal
         self.rules = rules
         self.clock = portal.clock
-        self.context = Context(database, self.clock.now)
+        self.machine = Machine(portal.clock)
+        self.context = Context(database, self.machine.now)
         self._numbers = itertools.count(1)
         self.client = self._client()
         self.fleet = FleetService(self.context, self.client)
@@ -82,6 +84,7 @@ class World:
         service = RolloutRequests(
             self.context,
             self.client,
+            understand=self.fleet.query_of,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,
             incidents_at=_none,
@@ -93,7 +96,7 @@ class World:
             within=self.fleet.require_within,
         )
         runner = RolloutRunner(
-            RolloutContext(self.database, self.clock.now, self.client, chosen),
+            RolloutContext(self.database, self.machine.now, self.client, chosen),
             visibility_lost=self._is_blind,
             listed_at=self._listed_at,
             lost=self._approvers(chosen).lost,
@@ -101,8 +104,7 @@ class World:
         return service, runner
 
     def _approvers(self, rules: RolloutRules) -> Approvers:
-        context = Context(self.database, self.clock.now)
-        return Approvers(context, rules=rules, ask=self._ask, within=self.fleet.require_within)
+        return Approvers(self.context, rules=rules, ask=self._ask, within=self.fleet.require_within)
 
     async def _ask(self, user_id: str) -> Actor:
         return self.people.get(user_id, ADA)
@@ -124,7 +126,7 @@ class World:
             api_url=self.portal.api_url,
             username="demo",
             password="demo-password",
-            now=self.clock.now,
+            now=self.machine.now,
             routes=routes,
             fields=fields,
             sleep=_at_once,

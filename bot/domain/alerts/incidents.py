@@ -49,10 +49,15 @@ class AlertRules:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """In a state long enough: entered it at ``since`` or before, and in listing ``listing`` or before."""
+    """In a state long enough: entered it at ``since`` or before, and in listing ``listing`` or before.
+
+    A clock that was set back may have stored a later moment than the present one, ``at``: then the listings
+    count alone.
+    """
 
     since: datetime
     listing: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class ListingHistory:
         needed = max(listings, 1)
         if len(self.completed) < needed:
             return None
-        return Cut(self.at - after, self.completed[needed - 1].number)
+        return Cut(self.at - after, self.completed[needed - 1].number, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def _is_long_enough(known: KnownGateway, state: Connectivity, cut: Cut | None) -
         cut is not None
         and known.gateway.connectivity is state
         and known.missed == 0
-        and known.since <= cut.since
+        and not cut.since < known.since <= cut.at
         and known.since_listing <= cut.listing
     )
 

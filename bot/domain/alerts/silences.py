@@ -10,7 +10,7 @@ from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Field, Query
-from bot.domain.windows import parse_start
+from bot.domain.windows import later, parse_start
 
 SilenceId = NewType("SilenceId", int)
 
@@ -103,15 +103,15 @@ def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> SilenceRequest:
         raise InvalidInput(f"A silence needs gateways and an end; there is none for ever. {USAGE}")
     query, word, end = match.groups()
     until = now + parse_duration(end) if word.lower() == "for" else parse_start(end, zone, now)
-    return checked(SilenceRequest(query.strip(), until, reason[0] if reason else None), now)
+    return checked(SilenceRequest(query.strip(), until, reason[0] if reason else None), zone, now)
 
 
-def checked(asked: SilenceRequest, now: datetime) -> SilenceRequest:
+def checked(asked: SilenceRequest, zone: ZoneInfo, now: datetime) -> SilenceRequest:
     """Raises InvalidInput for one that is over already or lasts too long, ReasonMissing for no reason."""
     length = asked.until - now
     if length <= timedelta(0):
         raise InvalidInput("That silence would be over before it begins. Please choose a later end.")
-    if length > LONGEST:
+    if asked.until > later(now, LONGEST, zone):
         raise InvalidInput(
             "Seven days are the longest silence. Please choose an earlier end; you can silence them again."
         )
@@ -122,7 +122,7 @@ def checked(asked: SilenceRequest, now: datetime) -> SilenceRequest:
 
 def means_those_of_now(query: Query) -> bool:
     """Whether a silence of it holds the gateways that match as it is made, and no others later."""
-    return any(term.field in _FARING for term in query.terms)
+    return any(term.field in _FARING for term in query.single_terms)
 
 
 def check_reason(asked: SilenceRequest, covered: int, fleet: int) -> None:

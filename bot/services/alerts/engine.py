@@ -90,7 +90,7 @@ class AlertEngine:
         as_of = thresholds(self.rules, history)
         back, released = await self._membership.leave(as_of)
         resolved, dropped = await self._membership.end(as_of.at)
-        opening = lost is None and may_open(self.rules, history, self._started_at)
+        opening = lost is None and self._has_seen_enough(history)
         opened, joined = await self._open(as_of, listing.number) if opening else (0, 0)
         done = Evaluation(opening, opened, joined, back, released, resolved, dropped)
         if opened or joined or back or released or resolved:
@@ -167,7 +167,12 @@ class AlertEngine:
     async def _may_post(self) -> bool:
         async with self._database.read() as connection:
             completed = await listings.completed_listings(connection, self.rules.lookback)
-        return may_open(self.rules, ListingHistory(completed), self._started_at)
+        return self._has_seen_enough(ListingHistory(completed))
+
+    def _has_seen_enough(self, history: ListingHistory) -> bool:
+        """Of a clock that was set back since the start, it counts from now."""
+        self._started_at = min(self._started_at, self._now())
+        return may_open(self.rules, history, self._started_at)
 
     async def _post(self, due: Sequence[IncidentId], now: datetime) -> int:
         """Opens those of the incidents that are still due, with what their gateways have in common."""

@@ -1,6 +1,7 @@
 """Silences: made, listed, ended early, and announced before they end."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -43,21 +44,23 @@ Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
 
 class SilenceService:
-    """``matching`` finds the ids of a query's gateways; ``within`` refuses who is limited to a part of the
-    fleet when one of them is outside; ``channel`` is where a coming end is announced, besides to who made it
-    and where what it holds is shown.
+    """``understand`` reads what somebody typed, ``matching`` finds the ids of a query's gateways; ``within``
+    refuses who is limited to a part of the fleet when one of them is outside; ``channel`` is where a coming
+    end is announced, besides to who made it and where what it holds is shown.
     """
 
     def __init__(
         self,
         context: Context,
         *,
+        understand: Callable[[str], Awaitable[Query]],
         matching: Matching,
         within: Within,
         channel: str | None,
         zone: ZoneInfo,
     ) -> None:
         self._database = context.database
+        self._understand = understand
         self._matching = matching
         self._within = within
         self._channel = channel
@@ -74,7 +77,8 @@ class SilenceService:
         """
         require(actor, Action.SILENCE)
         asked = parse_silence(text, self._zone, self._now())
-        query = parse(asked.query)
+        query = await self._understand(asked.query)
+        asked = replace(asked, query=query.text)
         covered = await self._matching(query)
         await self._within(actor, Action.SILENCE, covered)
         fleet = await self._fleet_size()
@@ -97,7 +101,7 @@ class SilenceService:
         """
         require(actor, Action.SILENCE)
         query = await self._query_of(incident_id)
-        asked = checked(SilenceRequest(query, until, reason), self._now())
+        asked = checked(SilenceRequest(query, until, reason), self._zone, self._now())
         covered = await self._matched(query, incident_id)
         await self._within(actor, Action.SILENCE, covered)
         check_reason(asked, len(covered), await self._fleet_size())

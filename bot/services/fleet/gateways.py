@@ -24,7 +24,7 @@ from bot.domain.gateways import (
     TagCount,
     fold,
 )
-from bot.domain.query import Query
+from bot.domain.query import Query, WordRead, bare_words, parse, read_bare
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.poll import FleetPoll
@@ -38,6 +38,7 @@ FIRMWARE_FRESH_FOR = timedelta(seconds=60)
 PAGE = 10
 CHUNK = 500
 _NAMED_AT_MOST = 10
+_WORDS_READ = 10  # bare words of a query; one statement asks for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,21 @@ class FleetService:
                 await self._take_in(REFRESH_EVERY)
         return await self.snapshot_status()
 
+    async def understand(self, text: str) -> tuple[Query, Sequence[WordRead]]:
+        """What somebody typed, each bare word as the tag, site, model or version of this fleet that it names.
+
+        Raises InvalidInput as ``parse`` does. Of more than ten bare words the others are parts of names.
+        """
+        query = parse(text)
+        words = bare_words(query)[:_WORDS_READ]
+        if not words:
+            return query, ()
+        return read_bare(query, await self._database.ask(partial(fleet_search.fields_with, words=words)))
+
+    async def query_of(self, text: str) -> Query:
+        """What ``understand`` made of it."""
+        return (await self.understand(text))[0]
+
     async def snapshot_status(self) -> SnapshotStatus:
         return await self._database.ask(listings.read_status)
 
@@ -143,6 +159,11 @@ class FleetService:
         """Every tag that a gateway carries, by name."""
         async with self._database.read() as connection:
             return tuple(await fleet_search.tags(connection))
+
+    async def tags_near(self, words: Sequence[str]) -> Sequence[str]:
+        """Tags that somebody may have meant by these words, the likeliest first."""
+        known = {fold(one.tag): one.tag for one in (await self.tags() if words else ())}
+        return [known[near] for word in words for near in difflib.get_close_matches(fold(word), known)]
 
     async def gateways(self, ids: Sequence[str]) -> tuple[KnownGateway, ...]:
         """Those of the ids that are in the fleet, in their order."""

@@ -173,7 +173,8 @@ class FleetPoll:
                 found.add(page)
                 await self._keep_claim()
             found.finish()
-            listing = Listing(number, started, self._now())
+            ended = self._now()
+            listing = Listing(number, min(started, ended), ended)  # the clock may be set back meanwhile
             await self._write_news(found, listing, size, changes, first=first)
         missing = found.missing()
         await self._look_for(found.seen, missing, changes)

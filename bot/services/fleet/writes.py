@@ -139,6 +139,12 @@ class FleetWrites:
         async with self._database.read() as connection:
             return await writes.load(connection, write_id)
 
+    async def last_of(self, actor: Actor) -> Write | None:
+        """The latest that somebody had done, which may have been taken back already."""
+        async with self._database.read() as connection:
+            write_id = await writes.last_of(connection, actor.user_id)
+            return await writes.load(connection, write_id) if write_id else None
+
     async def prune(self, older_than: timedelta) -> None:
         """Forgets writes of long ago; the audit log keeps what they did."""
         async with self._database.write() as connection:

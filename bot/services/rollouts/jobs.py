@@ -112,7 +112,7 @@ class RolloutJobs:
             if job_id is not None:
                 await batches.record_job(connection, batch.id, job_id)
             elif await batches.is_intended(connection, batch):
-                in_flight = await flight.in_flight(connection, rollout.id, batch.id)
+                in_flight = await flight.in_flight(connection, batch.id)
                 attempts = [verdict.spared(one.attempt) for one in in_flight]
                 await self._save(connection, rollout, attempts)
             else:
@@ -237,7 +237,7 @@ class RolloutJobs:
     async def _refused(self, batch: Batch, reason: str) -> None:
         async with self._context.database.write() as connection:
             rollout = await store.load(connection, batch.rollout_id, to_change=True)
-            attempts = [one.attempt for one in await flight.in_flight(connection, rollout.id, batch.id)]
+            attempts = [one.attempt for one in await flight.in_flight(connection, batch.id)]
             aborted = rollout.state is RolloutState.ABORTED
             failed = verdict.fail(attempts, reason, FailureKind.TRANSPORT, aborted=aborted)
             await self._save(connection, rollout, failed)

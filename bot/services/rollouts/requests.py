@@ -15,7 +15,7 @@ from bot.domain.errors import InvalidInput, Stale
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
-from bot.domain.query import Query, parse
+from bot.domain.query import Query
 from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import (
@@ -87,7 +87,8 @@ class JobLine:
 class RolloutRequests:
     """All that can be done with rollouts.
 
-    ``matching`` gives the gateways of a query in chunks, ``fleet_size`` how many there are in all.
+    ``understand`` reads what somebody typed, ``matching`` gives the gateways of a query in chunks, and
+    ``fleet_size`` how many there are in all.
     ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
     in a channel. ``within`` refuses somebody who is limited to a part of the fleet when gateways are outside
     of it, ``lost`` names those whose approval counts no more.
@@ -98,6 +99,7 @@ class RolloutRequests:
         context: Context,
         client: MeshtechClient,
         *,
+        understand: Callable[[str], Awaitable[Query]],
         matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
         fleet_size: Callable[[], Awaitable[int]],
         incidents_at: Callable[[set[str]], Awaitable[Sequence[IncidentSummary]]],
@@ -112,6 +114,7 @@ class RolloutRequests:
         self._database = context.database
         self._within = within
         self._client = client
+        self._understand = understand
         self._matching = matching
         self._fleet_size = fleet_size
         self._incidents_at = incidents_at
@@ -137,7 +140,7 @@ class RolloutRequests:
         Raises InvalidInput when the query, the version or the model names nothing.
         """
         require(actor, Action.REQUEST)
-        query = parse(query_text)
+        query = await self._understand(query_text)
         firmwares = await self._firmwares()
         matches = [known async for chunk in self._matching(query) for known in chunk]
         if not matches:

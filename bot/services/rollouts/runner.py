@@ -175,26 +175,25 @@ class RolloutRunner:
             fresh = await store.load(connection, rollout.id, to_change=True)  # somebody may have aborted it
             updated, lost = [], []
             silent: dict[GatewayId, JobDevice | None] = {}
-            for one in await flight.in_flight(connection, rollout.id):
-                if one.batch_id not in reports:
-                    continue
-                device = reports[one.batch_id].get(one.attempt.gateway_id)
-                after = verdict.judge(
-                    one.attempt,
-                    device,
-                    one.seen,
-                    rollout.firmware_version,
-                    now,
-                    as_of,
-                    self._context.rules,
-                    aborted=fresh.state is RolloutState.ABORTED,
-                )
-                if after != one.attempt:
-                    updated.append(after)
-                if after.state is TargetState.NOT_RETURNED:
-                    lost.append(after)
-                if after.state in SILENT:
-                    silent[after.gateway_id] = device
+            for batch_id, devices in reports.items():  # the event loop turns with each
+                for one in await flight.in_flight(connection, batch_id):
+                    device = devices.get(one.attempt.gateway_id)
+                    after = verdict.judge(
+                        one.attempt,
+                        device,
+                        one.seen,
+                        rollout.firmware_version,
+                        now,
+                        as_of,
+                        self._context.rules,
+                        aborted=fresh.state is RolloutState.ABORTED,
+                    )
+                    if after != one.attempt:
+                        updated.append(after)
+                    if after.state is TargetState.NOT_RETURNED:
+                        lost.append(after)
+                    if after.state in SILENT:
+                        silent[after.gateway_id] = device
             if not updated:
                 return
             await flight.save_attempts(connection, rollout.id, updated, now)

@@ -59,7 +59,7 @@ class StragglerTracker:
         for batch in open_batches:
             late = [one for one in kept if one.batch_id == batch.id]
             if late and batch.id in reports and batch.state != "canceled":
-                called_off |= await self._call_off(rollout, batch, late, reports[batch.id])
+                called_off |= await self._call_off(batch, late, reports[batch.id])
         if called_off:
             return self._context.rules.poll_every
         return LOOK_EVERY if kept else None
@@ -86,14 +86,13 @@ class StragglerTracker:
 
     async def _call_off(
         self,
-        rollout: Rollout,
         batch: Batch,
         late: Sequence[Straggler],
         reports: Mapping[GatewayId, JobDevice],
     ) -> bool:
         """Has the vendor forget what nobody waits for any more. True when it was asked to."""
         async with self._context.database.read() as connection:
-            in_flight = await flight.in_flight(connection, rollout.id, batch.id)
+            in_flight = await flight.in_flight(connection, batch.id)
         waited_for = [one.attempt.gateway_id for one in in_flight]
         return verdict.may_call_off(late, reports, waited_for) and await self._jobs.call_off_rest(batch)
 

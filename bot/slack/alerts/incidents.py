@@ -73,7 +73,7 @@ class AlertListeners:
         return views.line(incident) if incident is not None else None
 
     # ---- commands and clicks
-    @on.command("alerts", "List open alerts")
+    @on.command("alerts", "List open alerts", also=("alert", "incidents", "ack", "acknowledge"))
     async def alerts(self, call: CommandCall) -> None:
         await call.respond.answer(await self._alerts_page(call.actor, 0, ""))
 

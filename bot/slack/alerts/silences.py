@@ -59,6 +59,7 @@ class SilenceListeners:
         "Hold the alerts of some gateways for a while, or until a date",
         needs="operator",
         examples=("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
+        also=("mute",),
     )
     async def silence(self, call: CommandCall) -> None:
         await call.respond.answer(await self._silence(call.actor, call.text, call.channel))
@@ -76,11 +77,17 @@ class SilenceListeners:
         except Unconfirmed as question:
             return views.confirmation(text, question.covered, question.fleet)
 
-    @on.command("silences", "List silences")
+    @on.command("silences", "List silences", also=("mutes",))
     async def silences(self, call: CommandCall) -> None:
         await call.respond.answer(await self._page(call.actor, 0, ""))
 
-    @on.command("unsilence <S-n>", "End a silence early", needs="operator", examples=("unsilence S-3",))
+    @on.command(
+        "unsilence <S-n>",
+        "End a silence early",
+        needs="operator",
+        examples=("unsilence S-3",),
+        also=("unmute",),
+    )
     async def unsilence(self, call: CommandCall) -> None:
         ended = await self._service.unsilence(call.actor, call.text, call.channel)
         await call.respond.answer(views.unsilenced(ended))

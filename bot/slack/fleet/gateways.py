@@ -4,13 +4,14 @@ Each parses, asks the service once or twice, and draws; a page of a list is draw
 whether a command or a button asked for it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.gateways import GatewayId
-from bot.domain.query import parse
+from bot.domain.query import Field, Query, WordRead, bare_words, parse
 from bot.services.fleet.gateways import FleetService
 from bot.slack.fleet.views import gateways as views
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
@@ -23,6 +24,7 @@ Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
 
 _RECENT = 5
+_NOTHING_SAID = re.compile(r"^(?:(?:all|the|devices|gateways)(?: |$))+", re.IGNORECASE)
 
 
 on = Declarations("Gateways")
@@ -40,7 +42,23 @@ class FleetCommands:
         self._rollout_of = rollout_of
 
     def feature(self) -> Feature:
-        return on.of(self)
+        return on.of(self, guess=self.guess)
+
+    async def guess(self, call: CommandCall) -> bool:
+        """A text without a command that names one gateway, or says something about several, is shown."""
+        try:
+            query, words = await self._fleet.understand(call.text)
+        except InvalidInput:
+            return False
+        found = (await self._fleet.counts(query)).total
+        if not found and all(term.field is Field.ANY for term in query.single_terms):
+            return False
+        if found == 1 and not words:
+            (id_,) = await self._fleet.ids_matching(query)
+            await call.respond.answer(await self._device_page(call.actor, 0, id_))
+        else:
+            await call.respond.answer(await self._page_of(query, 0, words))
+        return True
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {
@@ -53,13 +71,18 @@ class FleetCommands:
     @on.command(
         "devices [query]",
         "List gateways, worst first",
-        examples=("devices is:offline for:>1h", "devices tag:Kyiv-office fw:<3.4.1"),
+        examples=("devices offline for 24h", "devices tag:Kyiv-office fw:<3.4.1"),
+        also=("list", "gateways", "all", "ls", "find", "search"),
     )
     async def devices(self, call: CommandCall) -> None:
-        await call.respond.answer(await self._devices_page(call.actor, 0, call.text))
+        query, words = await self._fleet.understand(_NOTHING_SAID.sub("", call.text))
+        await call.respond.answer(await self._page_of(query, 0, words))
 
     @on.command(
-        "device <id or name>", "Show one gateway: state, facts, last changes", examples=("device MT10225",)
+        "device <id or name>",
+        "Show one gateway: state, facts, last changes",
+        examples=("device MT10225",),
+        also=("gateway", "history"),
     )
     async def device(self, call: CommandCall) -> None:
         wanted = unquoted(call.text)
@@ -68,12 +91,15 @@ class FleetCommands:
         known = await self._fleet.find(wanted)
         await call.respond.answer(await self._device_page(call.actor, 0, known.gateway.id))
 
-    @on.command("tags", "List tags with their gateways")
+    @on.command("tags", "List tags with their gateways", also=("sites", "labels"))
     async def tags(self, call: CommandCall) -> None:
         await call.respond.answer(await self._tags_page(call.actor, 0, ""))
 
     @on.command(
-        "firmware [model]", "List firmware versions with the gateways on each", examples=("firmware 2011",)
+        "firmware [model]",
+        "List firmware versions with the gateways on each",
+        examples=("firmware 2011",),
+        also=("versions",),
     )
     async def firmware(self, call: CommandCall) -> None:
         model = unquoted(call.text)
@@ -81,12 +107,16 @@ class FleetCommands:
         await call.respond.answer(await self._firmware_page(call.actor, 0, model))
 
     async def _devices_page(self, _actor: Actor, offset: int, question: str) -> Message:
-        query = parse(question)
+        return await self._page_of(parse(question), offset)
+
+    async def _page_of(self, query: Query, offset: int, words: Sequence[WordRead] = ()) -> Message:
         page = await self._fleet.search(query, offset, views.DEVICES_PAGE)
         if page.total and not page.rows:  # the list became shorter since the button was drawn
             offset = last_offset(page.total, views.DEVICES_PAGE)
             page = await self._fleet.search(query, offset, views.DEVICES_PAGE)
-        return views.devices(page.rows, page.counts, page.offset, question, page.as_of, self._now())
+        near = [] if page.total else await self._fleet.tags_near(bare_words(query))
+        place = page.offset, query.text, page.as_of
+        return views.devices(page.rows, page.counts, *place, self._now(), words, near)
 
     async def _device_page(self, _actor: Actor, _offset: int, gateway_id: str) -> Message:
         known = await self._fleet.gateways([gateway_id])

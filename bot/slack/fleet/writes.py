@@ -16,7 +16,7 @@ from typing import Any
 from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.fleet.writes import Write
 from bot.domain.gateways import fold
-from bot.domain.query import Field, Query, parse
+from bot.domain.query import Field, Query
 from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.write_runs import ENDED, WriteRunner
 from bot.services.fleet.writes import FleetWrites
@@ -89,6 +89,14 @@ class WriteCommands:
         else:
             await self._carry_out(write, call.respond)
 
+    @on.command("undo", "Take back your last rename or change of tags", needs="operator")
+    async def undo_last(self, call: CommandCall) -> None:
+        """Shows it with its Undo button: what was done since is seen first."""
+        last = await self._writes.last_of(call.actor)
+        if last is None or not last.may_be_undone(self._now()):
+            raise NotFound("There is nothing of yours that can be taken back now.")
+        await call.respond.answer(views.write(last, self._now()))
+
     @on.click(ids.WRITE_CONFIRM)
     async def confirm(self, click: Click) -> None:
         async with self._redrawn_when_stale(click):
@@ -115,8 +123,8 @@ class WriteCommands:
 
     async def _which(self, target: str) -> Query | Sequence[str]:
         """One gateway by its id or exact name; else, or where a field is named, what it says as a query."""
-        query = parse(target)
-        if any(term.field is not Field.ANY for term in query.terms):
+        query = await self._fleet.query_of(target)
+        if any(term.field is not Field.ANY for term in query.single_terms):
             return query
         try:
             return [(await self._fleet.find(unquoted(target))).gateway.id]

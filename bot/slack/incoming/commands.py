@@ -5,6 +5,7 @@ It knows no feature: the words come from outside as ``Command``s, under the titl
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
@@ -41,10 +42,12 @@ QUERY_HELP: Final = (
     "`tag:Kyiv-office`  `tag:none`  `site:oslo`  `model:2011`  `hw:1.0.0`  `name:MT*`  `id:bmac-c0*`",
     "`fw:3.4.1`  `fw:&lt;3.4.1` (also `&lt;=` `&gt;` `&gt;=`)",
     "`is:online`  `is:offline`  `is:flapping`  `is:updating`  `for:&gt;1h` (in that state for longer)",
-    "Bare words look in ids and names. Terms are joined by “and”, commas inside a value by “or” "
-    "(`tag:oslo,bergen`); a `-` before a term excludes what it matches; quotes hold spaces "
+    "A bare word is a state, tag, site, model or version of this fleet, or part of an id or a name; in "
+    "quotes it is that part only. Terms are joined by “and”; `or` stands between two terms, a comma between "
+    "two values (`tag:oslo,bergen`); a `-` before a term excludes what it matches; quotes hold spaces "
     '(`tag:"Kyiv office"`).',
 )
+_HELPS: Final = frozenset({"", HELP, "?", "hi", "hello", "start", "commands", "menu"})
 _MORE: Final = (
     ("help <command>", "Show how one command is used, with examples"),
     ("help query", "Show how to name gateways"),
@@ -106,28 +109,36 @@ class CommandRouter:
             if one.commands:
                 self._chapters.setdefault(one.title, []).extend(one.commands.values())
         self._commands = {word: command for one in features for word, command in one.commands.items()}
+        also = {word: command for command in self._commands.values() for word in command.also}
+        self._by_any_word = also | self._commands
+        self._guesses = [one.guess for one in features if one.guess is not None]
         self._slash = slash
 
     async def route(self, word: str, call: CommandCall) -> None:
         """To the listener of the word, one of ours or any other. Raises BotError."""
         require(call.actor, Action.READ)
-        if word in {"", HELP, "?"}:
+        if word in _HELPS:
             await call.respond.answer(self._help(call.actor, call.text.casefold()))
             return
-        command = self._commands.get(word)
+        command = self._by_any_word.get(word)
         if command is None:
+            as_typed = replace(call, text=f"{word} {call.text}".strip())
+            for guess in self._guesses:
+                if await guess(as_typed):
+                    return
             await call.respond.answer(self._unknown(word))
             return
-        self._require(call.actor, command, word)
+        self._require(call.actor, command, command.word)
         await command.listener(call)
 
     def asks_anew(self, word: str) -> bool:
         """Whether the word needs more than an operator, which must hold at this moment."""
-        return word in self._commands and _role(self._commands[word]) > Role.OPERATOR
+        command = self._by_any_word.get(word)
+        return command is not None and _role(command) > Role.OPERATOR
 
     def known(self, word: str) -> str:
         """The command that somebody called, for the log and the audit: only ever a word of ours."""
-        return word if word in self._commands else HELP
+        return self._by_any_word[word].word if word in self._by_any_word else HELP
 
     def split(self, text: str) -> tuple[str, str]:
         """What somebody typed, normalised, as the word of the command and the rest, once for all who ask.
@@ -148,14 +159,14 @@ class CommandRouter:
 
     def _help(self, actor: Actor, topic: str) -> Message:
         topic = topic.removeprefix(self._slash).strip()
-        if not topic:
+        if topic in {"", "me", "please"}:
             return self._overview(actor)
         if topic in {"query", "queries"}:
             return blocks.message(
                 "A query names gateways:\n" + "\n".join(QUERY_HELP),
                 [blocks.section("*A query names gateways*"), *blocks.lines(QUERY_HELP)],
             )
-        command = self._commands.get(topic.partition(" ")[0])
+        command = self._by_any_word.get(topic.partition(" ")[0])
         if command is None:
             raise InvalidInput(f"There is no help on “{topic}”. {self._nearest(topic)}")
         return self._topic(command)
@@ -207,7 +218,8 @@ class CommandRouter:
         starts = [one for one in self._commands if len(word) > 1 and one.startswith(word)]
         takes = [one for one, command in self._commands.items() if word in _WORD.findall(command.usage)]
         close = get_close_matches(word, self._commands, n=3, cutoff=0.6)
-        return list(dict.fromkeys([*starts, *takes, *close]))[:3]
+        other = [command.word for one, command in self._by_any_word.items() if word and one.startswith(word)]
+        return list(dict.fromkeys([*starts, *other, *takes, *close]))[:3]
 
     def _row(self, command: Command) -> str:
         return f"`{self._usage(command)}`  {blocks.escape(command.summary)}"

@@ -144,6 +144,7 @@ class Command:
     listener: Callable[..., Awaitable[None]]
     needs: str = "viewer"  # the lowest role that may use it, as its word
     examples: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()  # other words that people try for it
 
     @property
     def word(self) -> str:
@@ -155,7 +156,8 @@ class Feature:
     """What a feature listens to, and how it draws its cards and notes; joined in ``dispatcher.py``.
 
     ``cards`` and ``notes`` map a card kind to a function of its subject, a note kind to one of its body.
-    ``title`` is the heading of its commands in ``help``; features may share one.
+    ``title`` is the heading of its commands in ``help``; features may share one. ``guess`` answers a text
+    that begins with no command, or returns False.
     """
 
     commands: Mapping[str, Command] = field(default_factory=dict)
@@ -164,6 +166,7 @@ class Feature:
     events: Mapping[str, EventListener] = field(default_factory=dict)
     cards: Mapping[str, CardDrawing] = field(default_factory=dict)
     notes: Mapping[str, NoteDrawing] = field(default_factory=dict)
+    guess: Callable[[CommandCall], Awaitable[bool]] | None = None
     title: str = ""
 
 
@@ -181,12 +184,18 @@ class Declarations:
         self.submissions: dict[str, Callable[..., Awaitable[SubmissionAnswer]]] = {}
 
     def command(
-        self, usage: str, summary: str, *, needs: str = "viewer", examples: tuple[str, ...] = ()
+        self,
+        usage: str,
+        summary: str,
+        *,
+        needs: str = "viewer",
+        examples: tuple[str, ...] = (),
+        also: tuple[str, ...] = (),
     ) -> Callable[[L], L]:
         """``usage`` begins with the word. Raises ValueError for a word that is declared already."""
 
         def declare(listener: L) -> L:
-            command = Command(usage, summary, listener, needs, examples)
+            command = Command(usage, summary, listener, needs, examples, also)
             _refuse_twice(self.commands, command.word)
             self.commands[command.word] = command
             return listener
@@ -220,8 +229,10 @@ class Declarations:
         *,
         cards: Mapping[str, CardDrawing] | None = None,
         notes: Mapping[str, NoteDrawing] | None = None,
+        guess: Callable[[CommandCall], Awaitable[bool]] | None = None,
     ) -> Feature:
         return Feature(
+            guess=guess,
             title=self.title,
             commands={
                 word: replace(command, listener=partial(command.listener, listeners))

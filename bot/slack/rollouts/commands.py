@@ -77,6 +77,7 @@ class RolloutListeners:
         "Plan a firmware update; alone, it opens a dialog with menus",
         needs="operator",
         examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
+        also=("upgrade", "flash"),
     )
     async def update(self, call: CommandCall) -> None:
         if self._form is not None and call.trigger_id and not call.text.strip():
@@ -87,11 +88,16 @@ class RolloutListeners:
         start_at = parse_start(at, zone, now) if at else None
         await call.respond.answer(await self._plan(call.actor, call.channel, query, version, start_at))
 
-    @on.command("rollouts", "List firmware rollouts")
+    @on.command("rollouts", "List firmware rollouts", also=("updates",))
     async def rollouts(self, call: CommandCall) -> None:
         await call.respond.answer(await self._rollouts_page(call.actor, 0, ""))
 
-    @on.command("rollout <R-n>", "Show one rollout", examples=("rollout R-7",))
+    @on.command(
+        "rollout <R-n>",
+        "Show one rollout, with its buttons",
+        examples=("rollout R-7",),
+        also=("approve", "deny", "pause", "resume", "promote", "abort", "cancel", "retry", "progress"),
+    )
     async def rollout(self, call: CommandCall) -> None:
         await call.respond.answer(await self._rollout_page(call.actor, 0, call.text))
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     null,
+    or_,
     select,
 )
 
@@ -107,7 +108,7 @@ def in_state(state: Connectivity, cut: Cut | None, *, named: bool = False) -> Co
     rank = gateways.c.rank + 0 if named else gateways.c.rank
     return and_(
         rank == RANKS[state],
-        gateways.c.since <= cut.since,
+        or_(gateways.c.since <= cut.since, gateways.c.since > cut.at),
         gateways.c.since_listing <= cut.listing,
         gateways.c.missed == 0,
     )

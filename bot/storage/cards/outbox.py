@@ -433,6 +433,7 @@ def _note_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
         other.c.state == "posted",
         other.c.broadcast.is_(False),
         other.c.attempted_at > (pace.notes_before or now),
+        other.c.attempted_at <= now,  # it does not move with a clock that was set
     )
     return and_(
         notes.c.state == "waiting",

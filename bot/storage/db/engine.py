@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.domain.errors import StartupError, Unavailable
+from bot.storage.db.moments import WRITTEN
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import metadata, ticks
 
@@ -197,12 +198,10 @@ class Database:
 
         Raises Unavailable when the database takes no changes.
         """
-        probe = {"name": "written", "owner": "", "lease_until": now}
+        probe = {"name": WRITTEN, "owner": "", "lease_until": now}
         async with self.write() as connection:
             await connection.execute(insert_or_ignore(connection, ticks, probe))
-            await connection.execute(
-                update(ticks).where(ticks.c.name == probe["name"]).values(lease_until=now)
-            )
+            await connection.execute(update(ticks).where(ticks.c.name == WRITTEN).values(lease_until=now))
             if not keep:
                 await connection.rollback()
 

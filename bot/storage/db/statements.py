@@ -63,6 +63,15 @@ async def insert_rows(
     await _execute(connection, table, columns, rows, overwrite=False)
 
 
+async def update_rows(
+    connection: AsyncConnection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]
+) -> None:
+    """Changes these columns of rows that exist: the values of each, then those of its primary key."""
+    if rows:
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        await connection.exec_driver_sql(_update(table, columns, mark), list(rows))
+
+
 def _insert(connection: AsyncConnection, table: Table) -> Any:
     """Both dialects' inserts have the same conflict methods and no common type."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
@@ -90,6 +99,13 @@ def _statement(table: Table, columns: tuple[str, ...], mark: str, overwrite: boo
         return head + "DO NOTHING"
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
     return head + f"({_names(keys)}) DO UPDATE SET {changes}"
+
+
+@lru_cache(maxsize=32)
+def _update(table: Table, columns: tuple[str, ...], mark: str) -> str:
+    changes = ", ".join(f'"{name}" = {mark}' for name in columns)
+    which = " AND ".join(f'"{column.name}" = {mark}' for column in table.primary_key)
+    return f"UPDATE {table.name} SET {changes} WHERE {which}"  # noqa: S608 - ours
 
 
 def _names(columns: Sequence[str]) -> str:

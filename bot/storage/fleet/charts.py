@@ -7,14 +7,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, case, func, literal, select, type_coerce
+from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet.charts import TRACKED, Track
 from bot.domain.gateways import Connectivity
 from bot.domain.query import Query
 from bot.storage.db.tables import RANKS, fleet_events, gateways
-from bot.storage.db.types import UtcMicros, from_micros
+from bot.storage.db.types import UtcMicros, from_micros, plain
 from bot.storage.query import condition
 
 _KINDS = {kind.value: kind for kind in TRACKED}
@@ -45,7 +45,7 @@ async def tracks(
     async for chunk in _chunks(connection, quiet):
         yield [Track(site, bool(off), seen, number) for site, off, seen, number in chunk]
     busy = (
-        select(table.id, table.site, offline, _plain(table.first_seen), event.kind, _plain(event.at))
+        select(table.id, table.site, offline, plain(table.first_seen), event.kind, plain(event.at))
         .join(fleet_events, event.gateway_id == table.id)
         .where(*_matching(query, now), *happened)
         .order_by(table.id, event.at, event.id)
@@ -79,11 +79,6 @@ async def _chunks(connection: AsyncConnection, statement: Select[Any]) -> AsyncI
     async with connection.stream(statement) as rows:
         async for chunk in rows.partitions(_CHUNK):
             yield chunk
-
-
-def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A time as the number it is stored as: it becomes one beside the event loop, not upon it."""
-    return type_coerce(column, BigInteger)
 
 
 def _tracks(rows: Sequence[Any]) -> list[Track]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, delete, select, type_coerce, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.firmware import firmware_key
@@ -25,7 +25,7 @@ from bot.domain.gateways import (
 )
 from bot.storage.db.statements import Row, insert_rows, upsert_rows
 from bot.storage.db.tables import RANKS, fleet_events, gateway_tags, gateways
-from bot.storage.db.types import UtcMicros, from_micros, to_micros
+from bot.storage.db.types import from_micros, micros, moment, plain, to_micros
 
 _MANY = 2_000  # ids in one statement: PostgreSQL's protocol takes 65,535 values
 WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
@@ -35,14 +35,9 @@ _firmware_key = lru_cache(maxsize=1024)(firmware_key)
 _states = {state.value: state for state in Connectivity}
 
 
-def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Times as the numbers they are stored as: a type decorator costs a call for each value of each row."""
-    return type_coerce(column, BigInteger) if isinstance(column.type, UtcMicros) else column
-
-
 _READ = select(
     *(
-        _plain(gateways.c[name])
+        plain(gateways.c[name])
         for name in (
             "id",
             "name",
@@ -201,7 +196,7 @@ def _known(row: Any) -> KnownGateway:
         model,
         _read_tags(tags),
         _states[state],
-        None if changed_at is None else from_micros(changed_at),
+        moment(changed_at),
         firmware,
         hardware,
         imei,
@@ -216,7 +211,7 @@ def _known(row: Any) -> KnownGateway:
         from_micros(first_seen),
         timestamp_moves,
         missed,
-        None if written_at is None else from_micros(written_at),
+        moment(written_at),
     )
 
 
@@ -245,12 +240,12 @@ def _row(known: KnownGateway, digest: bytes) -> Row:
         _write_tags(gateway.tags),
         known.site,
         gateway.connectivity.value,
-        None if gateway.changed_at is None else to_micros(gateway.changed_at),
+        micros(gateway.changed_at),
         known.since_listing,
         to_micros(known.first_seen),
         known.timestamp_moves,
         known.missed,
-        None if known.written_at is None else to_micros(known.written_at),
+        micros(known.written_at),
         digest,
     )
 

@@ -7,13 +7,24 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.gateways import Connectivity, Counts, KnownGateway, SnapshotStatus, TagCount, fold
-from bot.domain.query import Field, Pattern, Query, StateWord, Term, Untagged, Value
+from bot.domain.query import (
+    BARE_FIELDS,
+    Either,
+    Field,
+    Pattern,
+    Query,
+    StateWord,
+    Term,
+    Untagged,
+    Value,
+    term_in,
+)
 from bot.storage import listings
 from bot.storage.connectivity import flapping_ids
 from bot.storage.db.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
@@ -87,9 +98,9 @@ def _sparse(query: Query) -> int:
     """
     if any(map(_leads, query.terms)):
         return 150
-    if any(term.field is Field.STATE and not term.negated for term in query.terms):
+    if any(isinstance(term, Term) and term.field is Field.STATE and not term.negated for term in query.terms):
         return 0
-    return 20 if any(term.field in _BESIDE_THE_INDEX for term in query.terms) else 0
+    return 20 if any(term.field in _BESIDE_THE_INDEX for term in query.single_terms) else 0
 
 
 async def counts(connection: AsyncConnection, query: Query, now: datetime) -> Counts:
@@ -158,6 +169,23 @@ async def named(connection: AsyncConnection, text: str, now: datetime) -> list[K
         if found and folded:
             return await marked(connection, found, now)
     return []
+
+
+def fields_with(connection: Connection, words: Sequence[str]) -> dict[str, list[Field]]:
+    """For each word the fields in which the fleet has it, in the order of ``BARE_FIELDS``."""
+    asked = [
+        select(literal(word), literal(field.value)).where(
+            exists(select(gateways.c.id).where(one_term(term_in(field, word), _NOW)))
+        )
+        for word in words
+        for field in BARE_FIELDS
+    ]
+    found = {tuple(row) for row in connection.execute(union_all(*asked))}
+    fields = {word: [field for field in BARE_FIELDS if (word, field.value) in found] for word in words}
+    return {  # a site is mostly made of the tag that has its name
+        word: [one for one in has if one is not Field.SITE or Field.TAG not in has]
+        for word, has in fields.items()
+    }
 
 
 async def names_near(connection: AsyncConnection, text: str) -> list[tuple[str, str]]:
@@ -235,8 +263,13 @@ def _matching(statement: _Rows, query: Query, *, along_the_index: bool = False) 
     return statement.where(*(one_term(term, _NOW, probe=along_the_index) for term in rest))
 
 
-def _leads(term: Term) -> bool:
-    return term.field is Field.TAG and not term.negated and Untagged() not in term.values
+def _leads(term: Term | Either) -> TypeGuard[Term]:
+    return (
+        isinstance(term, Term)
+        and term.field is Field.TAG
+        and not term.negated
+        and Untagged() not in term.values
+    )
 
 
 def _is_one_tag(term: Term) -> bool:
@@ -248,6 +281,6 @@ def _is_by_state(query: Query) -> bool:
     return any(_is_one_state(term) and term.values[0] is not StateWord.ONLINE for term in query.terms)
 
 
-def _is_one_state(term: Term) -> bool:
+def _is_one_state(term: Term | Either) -> TypeGuard[Term]:
     """Whether all that match are in one state of connectivity, so that they need be counted only once."""
-    return not term.negated and len(term.values) == 1 and term.values[0] in _RANKS
+    return isinstance(term, Term) and not term.negated and len(term.values) == 1 and term.values[0] in _RANKS

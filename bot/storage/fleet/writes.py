@@ -62,6 +62,13 @@ async def load(connection: AsyncConnection, write_id: str) -> Write:
     return _write(found, await _items(connection, write_id), undone_by)
 
 
+async def last_of(connection: AsyncConnection, actor: str) -> str | None:
+    """The id of the latest that somebody had carried out, not counting what took another one back."""
+    done = writes.c.state == WriteState.DONE.value
+    found = select(writes.c.id).where(writes.c.actor == actor, done, writes.c.undoes.is_(None))
+    return await connection.scalar(found.order_by(writes.c.created_at.desc()).limit(1))
+
+
 async def _items(connection: AsyncConnection, write_id: str) -> list[WriteItem]:
     """In chunks: ten thousand at once would hold the event loop up."""
     found: list[WriteItem] = []

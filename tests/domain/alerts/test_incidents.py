@@ -63,6 +63,13 @@ def test_a_second_less_than_five_minutes_is_not_enough() -> None:
     assert not is_offline_enough(known(minutes=4 + 59 / 60), CUT)
 
 
+def test_of_a_time_still_to_come_the_listings_count_alone() -> None:
+    """A clock that was set back stored it."""
+    assert is_offline_enough(known(minutes=-60), CUT)
+    assert not is_offline_enough(known(minutes=-60, since_listing=9), CUT)
+    assert not is_offline_enough(known(minutes=0), CUT)
+
+
 def test_two_listings_are_not_enough() -> None:
     assert not is_offline_enough(known(minutes=60, since_listing=9), CUT)
 
@@ -101,7 +108,7 @@ def test_three_minutes_and_three_listings_online_are_a_return() -> None:
 
 def test_a_rule_of_no_listings_asks_for_the_newest_one() -> None:
     cut = thresholds(replace(RULES, offline_listings=0), history(10)).offline
-    assert cut == Cut(NOW - 5 * MINUTE, 10)
+    assert cut == Cut(NOW - 5 * MINUTE, 10, NOW)
 
 
 def test_time_counts_to_the_listing_not_to_when_it_is_evaluated() -> None:

@@ -49,6 +49,16 @@ def test_seven_days_are_the_longest() -> None:
         parse_silence("tag:oslo for 7d1m because x", OSLO, NOW)
 
 
+def test_a_week_by_the_calendar_is_seven_days_though_it_has_169_hours() -> None:
+    now = datetime(2026, 10, 23, 10, 0, tzinfo=UTC)  # noon, two days before the clocks go back
+    asked = parse_silence("tag:oslo until 2026-10-30 12:00 because x", OSLO, now)
+    assert asked.until - now == timedelta(hours=169)
+    with pytest.raises(InvalidInput, match="Seven days"):
+        parse_silence("tag:oslo until 2026-10-30 12:01 because x", OSLO, now)
+    spring = datetime(2026, 3, 27, 11, 0, tzinfo=UTC)
+    assert parse_silence("tag:oslo for 7d because x", OSLO, spring).until == spring + timedelta(days=7)
+
+
 def test_a_silence_is_named_by_its_number() -> None:
     assert [parse_number(text) for text in ("S-3", "s3", " 3 ")] == [3, 3, 3]
     with pytest.raises(InvalidInput):

@@ -563,7 +563,7 @@ async def test_an_evaluation_that_a_crash_cut_short_is_finished_by_the_next(data
     await world.take_in()
     async with database.write() as connection:  # the first of several chunks, and then nothing
         some = [GatewayId("a")]
-        as_of = Thresholds(world.now, Cut(world.now, world.number), None)
+        as_of = Thresholds(world.now, Cut(world.now, world.number, world.now), None)
         await store.begin_incidents(connection, Trouble.OFFLINE, some, as_of, world.now + MINUTE)
         await store.join(connection, Trouble.OFFLINE, some, as_of)
     done = await world.passes(1)

@@ -17,7 +17,7 @@ from bot.services.context import Context
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
 from tests.worlds.alerts import ANA, BEN, MINUTE, World
-from tests.worlds.builders import alert_rules, limited
+from tests.worlds.builders import alert_rules, limited, parsed
 from tests.worlds.databases import sqlite_url
 
 
@@ -28,6 +28,7 @@ class Room:
         self.world = world
         self.service = SilenceService(
             Context(world.database, lambda: world.now),
+            understand=parsed,
             matching=self._matching,
             within=self._within,
             channel="C0ALERTS",

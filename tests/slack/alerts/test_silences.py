@@ -25,6 +25,7 @@ from bot.storage.db.engine import Database
 from bot.storage.fleet import search
 from tests.slack.shown import Answers, buttons, sendable
 from tests.worlds.alerts import ANA, World
+from tests.worlds.builders import parsed
 from tests.worlds.databases import sqlite_url
 
 UTC = ZoneInfo("UTC")
@@ -58,6 +59,7 @@ class Desk:
 
         service = SilenceService(
             Context(world.database, lambda: world.now),
+            understand=parsed,
             matching=matching,
             within=anywhere,
             channel=None,

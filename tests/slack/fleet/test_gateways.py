@@ -253,3 +253,44 @@ async def test_a_list_without_a_file_refuses_to_make_one() -> None:
 )
 def test_only_quotes_around_the_whole_are_taken_off(typed: str, meant: str) -> None:
     assert unquoted(typed) == meant
+
+
+# ---- plain words
+async def test_a_bare_word_is_read_as_what_the_fleet_has_and_the_answer_says_so(room: Room) -> None:
+    text = await room.says("devices oslo")
+    assert text.startswith("1–10 of 30 gateways")
+    assert "I read “oslo” as tag:oslo." in text
+
+
+async def test_what_else_a_word_fits_is_a_button_away(room: Room) -> None:
+    await room.says("devices 2011")
+    assert "I read “2011” as model:2011." in room.answers.last.text
+    assert ids.PAGE_NEXT in buttons(room.answers.last)
+
+    room.portal.add_device(device(200, "Model 2011 on the roof", model="2012"))
+    await room.list_again()
+    await room.says("devices 2011")
+    shown = [block for block in room.answers.last.blocks if "accessory" in block]
+    assert [block["text"]["text"] for block in shown] == ["“2011” is in names or ids too"]
+    assert '"2011"' in shown[0]["accessory"]["value"]
+
+
+async def test_a_tag_that_was_nearly_named_is_offered(room: Room) -> None:
+    assert "Did you mean tag:oslo?" in await room.says("devices osol")
+
+
+async def test_a_text_without_a_command_is_taken_as_a_query(room: Room) -> None:
+    assert "MT0003" in await room.says("MT0003")
+    assert (await room.says("oslo online")).startswith("1–10 of 30 gateways")
+    assert "I do not know “nonsense”" in await room.says("nonsense here")
+
+
+async def test_undo_shows_the_last_change_with_its_button(room: Room) -> None:
+    with pytest.raises(NotFound, match="nothing of yours"):
+        await room.says("undo", ANA)
+    await room.says("rename MT0003 Roof", ANA)
+    await room.says("undo", ANA)
+    await room.clicks(ids.WRITE_UNDO, ANA)
+    assert room.device("bmac-0003").friendly_name == "MT0003"
+    with pytest.raises(NotFound, match="nothing of yours"):
+        await room.says("undo", ANA)

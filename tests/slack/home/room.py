@@ -48,6 +48,7 @@ class Screen:
 def silences_of(it: World) -> SilenceService:
     return SilenceService(
         Context(it.database, it.clock.now),
+        understand=it.fleet.query_of,
         matching=it.fleet.ids_matching,
         within=it.fleet.require_within,
         channel=None,

@@ -39,7 +39,7 @@ async def dark(database: Database, *gateways: str) -> tuple[World, Thresholds]:
 
 
 def everybody(world: World) -> Thresholds:
-    cut = Cut(world.now, world.number)
+    cut = Cut(world.now, world.number, world.now)
     return Thresholds(START, cut, cut)
 
 

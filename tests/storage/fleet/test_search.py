@@ -18,7 +18,7 @@ from bot.domain.gateways import (
     KnownGateway,
     fold,
 )
-from bot.domain.query import EVERYTHING, Query, parse
+from bot.domain.query import EVERYTHING, Field, Query, parse
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import fleet_events, gateway_claims, gateway_tags, gateways
 from bot.storage.fleet import gateways as fleet
@@ -78,6 +78,8 @@ terms = st.one_of(
     st.builds("{}for:{}1h".format, st.sampled_from(["", "-"]), st.sampled_from(["", "<", ">"])),
 )
 
+real = terms.filter(bool)
+
 
 async def store(database: Database, found: Iterable[KnownGateway]) -> None:
     """Makes these the whole snapshot, with the events and claims that their marks stand for."""
@@ -130,7 +132,12 @@ def worst_first(one: KnownGateway) -> tuple[Any, ...]:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    fleets.map(numbered), st.lists(terms | st.builds("{} {}".format, terms, terms), min_size=5, max_size=15)
+    fleets.map(numbered),
+    st.lists(
+        terms | st.builds("{} {}".format, terms, terms) | st.builds("{} or {} {}".format, real, real, terms),
+        min_size=5,
+        max_size=15,
+    ),
 )
 async def test_a_query_finds_the_same_gateways_in_every_database(
     database: Database, snapshot: list[KnownGateway], lines: list[str]
@@ -257,3 +264,21 @@ async def test_the_longest_query_is_answered(database: Database, question: str) 
     await store(database, [known(name="gate a", tags=())])
     async with database.read() as connection:
         assert len(await fleet_search.ids(connection, parse(question), NOW)) == 1
+
+
+async def test_each_field_that_has_a_word_is_found(database: Database) -> None:
+    there = known(name="MT-oslo 2011", model="2011", tags=("Oslo",), firmware="v3.5", site="Oslo")
+    await store(database, [there])
+
+    found = await database.ask(
+        lambda connection: fleet_search.fields_with(connection, ["oslo", "2011", "3.5.0", "mt", "x", "%"])
+    )
+
+    assert found == {
+        "oslo": [Field.TAG, Field.ANY],
+        "2011": [Field.MODEL, Field.ANY],
+        "3.5.0": [Field.FIRMWARE],
+        "mt": [Field.ANY],
+        "x": [],
+        "%": [],
+    }

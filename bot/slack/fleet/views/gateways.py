@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.firmware import Firmware
 from bot.domain.gateways import Counts, FleetEvent, FleetEventKind, KnownGateway, TagCount
+from bot.domain.query import Query, WordRead
 from bot.slack import ids
 from bot.slack.ids import PageRef
 from bot.slack.views.blocks import (
@@ -64,20 +65,45 @@ def devices(
     question: str,
     seen: datetime | None,
     now: datetime,
+    words: Sequence[WordRead] = (),
+    near: Sequence[str] = (),
 ) -> Message:
-    """A page of gateways, worst first; ``counts`` are of all that match, ``question`` is what was typed."""
+    """A page of gateways, worst first; ``counts`` are of all that match ``question``.
+
+    ``words`` says how each bare word was read, with a button for each other reading. ``near`` are tags that
+    may have been meant.
+    """
     place = PagePosition(DEVICES, offset, counts.total, DEVICES_PAGE, question)
     if seen is None:
         return message(_NO_LISTING, [section(_NO_LISTING), *buttons(place, refresh=True)])
     age = as_of(seen, now)
     if not rows:
         text = _nothing(question)
-        return message(f"{text} {_sentence(age)}", [section(text), *_foot(place, age)])
+        meant = [f"tag:{one}" if one.isalnum() else f'tag:"{one}"' for one in near]
+        text += f" Did you mean {' or '.join(code(one, 60) for one in meant)}?" if meant else ""
+        doors = [section(code(one, 60), _show(one)) for one in meant]
+        return message(f"{text} {_sentence(age)}", [section(text), *doors, *_foot(place, age)])
+    read = [_read(word) for word in words]
     asked = f" for {code(question, 300)}" if question else ""
     title = f"{bold(place.says('gateway'))}{asked}: {counts_text(counts)}"
     shown = [row(device_line, known, now) for known in rows]
-    text = "\n".join([f"{title}, {age}.", *shown])
-    return message(text, [section(title), *lines(shown), *_foot(place, age, export=True)])
+    text = "\n".join([f"{title}, {age}.", *read, *shown])
+    said = [context(" ".join(read))] if read else []
+    others = [_other(word, *other) for word in words for other in word.others]
+    return message(text, [section(title), *said, *lines(shown), *others, *_foot(place, age, export=True)])
+
+
+def _read(word: WordRead) -> str:
+    return f"I read “{name(word.word, 60)}” as {code(word.term, 80)}."
+
+
+def _other(word: WordRead, term: str, query: Query) -> Block:
+    says = "is in names or ids too" if term.startswith('"') else f"is {code(term, 80)} too"
+    return section(f"“{name(word.word, 60)}” {says}", _show(query.text))
+
+
+def _show(question: str) -> Block:
+    return button("Show", ids.PAGE_NEXT, PageRef(DEVICES, 0, question), label=f"Show {question}")
 
 
 def device_line(known: KnownGateway, now: datetime) -> str:

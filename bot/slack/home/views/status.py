@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.domain.access import Action, Actor, Role, role_needed
 from bot.domain.gateways import Counts, SnapshotStatus
 from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.views.blocks import (
@@ -52,6 +53,21 @@ class Setting:
     value: str
     default: str
     meaning: str
+
+
+def person(actor: Actor) -> Message:
+    """Who asks, what they may do, to which gateways, and who may do more."""
+    rows = [f"You are {bold(name(actor.name))}, {actor.role.word if actor.role else 'without a role here'}."]
+    for role in Role:
+        holders = actor.holders.get(role)
+        needs = [action.value for action in Action if role_needed(action) is role]
+        if role <= Role.VIEWER or not needs:
+            continue
+        limits = actor.limits.get(role, ())
+        among = f" among {' or '.join(code(limit.text, 200) for limit in limits)}" if limits else ""
+        may = f"you may{among}" if role <= actor.role else f"asks {holders or 'nobody yet'}"
+        rows.append(f"• {role.word.capitalize()}, {may}: {', '.join(needs)}")
+    return message("\n".join(rows), lines(rows))
 
 
 def bot_status(state: Status, now: datetime) -> Message:

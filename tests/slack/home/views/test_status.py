@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.access import Actor, Role
 from bot.domain.gateways import Counts, SnapshotStatus
+from bot.domain.query import parse
 from bot.slack import ids
 from bot.slack.home.views import status as views
 from bot.slack.home.views.status import Setting, Status
@@ -105,3 +107,20 @@ def test_any_words_are_within_slack_s_limits(name: str) -> None:
     sendable(
         views.bot_status(replace(WELL, snapshot=failing, log_in_error=name, log_in=name, version=name), NOW)
     )
+
+
+def test_somebody_is_told_their_role_its_limits_and_whom_to_ask_for_more() -> None:
+    ola = Actor(
+        "U1",
+        "Ola <b>",
+        Role.OPERATOR,
+        holders={Role.APPROVER: "@leads"},
+        limits={Role.OPERATOR: (parse("tag:oslo"), parse("tag:voss"))},
+    )
+
+    shown = sendable(views.person(ola)).text.replace("*", "").replace("`", "")
+
+    assert "You are Ola &lt;b&gt;, operator." in shown
+    assert "Operator, you may among tag:oslo or tag:voss: " in shown
+    assert "Approver, asks @leads: " in shown
+    assert "Admin, asks nobody yet: " in shown

@@ -1,0 +1,80 @@
+"""What time it is: the machine's clock, which may be set, and the bot's time, which goes on evenly.
+
+A clock that jumps is followed together with what is stored: in one transaction every moment moves as far as
+the clock did, and from its commit on the time is the new one. So whatever has begun takes as long as it would
+have, and nothing waits for an hour that comes twice. Replicas share the clock of their database.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from bot.storage.db import moments
+from bot.storage.db.engine import Database
+
+log = logging.getLogger(__name__)
+
+JUMP = timedelta(seconds=10)  # a clock that is set right by less hurts no rule
+
+
+class Clock(Protocol):
+    """What time it is, and how much faster than the world it goes; the demo's runs ahead."""
+
+    @property
+    def speed(self) -> float: ...
+
+    def now(self) -> datetime: ...
+
+
+def machine_time() -> datetime:
+    return datetime.now(UTC)
+
+
+def time_since_boot() -> float:
+    """In seconds, with those in which the machine was suspended where it counts them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class WallClock:
+    """The time of this machine, or of the database that replicas share."""
+
+    speed = 1.0
+
+    def __init__(
+        self,
+        wall: Callable[[], datetime] = machine_time,
+        elapsed: Callable[[], float] = time_since_boot,
+    ) -> None:
+        self._wall = wall
+        self._elapsed = elapsed
+        self._zero = wall() - timedelta(seconds=elapsed())
+
+    def now(self) -> datetime:
+        return self._zero + timedelta(seconds=self._elapsed())
+
+    async def begin(self, database: Database) -> None:
+        """At the start: a clock that was set back since a process last wrote is followed, too."""
+        async with database.read() as connection:
+            there = await moments.time_there(connection) or self._wall()
+            last = await moments.last_written(connection)
+        self._zero += there - self.now()
+        if last is not None and last - there >= JUMP:
+            await _move(database, there - last, there)
+
+    async def follow(self, database: Database) -> None:
+        """What is stored moves first, so that no process sees the one without the other."""
+        async with database.read() as connection:
+            there = await moments.time_there(connection) or self._wall()
+        by = there - self.now()
+        if abs(by) >= JUMP:
+            await _move(database, by, there)
+        self._zero += by
+
+
+async def _move(database: Database, by: timedelta, there: datetime) -> None:
+    async with database.write() as connection:
+        moved = await moments.move(connection, by, there)
+    ahead = "set back" if by < timedelta() else "put forward"
+    log.warning("the clock was %s; what is stored %s", ahead, "went along" if moved else "has gone along")
