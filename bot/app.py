@@ -83,7 +83,7 @@ class App:
         self.publisher = self._slack.publisher
         self.scheduler = self._build_scheduler()
         self.metrics = BotMetrics(
-            ground.client, self.publisher, self.scheduler, self.clock.now, ground.database
+            ground.client, ground.api, self.publisher, self.scheduler, self.clock.now, ground.database
         )
         self.scheduler.add("metrics", timedelta(seconds=15), self._measure)
         registry = CollectorRegistry()
@@ -216,6 +216,7 @@ class App:
             log_in_next_try=log_in.next_try,
             log_in_error=log_in.last_error,
             sockets=await self._sockets(),
+            token_refused=self._ground.api.refused,
             cards_waiting=backlog.waiting,
             cards_broken=backlog.broken,
             roles=self._ground.people.faults(),
@@ -235,7 +236,7 @@ class App:
         except Unavailable as error:
             parts["database"] = str(error)
         slack = await self.slack.ready()
-        parts["slack"] = "ok" if slack else "not connected"
+        parts["slack"] = "ok" if slack else self._ground.api.refused or "not connected"
         parts["meshtech"] = self._ground.client.auth_status().state.value
         ok = slack and parts["database"] == "ok" and not self._draining
         if self._draining:

@@ -18,14 +18,14 @@ from bot.meshtech.contract import Difference, compare, fetch, server_time
 from bot.meshtech.errors import VendorUnavailable
 from bot.meshtech.routes import RouteTable
 from bot.settings.model import Settings
+from bot.slack.incoming.connection import ORG_WIDE
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
-from bot.slack.outgoing.web_api import SlackFailed, WebApi, new_session
+from bot.slack.outgoing.web_api import APPS, SlackFailed, WebApi, new_session, refused_token
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, known, needed, require_changes, require_owner
 from bot.wiring.ground import client_of
 
-APPS = "https://api.slack.com/apps"
 SKEW = timedelta(seconds=30)  # HTTP mode refuses requests at five minutes; alerts count minutes
 _GONE = {"user_not_found", "user_not_visible", "no_such_subteam", "subteam_not_found"}
 _SCOPE = "missing_scope"  # named once, with the scopes; what depends on it is no fault of its own
@@ -113,6 +113,9 @@ async def _slack(settings: Settings, now: Callable[[], datetime]) -> Findings:
         except SlackFailed as error:
             yield _wrong("Slack token", _token_refused(error, "MESHBOT_SLACK__BOT_TOKEN"))
             return
+        if who.get("is_enterprise_install"):
+            yield _wrong("Slack token", ORG_WIDE)
+            return
         yield _ok("Slack token", f"{who.get('user')} in the workspace {who.get('team')}")
         yield _scopes(api)
         if api.server_time is not None:
@@ -137,10 +140,7 @@ def _token_refused(error: SlackFailed, variable: str) -> str:
             f"Slack does not answer ({error.code} {error.detail}). Check that this machine reaches "
             "https://slack.com, and MESHBOT_SLACK__API_URL if it is set."
         )
-    return (
-        f"Slack does not accept {variable} ({error.code}). Copy it again from the app's page at {APPS}, and "
-        "reinstall the app if it was removed."
-    )
+    return str(refused_token(error, variable))
 
 
 def _scopes(api: WebApi) -> Finding:
@@ -218,6 +218,7 @@ async def _channel(api: WebApi, channel: str, named: str, instead: str) -> Findi
 async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
     holders: dict[str, set[str]] = {}
     named: dict[str, str] = {}
+    others: dict[str, str] = {}  # of people on Enterprise Grid: what else they are known as
     unchecked = False
     for role in _ROLES:
         variable = f"MESHBOT_ACCESS__{role.upper()}"
@@ -228,8 +229,8 @@ async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
                     found = await _group(api, one)
                     named[one] = f"{await _handle(api, one)} ({len(found)})"
                 else:
-                    named[one] = await _member(api, one, team)
-                    found = {one}
+                    named[one], known_as = await _member(api, one, team)
+                    found, others = {known_as}, others | {one: known_as}
             except _Unchecked:
                 yield _note(f"access {one}", f"{variable} can be checked once the scope is there")
                 unchecked = True
@@ -250,6 +251,7 @@ async def _access(settings: Settings, api: WebApi, team: str) -> Findings:
             yield _wrong(f"access {group}", f"MESHBOT_ALERTS__ESCALATE_TO: {error}")
     if unchecked:
         return
+    holders = {role: {others.get(one, one) for one in ids} for role, ids in holders.items()}
     for line in _roles(settings, named):
         yield line
     if not any(holders.values()):
@@ -330,8 +332,8 @@ async def _handle(api: WebApi, group: str) -> str:
     return group
 
 
-async def _member(api: WebApi, user: str, team: str) -> str:
-    """Their name. Raises for who has no role."""
+async def _member(api: WebApi, user: str, team: str) -> tuple[str, str]:
+    """Their name, and the id that is theirs in the whole organisation. Raises for who has no role."""
     try:
         found = (await api.call("users.info", user=user))["user"]
     except SlackFailed as error:
@@ -342,14 +344,16 @@ async def _member(api: WebApi, user: str, team: str) -> str:
         raise _Unusable(f"{user} cannot be looked up ({error.code}): {error}") from error
     if found.get("deleted"):
         raise _Unusable(f"{user} has left the workspace. Remove the id.")
-    teams = {found.get("team_id"), *((found.get("enterprise_user") or {}).get("teams") or ())}
+    on_grid = found.get("enterprise_user") or {}
+    teams = {found.get("team_id"), *(on_grid.get("teams") or ())}
     outside = found.get("is_stranger") or (team and team not in teams)
     if outside or found.get("is_restricted") or found.get("is_ultra_restricted") or found.get("is_bot"):
         raise _Unusable(
             f"{user} is a guest, a bot or of another organisation and has no role. Remove the id."
         )
     profile = found.get("profile") or {}
-    return str(profile.get("display_name") or found.get("real_name") or user)
+    name = str(profile.get("display_name") or found.get("real_name") or user)
+    return name, str(on_grid.get("id") or found.get("id") or user)
 
 
 def _clock(whose: str, theirs: datetime, ours: datetime) -> Finding:

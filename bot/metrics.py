@@ -10,6 +10,7 @@ from bot.meshtech.auth import AuthState
 from bot.meshtech.client import MeshtechClient
 from bot.scheduler import Scheduler
 from bot.slack.outgoing.publisher import Publisher
+from bot.slack.outgoing.web_api import WebApi
 from bot.storage.cards.outbox import Backlog
 from bot.storage.db.engine import Database
 
@@ -23,12 +24,14 @@ class BotMetrics(Collector):
     def __init__(
         self,
         client: MeshtechClient,
+        api: WebApi,
         publisher: Publisher,
         scheduler: Scheduler,
         now: Callable[[], datetime],
         database: Database,
     ) -> None:
         self._client = client
+        self._api = api
         self._publisher = publisher
         self._scheduler = scheduler
         self._now = now
@@ -68,6 +71,10 @@ class BotMetrics(Collector):
     def _slack(self) -> Iterator[Metric]:
         if self._sockets is not None:
             yield GaugeMetricFamily("meshbot_slack_sockets", "Open connections to Slack", self._sockets)
+        taken = self._api.refused is None
+        yield GaugeMetricFamily(
+            "meshbot_slack_token_valid", "0 while Slack refuses the bot token", int(taken)
+        )
         waiting, broken = self._backlog.waiting, self._backlog.broken
         yield GaugeMetricFamily(
             "meshbot_cards_waiting", "Cards and notes that Slack does not show yet", waiting

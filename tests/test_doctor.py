@@ -90,9 +90,14 @@ async def test_no_line_holds_a_secret(right: SetUp) -> None:
     assert not [one for one in ("xoxb-bot", "xapp-app", "not-the-right-one", PASSWORD) if one in text]
 
 
+async def test_an_install_for_a_whole_organisation_is_a_fault(right: SetUp) -> None:
+    right.slack.workspace.is_org_wide = True
+    assert "installed for a whole organisation" in await right.fault()
+
+
 async def test_a_bot_token_that_slack_refuses_is_named(right: SetUp) -> None:
     fault = await right.fault(SLACK__BOT_TOKEN="xoxb-another")
-    assert "MESHBOT_SLACK__BOT_TOKEN (invalid_auth). Copy it again" in fault
+    assert "MESHBOT_SLACK__BOT_TOKEN (invalid_auth): copy it again" in fault
 
 
 async def test_a_slack_that_does_not_answer_is_no_wrong_token(right: SetUp) -> None:

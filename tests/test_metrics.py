@@ -31,6 +31,20 @@ async def test_a_log_in_that_meshtech_refuses_is_seen_in_the_metrics(tmp_path: P
         assert value(made, "meshbot_meshtech_logged_in") == 0
 
 
+async def test_a_token_that_slack_refuses_is_seen_in_the_metrics_and_makes_the_bot_not_ready(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as made:
+        assert value(made, "meshbot_slack_token_valid") == 1
+        made.slack.faults.fail("*", "account_inactive", times=100)
+        await made.app.slack.people.actor(OTTO)
+        assert value(made, "meshbot_slack_token_valid") == 0
+        async with made.api.session.get(f"http://127.0.0.1:{made.app.port}/readyz") as answer:
+            assert answer.status == 503
+            assert "(account_inactive): the app was removed" in (await answer.json())["parts"]["slack"]
+        made.slack.faults.clear()
+
+
 async def test_a_scrape_asks_nobody(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         asked, told = len(made.portal.requests), len(made.slack.calls)

@@ -198,6 +198,11 @@ def database_passwords(value: str) -> set[str]:
 
 def token(prefix: str, kind: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
+        if text.startswith("xoxe"):
+            raise ValueError(
+                f"{kind} begins with {prefix}, and this one with xoxe: the app rotates its tokens, each of "
+                "which lasts twelve hours. Make an app without that from the output of `meshbot manifest`"
+            )
         if not text.startswith(prefix) or len(text) == len(prefix) or re.search(r"\s", text):
             raise ValueError(f"{kind} begins with {prefix}")
         return text

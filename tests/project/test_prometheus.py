@@ -20,6 +20,7 @@ def well(instance: str = "a", *, sockets: bool = True) -> Series:
         f"up{of}": "1x180",
         f"meshbot_listing_age_seconds{of}": "30x180",
         f"meshbot_meshtech_logged_in{of}": "1x180",
+        f"meshbot_slack_token_valid{of}": "1x180",
         f"meshbot_cards_waiting{of}": "0x180",
         f"meshbot_cards_broken{of}": "0x180",
         f"meshbot_database_writable{of}": "1x180",
@@ -102,6 +103,13 @@ def test_a_replica_that_is_no_target_any_more_raises_its_rule(tmp_path: Path) ->
     gone = {one: values.replace("x180", "x60") for one, values in well("b").items()}
 
     assert raised(tmp_path, well("a") | gone, "1h15m", "MeshbotReplicaGone")
+
+
+def test_a_token_that_slack_refuses_raises_its_rule(tmp_path: Path) -> None:
+    series = well()
+    series[name(series, "meshbot_slack_token_valid")] = "1x30 0x150"
+
+    assert raised(tmp_path, series, "40m", "MeshbotTokenRefused")
 
 
 def test_an_hourly_tick_that_fails_raises_its_rule(tmp_path: Path) -> None:

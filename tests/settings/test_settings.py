@@ -351,6 +351,7 @@ def test_lists_are_separated_by_commas() -> None:
         ("SLACK__COMMAND", "mesh"),
         ("SLACK__BOT_TOKEN", "xapp-1"),
         ("SLACK__APP_TOKEN", "xoxb-1"),
+        ("SLACK__BOT_TOKEN", "xoxe.xoxb-1-rotates"),
         ("SLACK__API_URL", "slack.com"),
         ("MESHTECH__PAGE_SIZE", "0"),
         ("HTTP__PORT", "65536"),

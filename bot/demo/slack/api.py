@@ -118,7 +118,7 @@ class WebApiServer:
             "team_id": TEAM,
             "user_id": BOT_USER,
             "bot_id": BOT,
-            "is_enterprise_install": False,
+            "is_enterprise_install": self._workspace.is_org_wide,
         }
 
     def _connections_open(self, args: Json) -> Json:
@@ -270,7 +270,8 @@ class WebApiServer:
     # People
 
     def _users_info(self, args: Json) -> Json:
-        user = self._workspace.users.get(str(args.get("user") or ""))
+        asked = str(args.get("user") or "-")
+        user = next((one for one in self._workspace.users.values() if asked in (one.id, one.grid_id)), None)
         if user is None:
             raise SlackRefusal("user_not_found")
         if not user.visible:

@@ -51,7 +51,7 @@ class Delivery:
         self.ack_seconds = 3.0
         self.opened = 0
         faults.on_drop = self._drop
-        faults.on_refresh = lambda: self.spawn(self._refresh("refresh_requested"))
+        faults.on_refresh = lambda: self.spawn(self._refresh(faults.disconnecting or "refresh_requested"))
 
     def new_ticket(self) -> str:
         ticket = uuid.uuid4().hex
@@ -87,8 +87,10 @@ class Delivery:
         self._tickets.discard(ticket)
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
-        if len(self.sockets) >= _MOST_SOCKETS:
-            await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
+        too_many = "too_many_websockets" if len(self.sockets) >= _MOST_SOCKETS else None
+        if reason := self._faults.disconnecting or too_many:
+            self._log.record("socket told to go", reason=reason)
+            await socket.send_json({"type": "disconnect", "reason": reason})
             await socket.close()
             return socket
         entry = (socket, request)

@@ -46,6 +46,7 @@ class SlackFaults:
         self._arranged: list[SlackFault] = []
         self.refusals = 0
         self.deaf: asyncio.Event | None = None
+        self.disconnecting: str | None = None
         self.on_drop: Callable[[], None] = _nothing
         self.on_refresh: Callable[[], None] = _nothing
 
@@ -88,6 +89,11 @@ class SlackFaults:
         """apps.connections.open goes on answering, but the next handshakes are refused."""
         self.refusals = times
 
+    def disconnect_sockets(self, reason: str) -> None:
+        """Every open socket, and each that is opened from now on, is told that reason and closed."""
+        self.disconnecting = reason
+        self.on_refresh()
+
     def deafen_sockets(self) -> None:
         """New sockets open, and then hear nothing, not even a goodbye; until `clear`."""
         self.deaf = asyncio.Event()
@@ -96,6 +102,7 @@ class SlackFaults:
         if self.deaf is not None:
             self.deaf.set()
             self.deaf = None
+        self.disconnecting = None
         self._arranged.clear()
         self.refusals = 0
 

@@ -31,6 +31,7 @@ class User:
     real_name: str
     tz: str = "Europe/Oslo"
     team_id: str = TEAM
+    grid_id: str = ""  # of the organisation, on Enterprise Grid
     is_admin: bool = False
     is_restricted: bool = False
     is_ultra_restricted: bool = False
@@ -61,6 +62,15 @@ class User:
             "is_app_user": False,
             "updated": 1_700_000_000,
         }
+        if self.grid_id:
+            answer["enterprise_user"] = {
+                "id": self.grid_id,
+                "enterprise_id": "E0MESH0001",
+                "enterprise_name": "Mesh",
+                "is_admin": False,
+                "is_owner": False,
+                "teams": [self.team_id],
+            }
         if self.deleted:
             return answer
         return answer | {
@@ -299,6 +309,7 @@ class Workspace:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self.changed: Callable[[str, object], None] = _nobody_watches
+        self.is_org_wide = False  # the app is installed for a whole organisation
         self.most_messages, self.most_files = _MOST_MESSAGES, _MOST_FILES
         self._last_ts = 0
         self._numbers = itertools.count(1)

@@ -19,21 +19,33 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.domain.errors import StartupError
 from bot.slack.incoming.dispatcher import DECIDE_WITHIN, Dispatcher, OnChanged, joined
 from bot.slack.incoming.guard import Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
 from bot.slack.incoming.signed import SignedRequests
-from bot.slack.incoming.sockets import PING_EVERY, Sockets
+from bot.slack.incoming.sockets import APP_TOKEN, PING_EVERY, Sockets
 from bot.slack.outgoing.responses import OnUndelivered, lost
-from bot.slack.outgoing.web_api import BAD_TOKEN, SlackFailed, Sleep, WebApi, quiet_logger, refused_token
+from bot.slack.outgoing.web_api import (
+    BAD_TOKEN,
+    BOT_TOKEN,
+    SlackFailed,
+    Sleep,
+    WebApi,
+    quiet_logger,
+    refused_token,
+)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Json = Mapping[str, Any]
 
-BOT_TOKEN: Final = "MESHBOT_SLACK__BOT_TOKEN"  # noqa: S105 - the names of settings
-APP_TOKEN: Final = "MESHBOT_SLACK__APP_TOKEN"  # noqa: S105
+ORG_WIDE: Final = (
+    "The app is installed for a whole organisation (Enterprise Grid), and the bot works for one workspace: "
+    "install it in that workspace, and set MESHBOT_SLACK__BOT_TOKEN to the token that it gets there."
+)
+_ASK_EVERY: Final = 60.0  # seconds, so that a token that dies while nobody asks for anything is noticed
 _ANY = re.compile(r".*", re.DOTALL)
 _BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -84,10 +96,11 @@ class SlackApp:
             decide_within=decide_within,
         )
         self._sleep = sleep
+        self._monotonic = monotonic
+        self._asked_at = monotonic()
         self._starting: asyncio.Task[None] | None = None
         self._authorized = AuthorizeResult(enterprise_id=None, team_id=None, bot_token=api.client.token)
         self._identified = False
-        self.failure: str | None = None
         self._signed = SignedRequests(signing_secret, unix_time) if signing_secret else None
         self._bolt = self._build(signing_secret)
         self._sockets = (
@@ -108,7 +121,9 @@ class SlackApp:
             self._starting = asyncio.get_running_loop().create_task(self._keep_connecting())
 
     async def ready(self) -> bool:
-        """Whether something that people do in Slack would reach the bot."""
+        """Whether something that people do in Slack would reach the bot, and be answered."""
+        if self.api.refused is not None:
+            return False
         return self._identified and (self._sockets is None or await self._sockets.connected_count() > 0)
 
     async def connected_count(self) -> int:
@@ -116,9 +131,16 @@ class SlackApp:
         return await self._sockets.connected_count() if self._sockets else 0
 
     async def watch(self) -> None:
-        """A tick every few seconds: gets a socket that is stuck on a dead address going again."""
+        """A tick every few seconds: gets a socket that is stuck on a dead address going again.
+
+        Each minute it asks whether Slack takes the token still.
+        """
         if self._sockets:
             await self._sockets.watch()
+        if self._identified and self._monotonic() - self._asked_at >= _ASK_EVERY:
+            self._asked_at = self._monotonic()
+            with contextlib.suppress(SlackFailed):  # of a token that is refused, ``api`` tells
+                await self.api.call("auth.test")
 
     def stop_accepting(self) -> None:
         """From now on a command is answered with "I am restarting"."""
@@ -164,6 +186,8 @@ class SlackApp:
     async def _connect(self) -> None:
         if not self._identified:
             who = await self.api.call("auth.test")
+            if who.get("is_enterprise_install"):
+                raise StartupError(ORG_WIDE)
             self.arrivals.bot_user_id = who.get("user_id")
             self.people.team_id = str(who.get("team_id") or "") or None
             self._authorized = AuthorizeResult(
@@ -185,9 +209,11 @@ class SlackApp:
             tries += 1
             try:
                 await self._connect()
+            except StartupError as error:
+                log.critical("%s", error)
+                return
             except SlackFailed as error:
                 if refusal := _refusal(error):
-                    self.failure = str(refusal)
                     log.critical("%s", refusal)
                     return
                 log.warning("Slack cannot be reached yet (%s)", error.code)

@@ -2,7 +2,7 @@
 
 A role comes from the configured user and group ids. Guests, people of other organisations, bots and those
 who left have none, whatever is configured. Nobody is enumerated: people and groups are asked for when they
-matter.
+matter. On Enterprise Grid somebody has an id of the organisation besides the workspace's: both are theirs.
 """
 
 import asyncio
@@ -45,6 +45,7 @@ class _Person:
     name: str
     is_member: bool
     names: tuple[str, ...] = ()  # the shown one, the real one, and the one people log in with
+    ids: tuple[str, ...] = ()  # that of the organisation first, where there is one, then the workspace's
 
 
 _NOBODY = _Person("somebody", False)
@@ -91,6 +92,10 @@ class _Cache(Generic[T]):
     def value(self, key: str) -> T | None:
         entry = self._entries.get(key)
         return None if entry is None else entry.value
+
+    def known(self) -> Sequence[str]:
+        """Of what there is a value, whatever was said since."""
+        return list(self._entries)
 
     def forget(self, key: str) -> None:
         self._failed.pop(key, None)
@@ -239,6 +244,13 @@ class People:
         """Slack said that something changed about a person, or a user group, or who is in it."""
         for cache in (self._users, self._groups, self._handles):
             cache.forget(one)
+        for user_id in self._users.known():
+            if one in self._ids(user_id):
+                self._users.forget(user_id)
+
+    def same_person(self, user_id: str) -> Sequence[str]:
+        """The id that everything of theirs is written down with, then the others they have on a Grid."""
+        return self._ids(user_id)
 
     def has_role(self, user_id: str) -> bool:
         """Whether they have more than everybody has, as far as that is known here."""
@@ -277,7 +289,7 @@ class People:
         if person is not None and not person.is_member:
             role = possible = Role.NONE
         return Actor(
-            user_id,
+            self._ids(user_id)[0],
             (person or _NOBODY).name,
             role,
             possible,
@@ -288,12 +300,22 @@ class People:
 
     def _grants(self, user_id: str) -> list[Grant]:
         """What each of the configured ids that are theirs gives them, as far as that is known."""
+        own = self._ids(user_id)
         return [
-            Grant(role, self._scopes.get(one))
+            Grant(role, self._limit(one, own))
             for role, ids in self._configured.items()
             for one in ids
-            if self._is(one, user_id)
+            if self._is(one, own)
         ]
+
+    def _ids(self, user_id: str) -> Sequence[str]:
+        person = self._users.value(user_id)
+        return (person and person.ids) or (user_id,)
+
+    def _limit(self, one: str, own: Sequence[str]) -> Query | None:
+        """That of an id; of a person it may stand behind another of theirs."""
+        named = (one, *own) if one in own else (one,)
+        return next((self._scopes[each] for each in named if each in self._scopes), None)
 
     def _highest(self, ids: Sequence[str]) -> Role:
         """The highest role that one of these ids gives."""
@@ -308,11 +330,13 @@ class People:
             "itself: “status” says what whoever runs the bot can do."
         )
 
-    def _is(self, one: str, user_id: str) -> bool:
-        """Whether an id names this person, or a group they are in."""
-        if one == user_id:
+    def _is(self, one: str, own: Sequence[str]) -> bool:
+        """Whether an id is one of this person's, or names a group they are in."""
+        if one in own or not frozenset(own).isdisjoint(self._ids(one)):
             return True
-        return self._groups.age(one) <= TRUSTED and user_id in (self._groups.value(one) or frozenset())
+        return self._groups.age(one) <= TRUSTED and not frozenset(own).isdisjoint(
+            self._groups.value(one) or frozenset()
+        )
 
     def _holder_ids(self) -> list[str]:
         return [one for ids in self._configured.values() for one in ids[:_NAMED]]
@@ -342,7 +366,9 @@ class People:
             user.get("name"),
         )
         names = tuple(dict.fromkeys(str(name) for name in known if name))
-        return _Person(names[0] if names else user_id, self._is_member(user), names)
+        on_grid = (user.get("enterprise_user") or {}).get("id")
+        ids = tuple(dict.fromkeys(str(one) for one in (on_grid, user.get("id"), user_id) if one))
+        return _Person(names[0] if names else user_id, self._is_member(user), names, ids)
 
     def _is_member(self, user: Mapping[str, Any]) -> bool:
         if any(user.get(flag) for flag in NO_MEMBER):

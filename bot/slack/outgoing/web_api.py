@@ -67,6 +67,19 @@ NO_PLACE: Final = frozenset(
 GONE: Final = frozenset(
     {"cant_update_message", "edit_window_closed", "message_not_found", "thread_not_found"}
 )
+BOT_TOKEN: Final = "MESHBOT_SLACK__BOT_TOKEN"  # noqa: S105 - the name of a setting
+APPS: Final = "https://api.slack.com/apps"
+_TOKEN_ADVICE: Final[Mapping[str, str]] = {
+    "token_expired": "the app rotates its tokens, each of which lasts twelve hours, and that cannot be "
+    "switched off for an app. Make another from the output of `meshbot manifest`, install it, set its token "
+    "and start the bot again",
+    "token_revoked": f"it was revoked. Reinstall the app at {APPS}, set the new token and start the bot "
+    "again",
+    "account_inactive": "the app was removed from the workspace, or the workspace is closed. Install the app "
+    f"again at {APPS}, set the new token and start the bot again",
+    "not_authed": "it did not reach Slack. See whether the setting is empty, or a proxy on the way takes the "
+    "Authorization header away",
+}
 _PATIENCE: Final = 4  # tries of a patient call
 _BACK_OFF: Final = 0.5  # seconds after its first failure
 _LONGEST_WAIT = 60.0
@@ -112,6 +125,9 @@ class WebApi:
         self.base_url = base_url
         self.scopes: frozenset[str] = frozenset()
         self.server_time: datetime | None = None  # Slack's own, when it last answered auth.test
+        self.refused: str | None = None
+        """What to do about the bot token, from when Slack takes it no more until it does again."""
+        self._taken = False
         self.proxy = proxy_for(base_url)
         self._sleep = sleep
         # The SDK's own retry repeats a POST after a broken connection, which would post twice.
@@ -139,16 +155,30 @@ class WebApi:
         try:
             answer = await self.client.api_call(method, headers=headers, **sent)
         except SlackApiError as error:
-            raise _failed(method, error) from error
+            failed = _failed(method, error)
+            if token is None and failed.code in BAD_TOKEN:
+                self._refuse(failed)
+            raise failed from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SlackFailed(method, _lost(error), detail=type(error).__name__) from error
         data = answer.data
         if not isinstance(data, dict):
             raise SlackFailed(method, BROKEN, detail="no JSON")
+        if token is None:
+            self._taken = True
+            if self.refused is not None:
+                log.warning("Slack takes the bot token again")
+                self.refused = None
         if method == "auth.test":
             self.scopes = _scopes(answer.headers)
             self.server_time = _date(answer.headers)
         return data
+
+    def _refuse(self, error: SlackFailed) -> None:
+        """Told once, however many calls fail by it. A token that never worked keeps the bot from starting."""
+        if self._taken and self.refused is None:
+            self.refused = str(refused_token(error, BOT_TOKEN))
+            log.critical("%s Until then nothing is shown in Slack, and nobody is known.", self.refused)
 
     async def patient(self, method: str, **arguments: Any) -> Json:
         """As ``call``, for background work: waits as long as Slack asks and tries again, a few times.
@@ -253,11 +283,11 @@ def quiet_logger() -> logging.Logger:
 
 
 def refused_token(error: SlackFailed, variable: str) -> StartupError:
-    """What a token that Slack does not take means for somebody who starts the bot."""
-    return StartupError(
-        f"Slack does not accept {variable} ({error.code}): copy it again from the app's page at "
-        "https://api.slack.com/apps, and reinstall the app if it was removed from the workspace."
+    """What a token that Slack does not take means for whoever runs the bot."""
+    do = _TOKEN_ADVICE.get(
+        error.code, f"copy it again from the app's page at {APPS}, and reinstall the app if it was removed"
     )
+    return StartupError(f"Slack does not accept {variable} ({error.code}): {do}.")
 
 
 def _failed(method: str, error: SlackApiError) -> SlackFailed:

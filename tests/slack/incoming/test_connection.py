@@ -429,6 +429,32 @@ async def test_a_wrong_token_keeps_the_bot_from_starting_and_is_named(wrong: str
         await app.close()
 
 
+async def test_an_install_for_a_whole_organisation_is_said_at_the_start() -> None:
+    slack = SlackServer()
+    slack.workspace.is_org_wide = True
+    async with bed(slack) as made:
+        app = SlackApp(made.api, made.people, [], on_refused=made.audit, app_token=slack.app_token)
+        with pytest.raises(StartupError, match="installed for a whole organisation"):
+            await app.start()
+        await app.close()
+
+
+@pytest.mark.parametrize("code", ["token_expired", "token_revoked", "account_inactive", "not_authed"])
+async def test_a_token_that_dies_is_noticed_within_a_minute_and_told_once(
+    code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(http=True) as (made, app, _):
+        made.slack.faults.fail("auth.test", code, times=2)
+        for ready in (False, False, True):
+            made.clock.advance(minutes=1)
+            await app.watch()
+            assert await app.ready() is ready
+            assert (code in (made.api.refused or "")) is not ready
+    critical = [one.getMessage() for one in caplog.records if one.levelname == "CRITICAL"]
+    assert len(critical) == 1
+    assert critical[0].startswith(f"Slack does not accept MESHBOT_SLACK__BOT_TOKEN ({code}): ")
+
+
 async def test_without_slack_the_start_goes_on_and_the_bot_is_not_ready() -> None:
     async with bed() as made:
         made.slack.faults.fail("auth.test", "internal_error", times=2, status=503)
@@ -458,6 +484,37 @@ async def test_a_refresh_of_the_sockets_is_survived() -> None:
             lambda: made.slack.opened_sockets == before + 2 and made.slack.connected == 2
         )
         assert await made.says(VERA, "echo x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("link_disabled", "Socket Mode is switched off"),
+        ("too_many_websockets", "more sockets than the ten"),
+    ],
+)
+async def test_sockets_that_slack_closes_are_opened_ever_more_slowly_and_the_log_says_why(
+    reason: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running() as (made, _, _):
+        made.slack.faults.disconnect_sockets(reason)
+        await made.slack.wait_for(lambda: made.slept[-2:] == [60.0, 60.0])
+        assert [one for one in made.slept if one >= 5][:4] == [5.0, 10.0, 30.0, 60.0]
+        assert sum(said in one.getMessage() for one in caplog.records) == 1
+        made.slack.faults.clear()
+        await made.slack.wait_for(lambda: made.slack.connected == 2)
+
+
+async def test_an_address_that_slack_does_not_give_is_asked_for_again_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as (made, _, _):
+        made.slack.faults.fail("apps.connections.open", "token_revoked", times=8)
+        made.slack.faults.refresh_sockets()
+        await made.slack.wait_for(lambda: made.slack.connected == 0)
+        await made.slack.wait_for(lambda: made.slack.connected == 2)
+    said = "Slack does not accept MESHBOT_SLACK__APP_TOKEN (token_revoked)"
+    assert sum(said in one.getMessage() for one in caplog.records) == 1
 
 
 async def test_while_draining_a_command_is_told_to_come_back_over_an_open_socket() -> None:

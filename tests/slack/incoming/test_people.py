@@ -305,3 +305,30 @@ async def test_while_slack_does_not_tell_who_is_in_a_group_the_admins_are_not_kn
     made.slack.faults.fail("usergroups.users.list", "internal_error")
     assert await people.admins() is None
     await people.close()
+
+
+@pytest.mark.parametrize("named", [workspace.VIEWER, "W0VIEWER01"])
+@pytest.mark.parametrize("comes_as", [workspace.VIEWER, "W0VIEWER01"])
+async def test_on_a_grid_a_person_is_both_of_their_ids(made: Bed, named: str, comes_as: str) -> None:
+    made.slack.workspace.users[workspace.VIEWER].grid_id = "W0VIEWER01"
+    made.slack.workspace.groups[workspace.APPROVERS].users = [named]
+    people = People(
+        made.api,
+        operators=[named],
+        approvers=[workspace.APPROVERS],
+        scopes={comes_as: parse("tag:oslo")},
+        now=made.clock.now,
+    )
+    actor = await people.actor(comes_as)
+    assert (actor.user_id, actor.role) == ("W0VIEWER01", Role.APPROVER)
+    people = People(made.api, operators=[named], scopes={comes_as: parse("tag:oslo")}, now=made.clock.now)
+    with pytest.raises(NotAllowed):
+        require_within(await people.actor(comes_as), Action.RENAME, [known(tags=("bergen",))], NOW)
+
+
+async def test_what_changed_about_one_id_of_a_person_counts_for_the_other(made: Bed) -> None:
+    made.slack.workspace.users[workspace.ADMIN].grid_id = "W0ADMIN001"
+    assert (await made.people.actor(workspace.ADMIN)).role is Role.ADMIN
+    made.slack.workspace.users[workspace.ADMIN].is_restricted = True
+    made.people.forget("W0ADMIN001")
+    assert (await made.people.actor(workspace.ADMIN)).role is Role.NONE

@@ -24,6 +24,7 @@ from bot.slack.views.lists import buttons, cut_page
 
 SETTINGS = "settings"
 SETTINGS_PAGE = 12
+_REFUSED = status("refused", "warning")
 _LOG_IN_EMOJI = {"logged in": "done", "not logged in yet": "waiting"}
 
 
@@ -41,6 +42,7 @@ class Status:
     sockets: int | None  # open connections to Slack; None where Slack calls us by HTTP
     cards_waiting: int  # cards and notes that Slack does not show yet
     cards_broken: int = 0  # those that Slack refuses for good
+    token_refused: str | None = None  # what to do about the token that Slack does not take any more
     unwritable_since: datetime | None = None  # the database, which can still be read
     roles: Sequence[str] = ()  # what keeps people from their roles until somebody mends it, each a sentence
 
@@ -77,6 +79,7 @@ def bot_status(state: Status, now: datetime) -> Message:
         ("Snapshot", _snapshot(state.snapshot, now)),
         ("Meshtech", _log_in(state)),
         ("Slack", _slack(state)),
+        *([("Token", f"{_REFUSED}: {escape(state.token_refused)}")] if state.token_refused else []),
         *(("Roles", f"{status('not known', 'warning')}: {escape(one)}") for one in state.roles),
         *([("Database", _unwritable(state.unwritable_since))] if state.unwritable_since else []),
         ("Version", name(state.version)),

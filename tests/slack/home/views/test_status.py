@@ -49,6 +49,11 @@ def test_a_failing_listing_is_told_with_its_reason() -> None:
     assert "3 polls in a row failed: Meshtech answers 503." in said(replace(WELL, snapshot=failing))
 
 
+def test_a_token_that_slack_refuses_is_told_with_what_to_do() -> None:
+    text = said(replace(WELL, token_refused="Slack does not accept it: reinstall the app."))
+    assert "Token: ⚠️ refused: Slack does not accept it: reinstall the app." in text
+
+
 def test_before_the_first_listing_the_snapshot_is_awaited() -> None:
     assert "no poll has been completed yet" in said(replace(WELL, snapshot=SnapshotStatus()))
 
