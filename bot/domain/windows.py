@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 
 STOP_BEFORE_END = timedelta(minutes=30)  # what is started later would still be flashing when the window ends
@@ -77,32 +78,70 @@ def later(now: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
 
 
 def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
-    """The moment that ``22:00``, ``2026-12-01`` or ``2026-12-01 22:00`` names, in the future.
+    """The moment that somebody names, in the future.
 
-    A bare time is its next occurrence, a bare date its midnight. Raises InvalidInput.
+    ``22:00``, ``10pm``, ``2026-12-01``, ``2026-12-01 22:00``, ``tomorrow 06:00``, ``mon 22:00``, ``tonight``,
+    ``in 2h``. A bare time is its next occurrence, a bare date its midnight. Raises InvalidInput.
     """
-    match = re.fullmatch(
-        r"(?:(\d{4})-(\d{1,2})-(\d{1,2}))?[T ]*(?:(\d{1,2}):(\d{2}))?", text.strip(), re.ASCII
-    )
+    said = " ".join(text.split())
+    if said[:3].lower() == "in ":
+        moment: datetime = now + parse_duration(said[3:])
+        return _checked(moment, said, zone, now)
+    match = _MOMENT.fullmatch(said)
     if match is None or not any(match.groups()):
-        raise InvalidInput(
-            f"I do not know the time “{text[:40]}”. Write 22:00, 2026-12-01 or 2026-12-01 22:00."
-        )
+        raise InvalidInput(f"I do not know the time “{text[:40]}”. Write {_HOW}.")
     try:
-        at = time(int(match[4]), int(match[5])) if match[4] else time(0)
-        day = date(int(match[1]), int(match[2]), int(match[3])) if match[1] else None
+        day, at = _day(match, now.astimezone(zone).date()), _time(match)
         moment = _ahead(day or now.astimezone(zone).date(), at, zone, now)
     except (ValueError, OverflowError) as error:  # of year 1 or 9999, which another zone does not have
-        raise InvalidInput(
-            f"There is no such time as “{text[:40]}”. Write 22:00, 2026-12-01 or both."
-        ) from error
-    if day is None:
-        tomorrow = now.astimezone(zone).date() + timedelta(days=1)
-        return moment if moment > now else _utc(tomorrow, at, zone)
+        raise InvalidInput(f"There is no such time as “{text[:40]}”. Write {_HOW}.") from error
+    if day is None or match["weekday"]:
+        days = timedelta(days=1 if day is None else WEEK)
+        return moment if moment > now else _utc((day or now.astimezone(zone).date()) + days, at, zone)
+    return _checked(moment, said, zone, now)
+
+
+def begins_with_a_moment(text: str) -> bool:
+    """Whether it starts like a moment in words, which needs no "at" before it."""
+    return _IN_WORDS.match(text) is not None
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WEEKDAY = "|".join(f"{day}(?:day|s|sday|nesday|rs|rsday|urday)?" for day in _DAYS)
+_IN_WORDS = re.compile(rf"(?:in|today|tonight|tomorrow|(?:next )?(?:{_WEEKDAY}))\b", re.IGNORECASE)
+_MOMENT = re.compile(
+    r"(?:(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
+    rf"|(?P<near>today|tonight|tomorrow)|(?:next )?(?P<weekday>{_WEEKDAY}))?"
+    r"(?:(?:^|[T ]|(?<=\d) ?)(?:at )?(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?(?P<half> ?[ap]m)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+_TONIGHT = time(22)
+_HOW = "22:00, tomorrow 06:00, mon 22:00, in 2h, 2026-12-01 or 2026-12-01 22:00"
+
+
+def _day(match: re.Match[str], today: date) -> date | None:
+    if match["year"]:
+        return date(int(match["year"]), int(match["month"]), int(match["day"]))
+    if match["weekday"]:
+        return today + timedelta(days=(_DAYS.index(match["weekday"][:3].lower()) - today.weekday()) % WEEK)
+    if match["near"]:
+        return today + timedelta(days=match["near"].lower() == "tomorrow")
+    return None
+
+
+def _time(match: re.Match[str]) -> time:
+    """Raises ValueError for an hour that is neither written with its minutes nor as am or pm."""
+    if not match["hour"]:
+        return _TONIGHT if (match["near"] or "").lower() == "tonight" else time(0)
+    hour, half = int(match["hour"]), (match["half"] or "").strip().lower()
+    if (half and not 1 <= hour <= 12) or (not half and not match["minute"]):
+        raise ValueError(hour)
+    return time(hour % 12 + 12 * (half == "pm") if half else hour, int(match["minute"] or 0))
+
+
+def _checked(moment: datetime, text: str, zone: ZoneInfo, now: datetime) -> datetime:
     if moment <= now:
-        raise InvalidInput(
-            f"{text.strip()[:40]} has passed. Give a time to come, or leave it out to start at once."
-        )
+        raise InvalidInput(f"{text[:40]} has passed. Give a time to come, or leave it out to start at once.")
     if moment > later(now, FURTHEST, zone):
-        raise InvalidInput(f"{text.strip()[:40]} is too far away: {FURTHEST.days} days from now at most.")
+        raise InvalidInput(f"{text[:40]} is too far away: {FURTHEST.days} days from now at most.")
     return moment

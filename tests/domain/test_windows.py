@@ -87,6 +87,22 @@ def test_the_next_start_is_a_moment_at_which_one_may_start(minutes: int) -> None
         ("07:30", "2026-05-05 07:30"),
         ("2026-05-10", "2026-05-10 00:00"),
         ("2026-05-10 22:15", "2026-05-10 22:15"),
+        ("2026-05-10T22:15", "2026-05-10 22:15"),
+        ("10pm", "2026-05-04 22:00"),
+        ("12 am", "2026-05-05 00:00"),
+        ("12:30 pm", "2026-05-04 12:30"),
+        ("today 18:00", "2026-05-04 18:00"),
+        ("tonight", "2026-05-04 22:00"),
+        ("tonight 23:30", "2026-05-04 23:30"),
+        ("Tomorrow", "2026-05-05 00:00"),
+        ("tomorrow at 06:00", "2026-05-05 06:00"),
+        ("tomorrow 6am", "2026-05-05 06:00"),
+        ("mon 11:00", "2026-05-11 11:00"),  # it is Monday, past eleven
+        ("monday 22:00", "2026-05-04 22:00"),
+        ("next thursday 9pm", "2026-05-07 21:00"),
+        ("sat", "2026-05-09 00:00"),
+        ("in 2h", "2026-05-04 14:00"),
+        ("in 1d 30m", "2026-05-05 12:30"),
     ],
 )
 def test_a_start_at_a_later_time_is_read_in_the_local_zone(text: str, expected: str) -> None:
@@ -94,7 +110,27 @@ def test_a_start_at_a_later_time_is_read_in_the_local_zone(text: str, expected: 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "25:00", "2026-02-30", "2026-05-01", "2027-01-01", "12", "²²:00", "0001-01-01"]
+    "text",
+    [
+        "",
+        "soon",
+        "25:00",
+        "2026-02-30",
+        "2026-05-01",
+        "2027-01-01",
+        "12",
+        "²²:00",
+        "0001-01-01",
+        "13pm",
+        "mon 12",
+        "today 08:00",
+        "in",
+        "in 60d",
+        "in -2h",
+        "tomorrow tomorrow",
+        "monk",
+        "22:00 pm",
+    ],
 )
 def test_a_time_that_is_none_has_passed_or_is_too_far_away_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):

@@ -48,6 +48,9 @@ class Unconfirmed(InvalidInput):
 
 
 _BECAUSE = re.compile(r"\s+because\s+", re.IGNORECASE)
+_SHORT = re.compile(
+    r"(?!for\s|until\s)(.+)\s+()((?:\d+[wdhms])+)", re.IGNORECASE | re.DOTALL
+)  # silence tag:oslo 2h
 _ASKED = re.compile(r"(.+)\s+(for|until)\s+(.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -98,11 +101,11 @@ def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> SilenceRequest:
     if len(text) > LONGEST_TEXT:
         raise InvalidInput(f"That has {len(text)} characters; a silence takes {LONGEST_TEXT} at most.")
     asked, *reason = _BECAUSE.split(text.strip(), maxsplit=1)
-    match = _ASKED.fullmatch(asked)
+    match = _ASKED.fullmatch(asked) or _SHORT.fullmatch(asked)
     if match is None:
         raise InvalidInput(f"A silence needs gateways and an end; there is none for ever. {USAGE}")
     query, word, end = match.groups()
-    until = now + parse_duration(end) if word.lower() == "for" else parse_start(end, zone, now)
+    until = now + parse_duration(end) if word.lower() in {"for", ""} else parse_start(end, zone, now)
     return checked(SilenceRequest(query.strip(), until, reason[0] if reason else None), zone, now)
 
 

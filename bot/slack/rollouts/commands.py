@@ -9,7 +9,7 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
 from bot.domain.rollouts.plan import ModelChoice
 from bot.domain.rollouts.rollout import RolloutId
-from bot.domain.windows import parse_start
+from bot.domain.windows import begins_with_a_moment, parse_start
 from bot.services.rollouts.events import DECIDED, ENTRY, FREEZE_TOLD, NOTE
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
@@ -256,10 +256,10 @@ def parse_update(text: str) -> tuple[str, str, str]:
         raise InvalidInput(f"I need a query and a version. {USAGE}")
     if not query.strip():
         raise InvalidInput(f"Which gateways? For the whole fleet, name:* says so. {USAGE}")
-    at = re.fullmatch(r"at\s+(.+)", when[0].strip(), re.IGNORECASE) if when else None
-    if when and at is None:
+    at = re.fullmatch(r"(at\s+)?(.+)", when[0].strip(), re.IGNORECASE) if when else None
+    if at is not None and not at[1] and not begins_with_a_moment(at[2]):
         raise InvalidInput(f"After “to” comes one version, and that is not one: {rest.strip()[:60]}. {USAGE}")
-    return query.strip(), version, at[1].strip() if at else ""
+    return query.strip(), version, at[2].strip() if at else ""
 
 
 def parse_freeze(text: str) -> tuple[str, str]:

@@ -39,6 +39,8 @@ def test_there_is_no_silence_without_gateways_or_without_an_end(text: str) -> No
 
 def test_above_four_hours_a_reason_is_needed() -> None:
     assert parse_silence("tag:oslo for 4h", OSLO, NOW).reason is None
+    assert parse_silence("tag:oslo 4h", OSLO, NOW) == parse_silence("tag:oslo for 4h", OSLO, NOW)
+    assert parse_silence("tag:oslo until in 4h", OSLO, NOW) == parse_silence("tag:oslo 4h", OSLO, NOW)
     with pytest.raises(InvalidInput, match="reason"):
         parse_silence("tag:oslo for 4h1m", OSLO, NOW)
 

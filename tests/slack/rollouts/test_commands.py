@@ -348,6 +348,7 @@ async def test_unfreeze_says_what_it_lifted_and_which_rollouts_go_on(desk: Desk)
         ("name:walk to work to latest", ("name:walk to work", "latest", "")),
         ("tag:oslo to 3.5.0 at 22:00", ("tag:oslo", "3.5.0", "22:00")),
         ("tag:oslo to 3.5.0 AT 2026-12-01 22:00", ("tag:oslo", "3.5.0", "2026-12-01 22:00")),
+        ("oslo to 3.5.0 tomorrow 06:00", ("oslo", "3.5.0", "tomorrow 06:00")),
     ],
 )
 def test_an_update_is_a_query_a_version_and_perhaps_a_time(text: str, parsed: tuple[str, str, str]) -> None:
