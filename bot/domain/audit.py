@@ -135,3 +135,17 @@ def with_people(text: str, names: Mapping[str, Sequence[str]]) -> str:
         meant += [f"<@{user_id}>" for user_id in dict.fromkeys(ids[" ".join(folded[:length])])]
         del words[:length]
     return " ".join(meant)
+
+
+def with_channels(text: str, names: Mapping[str, str]) -> str:
+    """The question with ``#ops`` as a mention of it. Raises InvalidInput for a name that is unknown."""
+    ids = {name.casefold(): channel for channel, name in names.items()}
+    return " ".join(_channel_of(word, ids) if word.startswith("#") else word for word in text.split())
+
+
+def _channel_of(word: str, ids: Mapping[str, str]) -> str:
+    if (channel := ids.get(word.removeprefix("#").casefold())) is None:
+        raise InvalidInput(
+            f"No channel called {word} is in the audit log, as far as I see. Choose one from Slack's list."
+        )
+    return f"<#{channel}>"

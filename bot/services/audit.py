@@ -44,6 +44,12 @@ class AuditService:
         async with self._database.read() as connection:
             return await audit.actors(connection)
 
+    async def channels(self, actor: Actor, most: int) -> Sequence[str]:
+        """The ids of those in which something was done, the last first. Raises NotAllowed."""
+        require(actor, Action.READ)
+        async with self._database.read() as connection:
+            return await audit.channels(connection, most)
+
     async def total(self, actor: Actor, query: AuditQuery) -> int:
         """How many entries answer the question. Raises NotAllowed."""
         require(actor, Action.READ)

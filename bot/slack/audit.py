@@ -1,9 +1,10 @@
 """``audit``: who did, or was refused, what, and when."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from bot.domain.access import Actor
-from bot.domain.audit import parse_audit, with_people
+from bot.domain.audit import AuditQuery, parse_audit, with_channels, with_people
 from bot.services.audit import AuditService
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
@@ -12,10 +13,16 @@ from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
 
 MOST_ROWS = 50_000  # of one file
+MOST_CHANNELS = 40  # that are asked for by a name: Slack tells of fifty a minute
 
 NamesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[str]]]]
 """How people are called, by their ids."""
 
+ChannelNamesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
+"""How channels are called, as far as Slack tells."""
+
+IdsOf = Callable[[str], Sequence[str]]
+"""The id that what somebody does is written down with, then the others that they have."""
 
 on = Declarations("The bot")
 
@@ -23,9 +30,13 @@ on = Declarations("The bot")
 class AuditCommands:
     """Translate only: parse, one call of the service, render."""
 
-    def __init__(self, service: AuditService, names: NamesOf) -> None:
+    def __init__(
+        self, service: AuditService, names: NamesOf, *, channel_names: ChannelNamesOf, ids_of: IdsOf
+    ) -> None:
         self._service = service
         self._names = names
+        self._channel_names = channel_names
+        self._ids_of = ids_of
 
     def feature(self) -> Feature:
         return on.of(self)
@@ -42,18 +53,27 @@ class AuditCommands:
         question = " ".join((call.written or call.text).split())
         if any(word.startswith("@") for word in question.split()):
             question = with_people(question, await self._names(await self._service.actors(call.actor)))
+        if any(word.startswith("#") for word in question.split()):
+            channels = await self._service.channels(call.actor, MOST_CHANNELS)
+            question = with_channels(question, await self._channel_names(channels))
         check_question(question)
+        await self._names(parse_audit(question).actors)  # so that all the ids of each are known
         await call.respond.answer(await self._page(call.actor, 0, question))
 
     async def _page(self, actor: Actor, offset: int, question: str) -> Message:
-        page = await self._service.find(actor, parse_audit(question), views.PAGE, offset)
+        page = await self._service.find(actor, self._query(question), views.PAGE, offset)
         return views.entries(page.entries, page.total, page.offset, question)
 
     async def _export(self, actor: Actor, question: str) -> ListFile:
-        query = parse_audit(question)
+        query = self._query(question)
         file = CsvFile(views.CSV_HEADING)
         async for chunk in self._service.every(actor, query, MOST_ROWS):
             file.add(views.csv_row(one) for one in chunk)
         there_are_more = file.rows == MOST_ROWS < await self._service.total(actor, query)
         cut = f", the newest {MOST_ROWS:,}" if there_are_more else ""
         return ListFile("audit.csv", f"Audit log{cut}", file.content(), file.rows)
+
+    def _query(self, question: str) -> AuditQuery:
+        """On Enterprise Grid somebody is chosen by one id, and written down with another."""
+        query = parse_audit(question)
+        return replace(query, actors=tuple(one for user_id in query.actors for one in self._ids_of(user_id)))

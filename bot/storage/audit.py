@@ -62,6 +62,13 @@ async def actors(connection: AsyncConnection) -> Sequence[str]:
     )
 
 
+async def channels(connection: AsyncConnection, most: int) -> Sequence[str]:
+    """Those in which something was done, the last first."""
+    newest = func.max(audit.c.id).desc()
+    asked = select(audit.c.channel).where(audit.c.channel.is_not(None)).group_by(audit.c.channel)
+    return (await connection.execute(asked.order_by(newest).limit(most))).scalars().all()
+
+
 async def count(connection: AsyncConnection, query: AuditQuery) -> int:
     """How many entries answer the question."""
     found = await connection.execute(select(func.count()).select_from(audit).where(*_terms(query)))

@@ -79,7 +79,12 @@ def reporting_listeners(
         reporting.subscriptions, _around(ground), shared_outside=ground.api.is_shared_outside
     )
     about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
-    audit = AuditCommands(reporting.audit, ground.people.names)
+    audit = AuditCommands(
+        reporting.audit,
+        ground.people.names,
+        channel_names=ground.api.channel_names,
+        ids_of=ground.people.same_person,
+    )
     return Listeners(
         (subscriptions.feature(), about.feature(), audit.feature()),
         {**subscriptions.lists(), **about.lists(), **audit.lists()},

@@ -28,6 +28,9 @@ from tests.worlds.process import PASSWORD, Outside, inside, outside
         ("rename _my_roof_1_ Roof", "rename my_roof_1 Roof"),
         ('rename "*MT 1*" Roof', 'rename "MT 1" Roof'),
         ("tag MT_1 +*vip*", "tag MT_1 +vip"),
+        ('tag MT_1 +"the *new* one"', 'tag MT_1 +"the *new* one"'),
+        ('tag MT_1 +"*a* and *b*"', 'tag MT_1 +"*a* and *b*"'),
+        ('rename *"MT 1"* "_*x*_"', 'rename "MT 1" "x"'),
         ("devices name:MT* model:2*", "devices name:MT* model:2*"),
         ("devices name:*MT*", "devices name:*MT*"),
         ("rename my_roof_1 his_roof_2", "rename my_roof_1 his_roof_2"),
@@ -101,7 +104,13 @@ async def test_the_audit_is_asked_for_a_person_by_any_of_their_names(world: Outs
         gateway = next(iter(world.portal.devices))
         await world.says(workspace.OPERATOR, f"rename {gateway} Desk")
         person = world.slack.workspace.users[workspace.OPERATOR]
-        names = {f"@{person.name}", f"@{person.real_name}", f"<@{workspace.OPERATOR}>", f"<#{OPS}|ops>"}
+        names = {
+            f"@{person.name}",
+            f"@{person.real_name}",
+            f"<@{workspace.OPERATOR}>",
+            f"<#{OPS}|ops>",
+            "#ops",
+        }
         answers = {name: await world.says(workspace.OPERATOR, f"audit {name}") for name in names}
         nobody = await world.says(workspace.OPERATOR, "audit @nobody")
 

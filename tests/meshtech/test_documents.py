@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot.domain.errors import StartupError
 from bot.meshtech.contract import Difference, compare, fetch
 from bot.meshtech.openapi import operations
 from bot.meshtech.routes import Operation, RouteTable
@@ -267,6 +268,18 @@ def test_the_right_settings_are_found_in_five_megabytes() -> None:
 
     assert settings(found) == settings(dotnet())
     assert Counted.looks < 3 * text.count("{")
+
+
+async def test_a_large_document_in_yaml_gives_the_same(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text(f"# what is JSON otherwise\n{large(20)}")
+    assert settings(await fetch(f"{tmp_path}/large.yaml")) == settings(dotnet())
+
+
+@pytest.mark.parametrize("text", ["{", "a: *b", "? [a]\n: b", "[" * 50_000, "- a\n- b", "", "x: {{ y }}"])
+async def test_what_is_no_document_is_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(StartupError, match=r"odd\.yaml is n"):
+        await fetch(f"{tmp_path}/odd.yaml")
 
 
 # ---- the work

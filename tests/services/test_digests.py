@@ -18,6 +18,7 @@ from bot.storage.alerts import silences
 from bot.storage.cards import channels
 from bot.storage.db.engine import Database, Transaction
 from tests.worlds.alerts import ANA, MINUTE, World, rollout
+from tests.worlds.builders import whole_digest
 
 OSLO = ZoneInfo("Europe/Oslo")
 HOUR, DAY = 60 * MINUTE, timedelta(days=1)
@@ -55,10 +56,7 @@ class Morning:
             await subscriptions.add(connection, channel, draft, "U0ANA00001", self.world.now)
 
     async def digest(self, query: str) -> Digest:
-        """With all of its parts."""
-        digest = await self.service.digest(query)
-        found = {name: await find(digest) for name, find in self.service.parts.items()}
-        return replace(digest, **found)
+        return await whole_digest(self.service, query)
 
     async def wanted(self) -> list[tuple[str, Any]]:
         return [(one.channel, one.body["query"]) for one in await self.world.notes() if one.kind == "digest"]

@@ -38,9 +38,20 @@ async def names(user_ids: Sequence[str]) -> dict[str, list[str]]:
     return {user_id: called[user_id] for user_id in user_ids if user_id in called}
 
 
+async def channel_names(channels: Sequence[str]) -> dict[str, str]:
+    called = {"C0OPS00001": "ops", "C0OTHER001": "other"}
+    return {channel: called[channel] for channel in channels if channel in called}
+
+
+def ids_of(user_id: str) -> Sequence[str]:
+    """Ben comes by two."""
+    return [BEN, "W0BEN00001"] if user_id == "W0BEN00001" else [user_id]
+
+
 @pytest.fixture
 def commands(database: Database) -> AuditCommands:
-    return AuditCommands(AuditService(Context(database, lambda: NOW)), names)
+    service = AuditService(Context(database, lambda: NOW))
+    return AuditCommands(service, names, channel_names=channel_names, ids_of=ids_of)
 
 
 async def record(database: Database, *entries: AuditEntry) -> None:
@@ -79,6 +90,9 @@ async def test_an_entry_tells_who_what_before_after_where_when_outcome_and_plan(
         ("@ana", {"bmac-0003"}),
         ("<#C0OPS00001|ops>", {"R-1"}),
         ("<#C0OPS00001>", {"R-1"}),
+        ("#ops", {"R-1"}),
+        ("approve #OPS", {"R-1"}),
+        ("<@W0BEN00001>", {"R-1", "R-12"}),
         (BEN, {"R-1", "R-12"}),
         ("r-1", {"R-1"}),
         ("Refused", {"R-12"}),
@@ -162,3 +176,9 @@ async def test_a_name_that_nobody_in_the_log_has_is_said(database: Database, com
     await record(database, entry(1, BEN))
     with pytest.raises(InvalidInput, match="Nobody called @zoe is in the audit log"):
         await asked(commands, "@zoe")
+
+
+async def test_a_channel_that_is_not_in_the_log_is_said(database: Database, commands: AuditCommands) -> None:
+    await record(database, entry(1, BEN, channel="C0OPS00001"))
+    with pytest.raises(InvalidInput, match="No channel called #other is in the audit log"):
+        await asked(commands, "#other")

@@ -7,10 +7,12 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules
+from bot.domain.digests import Digest
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
+from bot.services.digests import DigestService
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -137,3 +139,10 @@ def rollout_rules(**changes: Any) -> RolloutRules:
 async def parsed(text: str) -> Query:
     """Understands a query as a fleet does that knows none of its words."""
     return parse(text)
+
+
+async def whole_digest(service: DigestService, query: str = "") -> Digest:
+    """With all of its parts."""
+    digest = await service.digest(query)
+    found = {name: await find(digest) for name, find in service.parts.items()}
+    return replace(digest, **found)

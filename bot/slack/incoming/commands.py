@@ -24,7 +24,10 @@ _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("
 _SINGLE_QUOTED = re.compile(r"(?<![^\s:,+\-])[‘‚]([^‘’‛\"]+)[’‛‘](?!\w)")
 _CODE = re.compile(rf"(?<!{BREAK})(`+)(?!{BREAK})([^`]*)\1")
 # Around a whole word or several: ``name:MT*`` and ``my_roof_1`` hold no such pair.
-_BOLD = re.compile(r"(?<![^\s\"'+-])([*_~])(?=\S)(.+?)(?<=\S)\1(?![^\s\"'])")
+_BOLD = re.compile(r"(?<![^\s'+-])([*_~])(?=\S)(.+?)(?<=\S)\1(?![^\s'])")
+_QUOTED = re.compile(r'"([^"]*)"')
+_BOLD_NAME = re.compile(r"([*_~])(?=\S)((?:(?!\1).)+)(?<=\S)\1")
+_ASIDE: Final = "\0"  # no text has it any more
 _WIDE_COLON = re.compile(r"(?<!\S)([+-]?[A-Za-z]+)：(?=\S)")
 _AT_MOST = re.compile(r"(?<=:)[≤≥]")
 _DASH = re.compile(r"(?<!\S)[–—](?=\S)")
@@ -72,7 +75,14 @@ def normalise(text: str) -> str:
 
 def _unformatted(text: str) -> str:
     text = _CODE.sub(lambda code: re.sub("([*_~])", rf"{BREAK}\1{BREAK}", code[2]), text)  # no marks there
-    while (bare := _BOLD.sub(r"\2", text)) != text:  # one may stand in another
+    quoted = iter(_QUOTED.findall(text))  # in there it is formatting only around the whole
+    text = _bare(_BOLD, _QUOTED.sub(_ASIDE, text))
+    return re.sub(_ASIDE, lambda _: f'"{_bare(_BOLD_NAME, next(quoted), whole=True)}"', text)
+
+
+def _bare(marks: re.Pattern[str], text: str, *, whole: bool = False) -> str:
+    """Without the pairs of marks; one may stand in another."""
+    while (bare := re.sub(f"\\A(?:{marks.pattern})\\Z" if whole else marks, r"\2", text)) != text:
         text = bare
     return text
 

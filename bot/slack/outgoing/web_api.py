@@ -7,7 +7,7 @@ modal. The connection pool is shared and belongs to the caller.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -216,6 +216,20 @@ class WebApi:
             log.info("whether %s is shared is not known: %s", channel, error.code)
             return False
         return bool(found.get("is_ext_shared") or found.get("is_pending_ext_shared"))
+
+    async def channel_names(self, channels: Sequence[str]) -> Mapping[str, str]:
+        """How each is called; those of which Slack does not tell are left out."""
+
+        async def name(channel: str) -> str:
+            try:
+                found = (await self.call("conversations.info", channel=channel))["channel"]
+                return str(found.get("name") or "")
+            except SlackFailed as error:
+                log.info("how %s is called is not known: %s", channel, error.code)
+                return ""
+
+        names = await asyncio.gather(*map(name, channels))
+        return {channel: name for channel, name in zip(channels, names, strict=True) if name}
 
     async def direct_channel(self, user_id: str) -> str:
         """The channel of somebody's direct messages, which files need; asked for once."""

@@ -14,6 +14,7 @@ from bot.domain.query import parse
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.services.digests import DigestService
 from bot.slack.rollouts.views import lists, notes
+from tests.worlds.builders import whole_digest
 from tests.worlds.rollouts import ADA, MINUTE, MODEL, OLGA, PAUL, WAVES, World, world
 
 ORDERED = ["3.5.0-rc1", "v3.7.0", "3.5", "3.6.0.2", "3.9.0+g1a2b3c", "3.05.0"]
@@ -53,13 +54,13 @@ async def test_a_rollout_to_any_version_goes_from_its_plan_to_its_report(fleet: 
             await fleet.rollouts.approve(PAUL, rollout.id)
     await fleet.rollouts.approve(ADA if version in UNORDERED else PAUL, rollout.id)
     await fleet.comes_to(rollout.id, RolloutState.PROMOTION)
-    assert (await digests(fleet).digest("")).rollouts
+    assert (await whole_digest(digests(fleet))).rollouts
     await fleet.steering.promote(PAUL, rollout.id)
     picture = await fleet.comes_to(rollout.id, RolloutState.FINISHED)
     assert picture.in_state(TargetState.VERIFIED) == 4
     report = notes.report(picture, await fleet.rollouts.timeline(rollout.id), [])
     assert version in report.text
-    assert not (await digests(fleet).digest("")).rollouts
+    assert not (await whole_digest(digests(fleet))).rollouts
     assert (await fleet.fleet.counts(parse(f'fw:"{version}"'))).total == 4
 
 
