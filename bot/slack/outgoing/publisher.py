@@ -160,7 +160,7 @@ class Publisher:
                 async with self._database.write() as connection:
                     if not await outbox.record_not_found(connection, claim):
                         return  # looking took so long that another process posts it
-                claim = replace(claim, attempted_at=None)
+                claim.attempted_at = None
         if drawn.is_over and claim.attempted_at is None:
             async with self._database.write() as connection:
                 await outbox.withdraw(connection, claim)
@@ -200,7 +200,7 @@ class Publisher:
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             self.sender.forget(claim.uid)
-            await self._break_card(claim.id, claim.channel, error)
+            await self._break_card(claim.id, claim.channel, error, claim.lease_until)
             return
         what = f"card {claim.about.kind} {claim.about.subject}"
         after = self.sender.try_after(claim.uid, claim.channel, what, error)
@@ -216,10 +216,12 @@ class Publisher:
                 return
         await self._break_card(card_id, channel, error)
 
-    async def _break_card(self, card_id: int, channel: str, error: SlackFailed) -> None:
+    async def _break_card(
+        self, card_id: int, channel: str, error: SlackFailed, held_until: datetime | None = None
+    ) -> None:
         log.warning("a card in %s cannot be shown: %s", channel, error.code)
         async with self._database.write() as connection:
-            await outbox.record_broken(connection, card_id, f"{error.code}: {error}")
+            await outbox.record_broken(connection, card_id, f"{error.code}: {error}", held_until)
             await self._break_channel(connection, channel, error)
 
     async def _break_channel(self, connection: Transaction, channel: str, error: SlackFailed) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,9 +37,9 @@ MOST_MERGED: Final = 20  # notes in one message
 _NOTES_AND_CARDS: Final = notes.outerjoin(cards, cards.c.id == notes.c.card_id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CardClaim:
-    """A card that this process alone brings up to date until its lease ends."""
+    """A card that this process alone brings up to date until its lease ends, which it may renew."""
 
     id: int
     about: About
@@ -73,7 +74,7 @@ class Note:
     uid: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NoteClaim:
     """Notes that are posted as one message, in order; several only where none is broadcast."""
 
@@ -161,7 +162,10 @@ async def record_post_intent(
         .where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
         .values(attempted_at=claim.attempted_at or now, lease_until=now + lease)
     )
-    return done.rowcount == 1
+    if done.rowcount != 1:
+        return False
+    claim.lease_until = now + lease
+    return True
 
 
 async def record_found(connection: AsyncConnection, claim: CardClaim, channel: str, ts: str) -> None:
@@ -243,11 +247,15 @@ async def record_gone(connection: AsyncConnection, card_id: int, ts: str, reason
 async def record_failure(
     connection: AsyncConnection, claim: CardClaim, try_after: datetime, *, may_have_worked: bool
 ) -> None:
-    """The claimed card goes back; whether it was posted stays open where Slack did not say."""
+    """The claimed card goes back; whether it was posted stays open where Slack did not say.
+
+    Nothing is recorded when the lease ran out and somebody else has the card.
+    """
     values: dict[str, Any] = {"try_after": try_after, "lease_until": None}
     if not may_have_worked:
         values["attempted_at"] = claim.attempted_at
-    await connection.execute(update(cards).where(cards.c.id == claim.id).values(values))
+    held = (cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
+    await connection.execute(update(cards).where(*held).values(values))
 
 
 async def withdraw(connection: AsyncConnection, claim: CardClaim) -> None:
@@ -259,10 +267,18 @@ async def withdraw(connection: AsyncConnection, claim: CardClaim) -> None:
         await connection.execute(delete(notes).where(notes.c.card_id == claim.id))
 
 
-async def record_broken(connection: AsyncConnection, card_id: int, reason: str) -> None:
-    """The card cannot be shown where it belongs, nor can its notes."""
+async def record_broken(
+    connection: AsyncConnection, card_id: int, reason: str, held_until: datetime | None = None
+) -> None:
+    """The card cannot be shown where it belongs, nor can its notes.
+
+    ``held_until``: nothing is recorded when that lease ran out and somebody else has the card.
+    """
     broken = {"state": "broken", "error": reason, "lease_until": None}
-    await connection.execute(update(cards).where(cards.c.id == card_id).values(broken))
+    held = true() if held_until is None else cards.c.lease_until == held_until
+    done = await connection.execute(update(cards).where(cards.c.id == card_id, held).values(broken))
+    if done.rowcount != 1:
+        return
     await connection.execute(
         update(notes).where(notes.c.card_id == card_id, notes.c.state == "waiting").values(broken)
     )
@@ -338,6 +354,7 @@ async def record_notes_intent(
     )
     if held.rowcount != 1:
         return False
+    claim.lease_until = now + lease
     await _update_notes(connection, claim, {"attempted_at": claim.attempted_at or now})
     return True
 
@@ -353,6 +370,7 @@ async def record_notes_said(
     connection: AsyncConnection, claim: NoteClaim, ts: str, lease_until: datetime
 ) -> None:
     """Their message stands there; they wait for their files, which this process sends until then."""
+    claim.lease_until = lease_until
     await _update_notes(connection, claim, {"ts": ts, "lease_until": lease_until})
 
 
@@ -363,14 +381,25 @@ async def record_notes_posted(connection: AsyncConnection, claim: NoteClaim, ts:
 async def record_notes_failure(
     connection: AsyncConnection, claim: NoteClaim, try_after: datetime, *, may_have_worked: bool
 ) -> None:
+    """As ``record_failure``."""
     values: dict[str, Any] = {"try_after": try_after, "lease_until": None}
     if not may_have_worked:
         values["attempted_at"] = claim.attempted_at
-    await _update_notes(connection, claim, values)
+    if await _is_held(connection, claim):
+        await _update_notes(connection, claim, values)
 
 
 async def record_notes_broken(connection: AsyncConnection, claim: NoteClaim, reason: str) -> None:
-    await _update_notes(connection, claim, {"state": "broken", "error": reason, "lease_until": None})
+    """Slack refuses them for good. Nothing is recorded when somebody else has them."""
+    if await _is_held(connection, claim):
+        await _update_notes(connection, claim, {"state": "broken", "error": reason, "lease_until": None})
+
+
+async def _is_held(connection: AsyncConnection, claim: NoteClaim) -> bool:
+    """Whether the lease is still this one, locked until the transaction ends."""
+    first = select(notes.c.lease_until).where(notes.c.id == claim.notes[0].id).with_for_update()
+    held: bool = (await connection.execute(first)).scalar() == claim.lease_until
+    return held
 
 
 async def backlog(connection: AsyncConnection) -> Backlog:

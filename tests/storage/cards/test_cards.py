@@ -472,3 +472,37 @@ async def test_what_is_rolled_back_is_not_told_of(rows: Rows) -> None:
             raise ZeroDivisionError
     assert await rows.claim() is None
     assert told == []
+
+
+async def test_who_stalls_past_the_lease_records_no_failure_on_a_card_that_another_holds(rows: Rows) -> None:
+    await rows.open("C1")
+    slow = await rows.claim()
+    assert slow is not None
+    rows.later(100)
+    quick = await rows.claim()
+    assert quick is not None
+    async with rows.database.write() as connection:
+        await outbox.record_failure(connection, slow, rows.now, may_have_worked=False)
+        await outbox.record_broken(connection, slow.id, "not_in_channel", slow.lease_until)
+    assert await rows.claim() is None, "it is held still"
+    async with rows.database.write() as connection:
+        assert await outbox.record_post_intent(connection, quick, rows.now, LEASE)
+        await outbox.record_failure(connection, quick, rows.now, may_have_worked=False)
+    assert await rows.claim() is not None, "who renewed the lease gives it back"
+
+
+async def test_who_stalls_past_the_lease_records_no_failure_on_notes_that_another_holds(rows: Rows) -> None:
+    await rows.message("a")
+    slow = await rows.claim_notes()
+    assert slow is not None
+    rows.later(100)
+    quick = await rows.claim_notes()
+    assert quick is not None
+    async with rows.database.write() as connection:
+        await outbox.record_notes_failure(connection, slow, rows.now, may_have_worked=False)
+        await outbox.record_notes_broken(connection, slow, "not_in_channel")
+    assert await rows.claim_notes() is None, "they are held still"
+    async with rows.database.write() as connection:
+        assert await outbox.record_notes_intent(connection, quick, rows.now, LEASE)
+        await outbox.record_notes_failure(connection, quick, rows.now, may_have_worked=False)
+    assert await rows.claim_notes() is not None, "who renewed the lease gives it back"
