@@ -1,5 +1,6 @@
-# The first stage has pip and what builds; the second has only what runs.
-FROM python:3.12-slim AS build
+# The first stage has pip and what builds; the second has only what runs. How to renew the digest of both stands in
+# docs/operations.md.
+FROM python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea AS build
 WORKDIR /build
 RUN python -m venv /opt/meshbot
 COPY requirements.lock ./
@@ -8,7 +9,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY bot ./bot
 RUN /opt/meshbot/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.12-slim
+FROM python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 RUN useradd --system --uid 10001 --home-dir /data meshbot && install -d -o meshbot /data
 COPY --from=build /opt/meshbot /opt/meshbot
 ENV PATH=/opt/meshbot/bin:$PATH \

@@ -8,7 +8,8 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test shuffled quick check coverage mutants bench soak lock upgrade pictures
+.PHONY: help demo test shuffled quick check coverage mutants bench soak audit lock upgrade \
+	licences pictures
 
 help:
 	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065"
@@ -20,8 +21,10 @@ help:
 	@echo "make mutants    change the domain and the outbox in small ways that no test notices"
 	@echo "make bench   measure speed and memory against the bare thing"
 	@echo "make soak    the long tests, and the suite with more examples and every database test on PostgreSQL"
+	@echo "make audit   ask what weaknesses are known of the versions in the lock"
 	@echo "make lock    write both lock files from pyproject.toml; what is locked stays as it is"
 	@echo "make upgrade    the same, with the newest of everything"
+	@echo "make licences    write the list of licences from what the lock names"
 	@echo "make pictures    take the pictures of the README anew"
 
 demo: $(READY)
@@ -65,6 +68,15 @@ bench: $(READY)
 soak: $(READY)
 	$(PYTEST) -m soak -s --timeout 0
 	HYPOTHESIS_PROFILE=explore $(PYTEST) $(WORKERS) --timeout 0 --all-on-both
+
+audit: $(READY)
+	@.ci/audit
+
+licences: NAMES = $(shell grep -oE '^[a-zA-Z0-9_.-]+==' requirements.lock | tr -d = | sort -u)
+licences: $(READY)
+	sed -i '/^|/d' docs/licences.md
+	$(BIN)/uv tool run --quiet pip-licenses@5.5.5 --python $(BIN)/python --from=mixed --format=markdown --with-system \
+		--no-version --with-urls --packages $(NAMES) >> docs/licences.md
 
 pictures: $(READY)
 	$(BIN)/python -m tests.browser.pictures
