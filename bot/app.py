@@ -4,6 +4,7 @@ It owns the clock and the tasks. Nothing below it reads a setting or knows what 
 """
 
 import asyncio
+import contextlib
 import logging
 from datetime import datetime, timedelta
 from functools import partial
@@ -158,6 +159,8 @@ class App:
         self.slack.stop_accepting()
         await asyncio.gather(self.slack.drain(DRAIN.total_seconds()), self.scheduler.shutdown(DRAIN))
         await self.publisher.stop(LAST_CALLS)
+        with contextlib.suppress(Unavailable):  # the log has each of them
+            await self.audit.catch_up(at_end=True)
         await self.close()
         log.info("stopped")
 

@@ -9,9 +9,10 @@ import logging
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -137,6 +138,12 @@ class MeshtechClient:
     async def aclose(self) -> None:
         await self._sender.aclose()
         await self._auth.aclose()
+
+    def beside(self) -> Self:
+        """The same account over connections of its own: who waits there keeps nobody waiting here."""
+        other = copy(self)
+        other._sender = self._sender.beside()
+        return other
 
     async def check(self) -> None:
         """Log in and read one page: raises what keeps the bot from working."""

@@ -11,9 +11,10 @@ import random
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import httpx
 
@@ -110,14 +111,8 @@ class VendorSender:
         self._random = randomness
         read = read_timeout.total_seconds()
         self._deadline = 2 * read  # for one attempt in all: httpx's own starts anew with every byte
-        self._http = new_client(
-            auth=auth,
-            timeout=httpx.Timeout(read, connect=connect_timeout.total_seconds()),
-            limits=httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30),
-            headers={"Accept": "application/json", "User-Agent": "meshbot"},
-            trust_env=False,
-            follow_redirects=False,
-        )
+        self._timeout = httpx.Timeout(read, connect=connect_timeout.total_seconds())
+        self._http = self._connections()
         self.counters = Counters()
         self._rests: dict[
             Operation, tuple[datetime, timedelta]
@@ -125,6 +120,22 @@ class VendorSender:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    def beside(self) -> Self:
+        """Another that shares all but the connections."""
+        other = copy(self)
+        other._http = self._connections()
+        return other
+
+    def _connections(self) -> httpx.AsyncClient:
+        return new_client(
+            auth=self._auth,
+            timeout=self._timeout,
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30),
+            headers={"Accept": "application/json", "User-Agent": "meshbot"},
+            trust_env=False,
+            follow_redirects=False,
+        )
 
     async def send(self, call: VendorCall) -> bytes:
         """The body of a 2xx answer. Raises a ``MeshtechError``; repeats only what is idempotent.

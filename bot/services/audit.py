@@ -1,9 +1,10 @@
 """The audit log for the whole house: looking into it, refusals no service came to see, forgetting by age."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from bot.domain.access import Action, Actor, require
+from bot.domain.access import Action, Actor, Role, require
 from bot.domain.audit import KEPT, AuditChain, AuditEntry, AuditQuery, Outcome
 from bot.domain.errors import Unavailable
 from bot.services.context import Context
@@ -11,6 +12,8 @@ from bot.storage import audit
 
 LONGEST = 300  # characters of what somebody typed
 MOST_KEPT = 1_000  # refusals while the database is away; all are in the log besides
+REPEATED_WITHIN = timedelta(minutes=10)
+MOST_REPEATED = 1_000  # who is refused what, at once; beyond them each refusal is an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,21 @@ class AuditPage:
     offset: int
 
 
+@dataclass(slots=True)
+class _Repeated:
+    """One refusal that is written, and how often the same came after it."""
+
+    since: datetime
+    last: AuditEntry
+    more: int = 0
+
+    def counted(self, now: datetime) -> AuditEntry:
+        times = "once more" if self.more == 1 else f"{self.more:,} more times"
+        return replace(
+            self.last, at=now, reason=f"{times} since {self.since:%H:%M:%S} UTC: {self.last.reason}"
+        )
+
+
 class AuditService:
     """Tells who did what, writes what people were refused, and forgets what is older than a year."""
 
@@ -29,6 +47,7 @@ class AuditService:
         self._database = context.database
         self._now = context.now
         self._kept: list[AuditEntry] = []  # refusals for which there was no database
+        self._repeated: dict[tuple[str, ...], _Repeated] = {}
 
     async def find(self, actor: Actor, query: AuditQuery, limit: int, offset: int = 0) -> AuditPage:
         """A page of what answers the question; behind the end, the last page. Raises NotAllowed."""
@@ -64,7 +83,11 @@ class AuditService:
                 yield chunk
 
     async def refused(self, actor: Actor, what: str, about: str, channel: str, sentence: str) -> None:
-        """``what`` they tried, on what, and the sentence they read."""
+        """``what`` they tried, on what, and the sentence they read.
+
+        What is refused again within ten minutes is counted, and one entry more has the number: of a member,
+        the same about the same; of anybody else, the same about anything.
+        """
         entry = AuditEntry(
             at=self._now(),
             actor=actor.user_id,
@@ -74,7 +97,17 @@ class AuditService:
             channel=channel or None,
             reason=sentence,
         )
-        await self._write([entry])
+        key = (actor.user_id, what, "" if actor.role is Role.NONE else entry.subject)
+        if (repeated := self._repeated.get(key)) is not None and not self._is_over(repeated):
+            repeated.last, repeated.more = entry, repeated.more + 1
+            return
+        ended = self._repeated.pop(key, None)
+        if len(self._repeated) < MOST_REPEATED:
+            self._repeated[key] = _Repeated(entry.at, entry)
+        await self._write([*([ended.counted(entry.at)] if ended and ended.more else []), entry])
+
+    def _is_over(self, repeated: _Repeated) -> bool:
+        return not timedelta() <= self._now() - repeated.since < REPEATED_WITHIN
 
     async def exported(self, actor: Actor, list_kind: str, question: str, rows: int) -> None:
         """A whole list left as a file. Raises Unavailable: what cannot be written down is not sent."""
@@ -89,11 +122,16 @@ class AuditService:
         async with self._database.write() as connection:
             await audit.record(connection, entry)
 
-    async def catch_up(self) -> None:
-        """Writes the refusals that were told while the database was away."""
-        if self._kept:
-            kept, self._kept = self._kept, []
-            await self._write(kept)
+    async def catch_up(self, *, at_end: bool = False) -> None:
+        """Writes the refusals that were told while the database was away, and how often some were repeated.
+
+        ``at_end``: of all, since this process counts no longer.
+        """
+        over = [key for key, one in self._repeated.items() if at_end or self._is_over(one)]
+        counted = [one.counted(self._now()) for one in map(self._repeated.pop, over) if one.more]
+        kept, self._kept = self._kept, []
+        if kept or counted:
+            await self._write([*kept, *counted])
 
     async def _write(self, entries: list[AuditEntry]) -> None:
         try:

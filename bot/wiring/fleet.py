@@ -9,7 +9,7 @@ from bot.services.fleet.charts import ChartService
 from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
-from bot.slack.fleet.charts import ChartListeners
+from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.gateways import FleetCommands, Mention
 from bot.slack.fleet.writes import WriteCommands
 from bot.wiring.ground import Ground, Listeners
@@ -22,7 +22,7 @@ class Fleet:
     gateways: FleetService
     writes: FleetWrites
     runs: WriteRunner
-    charts: ChartService
+    charts: ChartPictures
 
     async def covered(self, query: Query) -> int:
         """How many gateways a query names."""
@@ -44,13 +44,14 @@ def build_fleet(ground: Ground) -> Fleet:
         FleetService(
             context,
             ground.client,
+            questions=ground.questions,
             site_tag=settings.fleet.site_tag,
             owner=ground.owner,
             listing_every=settings.fleet.poll_every,
         ),
         FleetWrites(context),
-        WriteRunner(context, ground.client, site_tag=settings.fleet.site_tag),
-        ChartService(context),
+        WriteRunner(context, ground.peoples_client, site_tag=settings.fleet.site_tag),
+        ChartPictures(ChartService(context), now=context.now),
     )
 
 

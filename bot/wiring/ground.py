@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.query import parse
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
+from bot.services.questions import VendorQuestions
 from bot.settings.model import Settings
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import Feature
@@ -20,11 +21,16 @@ from bot.storage.db.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """One process's connections, opened by ``lay_ground``; ``owner`` names it among the replicas."""
+    """One process's connections, opened by ``lay_ground``; ``owner`` names it among the replicas.
+
+    ``client`` is for listings and rollouts; what people ask of Meshtech goes over ``peoples_client``.
+    """
 
     settings: Settings
     context: Context
     client: MeshtechClient
+    peoples_client: MeshtechClient
+    questions: VendorQuestions
     api: WebApi
     people: People
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -47,6 +53,7 @@ class Ground:
 
     async def close(self) -> None:
         await self.api.session.close()
+        await self.peoples_client.aclose()
         await self.client.aclose()
         await self.database.close()
 
@@ -72,7 +79,10 @@ def lay_ground(settings: Settings, now: Callable[[], datetime]) -> Ground:
         scopes={holder: parse(query) for holder, query in settings.access.scopes},
         now=now,
     )
-    return Ground(settings, Context(database, now), client, api, people)
+    peoples = client.beside()
+    return Ground(
+        settings, Context(database, now), client, peoples, VendorQuestions(peoples, now), api, people
+    )
 
 
 def client_of(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:

@@ -63,7 +63,7 @@ def build_rollouts(
     approvers = Approvers(context, rules=rules, ask=ground.people.actor_now, within=within)
     requests = RolloutRequests(
         context,
-        ground.client,
+        ground.questions,
         understand=understand,
         matching=matching,
         fleet_size=fleet_size,

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 from bot.services.answers import LATE
 from bot.slack.fleet.charts import LatestChart
@@ -62,6 +63,7 @@ def build_slack(
         on_refused=reporting.audit.refused,
         on_changed=reporting.changed_people.tell,
         on_undelivered=reporting.late_answers.keep,
+        is_first=partial(_is_first, ground),
         command=settings.slack.command,
         app_token=app_token.get_secret_value() if app_token else None,
         signing_secret=signing_secret.get_secret_value() if signing_secret else None,
@@ -83,6 +85,10 @@ def _joined(exported: OnExported, *columns: Listeners) -> Sequence[Feature]:
     lists = {kind: handler for column in columns for kind, handler in column.lists.items()}
     shared = Feature(clicks=list_clicks(lists, exported))
     return [*(one for column in columns for one in column.features), shared]
+
+
+async def _is_first(ground: Ground, signature: str, remembered: timedelta) -> bool:
+    return await ground.database.is_first_with(signature, ground.owner, ground.now(), remembered)
 
 
 def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> HomeTab:

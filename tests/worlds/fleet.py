@@ -42,7 +42,9 @@ class World:
         self.rests: list[float] = []  # seconds that a write waited for the portal
         self.on_rest: Callable[[], Awaitable[None]] | None = None
 
-    def process(self, owner: str, site_tag: str = "") -> tuple[FleetService, WriteRunner]:
+    def process(
+        self, owner: str, site_tag: str = "", listing_every: timedelta = timedelta()
+    ) -> tuple[FleetService, WriteRunner]:
         """What one more process, or the same one after a restart, has of the fleet."""
         client = MeshtechClient(
             self.portal.auth_url,
@@ -55,7 +57,13 @@ class World:
         )
         self._clients.append(client)
         return (
-            FleetService(Context(self.database, self.now), client, owner=owner, site_tag=site_tag),
+            FleetService(
+                Context(self.database, self.now),
+                client,
+                owner=owner,
+                site_tag=site_tag,
+                listing_every=listing_every,
+            ),
             WriteRunner(Context(self.database, self.now), client, sleep=self._rest),
         )
 

@@ -18,6 +18,7 @@ from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
+from bot.services.questions import VendorQuestions
 from bot.services.rollouts.approvers import Approvers
 from bot.services.rollouts.events import ENTRY
 from bot.services.rollouts.jobs import RolloutContext
@@ -83,7 +84,7 @@ class World:
         chosen = rules or self.rules
         service = RolloutRequests(
             self.context,
-            self.client,
+            VendorQuestions(self.client, self.clock.now),
             understand=self.fleet.query_of,
             matching=self.fleet.all_matching,
             fleet_size=self._fleet_size,

@@ -3,7 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-from bot.domain.access import Action, Actor, require
 from bot.domain.errors import NotFound
 from bot.domain.fleet.charts import YOUNGEST, FirmwareChart, OfflineChart, Replay, firmware_chart
 from bot.domain.query import Query
@@ -19,16 +18,6 @@ class ChartService:
     def __init__(self, context: Context) -> None:
         self._database = context.database
         self._now = context.now
-
-    async def offline_for(self, actor: Actor, query: Query, period: timedelta) -> OfflineChart:
-        """As ``offline``, for a person. Raises NotAllowed, NotFound."""
-        require(actor, Action.READ)
-        return await self.offline(query, period)
-
-    async def firmware_for(self, actor: Actor, query: Query) -> FirmwareChart:
-        """As ``firmware``, for a person. Raises NotAllowed, NotFound."""
-        require(actor, Action.READ)
-        return await self.firmware(query)
 
     async def offline(self, query: Query, period: timedelta) -> OfflineChart:
         """The share offline over a period that ends now. Raises NotFound when there is nothing to draw."""

@@ -28,13 +28,13 @@ from bot.domain.query import Query, WordRead, bare_words, parse, read_bare
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.poll import FleetPoll
+from bot.services.questions import VendorQuestions
 from bot.storage import listings
 from bot.storage.db.engine import Reading
 from bot.storage.fleet import gateways as fleet
 from bot.storage.fleet import search as fleet_search
 
 REFRESH_EVERY = timedelta(seconds=15)
-FIRMWARE_FRESH_FOR = timedelta(seconds=60)
 PAGE = 10
 CHUNK = 500
 _NAMED_AT_MOST = 10
@@ -71,7 +71,8 @@ class FleetService:
     """Answers from the snapshot, and keeps it fresh.
 
     ``listing_every`` is the time from the start of one listing to the next, whichever replica does it; zero
-    lists whenever asked. ``owner`` names this process among the replicas.
+    lists whenever asked. ``owner`` names this process among the replicas. ``client`` is for listings;
+    ``questions`` is what people ask beside them.
     """
 
     def __init__(
@@ -79,12 +80,13 @@ class FleetService:
         context: Context,
         client: MeshtechClient,
         *,
+        questions: VendorQuestions | None = None,
         site_tag: str = "",
         owner: str = "meshbot",
         listing_every: timedelta = timedelta(),
     ) -> None:
         self._database = context.database
-        self._client = client
+        self._questions = questions or VendorQuestions(client, context.now)
         self._now = context.now
         self._intake = FleetPoll(context, client, site_tag=site_tag, owner=owner)
         # Two ticks of one scheduler may stand a little closer than they should.
@@ -92,9 +94,6 @@ class FleetService:
         self._listing = asyncio.Lock()
         self._ended = 0  # listings of this process, whatever became of them
         self._told: list[Callable[[ListingResult], Awaitable[None]]] = []
-        self._firmware: tuple[Firmware, ...] = ()
-        self._firmware_at: datetime | None = None
-        self._asking_for_firmware = asyncio.Lock()
 
     def tell(self, callback: Callable[[ListingResult], Awaitable[None]]) -> None:
         """Has the callback told of every listing that this process completes, by tick or by refresh."""
@@ -205,18 +204,13 @@ class FleetService:
             return tuple(await fleet.recent_events(connection, gateway_id, limit))
 
     async def firmware(self, model: str | None = None) -> tuple[FirmwareCount, ...]:
-        """What the vendor offers, at most 60 s old: by model, the newest version first."""
-        async with self._asking_for_firmware:  # many at once ask once
-            now = self._now()
-            if self._firmware_at is None or not timedelta() <= now - self._firmware_at < FIRMWARE_FRESH_FOR:
-                found = [firmware async for firmware in self._client.firmwares()]
-                self._firmware = tuple(sorted(sorted(found, key=_order, reverse=True), key=_model))
-                self._firmware_at = now
+        """What the vendor offers, some seconds old at most: by model, the newest version first."""
+        found = await self._questions.firmwares()
         async with self._database.read() as connection:
             running = await fleet_search.firmware_counts(connection)
         return tuple(
             FirmwareCount(firmware, _on(firmware, running))
-            for firmware in self._firmware
+            for firmware in sorted(sorted(found, key=_order, reverse=True), key=_model)
             if model is None or fold(model) == _model(firmware)
         )
 

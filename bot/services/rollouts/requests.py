@@ -41,8 +41,8 @@ from bot.domain.rollouts.rollout import (
 )
 from bot.domain.rollouts.staleness import RolloutAct
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
-from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
+from bot.services.questions import VendorQuestions
 from bot.services.rollouts.approvers import Lost, nobody
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
 from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
@@ -97,7 +97,7 @@ class RolloutRequests:
     def __init__(
         self,
         context: Context,
-        client: MeshtechClient,
+        questions: VendorQuestions,
         *,
         understand: Callable[[str], Awaitable[Query]],
         matching: Callable[[Query], AsyncIterator[tuple[KnownGateway, ...]]],
@@ -113,7 +113,7 @@ class RolloutRequests:
         self._lost = lost
         self._database = context.database
         self._within = within
-        self._client = client
+        self._questions = questions
         self._understand = understand
         self._matching = matching
         self._fleet_size = fleet_size
@@ -141,7 +141,7 @@ class RolloutRequests:
         """
         require(actor, Action.REQUEST)
         query = await self._understand(query_text)
-        firmwares = await self._firmwares()
+        firmwares = await self._questions.firmwares()
         matches = [known async for chunk in self._matching(query) for known in chunk]
         if not matches:
             raise InvalidInput("No gateway matches that query, so there is nothing to update.")
@@ -254,9 +254,6 @@ class RolloutRequests:
         """Where its card may go if nobody subscribed to it."""
         usual = await self._places.usual(asked_in)
         return [one for one in usual if one != asked_in or await self._may_post(one)]
-
-    async def _firmwares(self) -> list[Firmware]:
-        return [firmware async for firmware in self._client.firmwares()]
 
     # ---- decisions
 
@@ -450,17 +447,13 @@ class RolloutRequests:
 
     async def vendor_jobs(self, offset: int, limit: int = 10) -> tuple[tuple[JobLine, ...], bool]:
         """Jobs as the portal has them, the newest first, whoever created them; and whether there are more."""
-        jobs: list[VendorJob] = []
-        async for job in self._client.jobs():
-            jobs.append(job)
-            if len(jobs) > offset + limit:
-                break
+        jobs = await self._questions.jobs(offset + limit + 1)
         shown = jobs[offset : offset + limit]
         return await self._lines(shown), len(jobs) > offset + limit
 
     async def vendor_job(self, job_id: str) -> JobLine:
         """One job with its gateways. Raises NotFound."""
-        job = await self._client.job(JobId(job_id.strip()))
+        job = await self._questions.job(JobId(job_id.strip()))
         return (await self._lines([job]))[0]
 
     async def _lines(self, jobs: Sequence[VendorJob]) -> tuple[JobLine, ...]:

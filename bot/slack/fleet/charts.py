@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from bot.domain.errors import NotFound
+from bot.domain.errors import NotFound, Unavailable
 from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.fleet.charts import ChartService
+from bot.services.shared import Shared
+from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views import charts as views
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import check_question
@@ -18,16 +20,48 @@ from bot.slack.outgoing.web_api import WebApi
 from bot.slack.views.blocks import Block, File, context, date
 
 FRESH_FOR: Final = timedelta(minutes=10)
-
+KEPT: Final = timedelta(seconds=30)  # a picture, for who asks for the same
 
 on = Declarations("Gateways")
 
 
-class ChartListeners:
-    """Draws beside the event loop. ``zone`` is what the axis of time is written in."""
+class ChartPictures:
+    """Draws one at a time. Who asks for one that is being drawn, or was a moment ago, shares it."""
 
-    def __init__(self, service: ChartService, *, zone: ZoneInfo) -> None:
-        self._service = service
+    def __init__(
+        self, numbers: ChartService, *, now: Callable[[], datetime], draw: Draw = drawn_apart
+    ) -> None:
+        self._numbers = numbers
+        self._draw = draw
+        self._turn = asyncio.Lock()
+        self._pictures = Shared[File](now, KEPT)
+
+    async def offline(self, query: Query, period: timedelta, zone: ZoneInfo) -> File:
+        """Who was offline. Raises NotFound when there is nothing to draw, and Unavailable."""
+
+        async def drawn() -> File:
+            async with self._turn:
+                numbers = await self._numbers.offline(query, period)
+                return await self._draw(views.offline_picture, numbers, zone, query.text)
+
+        return await self._pictures.get(("offline", query.text, period, zone.key), drawn)
+
+    async def firmware(self, query: Query) -> File:
+        """Who runs which firmware now. Raises NotFound when nothing matches, and Unavailable."""
+
+        async def drawn() -> File:
+            async with self._turn:
+                numbers = await self._numbers.firmware(query)
+                return await self._draw(views.firmware_picture, numbers, query.text)
+
+        return await self._pictures.get(("firmware", query.text), drawn)
+
+
+class ChartListeners:
+    """``zone`` is what the axis of time is written in."""
+
+    def __init__(self, pictures: ChartPictures, *, zone: ZoneInfo) -> None:
+        self._pictures = pictures
         self._zone = zone
 
     def feature(self) -> Feature:
@@ -48,17 +82,12 @@ class ChartListeners:
         check_question(asked.query)
         query = parse(asked.query)
         if asked.kind is ChartKind.OFFLINE:
-            picture = await self._offline(call, query, asked.period or DEFAULT_PERIOD)
+            picture = await self._pictures.offline(query, asked.period or DEFAULT_PERIOD, self._zone)
         else:
-            numbers = await self._service.firmware_for(call.actor, query)
-            picture = await asyncio.to_thread(views.firmware_picture, numbers, query.text)
+            picture = await self._pictures.firmware(query)
         await call.respond.send_file(picture.name, picture.content, picture.title, picture.alt)
         no_past = asked.kind is ChartKind.FIRMWARE and asked.period is not None
         await call.respond.answer(views.sent(picture, no_past=no_past))
-
-    async def _offline(self, call: CommandCall, query: Query, period: timedelta) -> File:
-        numbers = await self._service.offline_for(call.actor, query, period)
-        return await asyncio.to_thread(views.offline_picture, numbers, self._zone, query.text)
 
 
 class LatestChart:
@@ -69,9 +98,9 @@ class LatestChart:
     """
 
     def __init__(
-        self, service: ChartService, api: WebApi, *, zone: ZoneInfo, now: Callable[[], datetime]
+        self, pictures: ChartPictures, api: WebApi, *, zone: ZoneInfo, now: Callable[[], datetime]
     ) -> None:
-        self._service = service
+        self._pictures = pictures
         self._api = api
         self._zone = zone
         self._now = now
@@ -89,9 +118,8 @@ class LatestChart:
 
     async def _draw(self, now: datetime) -> list[Block]:
         try:
-            numbers = await self._service.offline(EVERYTHING, DEFAULT_PERIOD)
-            picture = await asyncio.to_thread(views.offline_picture, numbers, self._zone)
-        except NotFound:
+            picture = await self._pictures.offline(EVERYTHING, DEFAULT_PERIOD, self._zone)
+        except (NotFound, Unavailable):
             return []
         images = (await uploaded(self._api, [picture])).values()
         return [*images, context(f"{picture.title}, as of {date(now)}")] if images else []

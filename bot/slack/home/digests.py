@@ -1,6 +1,5 @@
 """The daily digest as a message with its charts; it is drawn when its turn to be posted comes."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,8 +11,7 @@ from bot.domain.errors import NotFound, Unavailable
 from bot.domain.fleet.charts import DEFAULT_PERIOD
 from bot.domain.query import parse
 from bot.services.digests import DIGEST, DigestService
-from bot.services.fleet.charts import ChartService
-from bot.slack.fleet.views import charts
+from bot.slack.fleet.charts import ChartPictures
 from bot.slack.home.views import digests as views
 from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature
@@ -25,9 +23,9 @@ log = logging.getLogger(__name__)
 class DigestNotes:
     """Draws one kind of note. ``command`` is what people type to look further."""
 
-    def __init__(self, service: DigestService, numbers: ChartService, *, command: str) -> None:
+    def __init__(self, service: DigestService, charts: ChartPictures, *, command: str) -> None:
         self._service = service
-        self._numbers = numbers
+        self._charts = charts
         self._command = command
 
     def feature(self) -> Feature:
@@ -58,18 +56,10 @@ class DigestNotes:
     async def _pictures(self, text: str, zone: ZoneInfo) -> list[File | None]:
         """None for each that cannot be drawn."""
         query = parse(text)
-
-        async def offline() -> File:
-            numbers = await self._numbers.offline(query, DEFAULT_PERIOD)
-            return await asyncio.to_thread(charts.offline_picture, numbers, zone, text)
-
-        async def firmware() -> File:
-            numbers = await self._numbers.firmware(query)
-            return await asyncio.to_thread(charts.firmware_picture, numbers, text)
-
+        charts = (self._charts.offline(query, DEFAULT_PERIOD, zone), self._charts.firmware(query))
         pictures: list[File | None] = []
-        for draw in (offline, firmware):
-            drawn = await catch(draw())
+        for chart in charts:
+            drawn = await catch(chart)
             if isinstance(drawn, NotFound):  # there is nothing to draw yet
                 continue
             if isinstance(drawn, Exception):

@@ -24,7 +24,7 @@ from bot.slack.incoming.dispatcher import DECIDE_WITHIN, Dispatcher, OnChanged, 
 from bot.slack.incoming.guard import Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
-from bot.slack.incoming.signed import SignedRequests
+from bot.slack.incoming.signed import IsFirst, SignedRequests, alone
 from bot.slack.incoming.sockets import APP_TOKEN, PING_EVERY, Sockets
 from bot.slack.outgoing.responses import OnUndelivered, lost
 from bot.slack.outgoing.web_api import (
@@ -69,6 +69,7 @@ class SlackApp:
         on_refused: OnRefused,
         on_changed: OnChanged = _nobody_else,
         on_undelivered: OnUndelivered = lost,
+        is_first: IsFirst = alone,
         command: str = "/mesh",
         app_token: str | None = None,
         signing_secret: str | None = None,
@@ -80,7 +81,7 @@ class SlackApp:
     ) -> None:
         self.api = api
         self.people = people
-        self.guard = Guard(on_refused)
+        self.guard = Guard(on_refused, is_first=is_first)
         self.cards: Mapping[str, CardDrawing] = joined("card", [one.cards for one in features])
         self.notes: Mapping[str, NoteDrawing] = joined("note", [one.notes for one in features])
         self.arrivals = Dispatcher(

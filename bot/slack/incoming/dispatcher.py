@@ -140,7 +140,7 @@ class Dispatcher:
 
     def _draw_home(self, user: str) -> None:
         if drawn := self._events.get("app_home_opened"):
-            self._guard.observe("app_home_opened", lambda: drawn({"user": user}))
+            self._guard.observe("app_home_opened", lambda: drawn({"user": user}), user)
 
     def _way_back(self, pressed: payloads.Press) -> DirectResponder:
         if not pressed.url:
@@ -204,7 +204,7 @@ class Dispatcher:
         if kind in self._own_events:
             self._own_events[kind](event)
         if listener := self._events.get(kind):
-            self._guard.observe(kind, lambda: listener(event))
+            self._guard.observe(kind, lambda: listener(event), str(event.get("user") or ""))
 
     def _group_changed(self, event: Json) -> None:
         group = str(event.get("subteam_id") or (event.get("subteam") or {}).get("id"))

@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 from structlog.contextvars import bind_contextvars
 
 from bot.domain.access import Actor
-from bot.domain.errors import BotError, NotAllowed, RoleUnknown
+from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Stale
 from bot.slack.incoming.requests import Responder, SubmissionAnswer
+from bot.slack.incoming.signed import IsFirst, alone, is_acted_on_here
+from bot.slack.incoming.turns import AT_ONCE, TooMany, Turns
 from bot.slack.views.blocks import View, escape, section, sentence
 from bot.slack.views.modals import modal
-from bot.storage.db.engine import repeated
+from bot.storage.db.engine import repeated, work_for_people
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -28,7 +30,6 @@ T = TypeVar("T")
 OnRefused = Callable[[Actor, str, str, str, str], Awaitable[None]]
 """Writes a refusal into the audit log: who, what they tried, on what, in which channel, what they read."""
 
-AT_ONCE = 250  # far above what people do: who waits for the portal must keep nobody else waiting
 # Seconds: the work would else run before its acknowledgement, and those of its neighbours, are on the wire.
 _BEHIND_ACK = 0.001
 _ID_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -52,9 +53,10 @@ class AttemptedAction:
 class Guard:
     """Runs the work of listeners, and can be told to take no more and to wait for what runs."""
 
-    def __init__(self, on_refused: OnRefused, *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, on_refused: OnRefused, *, is_first: IsFirst = alone, at_once: int = AT_ONCE) -> None:
         self._on_refused = on_refused
-        self._turns = asyncio.Semaphore(at_once)
+        self._is_first = is_first
+        self._turns = Turns(at_once)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.draining = False
 
@@ -77,9 +79,9 @@ class Guard:
         """Runs the work of a command or a click, already acknowledged; its errors are told to the asker."""
         self._keep(self._answer(attempt, _restarting(attempt) if self.draining else work))
 
-    def observe(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs the work of an event, which nobody waits for; its errors are logged."""
-        self._keep(self._observe(what, work))
+    def observe(self, what: str, work: Callable[[], Awaitable[None]], user: str = "") -> None:
+        """Runs the work of an event, which nobody waits for; its errors are logged. ``user``: whose it is."""
+        self._keep(self._observe(what, work, user))
 
     def decide(
         self, attempt: AttemptedAction, title: str, work: Callable[[], Awaitable[SubmissionAnswer]]
@@ -115,6 +117,8 @@ class Guard:
         self, handle: Callable[[Mapping[str, Any]], None], body: Mapping[str, Any], too_late: bool
     ) -> None:
         await asyncio.sleep(_BEHIND_ACK)
+        if await self._is_acted_on_elsewhere():
+            return
         # What was acknowledged before the drain began is still done.
         draining, self.draining = self.draining, too_late
         try:
@@ -124,18 +128,27 @@ class Guard:
         finally:
             self.draining = draining
 
+    async def _is_acted_on_elsewhere(self) -> bool:
+        """Whether another replica has this request. Without an answer nothing holds it up."""
+        elsewhere = await catch(is_acted_on_here(self._is_first)) is False
+        if elsewhere:
+            log.warning("a request was sent to another replica before, and is not acted on")
+        return elsewhere
+
     async def _answer(self, attempt: AttemptedAction, work: Callable[[], Awaitable[None]]) -> None:
-        _name_in_logs(attempt.what, attempt.user, attempt.channel)
+        _begin_work(attempt.what, attempt.user, attempt.channel)
         try:
-            async with self._turns:
+            async with self._turns.of(attempt.user):
                 await repeated(work)
         except Exception as error:
-            await self._tell(attempt, await self._sentence(attempt, error))
+            text = await self._sentence(attempt, error)
+            if not (isinstance(error, TooMany) and error.is_told):
+                await self._tell(attempt, text)
 
-    async def _observe(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        _name_in_logs(what)
+    async def _observe(self, what: str, work: Callable[[], Awaitable[None]], user: str) -> None:
+        _begin_work(what, user)
         try:
-            async with self._turns:
+            async with self._turns.of(user):
                 await repeated(work)
         except BotError as error:
             log.warning("event %s: %s", what, error)
@@ -145,9 +158,12 @@ class Guard:
     async def _decide(
         self, attempt: AttemptedAction, title: str, work: Callable[[], Awaitable[SubmissionAnswer]]
     ) -> SubmissionAnswer:
-        _name_in_logs(attempt.what, attempt.user, attempt.channel)
+        _begin_work(attempt.what, attempt.user, attempt.channel)
         try:
-            return await repeated(work)
+            async with self._turns.of(attempt.user):
+                if await self._is_acted_on_elsewhere():
+                    raise Stale("This was sent before, and is taken already.")
+                return await repeated(work)
         except Exception as error:
             return SubmissionAnswer(view=said_view(title, await self._sentence(attempt, error)))
 
@@ -179,8 +195,12 @@ class Guard:
             log.exception("the answer to %s could not be delivered: %s", attempt.what, text)
 
 
-def _name_in_logs(what: str, user: str = "", channel: str = "") -> None:
-    """From here on every line of this task, whoever writes it, says which request it belongs to."""
+def _begin_work(what: str, user: str = "", channel: str = "") -> None:
+    """From here on every line of this task, whoever writes it, says which request it belongs to.
+
+    What it asks of the database, it asks over the connections for people.
+    """
+    work_for_people()
     known = {"what": what, "user": user, "channel": channel}
     bind_contextvars(request=new_incident_id(), **{key: text for key, text in known.items() if text})
 

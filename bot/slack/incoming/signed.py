@@ -1,17 +1,24 @@
 """Whether a request over HTTP is Slack's and comes for the first time, before anything reads what it holds.
 
 A request that somebody recorded is signed as well. Slack's own repetitions carry a new time stamp, hence a
-new signature, so each signature is good once.
+new signature, so each signature is good once. Of several replicas, the one that claims it acts on it: that is
+asked when the request is acknowledged already.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from datetime import timedelta
 from typing import Final
 
 from slack_sdk.signature import Clock, SignatureVerifier
 
+IsFirst = Callable[[str, timedelta], Awaitable[bool]]
+"""Whether no other replica acts on what has this signature, remembered for so long."""
+
 # A stamp may lie five minutes back or ahead: ten minutes after it came, a request is too old in any case.
-_REMEMBERED: Final = 10 * 60.0
+REMEMBERED: Final = timedelta(minutes=10)
+_signature: ContextVar[str] = ContextVar("signature", default="")
 
 
 class SignedRequests:
@@ -37,8 +44,20 @@ class SignedRequests:
             del self._seen[oldest[0]]
         if signature in self._seen:
             return False
-        self._seen[signature] = now + _REMEMBERED
+        self._seen[signature] = now + REMEMBERED.total_seconds()
+        _signature.set(signature)
         return True
+
+
+async def alone(_signature: str, _remembered: timedelta) -> bool:
+    """There is no other replica."""
+    return True
+
+
+async def is_acted_on_here(is_first: IsFirst) -> bool:
+    """Whether this task goes on with its request; what came over a socket of ours came to nobody else."""
+    signature = _signature.get()
+    return not signature or await is_first(signature.removeprefix("v0="), REMEMBERED)
 
 
 class _Time(Clock):

@@ -1,14 +1,17 @@
 """The database: SQLite or PostgreSQL by URL, its transactions, and claims with a lease.
 
-Nothing above the storage layer sees SQLAlchemy. A transaction is short and holds no network call.
+Nothing above the storage layer sees SQLAlchemy. A transaction is short and holds no network call. What people
+ask goes over connections and threads of their own, so that nobody keeps the bot from listing and publishing.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
@@ -49,7 +52,58 @@ _TOUCHED = "meshbot_touched"
 _LAST = "meshbot_last"
 _AFTER = "meshbot_after"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_SIZES = (5, 3)  # of the bot's own pool, and of that for people; twice as many when there is much to do
 _Answer = TypeVar("_Answer")
+_for_people: ContextVar[bool] = ContextVar("for_people", default=False)
+
+
+def work_for_people() -> None:
+    """From here on this task, and what it starts, uses the connections that are kept for people."""
+    _for_people.set(True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Connections:
+    """A pool, and on SQLite another for whole questions, with a thread for each of its connections."""
+
+    engine: AsyncEngine
+    reader: Engine | None = None
+    threads: ThreadPoolExecutor | None = None
+
+    @classmethod
+    def to_sqlite(cls, url: URL, size: int) -> Self:
+        # The last one used is the next: each connection keeps pages of its own in memory.
+        engine = create_async_engine(url, pool_size=size, max_overflow=size, pool_use_lifo=True)
+        _prepare_sqlite(engine.sync_engine)
+        plain = url.set(drivername="sqlite")
+        reader = create_engine(plain, pool_size=size, max_overflow=0, pool_use_lifo=True)
+        _prepare_sqlite(reader)
+        return cls(engine, reader, ThreadPoolExecutor(size, thread_name_prefix="database"))
+
+    @classmethod
+    def to_postgresql(cls, url: URL, size: int, patience: float) -> Self:
+        return cls(
+            create_async_engine(
+                url,
+                connect_args={
+                    # PgBouncer in transaction mode hands a session to others, who find our statements in it.
+                    # Preparing them saved a fraction of a millisecond each (psycopg 3.3, PostgreSQL 15).
+                    "prepare_threshold": None,
+                    "client_encoding": "utf8",  # whatever the role or PGCLIENTENCODING says
+                },
+                isolation_level="READ COMMITTED",  # another may be set on the database
+                pool_size=size,
+                max_overflow=size,
+                pool_timeout=patience,
+                pool_pre_ping=True,
+            )
+        )
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        if self.reader is not None and self.threads is not None:
+            self.threads.shutdown(wait=False, cancel_futures=True)
+            self.reader.dispose()
 
 
 class _Unit:
@@ -72,10 +126,10 @@ class Database:
     later would fail at once when another has written meanwhile, whatever the busy timeout says.
     """
 
-    def __init__(self, engine: AsyncEngine, reader: Engine | None = None) -> None:
-        self.engine = engine
-        self._reader = reader
-        self.is_sqlite = engine.dialect.name == "sqlite"
+    def __init__(self, own: _Connections, peoples: _Connections) -> None:
+        self._own = own
+        self._peoples = peoples
+        self.is_sqlite = own.reader is not None
         # SQLite has one writer: waiting here, in turn, is fairer and cheaper than waiting in the file lock.
         self._writer = asyncio.Lock() if self.is_sqlite else None
         self._listeners: list[Callable[[], None]] = []
@@ -98,29 +152,17 @@ class Database:
             if path and path != ":memory:":
                 with suppress(OSError):  # of one that cannot be made, more is said when it is opened
                     Path(path).touch(0o600)  # nobody else reads what is in it
-            # The last one used is the next: each connection keeps pages of its own in memory.
-            engine = create_async_engine(parsed, pool_size=6, max_overflow=4, pool_use_lifo=True)
-            _prepare_sqlite(engine.sync_engine)
-            reader = create_engine(
-                parsed.set(drivername="sqlite"), pool_size=2, max_overflow=8, pool_use_lifo=True
-            )
-            _prepare_sqlite(reader)
-            return cls(engine, reader)
-        engine = create_async_engine(
-            parsed,
-            connect_args={
-                # PgBouncer in transaction mode hands a session to others, who find our statements in it.
-                # Preparing them saved a fraction of a millisecond each (psycopg 3.3, PostgreSQL 15).
-                "prepare_threshold": None,
-                "client_encoding": "utf8",  # whatever the role or PGCLIENTENCODING says
-            },
-            isolation_level="READ COMMITTED",  # another may be set on the database
-            pool_size=8,
-            max_overflow=8,
-            pool_timeout=patience,
-            pool_pre_ping=True,
-        )
-        return cls(engine)
+            return cls(*(_Connections.to_sqlite(parsed, size) for size in _SIZES))
+        return cls(*(_Connections.to_postgresql(parsed, size, patience) for size in _SIZES))
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The one that this task uses."""
+        return self._connections.engine
+
+    @property
+    def _connections(self) -> _Connections:
+        return self._peoples if _for_people.get() else self._own
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -142,7 +184,7 @@ class Database:
         SQLite runs it in one thread, with a connection that is not async: there and back once, where an async
         one goes four times for each statement, which takes longer than most statements.
         """
-        reader = self._reader
+        reader, threads = self._connections.reader, self._connections.threads
         if reader is None:
             async with self.read() as connection:
                 return await connection.run_sync(question)
@@ -152,7 +194,7 @@ class Database:
                 return question(connection)
 
         with _translated():
-            return await asyncio.to_thread(asked)
+            return await asyncio.get_running_loop().run_in_executor(threads, asked)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -179,7 +221,8 @@ class Database:
             async with self.engine.begin() as connection:
                 yield connection
             return
-        async with self._writer, self.engine.connect() as plain:
+        # In the bot's own connections, always: who waits for one here keeps all others from writing.
+        async with self._writer, self._own.engine.connect() as plain:
             connection = await plain.execution_options(meshbot_write=True)
             async with connection.begin():
                 yield connection
@@ -219,9 +262,8 @@ class Database:
             self.unwritable_since = None
 
     async def close(self) -> None:
-        await self.engine.dispose()
-        if self._reader is not None:
-            self._reader.dispose()
+        await self._own.close()
+        await self._peoples.close()
 
     async def forget_leases(self) -> None:
         """On SQLite one process works at a time, so what the last one had claimed when it died is free again.
@@ -250,6 +292,15 @@ class Database:
                 .values(owner=owner, lease_until=now + lease)
             )
             return claimed.rowcount == 1
+
+    async def is_first_with(self, signature: str, owner: str, now: datetime, remembered: timedelta) -> bool:
+        """Whether no other replica acts on this request; on SQLite there is none."""
+        return self.is_sqlite or await self.claim_tick(signature[:64], owner, now, remembered)
+
+    async def forget_ticks(self, before: datetime) -> None:
+        """What nobody claimed since then; the next claim of it makes it anew."""
+        async with self.write() as connection:
+            await connection.execute(delete(ticks).where(ticks.c.lease_until < before))
 
     async def release_tick(self, name: str, owner: str, now: datetime) -> None:
         async with self.write() as connection:

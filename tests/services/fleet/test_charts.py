@@ -1,17 +1,15 @@
 """Charts out of a real database: what listings left there is what is drawn."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from bot.domain.errors import NotAllowed, NotFound
+from bot.domain.errors import NotFound
 from bot.domain.fleet.charts import DEFAULT_PERIOD
 from bot.domain.query import EVERYTHING, parse
 from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
-from tests.worlds.builders import VIEWER
 from tests.worlds.fleet import MINUTE, World, world
 
 HOUR = timedelta(hours=1)
@@ -90,13 +88,3 @@ async def test_a_fleet_that_was_seen_just_now_has_no_past(database_url: str) -> 
         await made.taken()
         with pytest.raises(NotFound, match="less than a minute"):
             await charts(made).offline(EVERYTHING, HOUR)
-
-
-async def test_who_may_not_read_gets_no_chart(fleet: World) -> None:
-    guest = replace(VIEWER, role=VIEWER.role.NONE)
-    for asked in (
-        charts(fleet).offline_for(guest, EVERYTHING, HOUR),
-        charts(fleet).firmware_for(guest, EVERYTHING),
-    ):
-        with pytest.raises(NotAllowed):
-            await asked

@@ -11,8 +11,6 @@ import pytest
 from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.gateways import NO_SITE, Connectivity, FleetEventKind, ListingResult
 from bot.domain.query import EVERYTHING, parse
-from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
 from tests.worlds.fleet import START, World, world
 
 
@@ -177,12 +175,7 @@ async def test_a_listing_whose_process_died_counts_as_failed(fleet: World) -> No
 
 @pytest.mark.on_both
 async def test_two_replicas_do_not_list_closer_than_asked_for(fleet: World) -> None:
-    spaced = FleetService(
-        Context(fleet.database, fleet.now),
-        fleet.fleet._client,
-        owner="second",
-        listing_every=timedelta(minutes=2),
-    )
+    spaced, _ = fleet.process("second", listing_every=timedelta(minutes=2))
     assert await fleet.listing(spaced) is None
     assert await fleet.listing(spaced) is not None
 
@@ -301,16 +294,6 @@ async def test_firmware_is_counted_over_the_fleet_and_newest_first(fleet: World)
     assert [(c.firmware.version, c.gateways) for c in ours] == [("3.10.0", 1), ("3.4.1", 4)]
 
 
-async def test_firmware_is_asked_for_once_a_minute(fleet: World) -> None:
-    await fleet.fleet.firmware()
-    await fleet.fleet.firmware("2011")
-    asked = [request for request in fleet.portal.requests if request.operation == "LIST_FIRMWARE"]
-    fleet.later()
-    await fleet.fleet.firmware()
-    again = [request for request in fleet.portal.requests if request.operation == "LIST_FIRMWARE"]
-    assert 0 < len(asked) < len(again)
-
-
 @pytest.mark.on_both
 async def test_old_events_and_listings_are_forgotten_and_the_snapshot_is_not(fleet: World) -> None:
     fleet.portal.disconnect(["a"])
@@ -338,11 +321,3 @@ async def test_a_clock_that_is_set_back_does_not_keep_the_next_listing_waiting(f
     fleet.device("f")
     await fleet.fleet.refresh()
     assert "f" in await fleet.snapshot()
-
-
-async def test_many_who_ask_for_firmware_at_once_ask_the_portal_as_often_as_one(fleet: World) -> None:
-    await asyncio.gather(*(fleet.fleet.firmware() for _ in range(20)))
-    asked = [one.operation for one in fleet.portal.requests].count("LIST_FIRMWARE")
-    fleet.later()
-    await fleet.fleet.firmware()
-    assert [one.operation for one in fleet.portal.requests].count("LIST_FIRMWARE") == 2 * asked

@@ -1,9 +1,10 @@
 """Charts on their way to people: through a local Slack, out of a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,8 +14,10 @@ from bot.demo.slack.workspace import OPERATOR, OPS, SharedFile
 from bot.domain.fleet.charts import firmware_chart
 from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
-from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, LatestChart
+from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, ChartPictures, LatestChart
+from bot.slack.fleet.drawing import Draw
 from bot.slack.fleet.views.charts import firmware_picture
+from bot.slack.views.blocks import File
 from bot.slack.views.modals import home
 from tests.slack.incoming.connected import Bed, bed, connected
 from tests.worlds.databases import sqlite_url
@@ -38,8 +41,13 @@ async def fleet(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-def charts(fleet: World) -> ChartService:
-    return ChartService(Context(fleet.database, fleet.now))
+async def drawn_here(view: Callable[..., File], *arguments: Any) -> File:
+    """In this process, which has the plotting library already."""
+    return view(*arguments)
+
+
+def charts(fleet: World, draw: Draw = drawn_here) -> ChartPictures:
+    return ChartPictures(ChartService(Context(fleet.database, fleet.now)), now=fleet.now, draw=draw)
 
 
 async def pictures(made: Bed, place: str, number: int = 1) -> list[SharedFile]:

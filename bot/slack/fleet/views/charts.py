@@ -1,10 +1,9 @@
 """Charts as pictures, and as the same in words: for phones, for eyes that see no colours, and for ears.
 
-matplotlib is imported when the first chart is drawn: it costs a second and 50 MB. It is not made for several
-threads, so they take turns. Names are hostile here too: they may hold what a font or mathtext trips over.
+matplotlib is imported when one is drawn: it costs a second and 50 MB, so a process of its own draws. Names
+are hostile here too: they may hold what a font or mathtext trips over.
 """
 
-import threading
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -35,34 +34,29 @@ _BAR, _OLD_BAR, _REST = "#0064a8", "#7fa8c9", "#a9a9ad"
 _MARKS = 12  # on one line
 _LABEL, _TITLE_LABEL = 40, 30  # characters of a name in the picture, before it is made to fit
 _SPOKEN = 60  # and in words
-_drawing = threading.Lock()
 
 
 def offline_picture(chart: OfflineChart, zone: ZoneInfo, query: str = "") -> File:
-    """Draws it: called in a thread, as it takes a third of a second."""
+    """Draws it."""
     whole = chart.whole
     title = f"Gateways offline, {_period(chart)}"
     said = [count(whole.gateways, "gateway"), f"{whole.offline:,} offline now"]
     said += [f"known since {_local(chart.begins, zone)}"] if chart.is_shortened else []
-    with _drawing:
-        figure, axes = _paper(title, [query, *said])
-        _draw_lines(axes, chart, zone)
-        content = _png(figure)
-    return File("offline.png", content, _titled(title, query), offline_words(chart, zone, query))
+    figure, axes = _paper(title, [query, *said])
+    _draw_lines(axes, chart, zone)
+    return File("offline.png", _png(figure), _titled(title, query), offline_words(chart, zone, query))
 
 
 def firmware_picture(chart: FirmwareChart, query: str = "") -> File:
-    """Draws it: called in a thread, as it takes a third of a second."""
+    """Draws it."""
     title = "Firmware versions"
     said = [query, *map(_model, chart.models[:1] if len(chart.models) == 1 else ())]
     said.append(count(chart.gateways, "gateway"))
     if chart.left_out:
         said.append(f"{count(chart.left_out, 'smaller model')} left out")
-    with _drawing:
-        figure, axes = _paper(title, said)
-        _draw_bars(axes, chart.models)
-        content = _png(figure)
-    return File("firmware.png", content, _titled(title, query), firmware_words(chart, query))
+    figure, axes = _paper(title, said)
+    _draw_bars(axes, chart.models)
+    return File("firmware.png", _png(figure), _titled(title, query), firmware_words(chart, query))
 
 
 def sent(picture: File, *, no_past: bool = False) -> Message:
