@@ -37,7 +37,7 @@ class Rollouts:
     steering: RolloutSteering
     routing: RolloutRouting
 
-    async def pause(self, actor: Actor, rollout_id: int, drawn: int, channel: str) -> None:
+    async def pause(self, actor: Actor, rollout_id: int, drawn: int | None, channel: str) -> None:
         await self.steering.pause(actor, RolloutId(rollout_id), drawn=drawn, channel=channel)
 
     async def line_of(self, gateway_id: GatewayId) -> str | None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot.services.answers import LATE
+from bot.services.channels import card_in
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes
 from bot.slack.home.tab import HomeTab
@@ -62,6 +63,7 @@ def build_slack(
         ),
         on_refused=reporting.audit.refused,
         on_changed=reporting.changed_people.tell,
+        card_in=partial(card_in, ground.context),
         on_undelivered=reporting.late_answers.keep,
         is_first=partial(_is_first, ground),
         command=settings.slack.command,

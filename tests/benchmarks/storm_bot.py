@@ -87,7 +87,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def no_pause(_: Actor, __: int, ___: int, ____: str) -> None:
+async def no_pause(_: Actor, __: int, ___: int | None, ____: str) -> None:
     """There are no rollouts here."""
 
 

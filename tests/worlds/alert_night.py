@@ -162,7 +162,7 @@ class Night:
         await asyncio.gather(publishing, called, return_exceptions=True)
         await self.restarts()
 
-    async def pause(self, actor: Actor, rollout_id: int, drawn: int, channel: str) -> None:
+    async def pause(self, actor: Actor, rollout_id: int, drawn: int | None, channel: str) -> None:
         """Rollouts are another story's."""
 
     async def listing(self) -> ListingResult | None:

@@ -48,7 +48,7 @@ class World:
         self.changed = 0
         database.when_touched(self._count_change)
         self._context = Context(database, lambda: self.now)
-        self.paused: list[tuple[str, int, int, str]] = []
+        self.paused: list[tuple[str, int, int | None, str]] = []
         self.silenced: Silenced = _nobody
         self.restart()
 
@@ -83,7 +83,7 @@ class World:
             silenced=self.silenced,
         )
 
-    async def pause(self, actor: Actor, rollout_id: int, drawn: int, channel: str) -> None:
+    async def pause(self, actor: Actor, rollout_id: int, drawn: int | None, channel: str) -> None:
         """What the root passes to the card's button."""
         self.paused.append((actor.user_id, rollout_id, drawn, channel))
 

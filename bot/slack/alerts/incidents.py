@@ -17,10 +17,12 @@ from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler
-from bot.slack.views.blocks import Message
+from bot.slack.views.blocks import Message, sentence
 
-PauseRollout = Callable[[Actor, int, int, str], Awaitable[None]]
-"""Who, which rollout, the newest entry of its timeline that the button was drawn with, and where."""
+PauseRollout = Callable[[Actor, int, int | None, str], Awaitable[None]]
+"""Who, which rollout, the newest entry of its timeline that a button was drawn with, and where."""
+
+_LISTS = {"devices", "gateways", "list", "alert"}
 
 SilencedDownOf = Callable[[Actor], Awaitable[Sequence[SilencedDown]]]
 """What is offline while a silence holds its alerts."""
@@ -58,6 +60,7 @@ class AlertListeners:
                 ESCALATED: views.escalated_note,
                 STILL_YOURS: views.still_yours_note,
             },
+            in_threads={"incident": self.in_thread},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -71,6 +74,22 @@ class AlertListeners:
         """What a gateway's own card says about the incident that it is in."""
         incident = await self._service.incident_of(gateway_id)
         return views.line(incident) if incident is not None else None
+
+    async def in_thread(self, word: str, call: CommandCall) -> bool:
+        """What somebody says of the alert in whose thread they say it."""
+        assert call.about is not None
+        incident = await self._service.incident(incident_id(call.about[1]))
+        if word in {"ack", "acknowledge", "mine"}:
+            taken = await self._service.acknowledge(call.actor, incident.id, incident.version, call.channel)
+            await call.respond.answer(sentence(f"You have {cards.title(taken)} now."))
+        elif word == "pause" and incident.running_rollout is not None:
+            await self._pause_rollout(call.actor, incident.running_rollout, None, call.channel)
+            await call.respond.answer(sentence(f"R-{incident.running_rollout} is paused."))
+        elif word in {"", "this", "details"} or (word in _LISTS and call.text in {"", "this"}):
+            await call.respond.answer(await self._gateways_page(call.actor, 0, call.about[1]))
+        else:
+            return False
+        return True
 
     # ---- commands and clicks
     @on.command("alerts", "List open alerts", also=("alert", "incidents", "ack", "acknowledge"))

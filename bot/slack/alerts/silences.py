@@ -1,12 +1,13 @@
 """Listeners for silences: three commands, the button on an incident's card, and its modal."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.silences import ReasonMissing, Unconfirmed
+from bot.domain.alerts.silences import ReasonMissing, Unconfirmed, parse_silence
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
@@ -28,6 +29,9 @@ from bot.slack.lists import ListHandler
 from bot.slack.views.blocks import Message
 
 on = Declarations("Alerts")
+_OF_THIS = re.compile(
+    r"(?:this\s+)?((?:for|until)\s.+|(?:\d+[wdhms])+(?:\s+because\s.*)?)", re.IGNORECASE | re.DOTALL
+)
 
 
 class SilenceListeners:
@@ -49,7 +53,26 @@ class SilenceListeners:
         self._now = now
 
     def feature(self) -> Feature:
-        return on.of(self, notes={BEGUN: views.begun, ENDED: views.ended, ENDING: views.ending})
+        return on.of(
+            self,
+            notes={BEGUN: views.begun, ENDED: views.ended, ENDING: views.ending},
+            in_threads={"incident": self.in_thread},
+        )
+
+    async def in_thread(self, word: str, call: CommandCall) -> bool:
+        """``silence this for 2h``, or without "this", in the thread of an alert."""
+        asked = _OF_THIS.fullmatch(call.text)
+        if word not in {"silence", "mute"} or asked is None or call.about is None:
+            return False
+        require(call.actor, Action.SILENCE)
+        wanted = parse_silence(f"this {asked[1]}", self._zone, self._now())
+        one = incident_id(call.about[1])
+        covered, _ = await self._service.coverage(call.actor, one)
+        made = await self._service.silence_incident(
+            call.actor, one, wanted.until, wanted.reason, call.channel
+        )
+        await call.respond.answer(views.silenced(made, covered))
+        return True
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SILENCES: ListHandler(self._page)}

@@ -122,11 +122,15 @@ class CommandRouter:
         also = {word: command for command in self._commands.values() for word in command.also}
         self._by_any_word = also | self._commands
         self._guesses = [one.guess for one in features if one.guess is not None]
+        self._in_threads = [(kind, listener) for one in features for kind, listener in one.in_threads.items()]
         self._slash = slash
 
     async def route(self, word: str, call: CommandCall) -> None:
         """To the listener of the word, one of ours or any other. Raises BotError."""
         require(call.actor, Action.READ)
+        for kind, listener in self._in_threads if call.about else ():
+            if call.about and call.about[0] == kind and await listener(word, call):
+                return
         if word in _HELPS:
             await call.respond.answer(self._help(call.actor, call.text.casefold()))
             return

@@ -20,7 +20,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import StartupError
-from bot.slack.incoming.dispatcher import DECIDE_WITHIN, Dispatcher, OnChanged, joined
+from bot.slack.incoming.dispatcher import DECIDE_WITHIN, CardIn, Dispatcher, OnChanged, joined
 from bot.slack.incoming.guard import Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
@@ -54,6 +54,10 @@ async def _nobody_else(_one: str) -> None:
     """There is no other replica."""
 
 
+async def _no_card(_channel: str, _ts: str) -> None:
+    """There are no cards."""
+
+
 class SlackApp:
     """The connection to Slack, in Socket Mode with an app token, else by HTTP with a signing secret.
 
@@ -68,6 +72,7 @@ class SlackApp:
         *,
         on_refused: OnRefused,
         on_changed: OnChanged = _nobody_else,
+        card_in: CardIn = _no_card,
         on_undelivered: OnUndelivered = lost,
         is_first: IsFirst = alone,
         command: str = "/mesh",
@@ -91,6 +96,7 @@ class SlackApp:
             features,
             command=command,
             on_changed=on_changed,
+            card_in=card_in,
             on_undelivered=on_undelivered,
             monotonic=monotonic,
             sleep=sleep,

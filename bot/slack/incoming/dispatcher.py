@@ -30,6 +30,9 @@ from bot.slack.outgoing.web_api import SlackFailed, Sleep, WebApi
 from bot.slack.views.modals import in_words
 
 OnChanged = Callable[[str], Awaitable[None]]
+CardIn = Callable[[str, str], Awaitable[tuple[str, str] | None]]
+"""The kind and the subject of the card that a channel has as this message."""
+
 """Tells the other replicas that something about a person or a user group changed."""
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -55,6 +58,7 @@ class Dispatcher:
         *,
         command: str,
         on_changed: OnChanged,
+        card_in: CardIn,
         on_undelivered: OnUndelivered = lost,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -76,6 +80,7 @@ class Dispatcher:
             "user_change": self._person_changed,
         }
         self._router = CommandRouter(features, command)
+        self._card_in = card_in
         self._modals = Modals(api)
         self._monotonic = monotonic
         self._sleep = sleep
@@ -95,16 +100,23 @@ class Dispatcher:
         self._route(text, channel, respond, user, body.get("trigger_id"))
 
     def _route(
-        self, text: str, channel: str, respond: DirectResponder, user: str, trigger_id: str | None = None
+        self,
+        text: str,
+        channel: str,
+        respond: DirectResponder,
+        user: str,
+        trigger_id: str | None = None,
+        thread: str | None = None,
     ) -> None:
         word, rest = self._router.split(text)
         attempt = AttemptedAction(self._router.known(word), channel, respond, user=user, about=rest)
 
         async def work() -> None:
-            attempt.actor = await self._actor(user, anew=self._router.asks_anew(word))
+            about = await self._card_in(channel, thread) if thread else None
+            attempt.actor = await self._actor(user, anew=about is not None or self._router.asks_anew(word))
             named = await self._people.names(unnamed(rest))
             text = in_plain_names(rest, {user_id: names[0] for user_id, names in named.items()})
-            call = CommandCall(attempt.actor, channel, text, respond, trigger_id, written=rest)
+            call = CommandCall(attempt.actor, channel, text, respond, trigger_id, rest, about)
             await self._router.route(word, call)
 
         self._guard.answer(attempt, work)
@@ -226,7 +238,8 @@ class Dispatcher:
         if mentioned is None:
             return
         user, channel, text, thread = mentioned
-        self._route(text, channel, ThreadResponder(self._api, user, channel, thread, self._keep), user)
+        respond = ThreadResponder(self._api, user, channel, thread, self._keep)
+        self._route(text, channel, respond, user, thread=thread)
 
     def _is_repeated(self, event_id: str) -> bool:
         """Whether it came before; what Slack marks as a retry may be the first delivery to arrive."""

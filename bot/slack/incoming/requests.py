@@ -35,7 +35,8 @@ class Responder(Protocol):
 class CommandCall:
     """``/mesh <word> <text>``: the text is normalised, the word is gone.
 
-    In ``text`` people and channels have their names; ``written`` has them as Slack writes mentions.
+    In ``text`` people and channels have their names; ``written`` has them as Slack writes mentions. ``about``
+    is the kind and the subject of the card in whose thread it was said.
     """
 
     actor: Actor
@@ -44,6 +45,7 @@ class CommandCall:
     respond: Responder
     trigger_id: str | None = None
     written: str = ""
+    about: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ CommandListener = Callable[[CommandCall], Awaitable[None]]
 ClickListener = Callable[[Click], Awaitable[None]]
 SubmissionListener = Callable[[Submission], Awaitable[SubmissionAnswer]]
 EventListener = Callable[[Mapping[str, Any]], Awaitable[None]]
+ThreadListener = Callable[[str, CommandCall], Awaitable[bool]]
 CardDrawing = Callable[[str], Awaitable[Message]]
 NoteDrawing = Callable[[Mapping[str, Any]], Message | Awaitable[Message]]
 
@@ -157,7 +160,8 @@ class Feature:
 
     ``cards`` and ``notes`` map a card kind to a function of its subject, a note kind to one of its body.
     ``title`` is the heading of its commands in ``help``; features may share one. ``guess`` answers a text
-    that begins with no command, or returns False.
+    that begins with no command, or returns False. ``in_threads`` maps a card kind to what answers the words
+    that mean this card in its thread, or returns False.
     """
 
     commands: Mapping[str, Command] = field(default_factory=dict)
@@ -166,6 +170,7 @@ class Feature:
     events: Mapping[str, EventListener] = field(default_factory=dict)
     cards: Mapping[str, CardDrawing] = field(default_factory=dict)
     notes: Mapping[str, NoteDrawing] = field(default_factory=dict)
+    in_threads: Mapping[str, ThreadListener] = field(default_factory=dict)
     guess: Callable[[CommandCall], Awaitable[bool]] | None = None
     title: str = ""
 
@@ -229,9 +234,11 @@ class Declarations:
         *,
         cards: Mapping[str, CardDrawing] | None = None,
         notes: Mapping[str, NoteDrawing] | None = None,
+        in_threads: Mapping[str, ThreadListener] | None = None,
         guess: Callable[[CommandCall], Awaitable[bool]] | None = None,
     ) -> Feature:
         return Feature(
+            in_threads=in_threads or {},
             guess=guess,
             title=self.title,
             commands={

@@ -1,5 +1,6 @@
 """Listeners for the buttons and modals of rollouts: one service call each; the card changes by itself."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from bot.slack import ids
 from bot.slack.ids import CardRef, PlanRef
 from bot.slack.incoming.requests import (
     Click,
+    CommandCall,
     Declarations,
     Feature,
     Submission,
@@ -21,7 +23,7 @@ from bot.slack.incoming.requests import (
     ViewCalls,
 )
 from bot.slack.rollouts.views import lists as views
-from bot.slack.views.blocks import Message
+from bot.slack.views.blocks import Message, sentence
 
 on = Declarations()
 
@@ -57,7 +59,35 @@ class RolloutButtons:
         self._modals = modals
 
     def feature(self) -> Feature:
-        return on.of(self)
+        return on.of(self, in_threads={"rollout": self.in_thread})
+
+    async def in_thread(self, word: str, call: CommandCall) -> bool:
+        """What somebody decides about the rollout in whose thread they say it; its card shows the result."""
+        assert call.about is not None
+        rollout = rollout_id(CardRef(call.about[1], 0))
+        if word in {"", "this", "rollout", "progress"} and call.text in {"", "this"}:
+            await call.respond.answer(views.copy(await self._service.status(rollout)))
+            return True
+        act = self._said().get(word)
+        if act is None or call.text not in {"", "this", f"R-{rollout}", f"r-{rollout}"}:
+            return False
+        try:
+            await act(call.actor, rollout, drawn=None, channel=call.channel)
+        except ReasonNeeded as needed:
+            raise InvalidInput(f"{needed} The button on the card asks for it.") from needed
+        await call.respond.answer(sentence(f"R-{rollout}: {word} is done."))
+        return True
+
+    def _said(self) -> Mapping[str, Act]:
+        return {
+            "approve": partial(self._service.approve, override=None),
+            "cancel": self._service.cancel,
+            "pause": self._steering.pause,
+            "resume": partial(self._steering.resume, override=None),
+            "promote": self._steering.promote,
+            "abort": self._steering.abort,
+            "retry": self._steering.retry_failed,
+        }
 
     # ---- before it runs
 

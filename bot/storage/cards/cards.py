@@ -63,6 +63,13 @@ def is_shown() -> ColumnElement[bool]:
     return (cards.c.state == "live") & cards.c.channel.not_in(broken)
 
 
+async def in_thread(connection: AsyncConnection, channel: str, ts: str) -> About | None:
+    """What the card is about that was posted there as this message."""
+    posted = (cards.c.posted_channel == channel) & (cards.c.ts == ts)
+    row = (await connection.execute(select(cards.c.kind, cards.c.subject).where(posted))).first()
+    return About(CardKind(row.kind), row.subject) if row else None
+
+
 async def touch(connection: AsyncConnection, about: About, *, urgent: bool = False) -> None:
     """Says that what the card shows has changed. ``urgent``: a person clicked and is looking at it."""
     mark_touched(connection)
