@@ -13,12 +13,14 @@ from bot.domain.firmware import is_same_firmware
 from bot.domain.query import parse
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.services.digests import DigestService
+from bot.slack.home.views.digests import digest as digest_view
 from bot.slack.rollouts.views import lists, notes
 from tests.worlds.builders import whole_digest
 from tests.worlds.rollouts import ADA, MINUTE, MODEL, OLGA, PAUL, WAVES, World, world
 
 ORDERED = ["3.5.0-rc1", "v3.7.0", "3.5", "3.6.0.2", "3.9.0+g1a2b3c", "3.05.0"]
 UNORDERED = ["a1b2c3d", "3.5.0-hotfix"]
+DIGEST = {"number": None, "at": "08:00", "zone": "UTC"}
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ async def test_a_rollout_to_any_version_goes_from_its_plan_to_its_report(fleet: 
             await fleet.rollouts.approve(PAUL, rollout.id)
     await fleet.rollouts.approve(ADA if version in UNORDERED else PAUL, rollout.id)
     await fleet.comes_to(rollout.id, RolloutState.PROMOTION)
-    assert (await whole_digest(digests(fleet))).rollouts
+    assert version in digest_view(await whole_digest(digests(fleet)), DIGEST, "/mesh").text
     await fleet.steering.promote(PAUL, rollout.id)
     picture = await fleet.comes_to(rollout.id, RolloutState.FINISHED)
     assert picture.in_state(TargetState.VERIFIED) == 4

@@ -73,3 +73,9 @@ def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
         command="/mesh",
         now=it.clock.now,
     )
+
+
+async def spoil_rollouts(it: World) -> None:
+    """A state that this version does not know: no rollout can be read any more."""
+    async with it.database.write() as connection:
+        await connection.exec_driver_sql("UPDATE rollouts SET state = 'unheard of'")

@@ -12,7 +12,8 @@ from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.domain.rollouts.status import DrawnPlan
 from bot.slack import ids
 from bot.slack.home.views import tab as views
-from tests.slack.home.room import Screen, home_of, silences_of
+from bot.slack.views.parts import UNDRAWN
+from tests.slack.home.room import Screen, home_of, silences_of, spoil_rollouts
 from tests.system.test_access import house, person
 from tests.worlds.databases import sqlite_url
 from tests.worlds.house import House
@@ -129,6 +130,18 @@ async def test_more_silences_than_fit_are_counted(database_url: str) -> None:
         for _ in range(views.LISTED + 2):
             await silences_of(it).silence(OLGA, "tag:oslo for 2h because paint", "C0OPS", 8)
         assert "and 2 more silences: `/mesh silences` lists them" in said(await seen(it, VERA))
+
+
+async def test_a_part_that_cannot_be_read_says_so_and_the_rest_is_shown(tmp_path: Path) -> None:
+    async with world(sqlite_url(tmp_path)) as it:
+        await it.requested()
+        await spoil_rollouts(it)
+        view = await seen(it, PAUL)
+        assert [block["text"]["text"] for block in view["blocks"] if block["type"] == "header"] == [
+            *("The fleet", "Rollouts", "Open alerts")
+        ]
+        assert said(view).count(UNDRAWN) == 1
+        assert "Nothing is open." in said(view)
 
 
 async def test_a_guest_reads_why_there_is_nothing(database_url: str) -> None:
