@@ -31,7 +31,7 @@ async def test_a_silence_is_ended_where_it_is_said_by_who_may_and_that_is_said(t
         await made.click(OPERATOR, "silence_confirm", typed.responses[0])
         card = await made.card("S-1", workspace.FLEET_ALERTS)
         assert "To silence alerts you need to be an operator" in await made.click(VIEWER, "silence_end", card)
-        assert "S-1 is over" in await made.click(OPERATOR, "silence_end", card)
+        assert "S-1 ended" in await made.click(OPERATOR, "silence_end", card)
         told = await made.card("come here again", workspace.FLEET_ALERTS)
         assert f"<@{OPERATOR}> ended" in message_text(told)
         assert "No silence S-1 holds now" in await made.click(OPERATOR, "silence_end", card)

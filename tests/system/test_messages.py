@@ -332,9 +332,8 @@ async def test_a_fleet_that_goes_at_once_is_visibility_loss_first_and_then_a_sto
     """In a fleet without a past: gateways that went away before might flap."""
     async with bot_in_slack(tmp_path, **ALERTS_AT_ONCE) as world:
         world.portal.disconnect(world.portal.devices)
-        await world.message(FLEET_ALERTS, "isibility lost")
         storm = await world.message(FLEET_ALERTS, "at 3 sites")
-        await world.message(FLEET_ALERTS, "An outage after all")
+        await world.message(FLEET_ALERTS, "An outage after all")  # which the loss of visibility turns into
         world.portal.connect(world.portal.devices)
         await world.shows(storm, "were offline")
         check_all(world)
