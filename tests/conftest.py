@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if name.startswith(("MESHBOT_", "SLACK_")) or name.lower() in _PROXIES:
             del os.environ[name]
     # Random examples are for exploring (HYPOTHESIS_PROFILE=explore); a test suite gives one answer.
-    hypothesis_settings.register_profile("steady", derandomize=True, deadline=None)
+    hypothesis_settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50)
     hypothesis_settings.register_profile("explore", deadline=None, max_examples=1000)
     hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 

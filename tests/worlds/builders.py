@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from hypothesis import settings
+
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules
 from bot.domain.digests import Digest
@@ -146,3 +148,8 @@ async def whole_digest(service: DigestService, query: str = "") -> Digest:
     digest = await service.digest(query)
     found = {name: await find(digest) for name, find in service.parts.items()}
     return replace(digest, **found)
+
+
+def examples(number: int) -> int:
+    """Of what takes long: so many in each run of the tests, and many more where examples are explored."""
+    return number if settings.get_current_profile_name() == "steady" else 20 * number

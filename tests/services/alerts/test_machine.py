@@ -447,9 +447,8 @@ def play(examples: int, steps: int) -> None:
     run_state_machine_as_test(Nights, settings=profile)
 
 
-@pytest.mark.timeout(600)  # some twenty seconds of work, and a busy machine makes many of them
 def test_whatever_happens_at_night_slack_shows_each_incident_once_and_by_its_rule() -> None:
-    play(examples=8, steps=12)
+    play(examples=3, steps=12)
 
 
 @pytest.mark.soak

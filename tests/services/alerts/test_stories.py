@@ -23,7 +23,7 @@ from bot.services.alerts.engine import Evaluation
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incident_gateways, incidents
 from tests.worlds.alerts import World
-from tests.worlds.builders import alert_rules
+from tests.worlds.builders import alert_rules, examples
 from tests.worlds.databases import sqlite_url
 
 GATEWAYS = ("Oslo/a", "Oslo/b", "Bergen/c", "bergen/d")
@@ -210,7 +210,7 @@ async def live_through(story: Sequence[Chapter]) -> Counter[str]:
         return model.happened
 
 
-@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
 @given(story=st.lists(chapters, min_size=5, max_size=12))
 def test_incidents_follow_their_rules_whatever_happens(story: Sequence[Chapter]) -> None:
     asyncio.run(live_through(story))

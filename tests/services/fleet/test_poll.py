@@ -18,6 +18,7 @@ from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.storage.db.engine import Database
 from tests.meshtech import vendor
+from tests.worlds.builders import examples
 from tests.worlds.databases import sqlite_url
 
 IDS = ["a", "b", "c"]
@@ -145,7 +146,7 @@ def changed(row: tuple[Any, ...], event: FleetEvent) -> tuple[Any, ...]:
     return connectivity, name, firmware, tags
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(15))
 @given(st.lists(st.tuples(st.sampled_from(["one", "two", "restarted"]), pages), min_size=2, max_size=8))
 async def test_events_lead_from_one_snapshot_to_the_next_whoever_lists(
     passes: list[tuple[str, list[list[dict[str, Any]]]]],

@@ -23,7 +23,7 @@ from bot.storage.db.engine import Database
 from bot.storage.db.tables import fleet_events, gateway_claims, gateway_tags, gateways
 from bot.storage.fleet import gateways as fleet
 from bot.storage.fleet import search as fleet_search
-from tests.worlds.builders import LONG_AGO, NOW, known
+from tests.worlds.builders import LONG_AGO, NOW, examples, known
 
 pytestmark = pytest.mark.on_both
 
@@ -130,7 +130,7 @@ def worst_first(one: KnownGateway) -> tuple[Any, ...]:
     return rank, LONG_AGO - one.since, fold(one.gateway.name or ""), one.gateway.id
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     fleets.map(numbered),
     st.lists(
