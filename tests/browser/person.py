@@ -13,7 +13,7 @@ from bot.demo.fleet.simulator import FaultKind
 from bot.demo.run import Demo
 from tests.browser.room import SOON
 
-BETWEEN_LISTINGS = timedelta(seconds=10)  # the demo's own are five; each is work, and no rule needs so many
+BETWEEN_LISTINGS = timedelta(seconds=20)  # the demo's own are five; each is work, and no rule needs so many
 
 
 class Person:
