@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,16 @@ async def test_an_approver_of_the_laboratory_who_operates_everything_may_not_app
         await made.click(APPROVER, "rollout_approve", await made.card("R-2"))
         assert "running" in await made.command(OPERATOR, "rollout R-2")
         assert "running" not in await made.command(OPERATOR, "rollout R-1")
+
+
+async def test_on_a_grid_who_requested_does_not_approve_by_their_other_id(tmp_path: Path) -> None:
+    async with lab(tmp_path) as made:
+        users = made.slack.workspace.users
+        users[APPROVER].grid_id = "W0APPROV01"
+        users["W0APPROV01"] = replace(users[APPROVER], id="W0APPROV01")
+        await made.plan_and_request(APPROVER, f"tag:lab to {NEW}")
+        said = await made.click("W0APPROV01", "rollout_approve", await made.card("R-1"))
+        assert "somebody else has to approve it" in said
 
 
 async def test_an_admin_by_their_own_id_pauses_a_rollout_while_no_group_can_be_read(

@@ -74,8 +74,9 @@ def test_a_mention_has_the_name_that_people_read(written: str, plain: str) -> No
     assert in_plain_names(written, {"U0ANA00001": "Ana Berg"}) == plain
 
 
-def test_only_who_is_mentioned_by_an_id_alone_is_asked_about() -> None:
-    assert unnamed("<@U0ANA00001|ana> <@U0BEN00001> <#C0OPS00001>") == ["U0BEN00001"]
+def test_only_who_and_what_is_mentioned_by_an_id_alone_is_asked_about() -> None:
+    text = "<@U0ANA00001|ana> <@U0BEN00001> <#C0OPS00001|ops> <#C0LAB00001> <#C0LAB00001|>"
+    assert (unnamed(text, "@"), unnamed(text, "#")) == (["U0BEN00001"], ["C0LAB00001"])
 
 
 # ---- the whole bot
@@ -85,12 +86,18 @@ async def world(tmp_path: Path) -> AsyncIterator[Outside]:
         yield made
 
 
-@pytest.mark.parametrize("mention", ["<@{}|otto>", "<@{}>"], ids=["with a name", "by id alone"])
-async def test_a_mention_in_a_new_name_is_never_stored_as_an_id(world: Outside, mention: str) -> None:
+@pytest.mark.parametrize(
+    ("mention", "channel"),
+    [("<@{}|otto>", "<#{}|ops>"), ("<@{}>", "<#{}>")],
+    ids=["with a name", "by id alone"],
+)
+async def test_a_mention_in_a_new_name_is_never_stored_as_an_id(
+    world: Outside, mention: str, channel: str
+) -> None:
     async with inside(world):
         gateway = next(iter(world.portal.devices))
-        told = mention.format(workspace.OPERATOR)
-        said = await world.says(workspace.OPERATOR, f"rename {gateway} Desk of {told} <#{OPS}|ops>")
+        told = f"{mention.format(workspace.OPERATOR)} {channel.format(OPS)}"
+        said = await world.says(workspace.OPERATOR, f"rename {gateway} Desk of {told}")
 
     name = world.portal.devices[gateway].friendly_name or ""
     assert "<" not in name, said

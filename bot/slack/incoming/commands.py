@@ -39,6 +39,7 @@ _INVISIBLE = re.compile(
 _WORD = re.compile(r"[a-z]{3,}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _NAMED = re.compile(r"<(@|#|!(?=[^<>]*\|))([A-Z0-9]+|[a-z]+(?:\^[A-Z0-9]+)?)(?:\|([^<>]*))?>")
+_MOST_NAMED: Final = 20  # that Slack is asked about for one command
 _AFTER_A_NAME: Final = " \u00a0\t\n:,"
 
 QUERY_HELP: Final = (
@@ -87,9 +88,10 @@ def _bare(marks: re.Pattern[str], text: str, *, whole: bool = False) -> str:
     return text
 
 
-def unnamed(text: str) -> list[str]:
-    """The people whom a text mentions by their id alone."""
-    return [match[2] for match in _NAMED.finditer(text) if match[1] == "@" and not match[3]]
+def unnamed(text: str, mark: str) -> list[str]:
+    """The people (``@``) or channels (``#``) that a text mentions by their id alone; not more than a few."""
+    found = (match[2] for match in _NAMED.finditer(text) if match[1] == mark and not match[3])
+    return list(dict.fromkeys(found))[:_MOST_NAMED]
 
 
 def in_plain_names(text: str, names: Mapping[str, str]) -> str:

@@ -114,12 +114,17 @@ class Dispatcher:
         async def work() -> None:
             about = await self._card_in(channel, thread) if thread else None
             attempt.actor = await self._actor(user, anew=about is not None or self._router.asks_anew(word))
-            named = await self._people.names(unnamed(rest))
-            text = in_plain_names(rest, {user_id: names[0] for user_id, names in named.items()})
+            text = in_plain_names(rest, await self._names(rest))
             call = CommandCall(attempt.actor, channel, text, respond, trigger_id, rest, about)
             await self._router.route(word, call)
 
         self._guard.answer(attempt, work)
+
+    async def _names(self, text: str) -> Mapping[str, str]:
+        """How those are called whom, and which, a text mentions by an id alone."""
+        people = await self._people.names(unnamed(text, "@"))
+        channels = await self._api.channel_names(unnamed(text, "#"))
+        return {user_id: names[0] for user_id, names in people.items()} | dict(channels)
 
     def click(self, body: Json) -> None:
         """A button, or a choice in a menu, wherever it was."""
