@@ -21,6 +21,7 @@ from slack_bolt.app.async_app import AsyncApp
 from bot.slack.outgoing.web_api import (
     APPS,
     BAD_TOKEN,
+    UNREACHABLE,
     SlackFailed,
     Sleep,
     WebApi,
@@ -125,6 +126,8 @@ class Sockets:
                 try:
                     return str((await self._api.call("apps.connections.open", token=self._app_token))["url"])
                 except SlackFailed as error:
+                    if error.code == UNREACHABLE:  # Slack never heard of it
+                        self._opened = min(self._opened, _AT_ONCE)
                     self._tell(error.code, _refused(error))
                     await self._sleep(error.retry_after or 0.0)
 
@@ -182,6 +185,8 @@ class Sockets:
 def _refused(error: SlackFailed) -> str:
     if error.code in BAD_TOKEN:
         return str(refused_token(error, APP_TOKEN))
+    if error.is_passing:
+        return f"Slack gives no socket now ({error.code}), and I go on asking."
     return f"Slack gives no socket ({error.code}), and I go on asking: is Socket Mode on, at {APPS}?"
 
 

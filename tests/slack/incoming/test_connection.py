@@ -511,7 +511,8 @@ async def test_an_address_that_slack_does_not_give_is_asked_for_again_and_the_lo
     async with running() as (made, _, _):
         made.slack.faults.fail("apps.connections.open", "token_revoked", times=8)
         made.slack.faults.refresh_sockets()
-        await made.slack.wait_for(lambda: made.slack.connected == 0)
+        refused = "apps.connections.open", "token_revoked"
+        await made.slack.wait_for(lambda: made.slack.rejected[refused] == 8)
         await made.slack.wait_for(lambda: made.slack.connected == 2)
     said = "Slack does not accept MESHBOT_SLACK__APP_TOKEN (token_revoked)"
     assert sum(said in one.getMessage() for one in caplog.records) == 1
