@@ -6,6 +6,7 @@ It owns the clock and the tasks. Nothing below it reads a setting or knows what 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,8 +18,9 @@ from bot.domain.errors import Unavailable
 from bot.domain.gateways import ListingResult
 from bot.domain.query import EVERYTHING
 from bot.metrics import BotMetrics
-from bot.scheduler import Scheduler
+from bot.scheduler import Scheduler, Tick
 from bot.services.clock import Clock, WallClock, machine_time
+from bot.services.fleet.gateways import LOOK_EVERY
 from bot.settings.model import Settings
 from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
@@ -37,7 +39,7 @@ DRAIN = timedelta(seconds=20)
 LAST_CALLS = timedelta(seconds=4)  # of the publisher, after that
 FLEET_HISTORY = timedelta(days=90)
 WRITES_KEPT = timedelta(days=7)  # for Undo, and for a late click that is told so
-_OFTEN = timedelta(seconds=5)
+OFTEN = timedelta(seconds=5)
 
 
 class App:
@@ -104,25 +106,27 @@ class App:
     def _build_scheduler(self) -> Scheduler:
         settings = self._ground.settings
         scheduler = Scheduler(self.clock.now)
-        scheduler.add("listing", settings.fleet.poll_every, self._fleet.gateways.take_in_listing)
+        looking = min(LOOK_EVERY, settings.fleet.poll_every)
+        scheduler.add("listing", looking, self._fleet.gateways.take_in_listing)
         # A tick for each, so that an error in one keeps none of the others from its work.
-        alerting = min(_OFTEN, settings.alerts.group_wait or timedelta(seconds=1))
+        alerting = min(OFTEN, settings.alerts.group_wait or timedelta(seconds=1))
         scheduler.add("alerts", alerting, self._alerts.engine.tick)
-        scheduler.add("reminders", _OFTEN, self._alerts.reminders.tick)
-        scheduler.add("silences", _OFTEN, self._alerts.silences.tick)
-        scheduler.add("channels", _OFTEN, self._reporting.broken_channels.tell)
-        scheduler.add("places", _OFTEN, self._rollouts.routing.open_again)
-        scheduler.add("rollouts", min(_OFTEN, settings.jobs.poll_every), self._rollouts.runner.advance)
-        scheduler.add("writes", timedelta(seconds=30), self._fleet.runs.resume)
-        scheduler.add("people", _OFTEN, self._reporting.changed_people.tick)
-        scheduler.add("sockets", _OFTEN, self.slack.watch)
+        scheduler.add("reminders", OFTEN, self._alerts.reminders.tick)
+        scheduler.add("silences", OFTEN, self._alerts.silences.tick)
+        scheduler.add("channels", OFTEN, self._reporting.broken_channels.tell)
+        scheduler.add("places", OFTEN, self._rollouts.routing.open_again)
+        scheduler.add("rollouts", min(OFTEN, settings.jobs.poll_every), self._rollouts.runner.advance)
+        scheduler.add("writes", OFTEN, self._fleet.runs.resume)
+        scheduler.add("people", OFTEN, self._reporting.changed_people.tick)
+        scheduler.add("sockets", OFTEN, self.slack.watch)
         scheduler.add("digests", timedelta(seconds=30), self._reporting.digests.tick)
         scheduler.add("home", timedelta(minutes=1), self._slack.home.redraw)
-        scheduler.add("database", _OFTEN, self._check_database)
-        scheduler.add("audit", _OFTEN, self._reporting.audit.catch_up)
-        scheduler.add("prune", timedelta(hours=1), self._prune)
+        scheduler.add("database", OFTEN, self._check_database)
+        scheduler.add("audit", OFTEN, self._reporting.audit.catch_up)
+        for name, prune in self._pruning().items():
+            scheduler.add(name, timedelta(hours=1), prune)
         if isinstance(self.clock, WallClock):
-            scheduler.add("clock", _OFTEN, partial(self.clock.follow, self._ground.database))
+            scheduler.add("clock", OFTEN, partial(self.clock.follow, self._ground.database))
         if self.clock.speed != 1:
             scheduler.set_speed(self.clock.speed)
         self._fleet.gateways.tell(self._evaluate)
@@ -188,12 +192,14 @@ class App:
         snapshot = await self.fleet.snapshot_status()
         self.metrics.measured(await self.publisher.backlog(), snapshot.as_of, await self._sockets())
 
-    async def _prune(self) -> None:
-        await self.fleet.prune(FLEET_HISTORY)
-        await self._fleet.writes.prune(WRITES_KEPT)
-        await self.publisher.prune(KEPT)
-        await self._reporting.retention.prune()
-        await self.audit.prune()
+    def _pruning(self) -> Mapping[str, Tick]:
+        return {
+            "prune": self._reporting.retention.prune,
+            "prune_fleet": partial(self._fleet.gateways.prune, FLEET_HISTORY),
+            "prune_writes": partial(self._fleet.writes.prune, WRITES_KEPT),
+            "prune_cards": partial(self.publisher.prune, KEPT),
+            "prune_audit": self._reporting.audit.prune,
+        }
 
     async def _check_database(self) -> None:
         await self._ground.database.check_writing(self.clock.now())
@@ -218,6 +224,7 @@ class App:
             log_in_since=log_in.since,
             log_in_next_try=log_in.next_try,
             log_in_error=log_in.last_error,
+            poll_every=self._ground.settings.fleet.poll_every,
             sockets=await self._sockets(),
             token_refused=self._ground.api.refused,
             cards_waiting=backlog.waiting,

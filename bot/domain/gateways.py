@@ -128,6 +128,10 @@ class SnapshotStatus:
     last_error: str | None = None
     listed_at: datetime | None = None  # when the newest listing began, whatever became of it
 
+    def is_missing(self, now: datetime, every: timedelta) -> bool:
+        """Whether no listing began for so long that two were left out."""
+        return self.listed_at is not None and now - self.listed_at >= 3 * every
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

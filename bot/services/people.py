@@ -1,4 +1,4 @@
-"""Has every replica forget what it knew about somebody when Slack told one of them that it changed."""
+"""What Slack told one replica, and all go by: whose roles may have changed, and which mention is answered."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -30,3 +30,16 @@ class ChangedPeople:
             if self._heard.get(subject) != at:
                 self._forget(subject)
         self._heard = changes
+
+
+class HeardMentions:
+    """Slack delivers a mention again, perhaps to another replica, when it did not hear that it arrived."""
+
+    def __init__(self, context: Context) -> None:
+        self._database = context.database
+        self._now = context.now
+
+    async def is_new(self, event_id: str) -> bool:
+        """Whether this replica is the one to answer. Raises Unavailable without the database."""
+        async with self._database.write() as connection:
+            return await store.hear(connection, event_id, self._now())

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -87,11 +87,17 @@ async def newest(connection: AsyncConnection) -> int:
     return int(await connection.scalar(select(func.max(listings.c.number))) or 0)
 
 
-async def last_begun(connection: AsyncConnection) -> datetime | None:
-    began: datetime | None = await connection.scalar(
-        select(listings.c.started_at).order_by(listings.c.number.desc()).limit(1)
-    )
-    return began
+class Begun(NamedTuple):
+    """The newest listing: when it began, and whether nobody has said that it is over."""
+
+    at: datetime
+    is_running: bool
+
+
+async def last_begun(connection: AsyncConnection) -> Begun | None:
+    newest = select(listings.c.started_at, listings.c.outcome).order_by(listings.c.number.desc()).limit(1)
+    found = (await connection.execute(newest)).first()
+    return None if found is None else Begun(found.started_at, found.outcome == RUNNING)
 
 
 def _newest_of(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:

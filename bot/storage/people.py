@@ -1,4 +1,4 @@
-"""The people and user groups about which Slack told that something changed, and when."""
+"""What Slack told one replica: whose roles may have changed, and who asked the bot by a mention."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.statements import insert_or_ignore
-from bot.storage.db.tables import changed_people
+from bot.storage.db.tables import changed_people, heard_mentions
 
 
 async def add_change(connection: AsyncConnection, subject: str, at: datetime) -> None:
@@ -18,3 +18,9 @@ async def add_change(connection: AsyncConnection, subject: str, at: datetime) ->
 async def changes_since(connection: AsyncConnection, since: datetime) -> dict[str, datetime]:
     rows = await connection.execute(select(changed_people).where(changed_people.c.at > since))
     return {row.subject: row.at for row in rows}
+
+
+async def hear(connection: AsyncConnection, event_id: str, at: datetime) -> bool:
+    """Whether no replica heard this mention before."""
+    row = {"event_id": event_id, "at": at}
+    return (await connection.execute(insert_or_ignore(connection, heard_mentions, row))).rowcount == 1

@@ -66,6 +66,7 @@ def build_slack(
         card_in=partial(card_in, ground.context),
         on_undelivered=reporting.late_answers.keep,
         is_first=partial(_is_first, ground),
+        is_new=reporting.heard_mentions.is_new,
         command=settings.slack.command,
         app_token=app_token.get_secret_value() if app_token else None,
         signing_secret=signing_secret.get_secret_value() if signing_secret else None,

@@ -16,7 +16,16 @@ from bot.domain.fleet.snapshot import (
     take_in,
     timestamp_moved,
 )
-from bot.domain.gateways import NO_SITE, Connectivity, FleetEventKind, KnownGateway, fold, site_of
+from bot.domain.gateways import (
+    FLAPPING_CHANGES,
+    NO_SITE,
+    Connectivity,
+    FleetEvent,
+    FleetEventKind,
+    KnownGateway,
+    fold,
+    site_of,
+)
 from tests.worlds.builders import NOW, gateway, known, listing
 
 HOUR = timedelta(hours=1)
@@ -82,11 +91,15 @@ def test_the_same_state_with_a_newer_timestamp_is_two_changes_in_between() -> No
     assert after.since == NOW - HOUR
 
 
-def test_a_timestamp_that_moves_with_every_listing_is_no_time_of_change() -> None:
-    current, kinds = known(), [FleetEventKind.APPEARED]
-    for number in range(MOVING_AFTER):
-        current, kinds = taken(current, changed_at=NOW - HOUR + number * timedelta(minutes=1))
-    assert kinds == []
+@pytest.mark.parametrize("every", [1, 5, 59])
+def test_a_timestamp_that_moves_with_every_heartbeat_is_no_flapping(every: int) -> None:
+    current, changes = known(changed_at=NOW - HOUR), list[FleetEvent]()
+    for minute in range(60):
+        at = NOW + timedelta(minutes=minute)
+        beat = replace(current.gateway, changed_at=at - timedelta(minutes=minute % every))
+        current, events = take_in(current, beat, listing(minute + 2, at), current.site)
+        changes += events
+    assert len(changes) < FLAPPING_CHANGES
     gone, kinds = taken(current, connectivity=OFFLINE, changed_at=NOW - timedelta(minutes=30))
     assert (gone.since, kinds) == (NOW, [FleetEventKind.WENT_OFFLINE])
 
@@ -107,8 +120,14 @@ def test_a_timestamp_that_goes_back_and_forth_is_no_change_in_between() -> None:
     assert (first, second, again.since) == ([], [], NOW - HOUR)
 
 
-def test_a_timestamp_that_stands_still_again_is_believed_again() -> None:
-    assert taken(known(timestamp_moves=MOVING_AFTER))[0].timestamp_moves == 0
+@pytest.mark.parametrize(("still_for", "believed"), [(24 * HOUR, True), (23 * HOUR, False)])
+def test_a_timestamp_that_stood_still_for_a_day_is_believed_again(
+    still_for: timedelta, believed: bool
+) -> None:
+    then = NOW - HOUR - still_for
+    heartbeat = known(timestamp_moves=MOVING_AFTER, changed_at=then)
+    gone, _ = taken(heartbeat, connectivity=OFFLINE, changed_at=NOW - HOUR)
+    assert gone.since == (NOW - HOUR if believed else NOW)
 
 
 def test_where_most_timestamps_move_none_is_a_time_of_change() -> None:

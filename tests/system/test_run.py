@@ -305,7 +305,8 @@ async def test_what_nobody_needs_any_more_is_forgotten(tmp_path: Path) -> None:
             with closing(sqlite3.connect(world.database, timeout=IN_TIME)) as database, database:
                 for statement in LONG_AGO:
                     database.execute(statement)
-            await app.scheduler.run_now("prune")
+            for name in [one for one in app.scheduler.ticks if one.startswith("prune")]:
+                await app.scheduler.run_now(name)
         finally:
             await app.stop()
         assert [world.rows(f"SELECT id FROM {table}") for table in ("writes", "cards", "notes")] == [[]] * 3

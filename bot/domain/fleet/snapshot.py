@@ -17,7 +17,8 @@ from bot.domain.gateways import (
 )
 
 VANISHED_AFTER = 3  # completed listings in a row: paging over a moving list skips rows
-MOVING_AFTER = 3  # listings in a row in which a timestamp moved and the state did not
+MOVING_AFTER = 2  # moves of a timestamp without a change of state: fewer changes than flapping takes
+STILL_FOR = timedelta(days=1)  # after which a timestamp that moved is believed again
 MOVING_FLEET = 20  # gateways from which "most timestamps moved" says something about the vendor
 CLOCK_SKEW = timedelta(minutes=2)
 
@@ -90,23 +91,18 @@ def _connectivity(
     before: KnownGateway, seen: Gateway, listing: Listing, moving: bool
 ) -> tuple[KnownGateway, list[FleetEvent]]:
     was = before.gateway
+    moves = 0 if _stood_still(was, seen) else before.timestamp_moves
     if was.connectivity != seen.connectivity:
-        stated = (
-            None
-            if moving or before.timestamp_moves >= MOVING_AFTER
-            else _believable(seen.changed_at, listing)
-        )
+        stated = None if moving or moves >= MOVING_AFTER else _believable(seen.changed_at, listing)
         # A change cannot lie before the one that came before it.
         since = stated if stated is not None and stated >= before.since else listing.started_at
         # What moves plainly is not believed for having changed its state once.
-        moves = before.timestamp_moves if before.timestamp_moves >= MOVING_AFTER else 0
-        after = replace(
-            before, gateway=seen, since=since, since_listing=listing.number, timestamp_moves=moves
-        )
+        kept = moves if moves >= MOVING_AFTER else 0
+        after = replace(before, gateway=seen, since=since, since_listing=listing.number, timestamp_moves=kept)
         return after, [_change_to(seen, since, listing)]
     if not timestamp_moved(before, seen):
-        return replace(before, gateway=seen, timestamp_moves=0), []
-    moves = before.timestamp_moves + 1
+        return replace(before, gateway=seen), []
+    moves += 1
     since_then = _believable(seen.changed_at, listing)
     if moving or moves >= MOVING_AFTER or since_then is None or since_then <= before.since:
         return replace(before, gateway=seen, timestamp_moves=moves), []
@@ -116,6 +112,15 @@ def _connectivity(
     )
     opposite = replace(seen, connectivity=_opposite(seen.connectivity))
     return back, [_change_to(opposite, since_then, listing), _change_to(seen, since_then, listing)]
+
+
+def _stood_still(was: Gateway, seen: Gateway) -> bool:
+    """Whether no heartbeat moved the timestamp for long."""
+    return (
+        was.changed_at is not None
+        and seen.changed_at is not None
+        and seen.changed_at - was.changed_at >= STILL_FOR
+    )
 
 
 def _believable(stated: datetime | None, listing: Listing) -> datetime | None:

@@ -1,6 +1,6 @@
 """Reminds people of incidents: groups while nobody has one, and whoever has it for long."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.reminders import is_acknowledged_for_long, reminders_due
@@ -59,16 +59,24 @@ class Reminders:
         async with self._database.write() as connection:
             if taken is not None:
                 said = await store.record_asked(connection, incident, now)
-                body = {"user": taken.user_id, "down": incident.tally.down}
+                once: Mapping[str, object] = {"user": taken.user_id}
+                body = {"name": taken.name, "down": incident.tally.down}
                 kind, key = STILL_YOURS, f"incident/{incident.id}/yours/{now.isoformat()}"
             else:
                 due = reminders_due(incident, now)
                 said = await store.record_reminded(connection, incident, due)
-                body = {"groups": self._groups, "down": incident.tally.down}
+                once, body = {"groups": self._groups}, {"down": incident.tally.down}
                 kind, key = ESCALATED, f"incident/{incident.id}/v{incident.version}/escalated/{due}"
             if said:
                 await cards.add_note(
-                    connection, about(incident.id), key, kind, body, now, broadcast=taken is None
+                    connection,
+                    about(incident.id),
+                    key,
+                    kind,
+                    body,
+                    now,
+                    broadcast=taken is None,
+                    once=once,
                 )
                 await cards.touch(connection, about(incident.id))
         return said

@@ -35,6 +35,7 @@ from bot.storage.fleet import gateways as fleet
 from bot.storage.fleet import search as fleet_search
 
 REFRESH_EVERY = timedelta(seconds=15)
+LOOK_EVERY = timedelta(seconds=5)  # whether a listing is due, or was cut short in another replica
 PAGE = 10
 CHUNK = 500
 _NAMED_AT_MOST = 10
@@ -90,7 +91,7 @@ class FleetService:
         self._now = context.now
         self._intake = FleetPoll(context, client, site_tag=site_tag, owner=owner)
         # Two ticks of one scheduler may stand a little closer than they should.
-        self._apart = listing_every * 0.9
+        self._apart = listing_every - min(listing_every, LOOK_EVERY) / 10
         self._listing = asyncio.Lock()
         self._ended = 0  # listings of this process, whatever became of them
         self._told: list[Callable[[ListingResult], Awaitable[None]]] = []

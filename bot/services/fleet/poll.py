@@ -42,12 +42,12 @@ from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
 from bot.storage import listings
 from bot.storage.db.engine import Transaction
+from bot.storage.db.leases import LASTS, repeated_beside
 from bot.storage.fleet import gateways as fleet
 
 log = logging.getLogger(__name__)
 
 TICK = "listing"
-LEASE = timedelta(minutes=2)
 # Gateways in one transaction, which gives the event loop a turn every 20 ms. Smaller ones write the same
 # pages of the indexes again and again: 500 take twice as long.
 CHUNK = 2_000
@@ -128,7 +128,7 @@ class FleetPoll:
         self._reading = blake2b(f"{READING} {site_tag}".encode(), digest_size=16).digest()
         self._digests: Digests = {}
         self._digests_of: int | None = None  # the completed listing that left the database so
-        self._claimed_until: datetime | None = None
+        self._is_mine = False
 
     async def take_in(self, apart: timedelta) -> ListingResult | None:
         """One pass over all pages.
@@ -136,18 +136,27 @@ class FleetPoll:
         None when another process is at it, when the last pass began less than ``apart`` ago, or when it
         failed; the listing's row then says why.
         """
+        async with self._database.read() as connection:
+            if not await self._is_due(connection, apart):
+                return None
         if not await self._claim():
             return None
         try:
-            return await self._claimed(apart)
+            async with repeated_beside(self._claim):
+                return await self._claimed(apart)
         finally:
             await self._database.release_tick(TICK, self._owner, self._now())
+
+    async def _is_due(self, connection: Transaction, apart: timedelta) -> bool:
+        """One that is not over, of a process that is gone, is begun anew at once."""
+        last = await listings.last_begun(connection)
+        is_early = last is not None and timedelta() <= self._now() - last.at < apart
+        return not is_early or (last is not None and last.is_running)
 
     async def _claimed(self, apart: timedelta) -> ListingResult | None:
         started = self._now()
         async with self._database.write() as connection:
-            before = await listings.last_begun(connection)
-            if before is not None and timedelta() <= started - before < apart:
+            if not await self._is_due(connection, apart):
                 return None
             last = await listings.last_completed(connection)
             number = await listings.begin(connection, started)
@@ -335,17 +344,14 @@ class FleetPoll:
                 del seen[digest]
 
     async def _claim(self) -> bool:
-        now = self._now()
-        claimed = await self._database.claim_tick(TICK, self._owner, now, LEASE)
-        self._claimed_until = now + LEASE
-        return claimed
+        """Takes the listing, or says that it goes on."""
+        self._is_mine = await self._database.claim_tick(TICK, self._owner, self._now(), LASTS)
+        return self._is_mine
 
     async def _keep_claim(self) -> None:
-        """Gives the event loop a turn, and renews the lease when half of it is over."""
+        """Gives the event loop a turn, and ends what another replica has taken over."""
         await asyncio.sleep(0)
-        if self._claimed_until is None or self._now() < self._claimed_until - LEASE / 2:
-            return
-        if not await self._claim():
+        if not self._is_mine:
             raise Unavailable("Another replica took over the poll, since this one took too long.")
 
 

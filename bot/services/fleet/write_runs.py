@@ -7,6 +7,7 @@ may be asked twice. Knows nothing of Slack, nor of who may.
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -38,7 +39,7 @@ from bot.storage.fleet import gateways, search, writes
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8  # gateways that one write asks the vendor about at the same time
-LEASE = timedelta(minutes=2)
+LONGEST_NAP = timedelta(minutes=1)
 ENDED = "write_ended"  # the kind of the message to who no longer waits for an answer
 PATIENCE = timedelta(minutes=10)  # for a vendor who asks to slow down, without a gateway done in between
 REST = timedelta(minutes=1)  # where it does not say for how long
@@ -86,6 +87,8 @@ class WriteRunner:
         self._now = context.now
         self._site_tag = site_tag
         self._sleep = sleep
+        self._owner = secrets.token_hex(8)
+        self._mine: set[str] = set()  # that this process runs now, whatever became of a lease meanwhile
 
     async def run(self, write_id: str, *, tell: bool = False) -> Write:
         """Asks the vendor for every gateway that waits; the write with the result of each.
@@ -95,12 +98,23 @@ class WriteRunner:
         """
         now = self._now()
         async with self._database.write() as connection:
-            claimed = await writes.claim(connection, write_id, now, now + LEASE)
+            claimed = write_id not in self._mine and await writes.claim(
+                connection, write_id, self._owner, now
+            )
             write = await writes.load(connection, write_id)
         if write.state is WriteState.DONE:
             return write
         if not claimed:
             raise Stale(_why_not_run(write))
+        self._mine.add(write_id)
+        try:
+            async with writes.kept(self._database, write_id, self._owner, self._now):
+                await self._carry_out(write)
+                return await self._finish(write, tell=tell)
+        finally:
+            self._mine.discard(write_id)
+
+    async def _carry_out(self, write: Write) -> None:
         waiting = [item for item in write.items if item.state is ItemState.WAITING]
         # Who waits for one gateway would rather hear at once that the vendor is busy.
         pace = _Pace(PATIENCE if len(write.items) > 1 else timedelta())
@@ -112,15 +126,17 @@ class WriteRunner:
                     group.create_task(self._run_items(write, queue, pace))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors  # the others are of the same kind: the database is gone
+
+    async def _finish(self, write: Write, *, tell: bool) -> Write:
         async with self._database.write() as connection:
             ended_at = self._now()
             await writes.advance(connection, write, WriteState.DONE, ended_at + UNDO_WITHIN)
             if tell:
-                key, body = f"write/{write_id}", {"write": write_id}
+                key, body = f"write/{write.id}", {"write": write.id}
                 await cards.add_message(connection, write.actor, key, ENDED, body, ended_at)
-            if write.undoes is not None and not (await writes.load(connection, write_id)).done:
-                await writes.count_no_undo(connection, write_id)
-            return await writes.load(connection, write_id)
+            if write.undoes is not None and not (await writes.load(connection, write.id)).done:
+                await writes.count_no_undo(connection, write.id)
+            return await writes.load(connection, write.id)
 
     async def resume(self) -> tuple[Write, ...]:
         """Finishes what a crash cut short, and has its author told; for a tick."""
@@ -143,7 +159,7 @@ class WriteRunner:
             known = await search.spellings(connection, wanted)
         try:
             for tag in (wanted[folded] for folded in wanted.keys() - known.keys()):
-                await self._asked(write, pace, self._client.create_label, tag)
+                await self._asked(pace, self._client.create_label, tag)
         except BotError as error:
             pace.refusal = error
 
@@ -156,7 +172,7 @@ class WriteRunner:
                     await self._settle(write, left_alone(item, other), None)
                     continue
                 is_there = await self._change(write, item, pace)
-                shown = await self._read_back(write, item, pace)
+                shown = await self._read_back(item, pace)
             except BotError as error:
                 result = failed(item, str(error))
             else:
@@ -172,38 +188,34 @@ class WriteRunner:
         """The gateway as somebody renamed it since the last listing. Tags come and go one by one."""
         if write.kind is not WriteKind.RENAME:
             return None
-        shown = await self._read_back(write, item, pace)
+        shown = await self._read_back(item, pace)
         return shown if shown is not None and (shown.name,) not in (item.before, item.after) else None
 
     async def _change(self, write: Write, item: WriteItem, pace: _Pace) -> bool:
         """Whether the vendor knew the gateway: it says the same of one that is gone and of a tag that is."""
         gateway = GatewayId(item.gateway_id)
         if write.kind is WriteKind.RENAME:
-            await self._asked(write, pace, self._client.rename, gateway, item.after[0])
+            await self._asked(pace, self._client.rename, gateway, item.after[0])
             return True
         for tag in item.added:
-            await self._asked(write, pace, self._client.add_label, gateway, tag)
-        removed = [
-            await self._asked(write, pace, self._client.remove_label, gateway, tag) for tag in item.removed
-        ]
+            await self._asked(pace, self._client.add_label, gateway, tag)
+        removed = [await self._asked(pace, self._client.remove_label, gateway, tag) for tag in item.removed]
         return bool(item.added) or any(removed)
 
-    async def _read_back(self, write: Write, item: WriteItem, pace: _Pace) -> Gateway | None:
+    async def _read_back(self, item: WriteItem, pace: _Pace) -> Gateway | None:
         """The gateway as the vendor shows it now; None where it cannot show one, or not at this moment."""
         try:
-            return await self._asked(write, pace, self._client.device, GatewayId(item.gateway_id))
+            return await self._asked(pace, self._client.device, GatewayId(item.gateway_id))
         except (DeviceUnknown, RouteMissing):
             return None  # the operation is assumed, and some portal may not have it: its 200 must do
         except MeshtechError as error:
             log.warning("the result of a write could not be read back: %s", error)
             return None
 
-    async def _asked(
-        self, write: Write, pace: _Pace, ask: Callable[..., Awaitable[_Answer]], *what: str
-    ) -> _Answer:
+    async def _asked(self, pace: _Pace, ask: Callable[..., Awaitable[_Answer]], *what: str) -> _Answer:
         """The vendor's answer, asked for again once it has had the rest that it wants."""
         while True:
-            await self._rest(write, pace)
+            await self._rest(pace)
             if pace.refusal is not None:
                 raise pace.refusal
             try:
@@ -211,17 +223,14 @@ class WriteRunner:
             except RateLimited as error:
                 pace.slow_down(error, self._now())
 
-    async def _rest(self, write: Write, pace: _Pace) -> None:
+    async def _rest(self, pace: _Pace) -> None:
         while left := pace.left(self._now()):
-            async with self._database.write() as connection:
-                await writes.renew(connection, write.id, self._now() + LEASE)
-            await self._sleep(min(left, LEASE / 2).total_seconds())
+            await self._sleep(min(left, LONGEST_NAP).total_seconds())
 
     async def _record_result(
         self, connection: Transaction, write: Write, item: WriteItem, shown: Gateway | None
     ) -> None:
         now = self._now()
-        await writes.renew(connection, write.id, now + LEASE)
         known = (await gateways.load(connection, [item.gateway_id], lock=True)).get(item.gateway_id)
         done = item.state is ItemState.DONE
         if not await writes.settle(connection, write.id, item):

@@ -5,6 +5,7 @@ The domain decides; here is only the order in which it is asked. The vendor's jo
 
 import asyncio
 import logging
+import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -44,7 +45,6 @@ from bot.storage.rollouts import rollouts as store
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=2)  # longer than any call to the vendor may take
 SOON = timedelta(seconds=5)
 
 
@@ -69,6 +69,7 @@ class RolloutRunner:
         self._stragglers = StragglerTracker(context, self._jobs)
         self._visibility_lost = visibility_lost
         self._listed_at = listed_at
+        self._owner = secrets.token_hex(8)
 
     async def advance(self) -> None:
         """Moves on every rollout that is due and that no other process holds; for a tick.
@@ -76,7 +77,7 @@ class RolloutRunner:
         One rollout that fails does not hold up the others.
         """
         async with self._context.database.write() as connection:
-            claimed = await store.claim_due(connection, self._context.now(), LEASE)
+            claimed = await store.claim_due(connection, self._owner, self._context.now())
         results = await asyncio.gather(*map(self._advance_claimed, claimed), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -87,12 +88,13 @@ class RolloutRunner:
             rollout = await store.load(connection, rollout_id)
         due_at: datetime | None = self._context.now() + SOON
         try:
-            rollout, due_at = await self._advance_one(rollout)
+            async with store.kept(self._context.database, rollout_id, self._owner, self._context.now):
+                rollout, due_at = await self._advance_one(rollout)
         except BotError as error:
             log.warning("%s waits: %s", rollout.title, error)
         finally:
             async with self._context.database.write() as connection:
-                await store.release(connection, rollout_id, rollout.version, due_at)
+                await store.release(connection, rollout_id, self._owner, rollout.version, due_at)
 
     async def _advance_one(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
         """The rollout as it is then, and when it is due again."""

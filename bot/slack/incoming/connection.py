@@ -20,7 +20,15 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import StartupError
-from bot.slack.incoming.dispatcher import DECIDE_WITHIN, CardIn, Dispatcher, OnChanged, joined
+from bot.slack.incoming.dispatcher import (
+    DECIDE_WITHIN,
+    CardIn,
+    Dispatcher,
+    IsNew,
+    OnChanged,
+    joined,
+    of_one_process,
+)
 from bot.slack.incoming.guard import Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
@@ -75,6 +83,7 @@ class SlackApp:
         card_in: CardIn = _no_card,
         on_undelivered: OnUndelivered = lost,
         is_first: IsFirst = alone,
+        is_new: IsNew = of_one_process,
         command: str = "/mesh",
         app_token: str | None = None,
         signing_secret: str | None = None,
@@ -98,6 +107,7 @@ class SlackApp:
             on_changed=on_changed,
             card_in=card_in,
             on_undelivered=on_undelivered,
+            is_new=is_new,
             monotonic=monotonic,
             sleep=sleep,
             decide_within=decide_within,

@@ -30,16 +30,22 @@ from bot.slack.outgoing.web_api import SlackFailed, Sleep, WebApi
 from bot.slack.views.modals import in_words
 
 OnChanged = Callable[[str], Awaitable[None]]
+"""Tells the other replicas that something about a person or a user group changed."""
 CardIn = Callable[[str, str], Awaitable[tuple[str, str] | None]]
 """The kind and the subject of the card that a channel has as this message."""
-
-"""Tells the other replicas that something about a person or a user group changed."""
+IsNew = Callable[[str], Awaitable[bool]]
+"""Whether no replica answers the mention with this event id yet."""
 T = TypeVar("T")
 Json = Mapping[str, Any]
 
 DECIDE_WITHIN: Final = 1.5  # seconds of Slack's three for a modal's decision
 SEEN_FOR: Final = 15 * 60.0  # seconds that an event is remembered; Slack repeats it for about six minutes
 _SETTLE: Final = 0.5  # seconds for an acknowledged view to be drawn before it is changed again
+
+
+async def of_one_process(_: str) -> bool:
+    """Without replicas: what this process did not hear before is new."""
+    return True
 
 
 class Dispatcher:
@@ -60,6 +66,7 @@ class Dispatcher:
         on_changed: OnChanged,
         card_in: CardIn,
         on_undelivered: OnUndelivered = lost,
+        is_new: IsNew = of_one_process,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         decide_within: float = DECIDE_WITHIN,
@@ -69,12 +76,12 @@ class Dispatcher:
         self._guard = guard
         self._on_changed = on_changed
         self._keep = on_undelivered
+        self._is_new = is_new
         self.clicks = joined("button", [one.clicks for one in features])
         self.submissions = joined("modal", [one.submissions for one in features])
         self.commands = joined("command", [one.commands for one in features])
         self._events = joined("event", [one.events for one in features])
         self._own_events: Mapping[str, Callable[[Json], None]] = {
-            "app_mention": self._mention,
             "subteam_members_changed": self._group_changed,
             "subteam_updated": self._group_changed,
             "user_change": self._person_changed,
@@ -91,7 +98,7 @@ class Dispatcher:
     @property
     def event_types(self) -> Set[str]:
         """All events that something happens on: those the manifest subscribes to."""
-        return self._own_events.keys() | self._events.keys()
+        return {"app_mention"} | self._own_events.keys() | self._events.keys()
 
     def command(self, body: Json) -> None:
         """The slash command."""
@@ -107,11 +114,14 @@ class Dispatcher:
         user: str,
         trigger_id: str | None = None,
         thread: str | None = None,
+        event_id: str | None = None,
     ) -> None:
         word, rest = self._router.split(text)
         attempt = AttemptedAction(self._router.known(word), channel, respond, user=user, about=rest)
 
         async def work() -> None:
+            if event_id is not None and not await self._is_new(event_id):
+                return  # another replica answers
             about = await self._card_in(channel, thread) if thread else None
             attempt.actor = await self._actor(user, anew=about is not None or self._router.asks_anew(word))
             text = in_plain_names(rest, await self._names(rest))
@@ -218,7 +228,9 @@ class Dispatcher:
         if self._is_repeated(str(body.get("event_id") or "")):
             return
         kind = str(event.get("type"))
-        if kind in self._own_events:
+        if kind == "app_mention":
+            self._mention(event, str(body.get("event_id") or ""))
+        elif kind in self._own_events:
             self._own_events[kind](event)
         if listener := self._events.get(kind):
             self._guard.observe(kind, lambda: listener(event), str(event.get("user") or ""))
@@ -237,14 +249,14 @@ class Dispatcher:
         if had_role or any(user.get(flag) for flag in NO_MEMBER):
             self._guard.observe("a changed person", lambda: self._on_changed(one))
 
-    def _mention(self, event: Json) -> None:
+    def _mention(self, event: Json, event_id: str) -> None:
         """The same grammar as the slash command, which threads do not have."""
         mentioned = payloads.mention(event, self.bot_user_id)
         if mentioned is None:
             return
         user, channel, text, thread = mentioned
         respond = ThreadResponder(self._api, user, channel, thread, self._keep)
-        self._route(text, channel, respond, user, thread=thread)
+        self._route(text, channel, respond, user, thread=thread, event_id=event_id or None)
 
     def _is_repeated(self, event_id: str) -> bool:
         """Whether it came before; what Slack marks as a retry may be the first delivery to arrive."""

@@ -9,11 +9,12 @@ import contextlib
 import hashlib
 import json
 import logging
+import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from bot.domain.errors import BotError, Unavailable
 from bot.slack.incoming.guard import catch
@@ -29,8 +30,6 @@ from bot.storage.db.engine import Database, Transaction, repeated
 
 log = logging.getLogger(__name__)
 
-LEASE: Final = timedelta(seconds=90)  # longer than the longest call
-FILES_LEASE: Final = timedelta(minutes=8)  # longer than a file takes that Slack asks to wait with
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
@@ -56,6 +55,9 @@ class Publisher:
         self._notes = notes
         self._now = now
         self.sender = MessageSender(api, now=now, edit_every=edit_every, sleep=sleep)
+        self._owner = secrets.token_hex(8)
+        self._cards_in_hand: set[int] = set()  # whatever became of their leases meanwhile
+        self._notes_in_hand: set[int] = set()
         self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()
         self._awake = asyncio.Event()
         self._stopping = False
@@ -115,27 +117,42 @@ class Publisher:
         now = self._now()
         async with self._database.write() as connection:
             pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
-            claim = await outbox.claim_card(connection, pace, now, LEASE)
+            claim = await outbox.claim_card(connection, pace, self._owner, now, self._cards_in_hand)
         if claim is None:
             return False
-        problem = await catch(self._show(claim))
-        if isinstance(problem, Exception):
-            await self._card_failed(claim, problem)
-        else:
-            self.sender.forget(claim.uid)
+        async with self._in_hand(self._cards_in_hand, claim.id, claim):
+            problem = await catch(self._show(claim))
+            if isinstance(problem, Exception):
+                await self._card_failed(claim, problem)
+            else:
+                self.sender.forget(claim.uid)
         return True
+
+    @contextlib.asynccontextmanager
+    async def _in_hand(
+        self, those: set[int], number: int, claim: CardClaim | NoteClaim
+    ) -> AsyncIterator[None]:
+        """No other worker takes it meanwhile, and no other process while this one lives."""
+        those.add(number)
+        try:
+            async with outbox.kept(self._database, claim, self._now):
+                yield
+        finally:
+            those.discard(number)
 
     async def _next_notes(self) -> bool:
         now = self._now()
         async with self._database.write() as connection:
-            claim = await outbox.claim_notes(connection, self.sender.pace(now), now, LEASE)
+            pace = self.sender.pace(now)
+            claim = await outbox.claim_notes(connection, pace, self._owner, now, self._notes_in_hand)
         if claim is None:
             return False
-        problem = await catch(self._say(claim))
-        if isinstance(problem, Exception):
-            await self._notes_failed(claim, problem)
-        else:
-            self.sender.forget(claim.notes[0].uid)
+        async with self._in_hand(self._notes_in_hand, claim.notes[0].id, claim):
+            problem = await catch(self._say(claim))
+            if isinstance(problem, Exception):
+                await self._notes_failed(claim, problem)
+            else:
+                self.sender.forget(claim.notes[0].uid)
         return True
 
     # ---- cards
@@ -167,7 +184,7 @@ class Publisher:
             return
         await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
-            held = await outbox.record_post_intent(connection, claim, self._now(), LEASE)
+            held = await outbox.record_post_intent(connection, claim, self._now())
         if not held:
             return  # it took so long that another process posts it
         answer = await self.sender.post(claim.channel, drawn, _metadata("card", claim.uid))
@@ -200,7 +217,7 @@ class Publisher:
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             self.sender.forget(claim.uid)
-            await self._break_card(claim.id, claim.channel, error, claim.lease_until)
+            await self._break_card(claim.id, claim.channel, error, claim.owner)
             return
         what = f"card {claim.about.kind} {claim.about.subject}"
         after = self.sender.try_after(claim.uid, claim.channel, what, error)
@@ -217,11 +234,11 @@ class Publisher:
         await self._break_card(card_id, channel, error)
 
     async def _break_card(
-        self, card_id: int, channel: str, error: SlackFailed, held_until: datetime | None = None
+        self, card_id: int, channel: str, error: SlackFailed, owner: str | None = None
     ) -> None:
         log.warning("a card in %s cannot be shown: %s", channel, error.code)
         async with self._database.write() as connection:
-            await outbox.record_broken(connection, card_id, f"{error.code}: {error}", held_until)
+            await outbox.record_broken(connection, card_id, f"{error.code}: {error}", owner)
             await self._break_channel(connection, channel, error)
 
     async def _break_channel(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
@@ -251,7 +268,7 @@ class Publisher:
         images = await uploaded(self._api, drawn.pictures)
         await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
-            held = await outbox.record_notes_intent(connection, claim, self._now(), LEASE)
+            held = await outbox.record_notes_intent(connection, claim, self._now())
         if not held:
             return
         answer, shown = await self.sender.post_illustrated(
@@ -273,7 +290,7 @@ class Publisher:
         """Its files follow into the thread. Raises SlackFailed when they are to be sent later."""
         if files:
             async with self._database.write() as connection:
-                await outbox.record_notes_said(connection, claim, ts, self._now() + FILES_LEASE)
+                await outbox.record_notes_said(connection, claim, ts)
         for file in files:
             try:
                 await self._api.send_file(channel, file, thread_ts=claim.thread_ts or ts)

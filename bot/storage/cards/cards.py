@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.engine import mark_touched
@@ -101,14 +101,18 @@ async def add_note(
     now: datetime,
     *,
     broadcast: bool = False,
+    once: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adds a note to the thread of each of the card's copies. A key that was used before adds nothing."""
+    """Adds a note to the thread of each of the card's copies. A key that was used before adds nothing.
+
+    ``once`` belongs to the body of the first copy that people can see, and to no other: whom it calls.
+    """
     found = await connection.execute(
         select(cards.c.id, cards.c.channel)
         .where(cards.c.kind == about.kind.value, cards.c.subject == about.subject, cards.c.state == "live")
-        .order_by(cards.c.id)
+        .order_by(case((is_shown(), 0), else_=1), cards.c.id)
     )
-    for card_id, channel in found.all():
+    for place, (card_id, channel) in enumerate(found.all()):
         mark_touched(connection)
         await connection.execute(
             insert_or_ignore(
@@ -119,7 +123,7 @@ async def add_note(
                     "card_id": card_id,
                     "channel": channel,
                     "kind": kind,
-                    "body": dict(body),
+                    "body": {**body, **(once or {})} if place == 0 else dict(body),
                     "broadcast": broadcast,
                     "state": "waiting",
                     "created_at": now,

@@ -5,7 +5,8 @@ processes may publish side by side.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,6 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.cards.cards import About, CardKind
+from bot.storage.db import leases
+from bot.storage.db.engine import Database
+from bot.storage.db.leases import LASTS, is_free, is_held, taken
 from bot.storage.db.tables import cards, notes
 from bot.storage.db.types import from_micros
 
@@ -52,7 +56,7 @@ class CardClaim:
     attempted_at: datetime | None
     error: str | None
     created_at: datetime
-    lease_until: datetime
+    owner: str
 
     @property
     def uid(self) -> str:
@@ -84,7 +88,7 @@ class NoteClaim:
     thread_ts: str | None
     broadcast: bool
     attempted_at: datetime | None
-    lease_until: datetime
+    owner: str
     ts: str | None = None  # of the message that stands there already; its files do not
 
 
@@ -129,10 +133,10 @@ async def count_live(connection: AsyncConnection, since: datetime) -> int:
 
 
 async def claim_card(
-    connection: AsyncConnection, pace: EditPace, now: datetime, lease: timedelta
+    connection: AsyncConnection, pace: EditPace, owner: str, now: datetime, besides: Collection[int] = ()
 ) -> CardClaim | None:
-    """The card that is most urgently out of date, leased; None when none is due."""
-    due = _card_is_due(pace, now)
+    """The card that is most urgently out of date, leased; None when none is due ``besides`` these."""
+    due = and_(_card_is_due(pace, now), cards.c.id.not_in(list(besides)))
     order = (cards.c.urgent.desc(), cards.c.ts.is_(None).desc(), cards.c.edited_at, cards.c.id)
     while True:
         found = await connection.execute(select(cards).where(due).order_by(*order).limit(1))
@@ -140,32 +144,24 @@ async def claim_card(
         if row is None:
             return None
         claimed = await connection.execute(
-            update(cards)
-            .where(cards.c.id == row["id"], due)
-            .values(lease_until=now + lease)
-            .returning(*cards.c)
+            update(cards).where(cards.c.id == row["id"], due).values(taken(owner, now)).returning(*cards.c)
         )
-        taken = claimed.mappings().first()  # as it is now: another process may have had it since it was found
-        if taken is not None:
-            return _card_claim(taken, now + lease)
+        row_now = claimed.mappings().first()  # another process may have had it since it was found
+        if row_now is not None:
+            return _card_claim(row_now)
 
 
-async def record_post_intent(
-    connection: AsyncConnection, claim: CardClaim, now: datetime, lease: timedelta
-) -> bool:
+async def record_post_intent(connection: AsyncConnection, claim: CardClaim, now: datetime) -> bool:
     """Says, before Slack is called, that a post is about to be made, and renews the lease for it.
 
     False when the lease ran out meanwhile and somebody else has the card.
     """
     done = await connection.execute(
         update(cards)
-        .where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
-        .values(attempted_at=claim.attempted_at or now, lease_until=now + lease)
+        .where(cards.c.id == claim.id, is_held(cards, claim.owner))
+        .values(attempted_at=claim.attempted_at or now, lease_until=now + LASTS)
     )
-    if done.rowcount != 1:
-        return False
-    claim.lease_until = now + lease
-    return True
+    return done.rowcount == 1
 
 
 async def record_found(connection: AsyncConnection, claim: CardClaim, channel: str, ts: str) -> None:
@@ -180,9 +176,7 @@ async def record_found(connection: AsyncConnection, claim: CardClaim, channel: s
 async def record_not_found(connection: AsyncConnection, claim: CardClaim) -> bool:
     """An earlier attempt did not post it. False when the lease ran out and somebody else has the card."""
     done = await connection.execute(
-        update(cards)
-        .where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
-        .values(attempted_at=None)
+        update(cards).where(cards.c.id == claim.id, is_held(cards, claim.owner)).values(attempted_at=None)
     )
     return done.rowcount == 1
 
@@ -254,28 +248,26 @@ async def record_failure(
     values: dict[str, Any] = {"try_after": try_after, "lease_until": None}
     if not may_have_worked:
         values["attempted_at"] = claim.attempted_at
-    held = (cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
-    await connection.execute(update(cards).where(*held).values(values))
+    mine = and_(cards.c.id == claim.id, is_held(cards, claim.owner))
+    await connection.execute(update(cards).where(mine).values(values))
 
 
 async def withdraw(connection: AsyncConnection, claim: CardClaim) -> None:
     """The claimed card, which was never posted, is wanted no more, nor what would stand in its thread."""
-    gone = await connection.execute(
-        delete(cards).where(cards.c.id == claim.id, cards.c.lease_until == claim.lease_until)
-    )
+    gone = await connection.execute(delete(cards).where(cards.c.id == claim.id, is_held(cards, claim.owner)))
     if gone.rowcount:
         await connection.execute(delete(notes).where(notes.c.card_id == claim.id))
 
 
 async def record_broken(
-    connection: AsyncConnection, card_id: int, reason: str, held_until: datetime | None = None
+    connection: AsyncConnection, card_id: int, reason: str, owner: str | None = None
 ) -> None:
     """The card cannot be shown where it belongs, nor can its notes.
 
-    ``held_until``: nothing is recorded when that lease ran out and somebody else has the card.
+    ``owner``: nothing is recorded when their lease ran out and somebody else has the card.
     """
     broken = {"state": "broken", "error": reason, "lease_until": None}
-    held = true() if held_until is None else cards.c.lease_until == held_until
+    held = true() if owner is None else is_held(cards, owner)
     done = await connection.execute(update(cards).where(cards.c.id == card_id, held).values(broken))
     if done.rowcount != 1:
         return
@@ -285,9 +277,9 @@ async def record_broken(
 
 
 async def claim_notes(
-    connection: AsyncConnection, pace: EditPace, now: datetime, lease: timedelta
+    connection: AsyncConnection, pace: EditPace, owner: str, now: datetime, besides: Collection[int] = ()
 ) -> NoteClaim | None:
-    """The notes to post next as one message, leased; None when none is due.
+    """The notes to post next as one message, leased; None when none is due ``besides`` these.
 
     The oldest waiting note of a thread goes first, and takes those behind it along; a note that is broadcast
     goes alone. A thread waits for its pace, unless a broadcast stands in the line.
@@ -295,7 +287,7 @@ async def claim_notes(
     found = await connection.execute(
         select(notes.c.id, cards.c.ts, cards.c.posted_channel)
         .select_from(_NOTES_AND_CARDS)
-        .where(_note_is_due(pace, now))
+        .where(_note_is_due(pace, now), notes.c.id.not_in(list(besides)))
         .order_by(notes.c.id)
         .limit(1)
     )
@@ -306,7 +298,7 @@ async def claim_notes(
     claimed = await connection.execute(
         update(notes)
         .where(notes.c.id == first.id, notes.c.state == "waiting", _is_free(notes, now))
-        .values(lease_until=now + lease)
+        .values(taken(owner, now))
         .returning(*notes.c)
     )
     row = claimed.mappings().first()  # as it is now: another process may have had it since it was found
@@ -320,7 +312,7 @@ async def claim_notes(
         first.ts,
         row["broadcast"],
         row["attempted_at"],
-        now + lease,
+        owner,
         row["ts"],
     )
 
@@ -343,18 +335,15 @@ async def _line_behind(connection: AsyncConnection, first: RowMapping) -> list[R
     return line
 
 
-async def record_notes_intent(
-    connection: AsyncConnection, claim: NoteClaim, now: datetime, lease: timedelta
-) -> bool:
+async def record_notes_intent(connection: AsyncConnection, claim: NoteClaim, now: datetime) -> bool:
     """As ``record_post_intent``; who holds the first note holds those behind it."""
     held = await connection.execute(
         update(notes)
-        .where(notes.c.id == claim.notes[0].id, notes.c.lease_until == claim.lease_until)
-        .values(lease_until=now + lease)
+        .where(notes.c.id == claim.notes[0].id, is_held(notes, claim.owner))
+        .values(lease_until=now + LASTS)
     )
     if held.rowcount != 1:
         return False
-    claim.lease_until = now + lease
     await _update_notes(connection, claim, {"attempted_at": claim.attempted_at or now})
     return True
 
@@ -366,12 +355,9 @@ async def record_note_broken(connection: AsyncConnection, note: Note, reason: st
     )
 
 
-async def record_notes_said(
-    connection: AsyncConnection, claim: NoteClaim, ts: str, lease_until: datetime
-) -> None:
-    """Their message stands there; they wait for their files, which this process sends until then."""
-    claim.lease_until = lease_until
-    await _update_notes(connection, claim, {"ts": ts, "lease_until": lease_until})
+async def record_notes_said(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:
+    """Their message stands there; they wait for their files, which this process sends."""
+    await _update_notes(connection, claim, {"ts": ts})
 
 
 async def record_notes_posted(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:
@@ -397,9 +383,8 @@ async def record_notes_broken(connection: AsyncConnection, claim: NoteClaim, rea
 
 async def _is_held(connection: AsyncConnection, claim: NoteClaim) -> bool:
     """Whether the lease is still this one, locked until the transaction ends."""
-    first = select(notes.c.lease_until).where(notes.c.id == claim.notes[0].id).with_for_update()
-    held: bool = (await connection.execute(first)).scalar() == claim.lease_until
-    return held
+    first = select(notes.c.id).where(notes.c.id == claim.notes[0].id, is_held(notes, claim.owner))
+    return (await connection.execute(first.with_for_update())).first() is not None
 
 
 async def backlog(connection: AsyncConnection) -> Backlog:
@@ -472,6 +457,14 @@ def _note_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
     )
 
 
+def kept(
+    database: Database, claim: CardClaim | NoteClaim, now: Callable[[], datetime]
+) -> AbstractAsyncContextManager[None]:
+    """Renews the claim while it is worked on; who holds the first note holds those behind it."""
+    table, number = (cards, claim.id) if isinstance(claim, CardClaim) else (notes, claim.notes[0].id)
+    return leases.kept(database, table.c.id == number, table, claim.owner, now)
+
+
 def _is_as_claimed(claim: CardClaim) -> ColumnElement[bool]:
     """The card still stands where it did when it was claimed, or nowhere."""
     return and_(cards.c.id == claim.id, cards.c.ts.is_not_distinct_from(claim.ts))
@@ -485,11 +478,11 @@ def _is_unsaid(table: FromClause) -> ColumnElement[bool]:
 def _is_free(table: Table, now: datetime) -> ColumnElement[bool]:
     return and_(
         or_(table.c.try_after.is_(None), table.c.try_after <= now),
-        or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
+        is_free(table, now),
     )
 
 
-def _card_claim(row: RowMapping, until: datetime) -> CardClaim:
+def _card_claim(row: RowMapping) -> CardClaim:
     return CardClaim(
         row["id"],
         About(CardKind(row["kind"]), row["subject"]),
@@ -502,7 +495,7 @@ def _card_claim(row: RowMapping, until: datetime) -> CardClaim:
         row["attempted_at"],
         row["error"],
         row["created_at"],
-        until,
+        row["owner"],
     )
 
 

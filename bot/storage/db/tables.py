@@ -55,6 +55,14 @@ changed_people = Table(
     Column("at", UtcMicros, nullable=False),
 )
 
+# Mentions of the bot: Slack may deliver one to several replicas.
+heard_mentions = Table(
+    "heard_mentions",
+    metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("at", UtcMicros, nullable=False, index=True),
+)
+
 # ---- the fleet
 listings = Table(
     "listings",
@@ -113,7 +121,7 @@ Index(
 )
 # No more of them: each doubles what a first listing of 100,000 writes, and a scan of those takes 20 ms.
 # What the next listing must look at even when the vendor's bytes are the same.
-UNSETTLED = text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)")
+UNSETTLED = text("(missed > 0 OR written_at IS NOT NULL)")
 Index("ix_gateways_unsettled", gateways.c.id, sqlite_where=UNSETTLED, postgresql_where=UNSETTLED)
 
 gateway_tags = Table(
@@ -153,6 +161,7 @@ writes = Table(
     Column("unchanged", Integer, nullable=False, default=0),
     Column("warning", Text),
     Column("lease_until", UtcMicros),
+    Column("owner", String(64)),  # the process that has the lease
     Index("ix_writes_state", "state"),
 )
 write_items = Table(
@@ -211,6 +220,7 @@ rollouts = _numbered(
     Column("reminded", Boolean, nullable=False),
     Column("due_at", UtcMicros),  # when the next tick must look at it; null: never by itself
     Column("lease_until", UtcMicros),
+    Column("owner", String(64)),  # the process that has the lease
     Index("ix_rollouts_due_at", "due_at"),
 )
 rollout_targets = Table(
@@ -412,6 +422,7 @@ cards = _numbered(
     Column("edited_at", UtcMicros),
     Column("try_after", UtcMicros),
     Column("lease_until", UtcMicros),
+    Column("owner", String(64)),  # the process that has the lease
     Column("created_at", UtcMicros, nullable=False),
     UniqueConstraint("kind", "subject", "channel"),
 )
@@ -428,6 +439,7 @@ notes = _numbered(
     Column("attempted_at", UtcMicros),
     Column("try_after", UtcMicros),
     Column("lease_until", UtcMicros),
+    Column("owner", String(64)),  # the process that has the lease
     Column("error", Text),
     Column("created_at", UtcMicros, nullable=False),
     Index("ix_notes_state", "state"),

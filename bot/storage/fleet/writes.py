@@ -4,16 +4,20 @@ State changes are conditional updates: the caller learns whether its own was the
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Text, and_, cast, delete, insert, or_, select, update
+from sqlalchemy import Row, Text, cast, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import NotFound
 from bot.domain.fleet.writes import ItemState, Write, WriteItem, WriteKind, WriteState
+from bot.storage.db import leases
+from bot.storage.db.engine import Database
+from bot.storage.db.leases import is_free, taken
 from bot.storage.db.tables import write_items, writes
 
 _CHUNK = 500
@@ -96,31 +100,34 @@ async def advance(
     return done.rowcount == 1
 
 
-async def claim(connection: AsyncConnection, write_id: str, now: datetime, until: datetime) -> bool:
+async def claim(connection: AsyncConnection, write_id: str, owner: str, now: datetime) -> bool:
     """Whether this process may run the write: it is running, and nobody holds a lease on it."""
     done = await connection.execute(
         update(writes)
         .where(
             writes.c.id == write_id,
             writes.c.state == WriteState.RUNNING.value,
-            or_(writes.c.lease_until.is_(None), writes.c.lease_until <= now),
+            is_free(writes, now),
         )
-        .values(lease_until=until)
+        .values(taken(owner, now))
     )
     return done.rowcount == 1
 
 
-async def renew(connection: AsyncConnection, write_id: str, until: datetime | None) -> None:
-    await connection.execute(update(writes).where(writes.c.id == write_id).values(lease_until=until))
+def kept(
+    database: Database, write_id: str, owner: str, now: Callable[[], datetime]
+) -> AbstractAsyncContextManager[None]:
+    """Renews the claim while it is worked on."""
+    return leases.kept(database, writes.c.id == write_id, writes, owner, now)
 
 
 async def cut_short(connection: AsyncConnection, now: datetime) -> list[str]:
     """Writes that should be running and that nobody runs, or has begun to run in time."""
-    nobody = and_(writes.c.lease_until.is_(None), writes.c.expires_at <= now)
+    begun = writes.c.lease_until.is_not(None) | (writes.c.expires_at <= now)
     return list(
         await connection.scalars(
             select(writes.c.id)
-            .where(writes.c.state == WriteState.RUNNING.value, or_(nobody, writes.c.lease_until <= now))
+            .where(writes.c.state == WriteState.RUNNING.value, begun, is_free(writes, now))
             .order_by(writes.c.created_at)
         )
     )

@@ -3,12 +3,13 @@
 Every change of a rollout is conditional on the version that was read, so two clicks at once decide once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
 
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
@@ -24,7 +25,9 @@ from bot.domain.rollouts.rollout import (
     TargetState,
     remind_at,
 )
-from bot.storage.db.engine import Transaction
+from bot.storage.db import leases
+from bot.storage.db.engine import Database, Transaction
+from bot.storage.db.leases import is_free, is_held, taken
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import freezes, plans, rollout_approvals, rollout_events, rollout_targets, rollouts
 from bot.storage.rollouts.targets import CHUNK
@@ -191,10 +194,10 @@ async def save(connection: Transaction, before: Rollout, after: Rollout, due_at:
 
 
 async def claim_due(
-    connection: Transaction, now: datetime, lease: timedelta, limit: int = 10
+    connection: Transaction, owner: str, now: datetime, limit: int = 10
 ) -> tuple[RolloutId, ...]:
     """Claims rollouts that are due and that no other process holds; the lease frees them after a crash."""
-    free = or_(rollouts.c.lease_until.is_(None), rollouts.c.lease_until <= now)
+    free = is_free(rollouts, now)
     due = rollouts.c.due_at <= now
     found = await connection.execute(
         select(rollouts.c.id).where(due, free).order_by(rollouts.c.due_at).limit(limit)
@@ -202,23 +205,30 @@ async def claim_due(
     claimed = []
     for rollout_id in found.scalars().all():
         got = await connection.execute(
-            update(rollouts).where(rollouts.c.id == rollout_id, due, free).values(lease_until=now + lease)
+            update(rollouts).where(rollouts.c.id == rollout_id, due, free).values(taken(owner, now))
         )
         if got.rowcount == 1:
             claimed.append(RolloutId(rollout_id))
     return tuple(claimed)
 
 
+def kept(
+    database: Database, rollout_id: RolloutId, owner: str, now: Callable[[], datetime]
+) -> AbstractAsyncContextManager[None]:
+    """Renews the claim while it is worked on."""
+    return leases.kept(database, rollouts.c.id == rollout_id, rollouts, owner, now)
+
+
 async def release(
-    connection: Transaction, rollout_id: RolloutId, seen_version: int, due_at: datetime | None
+    connection: Transaction, rollout_id: RolloutId, owner: str, seen_version: int, due_at: datetime | None
 ) -> None:
-    """Gives the claim back and says when the rollout is due again, unless a decision said so meanwhile."""
-    await connection.execute(
-        update(rollouts)
-        .where(rollouts.c.id == rollout_id, rollouts.c.version == seen_version)
-        .values(due_at=due_at)
-    )
-    await connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(lease_until=None))
+    """Gives the claim back and says when the rollout is due again, unless a decision said so meanwhile.
+
+    Nothing where the lease ran out and another process has it.
+    """
+    mine = update(rollouts).where(rollouts.c.id == rollout_id, is_held(rollouts, owner))
+    await connection.execute(mine.where(rollouts.c.version == seen_version).values(due_at=due_at))
+    await connection.execute(mine.values(lease_until=None))
 
 
 # ---- what is frozen

@@ -9,6 +9,8 @@ import pytest
 from bot.domain.incident_kinds import IncidentKind
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
 from bot.services.context import Context
+from bot.storage.cards import cards, channels
+from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Database
 from tests.worlds.alerts import ANA, MINUTE, World, rollout
 from tests.worlds.databases import sqlite_url
@@ -54,6 +56,34 @@ async def test_groups_are_told_after_ten_and_thirty_minutes_then_hourly_five_tim
     assert told == [0, 1, 1, 2, 2, 3, 7, 7]
     (first, *_) = await world.notes()
     assert (first.kind, first.broadcast, first.body["groups"]) == (ESCALATED, True, GROUPS)
+
+
+async def test_of_several_copies_of_a_card_one_calls_people(world: World) -> None:
+    room = Room(world, GROUPS)
+    incident = await world.only_incident()
+    async with world.database.write() as connection:
+        about = About(CardKind.INCIDENT, str(incident.id))
+        await cards.open_cards(connection, about, ["C0OSLO"], world.now)
+    await room.after(timedelta(minutes=10))
+    await world.alerts.acknowledge(ANA, incident.id, incident.version)
+    await room.after(timedelta(hours=4, minutes=11))
+    told = [(note.kind, note.channel, note.body) for note in await world.notes()]
+    assert told == [
+        (ESCALATED, "C0ALERTS", {"groups": GROUPS, "down": 1}),
+        (ESCALATED, "C0OSLO", {"down": 1}),
+        (STILL_YOURS, "C0ALERTS", {"user": ANA.user_id, "name": "Ana", "down": 1}),
+        (STILL_YOURS, "C0OSLO", {"name": "Ana", "down": 1}),
+    ]
+
+
+async def test_the_copy_in_a_channel_where_nothing_can_be_posted_calls_nobody(world: World) -> None:
+    incident = await world.only_incident()
+    async with world.database.write() as connection:
+        about = About(CardKind.INCIDENT, str(incident.id))
+        await cards.open_cards(connection, about, ["C0OSLO"], world.now)
+        await channels.record_broken(connection, "C0ALERTS", "is_archived", world.now)
+    await Room(world, GROUPS).after(timedelta(minutes=10))
+    assert [note.channel for note in await world.notes() if "groups" in note.body] == ["C0OSLO"]
 
 
 async def test_without_groups_nobody_is_told(world: World) -> None:

@@ -11,6 +11,9 @@ import pytest
 from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.gateways import NO_SITE, Connectivity, FleetEventKind, ListingResult
 from bot.domain.query import EVERYTHING, parse
+from bot.services.fleet.poll import TICK
+from bot.storage import listings
+from bot.storage.db.leases import LASTS
 from tests.worlds.fleet import START, World, world
 
 
@@ -178,6 +181,18 @@ async def test_two_replicas_do_not_list_closer_than_asked_for(fleet: World) -> N
     spaced, _ = fleet.process("second", listing_every=timedelta(minutes=2))
     assert await fleet.listing(spaced) is None
     assert await fleet.listing(spaced) is not None
+
+
+@pytest.mark.on_both
+async def test_a_listing_that_died_with_its_replica_is_begun_anew_by_another(fleet: World) -> None:
+    assert await fleet.database.claim_tick(TICK, "dead", fleet.now(), LASTS)
+    async with fleet.database.write() as connection:
+        await listings.begin(connection, fleet.now())
+    other, _ = fleet.process("second", listing_every=timedelta(minutes=2))
+    fleet.later(LASTS - timedelta(seconds=1))
+    assert await other.take_in_listing() is None  # it may live
+    fleet.later(timedelta(seconds=1))
+    assert await other.take_in_listing() is not None
 
 
 async def test_who_was_told_hears_of_every_listing(fleet: World) -> None:

@@ -1,6 +1,6 @@
 """What the bot says about itself."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bot.domain.access import Actor, Role
 from bot.domain.gateways import Counts, SnapshotStatus
@@ -17,7 +17,7 @@ ANA = Actor("U0ANA", "Ana", Role.VIEWER)
 
 async def status() -> Status:
     snapshot = SnapshotStatus(as_of=NOW, listing=1, gateways=3)
-    return Status("1.2.0", Counts(3, 1), snapshot, "logged in", NOW, None, None, 2, 0)
+    return Status("1.2.0", Counts(3, 1), snapshot, "logged in", NOW, None, None, timedelta(minutes=1), 2, 0)
 
 
 def settings() -> list[Setting]:

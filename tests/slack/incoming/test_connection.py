@@ -10,18 +10,21 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bot.demo.slack import workspace
+from bot.demo.slack import payloads, workspace
 from bot.demo.slack.events import Interaction
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.access import Action, Role, require
 from bot.domain.errors import InvalidInput, StartupError
+from bot.services.context import Context
+from bot.services.people import HeardMentions
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.commands import normalise
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.dispatcher import joined
 from bot.slack.incoming.requests import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer
 from bot.slack.views import blocks, modals
+from bot.storage.db.engine import Database
 from tests.slack.incoming.connected import Bed, bed, connected
 
 ANA, VERA, GUSTAV, OTTO = workspace.APPROVER, workspace.VIEWER, workspace.GUEST, workspace.OPERATOR
@@ -223,6 +226,31 @@ async def test_a_mention_speaks_the_same_grammar_in_its_thread() -> None:
         channel = made.slack.workspace.in_channel(workspace.OPS)[0]
         reply = (await made.slack.wait_for(lambda: made.slack.workspace.thread(channel)))[0]
         assert reply.text == 'tag:"x"'
+
+
+async def test_a_mention_that_two_replicas_were_told_of_is_answered_once(database: Database) -> None:
+    async with bed() as made:
+        place = made.slack.workspace
+        words = f"<@{workspace.BOT_USER}> echo hello"
+        asked = place.add(Shown(workspace.OPS, place.next_ts(), words, VERA))
+        heard = HeardMentions(Context(database, made.clock.now))
+        person, channel = place.users[VERA], place.channels[workspace.OPS]
+        event = payloads.mention_event(person, channel, words, asked.ts, None)
+        told = payloads.event_payload(event, made.clock.seconds())
+        for _ in range(2):
+            replica = SlackApp(
+                made.api,
+                made.people,
+                [Echo().feature()],
+                on_refused=made.audit,
+                is_new=heard.is_new,
+                app_token=made.slack.app_token,
+            )
+            replica.arrivals.bot_user_id = workspace.BOT_USER
+            replica.arrivals.event(told)
+            await replica.guard.idle()
+            await replica.close()
+        assert [one.text for one in place.thread(asked)] == ["hello"]
 
 
 # ---- clicks

@@ -1,7 +1,7 @@
 """Cards and notes as rows: who claims what, in which order, and what is remembered of an attempt."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,12 +13,12 @@ from bot.storage.cards import outbox
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.cards.outbox import CardClaim, EditPace, NoteClaim, backlog
 from bot.storage.db.engine import Database
+from bot.storage.db.leases import LASTS
 from bot.storage.db.tables import cards, notes
 
 pytestmark = pytest.mark.on_both
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-LEASE = timedelta(seconds=90)
 PACE = EditPace(edited_before=START - timedelta(seconds=15), notes_before=START - timedelta(minutes=1))
 R7 = About(CardKind.ROLLOUT, "7")
 
@@ -53,13 +53,13 @@ class Rows:
         async with self.database.write() as connection:
             await wanted.add_message(connection, channel, key, "digest", {}, self.now)
 
-    async def claim(self) -> CardClaim | None:
+    async def claim(self, owner: str = "one", besides: Sequence[int] = ()) -> CardClaim | None:
         async with self.database.write() as connection:
-            return await outbox.claim_card(connection, self.pace, self.now, LEASE)
+            return await outbox.claim_card(connection, self.pace, owner, self.now, besides)
 
-    async def claim_notes(self) -> NoteClaim | None:
+    async def claim_notes(self, owner: str = "one", besides: Sequence[int] = ()) -> NoteClaim | None:
         async with self.database.write() as connection:
-            return await outbox.claim_notes(connection, self.pace, self.now, LEASE)
+            return await outbox.claim_notes(connection, self.pace, owner, self.now, besides)
 
     async def show(self, claim: CardClaim, ts: str = "1.1") -> None:
         async with self.database.write() as connection:
@@ -67,7 +67,7 @@ class Rows:
 
     async def post(self, claim: NoteClaim) -> None:
         async with self.database.write() as connection:
-            await outbox.record_notes_intent(connection, claim, self.now, LEASE)
+            await outbox.record_notes_intent(connection, claim, self.now)
             await outbox.record_notes_posted(connection, claim, "2.2")
 
     async def is_gone(self, card: CardClaim, ts: str) -> bool:
@@ -105,10 +105,10 @@ async def test_a_note_whose_file_is_being_sent_is_left_alone_meanwhile(rows: Row
     claim = await rows.claim_notes()
     assert claim is not None
     async with rows.database.write() as connection:
-        await outbox.record_notes_said(connection, claim, "2.2", rows.now + timedelta(minutes=8))
-    rows.later(120)
-    assert await rows.claim_notes() is None
-    rows.later(600)
+        await outbox.record_notes_said(connection, claim, "2.2")
+    rows.later(LASTS.total_seconds() - 1)
+    assert await rows.claim_notes("two") is None
+    rows.later(1)
     again = await rows.claim_notes()
     assert again is not None
     assert again.ts == "2.2"
@@ -127,33 +127,59 @@ async def test_any_number_of_cards_changes_at_once(rows: Rows) -> None:
 async def test_a_claim_runs_out(rows: Rows) -> None:
     await rows.open("C1")
     await rows.claim()
-    rows.later(91)
-    assert await rows.claim() is not None
+    rows.later(LASTS.total_seconds() - 1)
+    assert await rows.claim("two") is None
+    rows.later(1)
+    assert await rows.claim("two") is not None
+
+
+async def test_who_was_too_slow_with_a_card_leaves_it_to_who_has_it(rows: Rows) -> None:
+    await rows.open("C1")
+    slow = await rows.claim()
+    rows.now += LASTS
+    await rows.claim("two")
+    assert slow
+    async with rows.database.write() as connection:
+        await outbox.record_failure(connection, slow, rows.now, may_have_worked=True)
+    assert await rows.claim("three") is None
+
+
+async def test_what_a_worker_has_in_hand_no_other_of_its_process_claims(rows: Rows) -> None:
+    await rows.shown_card()
+    await rows.touch()
+    await rows.note("a")
+    rows.later(60)
+    card, note = await rows.claim(), await rows.claim_notes()
+    assert card
+    assert note
+    rows.now += LASTS  # nobody could renew them
+    assert await rows.claim(besides=[card.id]) is None
+    assert await rows.claim_notes(besides=[note.notes[0].id]) is None
 
 
 async def test_who_was_too_slow_with_a_card_does_not_post_it_beside_another(rows: Rows) -> None:
     await rows.open("C1")
     slow = await rows.claim()
-    rows.now += LEASE
-    quick = await rows.claim()
+    rows.now += LASTS
+    quick = await rows.claim("two")
     assert slow
     assert quick
     async with rows.database.write() as connection:
-        assert await outbox.record_post_intent(connection, quick, rows.now, LEASE)
-        assert not await outbox.record_post_intent(connection, slow, rows.now, LEASE)
+        assert await outbox.record_post_intent(connection, quick, rows.now)
+        assert not await outbox.record_post_intent(connection, slow, rows.now)
 
 
 async def test_who_was_too_slow_with_notes_does_not_post_them_beside_another(rows: Rows) -> None:
     await rows.shown_card()
     await rows.note("a")
     slow = await rows.claim_notes()
-    rows.now += LEASE
-    quick = await rows.claim_notes()
+    rows.now += LASTS
+    quick = await rows.claim_notes("two")
     assert slow
     assert quick
     async with rows.database.write() as connection:
-        assert await outbox.record_notes_intent(connection, quick, rows.now, LEASE)
-        assert not await outbox.record_notes_intent(connection, slow, rows.now, LEASE)
+        assert await outbox.record_notes_intent(connection, quick, rows.now)
+        assert not await outbox.record_notes_intent(connection, slow, rows.now)
 
 
 async def test_a_card_that_is_shown_is_not_claimed(rows: Rows) -> None:
@@ -247,7 +273,7 @@ async def test_an_attempt_is_remembered_only_while_its_outcome_is_open(rows: Row
     claim = await rows.claim()
     assert claim
     async with rows.database.write() as connection:
-        await outbox.record_post_intent(connection, claim, rows.now, LEASE)
+        await outbox.record_post_intent(connection, claim, rows.now)
         await outbox.record_failure(connection, claim, rows.now, may_have_worked=unsure)
     again = await rows.claim()
     assert again is not None
@@ -292,7 +318,7 @@ async def test_who_looked_for_a_post_for_too_long_does_not_make_it(rows: Rows) -
     await rows.open("C1")
     slow = await rows.claim()
     rows.later(91)
-    quick = await rows.claim()
+    quick = await rows.claim("two")
     assert slow is not None
     assert quick is not None
     async with rows.database.write() as connection:
@@ -402,7 +428,7 @@ async def test_what_was_attempted_together_is_claimed_together_again(rows: Rows)
     claim = await rows.claim_notes()
     assert claim
     async with rows.database.write() as connection:
-        await outbox.record_notes_intent(connection, claim, rows.now, LEASE)
+        await outbox.record_notes_intent(connection, claim, rows.now)
         await outbox.record_notes_failure(connection, claim, rows.now, may_have_worked=True)
     await rows.note("c")
     again = await rows.claim_notes()
@@ -479,14 +505,14 @@ async def test_who_stalls_past_the_lease_records_no_failure_on_a_card_that_anoth
     slow = await rows.claim()
     assert slow is not None
     rows.later(100)
-    quick = await rows.claim()
+    quick = await rows.claim("two")
     assert quick is not None
     async with rows.database.write() as connection:
         await outbox.record_failure(connection, slow, rows.now, may_have_worked=False)
-        await outbox.record_broken(connection, slow.id, "not_in_channel", slow.lease_until)
+        await outbox.record_broken(connection, slow.id, "not_in_channel", slow.owner)
     assert await rows.claim() is None, "it is held still"
     async with rows.database.write() as connection:
-        assert await outbox.record_post_intent(connection, quick, rows.now, LEASE)
+        assert await outbox.record_post_intent(connection, quick, rows.now)
         await outbox.record_failure(connection, quick, rows.now, may_have_worked=False)
     assert await rows.claim() is not None, "who renewed the lease gives it back"
 
@@ -496,13 +522,13 @@ async def test_who_stalls_past_the_lease_records_no_failure_on_notes_that_anothe
     slow = await rows.claim_notes()
     assert slow is not None
     rows.later(100)
-    quick = await rows.claim_notes()
+    quick = await rows.claim_notes("two")
     assert quick is not None
     async with rows.database.write() as connection:
         await outbox.record_notes_failure(connection, slow, rows.now, may_have_worked=False)
         await outbox.record_notes_broken(connection, slow, "not_in_channel")
     assert await rows.claim_notes() is None, "they are held still"
     async with rows.database.write() as connection:
-        assert await outbox.record_notes_intent(connection, quick, rows.now, LEASE)
+        assert await outbox.record_notes_intent(connection, quick, rows.now)
         await outbox.record_notes_failure(connection, quick, rows.now, may_have_worked=False)
     assert await rows.claim_notes() is not None, "who renewed the lease gives it back"

@@ -32,6 +32,7 @@ from bot.slack.views.blocks import (
     count,
     date,
     duration,
+    escape,
     lines,
     mention,
     message,
@@ -71,16 +72,20 @@ def _grown(body: Mapping[str, Any]) -> str:
 
 
 def escalated_note(body: Mapping[str, Any]) -> Message:
-    """Groups are told that nobody has it."""
-    groups = " ".join(f"<!subteam^{group}>" for group in body["groups"])
-    text = f"{groups} nobody has acknowledged this yet{_still(body)}."
+    """Groups are told that nobody has it, in one copy of the card."""
+    nobody = " ".join([*(f"<!subteam^{group}>" for group in body.get("groups", ())), "nobody"])
+    text = f"{nobody[0].upper()}{nobody[1:]} has acknowledged this yet{_still(body)}."
     return message(text, [section(text)])
 
 
 def still_yours_note(body: Mapping[str, Any]) -> Message:
-    """Whoever has it for hours is asked."""
-    text = f"{mention(str(body['user']))} you acknowledged this a while ago{_still(body)}. Is it still yours?"
-    return message(text, [section(text)])
+    """Whoever has it for hours is asked, in one copy of the card."""
+    asked = f"acknowledged this a while ago{_still(body)}"
+    if "user" in body:
+        asked = f"{mention(str(body['user']))} you {asked}. Is it still yours?"
+    else:
+        asked = f"{escape(str(body['name']))} {asked}, and was asked about it."
+    return message(asked, [section(asked)])
 
 
 def _still(body: Mapping[str, Any]) -> str:

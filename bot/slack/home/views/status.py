@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, Role, role_needed
 from bot.domain.gateways import Counts, SnapshotStatus
@@ -39,6 +39,7 @@ class Status:
     log_in_since: datetime
     log_in_next_try: datetime | None
     log_in_error: str | None
+    poll_every: timedelta
     sockets: int | None  # open connections to Slack; None where Slack calls us by HTTP
     cards_waiting: int  # cards and notes that Slack does not show yet
     cards_broken: int = 0  # those that Slack refuses for good
@@ -76,7 +77,7 @@ def bot_status(state: Status, now: datetime) -> Message:
     """Fleet counts, how old they are, and how the bot's connections fare."""
     facts = [
         ("Fleet", f"{count(state.counts.total, 'gateway')}: {counts_text(state.counts)}"),
-        ("Snapshot", _snapshot(state.snapshot, now)),
+        ("Snapshot", _snapshot(state.snapshot, state.poll_every, now)),
         ("Meshtech", _log_in(state)),
         ("Slack", _slack(state)),
         *([("Token", f"{_REFUSED}: {escape(state.token_refused)}")] if state.token_refused else []),
@@ -96,8 +97,10 @@ def settings(rows: Sequence[Setting], offset: int) -> Message:
     return message("\n".join([f"{title}:", *shown]), [section(title), *lines(shown), *buttons(place)])
 
 
-def _snapshot(snapshot: SnapshotStatus, now: datetime) -> str:
+def _snapshot(snapshot: SnapshotStatus, every: timedelta, now: datetime) -> str:
     age = as_of(snapshot.as_of, now) if snapshot.as_of else "no poll has been completed yet"
+    if snapshot.listed_at is not None and snapshot.is_missing(now, every):
+        return f"{status('behind', 'warning')}, {age}; no poll began since {date(snapshot.listed_at)}"
     if not snapshot.consecutive_failures:
         return f"{status('up to date', 'done') if snapshot.as_of else status('waiting')}, {age}"
     failed = count(snapshot.consecutive_failures, "poll")

@@ -443,3 +443,10 @@ def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
     )
     asked = sendable(views.still_yours_note({"user": "U0ANA00001", "down": 0}))
     assert asked.text == "<@U0ANA00001> you acknowledged this a while ago. Is it still yours?"
+
+
+def test_a_reminder_in_another_copy_of_the_card_calls_nobody() -> None:
+    note = sendable(views.escalated_note({"down": 1}))
+    assert note.text == "Nobody has acknowledged this yet, and 1 gateway is still down."
+    asked = sendable(views.still_yours_note({"name": "Ana <b>", "down": 0}))
+    assert asked.text == "Ana &lt;b&gt; acknowledged this a while ago, and was asked about it."

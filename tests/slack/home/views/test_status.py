@@ -23,6 +23,7 @@ WELL = Status(
     log_in_since=NOW - timedelta(minutes=10),
     log_in_next_try=None,
     log_in_error=None,
+    poll_every=timedelta(minutes=1),
     sockets=2,
     cards_waiting=0,
 )
@@ -52,6 +53,15 @@ def test_a_failing_listing_is_told_with_its_reason() -> None:
 def test_a_token_that_slack_refuses_is_told_with_what_to_do() -> None:
     text = said(replace(WELL, token_refused="Slack does not accept it: reinstall the app."))
     assert "Token: ⚠️ refused: Slack does not accept it: reinstall the app." in text
+
+
+def test_polls_that_do_not_begin_are_told_of() -> None:
+    late = replace(WELL.snapshot, listed_at=NOW - timedelta(minutes=3))
+    text = said(replace(WELL, snapshot=late))
+    assert "⚠️ behind, as of 20 s ago" in text
+    assert "; no poll began since <!date^" in text
+    early = replace(late, listed_at=NOW - timedelta(minutes=3) + timedelta(seconds=1))
+    assert "✅ up to date" in said(replace(WELL, snapshot=early))
 
 
 def test_before_the_first_listing_the_snapshot_is_awaited() -> None:

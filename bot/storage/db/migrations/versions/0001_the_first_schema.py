@@ -93,6 +93,7 @@ def _create_tables() -> None:
         sa.Column("edited_at", UtcMicros(), nullable=True),
         sa.Column("try_after", UtcMicros(), nullable=True),
         sa.Column("lease_until", UtcMicros(), nullable=True),
+        sa.Column("owner", sa.String(length=64), nullable=True),
         sa.Column("created_at", UtcMicros(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cards")),
         sa.UniqueConstraint("kind", "subject", "channel", name=op.f("uq_cards_kind_subject_channel")),
@@ -194,8 +195,8 @@ def _create_tables() -> None:
         "gateways",
         ["id"],
         unique=False,
-        sqlite_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
-        postgresql_where=sa.text("(missed > 0 OR timestamp_moves > 0 OR written_at IS NOT NULL)"),
+        sqlite_where=sa.text("(missed > 0 OR written_at IS NOT NULL)"),
+        postgresql_where=sa.text("(missed > 0 OR written_at IS NOT NULL)"),
     )
     op.create_index(
         "ix_gateways_worst_first",
@@ -203,6 +204,13 @@ def _create_tables() -> None:
         ["rank", sa.literal_column("since DESC"), "name_folded", "id"],
         unique=False,
     )
+    op.create_table(
+        "heard_mentions",
+        sa.Column("event_id", sa.String(length=64), nullable=False),
+        sa.Column("at", UtcMicros(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_heard_mentions")),
+    )
+    op.create_index(op.f("ix_heard_mentions_at"), "heard_mentions", ["at"], unique=False)
     op.create_table(
         "incidents",
         sa.Column(
@@ -277,6 +285,7 @@ def _create_tables() -> None:
         sa.Column("attempted_at", UtcMicros(), nullable=True),
         sa.Column("try_after", UtcMicros(), nullable=True),
         sa.Column("lease_until", UtcMicros(), nullable=True),
+        sa.Column("owner", sa.String(length=64), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", UtcMicros(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notes")),
@@ -331,6 +340,7 @@ def _create_tables() -> None:
         sa.Column("reminded", sa.Boolean(), nullable=False),
         sa.Column("due_at", UtcMicros(), nullable=True),
         sa.Column("lease_until", UtcMicros(), nullable=True),
+        sa.Column("owner", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rollouts")),
         sa.UniqueConstraint("uid", name=op.f("uq_rollouts_uid")),
         sqlite_autoincrement=True,
@@ -398,6 +408,7 @@ def _create_tables() -> None:
         sa.Column("unchanged", sa.Integer(), nullable=False),
         sa.Column("warning", sa.Text(), nullable=True),
         sa.Column("lease_until", UtcMicros(), nullable=True),
+        sa.Column("owner", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_writes")),
         sa.UniqueConstraint("undoes", name=op.f("uq_writes_undoes")),
     )

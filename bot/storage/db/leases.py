@@ -1,0 +1,87 @@
+"""Leases: a row that one process works on alone, for as long as it says every few seconds that it still does.
+
+They are short, so that others go on soon after a crash, or after a release that could not be written; and
+renewed beside the work, so that a call of any length keeps what it is for.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Table, and_, or_, update
+
+from bot.domain.errors import Unavailable
+from bot.storage.db.engine import Database
+
+log = logging.getLogger(__name__)
+
+LASTS: Final = timedelta(seconds=9)
+RENEWED_EVERY: Final = LASTS / 3
+
+
+def is_free(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Nobody holds it; what ends much later than a lease can was written by a clock that ran ahead."""
+    until = table.c.lease_until
+    return or_(until.is_(None), until <= now, until > now + 3 * LASTS)
+
+
+def is_held(table: Table, owner: str) -> ColumnElement[bool]:
+    """Nobody took it over, nor was it given back."""
+    return and_(table.c.owner == owner, table.c.lease_until.is_not(None))
+
+
+def taken(owner: str, now: datetime) -> Mapping[str, Any]:
+    """The values of a row that is claimed, or renewed."""
+    return {"owner": owner, "lease_until": now + LASTS}
+
+
+@asynccontextmanager
+async def kept(
+    database: Database,
+    row: ColumnElement[bool],
+    table: Table,
+    owner: str,
+    now: Callable[[], datetime],
+    *,
+    every: timedelta = RENEWED_EVERY,
+) -> AsyncIterator[None]:
+    """Renews the lease of a row until the block ends, unless somebody took it over."""
+
+    async def renew() -> None:
+        async with database.write() as connection:
+            await connection.execute(
+                update(table).where(row, is_held(table, owner)).values(lease_until=now() + LASTS)
+            )
+
+    async with repeated_beside(renew, every):
+        yield
+
+
+@asynccontextmanager
+async def repeated_beside(
+    renew: Callable[[], Awaitable[object]], every: timedelta = RENEWED_EVERY
+) -> AsyncIterator[None]:
+    """Does this again and again while the block runs, and never cuts it short."""
+    over = asyncio.Event()
+
+    async def repeat() -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), every.total_seconds())
+            if over.is_set():
+                return
+            try:
+                await renew()
+            except Unavailable as error:
+                log.warning("a lease was not renewed: %s", error)
+
+    task = asyncio.create_task(repeat(), name="lease")
+    try:
+        yield
+    finally:
+        over.set()
+        await task

@@ -1,0 +1,105 @@
+"""How long somebody has a row alone: short, so that others go on soon, and for as long as they say so."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from bot.app import OFTEN
+from bot.domain.errors import Unavailable
+from bot.services.fleet.gateways import LOOK_EVERY
+from bot.storage.db.engine import Database
+from bot.storage.db.leases import LASTS, RENEWED_EVERY, is_free, is_held, kept, repeated_beside, taken
+from bot.storage.db.tables import writes
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+AT_ONCE = timedelta(milliseconds=1)
+WRITE = {
+    "id": "w",
+    "kind": "tag",
+    "state": "running",
+    "actor": "U0ANA00001",
+    "title": "",
+    "created_at": NOW,
+    "expires_at": NOW,
+}
+
+
+async def is_free_at(database: Database, now: datetime) -> bool:
+    async with database.read() as connection:
+        return await connection.scalar(select(writes.c.id).where(is_free(writes, now))) is not None
+
+
+async def leased(database: Database, owner: str = "one") -> None:
+    async with database.write() as connection:
+        await connection.execute(insert(writes).values(WRITE | dict(taken(owner, NOW))))
+
+
+def test_others_go_on_within_fifteen_seconds_of_a_crash() -> None:
+    assert LASTS + max(OFTEN, LOOK_EVERY) < timedelta(seconds=15)
+    assert 2 * RENEWED_EVERY < LASTS  # one renewal may fail
+
+
+async def test_a_lease_ends_by_itself(database: Database) -> None:
+    await leased(database)
+    assert not await is_free_at(database, NOW)
+    assert not await is_free_at(database, NOW + LASTS - SECOND)
+    assert await is_free_at(database, NOW + LASTS)
+
+
+async def test_a_lease_from_a_clock_that_ran_ahead_keeps_nobody_waiting(database: Database) -> None:
+    await leased(database)
+    assert not await is_free_at(database, NOW - 2 * LASTS)  # replicas' clocks may differ a little
+    assert await is_free_at(database, NOW - 2 * LASTS - SECOND)
+
+
+@pytest.mark.on_both
+async def test_a_lease_is_renewed_for_as_long_as_the_work_takes(database: Database) -> None:
+    await leased(database)
+    renewed = await renewals(database, lambda: NOW + LASTS)
+    assert renewed == NOW + 2 * LASTS
+
+
+async def test_who_took_over_is_not_renewed_for_another(database: Database) -> None:
+    await leased(database, "two")
+    assert await renewals(database, lambda: NOW + LASTS) == NOW + LASTS
+    async with database.read() as connection:
+        assert await connection.scalar(select(writes.c.id).where(is_held(writes, "one"))) is None
+
+
+async def renewals(database: Database, now: Callable[[], datetime]) -> datetime | None:
+    """Until when the lease is once "one" has worked for a while."""
+    asked = asyncio.Event()
+
+    def ask() -> datetime:
+        asked.set()
+        return now()
+
+    async with kept(database, writes.c.id == "w", writes, "one", ask, every=AT_ONCE):
+        await asked.wait()
+    async with database.read() as connection:
+        until: datetime | None = await connection.scalar(select(writes.c.lease_until))
+        return until
+
+
+async def test_a_lease_that_was_given_back_is_held_by_nobody(database: Database) -> None:
+    await leased(database)
+    async with database.write() as connection:
+        await connection.execute(update(writes).values(lease_until=None))
+        assert await connection.scalar(select(writes.c.id).where(is_held(writes, "one"))) is None
+    assert await is_free_at(database, NOW)
+
+
+async def test_a_renewal_that_fails_is_tried_again() -> None:
+    tries = asyncio.Queue[None]()
+
+    async def renew() -> None:
+        tries.put_nowait(None)
+        raise Unavailable("My database does not answer.")
+
+    async with repeated_beside(renew, AT_ONCE):
+        await tries.get()
+        await tries.get()
