@@ -25,7 +25,7 @@ from bot.services.fleet.charts import ChartService
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.drawing import drawn_apart
 from bot.slack.incoming.requests import Command, CommandCall, Feature
-from bot.slack.incoming.turns import RUNNING, WAITING
+from bot.slack.incoming.turns import RUNNING, WAITING, leave_turn
 from bot.slack.views.blocks import File, sentence
 from bot.storage.db.engine import Database, work_for_people
 from tests.slack.incoming.connected import Clock, connected
@@ -46,6 +46,7 @@ class Slow:
     def __init__(self) -> None:
         self.begun = 0
         self.three = asyncio.Event()
+        self.leaves = False
         self.release = asyncio.Event()
 
     def feature(self) -> Feature:
@@ -60,6 +61,8 @@ class Slow:
         self.begun += 1
         if self.begun == RUNNING == 3:
             self.three.set()
+        if self.leaves:
+            leave_turn()
         await self.release.wait()
         await call.respond.answer(sentence("done"))
 
@@ -87,6 +90,18 @@ async def test_one_person_has_three_requests_at_work_and_a_short_queue_and_is_th
     answers = [message_text(one) for act in sent for one in act.responses]
     assert answers.count("done") == slow.begun == RUNNING + WAITING
     assert len(answers) == RUNNING + WAITING + 1, "it is said once"
+
+
+async def test_work_that_goes_on_by_itself_takes_no_turn_from_who_asked_for_it() -> None:
+    slow = Slow()
+    slow.leaves = True
+    async with connected([slow.feature()]) as (made, app):
+        for _ in range(RUNNING + WAITING):
+            assert (await (await made.slack.command(OPERATOR, OPS, "slow")).ack).ok
+        assert await made.says(OPERATOR, "quick") == "at once"
+        slow.release.set()
+        await app.guard.idle()
+    assert slow.begun == RUNNING + WAITING
 
 
 # ---- the audit log

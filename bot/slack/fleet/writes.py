@@ -24,6 +24,7 @@ from bot.slack import ids
 from bot.slack.fleet.gateways import unquoted
 from bot.slack.fleet.views import writes as views
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
+from bot.slack.incoming.turns import leave_turn
 from bot.slack.views.blocks import Message
 
 log = logging.getLogger(__name__)
@@ -154,6 +155,7 @@ class WriteCommands:
             try:
                 await asyncio.wait_for(ended.wait(), pause.total_seconds())
             except TimeoutError:
+                leave_turn()  # it goes on by itself, also after a crash
                 shown = await self._writes.get(write.id)
                 if not shown.is_running:  # its result is answered next
                     return

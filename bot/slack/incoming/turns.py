@@ -6,6 +6,7 @@ Who sends more than that waits a little behind their own, and then is told so: n
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +35,33 @@ class _Person:
     is_told: bool = False
 
 
+@dataclass(slots=True)
+class _Turn:
+    """One request of a person, from its arrival until it ends or is left to itself."""
+
+    person: _Person
+    is_running: bool = False
+    is_over: bool = False
+
+    def end(self) -> None:
+        if self.is_over:
+            return
+        self.is_over = True
+        if self.is_running:
+            self.person.running.release()
+        self.person.here -= 1
+        self.person.is_told = False
+
+
+_turn: ContextVar[_Turn | None] = ContextVar("turn", default=None)
+
+
+def leave_turn() -> None:
+    """For work that goes on by itself for long: who asked for it may ask for something else."""
+    if turn := _turn.get():
+        turn.end()
+
+
 class Turns:
     """Who is at work for whom."""
 
@@ -53,11 +81,14 @@ class Turns:
             is_told, person.is_told = person.is_told, True
             raise TooMany(is_told=is_told)
         person.here += 1
+        turn = _Turn(person)
+        _turn.set(turn)
         try:
-            async with person.running, self._all:
+            await person.running.acquire()
+            turn.is_running = True
+            async with self._all:
                 yield
         finally:
-            person.here -= 1
-            person.is_told = False
-            if not person.here:
+            turn.end()
+            if not person.here and self._people.get(user) is person:
                 del self._people[user]
