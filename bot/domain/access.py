@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-from bot.domain.errors import NotAllowed, RoleUnknown
+from bot.domain.errors import BotError, NotAllowed, RoleUnknown
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Query
 
@@ -141,11 +141,8 @@ class Actor:
 def require(actor: Actor, action: Action) -> None:
     """Raises NotAllowed when the role is missing, RoleUnknown when it cannot be checked now."""
     needed = role_needed(action)
-    if actor.role >= needed:
-        return
-    if actor.possible >= needed:  # no refusal: they may well have the role
-        raise _unknown(actor, action)
-    raise NotAllowed(refusal(actor, action, needed))
+    if actor.role < needed:
+        raise refused(actor, action, refusal(actor, action, needed))
 
 
 def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway], now: datetime) -> None:
@@ -158,13 +155,13 @@ def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway
     outside = [one for one in gateways if not any(limit.matches(one, now) for limit in limits)]
     if not outside:
         return
-    if actor.possible >= role_needed(action):
-        raise _unknown(actor, action)
     names = ", ".join(one.gateway.label for one in outside[:_NAMED])
     more = f" and {len(outside) - _NAMED:,} more" if len(outside) > _NAMED else ""
-    raise NotAllowed(
+    raise refused(
+        actor,
+        action,
         f"You may {action} only among the gateways of {_either(limits)}, and this touches others: "
-        f"{names}{more}. Narrow the query, or ask {_article(role_needed(action))} of those gateways."
+        f"{names}{more}. Narrow the query, or ask {_article(role_needed(action))} of those gateways.",
     )
 
 
@@ -176,11 +173,11 @@ def require_everywhere(actor: Actor, action: Action) -> None:
     require(actor, action)
     if not (limits := actor.limits_for(action)):
         return
-    if actor.possible >= role_needed(action):
-        raise _unknown(actor, action)
-    raise NotAllowed(
+    raise refused(
+        actor,
+        action,
         f"You may {action} only among the gateways of {_either(limits)}, and this touches the whole fleet. "
-        f"Ask {_article(role_needed(action))} who is not limited to a part of it."
+        f"Ask {_article(role_needed(action))} who is not limited to a part of it.",
     )
 
 
@@ -188,8 +185,11 @@ def _either(limits: Sequence[Query]) -> str:
     return " or ".join(f"“{limit.text}”" for limit in limits)
 
 
-def _unknown(actor: Actor, action: Action) -> RoleUnknown:
-    return RoleUnknown(f"I cannot check right now whether you may {action}, since {actor.doubt}")
+def refused(actor: Actor, action: Action, said: str) -> BotError:
+    """NotAllowed with what is ``said``; RoleUnknown where another id of theirs may well give the role."""
+    if actor.possible >= role_needed(action):
+        return RoleUnknown(f"I cannot check right now whether you may {action}, since {actor.doubt}")
+    return NotAllowed(said)
 
 
 def refusal(actor: Actor, action: str, needed: Role) -> str:

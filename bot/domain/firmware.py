@@ -6,6 +6,7 @@ our own rollouts.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -69,6 +70,34 @@ class Firmware:
     file_name: str | None = None
     created_at: datetime | None = None
     description: str | None = None
+    size: str | None = None  # as the portal tells it
+    checksum: str | None = None
+
+    @property
+    def marks(self) -> Mapping[str, str]:
+        """What tells this file from any other, in words; what the portal does not tell is empty."""
+        return {
+            "id": self.id,
+            "model": self.model or "",
+            "version": self.version or "",
+            "name": self.file_name or "",
+            "time": self.created_at.isoformat() if self.created_at else "",
+            "size": self.size or "",
+            "checksum": self.checksum or "",
+        }
+
+    def change(self, now: "Firmware | None") -> str | None:
+        """How the portal's row of this file is another ``now``, as a clause; None where it is the same."""
+        named = f"the file {self.file_name or self.id} of firmware {self.version}"
+        if now is None:
+            return f"{named} is no longer in the portal"
+        theirs = now.marks
+        changes = [
+            f"its {word} was {was or 'not told'} and is {theirs[word] or 'not told'}"
+            for word, was in self.marks.items()
+            if was != theirs[word]
+        ]
+        return f"{named} is another one in the portal now: {', '.join(changes)}" if changes else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,13 @@ class MeshtechClient:
                 if firmware is not None and model in (None, firmware.model):
                     yield firmware
 
+    async def firmware(self, identity: FirmwareId) -> Firmware | None:
+        """One file as the portal has it at this moment; None when it has none of that id."""
+        async for found in self.firmwares():
+            if found.id == identity:
+                return found
+        return None
+
     async def create_job(self, name: str, firmware: FirmwareId, gateways: Sequence[GatewayId]) -> JobId:
         """Have gateways updated. Never repeated.
 

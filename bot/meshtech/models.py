@@ -84,6 +84,8 @@ class WireFirmware(msgspec.Struct, rename="camel"):
     file_name: Scalar = None
     created_at: Scalar = None
     description: Scalar = None
+    size: Scalar = None
+    checksum: Scalar = None
 
     def to_domain(self) -> Firmware | None:
         identity = text(self.id)
@@ -96,6 +98,8 @@ class WireFirmware(msgspec.Struct, rename="camel"):
             file_name=text(self.file_name),
             created_at=instant(self.created_at),
             description=text(self.description),
+            size=text(self.size),
+            checksum=text(self.checksum),
         )
 
 

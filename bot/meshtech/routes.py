@@ -75,7 +75,9 @@ ROUTES: Mapping[Operation, Route] = {
     Operation.ADD_LABEL: _route("POST /api/v1/devices/{id}/labels", "label"),
     Operation.REMOVE_LABEL: _route("DELETE /api/v1/devices/{id}/labels/{label}", "label", documented=True),
     Operation.LIST_FIRMWARE: _route(
-        "GET /api/v1/firmwares", "id modelNumber version fileName createdAt description", listing=True
+        "GET /api/v1/firmwares",
+        "id modelNumber version fileName createdAt description size checksum",
+        listing=True,
     ),
     # Not idempotent: a lost answer must not lead to a second job for the same gateways.
     Operation.CREATE_JOB: _route("POST /api/v1/jobs", "name firmwareId deviceIds id", repeatable=False),

@@ -138,16 +138,21 @@ class CardRef:
 
 @dataclass(frozen=True, slots=True)
 class PlanRef:
-    """A plan of an update: its id once it is drawn, of which choices it is, and where it was asked for."""
+    """A plan of an update: its id once it is drawn, of which choices it is, and where it was asked for.
+
+    ``file`` is the id of the firmware file, where a version means several.
+    """
 
     id: str = ""
     channel: str = ""
     model: str = ""
     version: str = ""
     query: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"plan.{self.id}.{self.channel}." + "\n".join((self.model, self.version, self.query))
+        chosen = (self.model, self.version, self.file, self.query)
+        return f"plan.{self.id}.{self.channel}." + "\n".join(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,7 @@ _VALUE = re.compile(
     rf"(?P<page>{_PAGE})"
     rf"|card\.(?P<card>{_ID})\.(?P<drawn>\d{{1,18}})(?:\.(?P<asked_in>{_ID})?(?:\.(?P<answer>page\..+))?)?"
     rf"|(?P<plan>plan)\.(?P<id>{_ID})?\.(?P<channel>{_ID})?"
-    r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<query>.{0,1800})"
+    r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<file>[^\n]*)\n(?P<query>.{0,1800})"
     rf"|(?P<freeze>freeze)\.(?P<frozen_in>{_ID})?\.(?P<frozen>\S*)\n(?P<reason>.{{0,1800}})",
     re.DOTALL,
 )
@@ -206,7 +211,8 @@ def decode(value: str) -> Ref:
     if found["page"]:
         return PageRef(found["kind"], int(found["offset"]), found["question"])
     if found["plan"]:
-        return PlanRef(found["id"], found["channel"], found["model"], found["version"], found["query"])
+        choices = (found[one] for one in ("id", "channel", "model", "version", "query", "file"))
+        return PlanRef(*choices)
     if found["freeze"]:
         return FreezeRef(found["frozen"], found["reason"], found["frozen_in"])
     answer = decode(found["answer"]) if found["answer"] else None

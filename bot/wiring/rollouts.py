@@ -14,12 +14,12 @@ from bot.domain.query import Query
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.windows import Window
-from bot.services.rollouts.approvers import Approvers
 from bot.services.rollouts.events import Within
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
+from bot.services.rollouts.start_checks import StartChecks
 from bot.services.rollouts.steering import RolloutSteering
 from bot.settings.model import Settings
 from bot.slack.rollouts.buttons import RolloutButtons
@@ -60,7 +60,10 @@ def build_rollouts(
     """The first five are the fleet's, the last two the alerts'."""
     context, rules = ground.context, rollout_rules(ground.settings)
     routing = RolloutRouting(context, default_channel=ground.settings.channels.rollouts)
-    approvers = Approvers(context, rules=rules, ask=ground.people.actor_now, within=within)
+    of_rollouts = RolloutContext(context.database, context.now, ground.client, rules)
+    checks = StartChecks(
+        of_rollouts, ask=ground.people.actor_now, within=within, visibility_lost=visibility_lost
+    )
     requests = RolloutRequests(
         context,
         ground.questions,
@@ -70,17 +73,12 @@ def build_rollouts(
         incidents_at=incidents_at,
         may_post=ground.api.may_post,
         rules=rules,
+        checks=checks,
         places=routing,
         new_id=lambda: secrets.token_hex(8),
         within=within,
-        lost=approvers.lost,
     )
-    runner = RolloutRunner(
-        RolloutContext(context.database, context.now, ground.client, rules),
-        visibility_lost=visibility_lost,
-        listed_at=listed_at,
-        lost=approvers.lost,
-    )
+    runner = RolloutRunner(of_rollouts, checks=checks, visibility_lost=visibility_lost, listed_at=listed_at)
     steering = RolloutSteering(
         context,
         rules=rules,

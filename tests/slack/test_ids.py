@@ -32,7 +32,7 @@ def test_the_public_names_are_as_they_were() -> None:
         PageRef("x", 1, "ø\n"),
         PlanRef(),
         PlanRef("id1"),
-        PlanRef("id1", "C0OPS", "20.11", "3.4.1", "tag:oslo a.b\nø"),
+        PlanRef("id1", "C0OPS", "20.11", "3.4.1", "tag:oslo a.b\nø", "fw 1.b"),
         FreezeRef(),
         FreezeRef("3.6.0", "it a.b\nø", "C0OPS"),
     ],

@@ -23,11 +23,10 @@ async def opened(made: House) -> View:
 
 
 async def something(made: House) -> tuple[str, str]:
-    """The newest version of a model that a gateway has."""
+    """A model that a gateway has, and the newest file for it."""
     offered = await made.app.fleet.firmware()
-    newest = max((one for one in offered if one.gateways), key=lambda one: one.gateways).firmware
-    versions = [one.firmware.version for one in offered if one.firmware.model == newest.model]
-    return str(newest.model), str(versions[0])
+    model = max((one for one in offered if one.gateways), key=lambda one: one.gateways).firmware.model
+    return str(model), next(one.firmware.id for one in offered if one.firmware.model == model)
 
 
 async def choose(made: House, view: View, action_id: str, value: str) -> None:
@@ -39,9 +38,9 @@ async def choose(made: House, view: View, action_id: str, value: str) -> None:
 async def test_an_update_is_requested_without_typing(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         view = await opened(made)
-        model, version = await something(made)
+        model, file = await something(made)
         await choose(made, view, ids.ROLLOUT_MODEL, model)
-        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        await choose(made, view, ids.ROLLOUT_VERSION, file)
         assert "Nothing is sent before it is approved" in str(view.body)
         await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
         assert "Plan: firmware" in str(view.body)
@@ -54,9 +53,9 @@ async def test_an_update_is_requested_without_typing(tmp_path: Path) -> None:
 async def test_a_start_that_cannot_be_understood_is_said_at_its_field(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         view = await opened(made)
-        model, version = await something(made)
+        model, file = await something(made)
         await choose(made, view, ids.ROLLOUT_MODEL, model)
-        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        await choose(made, view, ids.ROLLOUT_VERSION, file)
         await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
         start = {ids.ROLLOUT_START: {ids.ROLLOUT_START: "soonish"}}
         await (await made.slack.submit(OTTO, view, start)).ack
@@ -79,23 +78,23 @@ async def test_what_is_requested_is_the_plan_that_was_shown_and_meshtech_is_not_
 ) -> None:
     async with house(tmp_path) as made:
         view = await opened(made)
-        model, version = await something(made)
+        model, file = await something(made)
         await choose(made, view, ids.ROLLOUT_MODEL, model)
-        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        await choose(made, view, ids.ROLLOUT_VERSION, file)
         await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
         asked = len(made.portal.requests)
         await (await made.slack.submit(OTTO, view)).ack
         assert len(made.portal.requests) == asked
         (line,) = (await made.app.rollouts.page(0)).lines
-        assert (line.rollout.model, line.rollout.firmware_version) == (model, version)
+        assert (line.rollout.model, line.rollout.firmware.id) == (model, file)
 
 
 async def test_a_choice_whose_plan_is_not_shown_yet_is_shown_it_and_not_requested(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         view = await opened(made)
-        model, version = await something(made)
+        model, file = await something(made)
         await choose(made, view, ids.ROLLOUT_MODEL, model)
-        await choose(made, view, ids.ROLLOUT_VERSION, version)
+        await choose(made, view, ids.ROLLOUT_VERSION, file)
         other = {ids.ROLLOUT_PLACE: {ids.ROLLOUT_PLACE: ids.ROLLOUT_EVERYWHERE}}
         assert (await (await made.slack.submit(OTTO, view, other)).ack).ok
         assert "Look at the plan" in str(view.body)
@@ -108,16 +107,32 @@ async def test_a_choice_whose_plan_is_not_shown_yet_is_shown_it_and_not_requeste
 async def test_of_two_choices_in_a_row_the_window_shows_the_second(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         view = await opened(made)
-        model, version = await something(made)
+        model, file = await something(made)
         await choose(made, view, ids.ROLLOUT_MODEL, model)
         made.slack.faults.rate_limit("views.update")
-        first = await made.slack.click_in_view(OTTO, view, ids.ROLLOUT_VERSION, selected=version)
+        first = await made.slack.click_in_view(OTTO, view, ids.ROLLOUT_VERSION, selected=file)
         second = await made.slack.click_in_view(
             OTTO, view, ids.ROLLOUT_PLACE, selected=ids.ROLLOUT_EVERYWHERE
         )
         await asyncio.gather(first.ack, second.ack)
         await made.app.slack.guard.idle()
         assert "Plan: firmware" in str(view.body)
+
+
+async def test_of_two_files_of_one_version_the_window_offers_each_and_plans_the_chosen(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as made:
+        model, file = await something(made)
+        version = str(made.portal.firmwares[file].version)
+        other = made.portal.add_firmware(model, version, file_name="other.bin")
+        made.later(minutes=2)
+        view = await opened(made)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        assert f"{version} · " in str(view.body)
+        await choose(made, view, ids.ROLLOUT_VERSION, other.id)
+        await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
+        assert "File `other.bin`" in str(view.body)
 
 
 async def test_the_window_says_why_it_offers_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import settings
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules
 from bot.domain.digests import Digest
+from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.plan import RolloutRules
@@ -58,8 +59,14 @@ def known(id_: str = "bmac-c0141f68fc3d", *, of: Gateway | None = None, **fields
     return KnownGateway(seen, **{**values, **own})
 
 
+def firmware(version: str = "3.5.0", model: str = "2011", **fields: Any) -> Firmware:
+    """A file of the portal's, made a week before."""
+    values: dict[str, Any] = {"file_name": "gateway.bin", "created_at": MONDAY - timedelta(days=7)}
+    return Firmware(FirmwareId("fw"), model, version, **{**values, **fields})
+
+
 def rollout(**changes: Any) -> Rollout:
-    """Olga's update of ten gateways at oslo, just requested."""
+    """Olga's update of ten gateways, just requested; ``model`` and ``firmware_version`` are the file's."""
     values: dict[str, Any] = {
         "id": RolloutId(7),
         "uid": "01J9",
@@ -69,9 +76,10 @@ def rollout(**changes: Any) -> Rollout:
         "requester_name": "Olga",
         "channel": "C0OPS",
         "query": "tag:oslo",
-        "model": "2011",
-        "firmware_id": "fw",
-        "firmware_version": "3.5.0",
+        "firmware": firmware(
+            changes.pop("firmware_version", "3.5.0"),
+            changes.pop("model", "2011"),
+        ),
         "plan_hash": "hash",
         "planned": 10,
         "approvals_needed": 1,

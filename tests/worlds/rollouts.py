@@ -19,12 +19,12 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.services.questions import VendorQuestions
-from bot.services.rollouts.approvers import Approvers
 from bot.services.rollouts.events import ENTRY
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
+from bot.services.rollouts.start_checks import StartChecks
 from bot.services.rollouts.steering import RolloutSteering
 from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database
@@ -82,6 +82,10 @@ class World:
     def restarted(self, rules: RolloutRules | None = None) -> tuple[RolloutRequests, RolloutRunner]:
         """A process that has just started, on the same database and the same portal."""
         chosen = rules or self.rules
+        context = RolloutContext(self.database, self.machine.now, self.client, chosen)
+        checks = StartChecks(
+            context, ask=self._ask, within=self.fleet.require_within, visibility_lost=self._is_blind
+        )
         service = RolloutRequests(
             self.context,
             VendorQuestions(self.client, self.clock.now),
@@ -91,21 +95,15 @@ class World:
             incidents_at=_none,
             may_post=self._may_post,
             rules=chosen,
+            checks=checks,
             places=self.places,
             new_id=lambda: f"id{next(self._numbers):04}",
-            lost=self._approvers(chosen).lost,
             within=self.fleet.require_within,
         )
         runner = RolloutRunner(
-            RolloutContext(self.database, self.machine.now, self.client, chosen),
-            visibility_lost=self._is_blind,
-            listed_at=self._listed_at,
-            lost=self._approvers(chosen).lost,
+            context, checks=checks, visibility_lost=self._is_blind, listed_at=self._listed_at
         )
         return service, runner
-
-    def _approvers(self, rules: RolloutRules) -> Approvers:
-        return Approvers(self.context, rules=rules, ask=self._ask, within=self.fleet.require_within)
 
     async def _ask(self, user_id: str) -> Actor:
         return self.people.get(user_id, ADA)

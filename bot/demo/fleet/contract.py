@@ -79,6 +79,8 @@ _FIRMWARE = _object(
     fileName=_TEXT,
     createdAt=_TIME,
     description=_TEXT,
+    size={"type": "integer", "nullable": True},
+    checksum=_TEXT,
 )
 _SUMMARY: Json = {
     "id": {"type": "string"},

@@ -140,6 +140,8 @@ class PortalFirmware:
     description: str
     behaviour: Behaviour = Behaviour.GOOD
     share: float = 1.0  # of the gateways that misbehave on it
+    size: int | None = None
+    checksum: str | None = None
 
     def wire(self) -> Json:
         return {
@@ -149,6 +151,8 @@ class PortalFirmware:
             "fileName": self.file_name,
             "createdAt": stamp(self.created_at, self.id),
             "description": self.description,
+            "size": self.size,
+            "checksum": self.checksum,
         }
 
 

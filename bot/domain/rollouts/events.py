@@ -49,6 +49,7 @@ class Approved:
     missing: int
     start_at: datetime | None = None  # when it starts, if that is later
     reason: str | None = None
+    held: str | None = None  # what it waits for, if it would start now
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """The fleet drifted; ``by`` is whose approval it was that showed it."""
+    """What was approved is not what would be done; ``by`` is whose approval it was that showed it."""
 
     kind: ClassVar = "void"
     reason: str

@@ -5,11 +5,12 @@ an approval is for that hash. Membership of waves is fixed with it.
 """
 
 import hashlib
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, fold
 from bot.domain.windows import Window
 
 LATEST = "latest"
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class TargetClass(StrEnum):
@@ -103,14 +105,20 @@ class Plan:
     """Who would be updated to what, by class with a reason each, and how many must approve."""
 
     query: str
-    firmware_id: str
-    model: str
-    version: str
+    firmware: Firmware
     targets: tuple[Target, ...]
     waves: tuple[int, ...]  # gateways in each wave
     approvals_needed: int
     fleet_size: int
     hash: str = ""
+
+    @property
+    def model(self) -> str:
+        return self.firmware.model or ""
+
+    @property
+    def version(self) -> str:
+        return self.firmware.version or ""
 
     @property
     def eligible(self) -> tuple[Target, ...]:
@@ -137,52 +145,59 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """The version exists for several models among the matches; a rollout is one firmware, hence one model."""
+class FirmwareChoice:
+    """Several files are meant, of several models or of one version; a rollout is for one file."""
 
     query: str
     wanted: str
-    options: tuple[tuple[str, str, int], ...]  # model, version, matching gateways
+    options: tuple[tuple[Firmware, int], ...]  # with the matching gateways; by model, the newest file first
     skipped: tuple[str, ...] = ()
 
 
 def choose_firmware(
-    query: str, wanted: str, model: str | None, firmwares: Iterable[Firmware], matching: Mapping[str, int]
-) -> Firmware | ModelChoice:
-    """The one firmware that is meant, or the models to choose from.
+    query: str,
+    wanted: str,
+    firmwares: Iterable[Firmware],
+    matching: Mapping[str, int],
+    *,
+    model: str | None = None,
+    file: str | None = None,
+) -> Firmware | FirmwareChoice:
+    """The one file that is meant, or those to choose from; ``file`` is the id of one that was chosen.
 
     ``matching`` counts the matched gateways by model. ``latest`` is a model's highest release of those that
     have an order: see ``skipped_for_latest``. Raises InvalidInput when there is no such firmware; the text
     names what there is.
     """
-    offered = [entry for entry in firmwares if entry.model and entry.version]
-    meant: dict[str, Firmware] = {}
+    offered = list({entry.id: entry for entry in firmwares if entry.model and entry.version}.values())
+    by_model: defaultdict[str, list[Firmware]] = defaultdict(list)
     for entry in offered:
-        assert entry.model
-        if entry.model not in matching or (model is not None and fold(entry.model) != fold(model)):
-            continue
-        if _is_meant(entry, wanted, meant.get(entry.model)):
-            meant[entry.model] = entry
+        fits = entry.model in matching and (model is None or fold(entry.model or "") == fold(model))
+        if fits and file in (None, entry.id):
+            by_model[entry.model or ""].append(entry)
+    meant = [entry for key in sorted(by_model) for entry in _meant(wanted, by_model[key])]
+    if not meant and file is not None:
+        raise InvalidInput("The portal no longer has that file. Run the update again to see what there is.")
     if not meant:
         raise InvalidInput(_no_such_firmware(wanted, model, offered, matching))
     if len(meant) > 1:
-        options = [(key, entry.version or "", matching[key]) for key, entry in sorted(meant.items())]
-        return ModelChoice(query, wanted, tuple(options), skipped_for_latest(wanted, offered, [*meant]))
-    return next(iter(meant.values()))
+        options = tuple((entry, matching[entry.model or ""]) for entry in meant)
+        return FirmwareChoice(query, wanted, options, skipped_for_latest(wanted, offered, [*by_model]))
+    return meant[0]
 
 
-def _is_meant(entry: Firmware, wanted: str, so_far: Firmware | None) -> bool:
-    assert entry.version
-    if fold(wanted) != LATEST:
-        exact = fold(entry.version) == fold(wanted)
-        if so_far is not None:
-            return exact and fold(so_far.version or "") != fold(wanted)
-        return exact or is_same_firmware(entry.version, wanted)
-    version = FirmwareVersion.parse(entry.version)
-    if version is None or not version.is_release:
-        return False
-    best = firmware_key(so_far.version) if so_far else None
-    return best is None or version.key > best
+def _meant(wanted: str, of_model: Sequence[Firmware]) -> list[Firmware]:
+    """The files of one model that a version may mean, its own spelling before others, the newest first."""
+    if fold(wanted) == LATEST:
+        parsed = [(FirmwareVersion.parse(entry.version or ""), entry) for entry in of_model]
+        releases = [(version.key, entry) for version, entry in parsed if version and version.is_release]
+        highest = max((key for key, _ in releases), default=None)
+        found = [entry for key, entry in releases if key == highest]
+    else:
+        found = [entry for entry in of_model if fold(entry.version or "") == fold(wanted)] or [
+            entry for entry in of_model if is_same_firmware(entry.version, wanted)
+        ]
+    return sorted(found, key=lambda entry: entry.created_at or _LONG_AGO, reverse=True)
 
 
 def skipped_for_latest(wanted: str, firmwares: Iterable[Firmware], models: Iterable[str]) -> tuple[str, ...]:
@@ -241,14 +256,12 @@ def make_plan(
     targets.sort(key=lambda target: (target.site, target.label, target.gateway_id))
     return Plan(
         query=query,
-        firmware_id=firmware.id,
-        model=firmware.model,
-        version=firmware.version,
+        firmware=firmware,
         targets=tuple(targets),
         waves=sizes,
         approvals_needed=approvals_needed(len(taking_part), around.fleet_size, rules),
         fleet_size=around.fleet_size,
-        hash=plan_hash(firmware.id, firmware.version, targets),
+        hash=plan_hash(firmware, targets),
     )
 
 
@@ -363,10 +376,10 @@ def is_downgrade(present: str | None, wanted: str) -> bool:
     return before is None or after is None or after < before
 
 
-def plan_hash(firmware_id: str, version: str, targets: Iterable[Target]) -> str:
-    """A digest of the firmware and of who gets it in which wave; the order of the targets does not matter."""
-    taking_part = sorted(f"{target.wave}:{target.gateway_id}" for target in targets if target.wave)
-    return hashlib.sha256("\n".join([firmware_id, version, *taking_part]).encode()).hexdigest()
+def plan_hash(firmware: Firmware, targets: Iterable[Target]) -> str:
+    """A digest of the file and of who gets it in which wave; the order of the targets does not matter."""
+    taking_part = sorted([target.wave, target.gateway_id] for target in targets if target.wave)
+    return hashlib.sha256(json.dumps([firmware.marks, taking_part]).encode()).hexdigest()
 
 
 def approvals_needed(eligible: int, fleet_size: int, rules: RolloutRules) -> int:

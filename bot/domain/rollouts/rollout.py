@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
-from bot.domain.access import Action, Actor, Role, require
+from bot.domain.access import Action, Actor, Role, refused, require
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
-from bot.domain.firmware import is_same_firmware
+from bot.domain.firmware import Firmware, is_same_firmware
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
 
@@ -35,7 +35,7 @@ class RolloutState(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     CANCELED = "canceled"
-    VOID = "void"  # the fleet drifted from what was approved
+    VOID = "void"  # what was approved is not what would be done
 
     @property
     def is_under_way(self) -> bool:
@@ -112,9 +112,7 @@ class Rollout:
     requester_name: str
     channel: str | None
     query: str
-    model: str
-    firmware_id: str
-    firmware_version: str
+    firmware: Firmware
     plan_hash: str
     planned: int  # gateways that take part, as approved
     approvals_needed: int
@@ -137,6 +135,14 @@ class Rollout:
     @property
     def title(self) -> str:
         return f"R-{self.id}"
+
+    @property
+    def model(self) -> str:
+        return self.firmware.model or ""
+
+    @property
+    def firmware_version(self) -> str:
+        return self.firmware.version or ""
 
     @property
     def approvals_missing(self) -> int:
@@ -211,11 +217,17 @@ def check_request(plan: Plan, actor: Actor) -> None:
 
 
 def approve(
-    rollout: Rollout, actor: Actor, now: datetime, rules: RolloutRules, override: str | None = None
+    rollout: Rollout,
+    actor: Actor,
+    now: datetime,
+    rules: RolloutRules,
+    override: str | None = None,
+    held: str | None = None,
 ) -> Rollout:
     """The rollout after this approval: started or scheduled once enough people approved, else still waiting.
 
-    ``override`` is an admin's typed reason to approve what they requested themselves. Raises NotAllowed for a
+    ``override`` is an admin's typed reason to approve what they requested themselves, ``held`` what keeps it
+    from being started now. Raises NotAllowed for a
     missing role, for the requester, and for a downgrade by anyone but an admin; ReasonNeeded when an admin
     could override; Stale when it was decided, has expired, or this person approved already.
     """
@@ -223,9 +235,11 @@ def approve(
     _must_wait_for_approval(rollout, now)
     own = actor.user_id == rollout.requester and not rules.self_approval
     if own and actor.role < Role.ADMIN:
-        raise NotAllowed(
+        raise refused(
+            actor,
+            Action.OVERRIDE,
             f"You requested {rollout.title}, so somebody else has to approve it. "
-            f"Approvers: {actor.holders.get(Role.APPROVER) or 'nobody has that role yet'}."
+            f"Approvers: {actor.holders.get(Role.APPROVER) or 'nobody has that role yet'}.",
         )
     if own and not (override or "").strip():
         raise ReasonNeeded(
@@ -233,17 +247,18 @@ def approve(
             "The card shows your reason."
         )
     if rollout.downgrades and actor.role < Role.ADMIN:
-        raise NotAllowed(
+        raise refused(
+            actor,
+            Action.OVERRIDE,
             f"{rollout.title} takes gateways back to an older firmware, or may, so only an admin's approval "
-            "counts. "
-            f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}."
+            f"counts. Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}.",
         )
     if any(approval.user_id == actor.user_id for approval in rollout.approvals):
         raise Stale(f"You approved {rollout.title} already; it needs somebody else's approval as well.")
     reason = override.strip() if own and override else None
     approval = Approval(actor.user_id, actor.name, Decision.APPROVED, rollout.plan_hash, now, reason)
     approved = replace(rollout, approvals=(*rollout.approvals, approval))
-    return approved if approved.approvals_missing else begin(approved, now)
+    return approved if approved.approvals_missing else begin(approved, now, held)
 
 
 def approval_is(rollout: Rollout, actor: Actor, rules: RolloutRules) -> Action:
@@ -252,11 +267,11 @@ def approval_is(rollout: Rollout, actor: Actor, rules: RolloutRules) -> Action:
     return Action.OVERRIDE if own or rollout.downgrades else Action.APPROVE
 
 
-def begin(rollout: Rollout, now: datetime) -> Rollout:
-    """All approvals are there: it starts, or waits for its time."""
-    if rollout.start_at is not None and rollout.start_at > now:
-        return replace(rollout, state=RolloutState.SCHEDULED)
-    return replace(rollout, state=RolloutState.RUNNING, started_at=now, gate_from=now, wave=CANARY)
+def begin(rollout: Rollout, now: datetime, held: str | None = None) -> Rollout:
+    """All approvals are there: it starts, or waits for its time, or until nothing holds it any more."""
+    if held or (rollout.start_at is not None and rollout.start_at > now):
+        return replace(rollout, state=RolloutState.SCHEDULED, held=held)
+    return replace(rollout, state=RolloutState.RUNNING, started_at=now, gate_from=now, wave=CANARY, held=None)
 
 
 def deny(rollout: Rollout, actor: Actor, reason: str, now: datetime) -> Rollout:
@@ -281,30 +296,35 @@ def cancel(rollout: Rollout, actor: Actor, now: datetime) -> Rollout:
     if rollout.state is not RolloutState.SCHEDULED:
         _must_wait_for_approval(rollout, now)
     if actor.user_id != rollout.requester and actor.role < Role.ADMIN:
-        raise NotAllowed(
+        raise refused(
+            actor,
+            Action.OVERRIDE,
             f"Only {rollout.requester_name}, who requested {rollout.title}, or an admin can withdraw it. "
-            "An approver can deny it."
+            "An approver can deny it.",
         )
-    return replace(rollout, state=RolloutState.CANCELED, finished_at=now, reason=f"withdrawn by {actor.name}")
-
-
-def void(rollout: Rollout, changed: int, now: datetime) -> Rollout:
-    """The fleet drifted: what was approved is not what would be done."""
     return replace(
         rollout,
-        state=RolloutState.VOID,
+        state=RolloutState.CANCELED,
         finished_at=now,
-        reason=f"{changed} of its {rollout.planned} gateways are gone, offline or changed since the plan",
+        reason=f"withdrawn by {actor.name}",
+        held=None,
     )
 
 
-def void_without(rollout: Rollout, lost: Sequence[str], now: datetime) -> Rollout:
-    """Some of those whose word it rests on may not give it any more."""
-    names = ", ".join(lost)
+def void(rollout: Rollout, reason: str, now: datetime) -> Rollout:
+    """What was approved is not what would be done."""
+    return replace(rollout, state=RolloutState.VOID, finished_at=now, reason=reason, held=None)
+
+
+def drift_words(rollout: Rollout, changed: int) -> str:
+    """Why one is void from whose plan the fleet drifted."""
+    return f"{changed} of its {rollout.planned} gateways are gone, offline or changed since the plan"
+
+
+def lost_words(rollout: Rollout, lost: Sequence[str]) -> str:
+    """Why one is void that rests on the word of people who may not give it any more."""
     verb = "approve" if rollout.approvals_needed else "request"
-    return replace(
-        rollout, state=RolloutState.VOID, finished_at=now, reason=f"{names} may not {verb} it any more"
-    )
+    return f"{', '.join(lost)} may not {verb} it any more"
 
 
 def expire(rollout: Rollout, now: datetime) -> Rollout:
@@ -378,9 +398,11 @@ def resume(
 
 def _start_through(rollout: Rollout, actor: Actor, override: str | None, freeze: Freeze) -> Rollout:
     if actor.role < Role.ADMIN:
-        raise NotAllowed(
+        raise refused(
+            actor,
+            Action.OVERRIDE,
             f"{rollout.title} is held: {freeze.says()}. Only an admin may start through a freeze. "
-            f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}."
+            f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}.",
         )
     if not (override or "").strip():
         raise ReasonNeeded(
@@ -390,11 +412,19 @@ def _start_through(rollout: Rollout, actor: Actor, override: str | None, freeze:
     return replace(rollout, through_freeze=f"{actor.name}: {(override or '').strip()}")
 
 
-def promote(rollout: Rollout, actor: Actor) -> Rollout:
-    """A person has looked at the canary and lets the next wave go. Raises Stale when none waits for that."""
+def promote(rollout: Rollout, actor: Actor, verified: int) -> Rollout:
+    """A person has looked at the canary, of which some were ``verified``, and lets the next wave go.
+
+    Raises Stale when none waits for that, and when nobody of it was updated: then it has shown nothing.
+    """
     require(actor, Action.STEER)
     if rollout.state is not RolloutState.PROMOTION:
         raise Stale(_is_now(rollout, "promoted"))
+    if not verified:
+        raise Stale(
+            f"Nobody of the canary of {rollout.title} was updated, so it has shown nothing and cannot be "
+            "promoted. Abort it, and run the update again for a new plan."
+        )
     return _next_wave(replace(rollout, state=RolloutState.RUNNING))
 
 

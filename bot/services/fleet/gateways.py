@@ -243,8 +243,9 @@ def _model(firmware: Firmware) -> str:
     return fold(firmware.model or "")
 
 
-def _order(firmware: Firmware) -> tuple[str, str]:
-    return (firmware_key(firmware.version) or "", firmware.version or "")
+def _order(firmware: Firmware) -> tuple[str, str, float]:
+    made = firmware.created_at.timestamp() if firmware.created_at else 0.0
+    return (firmware_key(firmware.version) or "", firmware.version or "", made)
 
 
 def _ambiguous(text: str, ids: Sequence[str]) -> str:

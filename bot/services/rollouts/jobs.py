@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.domain.firmware import FirmwareId, JobDevice, JobId, JobStatus
+from bot.domain.firmware import JobDevice, JobId, JobStatus
 from bot.domain.gateways import GatewayId
+from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts import verdict
-from bot.domain.rollouts.events import NotCalledOff
+from bot.domain.rollouts.events import Aborted, NotCalledOff
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.domain.rollouts.verdict import Attempt, FailureKind
@@ -155,13 +156,15 @@ class RolloutJobs:
                 return True
             if self._context.now() - batch.called_at < self._context.rules.look_for:
                 return False
+        found = await self._context.client.firmware(rollout.firmware.id)
+        if changed := rollout.firmware.change(found):
+            await self._stop(rollout, changed)
+            return False
         members = await self._about_to_call(rollout, batch, not_visible=not_visible)
         if not members:
             return True
         try:
-            job_id = await self._context.client.create_job(
-                batch.name, FirmwareId(rollout.firmware_id), members
-            )
+            job_id = await self._context.client.create_job(batch.name, rollout.firmware.id, members)
         except (VendorRefused, Conflict) as error:
             there = await self._find_job(batch) if isinstance(error, Conflict) else None
             if there is None:
@@ -179,6 +182,14 @@ class RolloutJobs:
             return False
         await self._created(batch, job_id)
         return True
+
+    async def _stop(self, rollout: Rollout, reason: str) -> None:
+        """What would be sent is not what was approved; the next round calls off what was intended."""
+        now = self._context.now()
+        async with self._context.database.write() as connection:
+            fresh = await store.load(connection, rollout.id, to_change=True)
+            if fresh.state.is_under_way:
+                await stop_for_good(connection, fresh, reason, now)
 
     async def _about_to_call(
         self, rollout: Rollout, batch: Batch, *, not_visible: bool
@@ -249,6 +260,18 @@ class RolloutJobs:
             await flight.save_attempts(connection, rollout.id, attempts, self._context.now())
             await targets.free_gateways(connection, rollout.id)
             await cards.touch(connection, about(rollout.id))
+
+
+async def stop_for_good(
+    connection: Transaction, rollout: Rollout, reason: str, now: datetime, *, frozen: bool = False
+) -> Rollout:
+    """By itself: nothing more is started. ``frozen``: its firmware was frozen with it."""
+    after = decide.aborted(rollout, reason, now)
+    await store.save(connection, rollout, after, now)
+    await targets.skip_all(connection, rollout.id, f"not started: {reason}", now)
+    await targets.free_gateways(connection, rollout.id)
+    await record_event(connection, after, Aborted(reason, frozen), now, before=rollout)
+    return after
 
 
 async def start_blocker(

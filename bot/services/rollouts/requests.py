@@ -29,7 +29,7 @@ from bot.domain.rollouts.events import (
     Voided,
     Withdrawn,
 )
-from bot.domain.rollouts.plan import Circumstances, ModelChoice, RolloutRules
+from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, RolloutRules
 from bot.domain.rollouts.rollout import (
     FAILURES,
     IN_FLIGHT,
@@ -43,10 +43,10 @@ from bot.domain.rollouts.staleness import RolloutAct
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
 from bot.services.context import Context
 from bot.services.questions import VendorQuestions
-from bot.services.rollouts.approvers import Lost, nobody
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
 from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
+from bot.services.rollouts.start_checks import StartCheck, StartChecks
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, events, targets
@@ -91,7 +91,7 @@ class RolloutRequests:
     ``fleet_size`` how many there are in all.
     ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
     in a channel. ``within`` refuses somebody who is limited to a part of the fleet when gateways are outside
-    of it, ``lost`` names those whose approval counts no more.
+    of it.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class RolloutRequests:
         incidents_at: Callable[[set[str]], Awaitable[Sequence[IncidentSummary]]],
         may_post: Callable[[str], Awaitable[bool]],
         rules: RolloutRules,
+        checks: StartChecks,
         places: RolloutRouting,
         new_id: Callable[[], str],
         within: Within = anywhere,
-        lost: Lost = nobody,
     ) -> None:
-        self._lost = lost
+        self._checks = checks
         self._database = context.database
         self._within = within
         self._questions = questions
@@ -134,10 +134,13 @@ class RolloutRequests:
         version: str,
         model: str | None = None,
         start_at: datetime | None = None,
-    ) -> DrawnPlan | ModelChoice:
-        """A plan that can be requested, or the models to choose from. Nothing is sent to the vendor.
+        *,
+        file: str | None = None,
+    ) -> DrawnPlan | FirmwareChoice:
+        """A plan that can be requested, or the files to choose from. Nothing is sent to the vendor.
 
-        Raises InvalidInput when the query, the version or the model names nothing.
+        ``file`` is the id of the one that was chosen. Raises InvalidInput when the query, the version or the
+        model names nothing.
         """
         require(actor, Action.REQUEST)
         query = await self._understand(query_text)
@@ -147,14 +150,14 @@ class RolloutRequests:
             raise InvalidInput("No gateway matches that query, so there is nothing to update.")
         require_within(actor, Action.REQUEST, matches, self.now())
         by_model = Counter(known.gateway.model for known in matches if known.gateway.model)
-        chosen = planning.choose_firmware(query.text, version, model, firmwares, by_model)
-        if isinstance(chosen, ModelChoice):
+        chosen = planning.choose_firmware(query.text, version, firmwares, by_model, model=model, file=file)
+        if isinstance(chosen, FirmwareChoice):
             return chosen
         skipped = planning.skipped_for_latest(version, firmwares, [chosen.model or ""])
         drawn = await self._draw(actor, channel, query, chosen, matches, start_at)
         return replace(drawn, skipped=skipped)
 
-    async def plan_again(self, actor: Actor, rollout_id: RolloutId) -> DrawnPlan | ModelChoice:
+    async def plan_again(self, actor: Actor, rollout_id: RolloutId) -> DrawnPlan | FirmwareChoice:
         """A new plan of what a rollout was for: the fleet is another now."""
         async with self._database.read() as connection:
             old = await store.load(connection, rollout_id)
@@ -197,6 +200,7 @@ class RolloutRequests:
             raise Stale("That plan was drawn for somebody else. Run the update yourself to request it.")
         await self._within(actor, Action.REQUEST, [one.gateway_id for one in saved.plan.eligible])
         usual = await self._usual_channels(saved.channel)
+        not_visible = await self._checks.not_visible()
         now = self.now()
         async with self._database.write() as connection:
             saved = await store.load_plan(connection, plan_id)
@@ -213,9 +217,11 @@ class RolloutRequests:
             await cards.open_cards(connection, about(rollout.id), channels, now)
             await record_event(connection, rollout, Requested(), now, actor, channel=saved.channel)
             if not rollout.approvals_needed:
-                if planning.has_drifted(rollout.planned, await targets.count_drifted(connection, rollout)):
+                if await StartCheck(held=not_visible).complete(connection, rollout):
                     raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
-                await self._begin(connection, rollout, decide.begin(rollout, now), now)
+                begun = decide.begin(rollout, now, not_visible)
+                await self._begin(connection, rollout, begun, now)
+                return begun
         return rollout
 
     async def forget_plan(self, actor: Actor, plan_id: str) -> None:
@@ -238,9 +244,7 @@ class RolloutRequests:
             requester_name=actor.name,
             channel=saved.channel,
             query=plan.query,
-            model=plan.model,
-            firmware_id=plan.firmware_id,
-            firmware_version=plan.version,
+            firmware=plan.firmware,
             plan_hash=plan.hash,
             planned=sum(plan.waves),
             approvals_needed=plan.approvals_needed,
@@ -269,13 +273,13 @@ class RolloutRequests:
         """Counts one approval; the last one that is needed starts the rollout.
 
         ``drawn`` is what the button carries, see ``begin_decision``; ``channel`` is where. When the fleet
-        drifted from what was approved, or an earlier approver may not approve any more, it is void instead.
-        Raises NotAllowed, Stale, AlreadyDone, and
-        ReasonNeeded when an admin may do it with a reason.
+        drifted, the file is another, or an earlier approver may not approve any more, it is void instead;
+        while nobody can tell, it waits. Raises NotAllowed, Stale, AlreadyDone, and ReasonNeeded when an admin
+        may do it with a reason.
         """
         async with self._database.read() as connection:
             waiting = await store.load(connection, rollout_id)
-        lost = await self._lost(waiting)
+        check = await self._checks.begin(waiting)
         now = self.now()
         if actor.limits:
             asked = decide.approval_is(waiting, actor, self.rules)
@@ -283,19 +287,15 @@ class RolloutRequests:
             await self._within(actor, asked, ids)
         async with self._database.write() as connection:
             it = await begin_decision(connection, RolloutAct.APPROVE, actor, rollout_id, drawn, channel, now)
-            after = decide.approve(it.before, actor, now, self.rules, override)
-            changed = await targets.count_drifted(connection, it.before)
-            if lost or planning.has_drifted(it.before.planned, changed):
-                if lost:
-                    after = decide.void_without(it.before, lost, now)
-                else:
-                    after = decide.void(it.before, changed, now)
+            after = decide.approve(it.before, actor, now, self.rules, override, check.held)
+            if why := await check.complete(connection, it.before):
+                after = decide.void(it.before, why, now)
                 await store.save(connection, it.before, after, None)
                 await targets.skip_all(connection, rollout_id, "not started: void", now)
-                entry = await it.record(after, Voided(after.reason or ""))
+                entry = await it.record(after, Voided(why))
             else:
                 later = after.start_at if after.state is RolloutState.SCHEDULED else None
-                entry = await it.record(after, Approved(after.approvals_missing, later, override))
+                entry = await it.record(after, Approved(after.approvals_missing, later, override, after.held))
                 if after.state is RolloutState.REQUESTED:
                     await it.save(after, again_at=decide.remind_at(after))
                 else:
@@ -355,11 +355,12 @@ class RolloutRequests:
     async def _begin(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
         """From this commit on its gateways are this rollout's alone, and the next tick starts them."""
         await targets.claim_gateways(connection, before.id, now)
-        due_at = after.start_at if after.state is RolloutState.SCHEDULED else now
-        await store.save(connection, before, after, due_at)
         later = after.start_at if after.state is RolloutState.SCHEDULED else None
-        event = Scheduled(later) if later else Started()
-        await record_event(connection, after, event, now, before=before)
+        await store.save(connection, before, after, later or now)
+        if later or not after.held:
+            await record_event(
+                connection, after, Scheduled(later) if later else Started(), now, before=before
+            )
 
     # ---- looking
 

@@ -1,4 +1,4 @@
-"""The attempt of rollouts: what is due is advanced, judged, stopped or finished, by itself.
+"""The course of rollouts: what is due is advanced, judged, stopped or finished, by itself.
 
 The domain decides; here is only the order in which it is asked. The vendor's jobs are in ``rollout_jobs.py``.
 """
@@ -15,10 +15,8 @@ from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import gates, starts, verdict
-from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import (
-    Aborted,
     ApprovalReminder,
     CanaryDone,
     Expired,
@@ -33,9 +31,9 @@ from bot.domain.rollouts.events import (
 )
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.verdict import Attempt
-from bot.services.rollouts.approvers import Lost, nobody
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
-from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker
+from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker, stop_for_good
+from bot.services.rollouts.start_checks import StartChecks
 from bot.services.rollouts.stragglers import StragglerTracker
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
@@ -52,18 +50,18 @@ class RolloutRunner:
     """Advances rollouts.
 
     ``visibility_lost`` tells that the fleet cannot be seen: then nothing is started, promoted or judged.
-    ``listed_at`` tells when the newest listing was completed, ``lost`` whose approval counts no more.
+    ``listed_at`` tells when the newest listing was completed.
     """
 
     def __init__(
         self,
         context: RolloutContext,
         *,
+        checks: StartChecks,
         visibility_lost: Callable[[], Awaitable[bool]],
         listed_at: Callable[[], Awaitable[datetime | None]],
-        lost: Lost = nobody,
     ) -> None:
-        self._lost = lost
+        self._checks = checks
         self._context = context
         self._jobs = RolloutJobs(context)
         self._stragglers = StragglerTracker(context, self._jobs)
@@ -100,13 +98,11 @@ class RolloutRunner:
         """The rollout as it is then, and when it is due again."""
         if rollout.state is RolloutState.REQUESTED:
             return await self._wait_for_approval(rollout)
-        not_visible = await self._visibility_lost()
         if rollout.state is RolloutState.SCHEDULED:
-            if not_visible:  # nobody can tell whether the fleet drifted
-                return rollout, self._context.now() + self._context.rules.poll_every
-            rollout = await self._start_on_time(rollout)
+            rollout, due_at = await self._start_on_time(rollout)
             if rollout.state is not RolloutState.RUNNING:
-                return rollout, rollout.start_at if rollout.state is RolloutState.SCHEDULED else None
+                return rollout, due_at
+        not_visible = await self._visibility_lost()
         asked = await self._jobs.ask(rollout, not_visible=not_visible)
         soon = asked.in_doubt or asked.unheard
         if not not_visible:
@@ -142,29 +138,30 @@ class RolloutRunner:
             await record_event(connection, rollout, reminder, now)
         return replace(rollout, reminded=True, version=rollout.version + 1), rollout.expires_at
 
-    async def _start_on_time(self, rollout: Rollout) -> Rollout:
-        """Its time has come: it starts, unless the fleet drifted, or an approval counts no more."""
+    async def _start_on_time(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
+        """Its time has come: it starts, is void, or waits on; see ``StartChecks``."""
         now = self._context.now()
-        assert rollout.start_at is not None
-        if now < rollout.start_at:
-            return rollout
-        lost = await self._lost(rollout)
+        if rollout.start_at is not None and now < rollout.start_at:
+            return rollout, rollout.start_at
+        check = await self._checks.begin(rollout)
         async with self._context.database.write() as connection:
-            changed = await targets.count_drifted(connection, rollout)
-            if lost or planning.has_drifted(rollout.planned, changed):
-                after = (
-                    decide.void_without(rollout, lost, now) if lost else decide.void(rollout, changed, now)
-                )
+            if why := await check.complete(connection, rollout):
+                after = decide.void(rollout, why, now)
                 await targets.skip_all(connection, rollout.id, "not started: void", now)
                 await targets.free_gateways(connection, rollout.id)
-                voided = Voided(after.reason or "")
-                entry = await record_event(connection, after, voided, now, before=rollout)
+                entry = await record_event(connection, after, Voided(why), now, before=rollout)
                 await tell_requester(connection, after, entry, None, now)
             else:
-                after = decide.begin(rollout, now)
-                await record_event(connection, after, Started(), now, before=rollout)
+                after = decide.begin(rollout, now, check.held)
+                if after == rollout:
+                    return rollout, now + self._context.rules.poll_every
+                if after.state is RolloutState.RUNNING:
+                    await record_event(connection, after, Started(), now, before=rollout)
+                else:
+                    await cards.touch(connection, about(rollout.id))
             await store.save(connection, rollout, after, now)
-        return replace(after, version=rollout.version + 1)
+        waits = now + self._context.rules.poll_every if after.state is RolloutState.SCHEDULED else None
+        return replace(after, version=rollout.version + 1), waits
 
     # ---- what the fleet shows
     async def _judge(self, rollout: Rollout, reports: JobReports) -> None:
@@ -242,14 +239,10 @@ class RolloutRunner:
             await store.save(connection, rollout, after, now)
             await record_event(connection, after, Paused(trip.reason), now, before=rollout)
             return after
-        after = decide.aborted(rollout, trip.reason, now)
-        await store.save(connection, rollout, after, now)
-        await targets.skip_all(connection, rollout.id, f"not started: {trip.reason}", now)
-        await targets.free_gateways(connection, rollout.id)
         reason = f"{rollout.title} stopped: {trip.reason}"
         freeze = Freeze(rollout.firmware_version, BY_ITSELF, BY_ITSELF, reason, now)
         frozen = await store.add_freeze(connection, freeze)
-        await record_event(connection, after, Aborted(trip.reason, frozen), now, before=rollout)
+        after = await stop_for_good(connection, rollout, trip.reason, now, frozen=frozen)
         if frozen:
             await record_freeze(connection, freeze, None, now)
         return after

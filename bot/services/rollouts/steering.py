@@ -10,7 +10,7 @@ from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried
 from bot.domain.rollouts.plan import RolloutRules
-from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId
+from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.staleness import RolloutAct
 from bot.services.context import Context
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision
@@ -91,7 +91,8 @@ class RolloutSteering:
             )
         await self._require_within(actor, rollout_id)
         async with self._deciding(RolloutAct.PROMOTE, actor, rollout_id, drawn, channel) as it:
-            after = decide.promote(it.before, actor)
+            counts = await targets.count_targets(it.connection, rollout_id)
+            after = decide.promote(it.before, actor, counts.get((it.before.wave, TargetState.VERIFIED), 0))
             await it.save(after)
             await it.record(after, Promoted())
         return after

@@ -14,11 +14,11 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Unavailable
 from bot.domain.query import EVERYTHING
 from bot.domain.rollouts import rollout as decide
-from bot.domain.rollouts.rollout import Rollout, RolloutState
+from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.silences import SilenceService
 from bot.services.fleet.gateways import FleetService
-from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.requests import RolloutLine, RolloutRequests
 from bot.slack import ids
 from bot.slack.home.views import tab as views
 from bot.slack.home.views.tab import HomeRollout
@@ -149,8 +149,8 @@ class HomeTab:
 
     async def _rollouts_part(self, actor: Actor) -> list[Block]:
         page = await self._rollouts.page(0, _LOOKED_AT)
-        live = [line.rollout for line in page.lines if not line.rollout.state.is_final]
-        offered = [HomeRollout(rollout, self._allowed(rollout, actor)) for rollout in live]
+        live = [line for line in page.lines if not line.rollout.state.is_final]
+        offered = [HomeRollout(line.rollout, self._allowed(line, actor)) for line in live]
         asked = {ids.ROLLOUT_APPROVE, ids.ROLLOUT_PROMOTE}
         waiting = [one for one in offered if one.allowed & asked]
         mine = [one for one in offered if one.rollout.requester == actor.user_id and one not in waiting]
@@ -172,13 +172,14 @@ class HomeTab:
     async def _silences_part(self, actor: Actor) -> list[Block]:
         return views.silences(await self._silences.active(actor), self._command)
 
-    def _allowed(self, rollout: Rollout, actor: Actor) -> frozenset[str]:
+    def _allowed(self, line: RolloutLine, actor: Actor) -> frozenset[str]:
         """What the domain would let this actor do with it now."""
-        now, rules = self._now(), self._rollouts.rules
+        now, rules, rollout = self._now(), self._rollouts.rules, line.rollout
+        verified = line.counts.get(TargetState.VERIFIED, 0)
         tried: dict[str, Callable[[], object]] = {ids.ROLLOUT_PAUSE: lambda: decide.pause(rollout, actor)}
         if not actor.limits:  # whether all its gateways are within a limit is looked up at the click
             tried[ids.ROLLOUT_APPROVE] = lambda: decide.approve(rollout, actor, now, rules)
-            tried[ids.ROLLOUT_PROMOTE] = lambda: decide.promote(rollout, actor)
+            tried[ids.ROLLOUT_PROMOTE] = lambda: decide.promote(rollout, actor, verified)
         if rollout.state is RolloutState.REQUESTED:
             tried[ids.ROLLOUT_DENY] = lambda: decide.deny(rollout, actor, "looking", now)
         return frozenset(action for action, attempt in tried.items() if _is_allowed(attempt))

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bot.domain.access import Actor
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
-from bot.domain.rollouts.plan import ModelChoice
+from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.rollout import ReasonNeeded, Rollout, RolloutId
 from bot.domain.rollouts.status import DrawnPlan
 from bot.services.rollouts.requests import RolloutRequests
@@ -93,20 +93,25 @@ class RolloutButtons:
 
     @on.click(ids.ROLLOUT_REPLAN)
     async def replan(self, click: Click) -> None:
-        """On a choice of models it plans for one; on a void rollout's card it draws a new plan."""
+        """On a choice of files it plans for one; on a void rollout's card it draws a new plan."""
         if isinstance(click.ref, PlanRef):
             chosen = click.ref
             drawn = await self._service.plan(
-                click.actor, click.channel, chosen.query, chosen.version, chosen.model
+                click.actor,
+                click.channel,
+                chosen.query,
+                chosen.version,
+                chosen.model,
+                file=chosen.file or None,
             )
             await click.respond.answer(self._draw(drawn))
             return
         drawn = await self._service.plan_again(click.actor, rollout_id(click.card))
         await click.respond.add(self._draw(drawn))
 
-    def _draw(self, drawn: DrawnPlan | ModelChoice) -> Message:
-        if isinstance(drawn, ModelChoice):
-            return views.model_choice(drawn)
+    def _draw(self, drawn: DrawnPlan | FirmwareChoice) -> Message:
+        if isinstance(drawn, FirmwareChoice):
+            return views.firmware_choice(drawn)
         return views.plan(drawn, self._service.rules)
 
     @on.click(ids.ROLLOUT_REQUEST)

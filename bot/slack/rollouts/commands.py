@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
-from bot.domain.rollouts.plan import ModelChoice
+from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.windows import begins_with_a_moment, parse_start
 from bot.services.rollouts.events import DECIDED, ENTRY, FREEZE_TOLD, NOTE
@@ -186,8 +186,8 @@ class RolloutListeners:
         self, actor: Actor, channel: str | None, query: str, version: str, start_at: datetime | None
     ) -> Message:
         drawn = await self._service.plan(actor, channel, query, version, start_at=start_at)
-        if isinstance(drawn, ModelChoice):
-            return views.model_choice(drawn)
+        if isinstance(drawn, FirmwareChoice):
+            return views.firmware_choice(drawn)
         return views.plan(drawn, self._service.rules)
 
     # ---- what is drawn

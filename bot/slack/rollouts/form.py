@@ -79,7 +79,12 @@ class RolloutForm:
         """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
         view_id = await self._screen.open(trigger_id, views.loading())
         try:
-            form = views.form(await self._offers(), {}, views.nothing_chosen(), _ref(_NO_PLAN, channel, {}))
+            form = views.form(
+                await self._offers(await self._firmware()),
+                {},
+                views.nothing_chosen(),
+                _ref(_NO_PLAN, channel, {}),
+            )
         except BotError as error:
             form = views.closed(str(error))
         await self._screen.update(view_id, form)
@@ -118,23 +123,25 @@ class RolloutForm:
         self, actor: Actor, channel: str, values: Mapping[str, str], *, is_unseen: bool = False
     ) -> View:
         """The dialog of these choices; ``is_unseen``: they were sent before their plan was there to see."""
-        plan_id, shown = await self._preview(actor, channel, values)
+        firmware = await self._firmware()
+        plan_id, shown = await self._preview(actor, channel, values, firmware)
         if is_unseen and plan_id != _NO_PLAN:
             shown = [*views.look_first(), *shown]
-        return views.form(await self._offers(), values, shown, _ref(plan_id, channel, values))
+        return views.form(await self._offers(firmware), values, shown, _ref(plan_id, channel, values))
 
     async def _preview(
-        self, actor: Actor, channel: str, values: Mapping[str, str]
+        self, actor: Actor, channel: str, values: Mapping[str, str], firmware: Sequence[Firmware]
     ) -> tuple[str, Sequence[Block]]:
         """The plan's id, if there is one, and what is shown of it."""
-        if any(not values.get(one) for one in _CHOICES):
+        model, file, place = (values.get(one, "") for one in _CHOICES)
+        version = next((one.version for one in firmware if (one.id, one.model) == (file, model)), None)
+        if not version or not place:
             return _NO_PLAN, views.nothing_chosen()
-        model, version, place = (values[one] for one in _CHOICES)
         query = "" if place == ids.ROLLOUT_EVERYWHERE else place
         of_model = exactly(Field.MODEL, model) or f"model:{model}"
         try:
             drawn = await self._rollouts.plan(
-                actor, channel or None, f"{of_model} {query}".strip(), version, model
+                actor, channel or None, f"{of_model} {query}".strip(), version, model, file=file
             )
         except BotError as error:
             return _NO_PLAN, views.trouble(str(error))
@@ -145,13 +152,13 @@ class RolloutForm:
         text = values.get(ids.ROLLOUT_START, "")
         return parse_start(text, self._rollouts.rules.zone, self._rollouts.now()) if text else None
 
-    async def _offers(self) -> Offers:
-        versions: dict[str, list[str]] = {}
-        for one in await self._firmware():
+    async def _offers(self, firmware: Sequence[Firmware]) -> Offers:
+        files: dict[str, list[Firmware]] = {}
+        for one in firmware:
             if one.model and one.version:
-                versions.setdefault(one.model, []).append(one.version)
+                files.setdefault(one.model, []).append(one)
         tags = ((exactly(Field.TAG, tag), tag) for tag in await self._tags())
-        return Offers(versions, [(query, f"With the tag {tag}") for query, tag in tags if query])
+        return Offers(files, [(query, f"With the tag {tag}") for query, tag in tags if query])
 
 
 def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> PlanRef:

@@ -202,6 +202,10 @@ rollouts = _numbered(
     Column("model", Text, nullable=False),
     Column("firmware_id", Text, nullable=False),
     Column("firmware_version", Text, nullable=False),
+    Column("file_name", Text),
+    Column("file_at", UtcMicros),  # when the portal says it was made
+    Column("file_size", Text),
+    Column("file_checksum", Text),
     Column("plan_hash", String(64), nullable=False),
     Column("planned", Integer, nullable=False),
     Column("approvals_needed", Integer, nullable=False),

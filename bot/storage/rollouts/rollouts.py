@@ -13,6 +13,7 @@ from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
 
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
+from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
@@ -103,8 +104,12 @@ async def create(connection: Transaction, plan_id: str, rollout: Rollout, plan: 
         "channel": rollout.channel,
         "query": rollout.query,
         "model": rollout.model,
-        "firmware_id": rollout.firmware_id,
+        "firmware_id": rollout.firmware.id,
         "firmware_version": rollout.firmware_version,
+        "file_name": rollout.firmware.file_name,
+        "file_at": rollout.firmware.created_at,
+        "file_size": rollout.firmware.size,
+        "file_checksum": rollout.firmware.checksum,
         "plan_hash": rollout.plan_hash,
         "planned": rollout.planned,
         "approvals_needed": rollout.approvals_needed,
@@ -341,9 +346,15 @@ def _rollout(row: Row[Any], approvals: Mapping[int, tuple[Approval, ...]]) -> Ro
         requester_name=row.requester_name,
         channel=row.channel,
         query=row.query,
-        model=row.model,
-        firmware_id=row.firmware_id,
-        firmware_version=row.firmware_version,
+        firmware=Firmware(
+            FirmwareId(row.firmware_id),
+            row.model,
+            row.firmware_version,
+            row.file_name,
+            row.file_at,
+            size=row.file_size,
+            checksum=row.file_checksum,
+        ),
         plan_hash=row.plan_hash,
         planned=row.planned,
         approvals_needed=row.approvals_needed,
@@ -401,9 +412,7 @@ def _target_values(rollout_id: RolloutId, target: Target) -> dict[str, Any]:
 def _plan_to_json(plan: Plan) -> dict[str, Any]:
     return {
         "query": plan.query,
-        "firmware_id": plan.firmware_id,
-        "model": plan.model,
-        "version": plan.version,
+        "firmware": dict(plan.firmware.marks),
         "waves": plan.waves,
         "approvals_needed": plan.approvals_needed,
         "fleet_size": plan.fleet_size,
@@ -425,11 +434,18 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
 
 
 def _plan_from_json(body: Mapping[str, Any]) -> Plan:
+    file = body["firmware"]
     return Plan(
         query=body["query"],
-        firmware_id=body["firmware_id"],
-        model=body["model"],
-        version=body["version"],
+        firmware=Firmware(
+            FirmwareId(file["id"]),
+            file["model"],
+            file["version"],
+            file["name"] or None,
+            datetime.fromisoformat(file["time"]) if file["time"] else None,
+            size=file["size"] or None,
+            checksum=file["checksum"] or None,
+        ),
         targets=tuple(
             Target(GatewayId(gateway_id), label, site, model, firmware, TargetClass(cls), wave, downgrade)
             for gateway_id, label, site, model, firmware, cls, wave, downgrade in body["targets"]

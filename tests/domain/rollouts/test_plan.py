@@ -1,8 +1,10 @@
 """The plan of a rollout: which firmware, who gets it, who must approve."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.rollouts.plan import (
     Circumstances,
-    ModelChoice,
+    FirmwareChoice,
     TargetClass,
     approvals_needed,
     choose_firmware,
@@ -94,9 +96,39 @@ def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> Non
     assert plan.hash == turned.hash
     assert len({plan.hash, fewer.hash, other.hash}) == 3
     moved = [replace(target, wave=2) for target in plan.targets]
-    assert plan_hash(plan.firmware_id, plan.version, moved) != plan.hash
-    assert plan_hash("another file", plan.version, plan.targets) != plan.hash
-    assert plan_hash(plan.firmware_id, "3.6.0", plan.targets) != plan.hash
+    assert plan_hash(plan.firmware, moved) != plan.hash
+
+
+ANOTHER: Mapping[str, Any] = {
+    "id": "another",
+    "model": "2012",
+    "version": "3.6.0",
+    "file_name": "b.bin",
+    "created_at": NOW + timedelta(seconds=1),
+    "size": "11",
+    "checksum": "cafe",
+}
+
+
+@pytest.mark.parametrize("field", ANOTHER)
+def test_the_hash_covers_all_that_the_portal_tells_of_the_file_and_a_change_says_what_differs(
+    field: str,
+) -> None:
+    file = replace(firmware(), file_name="a.bin", created_at=NOW, size="10", checksum="beef")
+    other = replace(file, **{field: ANOTHER[field]})
+    plan = make_plan("", file, [known(1)], AROUND, rollout_rules())
+    assert plan_hash(file, plan.targets) == plan.hash
+    assert plan_hash(other, plan.targets) != plan.hash
+    assert file.change(file) is None
+    word = {"file_name": "name", "created_at": "time"}.get(field, field)
+    said = file.change(other)
+    assert said is not None
+    assert said == (
+        f"the file a.bin of firmware 3.5.0 is another one in the portal now: its {word} was "
+        f"{file.marks[word]} and is {other.marks[word]}"
+    )
+    assert file.change(replace(file, description="new words")) is None
+    assert file.change(None) == "the file a.bin of firmware 3.5.0 is no longer in the portal"
 
 
 def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
@@ -152,7 +184,7 @@ def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> 
 def test_latest_is_the_highest_release_that_has_an_order() -> None:
     versions = ("3.9.0", "v3.10", "3.9.9.9", "4.0.0-beta.1", "4.0.0-rc1", "f00ba12", "3.11.0-2")
     offered = [*map(firmware, versions), firmware("9.0.0", "2012"), firmware("abc", "2012")]
-    chosen = choose_firmware("", "Latest", None, offered, {"2011": 3})
+    chosen = choose_firmware("", "Latest", offered, {"2011": 3})
     assert isinstance(chosen, Firmware)
     assert chosen.version == "v3.10"
     assert skipped_for_latest("Latest", offered, ["2011"]) == ("3.11.0-2", "f00ba12")
@@ -161,8 +193,8 @@ def test_latest_is_the_highest_release_that_has_an_order() -> None:
 
 def test_latest_of_several_models_says_what_was_skipped() -> None:
     offered = [firmware("3.9.0"), firmware("abc"), firmware("3.8.0", "2012"), firmware("def", "2013")]
-    choice = choose_firmware("", "latest", None, offered, {"2011": 3, "2012": 1})
-    assert isinstance(choice, ModelChoice)
+    choice = choose_firmware("", "latest", offered, {"2011": 3, "2012": 1})
+    assert isinstance(choice, FirmwareChoice)
     assert choice.skipped == ("abc",)
 
 
@@ -170,7 +202,7 @@ def test_latest_is_refused_where_nothing_has_an_order() -> None:
     with pytest.raises(
         InvalidInput, match=r"no release with an order for model 2011\. There is: f00ba12, abc"
     ):
-        choose_firmware("", "latest", None, [firmware("abc"), firmware("f00ba12")], {"2011": 3})
+        choose_firmware("", "latest", [firmware("abc"), firmware("f00ba12")], {"2011": 3})
 
 
 @pytest.mark.parametrize(
@@ -185,7 +217,7 @@ def test_latest_is_refused_where_nothing_has_an_order() -> None:
 )
 def test_a_version_is_found_however_it_is_spelled_and_its_own_spelling_first(wanted: str, meant: str) -> None:
     offered = [*map(firmware, ("v3.5.0", "3.6", "3.6.0", "f00ba12"))]
-    chosen = choose_firmware("", wanted, None, offered, {"2011": 3})
+    chosen = choose_firmware("", wanted, offered, {"2011": 3})
     assert isinstance(chosen, Firmware)
     assert chosen.version == meant
 
@@ -201,21 +233,49 @@ def test_a_plan_names_the_versions_that_nobody_can_compare() -> None:
 
 def test_a_version_of_several_models_asks_which() -> None:
     offered = [firmware(), firmware(model="2012"), firmware(model="2020")]
-    choice = choose_firmware("tag:oslo", "3.5.0", None, offered, {"2011": 3, "2012": 1})
-    assert choice == ModelChoice("tag:oslo", "3.5.0", (("2011", "3.5.0", 3), ("2012", "3.5.0", 1)))
-    assert choose_firmware("tag:oslo", "3.5.0", "2012", offered, {"2011": 3, "2012": 1}) == offered[1]
+    choice = choose_firmware("tag:oslo", "3.5.0", offered, {"2011": 3, "2012": 1})
+    assert choice == FirmwareChoice("tag:oslo", "3.5.0", ((offered[0], 3), (offered[1], 1)))
+    models = {"2011": 3, "2012": 1}
+    assert choose_firmware("tag:oslo", "3.5.0", offered, models, model="2012") == offered[1]
+
+
+def of_day(day: int, name: str, version: str = "3.5.0") -> Firmware:
+    made = NOW + timedelta(days=day)
+    return replace(firmware(version), id=FirmwareId(name), file_name=name, created_at=made)
+
+
+@pytest.mark.parametrize("wanted", ["3.5.0", "3.5", "latest"])
+def test_two_files_of_one_version_are_a_choice_the_newest_first(wanted: str) -> None:
+    old, new = of_day(1, "old.bin"), of_day(2, "new.bin")
+    choice = choose_firmware("tag:oslo", wanted, [old, new, firmware("3.4.1")], {"2011": 3})
+    assert choice == FirmwareChoice("tag:oslo", wanted, ((new, 3), (old, 3)))
+    assert choose_firmware("tag:oslo", wanted, [old, new], {"2011": 3}, file="old.bin") == old
+    with pytest.raises(InvalidInput, match="no longer has that file"):
+        choose_firmware("tag:oslo", wanted, [new], {"2011": 3}, file="old.bin")
+
+
+def test_two_spellings_or_builds_of_what_is_wanted_are_a_choice_too() -> None:
+    builds = [of_day(1, "a.bin", "3.9.0+a"), of_day(2, "b.bin", "3.9.0+b")]
+    for wanted in ("3.9", "latest"):
+        choice = choose_firmware("", wanted, builds, {"2011": 3})
+        assert isinstance(choice, FirmwareChoice)
+    assert choose_firmware("", "3.9.0+a", builds, {"2011": 3}) == builds[0]
+
+
+def test_a_row_that_the_portal_lists_twice_is_one_file() -> None:
+    assert choose_firmware("", "3.5.0", [firmware(), firmware()], {"2011": 3}) == firmware()
 
 
 def test_an_unknown_version_names_what_there_is() -> None:
     offered = [firmware("3.4.1"), firmware("3.10.0"), firmware("3.6.0", "2012")]
     with pytest.raises(InvalidInput, match=r"no firmware 9\.9\.9 for model 2011.*3\.10\.0, 3\.4\.1\.$"):
-        choose_firmware("", "9.9.9", None, offered, {"2011": 3})
+        choose_firmware("", "9.9.9", offered, {"2011": 3})
 
 
 @pytest.mark.parametrize("matching", [{}, {"2011": 1}])
 def test_no_firmware_at_all_says_so(matching: dict[str, int]) -> None:
     with pytest.raises(InvalidInput, match="no firmware"):
-        choose_firmware("", "latest", None, [firmware(model="2012")], matching)
+        choose_firmware("", "latest", [firmware(model="2012")], matching)
 
 
 def test_a_quarantined_gateway_is_left_alone() -> None:

@@ -114,8 +114,14 @@ def test_after_the_canary_a_person_promotes() -> None:
     stopped = machine.advance(running(), counts, NOW, rollout_rules())
     assert stopped.state is RolloutState.PROMOTION
     assert machine.advance(stopped, counts, NOW + timedelta(days=1), rollout_rules()) == stopped
-    promoted = machine.promote(stopped, OLGA)
+    promoted = machine.promote(stopped, OLGA, 5)
     assert (promoted.state, promoted.wave) == (RolloutState.RUNNING, 2)
+
+
+def test_a_canary_of_which_nobody_was_updated_is_not_promoted() -> None:
+    stopped = running(state=RolloutState.PROMOTION)
+    with pytest.raises(Stale, match="Nobody of the canary of R-7 was updated"):
+        machine.promote(stopped, OLGA, 0)
 
 
 def test_later_waves_go_on_by_themselves_after_the_soak() -> None:
@@ -192,7 +198,7 @@ def test_an_admin_may_approve_their_own_with_a_typed_reason() -> None:
         lambda one: machine.pause(one, VERA),
         lambda one: machine.resume(one, VERA, NOW),
         lambda one: machine.resume(replace(one, state=RolloutState.RUNNING), VERA, NOW, "why", FREEZE),
-        lambda one: machine.promote(one, VERA),
+        lambda one: machine.promote(one, VERA, 5),
         lambda one: machine.abort(one, VERA, NOW),
         lambda one: machine.take_up(one, VERA, 1, NOW),
         lambda one: machine.deny(one, replace(OLGA, user_id="U0OTTO"), "no", NOW),
@@ -210,9 +216,10 @@ def test_who_has_not_the_role_decides_nothing_in_any_state(
 def test_an_abort_is_for_good() -> None:
     ended = machine.abort(running(), OLGA, NOW)
     assert ended.state is RolloutState.ABORTED
-    for act in (machine.pause, machine.promote):
-        with pytest.raises(Stale, match="is aborted"):
-            act(ended, OLGA)
+    with pytest.raises(Stale, match="is aborted"):
+        machine.pause(ended, OLGA)
+    with pytest.raises(Stale, match="is aborted"):
+        machine.promote(ended, OLGA, 5)
     with pytest.raises(Stale):
         machine.resume(ended, OLGA, NOW)
     with pytest.raises(Stale):

@@ -91,7 +91,12 @@ class RolloutStory(RuleBasedStateMachine):
     @rule()
     def promotes(self) -> None:
         if not self.blind:
-            self._decides(lambda: machine.promote(self.rollout, PAUL))
+            self._decides(lambda: machine.promote(self.rollout, PAUL, self._verified_in_the_canary()))
+
+    def _verified_in_the_canary(self) -> int:
+        return sum(
+            state is TargetState.VERIFIED and self.waves[one] == 1 for one, state in self.states.items()
+        )
 
     @rule(sure=st.integers(0, 9))
     def aborts(self, sure: int) -> None:
@@ -375,9 +380,7 @@ def _requested(plan: Plan) -> Rollout:
     return rollout(
         channel=None,
         query="",
-        model=plan.model,
-        firmware_id=plan.firmware_id,
-        firmware_version=plan.version,
+        firmware=plan.firmware,
         plan_hash=plan.hash,
         planned=sum(plan.waves),
         approvals_needed=plan.approvals_needed,

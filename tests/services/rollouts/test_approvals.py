@@ -12,6 +12,8 @@ from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Target, TargetClass, plan_hash
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.status import DrawnPlan
+from bot.slack.rollouts.views.card import card
+from bot.slack.rollouts.views.lists import requested
 from tests.worlds.builders import limited
 from tests.worlds.rollouts import (
     ADA,
@@ -152,7 +154,7 @@ async def test_an_approval_is_for_the_hash_of_the_plan_that_was_shown(database_u
         targets = await it.rollouts.targets(rollout.id)
         shown = [Target(one.gateway_id, "", "", None, None, one.cls, one.wave) for one in targets]
         assert approved.approvals[0].plan_hash == drawn.plan.hash
-        assert plan_hash(approved.firmware_id, NEW, shown) == drawn.plan.hash
+        assert plan_hash(approved.firmware, shown) == drawn.plan.hash
 
 
 def released(it: World, gateway: str) -> None:
@@ -222,6 +224,49 @@ async def test_a_request_is_reminded_of_once_and_expires(database_url: str) -> N
         assert await it.events(rollout.id) == ["requested", "reminder", "expired"]
         assert (await it.rollouts.status(rollout.id)).counts == {(1, TargetState.EXCLUDED): 1}
         assert (await it.notes())[-1] == (OLGA.user_id, "rollout_decided"), "the requester is told"
+
+
+async def test_an_approval_while_the_fleet_is_out_of_sight_counts_and_the_start_waits(
+    database_url: str,
+) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout = await it.requested()
+        it.blind = True
+        it.portal.disconnect(list(it.portal.devices))
+        await it.passes(1)
+        waits = await it.rollouts.approve(PAUL, rollout.id)
+        assert (waits.state, waits.start_at) == (RolloutState.SCHEDULED, None)
+        assert len(await it.claimed()) == 8
+        it.portal.connect(list(it.portal.devices))
+        await it.passes(1)
+        assert it.jobs_created() == []
+        assert "the fleet cannot be seen now" in card(await it.rollouts.status(rollout.id)).text
+        it.blind = False
+        await it.passes(1)
+        started = (await it.rollouts.status(rollout.id)).rollout
+        assert (started.state, started.held) == (RolloutState.RUNNING, None)
+        assert await it.events(rollout.id) == ["requested", "approved", "started"]
+
+
+async def test_what_drifted_while_nobody_could_see_it_is_void_once_it_is_seen(database_url: str) -> None:
+    async with world(database_url, rules=QUICK) as it:
+        rollout = await it.requested()
+        it.blind = True
+        await it.rollouts.approve(PAUL, rollout.id)
+        it.portal.disconnect(list(it.portal.devices)[:2])
+        it.blind = False
+        await it.passes(1)
+        assert (await it.rollouts.status(rollout.id)).rollout.state is RolloutState.VOID
+        assert (await it.claimed(), it.jobs_created()) == (set(), [])
+
+
+async def test_without_approvals_a_request_out_of_sight_waits_too(database_url: str) -> None:
+    async with world(database_url, gateways=1, rules=replace(QUICK, approvals=0)) as it:
+        drawn = await it.plan()
+        it.blind = True
+        waits = await it.rollouts.request(OLGA, drawn.id)
+        assert (waits.state, waits.held) == (RolloutState.SCHEDULED, "the fleet cannot be seen now")
+        assert "waits: the fleet cannot be seen now" in requested(waits, ["C0ROLLOUTS"]).text
 
 
 async def test_an_admin_approves_their_own_with_a_reason_that_the_card_shows(database_url: str) -> None:

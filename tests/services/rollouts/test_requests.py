@@ -9,7 +9,7 @@ import pytest
 
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
-from bot.domain.rollouts.plan import ModelChoice, TargetClass
+from bot.domain.rollouts.plan import FirmwareChoice, TargetClass
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
 from tests.worlds.builders import limited
 from tests.worlds.databases import sqlite_url
@@ -226,8 +226,8 @@ async def test_a_version_of_several_models_offers_a_choice(database_url: str) ->
         it.portal.add_firmware("2012", NEW)
         await it.fleet.take_in_listing()
         choice = await it.rollouts.plan(OLGA, "C0OPS", "tag:oslo", NEW)
-        assert isinstance(choice, ModelChoice)
-        assert [option[0] for option in choice.options] == [MODEL, "2012"]
+        assert isinstance(choice, FirmwareChoice)
+        assert [file.model for file, _ in choice.options] == [MODEL, "2012"]
 
 
 async def test_only_the_requester_or_an_admin_withdraws(database_url: str) -> None:

@@ -9,10 +9,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.demo.fleet.simulator import Behaviour
-from bot.domain.errors import Unavailable
+from bot.domain.errors import Stale, Unavailable
 from bot.domain.rollouts.events import NotReturned
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.domain.windows import Window
+from bot.slack import ids
+from bot.slack.rollouts.views.card import card
+from tests.slack.shown import buttons
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import MINUTE, NEW, OLD, ONE_WAVE, PAUL, QUICK, WAVES, world
 
@@ -349,3 +352,18 @@ async def test_a_gateway_that_somebody_else_updated_before_its_turn_is_left_out(
         picture = await it.comes_to(rollout_id, RolloutState.FINISHED)
         assert picture.counts == {(1, TargetState.VERIFIED): 7, (1, TargetState.EXCLUDED): 1}
         assert "bmac-000000000003" not in it.portal.starts
+
+
+async def test_a_canary_of_which_nobody_was_updated_is_not_promoted(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=replace(WAVES, waves=(1, 1.0))) as it:
+        rollout = await it.requested()
+        await it.rollouts.approve(PAUL, rollout.id)
+        found = await it.rollouts.targets(rollout.id)
+        it.portal.disconnect([one.gateway_id for one in found if one.wave == 1])
+        shown = await it.comes_to(rollout.id, RolloutState.PROMOTION)
+        drawn = card(shown)
+        assert "Nobody of the canary was updated" in drawn.text
+        assert ids.ROLLOUT_PROMOTE not in buttons(drawn)
+        with pytest.raises(Stale, match="Abort it, and run the update again"):
+            await it.steering.promote(PAUL, rollout.id)
+        assert it.jobs_created() == []

@@ -39,9 +39,7 @@ async def rollout(
     """One that runs for an hour; of each target its row's fields, in wave 2 at oslo unless told otherwise."""
     plan = Plan(
         query="tag:oslo",
-        firmware_id="fw",
-        model="2011",
-        version="3.5.0",
+        firmware=builders.firmware(),
         targets=tuple(
             Target(builders.gateway(one).id, one, "oslo", "2011", "3.4.1", TargetClass.ELIGIBLE, 2)
             for one in targets

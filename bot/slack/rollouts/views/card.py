@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from bot.domain.firmware import Firmware
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Counts, Decision, Rollout, RolloutState, TargetRecord, TargetState
@@ -44,7 +45,7 @@ WORDS: Mapping[RolloutState, tuple[str, str]] = {
     RolloutState.DENIED: ("denied", "denied"),
     RolloutState.EXPIRED: ("expired", "stopped"),
     RolloutState.CANCELED: ("withdrawn", "stopped"),
-    RolloutState.VOID: ("void: the fleet has changed", "warning"),
+    RolloutState.VOID: ("void: not as it was approved", "warning"),
 }
 
 _TARGET: Mapping[TargetState, str] = {
@@ -61,6 +62,7 @@ _TARGET: Mapping[TargetState, str] = {
 
 WHOLE_FLEET = "the whole fleet"
 SHOWN_INCIDENTS = 3
+NOTHING_SHOWN = "Nobody of the canary was updated, so it has shown nothing and cannot be promoted."
 
 
 def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Message:
@@ -84,6 +86,7 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
                 decided,
                 ("Query", code(rollout.query or WHOLE_FLEET)),
                 ("Model", code(rollout.model)),
+                ("File", file_words(rollout.firmware)),
             ]
         ),
         *lines(progress),
@@ -101,6 +104,7 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
         state,
         f"Requested by {mention(rollout.requester)}, {decided[0].lower()} {decided[1]}",
         f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
+        f"File {file_words(rollout.firmware)}",
         *progress,
         *notices,
         *incidents_words(rollout_status.incidents),
@@ -255,6 +259,8 @@ def reason_words(reason: str) -> str:
 def _next_wave_words(rollout_status: RolloutStatus) -> str | None:
     """What happens next and when."""
     rollout = rollout_status.rollout
+    if rollout.state is RolloutState.PROMOTION and not rollout_status.in_state(TargetState.VERIFIED):
+        return f"{NOTHING_SHOWN} Abort it, and run the update again for a new plan."
     if rollout.state is RolloutState.PROMOTION:
         return "Look at the canary, then promote it: nothing goes on by itself from here."
     if rollout.state is RolloutState.PAUSED:
@@ -337,6 +343,12 @@ def _decided(rollout: Rollout) -> tuple[str, str]:
     return "Approved by", ", ".join(approved) or nobody
 
 
+def file_words(firmware: Firmware) -> str:
+    """Which file of a version it is: its name, or its id, and when it was made."""
+    of = f", {date(firmware.created_at)}" if firmware.created_at else ""
+    return f"{code(firmware.file_name or firmware.id)}{of}"
+
+
 def people(number: int) -> str:
     return "1 person" if number == 1 else f"{number} people"
 
@@ -364,7 +376,7 @@ def _buttons(rollout_status: RolloutStatus, ref: CardRef) -> list[Block]:
     if rollout.state in {RolloutState.REQUESTED, RolloutState.SCHEDULED}:
         sure = confirm(f"Withdraw {title}?", f"The request to update {what} ends.", "Withdraw", danger=True)
         shown.append(button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=sure))
-    if rollout.state is RolloutState.PROMOTION:
+    if rollout.state is RolloutState.PROMOTION and rollout_status.in_state(TargetState.VERIFIED):
         failed = f" {count(rollout_status.failed, 'gateway')} failed so far." if rollout_status.failed else ""
         following = sum(n for (wave, _), n in rollout_status.counts.items() if wave == rollout.wave + 1)
         sure = confirm(

@@ -1,14 +1,16 @@
 """The dialog in which an update is put together without typing. Pure functions."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.domain.rollouts.plan import ModelChoice, RolloutRules
+from bot.domain.firmware import Firmware
+from bot.domain.rollouts.plan import FirmwareChoice, RolloutRules
 from bot.domain.rollouts.status import DrawnPlan
 from bot.slack import ids
 from bot.slack.ids import PlanRef
 from bot.slack.rollouts.views import lists
-from bot.slack.views.blocks import Block, View, context, divider, escape, section
+from bot.slack.views.blocks import Block, View, context, divider, escape, section, utc
 from bot.slack.views.modals import modal, select, text_input
 
 MOST_PLACES = 99  # a menu holds 100, and one of them is "everywhere"
@@ -18,9 +20,9 @@ TITLE = "Update firmware"
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What can be chosen: versions by model, the newest first, and queries with what they are called."""
+    """What can be chosen: files by model, the newest first, and queries with what they are called."""
 
-    versions: Mapping[str, Sequence[str]]
+    files: Mapping[str, Sequence[Firmware]]
     places: Sequence[tuple[str, str]]
 
 
@@ -31,10 +33,10 @@ def loading() -> View:
 
 def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], ref: PlanRef) -> View:
     """The choices, and below them what they would do; ``ref`` names the plan that is shown."""
-    models = _choices(offers.versions)
+    models = _choices((model, model) for model in offers.files)
     if not models:
         return closed("Meshtech offers no firmware.")
-    versions = _choices(offers.versions.get(chosen.get(ids.ROLLOUT_MODEL, ""), ()))
+    versions = _choices(_versions(offers.files.get(chosen.get(ids.ROLLOUT_MODEL, ""), ())))
     shown = [_asks(ids.ROLLOUT_MODEL, "Model", models, chosen)]
     if versions:
         places = [one for one in offers.places if len(one[0]) <= _LONGEST]
@@ -78,10 +80,10 @@ def nothing_chosen() -> list[Block]:
     return [context("Choose, and the plan is shown here. Nothing is sent before it is approved.")]
 
 
-def plan(drawn: DrawnPlan | ModelChoice, rules: RolloutRules) -> list[Block]:
+def plan(drawn: DrawnPlan | FirmwareChoice, rules: RolloutRules) -> list[Block]:
     """The plan of what is chosen, without its buttons: the dialog has its own."""
-    if isinstance(drawn, ModelChoice):
-        return [section("Several models have that version: choose one.")]
+    if isinstance(drawn, FirmwareChoice):
+        return [section("Several files have that version: choose one.")]
     return [block for block in lists.plan(drawn, rules).blocks if block["type"] != "actions"]
 
 
@@ -89,9 +91,21 @@ def trouble(sentence: str) -> list[Block]:
     return [section(escape(sentence))]
 
 
-def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Names as options, but for those too long for a menu: the command takes them."""
-    return [(one, one) for one in names if len(one) <= _LONGEST]
+def _versions(files: Sequence[Firmware]) -> Iterable[tuple[str, str]]:
+    """Files by their ids, called by their versions, and by name and time too where one has several."""
+    of_version = Counter(one.version for one in files)
+    for one in files:
+        version = one.version or ""
+        if of_version[version] == 1:
+            yield one.id, version
+        else:
+            made = utc(one.created_at) if one.created_at else ""
+            yield one.id, " · ".join(filter(None, (version, made, one.file_name or one.id)))
+
+
+def _choices(options: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """All but those too long for a menu: the command takes them."""
+    return [(value, text) for value, text in options if max(len(value), len(text)) <= _LONGEST]
 
 
 def _asks(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
-from bot.domain.rollouts.plan import ModelChoice, Plan, RolloutRules, Target, TargetClass
+from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
 from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.slack import ids
@@ -13,6 +13,7 @@ from bot.slack.rollouts.views.card import (
     card,
     downgrade_words,
     evidence_words,
+    file_words,
     in_a_row,
     incident_blocks,
     incidents_words,
@@ -94,10 +95,11 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     if not taking_part:
         how = ["There is nobody to update, so there is nothing to request."]
     query = f"Query {code(made.query or WHOLE_FLEET)}"
+    file = f"File {file_words(made.firmware)}"
     match = f"{len(made.targets):,} match" if len(made.targets) != 1 else "1 matches"
     blocks: list[Block] = [
         header(f"Plan: firmware {plain_name(made.version)} for {count(len(taking_part), 'gateway')}"),
-        section(f"{query} · {match} · model {code(made.model)}"),
+        section(f"{query} · {match} · model {code(made.model)}\n{file}"),
         *lines(classes),
         *(section(notice) for notice in notices),
         *incident_blocks(drawn.incidents),
@@ -112,7 +114,7 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     after = "Nothing is sent before that." if taking_part else ""
     notices += incidents_words(drawn.incidents)
     named = [f"Who goes first: {in_a_row(first)}"] if taking_part else []
-    return message(spoken([title, query, *classes, *notices, *named, *how, after]), blocks)
+    return message(spoken([title, query, file, *classes, *notices, *named, *how, after]), blocks)
 
 
 def _notices(drawn: DrawnPlan) -> list[str]:
@@ -156,26 +158,27 @@ def requested(rollout: Rollout, channels: Sequence[str]) -> Message:
     if rollout.approvals_needed:
         waits_for = f"{people(rollout.approvals_needed)} to approve it"
         return said(f"{rollout.title} is requested, and waits for {waits_for}: see {cards}.")
+    if rollout.held:
+        return said(f"{rollout.title} waits: {name(rollout.held, 400)}. See {cards} for how it goes.")
     return said(f"{rollout.title} is started: see {cards} for how it goes.")
 
 
-def model_choice(choice: ModelChoice) -> Message:
-    """One rollout is one firmware, hence one model: a button for each."""
+def firmware_choice(choice: FirmwareChoice) -> Message:
+    """A button for each file; where they are of several models, a rollout is for one of those too."""
     text = (
-        f"{code(choice.wanted)} exists for several models among the matches, and a rollout is for one model. "
-        "Choose one:"
+        f"{code(choice.wanted)} means {len(choice.options)} files here, and a rollout is for one file of one "
+        "model. Choose one:"
     )
     skipped = _skipped_words(choice.skipped)
-    blocks = [section(text), *map(section, skipped)]
-    for model, version, number in choice.options:
-        ref = PlanRef(model=model, version=version, query=choice.query)
-        plan_it = button("Plan it", ids.ROLLOUT_REPLAN, ref, label=f"Plan {version} for model {model}")
-        blocks.append(section(f"Model {code(model)} · {code(version)} · {count(number, 'gateway')}", plan_it))
-    listed = "; ".join(
-        f"model {code(model)}, {code(version)}, {count(number, 'gateway')}"
-        for model, version, number in choice.options
-    )
-    return message(spoken([f"{text} {listed}", *skipped]), blocks)
+    blocks, listed = [section(text), *map(section, skipped)], []
+    for firmware, number in choice.options:
+        model, version = firmware.model or "", firmware.version or ""
+        ref = PlanRef(model=model, version=version, query=choice.query, file=firmware.id)
+        label = f"Plan {version} for model {model}, {firmware.file_name or firmware.id}"
+        facts = [f"Model {code(model)}", code(version), file_words(firmware), count(number, "gateway")]
+        blocks.append(section(" · ".join(facts), button("Plan it", ids.ROLLOUT_REPLAN, ref, label=label)))
+        listed.append(", ".join(facts))
+    return message(spoken([f"{text} {'; '.join(listed)}", *skipped]), blocks)
 
 
 def _request_button(drawn: DrawnPlan) -> Block:

@@ -37,6 +37,7 @@ from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
 from bot.domain.rollouts.status import RolloutStatus
 from bot.slack.rollouts.views.card import (
+    NOTHING_SHOWN,
     WHOLE_FLEET,
     failure_lines,
     in_a_row,
@@ -77,6 +78,8 @@ def decided_note(rollout: Rollout, entry: TimelineEntry) -> Message:
     match event:
         case Approved(missing=0):
             when = date(event.start_at) if event.start_at else "now"
+            if event.held:
+                return said(f"✅ {by} approved {title} ({what}). It waits: {name(event.held, 400)}.")
             return said(f"✅ {by} approved {title} ({what}). It starts {when}.")
         case Approved():
             more = "one more approval" if event.missing == 1 else f"{event.missing} more approvals"
@@ -168,7 +171,8 @@ def event_words(entry: TimelineEntry, state: RolloutState) -> str:
         case WaveStarted():
             return f"🔄 Wave {event.wave} of {title} begins: {_tally(event)} so far."
         case CanaryDone():
-            promote = " A person has to promote it." if state is RolloutState.PROMOTION else ""
+            promote = f" {'A person has to promote it.' if event.verified else NOTHING_SHOWN}"
+            promote = promote if state is RolloutState.PROMOTION else ""
             return f"⏳ The canary of {title} is done: {_tally(event)}.{promote}"
         case Promoted():
             return f"🔄 {who} promoted {title}."

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from bot.demo.slack.limits import problems_of_view
-from bot.domain.firmware import DeviceProgress, JobDevice, JobId, JobStatus, VendorJob
+from bot.domain.firmware import DeviceProgress, Firmware, JobDevice, JobId, JobStatus, VendorJob
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentSummary
 from bot.domain.rollouts.events import (
@@ -46,7 +46,7 @@ from bot.domain.rollouts.events import (
     WaveStarted,
     Withdrawn,
 )
-from bot.domain.rollouts.plan import ModelChoice, Plan, Target, TargetClass
+from bot.domain.rollouts.plan import FirmwareChoice, Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
     Approval,
     Decision,
@@ -69,7 +69,7 @@ from bot.slack.views.lists import PagePosition
 from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
 from tests.worlds import builders
 from tests.worlds.builders import MONDAY as NOW
-from tests.worlds.builders import rollout_rules
+from tests.worlds.builders import firmware, rollout_rules
 
 MINUTE = timedelta(minutes=1)
 PAUL = Approval("U0PAUL", "Paul", Decision.APPROVED, "hash", NOW)
@@ -93,6 +93,7 @@ HEADINGS = [
     "by",
     "Query",
     "Model",
+    "File",
     "Failed",
 ]
 RUNNING = {(1, TargetState.VERIFIED): 5, (2, TargetState.IN_PROGRESS): 4, (2, TargetState.FAILED): 1}
@@ -165,7 +166,7 @@ WITHDRAW, PAUSE, ABORT = ids.ROLLOUT_CANCEL, ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABOR
         (RolloutState.DENIED, "denied", set()),
         (RolloutState.EXPIRED, "expired", set()),
         (RolloutState.CANCELED, "withdrawn", set()),
-        (RolloutState.VOID, "void: the fleet has changed", {ids.ROLLOUT_REPLAN}),
+        (RolloutState.VOID, "void: not as it was approved", {ids.ROLLOUT_REPLAN}),
     ],
 )
 def test_a_card_says_its_state_and_offers_what_can_be_done(
@@ -320,7 +321,8 @@ def everything_said(hostile: str) -> list[Message]:
     decided = [one for one in entries if isinstance(one.event, DECISIONS)]
     device = JobDevice(GatewayId("g"), DeviceProgress.FAILED, hostile, hostile, NOW)
     job = VendorJob(JobId(hostile), hostile, JobStatus.COMPLETED, hostile, None, NOW, NOW, (device,) * 12)
-    drawn = plan(hostile)
+    short = firmware(hostile[:50], hostile[:50], file_name=hostile)
+    drawn = plan(hostile, file=firmware(hostile, hostile, file_name=hostile))
     frozen = replace(FROZEN, reason=hostile, by_name=hostile)
     told = {"ended": False, "by": "U0ADAM01", "version": hostile, "reason": hostile, "rollouts": [7, 8]}
     told["still_held"] = {"8": hostile}
@@ -330,7 +332,7 @@ def everything_said(hostile: str) -> list[Message]:
         *(notes.event_note(one, RolloutState.RUNNING) for one in entries),
         *(notes.decided_note(one, entry) for one in every for entry in decided),
         views.plan(drawn, rollout_rules()),
-        views.model_choice(ModelChoice(hostile[:100], hostile[:50], ((hostile[:50], hostile[:50], 3),) * 3)),
+        views.firmware_choice(FirmwareChoice(hostile[:100], hostile[:50], ((short, 3),) * 3)),
         views.freezes([frozen] * 3),
         views.freeze_asked([RolloutId(7)] * 30, FreezeRef("", hostile[:1000], "C0OPS00001")),
         views.frozen(FreezeEffect(frozen, (RolloutId(7),) * 30)),
@@ -552,7 +554,7 @@ def test_a_dialog_and_a_heading_are_whole_whatever_model_and_firmware_are_called
     drawn = card(asked)
     assert "2 go back to an older version, or may." in dialog(drawn, ids.ROLLOUT_APPROVE)
     assert drawn.blocks[0]["text"]["text"].endswith("for 10 gateways")
-    made = sendable(views.plan(plan(model=LONG, version=LONG), rollout_rules()))
+    made = sendable(views.plan(plan(file=firmware(LONG, LONG, file_name=LONG)), rollout_rules()))
     assert "as soon as it is approved." in dialog(made, ids.ROLLOUT_REQUEST)
 
 
@@ -564,11 +566,13 @@ def dialog(drawn: Message, action_id: str) -> str:
 # ---- plans
 
 
-def plan(site: str = "oslo", waves: tuple[int, ...] = (1, 2), **changes: object) -> DrawnPlan:
+def plan(
+    site: str = "oslo", waves: tuple[int, ...] = (1, 2), file: Firmware | None = None, **changes: object
+) -> DrawnPlan:
     target = Target(GatewayId("g"), site, site, "2011", "3.4.1", TargetClass.ELIGIBLE, 1)
     left_out = [replace(target, cls=cls, wave=0) for cls in TargetClass if not cls.takes_part]
     eligible = [target, replace(target, wave=2), replace(target, wave=2)] if waves else []
-    made = Plan("tag:oslo", "fw", "2011", "3.5.0", (*eligible, *left_out), waves, 2, 50)
+    made = Plan("tag:oslo", file or firmware(), (*eligible, *left_out), waves, 2, 50)
     return DrawnPlan("id1", replace(made, **changes))  # type: ignore[arg-type]
 
 
