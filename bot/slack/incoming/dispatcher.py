@@ -17,7 +17,7 @@ from bot.slack.incoming import payloads
 from bot.slack.incoming.commands import CommandRouter, in_plain_names, unnamed
 from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
 from bot.slack.incoming.people import NO_MEMBER, People
-from bot.slack.incoming.requests import CommandCall, Feature, SubmissionAnswer
+from bot.slack.incoming.requests import Click, CommandCall, Feature, Submission, SubmissionAnswer
 from bot.slack.outgoing.responses import (
     DirectResponder,
     Modals,
@@ -126,7 +126,7 @@ class Dispatcher:
             attempt.actor = await self._actor(user, anew=about is not None or self._router.asks_anew(word))
             text = in_plain_names(rest, await self._names(rest))
             call = CommandCall(attempt.actor, channel, text, respond, trigger_id, rest, about)
-            await self._router.route(word, call)
+            await self.called(word, call)
 
         self._guard.answer(attempt, work)
 
@@ -154,13 +154,29 @@ class Dispatcher:
         self._guard.answer(attempt, work)
 
     async def _press(self, pressed: payloads.Press, attempt: AttemptedAction) -> None:
-        listener = self.clicks.get(pressed.action_id)
+        anew = is_asked_anew(_purpose(pressed.action_id))
+        attempt.actor = await self._actor(pressed.user, anew=anew)
+        await self.pressed(pressed.to_click(attempt.actor, attempt.respond))
+
+    # ---- what all that comes in passes, once it is known who it is
+
+    async def called(self, word: str, call: CommandCall) -> None:
+        """A command, for who may use it. Raises BotError; so do the other two."""
+        await self._router.route(word, call)
+
+    async def pressed(self, click: Click) -> None:
+        listener = self.clicks.get(click.action_id)
         if listener is None:
             raise InvalidInput("I do not know that button any more. Please run the command again.")
-        purpose = ids.PURPOSES.get(pressed.action_id, Action.READ)
-        attempt.actor = await self._actor(pressed.user, anew=is_asked_anew(purpose))
-        require(attempt.actor, purpose)
-        await listener(pressed.to_click(attempt.actor, attempt.respond))
+        require(click.actor, _purpose(click.action_id))
+        await listener(click)
+
+    async def submitted(self, submission: Submission) -> SubmissionAnswer:
+        listener = self.submissions.get(submission.callback_id)
+        if listener is None:
+            raise InvalidInput("I do not know that form any more. Please start again.")
+        require(submission.actor, _purpose(submission.callback_id))
+        return await listener(submission)
 
     async def _actor(self, user: str, *, anew: bool) -> Actor:
         return await (self._people.actor_now(user) if anew else self._people.actor(user))
@@ -187,18 +203,13 @@ class Dispatcher:
         sent = payloads.sent_modal(body)
         respond = DirectResponder(self._api, sent.user, self._keep)
         attempt = AttemptedAction(sent.callback_id, "", respond, user=sent.user, about=sent.about)
-        purpose = ids.PURPOSES.get(sent.callback_id, Action.READ)
-        anew = is_asked_anew(purpose)  # which takes longer than Slack waits
+        anew = is_asked_anew(_purpose(sent.callback_id))  # which takes longer than Slack waits
         attempt.actor = None if anew else self._people.cached_actor(sent.user)
         known = attempt.actor is not None
 
         async def work() -> SubmissionAnswer:
-            listener = self.submissions.get(sent.callback_id)
-            if listener is None:
-                raise InvalidInput("I do not know that form any more. Please start again.")
             attempt.actor = attempt.actor or await self._actor(sent.user, anew=anew)
-            require(attempt.actor, purpose)
-            return await listener(sent.to_submission(attempt.actor))
+            return await self.submitted(sent.to_submission(attempt.actor))
 
         task = self._guard.decide(attempt, sent.title, work)
         if known:
@@ -267,6 +278,10 @@ class Dispatcher:
             return bool(event_id)
         self._seen[event_id] = now
         return False
+
+
+def _purpose(name: str) -> Action:
+    return ids.PURPOSES.get(name, Action.READ)
 
 
 def joined(what: str, maps: Sequence[Mapping[str, T]]) -> Mapping[str, T]:

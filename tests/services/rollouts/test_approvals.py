@@ -240,7 +240,7 @@ async def test_an_approval_while_the_fleet_is_out_of_sight_counts_and_the_start_
         it.portal.connect(list(it.portal.devices))
         await it.passes(1)
         assert it.jobs_created() == []
-        assert "the fleet cannot be seen now" in card(await it.rollouts.status(rollout.id)).text
+        assert "there is no data from Meshtech now" in card(await it.rollouts.status(rollout.id)).text
         it.blind = False
         await it.passes(1)
         started = (await it.rollouts.status(rollout.id)).rollout
@@ -265,8 +265,8 @@ async def test_without_approvals_a_request_out_of_sight_waits_too(database_url: 
         drawn = await it.plan()
         it.blind = True
         waits = await it.rollouts.request(OLGA, drawn.id)
-        assert (waits.state, waits.held) == (RolloutState.SCHEDULED, "the fleet cannot be seen now")
-        assert "waits: the fleet cannot be seen now" in requested(waits, ["C0ROLLOUTS"]).text
+        assert (waits.state, waits.held) == (RolloutState.SCHEDULED, "there is no data from Meshtech now")
+        assert "waits: there is no data from Meshtech now" in requested(waits, ["C0ROLLOUTS"]).text
 
 
 async def test_an_admin_approves_their_own_with_a_reason_that_the_card_shows(database_url: str) -> None:

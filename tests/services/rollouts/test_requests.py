@@ -171,7 +171,7 @@ async def test_with_no_approvals_a_request_starts(database_url: str) -> None:
     async with world(database_url, rules=replace(ONE_WAVE, approvals=0)) as it:
         rollout = await it.requested()
         await it.passes(1)
-        assert rollout.state is RolloutState.REQUESTED
+        assert rollout.state is RolloutState.RUNNING
         assert len(it.jobs_created()) == 1
 
 

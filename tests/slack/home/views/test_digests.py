@@ -121,7 +121,7 @@ def test_a_part_that_is_missing_says_so_and_the_rest_is_told() -> None:
 
 
 def test_a_rollout_that_cannot_be_drawn_says_so_in_its_line() -> None:
-    odd = replace(rollout(), firmware_version=None)  # type: ignore[arg-type]
+    odd = replace(rollout(), firmware=None)  # type: ignore[arg-type]
     text = drawn(replace(QUIET, rollouts=[(odd, {}), (rollout(), {})])).text
     assert f"Rollouts under way:\n{UNDRAWN}\n" in text
     assert "R-7" in text

@@ -1,0 +1,468 @@
+"""Every command, button and dialog, for every role and every limit: who is refused, and who is not.
+
+One table says what each needs, and it is total: what the bot declares and the table has not fails. People are
+what their ids give them: an id counts for its role and those below, and only among the gateways of its limit.
+Each is tried at what all that comes in from Slack passes, behind the question who somebody is; those of
+`test_authority` and `tests/system/test_access` come from outside.
+"""
+
+import contextlib
+import itertools
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from bot.demo.fleet.simulator import Device, FleetSimulator
+from bot.demo.slack.workspace import OPS
+from bot.domain.access import Action, Actor, Grant, Role, limits_of
+from bot.domain.errors import BotError, NotAllowed, NotFound
+from bot.domain.query import parse
+from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState
+from bot.slack import ids
+from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, Ref
+from bot.slack.incoming.requests import Click, CommandCall, Submission
+from bot.storage.db.engine import Database
+from bot.storage.db.tables import incidents
+from tests.slack.shown import Answers, buttons
+from tests.worlds.house import House, house
+
+PLACES = ("lab", "bergen")
+MODEL, OLD, NEW = "2011", "3.4.1", "9.0.0"
+ANA, OLGA = "U0ANA00001", "U0OLGA0001"
+NONE, VIEWER, OPERATOR, APPROVER, ADMIN = Role
+
+
+class Among(StrEnum):
+    """Where somebody may do it who has the role."""
+
+    ALL = "any gateways"
+    THEIRS = "the gateways of their limits"
+    FLEET = "the whole fleet, so nobody with a limit"
+
+
+# ---- people
+
+
+def grants(*given: tuple[Role, str]) -> tuple[Grant, ...]:
+    """What each of somebody's ids gives, and where; everywhere without a place."""
+    limits = {place: parse(f"tag:{place}") if place else None for place in ("", *PLACES)}
+    return tuple(Grant(role, limits[place]) for role, place in given)
+
+
+PEOPLE: Mapping[str, tuple[Grant, ...]] = {
+    "no member": (),
+    "viewer": grants((VIEWER, "")),
+    "operator": grants((OPERATOR, "")),
+    "approver": grants((APPROVER, "")),
+    "admin": grants((ADMIN, "")),
+    "operator of the lab": grants((OPERATOR, "lab")),
+    "operator who approves the lab": grants((OPERATOR, ""), (APPROVER, "lab")),
+    "operator of the lab who approves": grants((OPERATOR, "lab"), (APPROVER, "")),
+    "operator of Bergen who approves the lab": grants((OPERATOR, "bergen"), (APPROVER, "lab")),
+    "approver of the lab and admin of Bergen": grants((APPROVER, "lab"), (ADMIN, "bergen")),
+}
+
+
+def actor_of(given: tuple[Grant, ...], user_id: str = ANA) -> Actor:
+    return Actor(user_id, "Ana", max((one.role for one in given), default=NONE), limits=limits_of(given))
+
+
+BOSS = actor_of(PEOPLE["admin"])
+
+
+# ---- what is tried
+
+
+@dataclass
+class Bench:
+    """A bot whose ticks are paused, with two places, and a rollout and an alert at each."""
+
+    made: House
+    rollouts: dict[str, str] = field(default_factory=dict)
+    back: dict[str, str] = field(default_factory=dict)  # to an older version
+    subscribed: list[str] = field(default_factory=list)
+    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    async def calls(self, actor: Actor, text: str, trigger: str | None = None) -> Answers:
+        word, _, rest = text.partition(" ")
+        answers = Answers()
+        await self.made.app.slack.arrivals.called(word, CommandCall(actor, OPS, rest, answers, trigger))
+        return answers
+
+    async def presses(self, actor: Actor, action_id: str, ref: Ref) -> Answers:
+        answers = Answers()
+        await self.made.app.slack.arrivals.pressed(Click(actor, OPS, action_id, ref, answers, "trigger"))
+        return answers
+
+    async def submits(self, actor: Actor, callback_id: str, ref: Ref, values: Mapping[str, str]) -> None:
+        await self.made.app.slack.arrivals.submitted(Submission(actor, callback_id, ref, values))
+
+
+Try = Callable[[Bench, Actor, str], Awaitable[object]]
+Point = Callable[[Bench, str], Awaitable[Ref]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing to do: the lowest role, among which gateways, and how it is tried at a place.
+
+    Without the role nothing is prepared: what it would be about is never looked at.
+    """
+
+    role: Role
+    among: Among
+    tries: Try
+
+
+def command(role: Role, among: Among, text: str, prepare: Point | None = None) -> Row:
+    """``{id}`` is a gateway at the ``{place}``, ``{n}`` was never used, ``{ref}`` is of what is prepared."""
+
+    async def tries(bench: Bench, actor: Actor, place: str) -> None:
+        ref = await prepare(bench, place) if prepare is not None and actor.role >= role else None
+        words = {"place": place, "id": spare(place), "n": next(bench.numbers)}
+        await bench.calls(actor, text.format(ref=getattr(ref, "id", ""), **words))
+
+    return Row(role, among, tries)
+
+
+def _purpose(name: str) -> Action:
+    return ids.PURPOSES.get(name, Action.READ)
+
+
+def click(role: Role, among: Among, action_id: str, point: Point) -> Row:
+    async def tries(bench: Bench, actor: Actor, place: str) -> None:
+        ref = await point(bench, place) if actor.may(_purpose(action_id)) else NOWHERE
+        await bench.presses(actor, action_id, ref)
+
+    return Row(role, among, tries)
+
+
+def submission(role: Role, among: Among, callback_id: str, point: Point, **values: str) -> Row:
+    async def tries(bench: Bench, actor: Actor, place: str) -> None:
+        ref = await point(bench, place) if actor.may(_purpose(callback_id)) else NOWHERE
+        await bench.submits(actor, callback_id, ref, values)
+
+    return Row(role, among, tries)
+
+
+# ---- what buttons and dialogs point at
+
+
+NOWHERE = CardRef("99999", 1)
+
+
+async def nothing(bench: Bench, place: str) -> Ref:
+    return NOWHERE
+
+
+async def page(bench: Bench, place: str) -> Ref:
+    return PageRef("rollouts")
+
+
+async def a_rollout(bench: Bench, place: str) -> Ref:
+    return CardRef(bench.rollouts[place], await newest(bench, bench.rollouts[place]))
+
+
+async def a_downgrade(bench: Bench, place: str) -> Ref:
+    """One that still waits for approval."""
+    status = await bench.made.app.rollouts.status(RolloutId(int(bench.back[place])))
+    if status.rollout.state is not RolloutState.REQUESTED:
+        await bench.presses(BOSS, ids.ROLLOUT_ABORT, CardRef(bench.back[place], status.rollout.last_event))
+        bench.back[place] = await requested(bench, f"id:{gateway(place, 2)} to 3.3.0")
+    return CardRef(bench.back[place], await newest(bench, bench.back[place]))
+
+
+async def requested(bench: Bench, what: str) -> str:
+    """The number of an update that somebody else asked for."""
+    olga = actor_of(PEOPLE["admin"], OLGA)
+    plan = (await bench.calls(olga, f"update {what}")).last
+    said = await bench.presses(olga, ids.ROLLOUT_REQUEST, buttons(plan)[ids.ROLLOUT_REQUEST])
+    found = re.search(r"R-(\d+)", said.last.text)
+    assert found
+    return found[1]
+
+
+async def newest(bench: Bench, number: str) -> int:
+    return (await bench.made.app.rollouts.status(RolloutId(int(number)))).rollout.last_event
+
+
+async def a_query(bench: Bench, place: str) -> Ref:
+    return PlanRef(model=MODEL, version=NEW, query=f"id:{spare(place)}")
+
+
+async def a_plan(bench: Bench, place: str) -> Ref:
+    drawn = (await bench.calls(BOSS, f"update id:{spare(place)} to {NEW}")).last
+    return buttons(drawn)[ids.ROLLOUT_REQUEST]
+
+
+async def a_form(bench: Bench, place: str) -> Ref:
+    """What the dialog shows once all is chosen; see ``FORM``."""
+    plan = await a_plan(bench, place)
+    assert isinstance(plan, PlanRef)
+    return PlanRef(plan.id, OPS, MODEL, "fw", ids.ROLLOUT_EVERYWHERE)
+
+
+FORM = {
+    ids.ROLLOUT_MODEL: MODEL,
+    ids.ROLLOUT_VERSION: "fw",
+    ids.ROLLOUT_PLACE: ids.ROLLOUT_EVERYWHERE,
+}
+
+
+async def a_freeze(bench: Bench, place: str) -> Ref:
+    return FreezeRef(f"1.0.{next(bench.numbers)}", "a reason", OPS)
+
+
+async def a_proposal(bench: Bench, place: str) -> Ref:
+    said = await bench.calls(BOSS, f"tag tag:{place} +new{next(bench.numbers)}")
+    return buttons(said.last)[ids.WRITE_CONFIRM]
+
+
+async def a_change(bench: Bench, place: str) -> Ref:
+    """Of somebody else's: what is one's own is taken back in any case."""
+    other = actor_of(PEOPLE["admin"], OLGA)
+    said = await bench.calls(other, f"rename {spare(place)} Roof {next(bench.numbers)}")
+    return buttons(said.last)[ids.WRITE_UNDO]
+
+
+async def a_subscription(bench: Bench, place: str) -> Ref:
+    """The only one so far: a channel takes twenty."""
+    for number in bench.subscribed:
+        with contextlib.suppress(NotFound):
+            await bench.calls(BOSS, f"unsubscribe {number}")
+    said = await bench.calls(BOSS, f"subscribe offline tag:{place} -id:none{next(bench.numbers)}")
+    ref = buttons(said.last)[ids.SUBSCRIPTION_UNDO]
+    assert isinstance(ref, CardRef)
+    bench.subscribed[:] = [ref.id]
+    return ref
+
+
+async def a_silence(bench: Bench, place: str) -> Ref:
+    asked = PageRef("silence", 3, f"tag:{place} for 1h")
+    said = (await bench.presses(BOSS, ids.SILENCE_CONFIRM, asked)).last.text
+    found = re.search(r"S-(\d+)", said)
+    assert found, said
+    return CardRef(found[1])
+
+
+async def a_question(bench: Bench, place: str) -> Ref:
+    return PageRef("silence", 3, f"tag:{place} for 1h")
+
+
+async def an_alert(bench: Bench, place: str) -> Ref:
+    return CardRef(str(1 + PLACES.index(place)), 1)
+
+
+ALL, THEIRS, FLEET = Among
+COMMANDS: Mapping[str, Row] = {
+    "devices": command(VIEWER, ALL, "devices"),
+    "device": command(VIEWER, ALL, "device {id}"),
+    "tags": command(VIEWER, ALL, "tags"),
+    "firmware": command(VIEWER, ALL, "firmware"),
+    "chart": command(VIEWER, ALL, "chart nonsense"),
+    "rename": command(OPERATOR, THEIRS, "rename {id} Roof {n}"),
+    "tag": command(OPERATOR, THEIRS, "tag tag:{place} +new{n}"),
+    "undo": command(OPERATOR, ALL, "undo"),
+    "update": command(OPERATOR, THEIRS, "update id:{id} to 9.0.0"),
+    "rollouts": command(VIEWER, ALL, "rollouts"),
+    "rollout": command(VIEWER, ALL, "rollout R-1"),
+    "report": command(VIEWER, ALL, "report R-1"),
+    "jobs": command(VIEWER, ALL, "jobs"),
+    "job": command(VIEWER, ALL, "job"),
+    "freeze": command(ADMIN, FLEET, "freeze firmware 2.0.{n} because it bricks"),
+    "unfreeze": command(ADMIN, FLEET, "unfreeze firmware 3.0.0"),
+    "alerts": command(VIEWER, ALL, "alerts"),
+    "silence": command(OPERATOR, THEIRS, "silence tag:{place} for 1h"),
+    "silences": command(VIEWER, ALL, "silences"),
+    "unsilence": command(OPERATOR, THEIRS, "unsilence S-{ref}", a_silence),
+    "subscribe": command(OPERATOR, THEIRS, "subscribe offline tag:{place}"),
+    "subscriptions": command(VIEWER, ALL, "subscriptions"),
+    "unsubscribe": command(OPERATOR, THEIRS, "unsubscribe {ref}", a_subscription),
+    "status": command(VIEWER, ALL, "status"),
+    "settings": command(VIEWER, ALL, "settings"),
+    "whoami": command(VIEWER, ALL, "whoami"),
+    "audit": command(VIEWER, ALL, "audit done nothing-of-that-name"),
+}
+CLICKS: Mapping[str, Row] = {
+    one: click(role, among, one, point)
+    for role, among, point, names in (
+        (VIEWER, ALL, page, "page_next page_previous refresh export_csv"),
+        (VIEWER, ALL, an_alert, "incident_details"),
+        (OPERATOR, THEIRS, a_proposal, "write_confirm write_cancel"),
+        (OPERATOR, THEIRS, a_change, "write_undo"),
+        (OPERATOR, THEIRS, a_plan, "rollout_request"),
+        (OPERATOR, THEIRS, a_query, "rollout_replan"),
+        (OPERATOR, ALL, a_query, "rollout_cancel rollout_form rollout_model rollout_version rollout_place"),
+        (OPERATOR, ALL, a_rollout, "rollout_pause rollout_abort"),
+        (OPERATOR, THEIRS, a_rollout, "rollout_resume rollout_promote rollout_retry_failed rollout_catch_up"),
+        (APPROVER, ALL, a_rollout, "rollout_deny"),
+        (APPROVER, THEIRS, a_rollout, "rollout_approve"),
+        (ADMIN, FLEET, a_freeze, "freeze"),
+        (OPERATOR, ALL, an_alert, "incident_ack incident_silence incident_pause_rollout"),
+        (OPERATOR, THEIRS, a_question, "silence_confirm"),
+        (OPERATOR, THEIRS, a_silence, "silence_end"),
+        (OPERATOR, THEIRS, a_subscription, "subscription_undo"),
+    )
+    for one in names.split()
+}
+SUBMISSIONS: Mapping[str, Row] = {
+    "rollout_form": submission(OPERATOR, THEIRS, "rollout_form", a_form, **FORM),
+    "rollout_approve": submission(APPROVER, THEIRS, "rollout_approve", a_rollout, reason="why not"),
+    "rollout_deny": submission(APPROVER, ALL, "rollout_deny", nothing, reason="not today"),
+    "rollout_resume": submission(OPERATOR, THEIRS, "rollout_resume", a_rollout, reason="go on"),
+    "freeze": submission(ADMIN, FLEET, "freeze", a_freeze, reason="it bricks"),
+    "incident_silence": submission(OPERATOR, THEIRS, "incident_silence", an_alert, duration="1h"),
+}
+# What the same command or button needs more for.
+BESIDES: Mapping[str, Row] = {
+    "`subscribe … only here`": command(ADMIN, THEIRS, "subscribe offline tag:{place} only here"),
+    "approving a downgrade": click(ADMIN, THEIRS, "rollout_approve", a_downgrade),
+}
+TABLE = {
+    **{f"command {name}": row for name, row in COMMANDS.items()},
+    **{f"button {name}": row for name, row in CLICKS.items()},
+    **{f"dialog {name}": row for name, row in SUBMISSIONS.items()},
+    **BESIDES,
+}
+
+
+def may_by_the_table(row: Row, given: tuple[Grant, ...], place: str) -> bool:
+    """Whether one of their ids gives the role, and gives it there."""
+    limits = [one.limit for one in given if one.role >= row.role]
+    if row.among is Among.ALL:
+        return bool(limits)
+    there = (None,) if row.among is Among.FLEET else (None, parse(f"tag:{place}"))
+    return any(limit in there for limit in limits)
+
+
+# ---- the bench
+
+
+def gateway(place: str, number: int) -> str:
+    return f"{place}-{number}"
+
+
+def spare(place: str) -> str:
+    """A gateway that no rollout has."""
+    return gateway(place, 9)
+
+
+def portal() -> FleetSimulator:
+    made = FleetSimulator(gateways=0)
+    since = datetime.now(UTC) - timedelta(days=2)
+    for place in PLACES:
+        for number in (1, 2, 9):
+            made.add_device(
+                Device(
+                    gateway(place, number), f"MT{place}{number}", MODEL, [place], True, since, OLD, "1.0.0"
+                )
+            )
+    for version in ("3.3.0", NEW):
+        made.add_firmware(MODEL, version)
+    return made
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with house(tmp_path, portal()) as made:
+        made.app.scheduler.pause()
+        await made.app.fleet.take_in_listing()
+        ready = Bench(made)
+        for place in PLACES:
+            ready.rollouts[place] = await requested(ready, f"id:{gateway(place, 1)} to {NEW}")
+            ready.back[place] = await requested(ready, f"id:{gateway(place, 2)} to 3.3.0")
+        await alerts(Database.open(f"sqlite:///{tmp_path}/meshbot.db"))
+        yield ready
+
+
+async def alerts(database: Database) -> None:
+    """One at each place."""
+    now = datetime.now(UTC)
+    async with database.write() as connection:
+        for place in PLACES:
+            await connection.execute(
+                incidents.insert().values(
+                    kind="offline",
+                    site=place,
+                    site_folded=place,
+                    state="open",
+                    version=1,
+                    opened_at=now,
+                    post_at=now,
+                    reminded=0,
+                )
+            )
+    await database.close()
+
+
+async def is_refused(tried: Awaitable[object]) -> bool:
+    try:
+        await tried
+    except ReasonNeeded:
+        return False
+    except NotAllowed:
+        return True
+    except BotError:
+        return False  # something else is in the way; who asks might have done it
+    return False
+
+
+async def is_as_written(bench: Bench, name: str, who: str, place: str) -> bool:
+    row, given = TABLE[name], PEOPLE[who]
+    refused = await is_refused(row.tries(bench, actor_of(given), place))
+    return refused != may_by_the_table(row, given, place)
+
+
+@pytest.mark.soak
+async def test_every_cell_of_role_and_limit_is_as_written(bench: Bench) -> None:
+    cells = [
+        (name, who, place)
+        for (name, row), who in itertools.product(TABLE.items(), PEOPLE)
+        for place in (PLACES if row.among is Among.THEIRS else PLACES[:1])
+    ]
+    assert [cell for cell in cells if not await is_as_written(bench, *cell)] == []
+
+
+async def test_the_table_is_total_and_an_action_counts_only_the_ids_that_give_its_role(bench: Bench) -> None:
+    """Of all cells those of somebody who is nobody, and of one person in two roles with different limits."""
+    arrivals = bench.made.app.slack.arrivals
+    assert set(CLICKS) == set(arrivals.clicks)
+    assert set(SUBMISSIONS) == set(arrivals.submissions)
+    needs = {word: declared.needs for word, declared in arrivals.commands.items()}
+    assert {word: row.role.word for word, row in COMMANDS.items()} == needs
+    limited = [name for name, row in TABLE.items() if row.among is not Among.ALL]
+    cells = [
+        *((name, "no member", "bergen") for name in TABLE),
+        *((name, "operator who approves the lab", "bergen") for name in limited),
+    ]
+    assert [cell for cell in cells if not await is_as_written(bench, *cell)] == []
+
+
+def documented() -> list[str]:
+    """The table for people: a row for each role and limit."""
+    cells: dict[tuple[Role, Among], list[list[str]]] = {}
+    named = (
+        {f"`{name}`": row for name, row in COMMANDS.items()},
+        {f"`{name}`": row for name, row in sorted(CLICKS.items())},
+        {f"`{name}` in its dialog": row for name, row in sorted(SUBMISSIONS.items()) if name in CLICKS}
+        | dict(BESIDES),
+    )
+    for column, rows in enumerate(named):
+        for name, row in rows.items():
+            cells.setdefault((row.role, row.among), [[], [], []])[column].append(name)
+    lines = []
+    for (role, among), (commands, clicks, others) in sorted(cells.items()):
+        pressed = ", ".join(filter(None, [" ".join(clicks), *others]))
+        lines.append(f"| {role.word} | {among} | {' '.join(commands)} | {pressed} |")
+    return lines
+
+
+def test_the_page_for_people_has_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    table = page.partition("| role | among | commands | buttons and dialogs |")[2].partition("\n\n")[0]
+    assert table.splitlines()[2:] == documented()
