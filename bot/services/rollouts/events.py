@@ -127,7 +127,10 @@ def _audited(
 async def record_freeze(
     connection: Transaction, freeze: Freeze, by: Actor | None, now: datetime, *, ended: bool = False
 ) -> FreezeEffect:
-    """Adds it to the timeline of every rollout that it holds, whose next tick looks at once."""
+    """Adds it to the timeline of every rollout that it holds, whose next tick looks at once.
+
+    Whoever calls this has locked them all, before anything else: see ``lock_all``.
+    """
     version = freeze.firmware_version
     event = Unfrozen(version) if ended else Frozen(version, freeze.reason)
     held, besides = await store.held_by(connection, freeze), {}

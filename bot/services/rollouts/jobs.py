@@ -16,7 +16,7 @@ from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts import verdict
 from bot.domain.rollouts.events import Aborted, NotCalledOff
 from bot.domain.rollouts.plan import RolloutRules
-from bot.domain.rollouts.rollout import Rollout, RolloutState
+from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutState
 from bot.domain.rollouts.verdict import Attempt, FailureKind
 from bot.domain.windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
@@ -263,15 +263,16 @@ class RolloutJobs:
 
 
 async def stop_for_good(
-    connection: Transaction, rollout: Rollout, reason: str, now: datetime, *, frozen: bool = False
-) -> Rollout:
-    """By itself: nothing more is started. ``frozen``: its firmware was frozen with it."""
+    connection: Transaction, rollout: Rollout, reason: str, now: datetime, freeze: Freeze | None = None
+) -> tuple[Rollout, bool]:
+    """By itself: nothing more is started. Whether its ``freeze`` is new, too."""
     after = decide.aborted(rollout, reason, now)
     await store.save(connection, rollout, after, now)
     await targets.skip_all(connection, rollout.id, f"not started: {reason}", now)
     await targets.free_gateways(connection, rollout.id)
+    frozen = freeze is not None and await store.add_freeze(connection, freeze)
     await record_event(connection, after, Aborted(reason, frozen), now, before=rollout)
-    return after
+    return after, frozen
 
 
 async def start_blocker(

@@ -219,30 +219,40 @@ class RolloutRunner:
             return rollout
         now = self._context.now()
         async with self._context.database.write() as connection:
-            fresh = await store.load(connection, rollout.id, to_change=True)
-            if not fresh.state.is_under_way:
-                return fresh  # somebody else was faster
-            trip = gates.check_gates(await flight.gate_counts(connection, fresh, now))
-            if trip is None or (fresh.state is RolloutState.PAUSED and not trip.for_good):
+            fresh, trip = await self._find_trip(connection, rollout.id, now)
+            if trip is None:
                 return fresh
-            counts = await targets.count_targets(connection, fresh.id)
-            if not trip.for_good and not _in_states(counts, {TargetState.WAITING}):
-                return fresh  # a pause would keep nobody back
-            after = await self._stop(connection, fresh, trip, now)
+            if not trip.for_good:
+                after = decide.paused(fresh, trip.reason)
+                await store.save(connection, fresh, after, now)
+                await record_event(connection, after, Paused(trip.reason), now, before=fresh)
+                return replace(after, version=fresh.version + 1)
+        async with self._context.database.write() as connection:
+            await store.lock_all(connection)  # its freeze touches others too
+            fresh, trip = await self._find_trip(connection, rollout.id, now)
+            if trip is None or not trip.for_good:
+                return fresh
+            after = await self._stop(connection, fresh, trip.reason, now)
         return replace(after, version=fresh.version + 1)
 
-    async def _stop(
-        self, connection: Transaction, rollout: Rollout, trip: gates.GateTrip, now: datetime
-    ) -> Rollout:
-        if not trip.for_good:
-            after = decide.paused(rollout, trip.reason)
-            await store.save(connection, rollout, after, now)
-            await record_event(connection, after, Paused(trip.reason), now, before=rollout)
-            return after
-        reason = f"{rollout.title} stopped: {trip.reason}"
+    async def _find_trip(
+        self, connection: Transaction, rollout_id: RolloutId, now: datetime
+    ) -> tuple[Rollout, gates.GateTrip | None]:
+        """The rollout as it is, and the gate that closed and still changes something."""
+        fresh = await store.load(connection, rollout_id, to_change=True)
+        if not fresh.state.is_under_way:
+            return fresh, None  # somebody else was faster
+        trip = gates.check_gates(await flight.gate_counts(connection, fresh, now))
+        if trip is None or trip.for_good:
+            return fresh, trip
+        counts = await targets.count_targets(connection, fresh.id)
+        keeps_back = fresh.state is not RolloutState.PAUSED and _in_states(counts, {TargetState.WAITING})
+        return fresh, trip if keeps_back else None
+
+    async def _stop(self, connection: Transaction, rollout: Rollout, why: str, now: datetime) -> Rollout:
+        reason = f"{rollout.title} stopped: {why}"
         freeze = Freeze(rollout.firmware_version, BY_ITSELF, BY_ITSELF, reason, now)
-        frozen = await store.add_freeze(connection, freeze)
-        after = await stop_for_good(connection, rollout, trip.reason, now, frozen=frozen)
+        after, frozen = await stop_for_good(connection, rollout, why, now, freeze)
         if frozen:
             await record_freeze(connection, freeze, None, now)
         return after

@@ -195,6 +195,7 @@ class RolloutSteering:
         _check_length(why)
         freeze = Freeze(firmware_version, actor.user_id, actor.name, why, now)
         async with self._database.write() as connection:
+            await store.lock_all(connection)
             if not await store.add_freeze(connection, freeze):
                 standing = await store.freeze_of(connection, firmware_version)
                 raise _frozen_already(standing or freeze)
@@ -209,6 +210,7 @@ class RolloutSteering:
         require_everywhere(actor, Action.FREEZE)
         now = self._now()
         async with self._database.write() as connection:
+            await store.lock_all(connection)
             lifted = await store.remove_freeze(connection, firmware_version)
             if lifted is None:
                 standing = await store.list_freezes(connection)

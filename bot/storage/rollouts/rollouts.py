@@ -285,10 +285,17 @@ async def remove_freeze(connection: Transaction, firmware_version: str) -> Freez
     return None if removed is None else _freeze(removed)
 
 
-async def held_by(connection: Transaction, freeze: Freeze) -> tuple[Rollout, ...]:
-    """The rollouts that go on and that the freeze holds; nobody else changes them until the commit."""
+async def lock_all(connection: Transaction) -> None:
+    """Nobody else changes a rollout that goes on until the commit.
+
+    First of all in a transaction that touches several: two of them then wait in one order.
+    """
     lock = select(rollouts.c.id).where(rollouts.c.state.in_(GOING_ON)).order_by(rollouts.c.id)
     await connection.execute(lock.with_for_update())
+
+
+async def held_by(connection: Transaction, freeze: Freeze) -> tuple[Rollout, ...]:
+    """The rollouts that go on and that the freeze holds."""
     held = await list_held(connection, freeze)
     return tuple([await load(connection, rollout_id) for rollout_id in held])
 

@@ -17,7 +17,7 @@ from bot.slack import ids
 from bot.slack.rollouts.views.card import card
 from tests.slack.shown import buttons
 from tests.worlds.databases import sqlite_url
-from tests.worlds.rollouts import MINUTE, NEW, OLD, ONE_WAVE, PAUL, QUICK, WAVES, world
+from tests.worlds.rollouts import MINUTE, MODEL, NEW, OLD, ONE_WAVE, PAUL, QUICK, WAVES, world
 
 SITES = ("oslo", "bergen")
 # ---- waves
@@ -367,3 +367,15 @@ async def test_a_canary_of_which_nobody_was_updated_is_not_promoted(database_url
         with pytest.raises(Stale, match="Abort it, and run the update again"):
             await it.steering.promote(PAUL, rollout.id)
         assert it.jobs_created() == []
+
+
+@pytest.mark.postgres
+async def test_two_gates_that_freeze_at_once_both_do(postgres_url: str) -> None:
+    async with world(postgres_url, gateways=22, rules=QUICK, behaviour=Behaviour.REJECTS) as it:
+        it.portal.add_firmware(MODEL, "9.1.0", Behaviour.REJECTS, share=1.0)
+        names = [[one.id for one in it.portal.devices.values()][start::2] for start in (0, 1)]
+        first = await it.running(f"id:{','.join(names[0])}")
+        second = await it.running(f"id:{','.join(names[1])}", "9.1.0")
+        for rollout_id in (first, second):
+            await it.comes_to(rollout_id, RolloutState.ABORTED)
+        assert {one.firmware_version for one in await it.steering.freezes()} == {NEW, "9.1.0"}
