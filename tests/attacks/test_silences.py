@@ -34,7 +34,9 @@ async def test_a_silence_is_ended_where_it_is_said_by_who_may_and_that_is_said(t
         assert "S-1 ended" in await made.click(OPERATOR, "silence_end", card)
         told = await made.card("come here again", workspace.FLEET_ALERTS)
         assert f"<@{OPERATOR}> ended" in message_text(told)
-        assert "No silence S-1 holds now" in await made.click(OPERATOR, "silence_end", card)
+        over = await made.card("was over", workspace.FLEET_ALERTS)
+        assert (over.ts, "silence_end" in str(over.blocks)) == (card.ts, False)
+        assert "No silence S-1 holds now" in await made.command(OPERATOR, "unsilence S-1")
 
 
 async def test_what_is_down_and_silenced_is_listed_among_the_alerts(tmp_path: Path) -> None:

@@ -240,7 +240,8 @@ class World:
         return incident
 
     async def cards(self) -> list[Any]:
-        return await self.rows(select(cards).order_by(cards.c.id))
+        """Of incidents."""
+        return await self.rows(select(cards).where(cards.c.kind == "incident").order_by(cards.c.id))
 
     async def notes(self) -> list[Any]:
         return await self.rows(select(notes).order_by(notes.c.id))

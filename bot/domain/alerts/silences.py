@@ -72,6 +72,7 @@ class Silence:
     until: datetime
     limits: tuple[str, ...] = ()
     gateways: tuple[str, ...] | None = None
+    ended_by: str | None = None  # who, or the bot when its time was up
 
     @property
     def title(self) -> str:

@@ -35,7 +35,6 @@ from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
 
 ENDING = "silence_ending"  # the kind of the message that one is about to end
-BEGUN = "silence_begun"  # of the one to the channels that lose alerts by it
 ENDED = "silence_ended"  # of the one that somebody ended it, to those that get them again
 _NAMED = 5  # gateways that are down and silenced
 
@@ -142,8 +141,7 @@ class SilenceService:
             by = (actor.user_id, actor.name)
             made = await store.add(connection, asked, incident, by, now, limits=limits, gateways=kept)
             await audit.record(connection, _entry(actor, "silence", made, now, channel))
-            body = {**_body(made), "covered": len(covered), "reason": made.reason}
-            await _tell(connection, made, BEGUN, places, body, now)
+            await cards.open_cards(connection, _about(made), places, now)
             if incident is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(incident)), urgent=True)
         return made
@@ -163,11 +161,21 @@ class SilenceService:
             if ended is None:
                 raise _is_over(number)
             await audit.record(connection, _entry(actor, "unsilence", ended, now, channel))
+            await cards.touch(connection, _about(ended), urgent=True)
             body = {**_body(ended), "ended_by": actor.user_id}
             await _tell(connection, ended, ENDED, places, body, now)
             if ended.incident_id is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(ended.incident_id)), urgent=True)
         return ended
+
+    async def shown(self, text: str) -> tuple[Silence, int]:
+        """One, over or not, and how many gateways it would cover now. Raises NotFound."""
+        number = parse_number(text)
+        async with self._database.read() as connection:
+            found = await store.find(connection, number)
+        if found is None:
+            raise _is_over(number)
+        return found, len(await self._covered(found))
 
     async def active(self, actor: Actor) -> Sequence[Silence]:
         """Those that hold now, the first to end first."""
@@ -244,7 +252,7 @@ class SilenceService:
         await self._announce()
 
     async def _end(self) -> None:
-        """The card from which one was made says so no longer."""
+        """Its own cards say so, and the one from which it was made says nothing of it any more."""
         async with self._database.read() as connection:
             over = await store.over(connection, self._now())
         if not over:
@@ -252,6 +260,7 @@ class SilenceService:
         async with self._database.write() as connection:
             for one in over:
                 await store.record_over(connection, one.id, BOT)
+                await cards.touch(connection, _about(one))
             made_from = {one.incident_id for one in over if one.incident_id is not None}
             still_open = await membership.which_are_open(connection, sorted(made_from))
             await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in still_open})
@@ -280,6 +289,11 @@ async def _load_to_silence(connection: Transaction, incident_id: IncidentId) -> 
     if not incident.kind.rules.may_be_silenced:
         raise InvalidInput(f"The alert {incident.place} has no gateways, so there is nothing to silence.")
     return incident
+
+
+def _about(silence: Silence) -> About:
+    """What is said where it holds alerts back, until it is over."""
+    return About(CardKind.SILENCE, str(silence.id))
 
 
 def _is_over(number: int) -> NotFound:

@@ -12,7 +12,7 @@ from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.windows import parse_start
-from bot.services.alerts.silences import BEGUN, ENDED, ENDING, SilenceService
+from bot.services.alerts.silences import ENDED, ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
@@ -55,7 +55,8 @@ class SilenceListeners:
     def feature(self) -> Feature:
         return on.of(
             self,
-            notes={BEGUN: views.begun, ENDED: views.ended, ENDING: views.ending},
+            cards={"silence": self.draw_card},
+            notes={ENDED: views.ended, ENDING: views.ending},
             in_threads={"incident": self.in_thread},
         )
 
@@ -152,6 +153,9 @@ class SilenceListeners:
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.UNTIL if day else ids.DURATION: str(error)})
         return SubmissionAnswer()
+
+    async def draw_card(self, subject: str) -> Message:
+        return views.card(*await self._service.shown(subject))
 
     async def _page(self, actor: Actor, offset: int, _question: str) -> Message:
         return views.listed(await self._service.active(actor), offset)

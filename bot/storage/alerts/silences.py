@@ -41,6 +41,12 @@ async def add(
     return _silence(made.one())
 
 
+async def find(connection: AsyncConnection, silence: SilenceId) -> Silence | None:
+    """None when it was never made, or is kept no longer."""
+    row = (await connection.execute(select(silences).where(silences.c.id == silence))).first()
+    return None if row is None else _silence(row)
+
+
 async def find_active(connection: AsyncConnection, silence: SilenceId, now: datetime) -> Silence | None:
     """None when it does not hold now."""
     rows = await connection.execute(
@@ -140,4 +146,5 @@ def _silence(row: Row[Any]) -> Silence:
         row.until,
         tuple(row.limits),
         None if row.gateways is None else tuple(row.gateways),
+        row.ended_by,
     )

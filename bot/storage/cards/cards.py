@@ -23,6 +23,7 @@ class CardKind(StrEnum):
 
     ROLLOUT = "rollout"
     INCIDENT = "incident"
+    SILENCE = "silence"
 
 
 @dataclass(frozen=True, slots=True)

@@ -412,7 +412,7 @@ broken_channels = Table(
 # ---- what Slack is to show
 cards = _numbered(
     "cards",
-    Column("kind", String(16), nullable=False),  # rollout, incident
+    Column("kind", String(16), nullable=False),  # rollout, incident, silence
     Column("subject", Text, nullable=False),  # the id of what it is about
     Column("channel", String(32), nullable=False),
     Column("posted_channel", String(32)),  # where Slack put it: a user's card lands in a D… channel

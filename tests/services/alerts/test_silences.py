@@ -6,6 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
 from bot.domain.access import Action, Actor, Role, require_within
 from bot.domain.alerts.silences import ReasonMissing, Unconfirmed
@@ -14,8 +15,12 @@ from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
+from bot.slack import ids
+from bot.slack.alerts.views.silences import card
 from bot.storage.db.engine import Database
+from bot.storage.db.tables import cards
 from bot.storage.fleet import search
+from tests.slack.shown import buttons
 from tests.worlds.alerts import ANA, BEN, MINUTE, World
 from tests.worlds.builders import alert_rules, limited, parsed
 from tests.worlds.databases import sqlite_url
@@ -321,13 +326,32 @@ async def test_more_than_half_of_the_fleet_is_not_silenced_without_a_reason(room
 
 
 # ---- it is said where the alerts are missed
+async def shown(room: Room) -> list[tuple[str, int]]:
+    """Where its card is wanted, and in which version."""
+    async with room.world.database.read() as connection:
+        wanted = select(cards.c.channel, cards.c.wanted).where(cards.c.kind == "silence").order_by(cards.c.id)
+        return [(channel, version) for channel, version in await connection.execute(wanted)]
+
+
 async def test_a_silence_is_said_in_the_channels_that_lose_the_alerts(room: Room) -> None:
     await room.world.subscribe("C0OSLO", "tag:oslo")
     await room.world.subscribe("C0BERGEN", "tag:bergen")
     await room.silence("id:a for 1h")
-    assert await room.told("silence_begun") == ["C0OSLO", "C0ALERTS"]
+    assert await shown(room) == [("C0OSLO", 1), ("C0ALERTS", 1)]
     await room.service.unsilence(BEN, "S-1", "C0OPS")
+    assert await shown(room) == [("C0OSLO", 2), ("C0ALERTS", 2)], "drawn anew, without its button"
     assert await room.told("silence_ended") == ["C0OSLO", "C0ALERTS"]
+
+
+async def test_the_card_of_a_silence_whose_time_is_up_has_no_button_any_more(room: Room) -> None:
+    await room.silence("tag:oslo for 1h because of paint")
+    assert ids.SILENCE_END in buttons(card(*await room.service.shown("S-1")))
+    room.world.now += timedelta(hours=1)
+    await room.service.tick()
+    assert await shown(room) == [("C0ALERTS", 2)]
+    over = card(*await room.service.shown("S-1"))
+    assert buttons(over) == {}
+    assert "of paint. It held the alerts of tag:oslo." in over.text
 
 
 async def test_what_is_down_and_silenced_is_listed_by_silence(room: Room) -> None:

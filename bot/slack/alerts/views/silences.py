@@ -97,17 +97,22 @@ def _down_line(one: SilencedDown) -> str:
     return f"{line(one.silence)}. Down: {named}{f' and {more:,} more' if more else ''}."
 
 
-def begun(body: Mapping[str, Any]) -> Message:
-    """The channel loses alerts: whose, by whom, until when and why, with a button that ends it."""
-    until = date(datetime.fromisoformat(str(body["until"])))
-    reason = f": {name(str(body['reason']), 300)}" if body["reason"] else ""
+def card(silence: Silence, covered: int) -> Message:
+    """The channel loses alerts: whose, by whom, until when and why; a button ends it while it holds."""
+    by, until = mention(silence.by), date(silence.until)
+    reason = f": {name(silence.reason, 300)}" if silence.reason else ""
+    if silence.ended_by is not None:
+        text = (
+            f"{bold(silence.title)} by {by} was over {until}{reason}. It held the alerts of {what(silence)}."
+        )
+        return message(text, [section(text)])
     text = (
-        f"{status('silenced')} by {mention(str(body['by']))} until {until}{reason}. "
-        f"The alerts of {_of_body(body)} do not come here: {bold(str(body['silence']))}, "
-        f"{count(int(body['covered']), 'gateway')} now."
+        f"{status('silenced')} by {by} until {until}{reason}. "
+        f"The alerts of {what(silence)} do not come here: {bold(silence.title)}, "
+        f"{count(covered, 'gateway')} now."
     )
-    label = f"End the silence {body['silence']}"
-    end = button("End silence", ids.SILENCE_END, CardRef(str(body["id"])), label=label)
+    label = f"End the silence {silence.title}"
+    end = button("End silence", ids.SILENCE_END, CardRef(str(silence.id)), label=label)
     return message(text, [section(text), *actions(end)])
 
 
