@@ -39,6 +39,10 @@ async def test_status_tells_how_the_fleet_and_the_bot_fare() -> None:
     assert "logged in" in text
 
 
+async def test_whoami_tells_who_asks_their_role() -> None:
+    assert "viewer" in (await said("whoami")).last.text
+
+
 async def test_settings_are_paged() -> None:
     answers = await said("settings")
     ref = buttons(answers.last)[ids.PAGE_NEXT]
