@@ -45,7 +45,10 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> Answer:
     """Sends it and reads the whole answer. Raises TooLarge, and what httpx raises."""
     response = await http.send(request, stream=True)
     try:
-        return Answer(response.status_code, response.headers, await response.aread())
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        # As it comes from below: httpx's own layers find nothing to unpack, and take a tenth of the time.
+        body = b"".join([part async for part in response.stream])
+        return Answer(response.status_code, response.headers, body)
     finally:
         await response.aclose()
 
@@ -75,10 +78,15 @@ class _Limited(httpx.AsyncByteStream):
             if not came:
                 unpacker = _unpacker(self._encoding, part)
             came += len(part)  # what unpacks to nothing has no end either
+            if came > LARGEST:
+                raise TooLarge(f"more than {LARGEST:,} bytes")
+            if unpacker is None:
+                yield part
+                continue
             while part:
                 piece, part = _next_piece(unpacker, part)
                 size += len(piece)
-                if max(came, size) > LARGEST:
+                if size > LARGEST:
                     raise TooLarge(f"more than {LARGEST:,} bytes")
                 yield piece
                 if part:
@@ -98,10 +106,8 @@ def _unpacker(encoding: str, first: bytes) -> "zlib._Decompress | None":
     return zlib.decompressobj(zlib.MAX_WBITS | 16)
 
 
-def _next_piece(unpacker: "zlib._Decompress | None", part: bytes) -> tuple[bytes, bytes]:
+def _next_piece(unpacker: "zlib._Decompress", part: bytes) -> tuple[bytes, bytes]:
     """Some of it unpacked, and the rest of the part; what follows its end is nobody's."""
-    if unpacker is None:
-        return part, b""
     if unpacker.eof:
         return b"", b""
     try:

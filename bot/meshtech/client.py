@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -59,13 +60,14 @@ class DevicePage:
     """One page of a device listing, undecoded.
 
     ``raw_items`` are the vendor's own bytes, one gateway each: equal bytes are an equal gateway, so only what
-    is new need be decoded. They keep this page alive, not the ones before.
+    is new need be decoded. They keep this page alive, not the ones before. ``digest`` is that of the whole.
     """
 
-    __slots__ = ("__weakref__", "raw_items", "without_id")
+    __slots__ = ("__weakref__", "digest", "raw_items", "without_id")
 
-    def __init__(self, raw_items: Sequence[msgspec.Raw]) -> None:
+    def __init__(self, raw_items: Sequence[msgspec.Raw], digest: bytes = b"") -> None:
         self.raw_items = raw_items
+        self.digest = digest
         self.without_id = 0
 
     def decode(self, raw: msgspec.Raw) -> Gateway | None:
@@ -147,12 +149,12 @@ class MeshtechClient:
 
     async def check(self) -> None:
         """Log in and read one page: raises what keeps the bot from working."""
-        await self._page(Operation.LIST_DEVICES, None)
+        self._read_page(Operation.LIST_DEVICES, await self._page(Operation.LIST_DEVICES, None))
 
     async def device_pages(self) -> AsyncIterator[DevicePage]:
         """All gateways, a page at a time. A page that fails fails the listing."""
         without_id = count = 0
-        async for items in self._pages(Operation.LIST_DEVICES):
+        async for items, body in self._pages(Operation.LIST_DEVICES):
             count += len(items)
             if count > self._most_gateways:
                 raise ListingBroken(
@@ -160,8 +162,8 @@ class MeshtechClient:
                     "an administrator can raise MESHBOT_FLEET__MOST_GATEWAYS. Until then the fleet stays as "
                     "it was listed last."
                 )
-            page = DevicePage(items)
-            del items
+            page = DevicePage(items, sha256(body).digest())
+            del items, body
             yield page
             without_id += page.without_id
             del page  # not kept while the next one comes
@@ -181,7 +183,7 @@ class MeshtechClient:
     async def labels(self) -> tuple[str, ...]:
         """Every label there is, on a device or not."""
         found: list[str] = []
-        async for items in self._pages(Operation.LIST_LABELS):
+        async for items, _ in self._pages(Operation.LIST_LABELS):
             found += label_texts([read_json(item) for item in items])
         return tuple(dict.fromkeys(found))
 
@@ -211,7 +213,7 @@ class MeshtechClient:
 
     async def firmwares(self, model: str | None = None) -> AsyncIterator[Firmware]:
         """Every firmware, or those of one model, in the portal's order."""
-        async for items in self._pages(Operation.LIST_FIRMWARE):
+        async for items, _ in self._pages(Operation.LIST_FIRMWARE):
             for item in items:
                 firmware = self._read(Operation.LIST_FIRMWARE, item, WireFirmware).to_domain()
                 if firmware is not None and model in (None, firmware.model):
@@ -248,7 +250,7 @@ class MeshtechClient:
         """
         gathered: list[VendorJob] = []
         streaming: bool | None = None
-        async for items in self._pages(Operation.LIST_JOBS):
+        async for items, _ in self._pages(Operation.LIST_JOBS):
             read_all = (self._read(Operation.LIST_JOBS, item, WireJob).to_domain() for item in items)
             page = [job for job in read_all if job is not None]
             if streaming is None:
@@ -284,20 +286,22 @@ class MeshtechClient:
         method = self._routes[operation].method
         return await self._sender.send(VendorCall(operation, method, url, content, about or identity))
 
-    async def _pages(self, operation: Operation) -> AsyncIterator[list[msgspec.Raw]]:
+    async def _pages(self, operation: Operation) -> AsyncIterator[tuple[list[msgspec.Raw], bytes]]:
+        """The items of each page, and the bytes they came in."""
         token: str | None = None
         landmark: str | None = None
         count = 0
         for number in range(self._max_pages):
-            page = await self._page(operation, token)
+            body = await self._page(operation, token)
+            page = self._read_page(operation, body)
             following = text(page.next_token)
             items = page.items or []
             del page
             count += len(items)
             if count > MOST_ITEMS:
                 raise _broken(f"it has more than {MOST_ITEMS:,} items")
-            yield items
-            del items
+            yield items, body
+            del items, body
             if following is None:
                 return
             if following in (token, landmark):
@@ -307,12 +311,12 @@ class MeshtechClient:
             token = following
         raise _broken(f"it has no end after {self._max_pages} pages")
 
-    async def _page(self, operation: Operation, token: str | None) -> WirePage:
+    async def _page(self, operation: Operation, token: str | None) -> bytes:
         query = {} if operation is Operation.LIST_LABELS else {MAX_RESULTS: str(self._page_size)}
         if token is not None:
             query[self._next_token] = token
         try:
-            body = await self._send(operation, query=query)
+            return await self._send(operation, query=query)
         except VendorRefused as error:
             if token is not None and error.status in _TOKEN_REFUSED:
                 raise _broken("Meshtech no longer accepts its next page") from error
@@ -328,7 +332,6 @@ class MeshtechClient:
             if token is not None:
                 raise _broken("Meshtech no longer accepts its next page") from error
             raise
-        return self._read_page(operation, body)
 
     def _read_page(self, operation: Operation, body: bytes) -> WirePage:
         try:

@@ -55,6 +55,7 @@ READING = 2  # one more whenever the vendor's bytes come to mean other columns, 
 
 _Item = TypeVar("_Item")
 Digests = dict[bytes, str]
+Pages = dict[bytes, Sequence[bytes]]  # by the digest of a page, those of its gateways
 
 
 @dataclass(slots=True)
@@ -64,14 +65,19 @@ class _Pass:
     reading: bytes
     known: Digests
     awaited: Digests  # known, and to be looked at even when the vendor's bytes are the same
+    known_pages: Pages
+    pages: Pages = field(default_factory=dict)
     seen: Digests = field(default_factory=dict)
     news: dict[str, tuple[Gateway, bytes]] = field(default_factory=dict)
 
     def add(self, page: DevicePage) -> None:
         """Of a gateway that two pages show, the later one counts."""
+        if self._is_known(page):
+            return
         known, seen, news, reading = self.known, self.seen, self.news, self.reading
-        for raw in page.raw_items:
-            digest = blake2b(raw, digest_size=16, person=reading).digest()
+        digests = [blake2b(raw, digest_size=16, person=reading).digest() for raw in page.raw_items]
+        self.pages[page.digest] = digests
+        for digest, raw in zip(digests, page.raw_items, strict=True):
             gateway_id = known.pop(digest, None)
             if gateway_id is not None:
                 seen[digest] = gateway_id
@@ -79,6 +85,16 @@ class _Pass:
                     del seen[earlier[1]]
             elif digest not in seen:
                 self._add_news(page.decode(raw), digest)
+
+    def _is_known(self, page: DevicePage) -> bool:
+        """Whether all of it is as it was; most pages are, and none of their gateways is looked at then."""
+        digests = self.known_pages.get(page.digest, ())
+        ids = [*map(self.known.get, digests)]
+        if not ids or None in ids or len({*digests}) < len(ids) or not self.news.keys().isdisjoint(ids):
+            return False
+        self.seen.update(zip(digests, map(self.known.pop, digests), strict=True))
+        self.pages[page.digest] = digests
+        return True
 
     def _add_news(self, gateway: Gateway | None, digest: bytes) -> None:
         if gateway is None:
@@ -127,6 +143,7 @@ class FleetPoll:
         # The same bytes read in another way are another gateway: each row is written anew then.
         self._reading = blake2b(f"{READING} {site_tag}".encode(), digest_size=16).digest()
         self._digests: Digests = {}
+        self._pages: Pages = {}  # of the last listing
         self._digests_of: int | None = None  # the completed listing that left the database so
         self._is_mine = False
 
@@ -174,7 +191,7 @@ class FleetPoll:
         async with self._database.read() as connection:
             online_before = await listings.count_online(connection)
             awaited = {d: known.pop(d) for d in await listings.unsettled(connection) if d in known}
-        found = _Pass(self._reading, known, awaited)
+        found = _Pass(self._reading, known, awaited, self._pages)
         first = last is None
         changes = _Changes()
         with _no_collecting(while_=not size):
@@ -189,7 +206,7 @@ class FleetPoll:
         await self._look_for(found.seen, missing, changes)
         gone = await self._complete(listing, missing, len(found.seen), online_before, changes)
         await self._write_vanished(found.seen, gone, listing, changes)
-        self._digests, self._digests_of = found.seen, number
+        self._digests, self._digests_of, self._pages = found.seen, number, found.pages
         return ListingResult(
             listing=listing,
             gateways=len(found.news) if first else len(found.seen),
