@@ -46,6 +46,7 @@ class Report:
     worked: float = 0.0  # the processor's time from there on
     evaluated: float = 0.0  # these two: seconds from there on
     opened: float = 0.0
+    watched: float = 0.0  # the processor's time for a tick while the storm goes on and nothing changes
 
 
 async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, channel: str) -> None:
@@ -68,6 +69,11 @@ async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, c
         await publisher.publish()
         report.worked = worked() - began
 
+    async def watch() -> float:
+        began = time.process_time()
+        await engine.tick()
+        return time.process_time() - began
+
     fleet.tell(evaluate)
     for _ in range(2):
         await fleet.take_in_listing()
@@ -77,6 +83,7 @@ async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, c
     forget_peak()
     await fleet.take_in_listing()
     report.peak = peak()
+    report.watched = min([await watch() for _ in range(20)])
     print(json.dumps(asdict(report)), flush=True)
     await client.aclose()
     await session.close()

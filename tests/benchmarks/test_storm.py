@@ -49,7 +49,8 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 class Cost:
     """Seconds to the first message and to the first that speaks of all, and of work; megabytes; calls.
 
-    Of the bot also the seconds until the gateways had joined the storm, and until its card was wanted.
+    Of the bot also the seconds until the gateways had joined the storm, and until its card was wanted, and
+    what a tick costs while it goes on.
     """
 
     first: float
@@ -61,6 +62,7 @@ class Cost:
     calls: int
     joined: float = 0.0
     opened: float = 0.0
+    watched: float = 0.0
 
 
 async def test_a_storm_is_one_card_with_its_cause_and_few_calls(tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ async def test_a_storm_is_one_card_with_its_cause_and_few_calls(tmp_path: Path) 
 def show(ours: dict[int, Cost], theirs: dict[int, Cost]) -> None:
     print(
         f"\n{'of 100,000 offline':<28}{'first, s':>9}{'all, s':>8}{'work, s':>9}"
-        f"{'idle MB':>9}{'more MB':>9}{'calls':>7}{'joined':>8}{'opened':>8}"
+        f"{'idle MB':>9}{'more MB':>9}{'calls':>7}{'joined':>8}{'opened':>8}{'watch, ms':>11}"
     )
     for size in SIZES:
         for name, costs in (("Meshbot", ours), ("Alertmanager", theirs)):
@@ -93,9 +95,12 @@ def show(ours: dict[int, Cost], theirs: dict[int, Cost]) -> None:
                 print(f"{head} not measured: prometheus-alertmanager is not installed")
                 continue
             more = cost.peak - cost.idle
-            stages = f"{cost.joined:>8.2f}{cost.opened:>8.2f}" if cost.opened else ""
+            stages = (
+                f"{cost.joined:>8.2f}{cost.opened:>8.2f}{cost.watched * 1000:>11.1f}" if cost.opened else ""
+            )
             print(
-                f"{head}{cost.first:>9.2f}{cost.all:>8.2f}{cost.worked:>9.2f}{cost.idle:>9.0f}{more:>9.0f}{cost.calls:>7}{stages}"
+                f"{head}{cost.first:>9.2f}{cost.all:>8.2f}{cost.worked:>9.2f}"
+                f"{cost.idle:>9.0f}{more:>9.0f}{cost.calls:>7}{stages if cost.opened else ''}"
             )
 
 
@@ -152,6 +157,7 @@ async def of_the_bot(vendor: Portal, folder: Path, size: int) -> Cost:
         len(slack.calls) - calls,
         joined=report["evaluated"],
         opened=report["opened"],
+        watched=report["watched"],
     )
 
 

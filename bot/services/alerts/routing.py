@@ -39,8 +39,8 @@ class IncidentRouting:
             wanted = await subscriptions.of_topic(connection, Topic.OFFLINE)
             broken = await channels.broken(connection)
             unseen = await store.unseen(connection)
-            joined = await store.joined(connection)
-            depends_on = (only_visibility, wanted, broken, unseen, joined)
+            joins = await store.joins(connection)
+            depends_on = (only_visibility, wanted, broken, unseen, joins)
             if depends_on == self._settled_for:
                 return 0
             missing = await self._missing(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Update,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -229,7 +230,7 @@ async def join_again(
         )
         .values(label=label(), offline_since=gateways.c.since, joined_at=as_of.at, left_at=None, left_as=None)
     )
-    return await _moved(connection, joining)
+    return await _counted(connection, await _moved(connection, joining))
 
 
 async def join(
@@ -248,7 +249,8 @@ async def join(
         )
         .scalar_subquery()
     )
-    return await _moved(connection, _joining(connection, incident, trouble, ids, as_of))
+    joining = _joining(connection, incident, trouble, ids, as_of)
+    return await _counted(connection, await _moved(connection, joining))
 
 
 async def join_one(
@@ -264,7 +266,7 @@ async def join_one(
     takes = IS_LIVE if kind.rules.joined_once_posted else IS_GATHERING
     one = select(incidents.c.id).where(incidents.c.id == incident, takes).scalar_subquery()
     joined = await connection.execute(_joining(connection, one, trouble, ids, as_of))
-    return Counter({incident: joined.rowcount} if joined.rowcount else {})
+    return await _counted(connection, Counter({incident: joined.rowcount} if joined.rowcount else {}))
 
 
 def _joining(
@@ -500,3 +502,15 @@ async def _moved(connection: AsyncConnection, statement: Insert | Update) -> Mov
     """Moves the gateways, and counts them: the rows themselves would take longer to fetch than to write."""
     done = await connection.execute(statement.returning(incident_gateways.c.incident_id))
     return Counter(IncidentId(one) for one in done.scalars())
+
+
+async def _counted(connection: AsyncConnection, joined: Moved) -> Moved:
+    """The same, noted in the incidents: who asks whether somebody joined need not count the gateways."""
+    if joined:
+        await connection.execute(
+            update(incidents)
+            .where(incidents.c.id == bindparam("incident"))
+            .values(joins=incidents.c.joins + bindparam("more")),
+            [{"incident": incident, "more": more} for incident, more in sorted(joined.items())],
+        )
+    return joined

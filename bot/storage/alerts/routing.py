@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Text, cast, exists, func, select
+from sqlalchemy import ColumnElement, Text, cast, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
@@ -33,14 +33,12 @@ async def unseen(connection: AsyncConnection) -> Sequence[IncidentId]:
     return [IncidentId(one) for one in rows.scalars()]
 
 
-async def joined(connection: AsyncConnection) -> tuple[int, datetime | None]:
-    """How many gateways are in incidents, and when the last joined: another answer when one has joined."""
-    member = incident_gateways.c
-    found = await connection.execute(
-        select(func.count(), func.max(member.joined_at)).where(member.left_at.is_(None))
+async def joins(connection: AsyncConnection) -> Sequence[tuple[IncidentId, int]]:
+    """Of every open incident a number, another one when gateways have joined it: nobody counts them."""
+    rows = await connection.execute(
+        select(incidents.c.id, incidents.c.joins).where(_IS_OPEN).order_by(incidents.c.id)
     )
-    many, newest = found.one()
-    return many, newest
+    return [(IncidentId(row.id), row.joins) for row in rows]
 
 
 async def card_channels(connection: AsyncConnection) -> Mapping[IncidentId, Collection[str]]:

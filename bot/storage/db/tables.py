@@ -339,6 +339,7 @@ incidents = _numbered(
     Column("rollout_id", _Id),  # from which they did not return
     Column("reminded", Integer, nullable=False, default=0),  # how often, while nobody has it
     Column("ack_reminded_at", UtcMicros),
+    Column("joins", Integer, nullable=False, default=0),  # another number when gateways have joined
     Index(
         "uq_incidents_live_site",
         "kind",

@@ -240,6 +240,7 @@ def _create_tables() -> None:
         sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("reminded", sa.Integer(), nullable=False),
         sa.Column("ack_reminded_at", UtcMicros(), nullable=True),
+        sa.Column("joins", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
         sqlite_autoincrement=True,
     )
