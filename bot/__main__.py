@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ def _run(_: argparse.Namespace) -> int:
     settings = load_settings()
     from bot import log
 
-    log.configure(settings.log.level, settings.log.format, settings.secrets())
+    log.configure(settings.log.level, settings.log.format, _secrets(settings))
     return asyncio.run(_until_told(settings))
 
 
@@ -118,6 +119,12 @@ async def _until_told(settings: "Settings") -> int:
     return 0
 
 
+def _secrets(settings: "Settings") -> list[str]:
+    from bot.network import Network
+
+    return [*settings.secrets(), *Network.of(os.environ).secrets()]
+
+
 def _demo(chosen: argparse.Namespace) -> int:
     from bot.demo import run as demo
 
@@ -140,7 +147,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
     from bot import doctor, log
 
     # Findings are for people; what the libraries think of them would only stand in between.
-    log.configure("error", "console", settings.secrets())
+    log.configure("error", "console", _secrets(settings))
     return asyncio.run(doctor.run(settings, openapi=chosen.openapi))
 
 
@@ -159,7 +166,7 @@ def _migrate(_: argparse.Namespace) -> int:
         finally:
             await database.close()
 
-    log.configure("warning", "console", settings.secrets())
+    log.configure("warning", "console", _secrets(settings))
     before, after = asyncio.run(bring_up_to_date())
     if before == after:
         print(f"The database has schema {after} already.")
@@ -189,7 +196,7 @@ def _audit(_: argparse.Namespace) -> int:
         finally:
             await database.close()
 
-    log.configure("warning", "console", settings.secrets())
+    log.configure("warning", "console", _secrets(settings))
     chain = asyncio.run(walk())
     if chain.is_whole:
         print(f"The audit log is whole: {chain.entries:,} entries, the last with the hash {chain.last}.")

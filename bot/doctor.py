@@ -17,14 +17,15 @@ from bot.domain.errors import BotError
 from bot.meshtech.contract import Difference, compare, fetch, server_time
 from bot.meshtech.errors import VendorUnavailable
 from bot.meshtech.routes import RouteTable
+from bot.network import Network
 from bot.settings.model import Settings
 from bot.slack.incoming.connection import ORG_WIDE
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
-from bot.slack.outgoing.web_api import APPS, SlackFailed, WebApi, new_session, refused_token
+from bot.slack.outgoing.web_api import APPS, SlackFailed, WebApi, refused_token
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, known, needed, require_changes, require_owner
-from bot.wiring.ground import client_of
+from bot.wiring.ground import client_of, web_api_of
 
 SKEW = timedelta(seconds=30)  # HTTP mode refuses requests at five minutes; alerts count minutes
 _GONE = {"user_not_found", "user_not_visible", "no_such_subteam", "subteam_not_found"}
@@ -61,10 +62,14 @@ async def run(
     say: Callable[[str], None] = print,
 ) -> int:
     """Checks everything and says each finding; exit status 0 only if nothing is wrong."""
-    wrong = 0
-    checks = [_settings(settings), _slack(settings, now), _meshtech(settings, now), _database(settings)]
+    wrong, network = 0, Network.of(os.environ)
+    checks = [
+        _settings(settings),
+        _outside(settings, network, now),
+        _database(settings),
+    ]
     if openapi is not None:
-        checks.append(_contract(settings, openapi, say))
+        checks.append(_contract(settings, network, openapi, say))
     for check in checks:
         async for finding in check:
             wrong += finding.verdict is Verdict.WRONG
@@ -103,11 +108,43 @@ async def _settings(settings: Settings) -> Findings:
         )
 
 
-# ---- Slack
-async def _slack(settings: Settings, now: Callable[[], datetime]) -> Findings:
-    session = new_session()
+# ---- the network
+async def _outside(settings: Settings, network: Network, now: Callable[[], datetime]) -> Findings:
     try:
-        api = WebApi(settings.slack.bot_token.get_secret_value(), session, base_url=settings.slack.api_url)
+        for finding in _network(settings, network):
+            yield finding
+    except BotError as error:
+        yield _wrong("network", str(error))
+        return
+    async for finding in _slack(settings, network, now):
+        yield finding
+    async for finding in _meshtech(settings, network, now):
+        yield finding
+
+
+def _network(settings: Settings, network: Network) -> Iterator[Finding]:
+    """Which way each of the outside worlds is asked, and who vouches for them. Raises StartupError."""
+    network.trust()
+    ways: dict[str, list[str]] = {}
+    for url in (settings.slack.api_url, settings.meshtech.auth_url, settings.meshtech.api_url):
+        ways.setdefault(network.way_to(url), []).append(urlsplit(url).netloc)
+    for way, hosts in ways.items():
+        named = f" ({network.named})" if way != "directly" else " (NO_PROXY)" if network.proxy else ""
+        yield _ok("network", f"{' and '.join(dict.fromkeys(hosts))} {way}{named}")
+    if trusted := network.trusted():
+        yield _ok("certificates", f"the authorities in {' and '.join(trusted)} are trusted")
+    else:
+        yield _note(
+            "certificates",
+            "this machine has no authorities, so no https:// address is trusted. Install the package "
+            "ca-certificates, or name a file of them in SSL_CERT_FILE",
+        )
+
+
+# ---- Slack
+async def _slack(settings: Settings, network: Network, now: Callable[[], datetime]) -> Findings:
+    api = web_api_of(settings, network)
+    try:
         try:
             who = await api.call("auth.test")
         except SlackFailed as error:
@@ -131,14 +168,14 @@ async def _slack(settings: Settings, now: Callable[[], datetime]) -> Findings:
         async for finding in _access(settings, api, str(who.get("team_id") or "")):
             yield finding
     finally:
-        await session.close()
+        await api.session.close()
 
 
 def _token_refused(error: SlackFailed, variable: str) -> str:
     if error.code in {"unreachable", "no_answer"} or "HTTP" in error.detail:
         return (
-            f"Slack does not answer ({error.code} {error.detail}). Check that this machine reaches "
-            "https://slack.com, and MESHBOT_SLACK__API_URL if it is set."
+            f"Slack does not answer: {error.detail}. Check that this machine reaches https://slack.com, and "
+            "MESHBOT_SLACK__API_URL if it is set."
         )
     return str(refused_token(error, variable))
 
@@ -369,10 +406,10 @@ def _clock(whose: str, theirs: datetime, ours: datetime) -> Finding:
 
 
 # ---- Meshtech
-async def _meshtech(settings: Settings, now: Callable[[], datetime]) -> Findings:
+async def _meshtech(settings: Settings, network: Network, now: Callable[[], datetime]) -> Findings:
     meshtech = settings.meshtech
     try:
-        client = client_of(settings, now)
+        client = client_of(settings, network, now)
     except BotError as error:
         yield _wrong("Meshtech", str(error))
         return
@@ -389,7 +426,7 @@ async def _meshtech(settings: Settings, now: Callable[[], datetime]) -> Findings
         yield _wrong("Meshtech", f"{error}{reach} (Asked: {hosts}, as the account {meshtech.username}.)")
     else:
         yield _ok("Meshtech", "the account logs in and lists gateways")
-        if theirs := await server_time(meshtech.api_url):
+        if theirs := await server_time(meshtech.api_url, network):
             yield _clock("Meshtech", theirs, now())
     finally:
         await client.aclose()
@@ -450,12 +487,15 @@ def _schema(have: str | None, *, is_sqlite: bool) -> Finding:
 
 
 # ---- the vendor's contract
-async def _contract(settings: Settings, where: str, say: Callable[[str], None]) -> Findings:
+async def _contract(settings: Settings, network: Network, where: str, say: Callable[[str], None]) -> Findings:
     meshtech = settings.meshtech
     try:
         table = RouteTable(meshtech.api_url, meshtech.routes, meshtech.fields)
         found = compare(
-            await fetch(where), table, api_url=meshtech.api_url, next_token=meshtech.next_token_parameter
+            await fetch(where, network),
+            table,
+            api_url=meshtech.api_url,
+            next_token=meshtech.next_token_parameter,
         )
     except BotError as error:
         yield _wrong("contract", str(error))

@@ -27,7 +27,7 @@ from tests.worlds.leaks import Leaks
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
+_NETWORK = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
 
 
 def find_browser() -> str | None:
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name == SLACKS_OWN:
             continue  # the schema of manifests, which a developer may hand to the tests
-        if name.startswith(("MESHBOT_", "SLACK_")) or name.lower() in _PROXIES:
+        if name.startswith(("MESHBOT_", "SLACK_")) or name.lower() in _NETWORK:
             del os.environ[name]
     # Random examples are for exploring (HYPOTHESIS_PROFILE=explore); a test suite gives one answer.
     hypothesis_settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50)

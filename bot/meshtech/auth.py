@@ -22,6 +22,7 @@ from bot.meshtech.answers import Answer, exchange, new_client
 from bot.meshtech.errors import LogInRefused, LogInUnreachable, MeshtechError
 from bot.meshtech.models import retry_after
 from bot.meshtech.routes import absolute_url
+from bot.network import DIRECT, Network
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class MeshtechAuth(httpx.Auth):
         password: str,
         *,
         now: Callable[[], datetime],
+        network: Network = DIRECT,
         within: timedelta = LOG_IN_WITHIN,
     ) -> None:
         self._url = absolute_url(auth_url, "MESHBOT_MESHTECH__AUTH_URL") + LOG_IN_PATH
@@ -103,7 +105,8 @@ class MeshtechAuth(httpx.Auth):
         self._now = now
         # The whole log-in has a deadline: httpx's own starts anew with every byte.
         self._within = within.total_seconds()
-        self._http = new_client(timeout=None, trust_env=False)
+        self._network = network
+        self._http = new_client(network, timeout=None)
         self._token: _Token | None = None
         self._logging_in: asyncio.Task[None] | None = None
         self._failures: dict[AuthState, int] = {}
@@ -191,7 +194,9 @@ class MeshtechAuth(httpx.Auth):
                     ),
                 )
         except (httpx.HTTPError, TimeoutError) as error:
-            self._failed(AuthState.UNREACHABLE, f"it gave no answer ({type(error).__name__})")
+            self._failed(
+                AuthState.UNREACHABLE, f"it gave no answer ({self._network.fault(error, self._url)})"
+            )
             return
         self._take_answer(answer)
 

@@ -45,6 +45,7 @@ from bot.meshtech.models import (
 )
 from bot.meshtech.routes import MAX_RESULTS, NEXT_TOKEN, Operation, RouteTable
 from bot.meshtech.sending import Counters, VendorCall, VendorSender, unreadable
+from bot.network import DIRECT, Network
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class MeshtechClient:
         password: str,
         *,
         now: Callable[[], datetime],
+        network: Network = DIRECT,
         page_size: int = 250,
         max_pages: int = MAX_PAGES,
         most_gateways: int = MOST_ITEMS,
@@ -104,7 +106,7 @@ class MeshtechClient:
         read_timeout: timedelta = timedelta(seconds=30),
     ) -> None:
         self._routes = RouteTable(api_url, routes, fields)
-        self._auth = MeshtechAuth(auth_url, username, password, now=now)
+        self._auth = MeshtechAuth(auth_url, username, password, now=now, network=network)
         self._page_size = page_size
         self._max_pages = max_pages
         self._most_gateways = most_gateways
@@ -115,6 +117,7 @@ class MeshtechClient:
         )
         self._sender = VendorSender(
             self._auth,
+            network,
             now=now,
             sleep=sleep,
             randomness=randomness or random.Random(),  # noqa: S311 - jitter is no secret

@@ -23,6 +23,7 @@ import yaml
 
 from bot.domain.errors import StartupError
 from bot.meshtech.answers import new_client
+from bot.network import Network
 
 Json = Any
 _NO_KEY = object()
@@ -83,18 +84,20 @@ class Offered:
     answer: Shape
 
 
-async def fetch(where: str) -> Json:
+async def fetch(where: str, network: Network) -> Json:
     """The document at a web address or in a file. Raises StartupError."""
     try:
         if "://" in where:
-            async with new_client(timeout=_TIMEOUT, trust_env=True, follow_redirects=True) as http:
+            async with new_client(network, timeout=_TIMEOUT, follow_redirects=True) as http:
                 text = (await http.get(where)).raise_for_status().text
         else:
             text = await asyncio.to_thread(Path(where).read_text, encoding="utf-8-sig")
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeDecodeError) as error:
+        is_far = isinstance(error, httpx.TransportError)
+        why = network.fault(error, where) if is_far else type(error).__name__
         raise StartupError(
-            f"The OpenAPI document cannot be read from {where} ({type(error).__name__}): give its address or "
-            "the path of a file that holds it."
+            f"The OpenAPI document cannot be read from {where} ({why}): give its address or the path of a "
+            "file that holds it."
         ) from error
     document = _decoded(text, where)
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict) or not document["paths"]:
@@ -160,10 +163,10 @@ def _yaml(text: str) -> Json:
     return top[0] if top else None
 
 
-async def server_time(url: str) -> datetime | None:
+async def server_time(url: str, network: Network) -> datetime | None:
     """What time a server says it is, where it says so."""
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as http:
+        async with new_client(network, timeout=_TIMEOUT) as http:
             text = (await http.head(url)).headers.get("date", "")
         return parsedate_to_datetime(text).astimezone(UTC)
     except (httpx.HTTPError, ValueError):

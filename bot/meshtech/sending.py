@@ -36,6 +36,7 @@ from bot.meshtech.errors import (
 )
 from bot.meshtech.models import UNREADABLE, read_json, retry_after, text
 from bot.meshtech.routes import ROUTES, Operation
+from bot.network import Network
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class VendorSender:
     def __init__(
         self,
         auth: MeshtechAuth,
+        network: Network,
         *,
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[object]],
@@ -111,6 +113,7 @@ class VendorSender:
         self._random = randomness
         read = read_timeout.total_seconds()
         self._deadline = 2 * read  # for one attempt in all: httpx's own starts anew with every byte
+        self._network = network
         self._timeout = httpx.Timeout(read, connect=connect_timeout.total_seconds())
         self._http = self._connections()
         self.counters = Counters()
@@ -129,11 +132,11 @@ class VendorSender:
 
     def _connections(self) -> httpx.AsyncClient:
         return new_client(
+            self._network,
             auth=self._auth,
             timeout=self._timeout,
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30),
             headers={"Accept": "application/json", "User-Agent": "meshbot"},
-            trust_env=False,
             follow_redirects=False,
         )
 
@@ -199,15 +202,16 @@ class VendorSender:
                 return await exchange(self._http, request)
         except _NOTHING_SENT as error:
             raise VendorUnavailable(
-                f"Meshtech cannot be reached ({type(error).__name__}). Nothing was changed; "
-                f"try again in a minute."
+                f"Meshtech cannot be reached: {self._network.fault(error, call.url)}. Nothing was changed; "
+                "try again in a minute."
             ) from None
         except TooLarge:
             raise unreadable(call.operation, _too_large(call.operation)) from None
         except httpx.DecodingError as error:
             raise unreadable(call.operation, str(error)) from None
         except (httpx.HTTPError, TimeoutError) as error:
-            raise _lost(call.operation, f"gave no answer ({type(error).__name__})") from None
+            why = self._network.fault(error, call.url)
+            raise _lost(call.operation, f"gave no answer ({why})") from None
 
     def _refuse(self, call: VendorCall, answer: Answer) -> NoReturn:
         status, operation = answer.status, call.operation

@@ -1,5 +1,6 @@
 """What every column is built from: the settings, the database, the clock, the portal and Slack."""
 
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.query import parse
 from bot.meshtech.client import MeshtechClient
+from bot.network import Network
 from bot.services.context import Context
 from bot.services.questions import VendorQuestions
 from bot.settings.model import Settings
@@ -68,9 +70,10 @@ class Listeners:
 
 def lay_ground(settings: Settings, now: Callable[[], datetime]) -> Ground:
     """Call it inside the running event loop; nothing is connected yet. Raises StartupError."""
+    network = Network.of(os.environ)
     database = Database.open(settings.database_url.get_secret_value())
-    client = client_of(settings, now)
-    api = WebApi(settings.slack.bot_token.get_secret_value(), new_session(), base_url=settings.slack.api_url)
+    client = client_of(settings, network, now)
+    api = web_api_of(settings, network)
     people = People(
         api,
         operators=settings.access.operators,
@@ -85,15 +88,26 @@ def lay_ground(settings: Settings, now: Callable[[], datetime]) -> Ground:
     )
 
 
-def client_of(settings: Settings, now: Callable[[], datetime]) -> MeshtechClient:
+def web_api_of(settings: Settings, network: Network) -> WebApi:
+    """Slack, with a pool of connections of its own. Raises StartupError."""
+    network.proxy_for(settings.slack.api_url)  # before there is a pool to close
+    token = settings.slack.bot_token.get_secret_value()
+    return WebApi(token, new_session(network), base_url=settings.slack.api_url, network=network)
+
+
+def client_of(settings: Settings, network: Network, now: Callable[[], datetime]) -> MeshtechClient:
     """The portal, as the settings say it is. Raises StartupError."""
     meshtech = settings.meshtech
+    network.trust()
+    for url in (meshtech.auth_url, meshtech.api_url):
+        network.proxy_for(url)
     return MeshtechClient(
         meshtech.auth_url,
         meshtech.api_url,
         meshtech.username,
         meshtech.password.get_secret_value(),
         now=now,
+        network=network,
         page_size=meshtech.page_size,
         most_gateways=settings.fleet.most_gateways,
         next_token_parameter=meshtech.next_token_parameter,

@@ -18,6 +18,7 @@ from bot.domain.gateways import GatewayId
 from bot.meshtech.answers import LARGEST, TooLarge, exchange, new_client
 from bot.meshtech.contract import fetch
 from bot.meshtech.errors import AnswerUnreadable, ListingBroken, LogInUnreachable, OutcomeUnknown
+from bot.network import DIRECT
 from bot.settings.model import load_settings
 from bot.settings.sources import SettingsError
 from tests.meshtech.vendor import Answer, Server, World, device, page, running, world
@@ -112,7 +113,7 @@ async def test_the_event_loop_turns_while_an_answer_is_unpacked() -> None:
             await asyncio.sleep(0)
             turns += 1
 
-    async with new_client(transport=_InOnePart()) as http:
+    async with new_client(DIRECT, transport=_InOnePart()) as http:
         counting = asyncio.create_task(count())
         with pytest.raises(TooLarge):
             await exchange(http, http.build_request("GET", "https://portal.example/"))
@@ -163,7 +164,7 @@ async def test_an_openapi_document_is_unpacked_within_the_limit(answer: Answer, 
 
     async with running(server):
         with within(MOST_MEMORY), pytest.raises(StartupError, match="cannot be read"):
-            await fetch(f"{server.url}/swagger.json")
+            await fetch(f"{server.url}/swagger.json", DIRECT)
 
 
 async def test_an_openapi_document_without_end_is_not_read_to_its_end() -> None:
@@ -171,7 +172,7 @@ async def test_an_openapi_document_without_end_is_not_read_to_its_end() -> None:
 
     async with running(server):
         with pytest.raises(StartupError, match="cannot be read"):
-            await fetch(f"{server.url}/swagger.json")
+            await fetch(f"{server.url}/swagger.json", DIRECT)
 
 
 async def test_an_openapi_document_nested_without_end_is_one_sentence() -> None:
@@ -179,7 +180,7 @@ async def test_an_openapi_document_nested_without_end_is_one_sentence() -> None:
 
     async with running(server):
         with pytest.raises(StartupError, match="is neither JSON nor YAML"):
-            await fetch(f"{server.url}/swagger.json")
+            await fetch(f"{server.url}/swagger.json", DIRECT)
 
 
 async def test_an_openapi_document_is_found_behind_a_redirect() -> None:
@@ -188,7 +189,7 @@ async def test_an_openapi_document_is_found_behind_a_redirect() -> None:
     server.then(Answer(302, headers={"Location": "/there"}))
 
     async with running(server):
-        assert await fetch(f"{server.url}/swagger.json") == document
+        assert await fetch(f"{server.url}/swagger.json", DIRECT) == document
 
 
 # ---- who may be the portal at all

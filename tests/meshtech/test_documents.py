@@ -11,6 +11,7 @@ from bot.domain.errors import StartupError
 from bot.meshtech.contract import Difference, compare, fetch
 from bot.meshtech.openapi import operations
 from bot.meshtech.routes import Operation, RouteTable
+from bot.network import DIRECT
 
 API = "https://iot.example"
 TEXT = {"type": "string"}
@@ -168,7 +169,7 @@ components:
 async def test_a_document_in_yaml_with_server_variables_is_read(tmp_path: Path) -> None:
     (tmp_path / "openapi.yaml").write_text(BY_HAND)
 
-    found = await fetch(f"{tmp_path}/openapi.yaml")
+    found = await fetch(f"{tmp_path}/openapi.yaml", DIRECT)
 
     assert settings(found, "https://acme.portal.example") == {
         "ROUTES__GET_DEVICE": "GET /v2/gateways/{id}",
@@ -272,14 +273,14 @@ def test_the_right_settings_are_found_in_five_megabytes() -> None:
 
 async def test_a_large_document_in_yaml_gives_the_same(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_text(f"# what is JSON otherwise\n{large(20)}")
-    assert settings(await fetch(f"{tmp_path}/large.yaml")) == settings(dotnet())
+    assert settings(await fetch(f"{tmp_path}/large.yaml", DIRECT)) == settings(dotnet())
 
 
 @pytest.mark.parametrize("text", ["{", "a: *b", "? [a]\n: b", "[" * 50_000, "- a\n- b", "", "x: {{ y }}"])
 async def test_what_is_no_document_is_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_text(text)
     with pytest.raises(StartupError, match=r"odd\.yaml is n"):
-        await fetch(f"{tmp_path}/odd.yaml")
+        await fetch(f"{tmp_path}/odd.yaml", DIRECT)
 
 
 # ---- the work

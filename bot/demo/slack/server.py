@@ -41,18 +41,21 @@ class SlackServer(Members):
         command: str = "/mesh",
         host: str = "127.0.0.1",
         port: int = 0,
+        known_as: str = "",
         scopes: frozenset[str] | None = None,
         clock: Callable[[], float] = time.time,
         patience: Callable[[], float] | None = None,
     ) -> None:
-        """`clock` stamps what happens; `patience`, if it differs, tells when triggers and limits run out."""
+        """`known_as` is its address for others, `https://…/`, where something stands before it.
+        `clock` stamps what happens; `patience`, if it differs, tells when triggers and limits run out.
+        """
         super().__init__(signing_secret=signing_secret, command=command, clock=clock, patience=patience)
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
         self.calls: deque[ApiCall] = deque(maxlen=_MOST_CALLS)
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.pace = RateLimits(self._patience)
         self._scopes = ALL_SCOPES if scopes is None else scopes
-        self._host, self._port = host, port
+        self._host, self.port, self._known_as = host, port, known_as
         self._runner: web.AppRunner | None = None
         self._stopping = asyncio.Event()
 
@@ -65,10 +68,10 @@ class SlackServer(Members):
         app.router.add_post("/upload/{file}", self._upload)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
+        site = web.TCPSite(self._runner, self._host, self.port)
         await site.start()
-        port = self._runner.addresses[0][1]
-        self.url = f"http://{self._host}:{port}/"
+        self.port = self._runner.addresses[0][1]
+        self.url = self._known_as or f"http://{self._host}:{self.port}/"
         self._api = WebApiServer(self.workspace, self._views, self._scopes, self.problems, self.url)
         self._api.bot_token, self._api.app_token = self.bot_token, self.app_token
         self._api.open_connection = self._new_socket_url
@@ -197,7 +200,7 @@ class SlackServer(Members):
 
     def _new_socket_url(self) -> str:
         ticket = self._delivery.new_ticket()
-        return f"ws://{self.url.removeprefix('http://')}link/?ticket={ticket}&app_id={APP}"
+        return f"{self.url.replace('http', 'ws', 1)}link/?ticket={ticket}&app_id={APP}"
 
     async def _response_url(self, request: web.Request) -> web.StreamResponse:
         act = self._urls.get(request.match_info["key"])

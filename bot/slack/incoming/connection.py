@@ -134,7 +134,7 @@ class SlackApp:
         except SlackFailed as error:
             if refusal := _refusal(error):
                 raise refusal from error
-            log.warning("Slack cannot be reached (%s); I go on trying", error.code)
+            log.warning("Slack cannot be reached (%s); I go on trying", error.detail or error.code)
             self._starting = asyncio.get_running_loop().create_task(self._keep_connecting())
 
     async def ready(self) -> bool:
@@ -233,7 +233,7 @@ class SlackApp:
                 if refusal := _refusal(error):
                     log.critical("%s", refusal)
                     return
-                log.warning("Slack cannot be reached yet (%s)", error.code)
+                log.warning("Slack cannot be reached yet (%s)", error.detail or error.code)
             else:
                 return
 

@@ -177,7 +177,7 @@ class Sockets:
         )
         handler.client.issue_new_wss_url = self._new_address  # type: ignore[method-assign]
         handler.client.on_message_listeners.append(self._heard)
-        handler.client.proxy = self._api.proxy  # the SDK takes the environment's, whatever NO_PROXY says
+        handler.client.proxy = self._api.client.proxy  # not the environment's, as there
         self._handlers.append(handler)
         return handler
 

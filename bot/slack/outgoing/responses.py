@@ -15,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from bot.slack.outgoing.sending import said_twice, send
-from bot.slack.outgoing.web_api import BAD_TOKEN, GONE, NO_PLACE, SlackFailed, Sleep, WebApi
+from bot.slack.outgoing.web_api import BAD_TOKEN, GONE, NEVER_SENT, NO_PLACE, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import File, Message, View, context, date, message, section
 
 log = logging.getLogger(__name__)
@@ -169,12 +169,12 @@ class UrlResponder(DirectResponder):
             payload["thread_ts"] = self._thread_ts
         try:
             async with self._api.session.post(
-                self._url, json=payload, proxy=self._api.proxy, allow_redirects=False
+                self._url, json=payload, proxy=self._api.network.proxy_for(self._url), allow_redirects=False
             ) as answer:
                 if answer.status != 200:
                     log.warning("response_url refused with %d: %.200s", answer.status, await answer.text())
                 return _Came(answer.status, _wait(answer.headers.get("Retry-After"), attempt))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except NEVER_SENT as error:
             log.warning("response_url could not be reached: %s", type(error).__name__)
             return _Came(503, _wait(None, attempt))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

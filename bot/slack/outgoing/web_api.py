@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import StartupError, Unavailable
+from bot.network import DIRECT, Network
 from bot.slack.outgoing.methods import METHODS
 from bot.slack.views.blocks import File
 
@@ -80,6 +80,12 @@ _TOKEN_ADVICE: Final[Mapping[str, str]] = {
     "not_authed": "it did not reach Slack. See whether the setting is empty, or a proxy on the way takes the "
     "Authorization header away",
 }
+# What aiohttp raises before anything of the request is on its way; the last where the proxy leads nowhere.
+NEVER_SENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
 _PATIENCE: Final = 4  # tries of a patient call
 _BACK_OFF: Final = 0.5  # seconds after its first failure
 _LONGEST_WAIT = 60.0
@@ -119,6 +125,7 @@ class WebApi:
         session: aiohttp.ClientSession,
         *,
         base_url: str = "https://slack.com/api/",
+        network: Network = DIRECT,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.session = session
@@ -128,13 +135,19 @@ class WebApi:
         self.refused: str | None = None
         """What to do about the bot token, from when Slack takes it no more until it does again."""
         self._taken = False
-        self.proxy = proxy_for(base_url)
+        self.network = network
         self._sleep = sleep
         # The SDK's own retry repeats a POST after a broken connection, which would post twice.
         self.client = AsyncWebClient(
-            token=token, base_url=base_url, session=session, retry_handlers=[], logger=quiet_logger()
+            token=token,
+            base_url=base_url,
+            session=session,
+            ssl=network.trust(),  # the sockets take theirs from here
+            retry_handlers=[],
+            logger=quiet_logger(),
         )
-        self.client.proxy = self.proxy
+        # The SDK takes the environment's, whatever NO_PROXY says.
+        self.client.proxy = network.proxy_for(base_url)
         self._direct: dict[str, str] = {}
 
     def is_slacks(self, url: str) -> bool:
@@ -160,7 +173,8 @@ class WebApi:
                 self._refuse(failed)
             raise failed from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SlackFailed(method, _lost(error), detail=type(error).__name__) from error
+            why = self.network.fault(error, self.base_url)
+            raise SlackFailed(method, _lost(error), detail=why) from error
         data = answer.data
         if not isinstance(data, dict):
             raise SlackFailed(method, BROKEN, detail="no JSON")
@@ -264,29 +278,21 @@ class WebApi:
         form = aiohttp.FormData()
         form.add_field("file", content, filename=name, content_type="application/octet-stream")
         try:
-            async with self.session.post(url, data=form, proxy=self.proxy) as answer:
+            async with self.session.post(url, data=form, proxy=self.network.proxy_for(url)) as answer:
                 if answer.status != 200:
                     raise SlackFailed("files.upload", BROKEN, detail=f"HTTP {answer.status}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SlackFailed("files.upload", NO_ANSWER, detail=type(error).__name__) from error
+            why = self.network.fault(error, url)
+            raise SlackFailed("files.upload", NO_ANSWER, detail=why) from error
 
 
-def new_session() -> aiohttp.ClientSession:
+def new_session(network: Network = DIRECT) -> aiohttp.ClientSession:
     """One pool for everything. The SDK opens a connection for each call unless it is given one."""
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=30, connect=10),
-        connector=aiohttp.TCPConnector(limit=50, limit_per_host=20),
+        connector=aiohttp.TCPConnector(limit=50, limit_per_host=20, ssl=network.trust()),
         trust_env=False,
     )
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy of the environment, unless NO_PROXY excepts the host; the SDK would ignore NO_PROXY."""
-    parts = urlsplit(url)
-    if not parts.hostname or proxy_bypass(parts.hostname):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def quiet_logger() -> logging.Logger:
@@ -330,8 +336,7 @@ def _form(arguments: Json) -> dict[str, str]:
 
 
 def _lost(error: Exception) -> str:
-    never_sent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    return UNREACHABLE if never_sent else NO_ANSWER
+    return UNREACHABLE if isinstance(error, NEVER_SENT) else NO_ANSWER
 
 
 def _seconds(header: str | None) -> float:

@@ -1,0 +1,151 @@
+"""How the outside is reached: through which proxy, and whose certificates are trusted.
+
+One idea of it for Slack and for the vendor, whose libraries each have their own. It is read from the
+variables that other programs read too, and knows neither of the two. A proxy is for ``https://`` alone: the
+bot speaks ``http://`` to its own machine only.
+"""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from bot.domain.errors import StartupError
+
+_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_SPEAKS_HTTP = "http://host:port, with name:password@ before the host where it asks for them"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the environment says; ``named`` is the variable that the proxy stands in."""
+
+    proxy: str = ""
+    named: str = ""
+    no_proxy: str = ""
+    cert_file: str = ""
+    cert_dir: str = ""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Self:
+        """Nothing is refused before it is needed: who stays on this machine needs no proxy."""
+        named = next((name for name in _PROXIES if environ.get(name, "").strip()), "")
+        return cls(
+            environ[named].strip() if named else "",
+            named,
+            environ.get("no_proxy") or environ.get("NO_PROXY", ""),
+            environ.get("SSL_CERT_FILE", ""),
+            environ.get("SSL_CERT_DIR", ""),
+        )
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy for an address, password included. Raises StartupError for one that cannot be used."""
+        parts = urlsplit(url)
+        if not self.proxy or parts.scheme not in {"https", "wss"}:
+            return None
+        if self._excepts(parts.hostname or "", parts.port or 443):
+            return None
+        proxy = self.proxy if "://" in self.proxy else f"http://{self.proxy}"
+        if proxy.lower().startswith("socks"):
+            raise StartupError(
+                f"{self.named} names a SOCKS proxy, which the bot does not speak to: name one that speaks "
+                f"HTTP as {_SPEAKS_HTTP}, or except {parts.hostname} from it in NO_PROXY."
+            )
+        if not re.fullmatch(
+            r"(?i)https?://([^@/?#\s]*@)?(\[[0-9a-f:.]+\]|[^@:/?#\s\[\]]+)(:\d{1,5})?/?", proxy
+        ):
+            raise StartupError(
+                f"{self.named} is not usable: it must be {_SPEAKS_HTTP}; reserved characters in these are "
+                "written like %40 for @ and %2F for /."
+            )
+        return proxy
+
+    def _excepts(self, host: str, port: int) -> bool:
+        """By NO_PROXY: a name is for all below it, too, with a port for that alone; ``*`` is for all."""
+        for one in self.no_proxy.lower().replace(",", " ").split():
+            name, _, of = one.lstrip("*.").partition(":")
+            if of in {"", str(port)} and (one == "*" or (name and f".{host}".endswith(f".{name}"))):
+                return True
+        return False
+
+    def way_to(self, url: str) -> str:
+        """The same in words and without the password."""
+        proxy = self.proxy_for(url)
+        if proxy is None:
+            return "directly"
+        return f"through {re.sub(r'(?<=//)([^:@]*)(:[^@]*)?@', lambda found: f'{found[1]}@', proxy)}"
+
+    def secrets(self) -> set[str]:
+        """The proxy's password as written, and as meant."""
+        found = re.search(r"//[^/@]*?:(.*)@", f"//{self.proxy.rpartition('//')[2]}")
+        return {found[1], unquote(found[1])} if found and found[1] else set()
+
+    def trust(self) -> ssl.SSLContext:
+        """The authorities of this machine, or those of SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL has it.
+
+        Raises StartupError where one of the two names nothing that holds any.
+        """
+        return _trust(self.cert_file, self.cert_dir)
+
+    def trusted(self) -> tuple[str, ...]:
+        """Where they stand: a file, a folder, or both; nothing where this machine has none."""
+        found = ssl.get_default_verify_paths()
+        return tuple(str(path) for path in (found.cafile, found.capath) if path)
+
+    def fault(self, error: BaseException, url: str) -> str:
+        """Why an address was not reached, as a clause about its server or the proxy before it."""
+        behind = self.way_to(url).removeprefix("through ")
+        nearest = "it" if behind == "directly" else f"the proxy {behind}"
+        for one in _chain(error):
+            if why := getattr(one, "verify_message", ""):
+                return (
+                    f"its certificate is not trusted ({why}); where a proxy looks into what is encrypted, "
+                    "name the file with its authority in SSL_CERT_FILE"
+                )
+            if isinstance(one, ssl.SSLError) and (why := getattr(one, "reason", "")):
+                return f"no encrypted connection to it comes about ({why})"
+            if "Proxy" in type(one).__name__ and (status := re.match(r"\d{3}\b", str(one))):
+                if status[0] == "407":
+                    return f"{nearest} does not take the name and password in {self.named} (407)"
+                return f"{nearest} does not lead there ({status[0]})"
+            if isinstance(one, socket.gaierror):
+                whose = urlsplit(url).hostname if nearest == "it" else nearest
+                return f"the name of {whose} is not known to DNS"
+            if isinstance(one, ConnectionRefusedError):
+                return f"{nearest} refuses the connection"
+            if isinstance(one, TimeoutError) or "Timeout" in type(one).__name__:
+                return f"{nearest} does not answer in time"
+        return f"the connection failed ({type(error).__name__})"
+
+
+DIRECT = Network()  # without a proxy, with the authorities of this machine
+
+
+@cache
+def _trust(cert_file: str, cert_dir: str) -> ssl.SSLContext:
+    if cert_dir and not Path(cert_dir).is_dir():
+        raise StartupError(f"SSL_CERT_DIR names {cert_dir}, which is no folder: correct it, or unset it.")
+    try:
+        if cert_file:
+            ssl.create_default_context(cafile=cert_file)
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(
+            f"SSL_CERT_FILE names {cert_file}, where no certificate can be read ({error.strerror or error}): "
+            "name a file of certificates in PEM, or unset it."
+        ) from error
+    return ssl.create_default_context()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what is behind it, several attempts included."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        else:
+            error = error.__cause__ or error.__context__
