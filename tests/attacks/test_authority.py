@@ -12,6 +12,7 @@ from bot.demo.slack import workspace
 from bot.demo.slack.workspace import ADMIN, APPROVER, APPROVER_2, OPERATOR, PostedMessage
 from bot.services.context import Context
 from bot.services.people import ChangedPeople
+from bot.slack.ids import CardRef
 from bot.storage.db.engine import Database
 from tests.worlds.house import House, house
 
@@ -54,6 +55,8 @@ async def test_an_approver_of_the_laboratory_who_operates_everything_may_not_app
         assert "R-1" in await made.plan_and_request(OPERATOR, f"tag:bergen to {NEW}")
         said = await made.click(APPROVER, "rollout_approve", await made.card("R-1"))
         assert "You may approve a firmware rollout only among the gateways of “tag:lab”" in said
+        about = await made.submit(APPROVER, "rollout_approve", CardRef("1", 1))
+        assert "You may approve a firmware rollout only among the gateways of “tag:lab”" in about
         assert "R-2" in await made.plan_and_request(OPERATOR, f"tag:lab to {NEW}")
         await made.click(APPROVER, "rollout_approve", await made.card("R-2"))
         assert "running" in await made.command(OPERATOR, "rollout R-2")

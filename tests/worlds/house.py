@@ -14,6 +14,7 @@ from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import OPS, PostedMessage
 from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery, Outcome
+from bot.slack import ids
 from bot.slack.ids import CardRef
 from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
@@ -51,10 +52,11 @@ class House:
         await self.app.slack.guard.idle()
         return "\n".join(message_text(one) for one in clicked.responses)
 
-    async def submit(self, user: str, callback_id: str) -> str:
-        """A modal that is on their screen, however it came there."""
+    async def submit(self, user: str, callback_id: str, ref: CardRef | None = None) -> str:
+        """A modal that is on their screen, however it came there; with a ``ref`` it says why."""
         typed = await self.slack.command(user, OPS, "help")
-        form = modals.modal("A form", [blocks.section("…")], callback_id=callback_id, ref=REF, submit="Go")
+        asks = modals.text_input(ids.REASON, "Why?", initial="for a test") if ref else blocks.section("…")
+        form = modals.modal("A form", [asks], callback_id=callback_id, ref=ref or REF, submit="Go")
         await Modals(self.api).open(typed.trigger_id, form)
         (view,) = self.slack.workspace.open_views(user)
         await (await self.slack.submit(user, view)).ack

@@ -7,6 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import Stale, Unavailable
@@ -379,3 +380,6 @@ async def test_two_gates_that_freeze_at_once_both_do(postgres_url: str) -> None:
         for rollout_id in (first, second):
             await it.comes_to(rollout_id, RolloutState.ABORTED)
         assert {one.firmware_version for one in await it.steering.freezes()} == {NEW, "9.1.0"}
+        async with it.database.read() as connection:
+            here = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+            assert (await connection.execute(here)).scalar_one() == 0
