@@ -24,6 +24,12 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
+def test_ten_years_are_the_longest() -> None:
+    assert parse_duration("3650d") == timedelta(days=3650)
+    with pytest.raises(InvalidInput, match="ten years are the most"):
+        parse_duration("3650d1s")
+
+
 @given(st.text(max_size=12))
 def test_any_text_is_a_duration_or_an_explained_error(text: str) -> None:
     with suppress(InvalidInput):

@@ -330,6 +330,24 @@ async def test_a_tag_on_several_that_died_with_the_bot_is_finished_once(tmp_path
         assert sorted(audited(world)) == [("tag", f"bmac-{number:012x}", "done") for number in range(4)]
 
 
+@pytest.mark.soak
+@pytest.mark.postgres
+async def test_another_replica_polls_within_fifteen_seconds_of_a_kill(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    async with outside(tmp_path, fleet(3), DATABASE_URL=postgres_url) as world:
+        first = await world.run()
+        hanging = world.portal.faults.add("LIST_DEVICES", "hang")
+        await asyncio.wait_for(hanging.reached.wait(), IN_TIME)
+        second = await world.begin()
+        await second.is_running()
+        first.strike()
+        async with asyncio.timeout(15):
+            await world.reached("LIST_DEVICES")
+        assert await world.stop(second) == 0
+        world.check_nothing_is_wrong()
+
+
 async def dies_while(world: Outside, command: str, moment: CrashPoint) -> None:
     """An operator sends a command that writes, confirmed if it asks, and the bot is killed in the middle."""
     bot = await world.run()

@@ -32,6 +32,12 @@ def test_five_percent_of_finished_and_overdue_pause_once_there_are_ten(
     assert (trip.for_good if trip else None) is trips
 
 
+def test_what_nobody_counted_is_none() -> None:
+    assert check_gates(GateCounts()) is None
+    assert check_gates(GateCounts(overdue=10, failures=10)) is not None
+    assert check_gates(GateCounts(finished=10, failures=1)) is not None
+
+
 def test_fifteen_percent_stop_for_good() -> None:
     trip = check_gates(GateCounts(finished=100, failures=15))
     assert trip == GateTrip("15 of 100 gateways failed, 15 % or more", for_good=True)

@@ -183,6 +183,14 @@ async def test_two_replicas_do_not_list_closer_than_asked_for(fleet: World) -> N
     assert await fleet.listing(spaced) is not None
 
 
+async def test_ticks_may_stand_half_a_second_closer_than_listings_should(fleet: World) -> None:
+    spaced, _ = fleet.process("second", listing_every=timedelta(minutes=2))
+    fleet.later(timedelta(minutes=2, seconds=-0.54))
+    assert await spaced.take_in_listing() is None
+    fleet.later(timedelta(seconds=0.04))
+    assert await spaced.take_in_listing() is not None
+
+
 @pytest.mark.on_both
 async def test_a_listing_that_died_with_its_replica_is_begun_anew_by_another(fleet: World) -> None:
     assert await fleet.database.claim_tick(TICK, "dead", fleet.now(), LASTS)

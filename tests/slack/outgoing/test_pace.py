@@ -67,3 +67,28 @@ def test_a_message_is_taken_in_hand_a_second_before_its_turn_and_not_earlier() -
     assert posts.pause(NOW) == timedelta(seconds=2)
     assert posts.pause(NOW + timedelta(seconds=2)) == timedelta(0)
     assert posts.take("C1", NOW + timedelta(seconds=2)) == timedelta(seconds=1)
+
+
+SECOND, TINY = timedelta(seconds=1), timedelta.resolution
+
+
+def test_a_channel_takes_three_messages_at_once_and_then_one_a_second() -> None:
+    posts = Posts()
+    assert [posts.take("C1", NOW) / SECOND for _ in range(5)] == [0, 0, 0, 1, 2]
+
+
+def test_after_a_refusal_messages_go_one_by_one_everywhere_for_ten_minutes() -> None:
+    posts, ten = Posts(), timedelta(minutes=10)
+    posts.refused("C1", NOW, SECOND)
+    last = NOW + ten - TINY
+    assert [posts.take(channel, last) / SECOND for channel in ("C2", "C3")] == [0, 1.01]
+    assert [posts.take(channel, NOW + ten) / SECOND for channel in ("C4", "C5")] == [0, 0]
+
+
+def test_a_card_in_hand_waits_five_seconds_at_most_and_is_taken_a_second_early() -> None:
+    posts = Posts()
+    posts.refused("C1", NOW, 5 * SECOND)
+    assert posts.pause(NOW) == 4 * SECOND
+    with pytest.raises(NotYet):
+        posts.take("C2", NOW - TINY)
+    assert posts.take("C2", NOW) == 5 * SECOND

@@ -12,7 +12,7 @@ from bot.storage.db.types import UtcMicros
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-LONG_AGO = NOW - moments.RECENT
+LONG_AGO = NOW - 8 * DAY
 SILENCE = {"query": "", "limits": [], "by": "U0ANA00001", "by_name": "Ana"}
 
 
