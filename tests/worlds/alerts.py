@@ -136,7 +136,8 @@ class World:
 
     async def failed_listing(self) -> None:
         self.number += 1
-        await self._write_listing("failed")
+        async with self.database.write() as connection:
+            await connection.execute(insert(listings).values(self._listing("failed")))
 
     async def take_in(self) -> Listing:
         """A completed listing becomes the snapshot, and nobody has evaluated it yet."""
@@ -149,13 +150,16 @@ class World:
             ListingOutcome(self.number, True, self.now, len(online), len(online - now), len(now))
         )
         async with self.database.write() as connection:
-            await fleet.save(connection, [(known, _digest(known)) for known in changed])
-            new = [known.gateway for known in changed if known.gateway.id not in seen]
-            old = [known.gateway for known in changed if known.gateway.id in seen]
-            await fleet.save_tags(connection, new, old)
-            await fleet.remove(connection, gone)
+            if changed:
+                await fleet.save(connection, [(known, _digest(known)) for known in changed])
+                new = [known.gateway for known in changed if known.gateway.id not in seen]
+                old = [known.gateway for known in changed if known.gateway.id in seen]
+                await fleet.save_tags(connection, new, old)
+            if gone:
+                await fleet.remove(connection, gone)
             await fleet.add_events(connection, events)
-        await self._write_listing("completed", len(online), len(online - now), len(now))
+            row = self._listing("completed", len(online), len(online - now), len(now))
+            await connection.execute(insert(listings).values(row))
         return listing
 
     def _online(self) -> set[str]:
@@ -168,6 +172,8 @@ class World:
     async def _vanished(self, look: ListingOutcome) -> list[str]:
         """As the intake does it: who is missing for long is gone, unless nobody can see the fleet."""
         gone = [one for one, known in self.known.items() if known.missed >= VANISHED_AFTER]
+        if not gone:
+            return []
         async with self.database.read() as connection:
             earlier = await listing_store.recent_outcomes(connection)
         if visibility_loss([look, *earlier]) is not None:
@@ -195,21 +201,18 @@ class World:
             self.known[known.gateway.id] = known
         return changed, events
 
-    async def _write_listing(self, outcome: str, before: int = 0, lost: int = 0, online: int = 0) -> None:
-        async with self.database.write() as connection:
-            await connection.execute(
-                insert(listings).values(
-                    number=self.number,
-                    started_at=self.now,
-                    finished_at=self.now,
-                    outcome=outcome,
-                    gateways=len(self.fleet),
-                    changes=0,
-                    online_before=before,
-                    online_lost=lost,
-                    online=online,
-                )
-            )
+    def _listing(self, outcome: str, before: int = 0, lost: int = 0, online: int = 0) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "started_at": self.now,
+            "finished_at": self.now,
+            "outcome": outcome,
+            "gateways": len(self.fleet),
+            "changes": 0,
+            "online_before": before,
+            "online_lost": lost,
+            "online": online,
+        }
 
     # ---- channels
     async def subscribe(self, channel: str, query: str = "") -> None:

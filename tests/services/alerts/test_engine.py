@@ -31,7 +31,9 @@ async def one_dark(database: Database, channel: str | None = "C0ALERTS") -> Worl
     """A world in which gateway a at Oslo is in a posted incident."""
     world = await World.begin(database, "Oslo/a", "Oslo/b", "Oslo/c", "Bergen/d", channel=channel)
     world.goes("offline", "a")
-    await world.passes(7)
+    await world.passes_quickly(minutes=6, listings=3)
+    world.now += MINUTE
+    await world.engine.tick()
     assert (await world.only_incident()).state is IncidentState.OPEN
     return world
 
