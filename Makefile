@@ -36,11 +36,12 @@ test: check
 shuffled: $(READY)
 	$(PYTEST) $(WORKERS)
 
-SLOW := tests/attacks tests/browser tests/demo/test_run.py tests/services/alerts tests/services/rollouts tests/system \
-	tests/test_main.py
+SLOW := tests/attacks tests/browser tests/demo/test_run.py tests/project/test_readme.py tests/services tests/system \
+	tests/slack/home/test_tab.py tests/slack/outgoing/test_publisher.py tests/test_doctor.py tests/test_main.py \
+	tests/test_metrics.py $(wildcard tests/slack/alerts/test_*.py tests/slack/fleet/test_*.py tests/slack/rollouts/test_*.py)
 
 quick: check
-	$(PYTEST) $(WORKERS) -p no:randomly $(SLOW:%=--ignore %) -m 'not bench and not soak and not postgres and not index'
+	$(PYTEST) $(WORKERS) -p no:randomly $(SLOW:%=--ignore %) -m 'not bench and not soak and not postgres and not index and not promtool'
 
 check: $(READY)
 	$(BIN)/ruff check .
