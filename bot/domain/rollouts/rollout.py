@@ -269,7 +269,9 @@ def approval_is(rollout: Rollout, actor: Actor, rules: RolloutRules) -> Action:
 
 def begin(rollout: Rollout, now: datetime, held: str | None = None) -> Rollout:
     """All approvals are there: it starts, or waits for its time, or until nothing holds it any more."""
-    if held or (rollout.start_at is not None and rollout.start_at > now):
+    if rollout.start_at is not None and rollout.start_at > now:
+        return replace(rollout, state=RolloutState.SCHEDULED)
+    if held:
         return replace(rollout, state=RolloutState.SCHEDULED, held=held)
     return replace(rollout, state=RolloutState.RUNNING, started_at=now, gate_from=now, wave=CANARY, held=None)
 

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.access import Actor, Role
-from bot.domain.errors import InvalidInput, NotAllowed, Stale
+from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts import rollout as machine
 from bot.domain.rollouts import starts
 from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutState, TargetState
 from bot.domain.rollouts.starts import WaitingGateway
 from bot.domain.rollouts.status import Evidence
+from tests.worlds.builders import MINUTE, rollout, rollout_rules
 from tests.worlds.builders import MONDAY as NOW
-from tests.worlds.builders import rollout, rollout_rules
 
 OLGA = Actor("U0OLGA", "Olga", Role.OPERATOR, holders={Role.APPROVER: "Paul, Pia"})
 PAUL = Actor("U0PAUL", "Paul", Role.APPROVER, holders={Role.ADMIN: "Ada"})
@@ -33,6 +33,15 @@ def test_one_approval_starts_a_small_rollout() -> None:
     assert approved.state is RolloutState.RUNNING
     assert approved.started_at == NOW
     assert [(one.user_id, one.plan_hash) for one in approved.approvals] == [("U0PAUL", "hash")]
+
+
+def test_what_holds_a_start_is_said_once_its_time_has_come() -> None:
+    held = machine.approve(rollout(), PAUL, NOW, rollout_rules(), held="no data")
+    assert (held.state, held.held, held.started_at) == (RolloutState.SCHEDULED, "no data", None)
+    later = machine.approve(rollout(start_at=NOW + MINUTE), PAUL, NOW, rollout_rules(), held="no data")
+    assert (later.state, later.held) == (RolloutState.SCHEDULED, None)
+    begun = machine.begin(held, NOW + MINUTE)
+    assert (begun.state, begun.held, begun.started_at) == (RolloutState.RUNNING, None, NOW + MINUTE)
 
 
 def test_a_large_rollout_waits_for_a_second_person() -> None:
@@ -59,6 +68,24 @@ def test_only_an_admins_approval_counts_for_a_downgrade() -> None:
     with pytest.raises(NotAllowed, match=r"only an admin's approval counts\. Admins: Ada"):
         machine.approve(rollout(downgrades=2), PAUL, NOW, rollout_rules())
     assert machine.approve(rollout(downgrades=2), ADA, NOW, rollout_rules()).state is RolloutState.RUNNING
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda one: machine.approve(rollout(), replace(one, user_id="U0OLGA"), NOW, rollout_rules()),
+        lambda one: machine.approve(rollout(downgrades=2), one, NOW, rollout_rules()),
+        lambda one: machine.cancel(rollout(), one, NOW),
+        lambda one: machine.resume(running(), one, NOW, "why", Freeze("", "U0ADA", "Ada", "fair", NOW)),
+    ],
+)
+def test_whoever_may_be_an_admin_is_told_to_ask_again_and_not_refused(
+    act: Callable[[Actor], Rollout],
+) -> None:
+    with pytest.raises(NotAllowed):
+        act(PAUL)
+    with pytest.raises(RoleUnknown, match="I cannot check right now whether you may decide against the rule"):
+        act(replace(PAUL, possible=Role.ADMIN))
 
 
 def test_a_denial_needs_a_reason_and_wins() -> None:
