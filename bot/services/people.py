@@ -1,4 +1,4 @@
-"""What Slack told one replica, and all go by: whose roles may have changed, and which mention is answered."""
+"""What Slack told one replica, and all go by: whose roles may have changed, and who acts on what."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -32,14 +32,18 @@ class ChangedPeople:
         self._heard = changes
 
 
-class HeardMentions:
-    """Slack delivers a mention again, perhaps to another replica, when it did not hear that it arrived."""
+class Heard:
+    """What is acted on once, whichever replica hears it.
+
+    Slack delivers a mention again when it did not hear that it arrived, and who recorded a request may
+    send it again.
+    """
 
     def __init__(self, context: Context) -> None:
         self._database = context.database
         self._now = context.now
 
-    async def is_new(self, event_id: str) -> bool:
-        """Whether this replica is the one to answer. Raises Unavailable without the database."""
+    async def is_new(self, key: str) -> bool:
+        """Whether this replica is the one to act on it. Raises Unavailable without the database."""
         async with self._database.write() as connection:
-            return await store.hear(connection, event_id, self._now())
+            return await store.hear(connection, key, self._now())

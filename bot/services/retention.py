@@ -1,12 +1,10 @@
 """Forgets rollouts and incidents that ended long ago, and what else nobody can ask for any more."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.domain.audit import KEPT
 from bot.services.context import Context
 from bot.storage import retention as store
-
-TICKS_KEPT = timedelta(hours=1)  # after their lease: of signed requests there is one for each
 
 
 class Retention:
@@ -21,7 +19,6 @@ class Retention:
         now = self._now()
         async with self._database.write() as connection:
             await store.forget_at_once(connection, now - KEPT, now)
-        await self._database.forget_ticks(now - TICKS_KEPT)
         while await self._some(now - KEPT):
             pass
 

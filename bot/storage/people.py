@@ -1,4 +1,4 @@
-"""What Slack told one replica: whose roles may have changed, and who asked the bot by a mention."""
+"""What Slack told one replica: whose roles may have changed, and what people asked of the bot."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.statements import insert_or_ignore
-from bot.storage.db.tables import changed_people, heard_mentions
+from bot.storage.db.tables import changed_people, heard
 
 
 async def add_change(connection: AsyncConnection, subject: str, at: datetime) -> None:
@@ -20,7 +20,8 @@ async def changes_since(connection: AsyncConnection, since: datetime) -> dict[st
     return {row.subject: row.at for row in rows}
 
 
-async def hear(connection: AsyncConnection, event_id: str, at: datetime) -> bool:
-    """Whether no replica heard this mention before."""
-    row = {"event_id": event_id, "at": at}
-    return (await connection.execute(insert_or_ignore(connection, heard_mentions, row))).rowcount == 1
+async def hear(connection: AsyncConnection, key: str, at: datetime) -> bool:
+    """Whether no replica heard this before."""
+    # Of an INSERT, PostgreSQL's driver does not count the rows.
+    added = insert_or_ignore(connection, heard, {"key": key, "at": at}).returning(heard.c.key)
+    return (await connection.execute(added)).first() is not None

@@ -16,7 +16,7 @@ from bot.storage.db.tables import (
     cards,
     changed_people,
     gateway_claims,
-    heard_mentions,
+    heard,
     incident_gateways,
     incidents,
     notes,
@@ -36,7 +36,7 @@ _LIVE = [state.value for state in LIVE]
 async def forget_at_once(connection: Transaction, before: datetime, now: datetime) -> None:
     """Silences that had ended before then, plans that nobody can request and changes nobody waits for."""
     await connection.execute(delete(changed_people).where(changed_people.c.at < before))
-    await connection.execute(delete(heard_mentions).where(heard_mentions.c.at < now - HEARD_KEPT))
+    await connection.execute(delete(heard).where(heard.c.at < now - HEARD_KEPT))
     await connection.execute(delete(silences).where(silences.c.until < before))
     await connection.execute(delete(plans).where(plans.c.expires_at < now - PLAN_KEPT))
 

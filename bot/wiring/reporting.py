@@ -10,7 +10,7 @@ from bot.services.answers import LateAnswers
 from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
 from bot.services.digests import DigestService
-from bot.services.people import ChangedPeople, HeardMentions
+from bot.services.people import ChangedPeople, Heard
 from bot.services.retention import Retention
 from bot.services.subscriptions import SubscriptionService, Within
 from bot.slack.audit import AuditCommands
@@ -30,7 +30,7 @@ class Reporting:
     audit: AuditService
     retention: Retention
     changed_people: ChangedPeople
-    heard_mentions: HeardMentions
+    heard: Heard
     late_answers: LateAnswers
 
 
@@ -68,7 +68,7 @@ def build_reporting(
         AuditService(context),
         Retention(context),
         ChangedPeople(context, forget=ground.people.forget),
-        HeardMentions(context),
+        Heard(context),
         LateAnswers(context),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from bot.services.answers import LATE
@@ -13,6 +13,7 @@ from bot.slack.home.tab import HomeTab
 from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Feature
+from bot.slack.incoming.signed import of_one_process
 from bot.slack.lists import OnExported, list_clicks
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.responses import late
@@ -65,8 +66,9 @@ def build_slack(
         on_changed=reporting.changed_people.tell,
         card_in=partial(card_in, ground.context),
         on_undelivered=reporting.late_answers.keep,
-        is_first=partial(_is_first, ground),
-        is_new=reporting.heard_mentions.is_new,
+        # One process remembers by itself which requests it has had.
+        is_first=of_one_process if ground.database.is_sqlite else reporting.heard.is_new,
+        is_new=reporting.heard.is_new,
         command=settings.slack.command,
         app_token=app_token.get_secret_value() if app_token else None,
         signing_secret=signing_secret.get_secret_value() if signing_secret else None,
@@ -88,10 +90,6 @@ def _joined(exported: OnExported, *columns: Listeners) -> Sequence[Feature]:
     lists = {kind: handler for column in columns for kind, handler in column.lists.items()}
     shared = Feature(clicks=list_clicks(lists, exported))
     return [*(one for column in columns for one in column.features), shared]
-
-
-async def _is_first(ground: Ground, signature: str, remembered: timedelta) -> bool:
-    return await ground.database.is_first_with(signature, ground.owner, ground.now(), remembered)
 
 
 def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> HomeTab:

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bot.services.context import Context
+from bot.services.people import Heard
 from bot.slack.incoming.connection import SlackApp
 from bot.storage.db.engine import Database
 from bot.web import WebServer
@@ -22,21 +23,20 @@ async def replicas(database: Database) -> AsyncIterator[tuple[Door, Door]]:
     async with bed() as made:
         doors: list[Door] = []
 
-        def is_first_of(owner: str) -> SlackApp:
-            async def is_first(signature: str, remembered: timedelta) -> bool:
-                return await database.is_first_with(signature, owner, made.clock.now(), remembered)
+        heard = Heard(Context(database, made.clock.now))
 
+        def replica() -> SlackApp:
             return SlackApp(
                 made.api,
                 made.people,
                 [echo()],
                 on_refused=made.audit,
                 signing_secret=made.slack.signing_secret,
-                is_first=is_first,
+                is_first=heard.is_new,
                 unix_time=lambda: doors[0].unix_time if doors else 0.0,
             )
 
-        apps = [is_first_of("one"), is_first_of("two")]
+        apps = [replica(), replica()]
         for app in apps:
             server = WebServer(
                 "127.0.0.1", 0, readiness=is_ready, registry=CollectorRegistry(), slack_events=app.handle_http

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from bot.services.context import Context
-from bot.services.people import ChangedPeople, HeardMentions
+from bot.services.people import ChangedPeople, Heard
 from bot.services.retention import Retention
 from bot.storage.db.engine import Database
 
@@ -30,7 +30,7 @@ async def test_a_change_is_heard_of_for_fifteen_minutes(database: Database) -> N
 async def test_a_mention_is_remembered_for_a_day(database: Database) -> None:
     now = NOW
     context = Context(database, lambda: now)
-    heard = HeardMentions(context)
+    heard = Heard(context)
     assert await heard.is_new("Ev1")
     now += timedelta(days=1)
     await Retention(context).prune()

@@ -24,15 +24,13 @@ from bot.slack.incoming.dispatcher import (
     DECIDE_WITHIN,
     CardIn,
     Dispatcher,
-    IsNew,
     OnChanged,
     joined,
-    of_one_process,
 )
 from bot.slack.incoming.guard import Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
-from bot.slack.incoming.signed import IsFirst, SignedRequests, alone
+from bot.slack.incoming.signed import IsNew, SignedRequests, of_one_process
 from bot.slack.incoming.sockets import APP_TOKEN, PING_EVERY, Sockets
 from bot.slack.outgoing.responses import OnUndelivered, lost
 from bot.slack.outgoing.web_api import (
@@ -82,7 +80,7 @@ class SlackApp:
         on_changed: OnChanged = _nobody_else,
         card_in: CardIn = _no_card,
         on_undelivered: OnUndelivered = lost,
-        is_first: IsFirst = alone,
+        is_first: IsNew = of_one_process,
         is_new: IsNew = of_one_process,
         command: str = "/mesh",
         app_token: str | None = None,

@@ -18,6 +18,7 @@ from bot.slack.incoming.commands import CommandRouter, in_plain_names, unnamed
 from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
 from bot.slack.incoming.people import NO_MEMBER, People
 from bot.slack.incoming.requests import Click, CommandCall, Feature, Submission, SubmissionAnswer
+from bot.slack.incoming.signed import IsNew, of_one_process
 from bot.slack.outgoing.responses import (
     DirectResponder,
     Modals,
@@ -33,19 +34,12 @@ OnChanged = Callable[[str], Awaitable[None]]
 """Tells the other replicas that something about a person or a user group changed."""
 CardIn = Callable[[str, str], Awaitable[tuple[str, str] | None]]
 """The kind and the subject of the card that a channel has as this message."""
-IsNew = Callable[[str], Awaitable[bool]]
-"""Whether no replica answers the mention with this event id yet."""
 T = TypeVar("T")
 Json = Mapping[str, Any]
 
 DECIDE_WITHIN: Final = 1.5  # seconds of Slack's three for a modal's decision
 SEEN_FOR: Final = 15 * 60.0  # seconds that an event is remembered; Slack repeats it for about six minutes
 _SETTLE: Final = 0.5  # seconds for an acknowledged view to be drawn before it is changed again
-
-
-async def of_one_process(_: str) -> bool:
-    """Without replicas: what this process did not hear before is new."""
-    return True
 
 
 class Dispatcher:

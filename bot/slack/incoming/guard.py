@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars
 from bot.domain.access import Actor
 from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Stale
 from bot.slack.incoming.requests import Responder, SubmissionAnswer
-from bot.slack.incoming.signed import IsFirst, alone, is_acted_on_here
+from bot.slack.incoming.signed import IsNew, is_acted_on_here, of_one_process
 from bot.slack.incoming.turns import AT_ONCE, TooMany, Turns
 from bot.slack.views.blocks import View, escape, section, sentence
 from bot.slack.views.modals import modal
@@ -53,7 +53,9 @@ class AttemptedAction:
 class Guard:
     """Runs the work of listeners, and can be told to take no more and to wait for what runs."""
 
-    def __init__(self, on_refused: OnRefused, *, is_first: IsFirst = alone, at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self, on_refused: OnRefused, *, is_first: IsNew = of_one_process, at_once: int = AT_ONCE
+    ) -> None:
         self._on_refused = on_refused
         self._is_first = is_first
         self._turns = Turns(at_once)

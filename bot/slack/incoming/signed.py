@@ -8,16 +8,15 @@ asked when the request is acknowledged already.
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from datetime import timedelta
 from typing import Final
 
 from slack_sdk.signature import Clock, SignatureVerifier
 
-IsFirst = Callable[[str, timedelta], Awaitable[bool]]
-"""Whether no other replica acts on what has this signature, remembered for so long."""
+IsNew = Callable[[str], Awaitable[bool]]
+"""Whether no replica acts on what has this key yet: the signature of a request, or the id of an event."""
 
 # A stamp may lie five minutes back or ahead: ten minutes after it came, a request is too old in any case.
-REMEMBERED: Final = timedelta(minutes=10)
+_REMEMBERED: Final = 10 * 60.0
 _signature: ContextVar[str] = ContextVar("signature", default="")
 
 
@@ -44,20 +43,20 @@ class SignedRequests:
             del self._seen[oldest[0]]
         if signature in self._seen:
             return False
-        self._seen[signature] = now + REMEMBERED.total_seconds()
+        self._seen[signature] = now + _REMEMBERED
         _signature.set(signature)
         return True
 
 
-async def alone(_signature: str, _remembered: timedelta) -> bool:
-    """There is no other replica."""
+async def of_one_process(_: str) -> bool:
+    """Without replicas: what this process did not hear before is new."""
     return True
 
 
-async def is_acted_on_here(is_first: IsFirst) -> bool:
+async def is_acted_on_here(is_first: IsNew) -> bool:
     """Whether this task goes on with its request; what came over a socket of ours came to nobody else."""
     signature = _signature.get()
-    return not signature or await is_first(signature.removeprefix("v0="), REMEMBERED)
+    return not signature or await is_first(signature.removeprefix("v0="))
 
 
 class _Time(Clock):

@@ -52,7 +52,9 @@ _TOUCHED = "meshbot_touched"
 _LAST = "meshbot_last"
 _AFTER = "meshbot_after"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_SIZES = (5, 3)  # of the bot's own pool, and of that for people; twice as many when there is much to do
+# Of the bot's own pool, and of that for people, of whom one has three requests at work. Twice as many, except
+# of threads, when there is much to do.
+_SIZES = (4, 4)
 _Answer = TypeVar("_Answer")
 _for_people: ContextVar[bool] = ContextVar("for_people", default=False)
 
@@ -294,15 +296,6 @@ class Database:
                 .values(owner=owner, lease_until=now + lease)
             )
             return claimed.rowcount == 1
-
-    async def is_first_with(self, signature: str, owner: str, now: datetime, remembered: timedelta) -> bool:
-        """Whether no other replica acts on this request; on SQLite there is none."""
-        return self.is_sqlite or await self.claim_tick(signature[:64], owner, now, remembered)
-
-    async def forget_ticks(self, before: datetime) -> None:
-        """What nobody claimed since then; the next claim of it makes it anew."""
-        async with self.write() as connection:
-            await connection.execute(delete(ticks).where(ticks.c.lease_until < before))
 
     async def release_tick(self, name: str, owner: str, now: datetime) -> None:
         async with self.write() as connection:

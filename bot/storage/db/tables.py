@@ -55,11 +55,11 @@ changed_people = Table(
     Column("at", UtcMicros, nullable=False),
 )
 
-# Mentions of the bot: Slack may deliver one to several replicas.
-heard_mentions = Table(
-    "heard_mentions",
+# What one replica acts on: a mention by the id of its event, a request over HTTP by its signature.
+heard = Table(
+    "heard",
     metadata,
-    Column("event_id", String(64), primary_key=True),
+    Column("key", String(64), primary_key=True),
     Column("at", UtcMicros, nullable=False, index=True),
 )
 

@@ -17,7 +17,7 @@ from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.access import Action, Role, require
 from bot.domain.errors import InvalidInput, StartupError
 from bot.services.context import Context
-from bot.services.people import HeardMentions
+from bot.services.people import Heard
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.commands import normalise
 from bot.slack.incoming.connection import SlackApp
@@ -233,7 +233,7 @@ async def test_a_mention_that_two_replicas_were_told_of_is_answered_once(databas
         place = made.slack.workspace
         words = f"<@{workspace.BOT_USER}> echo hello"
         asked = place.add(Shown(workspace.OPS, place.next_ts(), words, VERA))
-        heard = HeardMentions(Context(database, made.clock.now))
+        heard = Heard(Context(database, made.clock.now))
         person, channel = place.users[VERA], place.channels[workspace.OPS]
         event = payloads.mention_event(person, channel, words, asked.ts, None)
         told = payloads.event_payload(event, made.clock.seconds())

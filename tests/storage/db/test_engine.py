@@ -306,7 +306,7 @@ async def test_what_has_committed_something_is_begun_again_only_where_it_resumes
 @pytest.mark.postgres
 async def test_who_finds_no_connection_free_is_told_that_the_bot_is_busy(postgres_url: str) -> None:
     async with closing(Database.open(postgres_url, patience=0.01)) as database, AsyncExitStack() as held:
-        for _ in range(10):
+        for _ in range(8):
             await held.enter_async_context(database.read())
         with pytest.raises(Unavailable, match=r"I am busy: .*nothing was changed"):
             await database.check()

@@ -205,12 +205,12 @@ def _create_tables() -> None:
         unique=False,
     )
     op.create_table(
-        "heard_mentions",
-        sa.Column("event_id", sa.String(length=64), nullable=False),
+        "heard",
+        sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("at", UtcMicros(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_heard_mentions")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_heard")),
     )
-    op.create_index(op.f("ix_heard_mentions_at"), "heard_mentions", ["at"], unique=False)
+    op.create_index(op.f("ix_heard_at"), "heard", ["at"], unique=False)
     op.create_table(
         "incidents",
         sa.Column(
