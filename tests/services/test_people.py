@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bot.services.context import Context
 from bot.services.people import ChangedPeople, Heard
 from bot.services.retention import Retention
@@ -27,6 +29,7 @@ async def test_a_change_is_heard_of_for_fifteen_minutes(database: Database) -> N
     assert forgotten == ["U0ANA00001"]
 
 
+@pytest.mark.on_both
 async def test_a_mention_is_remembered_for_a_day(database: Database) -> None:
     now = NOW
     context = Context(database, lambda: now)

@@ -21,8 +21,8 @@ async def live(connection: AsyncConnection) -> IncidentId | None:
     return None if number is None else IncidentId(number)
 
 
-async def begin(connection: AsyncConnection, lost: VisibilityLoss, at: datetime) -> int:
-    """Says so at once: gathering is for gateways. Returns 1 when nobody said it before."""
+async def begin(connection: AsyncConnection, lost: VisibilityLoss, at: datetime) -> None:
+    """Says so at once, unless it is said: gathering is for gateways."""
     row = {
         "kind": _KIND,
         "site": "",
@@ -33,7 +33,7 @@ async def begin(connection: AsyncConnection, lost: VisibilityLoss, at: datetime)
         "post_at": at,
         "cause": {"failures": lost.failures, "lost": lost.lost, "online_before": lost.online_before},
     }
-    return (await connection.execute(insert_or_ignore(connection, incidents, row))).rowcount
+    await connection.execute(insert_or_ignore(connection, incidents, row))
 
 
 async def end(connection: AsyncConnection, at: datetime, *, outage: bool) -> Sequence[IncidentId]:
