@@ -195,6 +195,10 @@ class _Listener:
             await request.read()
         except ConnectionError as error:  # it was given up, or went away
             raise web.HTTPBadRequest from error
+        except RuntimeError as error:  # aiohttp's, where that came between two reads
+            if request.transport is not None:
+                raise
+            raise web.HTTPBadRequest from error
         self._work(transport)
         try:
             return await handler(request)
