@@ -1,15 +1,28 @@
-"""A database that does not suit: one sentence from `run` and `migrate`, which end, and a line of `doctor`."""
+"""PostgreSQL as others run it.
 
+One that does not suit is one sentence from `run` and `migrate`, which end, and a line of `doctor`. One that
+does, behind PgBouncer or with another isolation by default, serves many people at once: nobody gets an error
+id, and no tick fails. A burst of them in the suite, a minute of fifty with two replicas in `make soak`.
+"""
+
+import asyncio
+import itertools
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from bot.__main__ import main
+from bot.demo.fleet.simulator import FleetSimulator
+from bot.demo.slack.events import Interaction
+from bot.demo.slack.text import message_text
+from bot.demo.slack.workspace import FLEET_ALERTS, OPERATOR, OPERATORS, OPS, User
 from tests.settings.test_settings import REQUIRED
 from tests.worlds.postgres import Cluster
+from tests.worlds.process import IN_TIME, PASSWORD, Outside, inside, outside
 
 pytestmark = pytest.mark.postgres
 NOBODY = "http://127.0.0.1:9"
@@ -145,3 +158,135 @@ def test_what_the_server_or_its_library_refuses_is_said_in_its_words(
         said = meshbot.says(command, postgres_url.replace(*change))
         assert "MESHBOT_DATABASE_URL: the database does not open (" in said
         assert reason in said
+
+
+# ---- many people at once
+COMMANDS = (
+    "devices",
+    "rename {gateway} Roof {number}",
+    "status",
+    "silence id:{gateway} for 1h because of work",
+    "devices is:online -tag:none",
+    "tag {gateway} +round-{number}",
+    "audit",
+    "alerts",
+    "device {gateway}",
+    "update id:{gateway} to latest",
+    "tags",
+    "silences",
+    "unsilence S-{number}",
+    "rollouts",
+)
+TROUBLE = re.compile(r"\(error [A-Z0-9]{8}\)|does not answer|Others changed")
+
+
+@pytest.fixture(
+    params=["serializable", "repeatable read", pytest.param("pgbouncer", marks=pytest.mark.pgbouncer)]
+)
+def somebody_s_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "pgbouncer":
+        pooled: str = request.getfixturevalue("pooled_url")
+        return pooled
+    level = request.param.replace(" ", "%5C%20")
+    url: str = request.getfixturevalue("postgres_url")
+    return f"{url}&options=-c%20default_transaction_isolation%3D{level}"
+
+
+@pytest.mark.pgbouncer
+async def test_a_burst_of_commands_finds_pgbouncer_and_another_isolation_well(
+    postgres_url: str, pooled_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = serializable".encode())
+        try:
+            await crowd(pooled_url, tmp_path, people=5, commands=len(COMMANDS), a_second=None, replicas=1)
+        finally:
+            connection.execute(f"ALTER DATABASE {name} RESET ALL".encode())
+
+
+@pytest.mark.soak
+async def test_a_minute_of_fifty_people_finds_any_postgresql_well(
+    somebody_s_url: str, tmp_path: Path
+) -> None:
+    await crowd(somebody_s_url, tmp_path, people=50, commands=900, a_second=15, replicas=2)
+
+
+async def crowd(
+    url: str, folder: Path, *, people: int, commands: int, a_second: int | None, replicas: int
+) -> None:
+    """Everybody in turn types the next command; each is an operator."""
+    portal = FleetSimulator(gateways=200, password=PASSWORD)
+    times = {"CHANNELS__ALERTS": FLEET_ALERTS, "ALERTS__OFFLINE_AFTER": "0", "ALERTS__GROUP_WAIT": "0"}
+    async with outside(folder, portal, DATABASE_URL=url, **times) as world, AsyncExitStack() as running:
+        names = [f"U0PERSON{number:02}" for number in range(people)]
+        for name in names:
+            world.slack.workspace.users[name] = User(name, name.lower(), name)
+        world.slack.workspace.groups[OPERATORS].users.extend(names)
+        apps = [await running.enter_async_context(inside(world)) for _ in range(replicas)]
+        acts = await typed_by(world, names, commands, a_second)
+        said = [await answer(world, act) for act in acts]
+        for app in apps:
+            for name in app.scheduler.ticks:
+                await app.scheduler.run_now(name)
+        failed = {
+            state.name: state.last_error
+            for app in apps
+            for state in app.scheduler.ticks.values()
+            if state.failures
+        }
+    assert [text for text in said if TROUBLE.search(text)] == []
+    assert failed == {}
+
+
+async def typed_by(
+    world: Outside, names: list[str], commands: int, a_second: int | None
+) -> list[Interaction]:
+    """Each command is typed at its time, however long the others take; at once where there is none."""
+    loop, typing = asyncio.get_running_loop(), []
+    typists = zip(itertools.cycle(names), itertools.islice(typed(world), commands), strict=False)
+    begun = loop.create_future()
+
+    def type_next() -> None:
+        name, text = next(typists)
+        typing.append(loop.create_task(world.slack.command(name, OPS, text)))
+        if len(typing) == commands:
+            begun.set_result(None)
+
+    for number in range(commands):
+        loop.call_later(number / a_second if a_second else 0, type_next)
+    await begun
+    return await asyncio.gather(*typing)
+
+
+def typed(world: Outside) -> Iterator[str]:
+    gateways = itertools.cycle(world.portal.devices)
+    for number, text in enumerate(itertools.cycle(COMMANDS)):
+        yield text.format(gateway=next(gateways), number=number // len(COMMANDS) + 1)
+
+
+async def answer(world: Outside, act: Interaction) -> str:
+    assert (await act.ack).ok
+    await world.slack.wait_for(lambda: act.responses, IN_TIME)
+    return "\n".join(map(message_text, act.responses))
+
+
+@pytest.mark.soak
+async def test_while_every_connection_waits_people_hear_that_it_is_busy_and_sigterm_ends_it_in_time(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    portal = FleetSimulator(gateways=3, password=PASSWORD)
+    async with outside(tmp_path, portal, DATABASE_URL=postgres_url) as world:
+        bot = await world.run()
+        await world.has_listed()
+        with psycopg.connect(postgres_url) as other:
+            other.execute("LOCK TABLE gateways, ticks, cards IN ACCESS EXCLUSIVE MODE")
+            acts = [await world.slack.command(OPERATOR, OPS, "devices") for _ in range(40)]
+
+            def busy() -> bool:
+                return any("I am busy" in message_text(one) for act in acts for one in act.responses)
+
+            await world.slack.wait_for(busy, IN_TIME)
+            async with asyncio.timeout(30):
+                assert await world.stop(bot) == 0
+        world.check_nothing_is_wrong()
