@@ -158,7 +158,7 @@ def test_a_gateway_whose_part_was_canceled_by_an_abort_before_it_began_did_not_f
     one = judged(attempt(TargetState.STARTED), DeviceProgress.CANCELED, seen(), 5, aborted=True)
     assert (one.state, one.reason) == (TargetState.EXCLUDED, "not started: aborted")
     begun = judged(attempt(TargetState.IN_PROGRESS), DeviceProgress.CANCELED, seen(), 5, aborted=True)
-    assert (begun.state, begun.reason) == (TargetState.FAILED, "canceled in the portal")
+    assert (begun.state, begun.reason) == (TargetState.FAILED, "cancelled in the portal")
 
 
 @pytest.mark.parametrize("word", ["CANCELED", "REMOVED", "TIMED_OUT"])
