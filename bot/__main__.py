@@ -7,6 +7,7 @@ heavy is loaded. What keeps a command from working is one sentence on standard e
 import argparse
 import asyncio
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -110,6 +111,8 @@ async def _until_told(settings: "Settings") -> int:
         await asyncio.wait({starting})
         return 0
     await starting
+    gc.collect()
+    gc.freeze()  # what is there now stays; to look through it again would hold the event loop up for 70 ms
     for sentence in open_to_others(settings.database_url.get_secret_value()):
         log.get_logger("bot").warning(sentence)
     try:

@@ -4,6 +4,7 @@ Moments are those of the monotonic clock, which is one for all processes of a ma
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -77,6 +78,8 @@ async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, c
     fleet.tell(evaluate)
     for _ in range(2):
         await fleet.take_in_listing()
+    gc.collect()
+    gc.freeze()  # as `meshbot run` does
     report.idle = resident()
     print("idle", flush=True)
     await asyncio.to_thread(sys.stdin.readline)

@@ -1,9 +1,9 @@
 """How long 100,000 gateways take to be taken in, against fetching them with httpx and ``json.loads``.
 
-Bare fetch and listing alternate, in one process, against one portal in a process of its own.
+Bare fetch and listing alternate, in one process, against one portal in a process of its own. What counts is
+the processor's time of this process, the least of several turns: other work on the machine is not in it.
 """
 
-import asyncio
 import gc
 import json
 import statistics
@@ -14,11 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.benchmarks.memory import forget_peak, peak, resident
+from tests.benchmarks.memory import forget_peak, peak, resident, turns
 from tests.benchmarks.portal import PASSWORD, USERNAME, Portal, fleet_of, portal
 
 GATEWAYS = 100_000
 TURNS = 5
+LATEST = 100  # ms
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
@@ -68,17 +69,17 @@ async def test_a_listing_against_the_bare_fetch(vendor: Portal, tmp_path: Path) 
             steady.append(await timed(fleet.take_in_listing))
             vendor.change(10_000)
             much.append(await timed(fleet.take_in_listing))
-    print(f"\n{GATEWAYS:,} gateways, pages of 250, median of {TURNS}: seconds, and times the bare fetch")
-    print(f"{'':34}{'clock':>8}{'ratio':>8}{'worst':>8}{'cpu':>8}   goal")
+    print(f"\n{GATEWAYS:,} gateways, pages of 250, least of {TURNS}: seconds, and times the bare fetch")
+    print(f"{'':34}{'cpu':>8}{'ratio':>8}{'clock':>8}{'ratio':>8}   goal for the first ratio")
     for name, times, goal in (
         ("bare fetch, httpx and json.loads", bare, ""),
-        ("first listing", first, "4 x"),
-        ("listing with 100 changes", steady, "1 x"),
+        ("first listing", first, "2.5 x"),
+        ("listing with 100 changes", steady, "0.65 x"),
         ("listing with 10,000 changes", much, ""),
     ):
-        ratios = [mine[0] / theirs[0] for mine, theirs in zip(times, bare, strict=True)]
-        clock, cpu = (statistics.median(values) for values in zip(*times, strict=True))
-        print(f"{name:34}{clock:8.2f}{statistics.median(ratios):8.2f}{max(ratios):8.2f}{cpu:8.2f}   {goal}")
+        clock, cpu = (min(values) for values in zip(*times, strict=True))
+        bare_clock, bare_cpu = (min(values) for values in zip(*bare, strict=True))
+        print(f"{name:34}{cpu:8.2f}{cpu / bare_cpu:8.2f}{clock:8.2f}{clock / bare_clock:8.2f}   {goal}")
 
 
 async def test_memory_does_not_grow_with_the_number_of_pages(vendor: Portal, tmp_path: Path) -> None:
@@ -96,21 +97,15 @@ async def test_memory_does_not_grow_with_the_number_of_pages(vendor: Portal, tmp
 
 
 async def test_the_event_loop_is_free_while_a_listing_is_taken_in(vendor: Portal, tmp_path: Path) -> None:
-    late: list[float] = []
-
-    async def watch() -> None:
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(0.001)
-            late.append((time.perf_counter() - began - 0.001) * 1000)
-
-    print("\nhow late a timer of 1 ms is while a listing is taken in, ms")
+    print(f"\nms of the processor until the event loop comes back to a timer of 1 ms; goal {LATEST}")
+    gc.collect()
+    gc.freeze()  # as `meshbot run` does
     async with fleet_of(vendor, tmp_path) as fleet:
         for name, changes in (("first", 0), ("steady", 100), ("much changed", 10_000)):
-            late.clear()
             vendor.change(changes)
-            watching = asyncio.create_task(watch())
-            assert await fleet.take_in_listing()
-            watching.cancel()
-            p50, p99 = statistics.median(late), statistics.quantiles(late, n=100)[98]
-            print(f"{name:14} p50 {p50:6.1f}   p99 {p99:6.1f}   worst {max(late):6.1f}")
+            async with turns() as found:
+                assert await fleet.take_in_listing()
+            p99 = statistics.quantiles(found, n=100)[98]
+            print(f"{name:14} p50 {statistics.median(found):6.1f}   p99 {p99:6.1f}   worst {max(found):6.1f}")
+            assert max(found) <= LATEST, name
+    gc.unfreeze()

@@ -191,7 +191,7 @@ class Webhook:
         return web.Response(text="ok")
 
     async def says(self, beginning: str) -> None:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             while not self.came or not self.came[-1][1].startswith(beginning):
                 self._more.clear()
                 await self._more.wait()
