@@ -194,7 +194,7 @@ class FleetPoll:
         found = _Pass(self._reading, known, awaited, self._pages)
         first = last is None
         changes = _Changes()
-        with _no_collecting(while_=not size):
+        with _no_collecting():
             async for page in self._client.device_pages():
                 found.add(page)
                 await self._keep_claim()
@@ -202,14 +202,15 @@ class FleetPoll:
             ended = self._now()
             listing = Listing(number, min(started, ended), ended)  # the clock may be set back meanwhile
             await self._write_news(found, listing, size, changes, first=first)
-        missing = found.missing()
+            missing, news = found.missing(), len(found.news)
+            found.news.clear()  # or the collector looks through them after all
         await self._look_for(found.seen, missing, changes)
         gone = await self._complete(listing, missing, len(found.seen), online_before, changes)
         await self._write_vanished(found.seen, gone, listing, changes)
         self._digests, self._digests_of, self._pages = found.seen, number, found.pages
         return ListingResult(
             listing=listing,
-            gateways=len(found.news) if first else len(found.seen),
+            gateways=news if first else len(found.seen),
             events=tuple(changes.events),
             missing=len(missing),
             online_before=online_before,
@@ -377,12 +378,12 @@ def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
 
 
 @contextmanager
-def _no_collecting(*, while_: bool) -> Iterator[None]:
-    """Spares the garbage collector a first listing: its million new objects all stay for as long as it lasts.
+def _no_collecting() -> Iterator[None]:
+    """Spares the garbage collector a listing: its new objects, a million at first, stay as long as it lasts.
 
     Looking through them again and again takes a sixth of the whole time, and holds the event loop up.
     """
-    pause = while_ and gc.isenabled()
+    pause = gc.isenabled()
     if pause:
         gc.disable()
     try:
