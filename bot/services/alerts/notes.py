@@ -35,7 +35,8 @@ async def tell_joined(connection: Transaction, moved: Moved, ids: Sequence[Gatew
     for incident_id in posted:
         loud = incident_id in grown
         joined = await store.who_joined(connection, incident_id, ids, at, NAMED)
-        body: dict[str, object] = {"count": moved[incident_id], "first": [one.label for one in joined]}
+        first = [one.label for one in joined]
+        body: dict[str, object] = {"incident": incident_id, "count": moved[incident_id], "first": first}
         if loud:
             body |= _growth(grown[incident_id])
         key = f"incident/{incident_id}/joined/{at.isoformat()}/{joined[0].id}"

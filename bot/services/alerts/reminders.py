@@ -55,17 +55,17 @@ class Reminders:
         return bool(self._groups) and reminders_due(incident, now) > incident.reminded
 
     async def _remind(self, incident: Incident) -> bool:
-        now, taken = self._now(), incident.acknowledged
+        now, taken, down = self._now(), incident.acknowledged, incident.tally.down
         async with self._database.write() as connection:
             if taken is not None:
                 said = await store.record_asked(connection, incident, now)
                 once: Mapping[str, object] = {"user": taken.user_id}
-                body = {"name": taken.name, "down": incident.tally.down}
+                body = {"incident": incident.id, "name": taken.name, "down": down}
                 kind, key = STILL_YOURS, f"incident/{incident.id}/yours/{now.isoformat()}"
             else:
                 due = reminders_due(incident, now)
                 said = await store.record_reminded(connection, incident, due)
-                once, body = {"groups": self._groups}, {"down": incident.tally.down}
+                once, body = {"groups": self._groups}, {"incident": incident.id, "down": down}
                 kind, key = ESCALATED, f"incident/{incident.id}/v{incident.version}/escalated/{due}"
             if said:
                 await cards.add_note(

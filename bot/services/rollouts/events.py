@@ -12,6 +12,7 @@ from bot.domain.audit import AuditEntry, Outcome
 from bot.domain.rollouts.events import (
     Aborted,
     Approved,
+    CanaryDone,
     Denied,
     Finished,
     Frozen,
@@ -43,6 +44,7 @@ DECIDED = "rollout_decided"
 FREEZE_TOLD = "freeze_told"  # the kind of the message to the channel of rollouts
 ENTRY = "entry"  # in the body of both: the number of the timeline entry
 BROADCAST = (Paused, Aborted, NotReturned, Finished)  # said in the channel as well
+TOLD_THE_REQUESTER = (Paused, CanaryDone, NotReturned, Aborted, Finished)  # by direct message, too
 QUIET = (Requested,)  # the card itself says so
 _AUDITED_ELSEWHERE = (Frozen, Unfrozen)  # once, and not for each rollout
 # In the audit log an act has the name of its button, as a refusal of it has.
@@ -96,6 +98,8 @@ async def record_event(
             now,
             broadcast=isinstance(event, BROADCAST),
         )
+    if isinstance(event, TOLD_THE_REQUESTER):
+        await tell_requester(connection, rollout, number, by, now)
     if not isinstance(event, _AUDITED_ELSEWHERE):
         await audit.record(connection, _audited(rollout, event, now, by, before, channel))
     return number

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import SilencedDown
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import GatewayId
@@ -15,7 +16,7 @@ from bot.slack import ids
 from bot.slack.alerts.views import card as cards
 from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views import silences as silence_views
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
+from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, NoteDrawing
 from bot.slack.lists import ListFile, ListHandler
 from bot.slack.views.blocks import Message, sentence
 
@@ -55,10 +56,10 @@ class AlertListeners:
             self,
             cards={"incident": self.draw_card},
             notes={
-                JOINED: views.joined_note,
+                JOINED: self._about_incident(views.joined_note),
                 GATEWAYS: self.gateways_note,
-                ESCALATED: views.escalated_note,
-                STILL_YOURS: views.still_yours_note,
+                ESCALATED: self._about_incident(views.escalated_note),
+                STILL_YOURS: self._about_incident(views.still_yours_note),
             },
             in_threads={"incident": self.in_thread},
         )
@@ -122,6 +123,14 @@ class AlertListeners:
     async def draw_card(self, subject: str) -> Message:
         incident = await self._service.incident(incident_id(subject))
         return cards.card(incident, self._service.rules, self._reminded())
+
+    def _about_incident(self, drawn: Callable[[Incident, Mapping[str, Any]], Message]) -> NoteDrawing:
+        """Notes are drawn of the incident as it is by then."""
+
+        async def draw(body: Mapping[str, Any]) -> Message:
+            return drawn(await self._service.incident(IncidentId(int(body["incident"]))), body)
+
+        return draw
 
     async def gateways_note(self, body: Mapping[str, Any]) -> Message:
         page = await self._service.affected(IncidentId(int(body["incident"])))

@@ -197,7 +197,7 @@ class RolloutListeners:
 
     async def draw_note(self, body: Mapping[str, Any]) -> Message:
         rollout, entry = await self._service.entry(int(body[ENTRY]))
-        return notes.event_note(entry, rollout.state)
+        return notes.event_note(entry, rollout)
 
     async def draw_decided(self, body: Mapping[str, Any]) -> Message:
         return notes.decided_note(*await self._service.entry(int(body[ENTRY])))

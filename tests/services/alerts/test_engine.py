@@ -250,7 +250,7 @@ async def test_a_gateway_that_joins_a_posted_incident_edits_its_card_and_adds_a_
     assert card.wanted > shown
     growth = {"told": 1, "down": 3}
     assert (note.kind, note.card_id) == (JOINED, card.id)
-    assert note.body == {"count": 2, "first": ["b", "c"]} | growth
+    assert note.body == {"incident": 1, "count": 2, "first": ["b", "c"]} | growth
 
 
 async def test_a_gateway_that_goes_dark_again_rejoins_the_incident_that_is_still_open(

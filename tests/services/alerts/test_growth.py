@@ -114,7 +114,7 @@ async def test_the_channel_reads_who_had_it_and_how_many_more_there_are(database
     (note,) = await joined(world)
     assert note.broadcast
     growth = {"told": 1, "down": 21, "user": ANA.user_id, "at": taken.isoformat()}
-    assert note.body == {"count": 20, "first": LATER[:3]} | growth
+    assert note.body == {"incident": 1, "count": 20, "first": LATER[:3]} | growth
 
 
 async def test_the_log_tells_that_an_acknowledgement_ended_by_itself(database: Database) -> None:

@@ -69,10 +69,10 @@ async def test_of_several_copies_of_a_card_one_calls_people(world: World) -> Non
     await room.after(timedelta(hours=4, minutes=11))
     told = [(note.kind, note.channel, note.body) for note in await world.notes()]
     assert told == [
-        (ESCALATED, "C0ALERTS", {"groups": GROUPS, "down": 1}),
-        (ESCALATED, "C0OSLO", {"down": 1}),
-        (STILL_YOURS, "C0ALERTS", {"user": ANA.user_id, "name": "Ana", "down": 1}),
-        (STILL_YOURS, "C0OSLO", {"name": "Ana", "down": 1}),
+        (ESCALATED, "C0ALERTS", {"incident": 1, "groups": GROUPS, "down": 1}),
+        (ESCALATED, "C0OSLO", {"incident": 1, "down": 1}),
+        (STILL_YOURS, "C0ALERTS", {"incident": 1, "user": ANA.user_id, "name": "Ana", "down": 1}),
+        (STILL_YOURS, "C0OSLO", {"incident": 1, "name": "Ana", "down": 1}),
     ]
 
 

@@ -151,7 +151,7 @@ async def test_a_gateways_card_can_say_in_which_incident_it_is(
     assert await listeners.line_of(GatewayId("unheard-of")) is None
 
 
-async def test_the_note_about_those_who_joined_is_drawn_from_its_body(
+async def test_the_note_about_those_who_joined_says_where(
     world: World, listeners: AlertListeners
 ) -> None:
     world.add("Oslo/late")
@@ -160,8 +160,8 @@ async def test_the_note_about_those_who_joined_is_drawn_from_its_body(
     await world.passes(6)
     note = (await world.notes())[-1]
     drawn = listeners.feature().notes[note.kind](note.body)
-    assert isinstance(drawn, Message)
-    assert sendable(drawn).text == "🔴 Offline: 1 more gateway here: late."
+    assert not isinstance(drawn, Message)
+    assert sendable(await drawn).text == "🔴 Offline at Oslo: 1 more gateway: late."
 
 
 async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(

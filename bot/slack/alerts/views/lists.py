@@ -49,14 +49,19 @@ ALERTS_PAGE, INCIDENT_PAGE = 8, 15
 CSV_HEADING = ("id", "name", "offline since", "joined", "left", "left as")
 
 
-def joined_note(body: Mapping[str, Any]) -> Message:
+def joined_note(incident: Incident, body: Mapping[str, Any]) -> Message:
     """More gateways joined an incident that was posted before. Where it has grown, the channel reads this."""
     first, number = [name(str(label), NAME) for label in body["first"]], int(body["count"])
     named = (
         f"{', '.join(first)} and {number - len(first):,} more" if number > len(first) else ", ".join(first)
     )
-    text = f"🔴 Offline: {count(number, 'more gateway')} here: {named}.{_grown(body)}"
+    text = f"{_subject(incident)}: {count(number, 'more gateway')}: {named}.{_grown(body)}"
     return message(text, [section(text)])
+
+
+def _subject(incident: Incident) -> str:
+    """What a phone shows of a note first: what is the matter, and where."""
+    return f"{words_of(incident.kind).begin} {where(incident)}"
 
 
 def _grown(body: Mapping[str, Any]) -> str:
@@ -71,21 +76,20 @@ def _grown(body: Mapping[str, Any]) -> str:
     return f" {given} {since}, so nobody has this now. Acknowledge it on its card to take it again."
 
 
-def escalated_note(body: Mapping[str, Any]) -> Message:
+def escalated_note(incident: Incident, body: Mapping[str, Any]) -> Message:
     """Groups are told that nobody has it, in one copy of the card."""
-    nobody = " ".join([*(f"<!subteam^{group}>" for group in body.get("groups", ())), "nobody"])
-    text = f"{nobody[0].upper()}{nobody[1:]} has acknowledged this yet{_still(body)}."
+    groups = "".join(f" <!subteam^{group}>" for group in body.get("groups", ()))
+    text = f"{_subject(incident)}: nobody has acknowledged this yet{_still(body)}.{groups}"
     return message(text, [section(text)])
 
 
-def still_yours_note(body: Mapping[str, Any]) -> Message:
+def still_yours_note(incident: Incident, body: Mapping[str, Any]) -> Message:
     """Whoever has it for hours is asked, in one copy of the card."""
-    asked = f"acknowledged this a while ago{_still(body)}"
+    who_has, asks = escape(str(body.get("name", ""))), "It was asked about."
     if "user" in body:
-        asked = f"{mention(str(body['user']))} you {asked}. Is it still yours?"
-    else:
-        asked = f"{escape(str(body['name']))} {asked}, and was asked about it."
-    return message(asked, [section(asked)])
+        who_has, asks = mention(str(body["user"])), "Is it still yours?"
+    text = f"{_subject(incident)}: {who_has} acknowledged this a while ago{_still(body)}. {asks}"
+    return message(text, [section(text)])
 
 
 def _still(body: Mapping[str, Any]) -> str:

@@ -72,35 +72,47 @@ NUMBERS_SHOWN = 10  # rollouts that a freeze names
 
 
 def decided_note(rollout: Rollout, entry: TimelineEntry) -> Message:
-    """Tells the requester by direct message how their rollout was decided."""
-    by, title, event = mention(entry.by.user_id) if entry.by else "", rollout.title, entry.event
-    what = f"{code(rollout.firmware_version)} for {code(rollout.query or WHOLE_FLEET)}"
+    """Tells the requester by direct message how their rollout was decided, or fares, and what they can do."""
+    by, title, event = mention(entry.by.user_id) if entry.by else "", _named(rollout), entry.event
     match event:
         case Approved(missing=0):
             when = date(event.start_at) if event.start_at else "now"
             if event.held:
-                return said(f"✅ {by} approved {title} ({what}). It waits: {name(event.held, 400)}.")
-            return said(f"✅ {by} approved {title} ({what}). It starts {when}.")
+                return said(f"✅ {by} approved {title}. It waits: {name(event.held, 400)}.")
+            return said(f"✅ {by} approved {title}. It starts {when}.")
         case Approved():
             more = "one more approval" if event.missing == 1 else f"{event.missing} more approvals"
-            return said(f"✅ {by} approved {title} ({what}). It needs {more}.")
+            return said(f"✅ {by} approved {title}. It needs {more}.")
         case Denied():
-            return said(f"🚫 {by} denied {title} ({what}). {reason_words(event.reason)}")
+            return said(f"🚫 {by} denied {title}. {reason_words(event.reason)}")
         case Withdrawn():
-            return said(f"🚫 {by} withdrew {title} ({what}).")
+            return said(f"🚫 {by} withdrew {title}.")
         case Voided():
             when = f"when {by} approved it" if by else "at its start"
             return said(
-                f"⚠️ {title} ({what}) turned out void {when}. {reason_words(event.reason)} "
-                "Its card offers a new plan."
+                f"⚠️ {title} turned out void {when}. {reason_words(event.reason)} Its card offers a new plan."
             )
         case Expired():
             return said(
-                f"🛑 {title} ({what}) has expired: nobody decided in time. "
-                "Run the update again for a new plan."
+                f"🛑 {title} has expired: nobody decided in time. Run the update again for a new plan."
             )
+        case Paused() | CanaryDone() | NotReturned() | Aborted() | Finished():
+            words = event_words(entry, rollout.state, title)
+            return said(f"{words} {_your_move(rollout)}".strip())
         case _:
             raise AssertionError(f"{event.kind} decides no request")
+
+
+def _your_move(rollout: Rollout) -> str:
+    match rollout.state:
+        case RolloutState.PAUSED:
+            return "Its card has Resume and Abort."
+        case RolloutState.PROMOTION:
+            return "An approver promotes it, or you abort it, on its card."
+        case RolloutState.RUNNING:
+            return "Its card has Pause and Abort."
+        case _:
+            return f"“report {rollout.title}” tells all of it."
 
 
 def told_of_freeze(body: Mapping[str, Any]) -> Message:
@@ -135,18 +147,24 @@ def numbers_of(rollouts: Sequence[RolloutId]) -> str:
     return shown + more
 
 
-def event_note(entry: TimelineEntry, state: RolloutState) -> Message:
+def event_note(entry: TimelineEntry, rollout: Rollout) -> Message:
     """One thing that happened, in the card's thread; the gravest are said in the channel as well."""
-    return said(event_words(entry, state))
+    return said(event_words(entry, rollout.state, _named(rollout)))
 
 
-def event_words(entry: TimelineEntry, state: RolloutState) -> str:
-    """What happened, as mrkdwn.
+def _named(rollout: Rollout) -> str:
+    """So that a phone says which one it is."""
+    return f"{rollout.title} ({code(rollout.firmware_version)} for {code(rollout.query or WHOLE_FLEET)})"
+
+
+def event_words(entry: TimelineEntry, state: RolloutState, title: str = "") -> str:
+    """What happened, as mrkdwn; ``title`` names the rollout where no heading does.
 
     Who still has to do something about it is said only if ``state``, which the rollout is in now, allows it:
     a note may be read when that is long done.
     """
-    title, event = f"R-{entry.rollout_id}", entry.event
+    led = f"{title}: " if title else ""
+    title, event = title or f"R-{entry.rollout_id}", entry.event
     who = mention(entry.by.user_id) if entry.by else "The bot"
     match event:
         case Requested():
@@ -198,24 +216,24 @@ def event_words(entry: TimelineEntry, state: RolloutState) -> str:
             return _late_words(title, event)
         case NotCalledOff():
             return (
-                f"⚠️ Meshtech does not call off {code(event.job)}, so what it has not begun is updated "
-                f"all the same.{_because(event.reason)}"
+                f"⚠️ {led}Meshtech does not call off {code(event.job)}, so what it has not begun is "
+                f"updated all the same.{_because(event.reason)}"
             )
         case Frozen():
-            return f"🧊 {who} froze {_frozen(event.version)}.{_because(event.reason)}"
+            return f"🧊 {led}{who} froze {_frozen(event.version)}.{_because(event.reason)}"
         case Unfrozen():
-            return f"🔄 {who} unfroze {_frozen(event.version)}."
+            return f"🔄 {led}{who} unfroze {_frozen(event.version)}."
         case AlertOpened():
-            return f"🚨 Alert {event.alert}: {count(event.count, 'gateway')} {_trouble(event)}."
+            return f"🚨 {led}Alert {event.alert}: {count(event.count, 'gateway')} {_trouble(event)}."
         case AlertAcknowledged():
-            return f"👀 {who} acknowledged alert {event.alert}."
+            return f"👀 {led}{who} acknowledged alert {event.alert}."
         case AlertOutgrown():
             return (
-                f"🚨 Alert {event.alert} outgrew what {mention(event.had_by)} acknowledged by "
+                f"🚨 {led}Alert {event.alert} outgrew what {mention(event.had_by)} acknowledged by "
                 f"{count(event.count, 'gateway')}: nobody had it from then on."
             )
         case MoreAlerts():
-            return f"🚨 And {count(event.count, 'more alert')}."
+            return f"🚨 {led}And {count(event.count, 'more alert')}."
         case _:
             assert_never(event)
 

@@ -164,7 +164,7 @@ def test_hostile_names_are_shown_and_harm_nothing(hostile: str) -> None:
     card(incident(*down, tally=tally, site=hostile))
     card(incident(*back, tally=tally, site=hostile, state=IncidentState.RESOLVED, acknowledged=ANA))
     sendable(views.gateways(incident(site=hostile, tally=tally), down, 0))
-    sendable(views.joined_note({"count": 3, "first": [hostile] * 3}))
+    sendable(views.joined_note(incident(), {"count": 3, "first": [hostile] * 3}))
     page = [incident(site=hostile, tally=tally, number=number) for number in range(views.ALERTS_PAGE)]
     drawn = sendable(views.alerts(page, 99, 8, RULES, has_channel=False))
     assert len(list(elements(drawn))) == 2 * views.ALERTS_PAGE + 3
@@ -202,24 +202,24 @@ def test_what_was_dark_before_it_was_first_seen_is_said_to_be() -> None:
 
 # ---- notes
 def test_a_note_names_who_joined() -> None:
-    drawn = sendable(views.joined_note({"count": 2, "first": ["MT4", "MT5"]}))
-    assert drawn.text == "🔴 Offline: 2 more gateways here: MT4, MT5."
+    drawn = sendable(views.joined_note(incident(), {"count": 2, "first": ["MT4", "MT5"]}))
+    assert drawn.text == "🔴 Offline at Kyiv-office: 2 more gateways: MT4, MT5."
 
 
 def test_a_note_counts_those_it_does_not_name() -> None:
-    drawn = sendable(views.joined_note({"count": 500, "first": ["a", "b", "c"]}))
-    assert drawn.text == "🔴 Offline: 500 more gateways here: a, b, c and 497 more."
+    drawn = sendable(views.joined_note(incident(), {"count": 500, "first": ["a", "b", "c"]}))
+    assert drawn.text == "🔴 Offline at Kyiv-office: 500 more gateways: a, b, c and 497 more."
 
 
 def test_a_note_about_an_incident_that_grew_says_how_large_it_was() -> None:
     body = {"count": 3, "first": ["a", "b", "c"], "told": 1, "down": 4}
-    text = sendable(views.joined_note(body)).text
+    text = sendable(views.joined_note(incident(), body)).text
     assert text.endswith("c. That makes 4 that are down; when I last told the channel, it was 1.")
 
 
 def test_a_note_that_ends_an_acknowledgement_mentions_who_had_it() -> None:
     growth = {"told": 1, "down": 51, "user": ANA.user_id, "at": ANA.at.isoformat()}
-    text = sendable(views.joined_note({"count": 50, "first": ["a", "b", "c"]} | growth)).text
+    text = sendable(views.joined_note(incident(), {"count": 50, "first": ["a", "b", "c"]} | growth)).text
     assert f"<@{ANA.user_id}> acknowledged 1 gateway {date(ANA.at)}; 50 more went offline since" in text
     assert text.endswith("Acknowledge it on its card to take it again.")
 
@@ -437,16 +437,21 @@ def test_a_flapping_card_says_how_each_gateway_is_now_and_since_when() -> None:
 
 
 def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
-    note = sendable(views.escalated_note({"groups": ["S0ONCALL01"], "down": 2}))
+    note = sendable(views.escalated_note(incident(), {"groups": ["S0ONCALL01"], "down": 2}))
     assert (
-        note.text == "<!subteam^S0ONCALL01> nobody has acknowledged this yet, and 2 gateways are still down."
+        note.text
+        == "🔴 Offline at Kyiv-office: nobody has acknowledged this yet, and 2 gateways are still down. "
+        "<!subteam^S0ONCALL01>"
     )
-    asked = sendable(views.still_yours_note({"user": "U0ANA00001", "down": 0}))
-    assert asked.text == "<@U0ANA00001> you acknowledged this a while ago. Is it still yours?"
+    asked = sendable(views.still_yours_note(incident(), {"user": "U0ANA00001", "down": 0}))
+    assert (
+        asked.text
+        == "🔴 Offline at Kyiv-office: <@U0ANA00001> acknowledged this a while ago. Is it still yours?"
+    )
 
 
 def test_a_reminder_in_another_copy_of_the_card_calls_nobody() -> None:
-    note = sendable(views.escalated_note({"down": 1}))
-    assert note.text == "Nobody has acknowledged this yet, and 1 gateway is still down."
-    asked = sendable(views.still_yours_note({"name": "Ana <b>", "down": 0}))
-    assert asked.text == "Ana &lt;b&gt; acknowledged this a while ago, and was asked about it."
+    note = sendable(views.escalated_note(incident(), {"down": 1}))
+    assert note.text.endswith(": nobody has acknowledged this yet, and 1 gateway is still down.")
+    asked = sendable(views.still_yours_note(incident(), {"name": "Ana <b>", "down": 0}))
+    assert asked.text.endswith(": Ana &lt;b&gt; acknowledged this a while ago. It was asked about.")

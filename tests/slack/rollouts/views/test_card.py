@@ -329,7 +329,7 @@ def everything_said(hostile: str) -> list[Message]:
     return [
         *(cards.card(picture(one, many, **around)) for one in every),
         notes.report(picture(every[2], many, **around), entries, []),
-        *(notes.event_note(one, RolloutState.RUNNING) for one in entries),
+        *(notes.event_note(one, rollout(RolloutState.RUNNING)) for one in entries),
         *(notes.decided_note(one, entry) for one in every for entry in decided),
         views.plan(drawn, rollout_rules()),
         views.firmware_choice(FirmwareChoice(hostile[:100], hostile[:50], ((short, 3),) * 3)),
@@ -351,55 +351,59 @@ def everything_said(hostile: str) -> list[Message]:
 
 OLGA = Person("U0OLGA", "Olga")
 MT1 = (NamedGateway("MT1", "oslo"),)
+R_7 = "R-7 (3.5.0 for tag:oslo)"
 SAYS: Sequence[tuple[RolloutEvent, str]] = [
-    (Requested(), "<@U0OLGA> requested R-7."),
-    (Approved(0, None, "a word"), "✅ <@U0OLGA> approved R-7. Reason: a word."),
-    (Denied("a word"), "🚫 <@U0OLGA> denied R-7. Reason: a word."),
-    (Withdrawn(), "🛑 <@U0OLGA> withdrew R-7."),
-    (Voided("a word"), "⚠️ R-7 is void. Reason: a word."),
-    (Expired(), "🛑 R-7 has expired: nobody decided in time."),
-    (ApprovalReminder(1, NOW), f"⏳ R-7 still waits for 1 person to approve it, until {date(NOW)}."),
-    (Scheduled(NOW), f"⏳ R-7 is approved and starts {date(NOW)}."),
-    (Started(), "🔄 R-7 has started."),
-    (WaveStarted(2, 5, 1), "🔄 Wave 2 of R-7 begins: 5 verified, 1 failed so far."),
+    (Requested(), f"<@U0OLGA> requested {R_7}."),
+    (Approved(0, None, "a word"), f"✅ <@U0OLGA> approved {R_7}. Reason: a word."),
+    (Denied("a word"), f"🚫 <@U0OLGA> denied {R_7}. Reason: a word."),
+    (Withdrawn(), f"🛑 <@U0OLGA> withdrew {R_7}."),
+    (Voided("a word"), f"⚠️ {R_7} is void. Reason: a word."),
+    (Expired(), f"🛑 {R_7} has expired: nobody decided in time."),
+    (ApprovalReminder(1, NOW), f"⏳ {R_7} still waits for 1 person to approve it, until {date(NOW)}."),
+    (Scheduled(NOW), f"⏳ {R_7} is approved and starts {date(NOW)}."),
+    (Started(), f"🔄 {R_7} has started."),
+    (WaveStarted(2, 5, 1), f"🔄 Wave 2 of {R_7} begins: 5 verified, 1 failed so far."),
     (
         CanaryDone(5, 1),
-        "⏳ The canary of R-7 is done: 5 verified, 1 failed. A person has to promote it.",
+        f"⏳ The canary of {R_7} is done: 5 verified, 1 failed. A person has to promote it.",
     ),
-    (Promoted(), "🔄 <@U0OLGA> promoted R-7."),
-    (Paused(), "⏸️ <@U0OLGA> paused R-7."),
-    (Resumed("a word"), "🔄 <@U0OLGA> resumed R-7. Reason: a word."),
-    (Aborted(), "🛑 <@U0OLGA> aborted R-7."),
-    (Retried(3), "🔄 <@U0OLGA> tries 3 gateways of R-7 again."),
-    (CaughtUp(3, 4), "🔄 <@U0OLGA> lets 3 gateways of R-7 catch up."),
-    (Finished(5, 1, "U0OLGA"), "⚠️ R-7 is finished: 5 verified, 1 failed. <@U0OLGA> requested it."),
+    (Promoted(), f"🔄 <@U0OLGA> promoted {R_7}."),
+    (Paused(), f"⏸️ <@U0OLGA> paused {R_7}."),
+    (Resumed("a word"), f"🔄 <@U0OLGA> resumed {R_7}. Reason: a word."),
+    (Aborted(), f"🛑 <@U0OLGA> aborted {R_7}."),
+    (Retried(3), f"🔄 <@U0OLGA> tries 3 gateways of {R_7} again."),
+    (CaughtUp(3, 4), f"🔄 <@U0OLGA> lets 3 gateways of {R_7} catch up."),
+    (Finished(5, 1, "U0OLGA"), f"⚠️ {R_7} is finished: 5 verified, 1 failed. <@U0OLGA> requested it."),
     (
         LateResults(3, (LateResult("MT1", "oslo", "timed out"),)),
-        "⌛ 3 gateways of R-7 that counted as failed already: MT1 (oslo) timed out; and 2 more.",
+        f"⌛ 3 gateways of {R_7} that counted as failed already: MT1 (oslo) timed out; and 2 more.",
     ),
     (
         NotCalledOff("meshbot R-7 w1 b1", "a word"),
-        "⚠️ Meshtech does not call off meshbot R-7 w1 b1, so what it has not begun is updated all the same. "
-        "Reason: a word.",
+        f"⚠️ {R_7}: Meshtech does not call off meshbot R-7 w1 b1, so what it has not begun is "
+        "updated all the same. Reason: a word.",
     ),
-    (Frozen("3.5.0", "a word"), "🧊 <@U0OLGA> froze firmware 3.5.0. Reason: a word."),
-    (Unfrozen(""), "🔄 <@U0OLGA> unfroze everything."),
+    (Frozen("3.5.0", "a word"), f"🧊 {R_7}: <@U0OLGA> froze firmware 3.5.0. Reason: a word."),
+    (Unfrozen(""), f"🔄 {R_7}: <@U0OLGA> unfroze everything."),
     (
         AlertOpened(12, IncidentKind.OFFLINE, "oslo", 3),
-        "🚨 Alert 12: 3 gateways went offline at oslo.",
+        f"🚨 {R_7}: Alert 12: 3 gateways went offline at oslo.",
     ),
-    (AlertAcknowledged(12), "👀 <@U0OLGA> acknowledged alert 12."),
+    (AlertAcknowledged(12), f"👀 {R_7}: <@U0OLGA> acknowledged alert 12."),
     (
         AlertOutgrown(12, 3, "U0PAUL"),
-        "🚨 Alert 12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from then on.",
+        f"🚨 {R_7}: Alert 12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from then on.",
     ),
-    (MoreAlerts(3), "🚨 And 3 more alerts."),
+    (MoreAlerts(3), f"🚨 {R_7}: And 3 more alerts."),
     (
         NotReturned(3, "3.5.0", MT1),
-        "❌ 3 gateways did not return after firmware 3.5.0 in R-7: MT1 (oslo) and 2 more.",
+        f"❌ 3 gateways did not return after firmware 3.5.0 in {R_7}: MT1 (oslo) and 2 more.",
     ),
 ]
-DECISIONS = (Approved, Denied, Withdrawn, Voided, Expired)
+DECISIONS = (
+    *(Approved, Denied, Withdrawn, Voided, Expired),
+    *(Paused, CanaryDone, NotReturned, Aborted, Finished),
+)
 
 
 def happened(event: RolloutEvent, by: Person | None = None) -> TimelineEntry:
@@ -434,19 +438,19 @@ def test_every_kind_of_event_has_a_sentence() -> None:
 @pytest.mark.parametrize(("event", "says"), SAYS, ids=lambda one: getattr(one, "kind", ""))
 def test_every_event_is_one_sentence_in_the_thread(event: RolloutEvent, says: str) -> None:
     then = {CanaryDone: RolloutState.PROMOTION, ApprovalReminder: RolloutState.REQUESTED}
-    drawn = notes.event_note(happened(event, OLGA), then.get(type(event), RolloutState.RUNNING))
+    drawn = notes.event_note(happened(event, OLGA), rollout(then.get(type(event), RolloutState.RUNNING)))
     assert sendable(drawn).text == says
 
 
 @pytest.mark.parametrize(
     ("event", "says"),
     [
-        (CanaryDone(5, 1), "⏳ The canary of R-7 is done: 5 verified, 1 failed."),
-        (ApprovalReminder(1, NOW), f"⏳ R-7 waited for 1 person to approve it, until {date(NOW)}."),
+        (CanaryDone(5, 1), f"⏳ The canary of {R_7} is done: 5 verified, 1 failed."),
+        (ApprovalReminder(1, NOW), f"⏳ {R_7} waited for 1 person to approve it, until {date(NOW)}."),
     ],
 )
 def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(event: RolloutEvent, says: str) -> None:
-    assert notes.event_note(happened(event), RolloutState.RUNNING).text == says
+    assert notes.event_note(happened(event), rollout(RolloutState.RUNNING)).text == says
 
 
 @pytest.mark.parametrize(
@@ -458,15 +462,15 @@ def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(event: Rollo
     ],
 )
 def test_an_alert_of_each_kind_says_what_it_was_about(trouble: IncidentKind, says: str) -> None:
-    drawn = notes.event_note(happened(AlertOpened(12, trouble, "oslo", 3)), RolloutState.RUNNING)
-    assert drawn.text == f"🚨 Alert 12: 3 gateways {says}."
+    drawn = notes.event_note(happened(AlertOpened(12, trouble, "oslo", 3)), rollout(RolloutState.RUNNING))
+    assert drawn.text == f"🚨 {R_7}: Alert 12: 3 gateways {says}."
 
 
 def test_what_it_did_by_itself_says_so() -> None:
-    paused = notes.event_note(happened(Paused("a word")), RolloutState.PAUSED)
-    stopped = notes.event_note(happened(Aborted("a word", frozen=True)), RolloutState.ABORTED)
-    assert paused.text == "⏸️ R-7 paused itself. Reason: a word."
-    assert stopped.text == "🛑 R-7 stopped itself for good. Reason: a word. Its firmware is frozen."
+    paused = notes.event_note(happened(Paused("a word")), rollout(RolloutState.PAUSED))
+    stopped = notes.event_note(happened(Aborted("a word", frozen=True)), rollout(RolloutState.ABORTED))
+    assert paused.text == f"⏸️ {R_7} paused itself. Reason: a word."
+    assert stopped.text == f"🛑 {R_7} stopped itself for good. Reason: a word. Its firmware is frozen."
 
 
 def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
@@ -527,6 +531,24 @@ def test_the_requester_is_told_how_it_was_decided(event: RolloutEvent, says: str
 )
 def test_the_requester_is_told_what_nobody_decided(event: RolloutEvent, says: str) -> None:
     assert sendable(notes.decided_note(rollout(), happened(event))).text == says
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "move"),
+    [
+        (RolloutState.PAUSED, Paused("a word"), "Its card has Resume and Abort."),
+        (RolloutState.PROMOTION, CanaryDone(5, 0), "An approver promotes it, or you abort it, on its card."),
+        (RolloutState.RUNNING, NotReturned(3, "3.5.0", MT1), "Its card has Pause and Abort."),
+        (RolloutState.ABORTED, Aborted("a word"), "“report R-7” tells all of it."),
+        (RolloutState.FINISHED, Finished(5, 1, "U0OLGA"), "“report R-7” tells all of it."),
+    ],
+)
+def test_the_requester_is_told_how_it_fares_and_what_they_can_do(
+    state: RolloutState, event: RolloutEvent, move: str
+) -> None:
+    text = sendable(notes.decided_note(rollout(state), happened(event))).text
+    assert R_7 in text
+    assert text.endswith(move)
 
 
 @pytest.mark.parametrize("hostile", [*NAMES, "", "plain"])
