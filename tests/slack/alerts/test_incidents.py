@@ -151,9 +151,7 @@ async def test_a_gateways_card_can_say_in_which_incident_it_is(
     assert await listeners.line_of(GatewayId("unheard-of")) is None
 
 
-async def test_the_note_about_those_who_joined_says_where(
-    world: World, listeners: AlertListeners
-) -> None:
+async def test_the_note_about_those_who_joined_says_where(world: World, listeners: AlertListeners) -> None:
     world.add("Oslo/late")
     await world.passes(1)
     world.goes("offline", "late")
