@@ -16,7 +16,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from structlog.contextvars import bind_contextvars
 
 from bot.domain.errors import BotError
-from bot.storage.db.engine import repeated
+from bot.storage.db.engine import end_now, repeated
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +112,7 @@ class Scheduler:
         late = list(self._running)
         for task in late:
             logger.warning("a tick was cut short", extra={"tick": task.get_name()})
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await end_now(late)
         if self._clock.running:
             self._clock.shutdown(wait=False)
 

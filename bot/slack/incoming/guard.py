@@ -22,7 +22,7 @@ from bot.slack.incoming.signed import IsNew, is_acted_on_here, of_one_process
 from bot.slack.incoming.turns import AT_ONCE, TooMany, Turns
 from bot.slack.views.blocks import View, escape, section, sentence
 from bot.slack.views.modals import modal
-from bot.storage.db.engine import repeated, work_for_people
+from bot.storage.db.engine import end_now, repeated, work_for_people
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -102,11 +102,9 @@ class Guard:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.idle(), timeout)
         left = set(self._tasks)
-        for task in left:
-            task.cancel()
         if left:
             log.warning("%d listeners did not finish and were cancelled", len(left))
-            await asyncio.gather(*left, return_exceptions=True)
+            await end_now(left)
         return not left
 
     def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

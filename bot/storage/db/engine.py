@@ -7,7 +7,7 @@ ask goes over connections and threads of their own, so that nobody keeps the bot
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -47,6 +47,7 @@ _CONTENDED = {"40001", "40P01"}  # a serialisation failure, a deadlock
 _FULL = {"53300"}  # it takes no more connections
 _POOL_PATIENCE = 20.0
 _TRIES = 5
+_LETTING_GO = 1.5
 SETTING = "MESHBOT_DATABASE_URL"
 _TOUCHED = "meshbot_touched"
 _LAST = "meshbot_last"
@@ -336,6 +337,16 @@ async def repeated(work: Callable[[], Awaitable[_Answer]], *, resumes: bool = Fa
                 raise
         await asyncio.sleep(random.random() * 0.05 * attempt)  # noqa: S311 - both must not come back at once
     raise AssertionError("unreachable")
+
+
+async def end_now(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancels them, and once more those that wait for the database to give back what they hold."""
+    left = set(tasks)
+    for _ in range(2):
+        if left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_LETTING_GO)
 
 
 async def take_turn(connection: Transaction, key: int) -> None:
