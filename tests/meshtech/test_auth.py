@@ -220,6 +220,18 @@ async def test_a_log_in_that_cannot_be_reached_is_tried_again_within_seconds(mes
     assert meshtech.naps.taken == []
 
 
+async def test_a_log_in_that_stays_away_is_tried_after_longer_and_longer(meshtech: World) -> None:
+    meshtech.log_in.always = Answer(503)
+    waits = []
+    for _ in range(7):
+        with pytest.raises(LogInUnreachable) as caught:
+            await meshtech.client.check()
+        assert caught.value.next_try is not None
+        waits.append((caught.value.next_try - meshtech.clock()).total_seconds())
+        meshtech.clock.advance(seconds=waits[-1])
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
 async def test_the_pause_before_an_unreachable_log_in_never_exceeds_half_a_minute(meshtech: World) -> None:
     meshtech.log_in.always = Answer(503)
 

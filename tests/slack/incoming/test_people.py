@@ -82,10 +82,33 @@ async def test_many_at_once_ask_once(made: Bed) -> None:
     assert sum(call.args["user"] == workspace.OPERATOR for call in made.slack.called("users.info")) == 1
 
 
+async def test_who_decides_is_asked_for_anew_unless_it_was_within_five_seconds(made: Bed) -> None:
+    await made.people.actor_now(workspace.VIEWER)
+    known = asked(made, "users.info")
+    made.clock.advance(seconds=4.9)
+    await made.people.actor_now(workspace.VIEWER)
+    assert asked(made, "users.info") == known
+    made.clock.advance(seconds=0.2)
+    await made.people.actor_now(workspace.VIEWER)
+    assert asked(made, "users.info") == known + 1
+
+
+async def test_after_a_failure_nobody_is_asked_for_within_ten_seconds(made: Bed) -> None:
+    made.slack.faults.fail("users.info", "internal_error", times=1)
+    assert (await made.people.actor(workspace.VIEWER)).role is Role.NONE
+    failed = asked(made, "users.info")
+    made.clock.advance(seconds=9.9)
+    assert (await made.people.actor(workspace.VIEWER)).role is Role.NONE
+    assert asked(made, "users.info") == failed
+    made.clock.advance(seconds=0.2)
+    assert (await made.people.actor(workspace.VIEWER)).role is Role.VIEWER
+    assert asked(made, "users.info") == failed + 1
+
+
 async def test_after_five_minutes_the_answer_is_at_once_and_renewed_behind_it(made: Bed) -> None:
     await made.people.actor(workspace.OPERATOR)
     made.slack.workspace.groups[workspace.OPERATORS].users.remove(workspace.OPERATOR)
-    made.clock.advance(minutes=6)
+    made.clock.advance(minutes=5, seconds=1)
     before = asked(made, "usergroups.users.list")
     assert (await made.people.actor(workspace.OPERATOR)).role is Role.OPERATOR
     await made.slack.wait_for(lambda: asked(made, "usergroups.users.list") == before + 2)

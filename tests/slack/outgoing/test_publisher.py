@@ -563,7 +563,9 @@ async def test_notes_go_into_the_thread_in_order_and_once(stand: Stand) -> None:
         await stand.note(key)
     await stand.publish()
     await stand.note("three")
-    await stand.publish(after=60)
+    await stand.publish(after=59)
+    assert stand.thread() == ["one\ntwo"], "a thread gets a note a minute"
+    await stand.publish(after=1)
     assert stand.thread() == ["one\ntwo", "three"]
     assert stand.texts() == ["card 7"]
 
