@@ -25,7 +25,7 @@ from bot.slack.fleet.gateways import FleetCommands
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.views import blocks
-from tests.benchmarks.portal import fleet_of, now, portal
+from tests.benchmarks.rig.portal import fleet_of, now, portal
 from tests.slack.incoming.connected import connected
 
 WARM, TURNS = 20, 300

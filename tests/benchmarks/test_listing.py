@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.benchmarks.memory import forget_peak, peak, resident, turns
-from tests.benchmarks.portal import PASSWORD, USERNAME, Portal, fleet_of, portal
+from tests.benchmarks.rig.memory import forget_peak, peak, resident, turns
+from tests.benchmarks.rig.portal import PASSWORD, USERNAME, Portal, fleet_of, portal
 
 GATEWAYS = 100_000
 TURNS = 5

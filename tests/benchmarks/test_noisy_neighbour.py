@@ -18,7 +18,7 @@ import pytest
 from bot.demo.fleet.simulator import FaultKind, FleetSimulator
 from bot.demo.slack.workspace import FLEET_ALERTS, OPERATOR, OPS, VIEWER
 from bot.slack import ids
-from tests.benchmarks.memory import forget_peak, peak, resident
+from tests.benchmarks.rig.memory import forget_peak, peak, resident
 from tests.worlds.process import PASSWORD, Bot, Outside, outside
 
 A_SECOND = 20

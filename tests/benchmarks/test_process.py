@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo.fleet.simulator import FleetSimulator
-from tests.benchmarks.memory import peak, resident
+from tests.benchmarks.rig.memory import peak, resident
 from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, outside
 
 STARTS = 5

@@ -20,7 +20,7 @@ from bot.demo.fleet.model import encode
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.rollouts.rollout import RolloutState
 from bot.storage.db.tables import cards, notes
-from tests.benchmarks.memory import turns
+from tests.benchmarks.rig.memory import turns
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import MINUTE, WAVES, World, world
 

@@ -30,9 +30,9 @@ from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.outgoing.publisher import Publisher
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
-from tests.benchmarks.alertmanager import PROGRAM, alertmanager
-from tests.benchmarks.memory import peak, resident, worked
-from tests.benchmarks.portal import PASSWORD, SHARED, USERNAME, Portal, portal
+from tests.benchmarks.rig.alertmanager import PROGRAM, alertmanager
+from tests.benchmarks.rig.memory import peak, resident, worked
+from tests.benchmarks.rig.portal import PASSWORD, SHARED, USERNAME, Portal, portal
 from tests.slack.incoming.connected import bed
 from tests.worlds.alerts import World
 from tests.worlds.builders import alert_rules
@@ -125,7 +125,7 @@ async def of_the_bot(vendor: Portal, folder: Path, size: int) -> Cost:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.benchmarks.storm_bot",
+        "tests.benchmarks.rig.storm_bot",
         *arguments,
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,

@@ -16,7 +16,7 @@ import asyncio, json, sys
 from bot.meshtech.contract import compare, fetch
 from bot.meshtech.routes import RouteTable
 from bot.network import DIRECT
-from tests.benchmarks.memory import peak, worked
+from tests.benchmarks.rig.memory import peak, worked
 where, api = sys.argv[1:]
 found = compare(asyncio.run(fetch(where, DIRECT)), RouteTable(api), api_url=api)
 print(json.dumps([{name: value for one in found for name, value in one.settings.items()}, worked(), peak()]))

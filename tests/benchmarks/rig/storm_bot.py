@@ -22,8 +22,8 @@ from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
-from tests.benchmarks.memory import forget_peak, peak, resident, worked
-from tests.benchmarks.portal import PASSWORD, USERNAME
+from tests.benchmarks.rig.memory import forget_peak, peak, resident, worked
+from tests.benchmarks.rig.portal import PASSWORD, USERNAME
 from tests.worlds.builders import alert_rules
 
 # Nobody waits for time to pass: the listing that shows the storm opens it. The work is the same.
