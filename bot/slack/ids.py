@@ -102,6 +102,33 @@ PURPOSES: Final[Mapping[str, Action]] = {
     SILENCE_END: Action.SILENCE,
 }
 
+# The words that are a button of the card in whose thread somebody says them, by the kind of the card.
+SAID_IN_THREADS: Final[Mapping[str, Mapping[str, str]]] = {
+    "rollout": {
+        "approve": ROLLOUT_APPROVE,
+        "deny": ROLLOUT_DENY,
+        "cancel": ROLLOUT_CANCEL,
+        "pause": ROLLOUT_PAUSE,
+        "resume": ROLLOUT_RESUME,
+        "promote": ROLLOUT_PROMOTE,
+        "abort": ROLLOUT_ABORT,
+        "retry": ROLLOUT_RETRY_FAILED,
+    },
+    "incident": {
+        "ack": INCIDENT_ACK,
+        "acknowledge": INCIDENT_ACK,
+        "mine": INCIDENT_ACK,
+        "pause": INCIDENT_PAUSE_ROLLOUT,
+    },
+}
+
+
+def said_in_thread(kind: str, subject: str, word: str, rest: str) -> str | None:
+    """The button that a word means about the card; None for what is about something else."""
+    return (
+        SAID_IN_THREADS.get(kind, {}).get(word) if rest.casefold() in {"", "this", f"r-{subject}"} else None
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class PageRef:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bot.demo.fleet.simulator import FleetSimulator, SimulatorClock
 from bot.demo.slack.text import message_text
-from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, ROLLOUTS, VIEWER, PostedMessage
+from bot.demo.slack.workspace import ADMIN, APPROVER, FLEET_ALERTS, OPERATOR, ROLLOUTS, VIEWER, PostedMessage
 from tests.slack.fleet.room import START, device
 from tests.system.test_channels import AT_ONCE
 from tests.worlds.house import House, house
@@ -13,9 +13,10 @@ from tests.worlds.house import House, house
 
 def fleet() -> FleetSimulator:
     portal = FleetSimulator(gateways=0, clock=SimulatorClock(1, START))
-    for number in range(12):
-        portal.add_device(device(number, changed_at=START - timedelta(hours=5)))
-    portal.labels = {"oslo"}
+    for number in range(30):
+        at: dict[str, object] = {} if number < 3 else {"labels": ["bergen"]}
+        portal.add_device(device(number, None, changed_at=START - timedelta(hours=5), **at))
+    portal.labels = {"oslo", "bergen"}
     portal.add_firmware("2011", "9.0.0")
     return portal
 
@@ -33,19 +34,23 @@ async def test_this_is_the_alert_in_whose_thread_it_is_said(tmp_path: Path) -> N
     portal = fleet()
     async with house(tmp_path, portal, **AT_ONCE) as bot:
         await bot.app.fleet.refresh()
-        portal.disconnect([f"bmac-{number:04}" for number in range(3)])
+        portal.disconnect([f"bmac-{number:04}" for number in range(4)])
         bot.later(minutes=1)
         await bot.app.fleet.refresh()
         card = await bot.card("3 gateways", FLEET_ALERTS)
 
         assert "MT0002" in await says(bot, VIEWER, "devices", card)
-        assert "1–10 of 12 gateways" in await says(bot, VIEWER, "devices oslo", card)
+        assert "1–10 of 27 gateways" in await says(bot, VIEWER, "devices bergen", card)
         assert "need to be an operator" in await says(bot, VIEWER, "ack", card)
         assert "You have" in await says(bot, OPERATOR, "ack", card)
         await bot.card("cknowledged by", FLEET_ALERTS)
         assert "as *S-1*" in await says(bot, OPERATOR, "silence this for 2h because of paint", card)
         assert "as *S-2*" in await says(bot, OPERATOR, "mute 30m because of paint", card)
         assert "needs gateways and an end" in await says(bot, OPERATOR, "silence this", card)
+        large = await bot.card("MT0003", FLEET_ALERTS)
+        said = await says(bot, OPERATOR, "silence this for 2h because of paint", large)
+        assert "covers 27 of 30 gateways now. Press Silence on the card" in said
+        assert "incident ack" in await bot.command(ADMIN, "audit refused")
 
 
 async def test_this_is_the_rollout_in_whose_thread_it_is_said(tmp_path: Path) -> None:
@@ -57,7 +62,9 @@ async def test_this_is_the_rollout_in_whose_thread_it_is_said(tmp_path: Path) ->
             """Slack shows a card a moment before the bot knows where."""
 
         assert "need to be an approver" in await says(bot, OPERATOR, "approve", card)
-        assert "R-1: approve is done" in await says(bot, APPROVER, "approve", card)
-        assert "R-1: pause is done" in await says(bot, OPERATOR, "pause this", card)
+        assert "press Deny on the card" in await says(bot, APPROVER, "deny", card)
+        assert "rollout approve R-1" in await bot.command(APPROVER, "audit refused")
+        assert "running" in await says(bot, APPROVER, "approve", card)
+        assert "paused" in await says(bot, OPERATOR, "pause this", card)
         assert "paused" in await says(bot, VIEWER, "this", card)
         assert "R-7" in await says(bot, OPERATOR, "pause R-7", card)

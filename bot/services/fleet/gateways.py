@@ -40,6 +40,7 @@ PAGE = 10
 CHUNK = 500
 _NAMED_AT_MOST = 10
 _WORDS_READ = 10  # bare words of a query; one statement asks for all
+_WORDS_NEAR = 3  # of them, for which tags alike are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,11 @@ class FleetService:
             return tuple(await fleet_search.tags(connection))
 
     async def tags_near(self, words: Sequence[str]) -> Sequence[str]:
-        """Tags that somebody may have meant by these words, the likeliest first."""
-        known = {fold(one.tag): one.tag for one in (await self.tags() if words else ())}
-        return [known[near] for word in words for near in difflib.get_close_matches(fold(word), known)]
+        """Tags that somebody may have meant by the first of these words, the likeliest first."""
+        if not words:
+            return []
+        known = {fold(one.tag): one.tag for one in await self.tags()}
+        return await asyncio.to_thread(_tags_near, words[:_WORDS_NEAR], known)
 
     async def gateways(self, ids: Sequence[str]) -> tuple[KnownGateway, ...]:
         """Those of the ids that are in the fleet, in their order."""
@@ -246,6 +249,10 @@ def _model(firmware: Firmware) -> str:
 def _order(firmware: Firmware) -> tuple[str, str, float]:
     made = firmware.created_at.timestamp() if firmware.created_at else 0.0
     return (firmware_key(firmware.version) or "", firmware.version or "", made)
+
+
+def _tags_near(words: Sequence[str], known: Mapping[str, str]) -> Sequence[str]:
+    return [known[near] for word in words for near in difflib.get_close_matches(fold(word), known)]
 
 
 def _ambiguous(text: str, ids: Sequence[str]) -> str:

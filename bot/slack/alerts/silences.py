@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.silences import ReasonMissing, Unconfirmed, parse_silence
+from bot.domain.alerts.silences import ReasonMissing, Unconfirmed, check_confirmed, parse_silence
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
@@ -68,7 +68,14 @@ class SilenceListeners:
         require(call.actor, Action.SILENCE)
         wanted = parse_silence(f"this {asked[1]}", self._zone, self._now())
         one = incident_id(call.about[1])
-        covered, _ = await self._service.coverage(call.actor, one)
+        covered, fleet = await self._service.coverage(call.actor, one)
+        try:
+            check_confirmed(covered, fleet, None)
+        except Unconfirmed as large:
+            raise InvalidInput(
+                f"That silence covers {covered:,} of {fleet:,} gateways now. "
+                "Press Silence on the card: it asks first."
+            ) from large
         made = await self._service.silence_incident(
             call.actor, one, wanted.until, wanted.reason, call.channel
         )

@@ -45,13 +45,17 @@ class FleetCommands:
         return on.of(self, guess=self.guess)
 
     async def guess(self, call: CommandCall) -> bool:
-        """A text without a command that names one gateway, or says something about several, is shown."""
+        """A text without a command that names one gateway, or says something about several, is shown.
+
+        Where nothing matches and it begins with a word of no field, that is a command with a slip.
+        """
         try:
             query, words = await self._fleet.understand(call.text)
         except InvalidInput:
             return False
         found = (await self._fleet.counts(query)).total
-        if not found and all(term.field is Field.ANY for term in query.single_terms):
+        first = next(iter(query.single_terms), None)
+        if not found and (first is None or first.field is Field.ANY):
             return False
         if found == 1 and not words:
             (id_,) = await self._fleet.ids_matching(query)

@@ -117,6 +117,8 @@ class Dispatcher:
             if event_id is not None and not await self._is_new(event_id):
                 return  # another replica answers
             about = await self._card_in(channel, thread) if thread else None
+            if about and (button := ids.said_in_thread(*about, word, rest)):
+                attempt.what, attempt.about = button, ids.about(button, ids.CardRef(about[1]))
             attempt.actor = await self._actor(user, anew=about is not None or self._router.asks_anew(word))
             text = in_plain_names(rest, await self._names(rest))
             call = CommandCall(attempt.actor, channel, text, respond, trigger_id, rest, about)

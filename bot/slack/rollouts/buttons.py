@@ -23,7 +23,7 @@ from bot.slack.incoming.requests import (
     ViewCalls,
 )
 from bot.slack.rollouts.views import lists as views
-from bot.slack.views.blocks import Message, sentence
+from bot.slack.views.blocks import Message
 
 on = Declarations()
 
@@ -62,20 +62,22 @@ class RolloutButtons:
         return on.of(self, in_threads={"rollout": self.in_thread})
 
     async def in_thread(self, word: str, call: CommandCall) -> bool:
-        """What somebody decides about the rollout in whose thread they say it; its card shows the result."""
+        """What somebody decides about the rollout in whose thread they say it; the answer shows it."""
         assert call.about is not None
         rollout = rollout_id(CardRef(call.about[1], 0))
-        if word in {"", "this", "rollout", "progress"} and call.text in {"", "this"}:
-            await call.respond.answer(views.copy(await self._service.status(rollout)))
-            return True
+        if word == "deny":
+            raise InvalidInput("A denial needs a reason: press Deny on the card.")
         act = self._said().get(word)
-        if act is None or call.text not in {"", "this", f"R-{rollout}", f"r-{rollout}"}:
+        if call.text not in {"", "this", *([f"R-{rollout}", f"r-{rollout}"] if act else [])}:
             return False
-        try:
-            await act(call.actor, rollout, drawn=None, channel=call.channel)
-        except ReasonNeeded as needed:
-            raise InvalidInput(f"{needed} The button on the card asks for it.") from needed
-        await call.respond.answer(sentence(f"R-{rollout}: {word} is done."))
+        if act is not None:
+            try:
+                await act(call.actor, rollout, drawn=None, channel=call.channel)
+            except ReasonNeeded as needed:
+                raise InvalidInput(f"{needed} The button on the card asks for it.") from needed
+        elif word not in {"", "this", "rollout", "progress"}:
+            return False
+        await call.respond.answer(views.copy(await self._service.status(rollout)))
         return True
 
     def _said(self) -> Mapping[str, Act]:

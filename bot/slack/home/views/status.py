@@ -61,6 +61,8 @@ class Setting:
 def person(actor: Actor) -> Message:
     """Who asks, what they may do, to which gateways, and who may do more."""
     rows = [f"You are {bold(name(actor.name))}, {actor.role.word if actor.role else 'without a role here'}."]
+    if actor.possible > actor.role:
+        rows.append(f"⚠️ I cannot check right now whether you may do more, since {escape(actor.doubt)}")
     for role in Role:
         holders = actor.holders.get(role)
         needs = [action.value for action in Action if role_needed(action) is role]
@@ -68,8 +70,10 @@ def person(actor: Actor) -> Message:
             continue
         limits = actor.limits.get(role, ())
         among = f" among {' or '.join(code(limit.text, 200) for limit in limits)}" if limits else ""
-        may = f"you may{among}" if role <= actor.role else f"asks {holders or 'nobody yet'}"
-        rows.append(f"• {role.word.capitalize()}, {may}: {', '.join(needs)}")
+        may = (
+            f", you may{among}" if role <= actor.role else f" only (ask {holders or 'whoever runs the bot'})"
+        )
+        rows.append(f"• {role.word.capitalize()}{may}: {', '.join(needs)}")
     return message("\n".join(rows), lines(rows))
 
 

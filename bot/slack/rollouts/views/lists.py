@@ -93,7 +93,7 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     how = [waves_words(made.waves, rules), _approvals_words(made, rules), evidence_words(drawn.evidence)]
     first = _first(taking_part, _planned_line)
     if not taking_part:
-        how = ["There is nobody to update, so there is nothing to request."]
+        how = ["There is no gateway to update, so there is nothing to request."]
     query = f"Query {code(made.query or WHOLE_FLEET)}"
     file = f"File {file_words(made.firmware)}"
     match = f"{len(made.targets):,} match" if len(made.targets) != 1 else "1 matches"

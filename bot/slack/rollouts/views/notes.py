@@ -25,6 +25,7 @@ from bot.domain.rollouts.events import (
     Requested,
     Resumed,
     Retried,
+    RolloutEvent,
     Scheduled,
     Started,
     TimelineEntry,
@@ -98,17 +99,19 @@ def decided_note(rollout: Rollout, entry: TimelineEntry) -> Message:
             )
         case Paused() | CanaryDone() | NotReturned() | Aborted() | Finished():
             words = event_words(entry, rollout.state, title)
-            return said(f"{words} {_your_move(rollout)}".strip())
+            return said(f"{words} {_your_move(rollout, event)}".strip())
         case _:
             raise AssertionError(f"{event.kind} decides no request")
 
 
-def _your_move(rollout: Rollout) -> str:
+def _your_move(rollout: Rollout, event: RolloutEvent) -> str:
     match rollout.state:
         case RolloutState.PAUSED:
             return "Its card has Resume and Abort."
+        case RolloutState.PROMOTION if isinstance(event, CanaryDone) and not event.verified:
+            return "Abort it on its card, and run the update again."
         case RolloutState.PROMOTION:
-            return "An approver promotes it, or you abort it, on its card."
+            return "Promote or abort it on its card."
         case RolloutState.RUNNING:
             return "Its card has Pause and Abort."
         case _:

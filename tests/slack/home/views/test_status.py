@@ -137,5 +137,12 @@ def test_somebody_is_told_their_role_its_limits_and_whom_to_ask_for_more() -> No
 
     assert "You are Ola &lt;b&gt;, operator." in shown
     assert "Operator, you may among tag:oslo or tag:voss: " in shown
-    assert "Approver, asks @leads: " in shown
-    assert "Admin, asks nobody yet: " in shown
+    assert "Approver only (ask @leads): " in shown
+    assert "Admin only (ask whoever runs the bot): " in shown
+    assert "cannot check" not in shown
+
+
+def test_somebody_whose_groups_cannot_be_read_is_told_so() -> None:
+    shown = sendable(views.person(Actor("U1", "Ola", Role.NONE, possible=Role.ADMIN))).text
+
+    assert "whether you may do more, since Slack does not tell me your groups" in shown

@@ -537,7 +537,8 @@ def test_the_requester_is_told_what_nobody_decided(event: RolloutEvent, says: st
     ("state", "event", "move"),
     [
         (RolloutState.PAUSED, Paused("a word"), "Its card has Resume and Abort."),
-        (RolloutState.PROMOTION, CanaryDone(5, 0), "An approver promotes it, or you abort it, on its card."),
+        (RolloutState.PROMOTION, CanaryDone(5, 0), "Promote or abort it on its card."),
+        (RolloutState.PROMOTION, CanaryDone(0, 0), "Abort it on its card, and run the update again."),
         (RolloutState.RUNNING, NotReturned(3, "3.5.0", MT1), "Its card has Pause and Abort."),
         (RolloutState.ABORTED, Aborted("a word"), "“report R-7” tells all of it."),
         (RolloutState.FINISHED, Finished(5, 1, "U0OLGA"), "“report R-7” tells all of it."),
@@ -625,7 +626,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
 
 def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
     drawn = sendable(views.plan(plan(waves=()), rollout_rules()))
-    assert "There is nobody to update" in drawn.text
+    assert "There is no gateway to update" in drawn.text
     assert ids.ROLLOUT_REQUEST not in buttons(drawn)
 
 
