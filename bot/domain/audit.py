@@ -137,14 +137,17 @@ def with_people(text: str, names: Mapping[str, Sequence[str]]) -> str:
     return " ".join(meant)
 
 
-def with_channels(text: str, names: Mapping[str, str]) -> str:
+def with_channels(text: str, names: Mapping[str, str], *, all_known: bool) -> str:
     """The question with ``#ops`` as a mention of it. Raises InvalidInput for a name that is unknown."""
     ids = {name.casefold(): channel for channel, name in names.items()}
-    return " ".join(_channel_of(word, ids) if word.startswith("#") else word for word in text.split())
+    words = text.split()
+    return " ".join(_channel_of(word, ids, all_known) if word.startswith("#") else word for word in words)
 
 
-def _channel_of(word: str, ids: Mapping[str, str]) -> str:
+def _channel_of(word: str, ids: Mapping[str, str], all_known: bool) -> str:
     if (channel := ids.get(word.removeprefix("#").casefold())) is None:
+        if not all_known:
+            raise InvalidInput("Slack does not tell me all names now; choose the channel from Slack's list.")
         raise InvalidInput(
             f"No channel called {word} is in the audit log, as far as I see. Choose one from Slack's list."
         )

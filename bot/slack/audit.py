@@ -55,17 +55,17 @@ class AuditCommands:
             question = with_people(question, await self._names(await self._service.actors(call.actor)))
         if any(word.startswith("#") for word in question.split()):
             channels = await self._service.channels(call.actor, MOST_CHANNELS)
-            question = with_channels(question, await self._channel_names(channels))
+            named = await self._channel_names(channels)
+            question = with_channels(question, named, all_known=len(named) == len(channels))
         check_question(question)
-        await self._names(parse_audit(question).actors)  # so that all the ids of each are known
         await call.respond.answer(await self._page(call.actor, 0, question))
 
     async def _page(self, actor: Actor, offset: int, question: str) -> Message:
-        page = await self._service.find(actor, self._query(question), views.PAGE, offset)
+        page = await self._service.find(actor, await self._query(question), views.PAGE, offset)
         return views.entries(page.entries, page.total, page.offset, question)
 
     async def _export(self, actor: Actor, question: str) -> ListFile:
-        query = self._query(question)
+        query = await self._query(question)
         file = CsvFile(views.CSV_HEADING)
         async for chunk in self._service.every(actor, query, MOST_ROWS):
             file.add(views.csv_row(one) for one in chunk)
@@ -73,7 +73,8 @@ class AuditCommands:
         cut = f", the newest {MOST_ROWS:,}" if there_are_more else ""
         return ListFile("audit.csv", f"Audit log{cut}", file.content(), file.rows)
 
-    def _query(self, question: str) -> AuditQuery:
+    async def _query(self, question: str) -> AuditQuery:
         """On Enterprise Grid somebody is chosen by one id, and written down with another."""
         query = parse_audit(question)
+        await self._names(query.actors)  # so that all the ids of each are known, in this process too
         return replace(query, actors=tuple(one for user_id in query.actors for one in self._ids_of(user_id)))

@@ -63,9 +63,9 @@ async def actors(connection: AsyncConnection) -> Sequence[str]:
 
 
 async def channels(connection: AsyncConnection, most: int) -> Sequence[str]:
-    """Those in which something was done, the last first."""
+    """Those in which something was done, the last first; direct messages have no name."""
     newest = func.max(audit.c.id).desc()
-    asked = select(audit.c.channel).where(audit.c.channel.is_not(None)).group_by(audit.c.channel)
+    asked = select(audit.c.channel).where(audit.c.channel.not_like("D%")).group_by(audit.c.channel)
     return (await connection.execute(asked.order_by(newest).limit(most))).scalars().all()
 
 

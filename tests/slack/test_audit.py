@@ -124,6 +124,36 @@ def _names(lines: list[str], subject: str) -> bool:
     return any(subject in line.replace(",", " ").split() for line in lines)
 
 
+async def test_a_page_knows_all_ids_of_a_person_in_a_process_that_never_heard_of_them(
+    database: Database,
+) -> None:
+    known: set[str] = set()
+
+    async def learnt(user_ids: Sequence[str]) -> dict[str, list[str]]:
+        known.update(user_ids)
+        return {}
+
+    def by_two(user_id: str) -> Sequence[str]:
+        return [BEN, user_id] if user_id in known else [user_id]
+
+    fresh = AuditCommands(
+        AuditService(Context(database, lambda: NOW)), learnt, channel_names=channel_names, ids_of=by_two
+    )
+    await record(database, entry(1, BEN))
+    answers = Answers()
+    ref = ids.PageRef("audit", 0, "<@W0BEN00001>")
+    await list_clicks(fresh.lists())[ids.REFRESH](Click(VERA, "C0OPS00001", ids.REFRESH, ref, answers))
+    assert "bmac-0001" in answers.last.text
+
+
+async def test_a_channel_that_slack_does_not_name_now_is_not_said_to_be_absent(
+    database: Database, commands: AuditCommands
+) -> None:
+    await record(database, entry(1, channel="C0UNTOLD01"))
+    with pytest.raises(InvalidInput, match="Slack does not tell me all names now"):
+        await asked(commands, "#ops")
+
+
 async def test_pages_go_from_the_newest_to_the_oldest(database: Database, commands: AuditCommands) -> None:
     await record(database, *(entry(number) for number in range(12)))
     answers = await asked(commands)

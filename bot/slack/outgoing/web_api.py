@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import StartupError, Unavailable
 from bot.network import DIRECT, Network
+from bot.services.shared import Shared
 from bot.slack.outgoing.methods import METHODS
 from bot.slack.views.blocks import File
 
@@ -89,6 +90,7 @@ NEVER_SENT: Final = (
 _PATIENCE: Final = 4  # tries of a patient call
 _BACK_OFF: Final = 0.5  # seconds after its first failure
 _LONGEST_WAIT = 60.0
+_NAMES_KEPT: Final = timedelta(minutes=10)  # of channels; Slack tells of fifty a minute
 _LONGEST_PAUSE = 3600.0  # that is believed; a number without sense would silence the bot for years
 
 
@@ -149,6 +151,7 @@ class WebApi:
         # The SDK takes the environment's, whatever NO_PROXY says.
         self.client.proxy = network.proxy_for(base_url)
         self._direct: dict[str, str] = {}
+        self._names: Shared[str] = Shared(lambda: datetime.now(UTC), _NAMES_KEPT)
 
     def is_slacks(self, url: str) -> bool:
         """Whether an address that a payload names is one of Slack's, or of the configured base."""
@@ -232,18 +235,19 @@ class WebApi:
         return bool(found.get("is_ext_shared") or found.get("is_pending_ext_shared"))
 
     async def channel_names(self, channels: Sequence[str]) -> Mapping[str, str]:
-        """How each is called; those of which Slack does not tell are left out."""
-
-        async def name(channel: str) -> str:
-            try:
-                found = (await self.call("conversations.info", channel=channel))["channel"]
-                return str(found.get("name") or "")
-            except SlackFailed as error:
-                log.info("how %s is called is not known: %s", channel, error.code)
-                return ""
-
-        names = await asyncio.gather(*map(name, channels))
+        """How each is called, or was within ten minutes; those of which Slack does not tell are left out."""
+        names = await asyncio.gather(*map(self._channel_name, channels))
         return {channel: name for channel, name in zip(channels, names, strict=True) if name}
+
+    async def _channel_name(self, channel: str) -> str:
+        async def ask() -> str:
+            return str((await self.call("conversations.info", channel=channel))["channel"].get("name") or "")
+
+        try:
+            return await self._names.get(channel, ask)
+        except SlackFailed as error:
+            log.info("how %s is called is not known: %s", channel, error.code)
+            return ""
 
     async def direct_channel(self, user_id: str) -> str:
         """The channel of somebody's direct messages, which files need; asked for once."""

@@ -48,6 +48,15 @@ async def all_in_a_thread(made: Bed, text: str, number: int = 1) -> list[Shown]:
     return await made.slack.wait_for(lambda: thread(parent)[number:] and thread(parent)[1:])
 
 
+async def test_a_channel_s_name_is_asked_for_once_in_ten_minutes_and_again_where_slack_does_not_tell() -> (
+    None
+):
+    async with bed() as made:
+        asked = [OPS, workspace.PRIVATE_NO_BOT]
+        assert await made.api.channel_names(asked) == await made.api.channel_names(asked) == {OPS: "ops"}
+        assert len(made.slack.called("conversations.info")) == 3
+
+
 async def test_what_is_added_after_a_click_in_a_thread_stays_in_that_thread() -> None:
     async with connected([Parrot().feature()]) as (made, _):
         answer = await in_a_thread(made, "say hello")
