@@ -108,7 +108,7 @@ class Network:
                     "name the file with its authority in SSL_CERT_FILE"
                 )
             if isinstance(one, ssl.SSLError) and (why := getattr(one, "reason", "")):
-                return f"no encrypted connection to it comes about ({why})"
+                return f"no encrypted connection to it could be made ({why})"
             if "Proxy" in type(one).__name__ and (status := re.match(r"\d{3}\b", str(one))):
                 if status[0] == "407":
                     return f"{nearest} does not take the name and password in {self.named} (407)"

@@ -108,7 +108,7 @@ async def test_while_the_portal_does_not_tell_its_files_an_approval_counts_and_t
         waits = await it.rollouts.approve(PAUL, rollout.id)
         assert (waits.state, waits.start_at) == (RolloutState.SCHEDULED, None)
         await it.passes(2)
-        assert "the portal does not tell now" in card.card(await it.rollouts.status(rollout.id)).text
+        assert "Meshtech does not say right now" in card.card(await it.rollouts.status(rollout.id)).text
         it.portal.faults.clear()
         renamed(it)
         await it.passes(1)

@@ -34,14 +34,14 @@ async def test_a_silence_is_ended_where_it_is_said_by_who_may_and_that_is_said(t
         assert "S-1 ended" in await made.click(OPERATOR, "silence_end", card)
         told = await made.card("come here again", workspace.FLEET_ALERTS)
         assert f"<@{OPERATOR}> ended" in message_text(told)
-        over = await made.card("was over", workspace.FLEET_ALERTS)
+        over = await made.card("made by", workspace.FLEET_ALERTS)
         assert (over.ts, "silence_end" in str(over.blocks)) == (card.ts, False)
         assert "No silence S-1 holds now" in await made.command(OPERATOR, "unsilence S-1")
 
 
 async def test_what_is_down_and_silenced_is_listed_among_the_alerts(tmp_path: Path) -> None:
     async with lab(tmp_path) as made:
-        assert "and down" not in await made.command(VIEWER, "alerts")
+        assert "and offline" not in await made.command(VIEWER, "alerts")
         typed = await made.slack.command(OPERATOR, workspace.OPS, BERGEN)
         assert (await typed.ack).ok
         await made.app.slack.guard.idle()
@@ -51,4 +51,4 @@ async def test_what_is_down_and_silenced_is_listed_among_the_alerts(tmp_path: Pa
         await made.app.fleet.take_in_listing()
         said = await made.command(VIEWER, "alerts")
         assert "S-1" in said
-        assert "Down: MT10002." in said
+        assert "Offline: MT10002." in said

@@ -207,7 +207,7 @@ Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wa
 
 
 def check_request(plan: Plan, actor: Actor) -> None:
-    """Raises NotAllowed without the role, InvalidInput when the plan has nobody to update."""
+    """Raises NotAllowed without the role, InvalidInput when the plan has no gateway to update."""
     require(actor, Action.REQUEST)
     if not plan.waves:
         raise InvalidInput(
@@ -417,14 +417,14 @@ def _start_through(rollout: Rollout, actor: Actor, override: str | None, freeze:
 def promote(rollout: Rollout, actor: Actor, verified: int) -> Rollout:
     """A person has looked at the canary, of which some were ``verified``, and lets the next wave go.
 
-    Raises Stale when none waits for that, and when nobody of it was updated: then it has shown nothing.
+    Raises Stale when none waits for that, and when no gateway of it was updated: then it proves nothing.
     """
     require(actor, Action.STEER)
     if rollout.state is not RolloutState.PROMOTION:
         raise Stale(_is_now(rollout, "promoted"))
     if not verified:
         raise Stale(
-            f"Nobody of the canary of {rollout.title} was updated, so it has shown nothing and cannot be "
+            f"No gateway of the canary of {rollout.title} was updated, so it proves nothing and cannot be "
             "promoted. Abort it, and run the update again for a new plan."
         )
     return _next_wave(replace(rollout, state=RolloutState.RUNNING))

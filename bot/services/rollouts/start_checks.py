@@ -17,7 +17,7 @@ from bot.services.rollouts.jobs import FLEET_NOT_VISIBLE, RolloutContext
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import targets
 
-FILE_NOT_TOLD = "the portal does not tell now which firmware files it has"
+FILE_NOT_TOLD = "Meshtech does not say right now which firmware files it has"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ _FLAPPING = KindWords(
 )
 _NOT_RETURNED = KindWords(
     begin="🚨 Did not return",
-    since="Started by the rollout and down since {since}: given up, and still not back.",
+    since="Started by the rollout and offline since {since}: given up, and still not back.",
     over=("did not return", "did not return"),
     happened="did not return",
 )

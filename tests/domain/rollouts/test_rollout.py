@@ -147,7 +147,7 @@ def test_after_the_canary_a_person_promotes() -> None:
 
 def test_a_canary_of_which_nobody_was_updated_is_not_promoted() -> None:
     stopped = running(state=RolloutState.PROMOTION)
-    with pytest.raises(Stale, match="Nobody of the canary of R-7 was updated"):
+    with pytest.raises(Stale, match="No gateway of the canary of R-7 was updated"):
         machine.promote(stopped, OLGA, 0)
 
 

@@ -363,7 +363,7 @@ async def test_a_canary_of_which_nobody_was_updated_is_not_promoted(database_url
         it.portal.disconnect([one.gateway_id for one in found if one.wave == 1])
         shown = await it.comes_to(rollout.id, RolloutState.PROMOTION)
         drawn = card(shown)
-        assert "Nobody of the canary was updated" in drawn.text
+        assert "No gateway of the canary was updated" in drawn.text
         assert ids.ROLLOUT_PROMOTE not in buttons(drawn)
         with pytest.raises(Stale, match="Abort it, and run the update again"):
             await it.steering.promote(PAUL, rollout.id)

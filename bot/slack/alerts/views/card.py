@@ -171,7 +171,7 @@ def _lost(incident: Incident) -> str:
         return "Meshtech gave no data."
     if loss.lost:
         online = count(loss.online_before, "gateway")
-        return f"{loss.lost:,} of {online} that were online were gone between two polls."
+        return f"{loss.lost:,} of {online} that were online went missing between two polls."
     return f"{count(loss.failures, 'poll')} in a row failed."
 
 

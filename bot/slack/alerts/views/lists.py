@@ -70,7 +70,7 @@ def _grown(body: Mapping[str, Any]) -> str:
         return ""
     told, down = int(body["told"]), int(body["down"])
     if "user" not in body:
-        return f" That makes {down:,} that are down; when I last told the channel, it was {told:,}."
+        return f" That makes {down:,} now; when I last told the channel, it was {told:,}."
     given = f"{mention(str(body['user']))} acknowledged {count(told, 'gateway')}"
     since = f"{date(datetime.fromisoformat(body['at']))}; {down - told:,} more went offline since"
     return f" {given} {since}, so nobody has this now. Acknowledge it on its card to take it again."
@@ -94,7 +94,7 @@ def still_yours_note(incident: Incident, body: Mapping[str, Any]) -> Message:
 
 def _still(body: Mapping[str, Any]) -> str:
     down = int(body["down"])
-    return f", and {count(down, 'gateway is', 'gateways are')} still down" if down else ""
+    return f", and {count(down, 'gateway is', 'gateways are')} still offline" if down else ""
 
 
 def gateways_note(incident: Incident, gateways: Sequence[AffectedGateway]) -> Message:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import CHOICES, Silence, SilencedDown
+from bot.domain.audit import BOT
 from bot.slack import ids
 from bot.slack.alerts.views.card import where_plain
 from bot.slack.ids import CardRef, PageRef
@@ -87,14 +88,14 @@ def down(found: Sequence[SilencedDown]) -> list[str]:
     """What is offline and silenced, a line for each silence, for those who look at what is open."""
     rows = [row(_down_line, one) for one in found[:_SILENCES_SHOWN]]
     more = len(found) - _SILENCES_SHOWN
-    rest = [f"and {count(more, 'more silence')} with gateways that are down"] if more > 0 else []
-    return [f"{status('silenced')} and down:", *rows, *rest] if rows else []
+    rest = [f"and {count(more, 'more silence')} with gateways that are offline"] if more > 0 else []
+    return [f"{status('silenced')} and offline:", *rows, *rest] if rows else []
 
 
 def _down_line(one: SilencedDown) -> str:
     more = one.down - len(one.first)
     named = ", ".join(name(label, 40) for label in one.first)
-    return f"{line(one.silence)}. Down: {named}{f' and {more:,} more' if more else ''}."
+    return f"{line(one.silence)}. Offline: {named}{f' and {more:,} more' if more else ''}."
 
 
 def card(silence: Silence, covered: int) -> Message:
@@ -102,8 +103,10 @@ def card(silence: Silence, covered: int) -> Message:
     by, until = mention(silence.by), date(silence.until)
     reason = f": {name(silence.reason, 300)}" if silence.reason else ""
     if silence.ended_by is not None:
+        whom = "" if silence.ended_by == BOT else f" by {mention(silence.ended_by)}"
         text = (
-            f"{bold(silence.title)} by {by} was over {until}{reason}. It held the alerts of {what(silence)}."
+            f"{bold(silence.title)}, made by {by}, ended {until}{whom}{reason}. "
+            f"It held the alerts of {what(silence)}."
         )
         return message(text, [section(text)])
     text = (

@@ -92,8 +92,9 @@ def _state(found: Digest) -> str:
 
 
 def _stale(found: Digest) -> str:
-    since = f"since {date(found.as_of)}" if found.as_of else "yet"
-    return f"⚠️ The fleet could not be listed {since}, so this is what was so then."
+    if found.as_of is None:
+        return "⚠️ There is no data from Meshtech yet."
+    return f"⚠️ There is no data from Meshtech since {date(found.as_of)}, so this is the state of that time."
 
 
 def _gateways(listed: Listed, found: Digest, command: str, narrower: str) -> list[str]:

@@ -62,7 +62,7 @@ _TARGET: Mapping[TargetState, str] = {
 
 WHOLE_FLEET = "the whole fleet"
 SHOWN_INCIDENTS = 3
-NOTHING_SHOWN = "Nobody of the canary was updated, so it has shown nothing and cannot be promoted."
+NOTHING_SHOWN = "No gateway of the canary was updated, so it proves nothing and cannot be promoted."
 
 
 def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Message:

@@ -214,7 +214,7 @@ def test_a_note_counts_those_it_does_not_name() -> None:
 def test_a_note_about_an_incident_that_grew_says_how_large_it_was() -> None:
     body = {"count": 3, "first": ["a", "b", "c"], "told": 1, "down": 4}
     text = sendable(views.joined_note(incident(), body)).text
-    assert text.endswith("c. That makes 4 that are down; when I last told the channel, it was 1.")
+    assert text.endswith("c. That makes 4 now; when I last told the channel, it was 1.")
 
 
 def test_a_note_that_ends_an_acknowledgement_mentions_who_had_it() -> None:
@@ -440,7 +440,7 @@ def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
     note = sendable(views.escalated_note(incident(), {"groups": ["S0ONCALL01"], "down": 2}))
     assert (
         note.text
-        == "🔴 Offline at Kyiv-office: nobody has acknowledged this yet, and 2 gateways are still down. "
+        == "🔴 Offline at Kyiv-office: nobody has acknowledged this yet, and 2 gateways are still offline. "
         "<!subteam^S0ONCALL01>"
     )
     asked = sendable(views.still_yours_note(incident(), {"user": "U0ANA00001", "down": 0}))
@@ -452,6 +452,6 @@ def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
 
 def test_a_reminder_in_another_copy_of_the_card_calls_nobody() -> None:
     note = sendable(views.escalated_note(incident(), {"down": 1}))
-    assert note.text.endswith(": nobody has acknowledged this yet, and 1 gateway is still down.")
+    assert note.text.endswith(": nobody has acknowledged this yet, and 1 gateway is still offline.")
     asked = sendable(views.still_yours_note(incident(), {"name": "Ana <b>", "down": 0}))
     assert asked.text.endswith(": Ana &lt;b&gt; acknowledged this a while ago. It was asked about.")

@@ -98,8 +98,8 @@ def test_everything_that_waits_is_named() -> None:
 
 
 def test_old_numbers_are_said_to_be_old() -> None:
-    assert "could not be listed since" in drawn(replace(QUIET, as_of=NOW - HOUR)).text
-    assert "could not be listed yet" in drawn(replace(QUIET, as_of=None)).text
+    assert "There is no data from Meshtech since" in drawn(replace(QUIET, as_of=NOW - HOUR)).text
+    assert "There is no data from Meshtech yet" in drawn(replace(QUIET, as_of=None)).text
 
 
 def test_it_says_when_it_comes_and_how_to_be_rid_of_it() -> None:
