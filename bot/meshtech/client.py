@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 MAX_PAGES = 50_000  # a hundred thousand gateways in pages of two
 MOST_ITEMS = 1_000_000  # of any list
 SAME_JOBS = 32  # of 500 gateways, in 200 kB each
+SAME_JOB_BYTES = 1_000_000  # what is longer is read anew
 _TOKEN_REFUSED = (400, 403, 404, 410, 414, 422)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _Wire = TypeVar("_Wire", WireDevice, WireFirmware, WireJob)
@@ -112,9 +113,7 @@ class MeshtechClient:
         self._most_gateways = most_gateways
         self._next_token = next_token_parameter
         # Asked every half minute, most jobs say what they said before, and in the same bytes.
-        self._job: Callable[[bytes], VendorJob] = lru_cache(maxsize=SAME_JOBS)(
-            lambda body: self._one(Operation.GET_JOB, body, WireJob)
-        )
+        self._job = lru_cache(maxsize=SAME_JOBS)(self._read_job)
         self._sender = VendorSender(
             self._auth,
             network,
@@ -223,10 +222,14 @@ class MeshtechClient:
                     yield firmware
 
     async def firmware(self, identity: FirmwareId) -> Firmware | None:
-        """One file as the portal has it at this moment; None when it has none of that id."""
-        async for found in self.firmwares():
-            if found.id == identity:
-                return found
+        """One file as the portal has it at this moment; None when it has none of that id.
+
+        That is believed when two looks in a row do not find it: pages of a list that moves skip a row.
+        """
+        for _ in range(2):
+            async for found in self.firmwares():
+                if found.id == identity:
+                    return found
         return None
 
     async def create_job(self, name: str, firmware: FirmwareId, gateways: Sequence[GatewayId]) -> JobId:
@@ -268,7 +271,8 @@ class MeshtechClient:
 
     async def job(self, job: JobId) -> VendorJob:
         """One job with its devices. Raises ``JobUnknown``."""
-        return self._job(await self._send(Operation.GET_JOB, identity=job))
+        body = await self._send(Operation.GET_JOB, identity=job)
+        return self._job(body) if len(body) <= SAME_JOB_BYTES else self._read_job(body)
 
     async def cancel_job(self, job: JobId) -> None:
         """Stop a job. Raises ``Conflict`` when it is over."""
@@ -356,6 +360,10 @@ class MeshtechClient:
         except UNREADABLE:
             log.warning("an item of %s is not an object and was skipped", operation)
             return struct()
+
+    def _read_job(self, body: bytes) -> VendorJob:
+        job: VendorJob = self._one(Operation.GET_JOB, body, WireJob)
+        return job
 
     def _one(self, operation: Operation, body: bytes, struct: Any) -> Any:
         try:

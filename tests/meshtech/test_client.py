@@ -8,6 +8,7 @@ import pytest
 
 from bot.domain.firmware import DeviceProgress, FirmwareId, JobId, JobStatus
 from bot.domain.gateways import GatewayId
+from bot.meshtech.client import SAME_JOB_BYTES
 from bot.meshtech.errors import (
     AnswerUnreadable,
     Conflict,
@@ -207,6 +208,16 @@ async def test_firmware_can_be_asked_for_by_model(meshtech: World) -> None:
     assert [firmware.id async for firmware in meshtech.client.firmwares("2012")] == ["2"]
 
 
+async def test_a_firmware_file_is_gone_only_when_two_looks_do_not_find_it(meshtech: World) -> None:
+    skipped, whole = page({"id": "fw-2"}), page({"id": "fw-2"}, {"id": "fw-1"})
+    meshtech.api.then(skipped, whole, skipped, skipped)
+
+    found = await meshtech.client.firmware(FIRMWARE)
+
+    assert found is not None
+    assert await meshtech.client.firmware(FIRMWARE) is None
+
+
 def job(number: int) -> dict[str, str]:
     return {"id": f"j{number}", "createdAt": f"2026-01-0{number}T00:00:00Z"}
 
@@ -245,6 +256,15 @@ async def test_a_job_is_read_with_its_gateways(meshtech: World) -> None:
 
     assert (found.name, found.status, found.firmware_id) == ("n", JobStatus.IN_PROGRESS, "7")
     assert [part.progress for part in found.devices] == [DeviceProgress.SUCCEEDED, DeviceProgress.UNKNOWN]
+
+
+async def test_a_job_in_the_bytes_of_last_time_is_kept_unless_it_is_long(meshtech: World) -> None:
+    kept = []
+    for room in (0, SAME_JOB_BYTES):
+        meshtech.api.always = Answer(body={"id": "j", "name": "n" * room})
+        kept.append(await meshtech.client.job(JobId("j")) is await meshtech.client.job(JobId("j")))
+
+    assert kept == [True, False]
 
 
 async def test_an_unknown_job_is_named_and_one_that_is_over_cannot_be_cancelled(meshtech: World) -> None:
