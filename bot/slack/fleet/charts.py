@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from bot.domain.errors import NotFound, Unavailable
+from bot.domain.errors import NotFound
 from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.fleet.charts import ChartService
@@ -94,7 +94,7 @@ class LatestChart:
     """The offline chart of the whole fleet as blocks: one upload in ten minutes, however many look at it.
 
     There are none where there is nothing to draw yet or Slack took no file. The first call of ten minutes
-    takes a second or two; those who call meanwhile wait for it and share it.
+    takes a second or two; those who call meanwhile wait for it and share it. Raises Unavailable.
     """
 
     def __init__(
@@ -104,22 +104,16 @@ class LatestChart:
         self._api = api
         self._zone = zone
         self._now = now
-        self._drawing = asyncio.Lock()
-        self._blocks: list[Block] = []
-        self._drawn_at: datetime | None = None
+        self._latest = Shared[list[Block]](now, FRESH_FOR)
 
     async def blocks(self) -> list[Block]:
-        async with self._drawing:
-            now = self._now()
-            if self._drawn_at is None or now - self._drawn_at >= FRESH_FOR:
-                self._blocks = await self._draw(now)
-                self._drawn_at = now
-            return self._blocks
-
-    async def _draw(self, now: datetime) -> list[Block]:
         try:
-            picture = await self._pictures.offline(EVERYTHING, DEFAULT_PERIOD, self._zone)
-        except (NotFound, Unavailable):
+            return await self._latest.get("latest", self._draw)
+        except NotFound:
             return []
+
+    async def _draw(self) -> list[Block]:
+        now = self._now()
+        picture = await self._pictures.offline(EVERYTHING, DEFAULT_PERIOD, self._zone)
         images = (await uploaded(self._api, [picture])).values()
         return [*images, context(f"{picture.title}, as of {date(now)}")] if images else []

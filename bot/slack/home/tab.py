@@ -83,14 +83,14 @@ class HomeTab:
         while len(self._watched) >= MOST_WATCHED:
             del self._watched[next(iter(self._watched))]
         self._watched[user] = watched = _Watched(self._now() + WATCHED_FOR, view)
-        self._chart = await self._newest_chart()
+        await self._renew_chart()
         await self._draw_again(user, watched)
 
     async def redraw(self) -> None:
         """A tick, once a minute: draws again what was opened lately and is another now."""
         now = self._now()
         if self._watched:
-            self._chart = await self._newest_chart()
+            await self._renew_chart()
         for user, watched in list(self._watched.items()):
             if now >= watched.until:
                 del self._watched[user]
@@ -98,6 +98,14 @@ class HomeTab:
             failed = await catch(self._draw_again(user, watched))
             if isinstance(failed, Exception):
                 log.warning("the home tab of %s was not drawn again: %s", user, failed)
+
+    async def _renew_chart(self) -> None:
+        """The one there is stays where no newer one can be drawn."""
+        chart = await catch(self._newest_chart())
+        if isinstance(chart, Exception):
+            log.warning("the chart of the home tab stays as it is: %s", chart)
+        else:
+            self._chart = chart
 
     async def _draw_again(self, user: str, watched: _Watched) -> None:
         view = await self._draw(user)

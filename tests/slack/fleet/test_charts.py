@@ -11,6 +11,7 @@ import pytest
 
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import OPERATOR, OPS, SharedFile
+from bot.domain.errors import Unavailable
 from bot.domain.fleet.charts import firmware_chart
 from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
@@ -103,6 +104,22 @@ async def test_the_latest_chart_is_uploaded_once_however_many_look(fleet: World)
         fleet.later(FRESH_FOR)
         assert await latest.blocks() != first
         assert len(made.slack.workspace.files) == 2
+
+
+async def test_a_latest_chart_that_could_not_be_drawn_is_tried_again_at_the_next_look(fleet: World) -> None:
+    failing = [True]
+
+    async def drawn(view: Callable[..., File], *arguments: Any) -> File:
+        if failing.pop():
+            raise Unavailable("Busy.")
+        return view(*arguments)
+
+    async with bed() as made:
+        latest = LatestChart(charts(fleet, drawn), made.api, zone=UTC, now=fleet.now)
+        with pytest.raises(Unavailable):
+            await latest.blocks()
+        failing.append(False)
+        assert len(await latest.blocks()) == 2
 
 
 async def test_the_latest_chart_is_a_block_that_slack_shows(fleet: World) -> None:

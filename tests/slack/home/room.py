@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor
+from bot.domain.errors import Unavailable
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
@@ -23,6 +24,7 @@ class Screen:
     opened: list[View] = field(default_factory=list)
     drawn_for: list[str] = field(default_factory=list)
     has_chart: bool = False
+    draws: bool = True  # charts can be drawn at all
     knows_files: bool = True
     gone: set[str] = field(default_factory=set)  # whose tab Slack does not take
 
@@ -34,6 +36,8 @@ class Screen:
         self.opened.append(view)
 
     async def chart(self) -> list[Block]:
+        if not self.draws:
+            raise Unavailable("The chart could not be drawn.")
         return [image("The share offline", file_id="F0CHART001")] if self.has_chart else []
 
     async def publish(self, user_id: str, view: View) -> None:

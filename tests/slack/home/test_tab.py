@@ -125,6 +125,17 @@ async def test_the_chart_is_shown_and_where_slack_does_not_take_it_the_tab_is_sh
         assert ("F0CHART001" in said(with_chart)) is knows_files
 
 
+async def test_the_last_chart_stays_while_no_newer_one_can_be_drawn(tmp_path: Path) -> None:
+    async with world(sqlite_url(tmp_path)) as it:
+        screen = Screen(has_chart=True)
+        tab = home_of(it, screen, VERA)
+        await tab.opened({"user": VERA.user_id})
+        screen.draws = False
+        await tab.opened({"user": VERA.user_id})
+        await tab.redraw()
+        assert "F0CHART001" in said(screen.published[-1])
+
+
 async def test_more_silences_than_fit_are_counted(database_url: str) -> None:
     async with world(database_url) as it:
         for _ in range(views.LISTED + 2):
