@@ -7,6 +7,7 @@ restart or a second process cannot make two of it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bot.domain.alerts.incidents import Incident
@@ -32,6 +33,17 @@ class Listed:
     total: int = 0
 
 
+class DigestPart(StrEnum):
+    """What a digest tells beside the numbers of the fleet: each is the name of a field of ``Digest``."""
+
+    LONG_OFFLINE = "long_offline"
+    FLAPPING = "flapping"
+    INCIDENTS = "incidents"
+    ROLLOUTS = "rollouts"
+    CATCH_UP = "catch_up"
+    SILENCES = "silences"
+
+
 @dataclass(frozen=True, slots=True)
 class Digest:
     """The fleet, or the part of it that a query names, as somebody should know it in the morning."""
@@ -47,7 +59,7 @@ class Digest:
     rollouts: Sequence[tuple[Rollout, Mapping[TargetState, int]]] = ()  # under way
     catch_up: Sequence[tuple[Rollout, int]] = ()  # how many of its skipped gateways are back
     silences: Sequence[Silence] = ()  # that end soon
-    missing: Sequence[str] = ()  # the parts that could not be told, by their names here
+    missing: Sequence[DigestPart] = ()  # those that could not be told
 
     @property
     def is_stale(self) -> bool:

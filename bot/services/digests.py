@@ -16,6 +16,7 @@ from bot.domain.digests import (
     PATIENCE,
     SHOWN,
     Digest,
+    DigestPart,
     Listed,
     due_since,
     narrowed,
@@ -153,17 +154,17 @@ class DigestService:
         return Digest(query.text, now, counts, as_of, self._stale_after)
 
     @property
-    def parts(self) -> Mapping[str, Callable[[Digest], Awaitable[Any]]]:
-        """By the name of each in a digest, what finds it. Each reads by itself: one may fail alone."""
-        finds: Mapping[str, _Find] = {
-            "long_offline": lambda connection, query, now: _listed(connection, narrowed(query, LONG), now),
-            "flapping": lambda connection, query, now: _listed(connection, narrowed(query, FLAPPING), now),
-            "incidents": _untaken,
-            "rollouts": _under_way,
-            "catch_up": self._catch_up,
-            "silences": _ending,
+    def parts(self) -> Mapping[DigestPart, Callable[[Digest], Awaitable[Any]]]:
+        """What finds each of them. Each reads by itself: one may fail alone."""
+        finds: Mapping[DigestPart, _Find] = {
+            DigestPart.LONG_OFFLINE: partial(_listed, LONG),
+            DigestPart.FLAPPING: partial(_listed, FLAPPING),
+            DigestPart.INCIDENTS: _untaken,
+            DigestPart.ROLLOUTS: _under_way,
+            DigestPart.CATCH_UP: self._catch_up,
+            DigestPart.SILENCES: _ending,
         }
-        return {name: partial(self._part, find) for name, find in finds.items()}
+        return {part: partial(self._part, find) for part, find in finds.items()}
 
     async def _part(self, find: _Find, digest: Digest) -> Any:
         async with self._database.read() as connection:
@@ -184,7 +185,8 @@ class DigestService:
         return len(await retries.skipped_and_back(connection, rollout, now, self._stable_for))
 
 
-async def _listed(connection: Transaction, query: Query, now: datetime) -> Listed:
+async def _listed(by: Query, connection: Transaction, query: Query, now: datetime) -> Listed:
+    query = narrowed(query, by)
     total = (await search.counts(connection, query, now)).total
     first = await store.longest(connection, query, now, SHOWN) if total else []
     return Listed(await search.marked(connection, first, now), total)

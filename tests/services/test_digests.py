@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.domain.alerts.silences import SilenceRequest
-from bot.domain.digests import LATE, PATIENCE, Digest
+from bot.domain.digests import LATE, PATIENCE, Digest, DigestPart
 from bot.domain.subscriptions import parse_subscription
 from bot.services.context import Context
 from bot.services.digests import DigestService
@@ -71,6 +71,10 @@ async def morning(database_url: str) -> AsyncIterator[Morning]:
     await made.listed(EIGHT)
     yield made
     await database.close()
+
+
+async def test_every_part_of_a_digest_is_found_by_something(morning: Morning) -> None:
+    assert {*morning.service.parts} == {*DigestPart}
 
 
 @pytest.mark.on_both

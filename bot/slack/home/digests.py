@@ -42,15 +42,15 @@ class DigestNotes:
     async def _look(self, query: str) -> Digest:
         """What can be told of it; what else there is says only that it is missing."""
         digest = await self._service.digest(query)
-        for name, find in self._service.parts.items():
+        for part, find in self._service.parts.items():
             found = await catch(find(digest))
             if isinstance(found, Unavailable):
                 raise found
             if isinstance(found, Exception):
-                log.error("a digest is told without its part %s", name, exc_info=found)
-                digest = replace(digest, missing=(*digest.missing, name))
+                log.error("a digest is told without its part %s", part, exc_info=found)
+                digest = replace(digest, missing=(*digest.missing, part))
             else:
-                digest = replace(digest, **{name: found})
+                digest = replace(digest, **{part.value: found})
         return digest
 
     async def _pictures(self, text: str, zone: ZoneInfo) -> list[File | None]:

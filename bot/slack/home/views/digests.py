@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
-from bot.domain.digests import Digest, Listed
+from bot.domain.digests import Digest, DigestPart, Listed
 from bot.domain.rollouts.rollout import Rollout, TargetState
 from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.card import said_of, title, where
@@ -29,13 +29,13 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.parts import UNDRAWN, row
 
-_TITLES: Final[Mapping[str, str]] = {  # in the order in which they are told
-    "long_offline": "Offline for more than 24 h",
-    "flapping": "Flapping",
-    "incidents": "Alerts nobody acknowledged",
-    "rollouts": "Rollouts under way",
-    "catch_up": "Could catch up",
-    "silences": "Silences that end within a day",
+_TITLES: Final[Mapping[DigestPart, str]] = {  # in the order in which they are told
+    DigestPart.LONG_OFFLINE: "Offline for more than 24 h",
+    DigestPart.FLAPPING: "Flapping",
+    DigestPart.INCIDENTS: "Alerts nobody acknowledged",
+    DigestPart.ROLLOUTS: "Rollouts under way",
+    DigestPart.CATCH_UP: "Could catch up",
+    DigestPart.SILENCES: "Silences that end within a day",
 }
 _NO_CHARTS: Final = "⚠️ A chart could not be drawn."
 _FEW = 5  # of incidents, rollouts and silences; there are ten gateways
@@ -55,12 +55,12 @@ def digest(
         quiet = f"🟢 {state}, and nothing waits for anybody."
         return message(quiet, [section(quiet)])
     rows = {
-        "long_offline": _gateways(found.long_offline, found, command, "is:offline for:>24h"),
-        "flapping": _gateways(found.flapping, found, command, "is:flapping"),
-        "incidents": _few([row(_incident, one) for one in found.incidents], command, "alerts"),
-        "rollouts": _few([row(_rollout, *one) for one in found.rollouts], command, "rollouts"),
-        "catch_up": _few([row(_back, *one, command) for one in found.catch_up], command, "rollouts"),
-        "silences": _few([row(_silence, one) for one in found.silences], command, "silences"),
+        DigestPart.LONG_OFFLINE: _gateways(found.long_offline, found, command, "is:offline for:>24h"),
+        DigestPart.FLAPPING: _gateways(found.flapping, found, command, "is:flapping"),
+        DigestPart.INCIDENTS: _few([row(_incident, one) for one in found.incidents], command, "alerts"),
+        DigestPart.ROLLOUTS: _few([row(_rollout, *one) for one in found.rollouts], command, "rollouts"),
+        DigestPart.CATCH_UP: _few([row(_back, *one, command) for one in found.catch_up], command, "rollouts"),
+        DigestPart.SILENCES: _few([row(_silence, one) for one in found.silences], command, "silences"),
     }
     parts = [(heads, [UNDRAWN] if key in found.missing else rows[key]) for key, heads in _TITLES.items()]
     heading = f"{'🔴' if found.long_offline.total or found.incidents else '🟡'} {state}."

@@ -1,6 +1,6 @@
 """What a digest says, in blocks and in plain words."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.alerts.incidents import Incident, MemberCounts
 from bot.domain.alerts.silences import Silence, SilenceId
-from bot.domain.digests import STALE, Digest, Listed
+from bot.domain.digests import STALE, Digest, DigestPart, Listed
 from bot.domain.gateways import Connectivity, Counts
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
@@ -116,8 +116,17 @@ def test_the_words_of_its_pictures_are_in_its_text() -> None:
 
 
 def test_a_part_that_is_missing_says_so_and_the_rest_is_told() -> None:
-    text = drawn(replace(QUIET, rollouts=[(rollout(), {})], missing=("incidents",))).text
+    text = drawn(replace(QUIET, rollouts=[(rollout(), {})], missing=(DigestPart.INCIDENTS,))).text
     assert f"Alerts nobody acknowledged:\n{UNDRAWN}\nRollouts under way:\n" in text
+
+
+def test_every_part_of_a_digest_is_a_field_of_it_and_has_a_place_in_its_message() -> None:
+    assert {one.name for one in fields(Digest)} == {
+        *DigestPart,
+        *("query", "now", "counts", "as_of", "stale_after", "missing"),
+    }
+    message = drawn(replace(QUIET, missing=tuple(DigestPart)))
+    assert message.text.count(UNDRAWN) == len(DigestPart)
 
 
 def test_a_rollout_that_cannot_be_drawn_says_so_in_its_line() -> None:
