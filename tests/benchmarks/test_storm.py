@@ -25,7 +25,6 @@ from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import FLEET_ALERTS
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.outgoing.publisher import Publisher
 from bot.storage.db.engine import Database
@@ -35,7 +34,7 @@ from tests.benchmarks.rig.memory import peak, resident, worked
 from tests.benchmarks.rig.portal import PASSWORD, SHARED, USERNAME, Portal, portal
 from tests.slack.incoming.connected import bed
 from tests.worlds.alerts import World
-from tests.worlds.builders import alert_rules
+from tests.worlds.builders import alert_rules, fleet_service
 from tests.worlds.databases import sqlite_url
 
 GATEWAYS = 100_000
@@ -111,7 +110,7 @@ async def first_listing(vendor: Portal, path: Path) -> None:
     client = MeshtechClient(
         vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=lambda: datetime.now(UTC)
     )
-    await FleetService(Context(database, lambda: datetime.now(UTC)), client).take_in_listing()
+    await fleet_service(Context(database, lambda: datetime.now(UTC)), client).take_in_listing()
     await client.aclose()
     await database.close()
 

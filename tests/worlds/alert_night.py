@@ -31,7 +31,6 @@ from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.incoming.connection import SlackApp
@@ -41,7 +40,7 @@ from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, notes
-from tests.worlds.builders import alert_rules
+from tests.worlds.builders import alert_rules, fleet_service
 from tests.worlds.databases import sqlite_url
 from tests.worlds.machine import Machine
 
@@ -64,7 +63,7 @@ class Bot:
         self.client = MeshtechClient(
             portal.auth_url, portal.api_url, portal.username, portal.password, now=now, sleep=no_wait
         )
-        self.fleet = FleetService(context, self.client)
+        self.fleet = fleet_service(context, self.client)
         self.silences = SilenceService(
             context,
             understand=self.fleet.query_of,

@@ -15,7 +15,11 @@ from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, 
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
+from bot.meshtech.client import MeshtechClient
+from bot.services.context import Context
 from bot.services.digests import DigestService
+from bot.services.fleet.gateways import FleetService
+from bot.services.questions import VendorQuestions
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -151,10 +155,15 @@ async def parsed(text: str) -> Query:
     return parse(text)
 
 
+def fleet_service(context: Context, client: MeshtechClient, **settings: Any) -> FleetService:
+    """A fleet of which people ask over the same connections that listings take."""
+    return FleetService(context, client, questions=VendorQuestions(client, context.now), **settings)
+
+
 async def whole_digest(service: DigestService, query: str = "") -> Digest:
     """With all of its parts."""
     digest = await service.digest(query)
-    found = {name: await find(digest) for name, find in service.parts.items()}
+    found = {part.value: await find(digest) for part, find in service.parts.items()}
     return replace(digest, **found)
 
 

@@ -19,7 +19,7 @@ from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, fleet_events
-from tests.worlds.builders import OPERATOR
+from tests.worlds.builders import OPERATOR, fleet_service
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -57,7 +57,7 @@ class World:
         )
         self._clients.append(client)
         return (
-            FleetService(
+            fleet_service(
                 Context(self.database, self.now),
                 client,
                 owner=owner,

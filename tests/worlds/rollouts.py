@@ -17,7 +17,6 @@ from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, Target
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
 from bot.services.questions import VendorQuestions
 from bot.services.rollouts.events import ENTRY
 from bot.services.rollouts.jobs import RolloutContext
@@ -29,7 +28,7 @@ from bot.services.rollouts.steering import RolloutSteering
 from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets
-from tests.worlds.builders import rollout_rules
+from tests.worlds.builders import fleet_service, rollout_rules
 from tests.worlds.machine import Machine
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -65,7 +64,7 @@ class World:
         self.context = Context(database, self.machine.now)
         self._numbers = itertools.count(1)
         self.client = self._client()
-        self.fleet = FleetService(self.context, self.client)
+        self.fleet = fleet_service(self.context, self.client)
         self.people = {one.user_id: one for one in (OLGA, PAUL, PIA, ADA)}  # what Slack says at this moment
         self.blind = False
         self.channel: str | None = "C0ROLLOUTS"
@@ -112,7 +111,7 @@ class World:
         """From here on the bot speaks to the portal by these routes and names."""
         await self.client.aclose()
         self.client = self._client(contract.routes, contract.fields)
-        self.fleet = FleetService(self.context, self.client)
+        self.fleet = fleet_service(self.context, self.client)
         self.rollouts, self.runner = self.restarted()
 
     def _client(

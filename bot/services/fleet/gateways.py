@@ -82,13 +82,13 @@ class FleetService:
         context: Context,
         client: MeshtechClient,
         *,
-        questions: VendorQuestions | None = None,
+        questions: VendorQuestions,
         site_tag: str = "",
         owner: str = "meshbot",
         listing_every: timedelta = timedelta(),
     ) -> None:
         self._database = context.database
-        self._questions = questions or VendorQuestions(client, context.now)
+        self._questions = questions
         self._now = context.now
         self._intake = FleetPoll(context, client, site_tag=site_tag, owner=owner)
         # Two ticks of one scheduler may stand a little closer than they should.

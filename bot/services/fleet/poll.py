@@ -10,7 +10,7 @@ repeats none.
 import asyncio
 import gc
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -51,6 +51,7 @@ TICK = "listing"
 # Gateways in one transaction, which gives the event loop a turn every 20 ms. Smaller ones write the same
 # pages of the indexes again and again: 500 take twice as long.
 CHUNK = 2_000
+SLOW = 0.5  # seconds; a page that takes longer is waited for with the garbage collector on
 READING = 2  # one more whenever the vendor's bytes come to mean other columns, such as names folded otherwise
 
 _Item = TypeVar("_Item")
@@ -195,7 +196,7 @@ class FleetPoll:
         first = last is None
         changes = _Changes()
         with _no_collecting():
-            async for page in self._client.device_pages():
+            async for page in _waited_for(self._client.device_pages()):
                 found.add(page)
                 await self._keep_claim()
             found.finish()
@@ -391,6 +392,22 @@ def _no_collecting() -> Iterator[None]:
     finally:
         if pause:
             gc.enable()
+
+
+async def _waited_for(pages: AsyncIterator[DevicePage]) -> AsyncIterator[DevicePage]:
+    """Within ``_no_collecting``: a portal that keeps the listing waiting does not keep the collector off."""
+    loop = asyncio.get_running_loop()
+    while True:
+        collecting = loop.call_later(SLOW, gc.enable)
+        try:
+            page = await anext(pages, None)
+        finally:
+            collecting.cancel()
+            gc.disable()
+        if page is None:
+            return
+        yield page
+        del page  # not kept while the next one comes
 
 
 def _was_lost(before: KnownGateway | None, after: KnownGateway) -> bool:

@@ -46,7 +46,7 @@ from bot.services.questions import VendorQuestions
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
 from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
-from bot.services.rollouts.start_checks import StartCheck, StartChecks
+from bot.services.rollouts.start_checks import StartChecks, StartFinding
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, events, targets
@@ -217,7 +217,7 @@ class RolloutRequests:
             await cards.open_cards(connection, about(rollout.id), channels, now)
             await record_event(connection, rollout, Requested(), now, actor, channel=saved.channel)
             if not rollout.approvals_needed:
-                if await StartCheck(held=not_visible).complete(connection, rollout):
+                if await StartFinding(held=not_visible).complete(connection, rollout):
                     raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
                 begun = decide.begin(rollout, now, not_visible)
                 await self._begin(connection, rollout, begun, now)

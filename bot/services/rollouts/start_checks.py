@@ -21,7 +21,7 @@ FILE_NOT_TOLD = "Meshtech does not say right now which firmware files it has"
 
 
 @dataclass(frozen=True, slots=True)
-class StartCheck:
+class StartFinding:
     """``void`` says why it is void, ``held`` why nobody can tell now: then it waits."""
 
     void: str | None = None
@@ -54,17 +54,17 @@ class StartChecks:
         self._within = within
         self._visibility_lost = visibility_lost
 
-    async def begin(self, rollout: Rollout) -> StartCheck:
+    async def begin(self, rollout: Rollout) -> StartFinding:
         """Raises Unavailable while nobody knows whether those whose word it rests on may still give it."""
         if held := await self.not_visible():
-            return StartCheck(held=held)
+            return StartFinding(held=held)
         if lost := await self._lost(rollout):
-            return StartCheck(void=decide.lost_words(rollout, lost))
+            return StartFinding(void=decide.lost_words(rollout, lost))
         try:
             found = await self._context.client.firmware(rollout.firmware.id)
         except MeshtechError:
-            return StartCheck(held=FILE_NOT_TOLD)
-        return StartCheck(void=rollout.firmware.change(found))
+            return StartFinding(held=FILE_NOT_TOLD)
+        return StartFinding(void=rollout.firmware.change(found))
 
     async def not_visible(self) -> str | None:
         """What to say while nobody can tell whether the fleet drifted; None while it can be seen."""

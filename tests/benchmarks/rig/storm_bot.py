@@ -17,14 +17,13 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.engine import AlertEngine
 from bot.services.alerts.incidents import AlertService
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
 from tests.benchmarks.rig.memory import forget_peak, peak, resident, worked
 from tests.benchmarks.rig.portal import PASSWORD, USERNAME
-from tests.worlds.builders import alert_rules
+from tests.worlds.builders import alert_rules, fleet_service
 
 # Nobody waits for time to pass: the listing that shows the storm opens it. The work is the same.
 RULES = alert_rules(
@@ -53,7 +52,7 @@ class Report:
 async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, channel: str) -> None:
     report, session, database = Report(), new_session(), Database.open(database_url)
     client = MeshtechClient(auth_url, api_url, USERNAME, PASSWORD, now=now)
-    fleet = FleetService(Context(database, now), client)
+    fleet = fleet_service(Context(database, now), client)
     engine = AlertEngine(Context(database, now), rules=RULES, default_channel=channel)
     alerts = AlertService(Context(database, now), rules=RULES, default_channel=channel)
     feature = AlertListeners(alerts, no_pause).feature()

@@ -1,12 +1,16 @@
 """Listings at random: whatever the pages show, events lead from one snapshot to the next."""
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,12 +18,15 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, KnownGateway, ListingResult
 from bot.domain.query import EVERYTHING
+from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.poll import SLOW
 from bot.storage.db.engine import Database
 from tests.meshtech import vendor
-from tests.worlds.builders import examples
+from tests.worlds.builders import examples, fleet_service
 from tests.worlds.databases import sqlite_url
+from tests.worlds.fleet import world as fleet_world
 
 IDS = ["a", "b", "c"]
 rows = st.fixed_dictionaries(
@@ -86,7 +93,7 @@ class Portal:
         return sorted(found, key=lambda event: event.listing)
 
     def process(self, owner: str) -> FleetService:
-        return FleetService(Context(self.database, self.world.clock), self.world.client, owner=owner)
+        return fleet_service(Context(self.database, self.world.clock), self.world.client, owner=owner)
 
     async def snapshot(self) -> dict[str, KnownGateway]:
         return {
@@ -98,7 +105,7 @@ class Portal:
 async def portal(folder: Path) -> AsyncIterator[Portal]:
     database = Database.open(sqlite_url(folder))
     async with vendor.world() as world:
-        fleet = FleetService(Context(database, world.clock), world.client)
+        fleet = fleet_service(Context(database, world.clock), world.client)
         yield Portal(world, database, fleet)
     await database.close()
 
@@ -187,6 +194,63 @@ async def test_a_stale_row_in_an_earlier_page_does_not_hide_a_later_change_back(
         await running.shows([row("a", "old")], [row("a", "new")])
         taken = await running.shows([row("a", "old")])
         assert [(event.before, event.after) for event in taken.events] == [("new", "old")]
+
+
+class Opened(list[msgspec.Raw]):
+    """The gateways of a page, and a note of it when somebody looks into them."""
+
+    def __init__(self, page: DevicePage, note: Callable[[], None]) -> None:
+        super().__init__(page.raw_items)
+        self._note = note
+
+    def __iter__(self) -> Iterator[msgspec.Raw]:
+        self._note()
+        return super().__iter__()
+
+
+class Watched(MeshtechClient):
+    """Remembers the numbers of the pages that the last listing looked into."""
+
+    looked_into: set[int]
+
+    async def device_pages(self) -> AsyncIterator[DevicePage]:
+        self.looked_into, number = set(), 0
+        async for page in super().device_pages():
+            page.raw_items = Opened(page, partial(self.looked_into.add, number))
+            number += 1
+            yield page
+
+
+async def test_a_page_in_the_bytes_of_last_time_is_not_looked_into(tmp_path: Path) -> None:
+    async with fleet_world(sqlite_url(tmp_path), "a", "b", "c", "d", "e", page_size=2) as made:
+        portal, now = made.portal, made.now
+        client = Watched(
+            portal.auth_url, portal.api_url, portal.username, portal.password, now=now, page_size=2
+        )
+        fleet = fleet_service(Context(made.database, now), client)
+        await made.taken(fleet)
+        assert client.looked_into == {0, 1, 2}
+
+        made.device("d", firmware="3.5.0")
+        assert await made.kinds(fleet) == [FleetEventKind.FIRMWARE]
+        assert client.looked_into == {1}
+        assert await made.kinds(fleet) == []
+        assert client.looked_into == set()
+        await client.aclose()
+
+
+async def test_the_garbage_collector_is_on_while_the_portal_keeps_a_listing_waiting(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        gate, waited = vendor.Gate(vendor.page(row("a", "x"))), asyncio.Event()
+        running.world.api.then(gate)
+        listing = asyncio.create_task(running.fleet.take_in_listing())
+        await gate.arrived.wait()
+        asyncio.get_running_loop().call_later(SLOW, waited.set)  # later than the listing's own timer
+        await waited.wait()
+        assert gc.isenabled()
+        gate.opened.set()
+        assert await listing is not None
+        assert gc.isenabled()
 
 
 async def test_a_fleet_whose_timestamps_all_move_has_no_changes(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bot.slack.incoming.requests import Click, ClickListener, CommandCall
 from bot.slack.lists import list_clicks
 from bot.storage.db.engine import Database
 from tests.slack.shown import Answers, buttons
+from tests.worlds.builders import fleet_service
 from tests.worlds.databases import sqlite_url
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -120,7 +121,7 @@ async def opened(folder: Path, *devices: Device, listed: bool = True) -> AsyncIt
     now = portal.clock.now
     client = MeshtechClient(portal.auth_url, portal.api_url, portal.username, portal.password, now=now)
     try:
-        room = Room(portal, database, client, FleetService(Context(database, now), client))
+        room = Room(portal, database, client, fleet_service(Context(database, now), client))
         if listed:
             await room.fleet.take_in_listing()
         yield room
