@@ -50,7 +50,7 @@ def build_fleet(ground: Ground) -> Fleet:
             listing_every=settings.fleet.poll_every,
         ),
         FleetWrites(context),
-        WriteRunner(context, ground.peoples_client, site_tag=settings.fleet.site_tag),
+        WriteRunner(context, ground.peoples_client, owner=ground.owner, site_tag=settings.fleet.site_tag),
         ChartPictures(ChartService(context), now=context.now),
     )
 

@@ -23,9 +23,10 @@ from bot.storage.db.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """One process's connections, opened by ``lay_ground``; ``owner`` names it among the replicas.
+    """One process's connections, opened by ``lay_ground``.
 
-    ``client`` is for listings and rollouts; what people ask of Meshtech goes over ``peoples_client``.
+    ``owner`` names it among the replicas and the processes before it. ``client`` is for listings
+    and rollouts; what people ask of Meshtech goes over ``peoples_client``.
     """
 
     settings: Settings

@@ -78,7 +78,9 @@ def build_rollouts(
         new_id=lambda: secrets.token_hex(8),
         within=within,
     )
-    runner = RolloutRunner(of_rollouts, checks=checks, visibility_lost=visibility_lost, listed_at=listed_at)
+    runner = RolloutRunner(
+        of_rollouts, checks=checks, visibility_lost=visibility_lost, listed_at=listed_at, owner=ground.owner
+    )
     steering = RolloutSteering(
         context,
         rules=rules,

@@ -78,6 +78,7 @@ def build_slack(
         ground.database,
         cards=app.cards,
         notes=app.notes,
+        owner=ground.owner,
         now=world_time,
         edit_every=settings.slack.edit_every,
     )

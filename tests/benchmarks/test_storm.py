@@ -235,7 +235,7 @@ async def test_two_hundred_dark_sites_are_shown_though_slack_takes_one_message_a
         await world.passes(7)
         feature = AlertListeners(world.alerts, world.pause).feature()
         publisher = Publisher(
-            made.api, world.database, feature.cards, feature.notes, now=lambda: datetime.now(UTC)
+            made.api, world.database, feature.cards, feature.notes, owner="bot", now=lambda: datetime.now(UTC)
         )
         began = time.monotonic()
         running = asyncio.create_task(publisher.run())

@@ -24,7 +24,7 @@ def writes(room: Room) -> FleetWrites:
 
 
 async def run(room: Room, write: Write) -> None:
-    await WriteRunner(Context(room.database, room.now), room.client).run(write.id)
+    await WriteRunner(Context(room.database, room.now), room.client, owner="room").run(write.id)
 
 
 async def the(room: Room, name: str) -> KnownGateway:

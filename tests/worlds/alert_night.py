@@ -7,6 +7,7 @@ click there, and the click comes back over a socket. A restart, or a crash, thro
 import asyncio
 import contextlib
 import math
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -91,7 +92,13 @@ class Bot:
             sleep=no_wait,
         )
         self.publisher = Publisher(
-            self.api, database, self.slack.cards, self.slack.notes, now=now, sleep=night.sleep
+            self.api,
+            database,
+            self.slack.cards,
+            self.slack.notes,
+            owner=secrets.token_hex(8),
+            now=now,
+            sleep=night.sleep,
         )
         self.fleet.tell(self._evaluate)
 

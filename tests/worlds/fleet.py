@@ -64,7 +64,7 @@ class World:
                 site_tag=site_tag,
                 listing_every=listing_every,
             ),
-            WriteRunner(Context(self.database, self.now), client, sleep=self._rest),
+            WriteRunner(Context(self.database, self.now), client, owner=owner, sleep=self._rest),
         )
 
     async def _rest(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """A portal on the wire, a fleet taken in from it, and rollouts on a database; the clock is the portal's."""
 
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -100,7 +101,11 @@ class World:
             within=self.fleet.require_within,
         )
         runner = RolloutRunner(
-            context, checks=checks, visibility_lost=self._is_blind, listed_at=self._listed_at
+            context,
+            checks=checks,
+            visibility_lost=self._is_blind,
+            listed_at=self._listed_at,
+            owner=secrets.token_hex(8),
         )
         return service, runner
 

@@ -7,7 +7,6 @@ may be asked twice. Knows nothing of Slack, nor of who may.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -72,13 +71,17 @@ class _Pace:
 
 
 class WriteRunner:
-    """Runs writes that are ``RUNNING``, and finishes those that a crash cut short."""
+    """Runs writes that are ``RUNNING``, and finishes those that a crash cut short.
+
+    ``owner`` names this process among the replicas, and no process before it.
+    """
 
     def __init__(
         self,
         context: Context,
         client: MeshtechClient,
         *,
+        owner: str,
         site_tag: str = "",
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
@@ -87,7 +90,7 @@ class WriteRunner:
         self._now = context.now
         self._site_tag = site_tag
         self._sleep = sleep
-        self._owner = secrets.token_hex(8)
+        self._owner = owner
         self._mine: set[str] = set()  # that this process runs now, whatever became of a lease meanwhile
 
     async def run(self, write_id: str, *, tell: bool = False) -> Write:

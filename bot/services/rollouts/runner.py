@@ -5,7 +5,6 @@ The domain decides; here is only the order in which it is asked. The vendor's jo
 
 import asyncio
 import logging
-import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -60,6 +59,7 @@ class RolloutRunner:
         checks: StartChecks,
         visibility_lost: Callable[[], Awaitable[bool]],
         listed_at: Callable[[], Awaitable[datetime | None]],
+        owner: str,
     ) -> None:
         self._checks = checks
         self._context = context
@@ -67,7 +67,7 @@ class RolloutRunner:
         self._stragglers = StragglerTracker(context, self._jobs)
         self._visibility_lost = visibility_lost
         self._listed_at = listed_at
-        self._owner = secrets.token_hex(8)
+        self._owner = owner
 
     async def advance(self) -> None:
         """Moves on every rollout that is due and that no other process holds; for a tick.

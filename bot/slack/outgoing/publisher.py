@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +35,10 @@ _REMEMBERED = 5000
 
 
 class Publisher:
-    """``cards`` and ``notes`` draw them, by kind; ``sender`` tells how much was sent."""
+    """``cards`` and ``notes`` draw them, by kind; ``sender`` tells how much was sent.
+
+    ``owner`` names this process among the replicas, and no process before it.
+    """
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class Publisher:
         cards: Mapping[str, CardDrawing],
         notes: Mapping[str, NoteDrawing],
         *,
+        owner: str,
         now: Callable[[], datetime],
         edit_every: timedelta = timedelta(seconds=15),
         sleep: Sleep = asyncio.sleep,
@@ -55,7 +58,7 @@ class Publisher:
         self._notes = notes
         self._now = now
         self.sender = MessageSender(api, now=now, edit_every=edit_every, sleep=sleep)
-        self._owner = secrets.token_hex(8)
+        self._owner = owner
         self._cards_in_hand: set[int] = set()  # whatever became of their leases meanwhile
         self._notes_in_hand: set[int] = set()
         self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()

@@ -58,7 +58,7 @@ async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, c
     feature = AlertListeners(alerts, no_pause).feature()
     api = WebApi("xoxb-demo", session, base_url=slack_url)
     await api.call("auth.test")
-    publisher = Publisher(api, database, feature.cards, feature.notes, now=now)
+    publisher = Publisher(api, database, feature.cards, feature.notes, owner="bot", now=now)
 
     async def evaluate(taken: ListingResult) -> None:
         report.ended, began = time.monotonic(), worked()

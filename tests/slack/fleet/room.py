@@ -79,7 +79,7 @@ class Room:
     @property
     def _writing(self) -> WriteCommands:
         writes = FleetWrites(Context(self.database, self.now))
-        runs = WriteRunner(Context(self.database, self.now), self.client)
+        runs = WriteRunner(Context(self.database, self.now), self.client, owner="room")
         return WriteCommands(self.fleet, writes, runs, now=self.now, progress_after=self.progress_after)
 
     def _listeners(self) -> Mapping[str, ClickListener]:

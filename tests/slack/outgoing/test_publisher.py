@@ -1,6 +1,7 @@
 """Cards and notes until Slack shows them: each once, in order, at Slack's pace, whatever goes wrong."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -66,6 +67,7 @@ class Stand:
                 "asking": self.draw_with_the_database,
                 LATE: late,
             },
+            owner=secrets.token_hex(8),
             now=self.clock.now,
             sleep=self.sleep,
         )
@@ -766,7 +768,7 @@ async def test_the_loop_survives_a_database_that_does_not_answer(
     stand: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     empty = Database.open(f"sqlite:///{tmp_path}/empty.db")
-    publisher = Publisher(stand.api, empty, {}, {}, now=stand.clock.now)
+    publisher = Publisher(stand.api, empty, {}, {}, owner="one", now=stand.clock.now)
     running = asyncio.create_task(publisher.run())
     async with asyncio.timeout(10):
         while "I go on" not in caplog.text:
