@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from bot.demo.slack.text import message_text
+from bot.domain.errors import Unavailable
 from bot.domain.rollouts.rollout import TargetState
 from bot.services.clock import WallClock
+from bot.storage import people
 from bot.storage.db.engine import Database
 from bot.storage.db.moments import last_written
+from bot.storage.db.tables import changed_people
 from tests.worlds.alert_night import ALERTS, ANA, Night, night
 from tests.worlds.machine import Machine
 from tests.worlds.rollouts import START, WAVES, world
@@ -27,7 +31,15 @@ class Hands:
 
     def __init__(self) -> None:
         self.wall, self.counted = START, 0.0
-        self.clock = WallClock(lambda: self.wall, lambda: self.counted)
+        self.takes: list[float] = []  # seconds that pass behind each answer
+        self.clock = WallClock(self.shown, lambda: self.counted)
+
+    def shown(self) -> datetime:
+        """What it shows, to somebody who may hear it late."""
+        shown = self.wall
+        if self.takes:
+            self.passes(timedelta(seconds=self.takes.pop(0)))
+        return shown
 
     def passes(self, by: timedelta) -> None:
         self.wall += by
@@ -45,19 +57,59 @@ async def test_a_clock_that_jumps_is_followed_only_with_what_is_stored(database:
 
 async def test_a_clock_that_is_set_right_by_seconds_moves_nothing(database: Database) -> None:
     hands = Hands()
-    await database.check_writing(START)
     for step, moves in ((9.9, False), (-9.9, False), (10, True), (-10, True)):
-        hands.wall += timedelta(seconds=step)
-        before = await written(database)
         await hands.clock.follow(database)
-        assert hands.clock.now() == hands.wall
-        assert (await written(database) != before) is moves
+        await store(database)
+        hands.wall += timedelta(seconds=step)
+        await hands.clock.follow(database)
+        assert hands.clock.now() == hands.wall == await written(database)
+        assert await stored(database) == START + timedelta(seconds=step if moves else 0)
+
+
+async def test_of_two_replicas_one_moves_what_is_stored_though_the_other_writes_meanwhile(
+    database: Database,
+) -> None:
+    one, two = Hands(), Hands()
+    await store(database)
+    for hands in (one, two):
+        await hands.clock.follow(database)
+    for hands in (one, two):
+        hands.wall += FORWARD
+    await one.clock.follow(database)
+    await database.check_writing(two.clock.now())
+    await two.clock.follow(database)
+    assert await stored(database) == START + FORWARD
+    assert two.clock.now() == START + FORWARD
+
+
+async def test_an_answer_that_took_long_is_no_jump(database: Database) -> None:
+    hands = Hands()
+    await store(database)
+    hands.takes = [11.0]
+    await hands.clock.follow(database)
+    assert hands.clock.now() == START + timedelta(seconds=11)
+    assert await stored(database) == START
+    hands.takes = [0.9]
+    await hands.clock.follow(database)
+    assert await stored(database) == START
+
+
+async def test_a_process_begins_with_a_time_that_came_at_once(database: Database) -> None:
+    hands = Hands()
+    hands.wall += FORWARD
+    hands.takes = [11.0, 2.0]
+    await hands.clock.begin(database)
+    assert hands.takes == []
+    assert hands.clock.now() == hands.wall
+    hands.takes = [11.0] * 10
+    with pytest.raises(Unavailable, match="too long"):
+        await hands.clock.begin(database)
 
 
 async def test_a_clock_that_was_set_back_between_two_lives_takes_what_is_stored_along(
     database: Database,
 ) -> None:
-    await database.check_writing(START)
+    await Hands().clock.follow(database)
     hands = Hands()
     hands.wall += BACK
     await hands.clock.begin(database)
@@ -65,7 +117,7 @@ async def test_a_clock_that_was_set_back_between_two_lives_takes_what_is_stored_
 
 
 async def test_the_time_of_a_pause_between_two_lives_has_passed(database: Database) -> None:
-    await database.check_writing(START)
+    await Hands().clock.follow(database)
     hands = Hands()
     hands.wall += FORWARD
     await hands.clock.begin(database)
@@ -76,6 +128,19 @@ async def test_the_time_of_a_pause_between_two_lives_has_passed(database: Databa
 async def written(database: Database) -> datetime | None:
     async with database.read() as connection:
         return await last_written(connection)
+
+
+async def store(database: Database) -> None:
+    """Something that moves."""
+    async with database.write() as connection:
+        await connection.execute(delete(changed_people))
+        await people.add_change(connection, "U0ANA00001", START)
+
+
+async def stored(database: Database) -> datetime:
+    async with database.read() as connection:
+        (at,) = (await people.changes_since(connection, START - FORWARD)).values()
+    return at
 
 
 # ---- the whole bot

@@ -22,7 +22,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.domain.errors import StartupError, Unavailable
-from bot.storage.db.moments import WRITTEN
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import metadata, ticks
 
@@ -49,6 +48,7 @@ _POOL_PATIENCE = 20.0
 _TRIES = 5
 _LETTING_GO = 1.5
 SETTING = "MESHBOT_DATABASE_URL"
+_PROBE = "probe"  # the row of ``ticks`` by which one tells whether changes are taken
 _TOUCHED = "meshbot_touched"
 _LAST = "meshbot_last"
 _AFTER = "meshbot_after"
@@ -63,6 +63,11 @@ _for_people: ContextVar[bool] = ContextVar("for_people", default=False)
 def work_for_people() -> None:
     """From here on this task, and what it starts, uses the connections that are kept for people."""
     _for_people.set(True)
+
+
+def work_for_itself() -> None:
+    """From here on this task uses the bot's own connections, whoever started it."""
+    _for_people.set(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +249,10 @@ class Database:
 
         Raises Unavailable when the database takes no changes.
         """
-        probe = {"name": WRITTEN, "owner": "", "lease_until": now}
+        probe = {"name": _PROBE, "owner": "", "lease_until": now}
         async with self.write() as connection:
             await connection.execute(insert_or_ignore(connection, ticks, probe))
-            await connection.execute(update(ticks).where(ticks.c.name == WRITTEN).values(lease_until=now))
+            await connection.execute(update(ticks).where(ticks.c.name == _PROBE).values(lease_until=now))
             if not keep:
                 await connection.rollback()
 

@@ -10,10 +10,11 @@ from typing import Final
 from sqlalchemy import case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import audit, cards, gateways, metadata, notes, plans, rollouts, ticks
 from bot.storage.db.types import UtcMicros
 
-WRITTEN: Final = "written"  # the row that a process writes every few seconds, with the time that it had
+_WRITTEN: Final = "written"  # the row of ``ticks`` with the time that all stored moments go by
 RECENT: Final = timedelta(days=8)  # no rule but forgetting looks further back
 STANDING: Final = frozenset(
     {
@@ -43,9 +44,16 @@ async def time_there(connection: AsyncConnection) -> datetime | None:
     return there.astimezone(UTC)
 
 
+async def write(connection: AsyncConnection, now: datetime) -> None:
+    """Writes down what time it is. Only for who holds the row, and read the time after that."""
+    row = {"name": _WRITTEN, "owner": "", "lease_until": now}
+    await connection.execute(insert_or_ignore(connection, ticks, row))
+    await connection.execute(update(ticks).where(ticks.c.name == _WRITTEN).values(lease_until=now))
+
+
 async def last_written(connection: AsyncConnection, *, to_change: bool = False) -> datetime | None:
-    """What time it was when a process last wrote; ``to_change`` waits for whoever else is moving it."""
-    row = select(ticks.c.lease_until).where(ticks.c.name == WRITTEN)
+    """What time was written down last; ``to_change`` waits for whoever else writes it, and holds it."""
+    row = select(ticks.c.lease_until).where(ticks.c.name == _WRITTEN)
     last: datetime | None = await connection.scalar(row.with_for_update() if to_change else row)
     return last
 
@@ -64,4 +72,5 @@ async def move(connection: AsyncConnection, by: timedelta, to: datetime) -> bool
         moved = {one: case((one > since, one + by), else_=one) for one in columns}
         await connection.execute(update(table).where(or_(*(one > since for one in columns))).values(moved))
     await connection.execute(update(rollouts).where(rollouts.c.due_at.is_not(None)).values(due_at=to))
+    await write(connection, to)
     return True

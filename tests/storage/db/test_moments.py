@@ -7,7 +7,7 @@ from sqlalchemy import insert, select
 
 from bot.storage.db import moments
 from bot.storage.db.engine import Database
-from bot.storage.db.tables import metadata, silences, ticks
+from bot.storage.db.tables import metadata, silences
 from bot.storage.db.types import UtcMicros
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -36,8 +36,8 @@ def test_every_moment_moves_or_is_known_to_stand() -> None:
 @pytest.mark.parametrize("by", [-HOUR, DAY])
 async def test_what_is_stored_keeps_its_distance_from_now(by: timedelta, database: Database) -> None:
     made, until = NOW - HOUR, NOW + 3 * HOUR
-    await database.check_writing(NOW)
     async with database.write() as connection:
+        await moments.write(connection, NOW)
         row = SILENCE | {"created_at": made, "until": until}
         old = SILENCE | {"created_at": LONG_AGO, "until": LONG_AGO + timedelta(microseconds=1)}
         await connection.execute(insert(silences), [row, old])
@@ -56,13 +56,13 @@ async def test_what_is_stored_keeps_its_distance_from_now(by: timedelta, databas
 async def test_of_replicas_whose_clocks_jump_together_one_moves_what_is_stored(
     by: timedelta, database: Database
 ) -> None:
-    await database.check_writing(NOW)
     second = timedelta(seconds=1)
     async with database.write() as connection:
+        await moments.write(connection, NOW)
         assert await moments.move(connection, by, NOW + by + second)
     async with database.write() as connection:
         assert not await moments.move(connection, by, NOW + by + 2 * second)
-        assert await connection.scalar(select(ticks.c.lease_until)) == NOW + by
+        assert await moments.last_written(connection) == NOW + by + second
 
 
 @pytest.mark.postgres
