@@ -42,7 +42,7 @@ from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
 from bot.storage import listings
 from bot.storage.db.engine import Transaction
-from bot.storage.db.leases import LASTS, repeated_beside
+from bot.storage.db.leases import LASTS, hold_tick, repeated_beside
 from bot.storage.fleet import gateways as fleet
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ TICK = "listing"
 CHUNK = 2_000
 SLOW = 0.5  # seconds; a page that takes longer is waited for with the garbage collector on
 READING = 2  # one more whenever the vendor's bytes come to mean other columns, such as names folded otherwise
+
+_TAKEN_OVER = "Another replica took over the poll, since this one took too long."
 
 _Item = TypeVar("_Item")
 Digests = dict[bytes, str]
@@ -242,6 +244,7 @@ class FleetPoll:
                     await self._write_chunk(
                         connection, {}, chunk, listing, changes, moving=False, first=first
                     )
+                await self._hold_claim(connection)
             return
         moving = await self._is_moving(news, size)
         for chunk in _chunks(news):
@@ -250,6 +253,7 @@ class FleetPoll:
                 await self._write_chunk(
                     connection, before, chunk, listing, changes, moving=moving, first=first
                 )
+                await self._hold_claim(connection)
             await self._keep_claim()
 
     async def _write_chunk(
@@ -343,6 +347,7 @@ class FleetPoll:
                 online_before=online_before,
                 online_lost=changes.online_lost,
             )
+            await self._hold_claim(connection)
         return gone
 
     async def _write_vanished(
@@ -356,6 +361,7 @@ class FleetPoll:
                 events = [vanished(one.gateway, listing) for one in known.values()]
                 await fleet.remove(connection, sorted(known))
                 await fleet.add_events(connection, events)
+                await self._hold_claim(connection)
             changes.events += events
             gone |= known.keys()
         if gone:
@@ -371,7 +377,12 @@ class FleetPoll:
         """Gives the event loop a turn, and ends what another replica has taken over."""
         await asyncio.sleep(0)
         if not self._is_mine:
-            raise Unavailable("Another replica took over the poll, since this one took too long.")
+            raise Unavailable(_TAKEN_OVER)
+
+    async def _hold_claim(self, connection: Transaction) -> None:
+        """Last in a transaction: renewals may have failed, and what is older stay behind what is newer."""
+        if not await hold_tick(connection, TICK, self._owner):
+            raise Unavailable(_TAKEN_OVER)
 
 
 def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, and_, or_, update
+from sqlalchemy import ColumnElement, Table, and_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import Unavailable
-from bot.storage.db.engine import Database
+from bot.storage.db.engine import Database, work_for_itself
+from bot.storage.db.tables import ticks
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,12 @@ def is_held(table: Table, owner: str) -> ColumnElement[bool]:
 def taken(owner: str, now: datetime) -> Mapping[str, Any]:
     """The values of a row that is claimed, or renewed."""
     return {"owner": owner, "lease_until": now + LASTS}
+
+
+async def hold_tick(connection: AsyncConnection, name: str, owner: str) -> bool:
+    """Whether nobody took the tick over; then nobody does before the transaction ends."""
+    mine = select(ticks.c.name).where(ticks.c.name == name, is_held(ticks, owner))
+    return await connection.scalar(mine.with_for_update()) is not None
 
 
 @asynccontextmanager
@@ -69,6 +77,7 @@ async def repeated_beside(
     over = asyncio.Event()
 
     async def repeat() -> None:
+        work_for_itself()  # however many people wait for a connection
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), every.total_seconds())

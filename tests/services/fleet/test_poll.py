@@ -272,6 +272,19 @@ async def test_a_crash_between_two_transactions_neither_loses_nor_repeats_an_eve
         assert [event.after for event in await running.stored_events()] == ["new", "new", "newer"]
 
 
+async def test_a_listing_whose_lease_another_replica_took_meanwhile_writes_nothing(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows([row("a", "old")])
+        async with running.database.write() as connection:
+            await connection.exec_driver_sql(
+                "CREATE TRIGGER late AFTER INSERT ON listings BEGIN UPDATE ticks SET owner = 'other'; END"
+            )
+        running.world.clock.advance(minutes=1)
+        running.world.api.then(vendor.page(row("a", "new")))
+        assert await running.fleet.take_in_listing() is None
+        assert [known.gateway.name for known in (await running.snapshot()).values()] == ["old"]
+
+
 async def test_a_first_listing_that_a_crash_cut_short_is_no_fleet_yet(tmp_path: Path) -> None:
     async with portal(tmp_path) as running:
         await running.crash_before_completing([row("a", "x")])

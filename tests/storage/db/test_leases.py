@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from bot.app import OFTEN
 from bot.domain.errors import Unavailable
 from bot.services.fleet.gateways import LOOK_EVERY
-from bot.storage.db.engine import Database
+from bot.storage.db.engine import Database, work_for_people
 from bot.storage.db.leases import LASTS, RENEWED_EVERY, is_free, is_held, kept, repeated_beside, taken
 from bot.storage.db.tables import writes
 
@@ -103,3 +103,18 @@ async def test_a_renewal_that_fails_is_tried_again() -> None:
     async with repeated_beside(renew, AT_ONCE):
         await tries.get()
         await tries.get()
+
+
+async def test_a_lease_is_renewed_over_the_bots_own_connections_whoever_began(database: Database) -> None:
+    own, used = database.engine, asyncio.Queue[object]()
+
+    async def renew() -> None:
+        used.put_nowait(database.engine)
+
+    async def ask() -> None:
+        work_for_people()
+        async with repeated_beside(renew, AT_ONCE):
+            assert await used.get() is own
+        assert database.engine is not own
+
+    await asyncio.create_task(ask())
