@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from bot.domain.access import Action, Actor, is_asked_anew, require
@@ -108,14 +109,12 @@ class Dispatcher:
         user: str,
         trigger_id: str | None = None,
         thread: str | None = None,
-        event_id: str | None = None,
+        event_id: str = "",
     ) -> None:
         word, rest = self._router.split(text)
         attempt = AttemptedAction(self._router.known(word), channel, respond, user=user, about=rest)
 
         async def work() -> None:
-            if event_id is not None and not await self._is_new(event_id):
-                return  # another replica answers
             about = await self._card_in(channel, thread) if thread else None
             if about and (button := ids.said_in_thread(*about, word, rest)):
                 attempt.what, attempt.about = button, ids.about(button, ids.CardRef(about[1]))
@@ -124,7 +123,7 @@ class Dispatcher:
             call = CommandCall(attempt.actor, channel, text, respond, trigger_id, rest, about)
             await self.called(word, call)
 
-        self._guard.answer(attempt, work)
+        self._guard.answer(attempt, work, partial(self._is_new, event_id) if event_id else None)
 
     async def _names(self, text: str) -> Mapping[str, str]:
         """How those are called whom, and which, a text mentions by an id alone."""
@@ -263,7 +262,7 @@ class Dispatcher:
             return
         user, channel, text, thread = mentioned
         respond = ThreadResponder(self._api, user, channel, thread, self._keep)
-        self._route(text, channel, respond, user, thread=thread, event_id=event_id or None)
+        self._route(text, channel, respond, user, thread=thread, event_id=event_id)
 
     def _is_repeated(self, event_id: str) -> bool:
         """Whether it came before; what Slack marks as a retry may be the first delivery to arrive."""

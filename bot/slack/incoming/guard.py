@@ -77,9 +77,19 @@ class Guard:
 
         return listener
 
-    def answer(self, attempt: AttemptedAction, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs the work of a command or a click, already acknowledged; its errors are told to the asker."""
-        self._keep(self._answer(attempt, _restarting(attempt) if self.draining else work))
+    def answer(
+        self,
+        attempt: AttemptedAction,
+        work: Callable[[], Awaitable[None]],
+        claim: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        """Runs the work of a command or a click, already acknowledged; its errors are told to the asker.
+
+        ``claim`` tells whether it is this replica's to do, and is asked once.
+        """
+        if self.draining:
+            work, claim = _restarting(attempt), None
+        self._keep(self._answer(attempt, work, claim))
 
     def observe(self, what: str, work: Callable[[], Awaitable[None]], user: str = "") -> None:
         """Runs the work of an event, which nobody waits for; its errors are logged. ``user``: whose it is."""
@@ -116,8 +126,9 @@ class Guard:
     async def _begin(
         self, handle: Callable[[Mapping[str, Any]], None], body: Mapping[str, Any], too_late: bool
     ) -> None:
+        work_for_people()
         await asyncio.sleep(_BEHIND_ACK)
-        if await self._is_acted_on_elsewhere():
+        if await self._is_acted_on_elsewhere(is_acted_on_here(self._is_first)):
             return
         # What was acknowledged before the drain began is still done.
         draining, self.draining = self.draining, too_late
@@ -128,17 +139,24 @@ class Guard:
         finally:
             self.draining = draining
 
-    async def _is_acted_on_elsewhere(self) -> bool:
+    async def _is_acted_on_elsewhere(self, claim: Awaitable[bool]) -> bool:
         """Whether another replica has this request. Without an answer nothing holds it up."""
-        elsewhere = await catch(is_acted_on_here(self._is_first)) is False
+        elsewhere = await catch(claim) is False
         if elsewhere:
             log.warning("a request was sent to another replica before, and is not acted on")
         return elsewhere
 
-    async def _answer(self, attempt: AttemptedAction, work: Callable[[], Awaitable[None]]) -> None:
+    async def _answer(
+        self,
+        attempt: AttemptedAction,
+        work: Callable[[], Awaitable[None]],
+        claim: Callable[[], Awaitable[bool]] | None,
+    ) -> None:
         _begin_work(attempt.what, attempt.user, attempt.channel)
         try:
             async with self._turns.of(attempt.user):
+                if claim is not None and await self._is_acted_on_elsewhere(claim()):
+                    return
                 await repeated(work)
         except Exception as error:
             text = await self._sentence(attempt, error)
@@ -161,7 +179,7 @@ class Guard:
         _begin_work(attempt.what, attempt.user, attempt.channel)
         try:
             async with self._turns.of(attempt.user):
-                if await self._is_acted_on_elsewhere():
+                if await self._is_acted_on_elsewhere(is_acted_on_here(self._is_first)):
                     raise Stale("This was sent before, and is taken already.")
                 return await repeated(work)
         except Exception as error:

@@ -40,15 +40,19 @@ class _Turn:
     """One request of a person, from its arrival until it ends or is left to itself."""
 
     person: _Person
-    is_running: bool = False
+    places: list[asyncio.Semaphore] = field(default_factory=list)
     is_over: bool = False
+
+    async def wait_for(self, place: asyncio.Semaphore) -> None:
+        await place.acquire()
+        self.places.append(place)
 
     def end(self) -> None:
         if self.is_over:
             return
         self.is_over = True
-        if self.is_running:
-            self.person.running.release()
+        for place in self.places:
+            place.release()
         self.person.here -= 1
         self.person.is_told = False
 
@@ -57,7 +61,7 @@ _turn: ContextVar[_Turn | None] = ContextVar("turn", default=None)
 
 
 def leave_turn() -> None:
-    """For work that goes on by itself for long: who asked for it may ask for something else."""
+    """For work that goes on by itself for long: who asked for it, and everybody, may ask for more."""
     if turn := _turn.get():
         turn.end()
 
@@ -84,10 +88,9 @@ class Turns:
         turn = _Turn(person)
         _turn.set(turn)
         try:
-            await person.running.acquire()
-            turn.is_running = True
-            async with self._all:
-                yield
+            await turn.wait_for(person.running)
+            await turn.wait_for(self._all)
+            yield
         finally:
             turn.end()
             if not person.here and self._people.get(user) is person:

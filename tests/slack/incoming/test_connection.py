@@ -15,7 +15,7 @@ from bot.demo.slack.events import Interaction
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.access import Action, Role, require
-from bot.domain.errors import InvalidInput, StartupError
+from bot.domain.errors import InvalidInput, StartupError, Unavailable
 from bot.services.context import Context
 from bot.services.people import Heard
 from bot.slack.ids import CardRef, PageRef
@@ -23,6 +23,7 @@ from bot.slack.incoming.commands import normalise
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.dispatcher import joined
 from bot.slack.incoming.requests import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer
+from bot.slack.incoming.signed import IsNew
 from bot.slack.views import blocks, modals
 from bot.storage.db.engine import Database
 from tests.slack.incoming.connected import Bed, bed, connected
@@ -228,29 +229,42 @@ async def test_a_mention_speaks_the_same_grammar_in_its_thread() -> None:
         assert reply.text == 'tag:"x"'
 
 
+async def answers_of(made: Bed, *replicas: IsNew) -> list[str]:
+    """What replicas say to one mention that each of them is told of, and asks so whether it is new."""
+    place = made.slack.workspace
+    words = f"<@{workspace.BOT_USER}> echo hello"
+    asked = place.add(Shown(workspace.OPS, place.next_ts(), words, VERA))
+    person, channel = place.users[VERA], place.channels[workspace.OPS]
+    event = payloads.mention_event(person, channel, words, asked.ts, None)
+    told = payloads.event_payload(event, made.clock.seconds())
+    for is_new in replicas:
+        replica = SlackApp(
+            made.api,
+            made.people,
+            [Echo().feature()],
+            on_refused=made.audit,
+            is_new=is_new,
+            app_token=made.slack.app_token,
+        )
+        replica.arrivals.bot_user_id = workspace.BOT_USER
+        replica.arrivals.event(told)
+        await replica.guard.idle()
+        await replica.close()
+    return [one.text for one in place.thread(asked)]
+
+
 async def test_a_mention_that_two_replicas_were_told_of_is_answered_once(database: Database) -> None:
     async with bed() as made:
-        place = made.slack.workspace
-        words = f"<@{workspace.BOT_USER}> echo hello"
-        asked = place.add(Shown(workspace.OPS, place.next_ts(), words, VERA))
         heard = Heard(Context(database, made.clock.now))
-        person, channel = place.users[VERA], place.channels[workspace.OPS]
-        event = payloads.mention_event(person, channel, words, asked.ts, None)
-        told = payloads.event_payload(event, made.clock.seconds())
-        for _ in range(2):
-            replica = SlackApp(
-                made.api,
-                made.people,
-                [Echo().feature()],
-                on_refused=made.audit,
-                is_new=heard.is_new,
-                app_token=made.slack.app_token,
-            )
-            replica.arrivals.bot_user_id = workspace.BOT_USER
-            replica.arrivals.event(told)
-            await replica.guard.idle()
-            await replica.close()
-        assert [one.text for one in place.thread(asked)] == ["hello"]
+        assert await answers_of(made, heard.is_new, heard.is_new) == ["hello"]
+
+
+async def test_a_mention_is_answered_while_the_database_takes_no_changes() -> None:
+    async def is_new(_: str) -> bool:
+        raise Unavailable("My database takes no changes.")
+
+    async with bed() as made:
+        assert await answers_of(made, is_new) == ["hello"]
 
 
 # ---- clicks

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
+from slack_sdk.signature import SignatureVerifier
 
 from bot import log
 from bot.demo.slack.limits import problems_of_view
@@ -16,7 +17,10 @@ from bot.domain.errors import BotError, InvalidInput, NotAllowed, RoleUnknown
 from bot.slack.incoming.commands import normalise
 from bot.slack.incoming.guard import AttemptedAction, Guard, catch, new_incident_id
 from bot.slack.incoming.requests import SubmissionAnswer
+from bot.slack.incoming.signed import SignedRequests
+from bot.slack.incoming.turns import leave_turn
 from bot.slack.views.blocks import Message
+from bot.storage.db.engine import Database
 
 SAM = Actor("U0SAM", "Sam", Role.VIEWER)
 
@@ -230,6 +234,45 @@ async def test_only_so_many_run_at_once() -> None:
     release.set()
     assert await post.guard.drain(5)
     assert len(running) == 5
+
+
+async def test_what_goes_on_by_itself_keeps_nobody_from_a_turn() -> None:
+    post, release, third = Post(), asyncio.Event(), asyncio.Event()
+
+    async def long() -> None:
+        leave_turn()
+        await release.wait()
+
+    async def short() -> None:
+        third.set()
+
+    for user, work in (("U0ANA", long), ("U0BEN", long), ("U0SAM", short)):
+        post.guard.answer(AttemptedAction("x", "", post.heard, SAM, user=user), work)
+    async with asyncio.timeout(20):
+        await third.wait()
+    assert post.guard.running
+    release.set()
+    assert await post.guard.drain(5)
+
+
+async def test_a_signed_request_is_claimed_over_the_connections_for_people(database: Database) -> None:
+    used: list[object] = []
+
+    async def is_first(_: str) -> bool:
+        used.append(database.engine)
+        return True
+
+    async def ack() -> None:
+        """Slack has it."""
+
+    signature = SignatureVerifier("secret").generate_signature(timestamp="7", body="x")
+    assert signature is not None
+    assert SignedRequests("secret", lambda: 7.0).is_new("x", "7", signature)
+    guard = Guard(Post().audit, is_first=is_first)
+    await guard.acknowledge_first(lambda _: None)(ack, {})
+    await guard.idle()
+    assert used
+    assert database.engine not in used
 
 
 async def test_a_hundred_who_wait_for_the_portal_keep_nobody_waiting() -> None:
