@@ -16,7 +16,7 @@ import httpx
 from bot.network import Network
 
 LARGEST: Final = 32 * 1024 * 1024  # bytes, unpacked; a page of 250 gateways has about 100,000
-_UNLIMITED: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)  # httpx's own
+_USUAL: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)  # httpx's own
 _PIECE: Final = 256 * 1024  # unpacked at a time, in about a millisecond
 
 
@@ -37,7 +37,7 @@ class Answer:
         return httpx.codes.is_success(self.status)
 
 
-def new_client(network: Network, *, limits: httpx.Limits = _UNLIMITED, **settings: Any) -> httpx.AsyncClient:
+def new_client(network: Network, *, limits: httpx.Limits = _USUAL, **settings: Any) -> httpx.AsyncClient:
     """A client with httpx's own settings whose answers have a limit, those it passes by too."""
     settings.setdefault("transport", _Ways(network, limits))
     http = httpx.AsyncClient(**settings, trust_env=False, event_hooks={"response": [_limit]})

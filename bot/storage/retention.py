@@ -27,7 +27,7 @@ from bot.storage.db.tables import (
 )
 
 MOST = 2_000  # gateways forgotten in one transaction
-HEARD_KEPT = timedelta(days=1)  # Slack delivers again for an hour at most
+HEARD_KEPT = timedelta(hours=2)  # Slack delivers an event again for an hour at most
 PLAN_KEPT = timedelta(days=1)  # after it has expired
 _FINAL = [state.value for state in RolloutState if state.is_final]
 _LIVE = [state.value for state in LIVE]

@@ -30,12 +30,12 @@ async def test_a_change_is_heard_of_for_fifteen_minutes(database: Database) -> N
 
 
 @pytest.mark.on_both
-async def test_a_mention_is_remembered_for_a_day(database: Database) -> None:
+async def test_a_mention_is_remembered_for_two_hours(database: Database) -> None:
     now = NOW
     context = Context(database, lambda: now)
     heard = Heard(context)
     assert await heard.is_new("Ev1")
-    now += timedelta(days=1)
+    now += timedelta(hours=2)
     await Retention(context).prune()
     assert not await heard.is_new("Ev1")
     now += SECOND

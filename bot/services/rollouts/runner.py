@@ -1,6 +1,6 @@
 """The course of rollouts: what is due is advanced, judged, stopped or finished, by itself.
 
-The domain decides; here is only the order in which it is asked. The vendor's jobs are in ``rollout_jobs.py``.
+The domain decides; here is only the order in which it is asked. The vendor's jobs are in ``jobs.py``.
 """
 
 import asyncio

@@ -37,7 +37,7 @@ _CLOSING = 2.0  # seconds that Slack gets to answer a goodbye; the SDK alone wai
 _OPENING = 5.0  # seconds that a start waits for its first socket
 _STAGGER = 2.0  # seconds between openings: no method is rate limited more strictly
 APP_TOKEN: Final = "MESHBOT_SLACK__APP_TOKEN"  # noqa: S105 - the name of a setting
-_CALM: Final = 60.0  # seconds without an opening, after which the next ones come at once again
+_CALM: Final = 120.0  # seconds after the last opening, from which on the next ones come at once again
 _AT_ONCE: Final = 4  # openings: both sockets, and both again when Slack refreshes them
 _PACE: Final = (5.0, 10.0, 30.0, 60.0)  # seconds before each further one
 _REASONS: Final[Mapping[str, str]] = {
@@ -134,7 +134,7 @@ class Sockets:
     def _pace(self) -> float:
         """How long to wait before the next opening."""
         now = self._monotonic()
-        if now - self._opened_at >= _CALM + _PACE[-1]:
+        if now - self._opened_at >= _CALM:
             self._opened = 0
         self._opened, self._opened_at = self._opened + 1, now
         late = self._opened - _AT_ONCE
