@@ -14,13 +14,6 @@ from bot.storage.cards import cards, channels
 BROKEN = "channel_broken"  # the kind of the message
 
 
-async def card_in(context: Context, channel: str, ts: str) -> tuple[str, str] | None:
-    """The kind and the subject of the card that was posted there as this message."""
-    async with context.database.read() as connection:
-        found = await cards.in_thread(connection, channel, ts)
-    return (found.kind.value, found.subject) if found else None
-
-
 class BrokenChannels:
     """``admins`` gives the ids of all admins, or None while Slack does not tell who they are."""
 

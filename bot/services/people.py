@@ -1,4 +1,4 @@
-"""What Slack told one replica, and all go by: whose roles may have changed, and who acts on what."""
+"""What Slack told one replica, and all go by: whose roles may have changed."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -30,20 +30,3 @@ class ChangedPeople:
             if self._heard.get(subject) != at:
                 self._forget(subject)
         self._heard = changes
-
-
-class Heard:
-    """What is acted on once, whichever replica hears it.
-
-    Slack delivers a mention again when it did not hear that it arrived, and who recorded a request may
-    send it again.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._database = context.database
-        self._now = context.now
-
-    async def is_new(self, key: str) -> bool:
-        """Whether this replica is the one to act on it. Raises Unavailable without the database."""
-        async with self._database.write() as connection:
-            return await store.hear(connection, key, self._now())

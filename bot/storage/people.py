@@ -1,4 +1,4 @@
-"""What Slack told one replica: whose roles may have changed, and what people asked of the bot."""
+"""What Slack told one replica: whose roles may have changed."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.statements import insert_or_ignore
-from bot.storage.db.tables import changed_people, heard
+from bot.storage.db.tables import changed_people
 
 
 async def add_change(connection: AsyncConnection, subject: str, at: datetime) -> None:
@@ -18,10 +18,3 @@ async def add_change(connection: AsyncConnection, subject: str, at: datetime) ->
 async def changes_since(connection: AsyncConnection, since: datetime) -> dict[str, datetime]:
     rows = await connection.execute(select(changed_people).where(changed_people.c.at > since))
     return {row.subject: row.at for row in rows}
-
-
-async def hear(connection: AsyncConnection, key: str, at: datetime) -> bool:
-    """Whether no replica heard this before."""
-    # Of an INSERT, PostgreSQL's driver does not count the rows.
-    added = insert_or_ignore(connection, heard, {"key": key, "at": at}).returning(heard.c.key)
-    return (await connection.execute(added)).first() is not None

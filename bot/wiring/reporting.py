@@ -10,7 +10,8 @@ from bot.services.answers import LateAnswers
 from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
 from bot.services.digests import DigestService
-from bot.services.people import ChangedPeople, Heard
+from bot.services.heard import Heard
+from bot.services.people import ChangedPeople
 from bot.services.retention import Retention
 from bot.services.subscriptions import SubscriptionService, Within
 from bot.slack.audit import AuditCommands

@@ -3,10 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from bot.services.answers import LATE
-from bot.services.channels import card_in
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes
 from bot.slack.home.tab import HomeTab
@@ -64,7 +62,7 @@ def build_slack(
         ),
         on_refused=reporting.audit.refused,
         on_changed=reporting.changed_people.tell,
-        card_in=partial(card_in, ground.context),
+        card_in=reporting.heard.card_in,
         on_undelivered=reporting.late_answers.keep,
         # One process remembers by itself which requests it has had.
         is_first=of_one_process if ground.database.is_sqlite else reporting.heard.is_new,

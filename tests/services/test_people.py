@@ -2,11 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from bot.services.context import Context
-from bot.services.people import ChangedPeople, Heard
-from bot.services.retention import Retention
+from bot.services.people import ChangedPeople
 from bot.storage.db.engine import Database
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -27,17 +24,3 @@ async def test_a_change_is_heard_of_for_fifteen_minutes(database: Database) -> N
     now -= SECOND
     await replica().tick()
     assert forgotten == ["U0ANA00001"]
-
-
-@pytest.mark.on_both
-async def test_a_mention_is_remembered_for_two_hours(database: Database) -> None:
-    now = NOW
-    context = Context(database, lambda: now)
-    heard = Heard(context)
-    assert await heard.is_new("Ev1")
-    now += timedelta(hours=2)
-    await Retention(context).prune()
-    assert not await heard.is_new("Ev1")
-    now += SECOND
-    await Retention(context).prune()
-    assert await heard.is_new("Ev1")

@@ -1,0 +1,27 @@
+"""What is acted on once, whichever replica hears it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.services.context import Context
+from bot.services.heard import Heard
+from bot.services.retention import Retention
+from bot.storage.db.engine import Database
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.on_both
+async def test_a_mention_is_remembered_for_two_hours(database: Database) -> None:
+    now = NOW
+    context = Context(database, lambda: now)
+    heard = Heard(context)
+    assert await heard.is_new("Ev1")
+    now += timedelta(hours=2)
+    await Retention(context).prune()
+    assert not await heard.is_new("Ev1")
+    now += SECOND
+    await Retention(context).prune()
+    assert await heard.is_new("Ev1")
