@@ -42,7 +42,7 @@ from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
 from bot.storage import listings
 from bot.storage.db.engine import Transaction
-from bot.storage.db.leases import LASTS, hold_tick, repeated_beside
+from bot.storage.db.leases import claim_tick, hold_tick, release_tick, repeated_beside
 from bot.storage.fleet import gateways as fleet
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class FleetPoll:
             async with repeated_beside(self._claim):
                 return await self._claimed(apart)
         finally:
-            await self._database.release_tick(TICK, self._owner, self._now())
+            await release_tick(self._database, TICK, self._owner, self._now())
 
     async def _is_due(self, connection: Transaction, apart: timedelta) -> bool:
         """One that is not over, of a process that is gone, is begun anew at once."""
@@ -370,7 +370,7 @@ class FleetPoll:
 
     async def _claim(self) -> bool:
         """Takes the listing, or says that it goes on."""
-        self._is_mine = await self._database.claim_tick(TICK, self._owner, self._now(), LASTS)
+        self._is_mine = await claim_tick(self._database, TICK, self._owner, self._now())
         return self._is_mine
 
     async def _keep_claim(self) -> None:

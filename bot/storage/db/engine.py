@@ -1,4 +1,4 @@
-"""The database: SQLite or PostgreSQL by URL, its transactions, and claims with a lease.
+"""The database: SQLite or PostgreSQL by URL, and its transactions.
 
 Nothing above the storage layer sees SQLAlchemy. A transaction is short and holds no network call. What people
 ask goes over connections and threads of their own, so that nobody keeps the bot from listing and publishing.
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -287,29 +287,6 @@ class Database:
                     held = table.c.lease_until.is_not(None)
                     await connection.execute(update(table).where(held).values(lease_until=_LONG_AGO))
             await connection.execute(delete(ticks))
-
-    async def claim_tick(self, name: str, owner: str, now: datetime, lease: timedelta) -> bool:
-        """Whether this process may run the named tick now; the others are told no until the lease ends."""
-        # What ends much later than it can was written by a clock that ran ahead.
-        is_over = (ticks.c.lease_until <= now) | (ticks.c.lease_until > now + 3 * lease)
-        async with self.write() as connection:
-            await connection.execute(
-                insert_or_ignore(connection, ticks, {"name": name, "owner": "", "lease_until": now})
-            )
-            claimed = await connection.execute(
-                update(ticks)
-                .where(ticks.c.name == name, is_over | ticks.c.owner.in_([owner, ""]))
-                .values(owner=owner, lease_until=now + lease)
-            )
-            return claimed.rowcount == 1
-
-    async def release_tick(self, name: str, owner: str, now: datetime) -> None:
-        async with self.write() as connection:
-            await connection.execute(
-                update(ticks)
-                .where(ticks.c.name == name, ticks.c.owner == owner)
-                .values(owner="", lease_until=now)
-            )
 
 
 def mark_touched(connection: Transaction) -> None:

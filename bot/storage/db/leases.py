@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import Unavailable
 from bot.storage.db.engine import Database, work_for_itself
+from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import ticks
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,25 @@ def is_held(table: Table, owner: str) -> ColumnElement[bool]:
 def taken(owner: str, now: datetime) -> Mapping[str, Any]:
     """The values of a row that is claimed, or renewed."""
     return {"owner": owner, "lease_until": now + LASTS}
+
+
+async def claim_tick(database: Database, name: str, owner: str, now: datetime) -> bool:
+    """Whether this process may run the named tick now; the others are told no until the lease ends."""
+    nobodys = {"name": name, "owner": "", "lease_until": now}
+    free = or_(is_free(ticks, now), ticks.c.owner.in_([owner, ""]))
+    async with database.write() as connection:
+        await connection.execute(insert_or_ignore(connection, ticks, nobodys))
+        claimed = await connection.execute(
+            update(ticks).where(ticks.c.name == name, free).values(taken(owner, now))
+        )
+        return claimed.rowcount == 1
+
+
+async def release_tick(database: Database, name: str, owner: str, now: datetime) -> None:
+    async with database.write() as connection:
+        await connection.execute(
+            update(ticks).where(ticks.c.name == name, is_held(ticks, owner)).values(owner="", lease_until=now)
+        )
 
 
 async def hold_tick(connection: AsyncConnection, name: str, owner: str) -> bool:

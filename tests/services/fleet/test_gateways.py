@@ -13,7 +13,7 @@ from bot.domain.gateways import NO_SITE, Connectivity, FleetEventKind, ListingRe
 from bot.domain.query import EVERYTHING, parse
 from bot.services.fleet.poll import TICK
 from bot.storage import listings
-from bot.storage.db.leases import LASTS
+from bot.storage.db.leases import LASTS, claim_tick
 from tests.worlds.fleet import START, World, world
 
 
@@ -193,7 +193,7 @@ async def test_ticks_may_stand_half_a_second_closer_than_listings_should(fleet: 
 
 @pytest.mark.on_both
 async def test_a_listing_that_died_with_its_replica_is_begun_anew_by_another(fleet: World) -> None:
-    assert await fleet.database.claim_tick(TICK, "dead", fleet.now(), LASTS)
+    assert await claim_tick(fleet.database, TICK, "dead", fleet.now())
     async with fleet.database.write() as connection:
         await listings.begin(connection, fleet.now())
     other, _ = fleet.process("second", listing_every=timedelta(minutes=2))

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.errors import StartupError, Unavailable
 from bot.storage.db.engine import Contended, Database, async_url, repeated
+from bot.storage.db.leases import LASTS, claim_tick
 from bot.storage.db.schema import migrate
 from bot.storage.db.tables import ticks
 from bot.storage.db.types import from_micros, to_micros
@@ -20,8 +21,6 @@ from tests.worlds.builders import NOW
 from tests.worlds.databases import sqlite_url
 
 pytestmark = pytest.mark.on_both
-
-LEASE = timedelta(minutes=1)
 
 
 @asynccontextmanager
@@ -140,26 +139,6 @@ async def test_a_long_question_to_sqlite_does_not_hold_up_the_event_loop(tmp_pat
     await database.close()
 
 
-async def test_of_many_one_gets_the_claim(database: Database) -> None:
-    claims = (database.claim_tick("listing", f"p{number}", NOW, LEASE) for number in range(10))
-    assert sorted(await asyncio.gather(*claims)) == [False] * 9 + [True]
-
-
-async def test_a_claim_can_be_renewed_by_its_owner_and_taken_over_when_it_ran_out(database: Database) -> None:
-    assert await database.claim_tick("listing", "one", NOW, LEASE)
-    assert await database.claim_tick("listing", "one", NOW + LEASE / 2, LEASE)
-    assert not await database.claim_tick("listing", "two", NOW + LEASE, LEASE)
-    assert await database.claim_tick("listing", "two", NOW + 2 * LEASE, LEASE)
-
-
-async def test_only_its_owner_gives_a_claim_back(database: Database) -> None:
-    await database.claim_tick("listing", "one", NOW, LEASE)
-    await database.release_tick("listing", "two", NOW)
-    assert not await database.claim_tick("listing", "two", NOW, LEASE)
-    await database.release_tick("listing", "one", NOW)
-    assert await database.claim_tick("listing", "two", NOW, LEASE)
-
-
 async def test_a_database_that_is_not_there_says_so_in_a_sentence(tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path}", "postgresql://nobody@127.0.0.1:1/nothing"):
         database = Database.open(url)
@@ -182,7 +161,7 @@ async def test_a_database_that_may_only_be_read_is_told_from_one_that_takes_chan
             event.listen(reader.engine.sync_engine, "connect", lambda one, _: one.execute(only))
         for later in (0, 1):
             with pytest.raises(Unavailable, match="nothing was changed"):
-                await reader.check_writing(NOW + later * LEASE)
+                await reader.check_writing(NOW + later * LASTS)
         assert reader.unwritable_since == NOW
         assert await owners(reader) == await owners(database) == [""]
 
@@ -294,7 +273,7 @@ async def test_what_has_committed_something_is_begun_again_only_where_it_resumes
 
         async def work() -> None:
             tries.append("a try")
-            await database.claim_tick("a", "we", NOW, LEASE)
+            await claim_tick(database, "a", "we", NOW)
             async with database.write() as connection:
                 await connection.execute(FAILS)
 
@@ -320,7 +299,7 @@ async def test_behind_pgbouncer_a_statement_may_come_as_often_as_it_likes(pooled
 
         async def work(number: int) -> None:
             for turn in range(8):
-                assert await database.claim_tick(f"{number}", f"{turn}", NOW + turn * LEASE, LEASE / 2)
+                assert await claim_tick(database, f"{number}", f"{turn}", NOW + turn * LASTS)
                 await database.check()
 
         await asyncio.gather(*map(work, range(12)))
@@ -335,9 +314,9 @@ async def test_a_mistake_of_ours_is_not_called_an_outage(database: Database) -> 
 
 
 async def test_what_a_dead_process_had_claimed_is_free_again_on_sqlite_only(database: Database) -> None:
-    await database.claim_tick("listing", "dead", NOW, LEASE)
+    await claim_tick(database, "listing", "dead", NOW)
     await database.forget_leases()
-    assert await database.claim_tick("listing", "new", NOW, LEASE) is database.is_sqlite
+    assert await claim_tick(database, "listing", "new", NOW) is database.is_sqlite
 
 
 def test_a_time_is_stored_to_the_microsecond() -> None:

@@ -11,7 +11,18 @@ from bot.app import OFTEN
 from bot.domain.errors import Unavailable
 from bot.services.fleet.gateways import LOOK_EVERY
 from bot.storage.db.engine import Database, work_for_people
-from bot.storage.db.leases import LASTS, RENEWED_EVERY, is_free, is_held, kept, repeated_beside, taken
+from bot.storage.db.leases import (
+    LASTS,
+    RENEWED_EVERY,
+    claim_tick,
+    hold_tick,
+    is_free,
+    is_held,
+    kept,
+    release_tick,
+    repeated_beside,
+    taken,
+)
 from bot.storage.db.tables import writes
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -118,3 +129,36 @@ async def test_a_lease_is_renewed_over_the_bots_own_connections_whoever_began(da
         assert database.engine is not own
 
     await asyncio.create_task(ask())
+
+
+@pytest.mark.on_both
+async def test_of_many_one_gets_the_claim(database: Database) -> None:
+    claims = (claim_tick(database, "listing", f"p{number}", NOW) for number in range(10))
+    assert sorted(await asyncio.gather(*claims)) == [False] * 9 + [True]
+
+
+@pytest.mark.on_both
+async def test_a_claim_can_be_renewed_by_its_owner_and_taken_over_when_it_ran_out(database: Database) -> None:
+    assert await claim_tick(database, "listing", "one", NOW)
+    assert await claim_tick(database, "listing", "one", NOW + LASTS / 2)
+    assert not await claim_tick(database, "listing", "two", NOW + LASTS)
+    assert await claim_tick(database, "listing", "two", NOW + 2 * LASTS)
+
+
+@pytest.mark.on_both
+async def test_only_its_owner_gives_a_claim_back(database: Database) -> None:
+    await claim_tick(database, "listing", "one", NOW)
+    await release_tick(database, "listing", "two", NOW)
+    assert not await claim_tick(database, "listing", "two", NOW)
+    await release_tick(database, "listing", "one", NOW)
+    assert await claim_tick(database, "listing", "two", NOW)
+
+
+@pytest.mark.on_both
+async def test_who_was_taken_over_holds_a_claim_no_longer(database: Database) -> None:
+    assert await claim_tick(database, "listing", "one", NOW)
+    async with database.write() as connection:
+        assert await hold_tick(connection, "listing", "one")
+    assert await claim_tick(database, "listing", "two", NOW + LASTS)
+    async with database.write() as connection:
+        assert not await hold_tick(connection, "listing", "one")
