@@ -64,14 +64,12 @@ class WallClock:
         Raises Unavailable when the database is too slow to tell its time.
         """
         async with database.read() as connection:
-            by = await self._off(connection)
             for _ in range(_TRIES):
-                if by is not None:
+                if (by := await self._off(connection)) is not None:
                     break
-                by = await self._off(connection)
+            else:
+                raise Unavailable("My database takes too long to answer.")
             last = await moments.last_written(connection)
-        if by is None:
-            raise Unavailable("My database takes too long to answer.")
         self._zero += by
         there = self.now()
         if last is not None and last - there >= JUMP:
