@@ -320,7 +320,7 @@ def void(rollout: Rollout, reason: str, now: datetime) -> Rollout:
 
 def drift_words(rollout: Rollout, changed: int) -> str:
     """Why one is void from whose plan the fleet drifted."""
-    return f"{changed} of its {rollout.planned} gateways are gone, offline or changed since the plan"
+    return f"{changed} of its {rollout.planned} gateways are missing, offline or changed since the plan"
 
 
 def lost_words(rollout: Rollout, lost: Sequence[str]) -> str:

@@ -185,7 +185,7 @@ async def test_what_is_gone_offline_or_changed_is_drift(
             await it.fleet.take_in_listing()
         void = await it.rollouts.approve(PAUL, rollout.id)
         assert void.state is RolloutState.VOID
-        assert "2 of its 8 gateways are gone, offline or changed" in (void.reason or "")
+        assert "2 of its 8 gateways are missing, offline or changed" in (void.reason or "")
 
 
 @pytest.mark.on_both

@@ -147,7 +147,7 @@ async def test_a_void_rollout_offers_a_new_plan_below_its_card(desk: Desk) -> No
     await desk.it.fleet.take_in_listing()
     await desk.clicks(ids.ROLLOUT_APPROVE, ref)
     drawn = await desk.card()
-    assert "2 of its 8 gateways are gone, offline or changed since the plan" in drawn.text
+    assert "2 of its 8 gateways are missing, offline or changed since the plan" in drawn.text
     answers = await desk.clicks(ids.ROLLOUT_REPLAN, buttons(drawn)[ids.ROLLOUT_REPLAN], OLGA)
     assert "6 gateways of 8 that match" in answers.added[0].text
 

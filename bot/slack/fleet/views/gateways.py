@@ -312,7 +312,7 @@ def _remarks(card: Card) -> list[str]:
     known = card.known
     remarks = []
     if known.flapping:
-        remarks.append(f"{status('flapping')}: it goes up and down, 4 changes or more within an hour")
+        remarks.append(f"{status('flapping')}: it goes on and off, 4 changes or more within an hour")
     if known.updating:
         remarks.append(f"{status('updating')}: its firmware is being changed")
     if known.written_at:
