@@ -272,7 +272,10 @@ def typed(world: Outside) -> Iterator[str]:
 
 async def answer(world: Outside, act: Interaction) -> str:
     assert (await act.ack).ok
-    await world.slack.wait_for(lambda: act.responses, IN_TIME)
+    try:
+        await world.slack.wait_for(lambda: act.responses, IN_TIME)
+    except TimeoutError as error:
+        raise AssertionError(f"no answer to {act}") from error
     return "\n".join(map(message_text, act.responses))
 
 
