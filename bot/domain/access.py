@@ -48,7 +48,7 @@ class Action(StrEnum):
     RESUME = "let a firmware rollout go on"
     OVERRIDE = "decide against the rule about a firmware rollout"
     FREEZE = "freeze or unfreeze firmware"
-    ACKNOWLEDGE = "acknowledge an incident"
+    ACKNOWLEDGE = "acknowledge an alert"
     SILENCE = "silence alerts"
     SUBSCRIBE = "change what a channel is told"
     DIVERT = "keep cards away from the default channel"

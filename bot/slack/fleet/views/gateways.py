@@ -78,9 +78,13 @@ def devices(
         return message(_NO_LISTING, [section(_NO_LISTING), *buttons(place, refresh=True)])
     age = as_of(seen, now)
     if not rows:
-        text = _nothing(question)
         meant = [f"tag:{one}" if one.isalnum() else f'tag:"{one}"' for one in near]
-        text += f" Did you mean {' or '.join(code(one, 60) for one in meant)}?" if meant else ""
+        text = _nothing(question)
+        if meant:
+            text = (
+                f"No gateway matches {code(question, 300)}. "
+                f"Did you mean {' or '.join(code(one, 60) for one in meant)}?"
+            )
         doors = [section(code(one, 60), _show(one)) for one in meant]
         return message(f"{text} {_sentence(age)}", [section(text), *doors, *_foot(place, age)])
     read = [_read(word) for word in words]
