@@ -61,7 +61,7 @@ async def test_a_query_that_makes_no_sense_is_answered_with_its_term(room: Room)
         await room.says("devices tga:oslo")
 
 
-@pytest.mark.parametrize("typed", ["silnce tag:oslo for 2h", "udpate tag:oslo to 3.5.0"])
+@pytest.mark.parametrize("typed", ["silnce tag:oslo for 2h", "updaet tag:oslo to 3.5.0"])
 async def test_a_misspelt_command_with_a_query_is_told_its_name(room: Room, typed: str) -> None:
     said = await room.says(typed)
     assert "I do not know" in said
