@@ -30,7 +30,7 @@ from bot.slack.incoming.dispatcher import (
 from bot.slack.incoming.guard import Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
-from bot.slack.incoming.signed import IsNew, SignedRequests, of_one_process
+from bot.slack.incoming.signed import IsNew, SignedRequests, begin_request, of_one_process
 from bot.slack.incoming.sockets import APP_TOKEN, PING_EVERY, Sockets
 from bot.slack.outgoing.responses import OnUndelivered, lost
 from bot.slack.outgoing.web_api import (
@@ -186,6 +186,7 @@ class SlackApp:
         if self._signed is None or not self._signed.is_new(body, stamp, signature):
             # Slack looks at the certificate now and then, and does not always sign that.
             return web.Response(status=200 if b"ssl_check=1" in raw.split(b"&") else 401)
+        begin_request(signature)
         try:
             asked = AsyncBoltRequest(
                 body=body,

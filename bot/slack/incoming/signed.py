@@ -44,8 +44,12 @@ class SignedRequests:
         if signature in self._seen:
             return False
         self._seen[signature] = now + _REMEMBERED
-        _signature.set(signature)
         return True
+
+
+def begin_request(signature: str) -> None:
+    """From here on this task, and what it starts, acts on the request with this signature."""
+    _signature.set(signature)
 
 
 async def of_one_process(_: str) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
-from slack_sdk.signature import SignatureVerifier
 
 from bot import log
 from bot.demo.slack.limits import problems_of_view
@@ -17,7 +16,7 @@ from bot.domain.errors import BotError, InvalidInput, NotAllowed, RoleUnknown
 from bot.slack.incoming.commands import normalise
 from bot.slack.incoming.guard import AttemptedAction, Guard, catch, new_incident_id
 from bot.slack.incoming.requests import SubmissionAnswer
-from bot.slack.incoming.signed import SignedRequests
+from bot.slack.incoming.signed import begin_request
 from bot.slack.incoming.turns import leave_turn
 from bot.slack.views.blocks import Message
 from bot.storage.db.engine import Database
@@ -265,11 +264,13 @@ async def test_a_signed_request_is_claimed_over_the_connections_for_people(datab
     async def ack() -> None:
         """Slack has it."""
 
-    signature = SignatureVerifier("secret").generate_signature(timestamp="7", body="x")
-    assert signature is not None
-    assert SignedRequests("secret", lambda: 7.0).is_new("x", "7", signature)
     guard = Guard(Post().audit, is_first=is_first)
-    await guard.acknowledge_first(lambda _: None)(ack, {})
+
+    async def arrives() -> None:
+        begin_request("v0=1")
+        await guard.acknowledge_first(lambda _: None)(ack, {})
+
+    await asyncio.create_task(arrives())
     await guard.idle()
     assert used
     assert database.engine not in used
