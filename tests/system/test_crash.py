@@ -273,7 +273,8 @@ async def test_whenever_it_is_killed_each_gateway_is_started_once(
         assert len(world.lives) == kills + 1
         assert {len(jobs) for jobs in world.portal.starts.values()} == {1}, chosen
         assert len(world.portal.starts) == GATEWAYS
-        assert [len(job.devices) for job in world.portal.jobs.values()] == JOBS[3], chosen
+        # The batches of a wave are created side by side.
+        assert sorted(len(job.devices) for job in world.portal.jobs.values()) == sorted(JOBS[3]), chosen
         assert [one for one in world.in_channel(ROLLOUTS) if not one.is_reply] == [card], chosen
         notes = [line for note in world.slack.workspace.thread(card) for line in note.text.splitlines()]
         assert len(notes) == len(set(notes)), chosen
