@@ -167,7 +167,8 @@ class CardRef:
 class PlanRef:
     """A plan of an update: its id once it is drawn, of which choices it is, and where it was asked for.
 
-    ``file`` is the id of the firmware file, where a version means several.
+    ``file`` is the id of the firmware file, where a version means several; ``start`` is when it is to start,
+    as ISO 8601 in UTC, where that was said.
     """
 
     id: str = ""
@@ -176,9 +177,10 @@ class PlanRef:
     version: str = ""
     query: str = ""
     file: str = ""
+    start: str = ""
 
     def __str__(self) -> str:
-        chosen = (self.model, self.version, self.file, self.query)
+        chosen = (self.model, self.version, self.file, self.start, self.query)
         return f"plan.{self.id}.{self.channel}." + "\n".join(chosen)
 
 
@@ -206,7 +208,7 @@ _VALUE = re.compile(
     rf"(?P<page>{_PAGE})"
     rf"|card\.(?P<card>{_ID})\.(?P<drawn>\d{{1,18}})(?:\.(?P<asked_in>{_ID})?(?:\.(?P<answer>page\..+))?)?"
     rf"|(?P<plan>plan)\.(?P<id>{_ID})?\.(?P<channel>{_ID})?"
-    r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<file>[^\n]*)\n(?P<query>.{0,1800})"
+    r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<file>[^\n]*)\n(?P<start>[^\n]*)\n(?P<query>.{0,1800})"
     rf"|(?P<freeze>freeze)\.(?P<frozen_in>{_ID})?\.(?P<frozen>\S*)\n(?P<reason>.{{0,1800}})",
     re.DOTALL,
 )
@@ -238,7 +240,7 @@ def decode(value: str) -> Ref:
     if found["page"]:
         return PageRef(found["kind"], int(found["offset"]), found["question"])
     if found["plan"]:
-        choices = (found[one] for one in ("id", "channel", "model", "version", "query", "file"))
+        choices = (found[one] for one in ("id", "channel", "model", "version", "query", "file", "start"))
         return PlanRef(*choices)
     if found["freeze"]:
         return FreezeRef(found["frozen"], found["reason"], found["frozen_in"])

@@ -152,6 +152,7 @@ class FirmwareChoice:
     wanted: str
     options: tuple[tuple[Firmware, int], ...]  # with the matching gateways; by model, the newest file first
     skipped: tuple[str, ...] = ()
+    start_at: datetime | None = None
 
 
 def choose_firmware(

@@ -152,7 +152,7 @@ class RolloutRequests:
         by_model = Counter(known.gateway.model for known in matches if known.gateway.model)
         chosen = planning.choose_firmware(query.text, version, firmwares, by_model, model=model, file=file)
         if isinstance(chosen, FirmwareChoice):
-            return chosen
+            return replace(chosen, start_at=start_at)
         skipped = planning.skipped_for_latest(version, firmwares, [chosen.model or ""])
         drawn = await self._draw(actor, channel, query, chosen, matches, start_at)
         return replace(drawn, skipped=skipped)

@@ -1,6 +1,7 @@
 """Listeners for the buttons and modals of rollouts: one service call each; the card changes by itself."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
@@ -104,6 +105,7 @@ class RolloutButtons:
                 chosen.query,
                 chosen.version,
                 chosen.model,
+                _start(chosen),
                 file=chosen.file or None,
             )
             await click.respond.answer(self._draw(drawn))
@@ -229,6 +231,16 @@ async def _with_reason(submission: Submission, act: Overridable) -> SubmissionAn
     asked = submission.card
     await act(submission.actor, rollout_id(asked), reason, drawn=asked.version, channel=asked.channel or None)
     return SubmissionAnswer()
+
+
+def _start(chosen: PlanRef) -> datetime | None:
+    """When it is to start, as the command said. Raises InvalidInput for what is no moment."""
+    if not chosen.start:
+        return None
+    try:
+        return datetime.fromisoformat(chosen.start).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput("That button names no time. Please run the command again.") from error
 
 
 def _in_modal(click: Click) -> CardRef:

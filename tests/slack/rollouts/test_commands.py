@@ -59,6 +59,13 @@ async def test_a_version_for_several_models_asks_which_and_plans_it(desk: Desk) 
     assert len(refs) == 2
     answers = await desk.clicks(ids.ROLLOUT_REPLAN, ids.decode(refs[1]), OLGA)
     assert "3 gateways of 8 that match" in answers.last.text
+    assert "It starts" not in answers.last.text
+
+    later = await desk.says(f"update tag:oslo to {NEW} tomorrow 06:00")
+    assert "it starts" in later.text
+    refs = [block["accessory"]["value"] for block in later.blocks if "accessory" in block]
+    answers = await desk.clicks(ids.ROLLOUT_REPLAN, ids.decode(refs[1]), OLGA)
+    assert "⏳ It starts" in answers.last.text
 
 
 async def test_an_update_can_start_later(desk: Desk) -> None:

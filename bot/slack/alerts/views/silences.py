@@ -122,7 +122,8 @@ def card(silence: Silence, covered: int) -> Message:
 def ended(body: Mapping[str, Any]) -> Message:
     """The channel gets them again."""
     by, title = mention(str(body["ended_by"])), bold(str(body["silence"]))
-    return sentence(f"🔔 {by} ended {title}: the alerts of {_of_body(body)} come here again.")
+    text = f"🔔 {by} ended {title}: the alerts of {_of_body(body)} come here again."
+    return message(text, [section(text)])
 
 
 def ending(body: Mapping[str, Any]) -> Message:

@@ -169,11 +169,14 @@ def firmware_choice(choice: FirmwareChoice) -> Message:
         f"{code(choice.wanted)} means {len(choice.options)} files here, and a rollout is for one file of one "
         "model. Choose one:"
     )
+    start = choice.start_at.isoformat() if choice.start_at else ""
+    if choice.start_at:
+        text = f"{text.removesuffix(':')}; it starts {date(choice.start_at)}, once it is approved:"
     skipped = _skipped_words(choice.skipped)
     blocks, listed = [section(text), *map(section, skipped)], []
     for firmware, number in choice.options:
         model, version = firmware.model or "", firmware.version or ""
-        ref = PlanRef(model=model, version=version, query=choice.query, file=firmware.id)
+        ref = PlanRef("", "", model, version, choice.query, firmware.id, start)
         label = f"Plan {version} for model {model}, {firmware.file_name or firmware.id}"
         facts = [f"Model {code(model)}", code(version), file_words(firmware), count(number, "gateway")]
         blocks.append(section(" · ".join(facts), button("Plan it", ids.ROLLOUT_REPLAN, ref, label=label)))
@@ -185,6 +188,8 @@ def _request_button(drawn: DrawnPlan) -> Block:
     made = drawn.plan
     number = count(len(made.eligible), "gateway")
     when = " as soon as it is approved." if made.approvals_needed else " at once."
+    if drawn.start_at:
+        when = " at the time that the plan says."
     sure = confirm(
         "Request this update?" if made.approvals_needed else "Start this update?",
         f"{number} of model {plain_name(made.model)} will be updated to {plain_name(made.version)}{when}",
