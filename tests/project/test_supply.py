@@ -38,7 +38,7 @@ def test_every_package_of_the_image_has_its_licence_in_the_list_and_no_other() -
         ("No known vulnerabilities found", 0, 0, ""),
         ("Found 2 known vulnerabilities in 1 package", 1, 1, "make upgrade"),
         ("ERROR: idna: Dependency not found on PyPI and could not be audited", 1, 2, "Nothing was checked"),
-        ("error: Failed to fetch: `https://pypi.org/simple/pip-audit/`", 2, 2, "Nothing was checked"),
+        ("error: Failed to fetch: `https://index.example/pip-audit/`", 2, 2, "Nothing was checked"),
     ],
 )
 def test_an_audit_that_could_not_ask_did_not_pass(
