@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -56,7 +57,7 @@ class Network:
                 f"{self.named} names a SOCKS proxy, which the bot does not speak to: name one that speaks "
                 f"HTTP as {_SPEAKS_HTTP}, or except {parts.hostname} from it in NO_PROXY."
             )
-        if not re.fullmatch(
+        if not names_a_server(proxy) or not re.fullmatch(
             r"(?i)https?://([^@/?#\s]*@)?(\[[0-9a-f:.]+\]|[^@:/?#\s\[\]]+)(:\d{1,5})?/?", proxy
         ):
             raise StartupError(
@@ -121,6 +122,17 @@ class Network:
             if isinstance(one, TimeoutError) or "Timeout" in type(one).__name__:
                 return f"{nearest} does not answer in time"
         return f"the connection failed ({type(error).__name__})"
+
+
+def names_a_server(address: str) -> bool:
+    """Whether its host and port are ones that can be: libraries fail on the others only once they connect."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        _ = ip_address(host) if ":" in host else host.encode("idna")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a UnicodeError is one
+        return False
 
 
 DIRECT = Network()  # without a proxy, with the authorities of this machine

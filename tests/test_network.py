@@ -64,6 +64,10 @@ def test_a_proxy_is_found_where_other_programs_find_it(
         ("me:s3/cret@proxy:1", "written like %40 for @"),
         ("http://proxy:port", "must be http://host:port"),
         ("http://", "must be http://host:port"),
+        ("http://proxy:99999", "must be http://host:port"),
+        ("http://proxy:0", "must be http://host:port"),
+        ("a..b:1", "must be http://host:port"),
+        ("http://[:::]:1", "must be http://host:port"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_refused_in_words_where_it_is_needed(proxy: str, rule: str) -> None:

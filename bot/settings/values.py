@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot.domain.errors import InvalidInput
 from bot.domain.query import parse
 from bot.domain.rollouts.plan import DEFAULT_WAVES
+from bot.network import names_a_server
 
 # Days as 0 (Monday) to 6, then from when until when. An end that is not after its start is the next day's.
 Window = tuple[tuple[int, ...], time, time]
@@ -115,6 +116,8 @@ def url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
         raise ValueError("it must be an address that begins with https://")
+    if not names_a_server(text):
+        raise ValueError("its host and port must be ones that can be: a port is between 1 and 65535")
     _check_way(text)
     return text.rstrip("/")
 
@@ -145,13 +148,19 @@ def database_url(text: str) -> str:
     text = re.sub("^postgres:", "postgresql:", text)
     if not re.match(r"(sqlite:///|postgresql://).", text):
         raise ValueError("it must be sqlite:/// and a file, or postgresql:// and a host and database")
+    if "\0" in unquote(text):
+        raise ValueError("it must not hold a NUL (%00): what follows it would be lost")
+    if text.startswith("sqlite:") and ("?" in text or text == "sqlite:///:memory:"):
+        raise ValueError("it must be sqlite:/// and the path of a file, with nothing after it")
     if text.startswith("postgresql:"):
         _check_server(text.removeprefix("postgresql://"))
     return text
 
 
 # Of psycopg, which takes each from the address as a text; everything else goes to the server's own library.
-_THE_DRIVERS_OWN = {"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"}
+_THE_DRIVERS_OWN = {
+    *("autocommit", "context", "cursor_factory", "cursor_name", "plugin", "prepare_threshold", "row_factory")
+}
 
 
 def _check_server(text: str) -> None:

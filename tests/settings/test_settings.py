@@ -397,6 +397,11 @@ def test_addresses_are_brought_to_one_form() -> None:
     assert settings.meshtech.api_url == "http://127.0.0.1:8"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:99999", "127.0.0.1:0", "api..x", "[:::]"])
+def test_an_address_whose_host_or_port_cannot_be_is_refused(host: str) -> None:
+    assert "MESHBOT_MESHTECH__API_URL is not usable" in complaint(MESHTECH__API_URL=f"https://{host}/")
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().http.port = 1  # type: ignore[misc]
@@ -432,6 +437,10 @@ def test_no_secret_is_printed_described_or_complained_about() -> None:
         ("postgresql://db/mesh?user=me&password=p@s3cret", "like %40 for @"),
         ("postgresql://me:s3cret@db/mesh?prepare_threshold=0", "leave prepare_threshold out"),
         ("postgresql://me:s3cret@db/mesh?autocommit=true", "leave autocommit out"),
+        ("postgresql://me:s3cret@db/mesh?plugin=x", "leave plugin out"),
+        ("postgresql://me:s3cret%00@db:5432/mesh?sslmode=verify-full", "must not hold a NUL"),
+        ("sqlite:///:memory:", "the path of a file"),
+        ("sqlite:///mesh.db?timeout=abc", "the path of a file"),
     ],
 )
 def test_an_address_of_a_database_that_means_nothing_is_one_sentence_without_it(url: str, rule: str) -> None:
