@@ -54,7 +54,7 @@ class Portal:
 
 @contextmanager
 def portal(gateways: int) -> Iterator[Portal]:
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, str(gateways)],
         cwd=root,
