@@ -22,7 +22,7 @@ from bot.slack.outgoing.history import find_post, is_told, missing_files
 from bot.slack.outgoing.pictures import uploaded
 from bot.slack.outgoing.sending import NOTES_EVERY, MessageSender, said_twice, shown
 from bot.slack.outgoing.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
-from bot.slack.views.blocks import File, Message, fit, message
+from bot.slack.views.blocks import Message, fit, message
 from bot.storage.cards import channels, outbox
 from bot.storage.cards.outbox import Backlog, CardClaim, Note, NoteClaim
 from bot.storage.db.engine import Database, Transaction, repeated
@@ -148,6 +148,7 @@ class Publisher:
         async with self._database.write() as connection:
             pace = self.sender.pace(now)
             claim = await outbox.claim_notes(connection, pace, self._owner, now, self._notes_in_hand)
+            claim = claim or await outbox.claim_edit(connection, pace, self._owner, now, self._notes_in_hand)
         if claim is None:
             return False
         async with self._in_hand(self._notes_in_hand, claim.notes[0].id, claim):
@@ -256,6 +257,10 @@ class Publisher:
             async with self._database.write() as connection:
                 await outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=True)
             return
+        if claim.is_edit and claim.ts:
+            await self.sender.edit(claim.channel, claim.ts, drawn)
+            await self._complete(claim, claim.channel, claim.ts, drawn)
+            return
         first, found = claim.notes[0].uid, claim.ts
         if found is None and claim.attempted_at is not None:
             found = await find_post(
@@ -266,7 +271,7 @@ class Publisher:
         if found:
             thread = claim.thread_ts or found
             missing = await missing_files(self._api, drawn.files, claim.channel, thread, found)
-            await self._complete(claim, claim.channel, found, missing)
+            await self._complete(claim, claim.channel, found, replace(drawn, files=missing), shown=False)
             return
         images = await uploaded(self._api, drawn.pictures)
         await self.sender.wait_for_turn(claim.channel)
@@ -287,10 +292,16 @@ class Publisher:
             problem = await catch(self._api.send_file(channel, picture, claim.thread_ts or ts))
             if isinstance(problem, Exception):  # its words stand in the note
                 log.warning("the picture %s could not be sent: %s", picture.name, problem)
-        await self._complete(claim, channel, ts, drawn.files)
+        await self._complete(claim, channel, ts, drawn)
 
-    async def _complete(self, claim: NoteClaim, channel: str, ts: str, files: Sequence[File]) -> None:
-        """Its files follow into the thread. Raises SlackFailed when they are to be sent later."""
+    async def _complete(
+        self, claim: NoteClaim, channel: str, ts: str, drawn: Message, *, shown: bool = True
+    ) -> None:
+        """Its files follow into the thread. Raises SlackFailed when they are to be sent later.
+
+        Not ``shown``: what stands there may be an older drawing.
+        """
+        files = () if claim.is_edit else drawn.files
         if files:
             async with self._database.write() as connection:
                 await outbox.record_notes_said(connection, claim, ts)
@@ -302,7 +313,9 @@ class Publisher:
                     raise
                 log.warning("the file %s could not be sent: %s", file.name, error)
         async with self._database.write() as connection:
-            await outbox.record_notes_posted(connection, claim, ts)
+            await outbox.record_notes_posted(
+                connection, claim, ts, channel=channel, is_over=drawn.is_over and shown, shown=shown
+            )
 
     def _is_sent_again(self, channel: str, error: SlackFailed) -> bool:
         """Not what Slack refuses for good, nor what may stand there already while nobody can look."""
@@ -334,6 +347,11 @@ class Publisher:
         return drawn if isinstance(drawn, Message) else await drawn
 
     async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
+        if claim.is_edit and isinstance(error, SlackFailed) and error.code in GONE | NO_PLACE:
+            log.info("a note in %s cannot be edited any more: %s", claim.channel, error.code)
+            async with self._database.write() as connection:
+                await outbox.record_notes_posted(connection, claim, claim.ts or "")
+            return
         if isinstance(error, SlackFailed) and error.code in GONE and claim.card_id and claim.thread_ts:
             await self._release_notes(claim, self._now(), error)
             await self._repost(claim.card_id, claim.thread_ts, claim.channel, error)
@@ -370,4 +388,5 @@ def _merged(drawn: Sequence[Message]) -> Message:
     blocks = [block for one in drawn for block in shown(one)]
     files = [file for one in drawn for file in one.files]
     pictures = [picture for one in drawn for picture in one.pictures]
-    return message("\n".join(one.text for one in drawn), fit(blocks), files, pictures)
+    merged = message("\n".join(one.text for one in drawn), fit(blocks), files, pictures)
+    return replace(merged, is_over=all(one.is_over for one in drawn))

@@ -6,6 +6,7 @@ It knows no cards and no database: what is sent, and whether it was, is its call
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -38,7 +39,8 @@ async def send(
 
 def said_twice(drawn: Message) -> Message:
     """The message for its second try, when nobody knows whether the first arrived."""
-    return message(f"{drawn.text}\n{TWICE}", [*shown(drawn), context(TWICE)], drawn.files, drawn.pictures)
+    again = message(f"{drawn.text}\n{TWICE}", [*shown(drawn), context(TWICE)], drawn.files, drawn.pictures)
+    return replace(again, is_over=drawn.is_over)
 
 
 def shown(drawn: Message) -> Sequence[Block]:

@@ -53,7 +53,7 @@ class Message:
     """What is sent: ``text`` says the whole of it in plain words, for screen readers; blocks show it.
 
     ``pictures`` are shown below the blocks of a note; where Slack does not take them there, in its thread.
-    ``is_over``: a card that nobody has seen yet need not be posted any more.
+    ``is_over``: a card that nobody has seen yet need not be posted any more, a live note is not edited again.
     """
 
     text: str

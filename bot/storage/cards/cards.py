@@ -102,11 +102,13 @@ async def add_note(
     now: datetime,
     *,
     broadcast: bool = False,
+    live: bool = False,
     once: Mapping[str, Any] | None = None,
 ) -> None:
     """Adds a note to the thread of each of the card's copies. A key that was used before adds nothing.
 
     ``once`` belongs to the body of the first copy that people can see, and to no other: whom it calls.
+    ``live``: it is drawn anew by ``touch_notes`` until its drawing says that it is over.
     """
     found = await connection.execute(
         select(cards.c.id, cards.c.channel)
@@ -126,7 +128,10 @@ async def add_note(
                     "kind": kind,
                     "body": {**body, **(once or {})} if place == 0 else dict(body),
                     "broadcast": broadcast,
+                    "live": live,
                     "state": "waiting",
+                    "wanted": 1,
+                    "shown": 0,
                     "created_at": now,
                 },
             )
@@ -134,7 +139,14 @@ async def add_note(
 
 
 async def add_message(
-    connection: AsyncConnection, channel: str, key: str, kind: str, body: Mapping[str, Any], now: datetime
+    connection: AsyncConnection,
+    channel: str,
+    key: str,
+    kind: str,
+    body: Mapping[str, Any],
+    now: datetime,
+    *,
+    live: bool = False,
 ) -> None:
     """Adds a message of its own: to a channel, or to a person when ``channel`` is a user id."""
     mark_touched(connection)
@@ -149,8 +161,26 @@ async def add_message(
                 "kind": kind,
                 "body": dict(body),
                 "broadcast": False,
+                "live": live,
                 "state": "waiting",
+                "wanted": 1,
+                "shown": 0,
                 "created_at": now,
             },
         )
     )
+
+
+async def touch_notes(connection: AsyncConnection, prefix: str) -> None:
+    """Says that what live notes and messages tell has changed: those whose keys begin like this."""
+    changed = await connection.execute(
+        update(notes)
+        .where(
+            notes.c.live,
+            notes.c.state.in_(("waiting", "live")),
+            notes.c.key.startswith(prefix, autoescape=True),
+        )
+        .values(wanted=notes.c.wanted + 1)
+    )
+    if changed.rowcount:
+        mark_touched(connection)

@@ -80,7 +80,10 @@ class Note:
 
 @dataclass(slots=True)
 class NoteClaim:
-    """Notes that are posted as one message, in order; several only where none is broadcast."""
+    """Notes that are posted as one message, in order; several only where none is broadcast or live.
+
+    ``is_edit``: the message stands there and shows what it no longer should.
+    """
 
     notes: tuple[Note, ...]
     card_id: int | None
@@ -90,6 +93,8 @@ class NoteClaim:
     attempted_at: datetime | None
     owner: str
     ts: str | None = None  # of the message that stands there already; its files do not
+    wanted: int = 1
+    is_edit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +126,10 @@ async def count_due(connection: AsyncConnection, pace: EditPace, now: datetime, 
     due = len((await connection.execute(card)).all())
     if due == most:
         return due
-    note = select(notes.c.id).select_from(_NOTES_AND_CARDS).where(_note_is_due(pace, now)).limit(most - due)
-    return due + len((await connection.execute(note)).all())
+    for is_due in (_note_is_due(pace, now), _edit_is_due(pace, now)):
+        note = select(notes.c.id).select_from(_NOTES_AND_CARDS).where(is_due).limit(most - due)
+        due += len((await connection.execute(note)).all())
+    return due
 
 
 async def count_live(connection: AsyncConnection, since: datetime) -> int:
@@ -314,11 +321,38 @@ async def claim_notes(
         row["attempted_at"],
         owner,
         row["ts"],
+        row["wanted"],
+    )
+
+
+async def claim_edit(
+    connection: AsyncConnection, pace: EditPace, owner: str, now: datetime, besides: Collection[int] = ()
+) -> NoteClaim | None:
+    """A live note that shows what it no longer should, leased; None when none is due ``besides`` these."""
+    due = and_(_edit_is_due(pace, now), notes.c.id.not_in(list(besides)))
+    first = select(notes.c.id).where(due).order_by(notes.c.id).limit(1).scalar_subquery()
+    claimed = await connection.execute(
+        update(notes).where(notes.c.id == first, due).values(taken(owner, now)).returning(*notes.c)
+    )
+    row = claimed.mappings().first()
+    if row is None:
+        return None
+    return NoteClaim(
+        (_note(row),),
+        row["card_id"],
+        row["posted_channel"],
+        None,
+        row["broadcast"],
+        row["attempted_at"],
+        owner,
+        row["ts"],
+        row["wanted"],
+        is_edit=True,
     )
 
 
 async def _line_behind(connection: AsyncConnection, first: RowMapping) -> list[RowMapping]:
-    if first["card_id"] is None or first["broadcast"] or first["ts"]:
+    if first["card_id"] is None or first["broadcast"] or first["live"] or first["ts"]:
         return [first]
     found = await connection.execute(
         select(notes)
@@ -329,7 +363,7 @@ async def _line_behind(connection: AsyncConnection, first: RowMapping) -> list[R
     line: list[RowMapping] = []
     for row in found.mappings():
         # What was attempted together is looked for, and repeated, together.
-        if row["broadcast"] or row["attempted_at"] != first["attempted_at"]:
+        if row["broadcast"] or row["live"] or row["attempted_at"] != first["attempted_at"]:
             break
         line.append(row)
     return line
@@ -360,8 +394,23 @@ async def record_notes_said(connection: AsyncConnection, claim: NoteClaim, ts: s
     await _update_notes(connection, claim, {"ts": ts})
 
 
-async def record_notes_posted(connection: AsyncConnection, claim: NoteClaim, ts: str) -> None:
-    await _update_notes(connection, claim, {"state": "posted", "ts": ts, "lease_until": None, "error": None})
+async def record_notes_posted(
+    connection: AsyncConnection,
+    claim: NoteClaim,
+    ts: str,
+    *,
+    channel: str | None = None,
+    is_over: bool = False,
+    shown: bool = True,
+) -> None:
+    """They stand there, in ``channel``; those that are live are edited until one ``is_over``.
+
+    Not ``shown``: an earlier attempt posted it, and what it says is not known, so that an edit follows.
+    """
+    live = and_(notes.c.live, true() if channel and not is_over else false())
+    values: dict[str, Any] = {"ts": ts, "lease_until": None, "try_after": None, "error": None}
+    values |= {"posted_channel": channel, "shown": claim.wanted if shown else 0}
+    await _update_notes(connection, claim, values | {"state": case((live, "live"), else_="posted")})
 
 
 async def record_notes_failure(
@@ -444,7 +493,7 @@ def _note_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
     loud = exists().where(other.c.card_id == notes.c.card_id, other.c.state == "waiting", other.c.broadcast)
     recent = exists().where(
         other.c.card_id == notes.c.card_id,
-        other.c.state == "posted",
+        other.c.state.in_(("posted", "live")),
         other.c.broadcast.is_(False),
         other.c.attempted_at > (pace.notes_before or now),
         other.c.attempted_at <= now,  # it does not move with a clock that was set
@@ -455,6 +504,12 @@ def _note_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
         notes.c.channel.not_in(pace.full_channels),
         or_(notes.c.card_id.is_(None), and_(cards.c.ts.is_not(None), ~earlier, or_(loud, ~recent))),
     )
+
+
+def _edit_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
+    if not pace.edits:
+        return false()
+    return and_(notes.c.state == "live", notes.c.wanted > notes.c.shown, _is_free(notes, now))
 
 
 def kept(

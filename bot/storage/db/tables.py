@@ -439,8 +439,12 @@ notes = _numbered(
     Column("kind", String(32), nullable=False),
     Column("body", JSON, nullable=False),
     Column("broadcast", Boolean, nullable=False, default=False),
-    Column("state", String(16), nullable=False),  # waiting, posted, broken
+    Column("live", Boolean, nullable=False, default=False),  # once posted, edited until it is over
+    Column("state", String(16), nullable=False),  # waiting, posted, live, broken
+    Column("posted_channel", String(32)),  # where Slack put it, as with a card
     Column("ts", String(32)),
+    Column("wanted", Integer, nullable=False, default=1),
+    Column("shown", Integer, nullable=False, default=0),
     Column("attempted_at", UtcMicros),
     Column("try_after", UtcMicros),
     Column("lease_until", UtcMicros),

@@ -65,6 +65,7 @@ class Stand:
                 "picture": draw_picture,
                 "broken": draw_badly,
                 "asking": self.draw_with_the_database,
+                "live": self.draw_live,
                 LATE: late,
             },
             owner=secrets.token_hex(8),
@@ -78,6 +79,10 @@ class Stand:
         text = self.text.get(subject, f"card {subject}")
         drawn = blocks.message(blocks.escape(text), [blocks.section(blocks.escape(text))])
         return replace(drawn, is_over=subject in self.over)
+
+    async def draw_live(self, body: Mapping[str, Any]) -> Message:
+        key = str(body["text"])
+        return replace(blocks.message(self.text.get(key, key)), is_over=key in self.over)
 
     async def draw_with_the_database(self, body: Mapping[str, Any]) -> Message:
         if self.away:
@@ -105,16 +110,27 @@ class Stand:
         self.over.add(subject)
         await self.change("over", subject)
 
-    async def note(self, key: str, kind: str = "progress", *, broadcast: bool = False) -> None:
+    async def note(
+        self, key: str, kind: str = "progress", *, broadcast: bool = False, live: bool = False
+    ) -> None:
         about = About(CardKind.ROLLOUT, "7")
         async with self.database.write() as connection:
             await wanted.add_note(
-                connection, about, key, kind, {"text": key}, self.clock.now(), broadcast=broadcast
+                connection, about, key, kind, {"text": key}, self.clock.now(), broadcast=broadcast, live=live
             )
 
-    async def message(self, channel: str, key: str) -> None:
+    async def message(self, channel: str, key: str, kind: str = "progress", *, live: bool = False) -> None:
         async with self.database.write() as connection:
-            await wanted.add_message(connection, channel, key, "progress", {"text": key}, self.clock.now())
+            await wanted.add_message(
+                connection, channel, key, kind, {"text": key}, self.clock.now(), live=live
+            )
+
+    async def tells(self, key: str, text: str, *, over: bool = False) -> None:
+        """What a live note says has changed."""
+        self.text[key] = text
+        self.over |= {key} if over else set()
+        async with self.database.write() as connection:
+            await wanted.touch_notes(connection, key)
 
     async def publish(self, *, after: float = 0.0) -> None:
         self.clock.advance(seconds=after)
@@ -831,3 +847,71 @@ async def test_a_picture_is_no_reason_to_post_twice(stand: Stand) -> None:
     await stand.publish()
     await stand.publish(after=5)
     assert stand.texts(ALERTS) == ["a picture"]
+
+
+# ---- live notes
+async def test_a_live_note_is_edited_until_it_is_over(stand: Stand) -> None:
+    await stand.open()
+    await stand.note("paused", "live", broadcast=True, live=True)
+    await stand.publish()
+    await stand.tells("paused", "paused, 2 failed")
+    await stand.publish(after=15)
+    assert stand.thread() == ["paused, 2 failed"]
+    await stand.tells("paused", "resumed", over=True)
+    await stand.publish(after=15)
+    await stand.tells("paused", "nobody reads this")
+    await stand.publish(after=15)
+    assert stand.thread() == ["resumed"]
+    assert stand.count("chat.update") == 2
+
+
+async def test_a_live_message_to_a_person_is_edited_where_slack_put_it(stand: Stand) -> None:
+    await stand.message(workspace.OPERATOR, "paused", "live", live=True)
+    await stand.publish()
+    await stand.tells("paused", "resumed", over=True)
+    await stand.publish(after=15)
+    (call,) = stand.slack.called("chat.update")
+    assert (call.args["channel"][0], call.args["text"]) == ("D", "resumed")
+
+
+async def test_a_live_note_is_posted_alone(stand: Stand) -> None:
+    await stand.open()
+    for key, kind in (("one", "progress"), ("canary done", "live"), ("two", "progress")):
+        await stand.note(key, kind, live=kind == "live")
+    for _ in range(4):
+        await stand.publish(after=61)
+    assert stand.thread() == ["one", "canary done", "two"]
+
+
+async def test_what_changes_before_a_live_note_is_posted_needs_no_edit(stand: Stand) -> None:
+    await stand.open()
+    await stand.note("paused", "live", live=True)
+    await stand.tells("paused", "resumed", over=True)
+    await stand.publish()
+    await stand.publish(after=61)
+    assert stand.thread() == ["resumed"]
+    assert stand.count("chat.update") == 0
+
+
+async def test_a_live_note_that_somebody_deleted_is_left_alone(stand: Stand) -> None:
+    await stand.open()
+    await stand.note("paused", "live", live=True)
+    await stand.publish()
+    stand.slack.workspace.delete_message(stand.slack.workspace.thread(stand.card())[0])
+    await stand.tells("paused", "resumed")
+    for _ in range(3):
+        await stand.publish(after=61)
+    assert stand.thread() == []
+    assert stand.count("chat.update") == 1
+
+
+async def test_a_live_note_whose_post_got_no_answer_is_found_and_drawn_anew(stand: Stand) -> None:
+    await stand.open()
+    await stand.publish()
+    await stand.note("paused", "live", live=True)
+    stand.slack.faults.lose_answer("chat.postMessage")
+    await stand.publish()
+    await stand.tells("paused", "resumed", over=True)
+    for _ in range(3):
+        await stand.publish(after=61)
+    assert stand.thread() == ["resumed"]

@@ -532,3 +532,24 @@ async def test_who_stalls_past_the_lease_records_no_failure_on_notes_that_anothe
         assert await outbox.record_notes_intent(connection, quick, rows.now)
         await outbox.record_notes_failure(connection, quick, rows.now, may_have_worked=False)
     assert await rows.claim_notes() is not None, "who renewed the lease gives it back"
+
+
+async def test_a_live_note_is_claimed_for_an_edit_by_one_and_for_the_newest_that_it_tells(rows: Rows) -> None:
+    async with rows.database.write() as connection:
+        for key in ("rollout/7/1", "rollout/70/1"):
+            await wanted.add_message(connection, "U1", key, "decided", {}, rows.now, live=True)
+    for _ in range(2):
+        claim = await rows.claim_notes()
+        assert claim is not None
+        async with rows.database.write() as connection:
+            await outbox.record_notes_posted(connection, claim, "2.2", channel="D1")
+    async with rows.database.write() as connection:
+        await wanted.touch_notes(connection, "rollout/7/")
+        edit = await outbox.claim_edit(connection, rows.pace, "one", rows.now)
+        again = await outbox.claim_edit(connection, rows.pace, "two", rows.now)
+    assert edit is not None
+    assert (edit.channel, edit.ts, edit.wanted, again) == ("D1", "2.2", 2, None)
+    async with rows.database.write() as connection:
+        await outbox.record_notes_posted(connection, edit, "2.2", channel="D1", is_over=True)
+        await wanted.touch_notes(connection, "rollout/7/")
+        assert await outbox.claim_edit(connection, rows.pace, "one", rows.now) is None
