@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NewType
 
 from bot.domain.errors import InvalidInput
 
@@ -22,14 +22,58 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
+class AuditAction(StrEnum):
+    """What is done, by a person or by the bot; of a button it is the id."""
+
+    RENAME = "rename"
+    TAG = "tag"
+    UNDO_RENAME = "undo rename"
+    UNDO_TAG = "undo tag"
+    EXPORT = "export"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    UNDO_SUBSCRIPTION = "subscription_undo"
+    SILENCE = "silence"
+    UNSILENCE = "unsilence"
+    ACKNOWLEDGE = "incident_ack"
+    END_ACKNOWLEDGEMENT = "incident_ack_ended"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
+    REQUEST = "rollout_request"
+    APPROVE = "rollout_approve"
+    DENY = "rollout_deny"
+    WITHDRAW = "rollout_cancel"
+    VOID = "rollout_void"
+    EXPIRE = "rollout_expired"
+    REMIND = "rollout_reminder"
+    SCHEDULE = "rollout_scheduled"
+    START = "rollout_started"
+    BEGIN_WAVE = "rollout_wave"
+    END_CANARY = "rollout_canary_done"
+    PROMOTE = "rollout_promote"
+    PAUSE = "rollout_pause"
+    RESUME = "rollout_resume"
+    ABORT = "rollout_abort"
+    RETRY = "rollout_retry_failed"
+    CATCH_UP = "rollout_catch_up"
+    MISS = "rollout_not_returned"
+    HEAR_LATE = "rollout_late"
+    NOT_CALL_OFF = "rollout_not_called_off"
+    FINISH = "rollout_finished"
+
+
+TriedAction = NewType("TriedAction", str)
+"""What somebody was refused: the word of a command, or the id of a button."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did, or was refused, what: one row of the append-only audit log."""
 
     at: datetime
     actor: str  # Slack user id, or "meshbot" for what the bot decided
-    action: str
-    subject: str
+    action: AuditAction | TriedAction
+    subject: str  # what has a number begins with it: "R-1: 3.5.0, 20 gateways"
     outcome: Outcome
     before: str | None = None
     after: str | None = None

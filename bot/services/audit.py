@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, Role, require
-from bot.domain.audit import KEPT, AuditChain, AuditEntry, AuditQuery, Outcome
+from bot.domain.audit import KEPT, AuditAction, AuditChain, AuditEntry, AuditQuery, Outcome, TriedAction
 from bot.domain.errors import Unavailable
 from bot.services.context import Context
 from bot.storage import audit
@@ -91,7 +91,7 @@ class AuditService:
         entry = AuditEntry(
             at=self._now(),
             actor=actor.user_id,
-            action=what,
+            action=TriedAction(what),
             subject=about[:LONGEST],
             outcome=Outcome.REFUSED,
             channel=channel or None,
@@ -114,7 +114,7 @@ class AuditService:
         entry = AuditEntry(
             at=self._now(),
             actor=actor.user_id,
-            action="export",
+            action=AuditAction.EXPORT,
             subject=f"{list_kind} {question}".strip()[:LONGEST],
             outcome=Outcome.DONE,
             after="1 row" if rows == 1 else f"{rows:,} rows",

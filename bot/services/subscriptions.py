@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.query import Query, parse
 from bot.domain.subscriptions import (
@@ -89,7 +89,7 @@ class SubscriptionService:
                 made = await store.add(connection, channel, draft, actor.user_id, now)
             done = Subscribed(made, before, covered)
             if done.is_new or done.has_changed or done.is_mended:
-                await audit.record(connection, _entry(actor, "subscribe", now, before, made))
+                await audit.record(connection, _entry(actor, AuditAction.SUBSCRIBE, now, before, made))
             if done.is_new or done.has_changed:
                 await self._tell(connection, actor, before, made, now)
         return done
@@ -103,7 +103,7 @@ class SubscriptionService:
             ended = await store.remove(connection, number, now)
             if ended is None:
                 raise NotFound(f"There is no subscription {number}. “subscriptions” lists those there are.")
-            await audit.record(connection, _entry(actor, "unsubscribe", now, ended, None))
+            await audit.record(connection, _entry(actor, AuditAction.UNSUBSCRIBE, now, ended, None))
             await self._tell(connection, actor, ended, None, now)
         return ended
 
@@ -124,7 +124,7 @@ class SubscriptionService:
                     "That was taken back, or changed again, meanwhile. “subscriptions” lists those there are."
                 )
             ended = found if back is None else None
-            await audit.record(connection, _entry(actor, "subscription_undo", now, ended, back))
+            await audit.record(connection, _entry(actor, AuditAction.UNDO_SUBSCRIPTION, now, ended, back))
             await self._tell(connection, actor, ended, back, now)
         return found, back is not None
 
@@ -195,7 +195,7 @@ class SubscriptionService:
 
 
 def _entry(
-    actor: Actor, action: str, now: datetime, before: Subscription | None, after: Subscription | None
+    actor: Actor, action: AuditAction, now: datetime, before: Subscription | None, after: Subscription | None
 ) -> AuditEntry:
     one = after or before
     assert one is not None

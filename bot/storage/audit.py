@@ -5,6 +5,7 @@ hash, whose lock lets one transaction at a time add, and the anchor: the hash be
 """
 
 import logging
+import re
 import string
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +14,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.audit import BEGINNING, AuditChain, AuditEntry, AuditQuery, Outcome, chained
+from bot.domain.audit import (
+    BEGINNING,
+    AuditAction,
+    AuditChain,
+    AuditEntry,
+    AuditQuery,
+    Outcome,
+    TriedAction,
+    chained,
+)
 from bot.storage.db.engine import Transaction, after_commit, before_commit
 from bot.storage.db.statements import insert_or_lock
 from bot.storage.db.tables import audit, audit_chain
@@ -22,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
+_NUMBERED = re.compile(r"[a-z]-\d+")
 _CHUNK = 500  # rows at a time: a file of them does not hold the event loop up
 
 
@@ -151,11 +162,9 @@ def _terms(query: AuditQuery) -> list[ColumnElement[bool]]:
 
 def _in_subject(word: str) -> list[ColumnElement[bool]]:
     subject = func.lower(audit.c.subject)
-    # R-1 is not R-12: a number is compared as a whole. Behind a silence's follows what it covers.
-    if word.removeprefix("r-").isdecimal():
-        return [subject == word]
-    if word.removeprefix("s-").isdecimal():
-        return [subject.startswith(f"{word}:")]
+    # R-1 is not R-12: a number is compared as a whole. Behind it follows what it is, or nothing.
+    if _NUMBERED.fullmatch(word):
+        return [subject == word, subject.startswith(f"{word}:")]
     return [subject.contains(form, autoescape=True) for form in _forms(word)]
 
 
@@ -169,7 +178,7 @@ def _entry(row: Row[Any]) -> AuditEntry:
     return AuditEntry(
         at=row.at,
         actor=row.actor,
-        action=row.action,
+        action=_action(row.action),
         subject=row.subject,
         outcome=Outcome(row.outcome),
         before=row.before,
@@ -178,6 +187,10 @@ def _entry(row: Row[Any]) -> AuditEntry:
         reason=row.reason,
         plan_hash=row.plan_hash,
     )
+
+
+def _action(word: str) -> AuditAction | TriedAction:
+    return AuditAction(word) if word in set(AuditAction) else TriedAction(word)
 
 
 def _row(entry: AuditEntry) -> dict[str, object]:

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, text
 
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.domain.access import Actor, Role
-from bot.domain.audit import BEGINNING, AuditChain, AuditEntry, AuditQuery, Outcome
+from bot.domain.audit import BEGINNING, AuditAction, AuditChain, AuditEntry, AuditQuery, Outcome
 from bot.domain.errors import Unavailable
 from bot.services.audit import AuditService
 from bot.services.context import Context
@@ -30,7 +30,7 @@ from tests.worlds.databases import sqlite_url
 from tests.worlds.process import PASSWORD, outside
 
 ANA = Actor("U0ANA00001", "Ana", Role.APPROVER)
-ENTRY = AuditEntry(NOW, "U0ANA00001", "rename", "bmac-1", Outcome.DONE, before="a", after="b")
+ENTRY = AuditEntry(NOW, "U0ANA00001", AuditAction.RENAME, "bmac-1", Outcome.DONE, before="a", after="b")
 
 
 async def add(database: Database, *entries: AuditEntry) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Update, select, update
 from sqlalchemy.exc import DBAPIError
 
-from bot.domain.audit import AuditEntry, AuditQuery, Outcome, parse_audit
+from bot.domain.audit import AuditAction, AuditEntry, AuditQuery, Outcome, parse_audit
 from bot.storage import audit
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit as table
@@ -31,7 +31,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def entry(days: int) -> AuditEntry:
-    return AuditEntry(NOW - timedelta(days=days), "U0ANA00001", "rename", f"day {days}", Outcome.DONE)
+    return AuditEntry(
+        NOW - timedelta(days=days), "U0ANA00001", AuditAction.RENAME, f"day {days}", Outcome.DONE
+    )
 
 
 async def write(database: Database, statement: Update) -> None:

@@ -3,7 +3,7 @@
 The list of what can be done is the domain's own, so an action that nobody shows here fails the test.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -195,7 +195,7 @@ async def test_what_somebody_does_is_in_the_audit_log_with_the_channel(tmp_path:
             assert [bool(one.channel and one.subject) for one in new] == [True], action
 
 
-async def refusals(made: House) -> list[tuple[str, str]]:
+async def refusals(made: House) -> Sequence[tuple[str, str]]:
     found = await made.app.audit.find(AUDITOR, AuditQuery(outcomes=(Outcome.REFUSED,)), 1000)
     return [(one.action, one.subject) for one in found.entries][::-1]
 

@@ -229,11 +229,12 @@ class World:
             return {gateway: TargetState(state) for gateway, state in rows.all()}
 
     async def audited(self) -> list[tuple[str, str, str]]:
+        """Who, what, and the number of the rollout."""
         async with self.database.read() as connection:
             rows = await connection.execute(
                 select(audit.c.actor, audit.c.action, audit.c.subject).order_by(audit.c.id)
             )
-            return [(actor, action, subject) for actor, action, subject in rows.all()]
+            return [(actor, action, subject.partition(":")[0]) for actor, action, subject in rows.all()]
 
     async def events(self, rollout_id: RolloutId) -> list[str]:
         return [entry.event.kind for entry in await self.rollouts.timeline(rollout_id)]

@@ -13,7 +13,7 @@ from bot.domain.alerts.incidents import (
     forgotten,
     refuse_acknowledgement,
 )
-from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.incident_kinds import IncidentId, IncidentSummary
 from bot.services.context import Context
 from bot.storage import audit
@@ -137,7 +137,7 @@ def _acknowledged(actor: Actor, incident: Incident, now: datetime, channel: str 
     return AuditEntry(
         at=now,
         actor=actor.user_id,
-        action="incident_ack",
+        action=AuditAction.ACKNOWLEDGE,
         subject=f"incident {incident.id} {incident.place}",
         outcome=Outcome.DONE,
         channel=channel,

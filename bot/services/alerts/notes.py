@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.domain.alerts.incidents import FIRST_GATEWAYS, Growth, has_grown
-from bot.domain.audit import BOT, AuditEntry, Outcome
+from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.storage import audit
@@ -73,7 +73,7 @@ async def _record_lapse(connection: Transaction, grown: Growth, at: datetime) ->
     entry = AuditEntry(
         at=at,
         actor=BOT,
-        action="incident_ack_ended",
+        action=AuditAction.END_ACKNOWLEDGEMENT,
         subject=f"incident {incident.id} {incident.place}",
         outcome=Outcome.DONE,
         before=f"{grown.told:,} offline, acknowledged by {grown.acknowledged.name}",

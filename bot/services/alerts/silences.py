@@ -20,7 +20,7 @@ from bot.domain.alerts.silences import (
     parse_number,
     parse_silence,
 )
-from bot.domain.audit import BOT, AuditEntry, Outcome
+from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
@@ -140,7 +140,7 @@ class SilenceService:
                 await _load_to_silence(connection, incident)  # it may have ended since it was read
             by = (actor.user_id, actor.name)
             made = await store.add(connection, asked, incident, by, now, limits=limits, gateways=kept)
-            await audit.record(connection, _entry(actor, "silence", made, now, channel))
+            await audit.record(connection, _entry(actor, AuditAction.SILENCE, made, now, channel))
             await cards.open_cards(connection, _about(made), places, now)
             if incident is not None:
                 await cards.touch(connection, About(CardKind.INCIDENT, str(incident)), urgent=True)
@@ -160,7 +160,7 @@ class SilenceService:
             ended = await store.end(connection, number, actor.user_id, now)
             if ended is None:
                 raise _is_over(number)
-            await audit.record(connection, _entry(actor, "unsilence", ended, now, channel))
+            await audit.record(connection, _entry(actor, AuditAction.UNSILENCE, ended, now, channel))
             await cards.touch(connection, _about(ended), urgent=True)
             body = {**_body(ended), "ended_by": actor.user_id}
             await _tell(connection, ended, ENDED, places, body, now)
@@ -325,7 +325,9 @@ async def _tell(
         await cards.add_message(connection, place, f"{kind}/{silence.id}/{place}", kind, body, now)
 
 
-def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: str | None) -> AuditEntry:
+def _entry(
+    actor: Actor, action: AuditAction, silence: Silence, now: datetime, channel: str | None
+) -> AuditEntry:
     covers = silence.query or f"gateways of incident {silence.incident_id}"
     until = f"until {silence.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return AuditEntry(
@@ -334,7 +336,7 @@ def _entry(actor: Actor, action: str, silence: Silence, now: datetime, channel: 
         action=action,
         subject=f"{silence.title}: {covers}",
         outcome=Outcome.DONE,
-        after=None if action == "unsilence" else until,
+        after=None if action is AuditAction.UNSILENCE else until,
         channel=channel,
         reason=silence.reason,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import BotError, Stale
 from bot.domain.fleet.writes import (
     UNDO_WITHIN,
@@ -252,7 +252,7 @@ class WriteRunner:
             AuditEntry(
                 at=now,
                 actor=write.actor,
-                action=f"undo {write.kind}" if write.undoes else write.kind.value,
+                action=AuditAction(f"undo {write.kind}" if write.undoes else write.kind.value),
                 subject=item.gateway_id,
                 outcome=Outcome.DONE if done else Outcome.FAILED,
                 before="\n".join(item.before),

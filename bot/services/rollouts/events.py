@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from bot.domain.access import Action, Actor
-from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.rollouts.events import (
     Aborted,
     Approved,
@@ -48,16 +48,16 @@ TOLD_THE_REQUESTER = (Paused, CanaryDone, NotReturned, Aborted, Finished)  # by 
 QUIET = (Requested,)  # the card itself says so
 _AUDITED_ELSEWHERE = (Frozen, Unfrozen)  # once, and not for each rollout
 # In the audit log an act has the name of its button, as a refusal of it has.
-_ACTIONS: Mapping[type[RecordedEvent], str] = {
-    Requested: "rollout_request",
-    Approved: "rollout_approve",
-    Denied: "rollout_deny",
-    Withdrawn: "rollout_cancel",
-    Paused: "rollout_pause",
-    Resumed: "rollout_resume",
-    Promoted: "rollout_promote",
-    Aborted: "rollout_abort",
-    Retried: "rollout_retry_failed",
+_ACTIONS: Mapping[type[RecordedEvent], AuditAction] = {
+    Requested: AuditAction.REQUEST,
+    Approved: AuditAction.APPROVE,
+    Denied: AuditAction.DENY,
+    Withdrawn: AuditAction.WITHDRAW,
+    Paused: AuditAction.PAUSE,
+    Resumed: AuditAction.RESUME,
+    Promoted: AuditAction.PROMOTE,
+    Aborted: AuditAction.ABORT,
+    Retried: AuditAction.RETRY,
 }
 
 
@@ -105,6 +105,11 @@ async def record_event(
     return number
 
 
+def audit_action(event: type[RecordedEvent]) -> AuditAction:
+    """What the audit log calls it."""
+    return _ACTIONS.get(event) or AuditAction(f"rollout_{event.kind}")
+
+
 def _audited(
     rollout: Rollout,
     event: RecordedEvent,
@@ -113,12 +118,13 @@ def _audited(
     before: Rollout | None,
     channel: str | None,
 ) -> AuditEntry:
+    gateways = "1 gateway" if rollout.planned == 1 else f"{rollout.planned:,} gateways"
     wanted = f"{rollout.query} to {rollout.firmware_version}" if isinstance(event, Requested) else None
     return AuditEntry(
         at=now,
         actor=by.user_id if by else BY_ITSELF,
-        action=_ACTIONS.get(type(event), f"rollout_{event.kind}"),
-        subject=rollout.title,
+        action=audit_action(type(event)),
+        subject=f"{rollout.title}: {rollout.firmware_version}, {gateways}",
         outcome=Outcome.DONE,
         before=_standing(before) if before else None,
         after=_standing(rollout) if before else wanted,

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require_everywhere
-from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried
@@ -200,7 +200,7 @@ class RolloutSteering:
                 standing = await store.freeze_of(connection, firmware_version)
                 raise _frozen_already(standing or freeze)
             effect = await record_freeze(connection, freeze, actor, now)
-            await audit.record(connection, _entry(actor, "freeze", freeze, now, channel))
+            await audit.record(connection, _entry(actor, AuditAction.FREEZE, freeze, now, channel))
             if self._told:
                 await tell_of_freeze(connection, self._told, effect, actor, now)
         return effect
@@ -219,7 +219,7 @@ class RolloutSteering:
                 raise InvalidInput(f"{what} is not frozen. Now: {there}.")
             effect = await record_freeze(connection, lifted, actor, now, ended=True)
             ended = Freeze(firmware_version, actor.user_id, actor.name, "", now)
-            await audit.record(connection, _entry(actor, "unfreeze", ended, now, channel))
+            await audit.record(connection, _entry(actor, AuditAction.UNFREEZE, ended, now, channel))
             if self._told:
                 await tell_of_freeze(connection, self._told, effect, actor, now, ended=True)
         return effect
@@ -238,7 +238,9 @@ def _frozen_already(standing: Freeze) -> Stale:
     return Stale(f"It is frozen already: {standing.says()}.")
 
 
-def _entry(actor: Actor, action: str, freeze: Freeze, now: datetime, channel: str | None) -> AuditEntry:
+def _entry(
+    actor: Actor, action: AuditAction, freeze: Freeze, now: datetime, channel: str | None
+) -> AuditEntry:
     return AuditEntry(
         at=now,
         actor=actor.user_id,

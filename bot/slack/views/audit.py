@@ -2,30 +2,16 @@
 
 from collections.abc import Sequence
 
-from bot.domain.audit import BOT, AuditEntry, Outcome
-from bot.slack.views.blocks import (
-    Message,
-    bold,
-    channel,
-    context,
-    date,
-    escape,
-    lines,
-    mention,
-    message,
-    name,
-    section,
-    status,
-    utc,
-)
+from bot.domain.audit import AuditEntry, Outcome
+from bot.slack.views.audit_words import audit_sentence
+from bot.slack.views.blocks import Message, bold, context, date, escape, lines, message, section, utc
 from bot.slack.views.lists import PagePosition, buttons
 from bot.slack.views.parts import row
 
 AUDIT = "audit"
 PAGE = 10
 CSV_HEADING = ("when", "who", "what", "subject", "outcome", "before", "after", "where", "reason", "plan")
-_EMOJI = {Outcome.DONE: "done", Outcome.FAILED: "failed", Outcome.REFUSED: "warning"}
-_HASH_SHOWN = 12
+_EMOJI = {Outcome.DONE: "✅", Outcome.FAILED: "❌", Outcome.REFUSED: "🚫"}  # the sentence says it in words
 
 
 def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str) -> Message:
@@ -61,17 +47,4 @@ def csv_row(entry: AuditEntry) -> tuple[str | None, ...]:
 
 
 def _line(entry: AuditEntry) -> str:
-    who = BOT if entry.actor == BOT else mention(entry.actor)
-    what = escape(entry.action.replace("_", " "))
-    said = f"{status(entry.outcome.value, _EMOJI[entry.outcome])} {date(entry.at)} {who}: {what}"
-    if entry.subject:
-        said += f" {name(entry.subject)}"
-    if entry.before or entry.after:
-        said += f": {name(entry.before or 'nothing', 120)} → {name(entry.after or 'nothing', 120)}"
-    if entry.channel:
-        said += f" in {channel(entry.channel)}"
-    if entry.reason:
-        said += f" ({name(entry.reason, 300)})"
-    if entry.plan_hash:
-        said += f", plan {name(entry.plan_hash[:_HASH_SHOWN])}"
-    return said
+    return f"{_EMOJI[entry.outcome]} {date(entry.at)}: {audit_sentence(entry)}."

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.slack.views import audit
 from bot.slack.views.blocks import section
 from bot.slack.views.parts import UNDRAWN, part
 
-ENTRY = AuditEntry(datetime(2026, 3, 2, tzinfo=UTC), "U0ANA00001", "rename", "bmac-1", Outcome.DONE)
+ENTRY = AuditEntry(datetime(2026, 3, 2, tzinfo=UTC), "U0ANA00001", AuditAction.RENAME, "bmac-1", Outcome.DONE)
 
 
 def test_a_row_that_cannot_be_drawn_says_so_and_the_others_are_shown(
