@@ -60,7 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check the set-up, and say how to mend what is wrong")
     doctor.set_defaults(run=_doctor)
     doctor.add_argument(
-        "--openapi", metavar="URL-or-FILE", help="the vendor's OpenAPI document to compare with"
+        "--openapi",
+        type=_document,
+        metavar="URL-or-FILE",
+        help="the vendor's OpenAPI document to compare with",
     )
 
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
@@ -247,6 +250,17 @@ def _factor(text: str) -> float:
     if not 0.1 <= factor <= 1000:
         raise argparse.ArgumentTypeError("must be a number from 0.1 to 1000")
     return factor
+
+
+def _document(text: str) -> str:
+    from bot.network import names_a_server
+
+    scheme, is_address, _ = text.partition("://")
+    if "\0" in text or (is_address and (scheme.lower() not in {"http", "https"} or not names_a_server(text))):
+        raise argparse.ArgumentTypeError(
+            "must be a file's path, or an address that begins with https:// and a host that can be"
+        )
+    return text
 
 
 def _public_address(text: str) -> str:

@@ -131,6 +131,12 @@ def _network(settings: Settings, network: Network) -> Iterator[Finding]:
     for way, hosts in ways.items():
         named = f" ({network.named})" if way != "directly" else " (NO_PROXY)" if network.proxy else ""
         yield _ok("network", f"{' and '.join(dict.fromkeys(hosts))} {way}{named}")
+    for folder in network.unread():
+        yield _note(
+            "certificates",
+            f"nothing in {folder} is read, since OpenSSL looks for files named by a hash. Run "
+            f"`openssl rehash {folder}`, or name a file of authorities in SSL_CERT_FILE",
+        )
     if trusted := network.trusted():
         yield _ok("certificates", f"the authorities in {' and '.join(trusted)} are trusted")
     else:

@@ -5,13 +5,14 @@ variables that other programs read too, and knows neither of the two. A proxy is
 bot speaks ``http://`` to its own machine only.
 """
 
+import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -58,7 +59,7 @@ class Network:
                 f"HTTP as {_SPEAKS_HTTP}, or except {parts.hostname} from it in NO_PROXY."
             )
         if not names_a_server(proxy) or not re.fullmatch(
-            r"(?i)https?://([^@/?#\s]*@)?(\[[0-9a-f:.]+\]|[^@:/?#\s\[\]]+)(:\d{1,5})?/?", proxy
+            r"(?i)https?://([^@/?#]*@)?(?:(?![@/?#])[!-~])+/?", proxy
         ):
             raise StartupError(
                 f"{self.named} is not usable: it must be {_SPEAKS_HTTP}; reserved characters in these are "
@@ -67,10 +68,10 @@ class Network:
         return proxy
 
     def _excepts(self, host: str, port: int) -> bool:
-        """By NO_PROXY: a name is for all below it, too, with a port for that alone; ``*`` is for all."""
+        """By NO_PROXY: ``*`` is for all, all else for one server or more, with a port for that alone."""
         for one in self.no_proxy.lower().replace(",", " ").split():
-            name, _, of = one.lstrip("*.").partition(":")
-            if of in {"", str(port)} and (one == "*" or (name and f".{host}".endswith(f".{name}"))):
+            match = _EXCEPTED.fullmatch(one)
+            if one == "*" or (match and match[3] in {None, str(port)} and _is_in(host, match[1] or match[2])):
                 return True
         return False
 
@@ -94,9 +95,14 @@ class Network:
         return _trust(self.cert_file, self.cert_dir)
 
     def trusted(self) -> tuple[str, ...]:
-        """Where they stand: a file, a folder, or both; nothing where this machine has none."""
+        """Where they stand: a file, folders, or both; nothing where this machine has none."""
         found = ssl.get_default_verify_paths()
-        return tuple(str(path) for path in (found.cafile, found.capath) if path)
+        folders = _folders(self.cert_dir or found.capath or "")
+        return tuple(path for path in (found.cafile or "", *filter(_has_authorities, folders)) if path)
+
+    def unread(self) -> tuple[str, ...]:
+        """The folders of SSL_CERT_DIR in which OpenSSL finds nothing."""
+        return tuple(path for path in _folders(self.cert_dir) if not _has_authorities(path))
 
     def fault(self, error: BaseException, url: str) -> str:
         """Why an address was not reached, as a clause about its server or the proxy before it."""
@@ -124,13 +130,35 @@ class Network:
         return f"the connection failed ({type(error).__name__})"
 
 
+# Of NO_PROXY: an IPv6 address or network with or without brackets, else a name or IPv4, and a port.
+_EXCEPTED = re.compile(r"(?:([0-9a-f.]*:[0-9a-f:.]*:[0-9a-f:./]*)|([^:\[]+|\[[^\]]+\](?:/\d+)?)(?::(\d+))?)")
+
+
+def _is_in(host: str, excepted: str) -> bool:
+    """Whether it is an address in that network, or that name or one below it."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        name = excepted.lstrip("*.").rstrip(".")
+        return bool(name) and f".{host.rstrip('.')}".endswith(f".{name}")
+    try:
+        return address in ip_network(re.sub(r"[\[\]]", "", excepted), strict=False)
+    except ValueError:
+        return False
+
+
+_SERVER = re.compile(r"(?:[^@]*@)?(?:\[[^\[\]]+\]|[^@:\\\[\]]+)(?::[0-9]*)?")
+
+
 def names_a_server(address: str) -> bool:
     """Whether its host and port are ones that can be: libraries fail on the others only once they connect."""
     try:
         parts = urlsplit(address)
         host = parts.hostname or ""
-        _ = ip_address(host) if ":" in host else host.encode("idna")
-        return bool(parts.hostname) and parts.port != 0
+        is_address = "[" in parts.netloc or re.fullmatch(r"[0-9.]+", host)
+        _ = ip_address(host) if is_address else host.encode("idna")
+        is_possible = _SERVER.fullmatch(parts.netloc) is not None and parts.port != 0
+        return is_possible and address.isprintable() and " " not in address
     except ValueError:  # a UnicodeError is one
         return False
 
@@ -140,8 +168,9 @@ DIRECT = Network()  # without a proxy, with the authorities of this machine
 
 @cache
 def _trust(cert_file: str, cert_dir: str) -> ssl.SSLContext:
-    if cert_dir and not Path(cert_dir).is_dir():
-        raise StartupError(f"SSL_CERT_DIR names {cert_dir}, which is no folder: correct it, or unset it.")
+    for folder in _folders(cert_dir):
+        if not Path(folder).is_dir():
+            raise StartupError(f"SSL_CERT_DIR names {folder}, which is no folder: correct it, or unset it.")
     try:
         if cert_file:
             ssl.create_default_context(cafile=cert_file)
@@ -151,6 +180,18 @@ def _trust(cert_file: str, cert_dir: str) -> ssl.SSLContext:
             "name a file of certificates in PEM, or unset it."
         ) from error
     return ssl.create_default_context()
+
+
+def _folders(named: str) -> list[str]:
+    return [folder for folder in named.split(os.pathsep) if folder]
+
+
+def _has_authorities(folder: str) -> bool:
+    """OpenSSL looks for a file that is called after a hash, and reads no other."""
+    try:
+        return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in os.listdir(folder))
+    except OSError:
+        return False
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

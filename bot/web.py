@@ -147,9 +147,9 @@ class _Listener:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(self._connection, self._host, self._wanted_port)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter for a host that no name can be
             await self._runner.cleanup()
-            raise self._cannot_listen(error) from error
+            raise self._cannot_listen(getattr(error, "errno", None)) from error
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -206,12 +206,12 @@ class _Listener:
             if transport in self._open:
                 self._wait(transport, KEPT_ALIVE)
 
-    def _cannot_listen(self, error: OSError) -> StartupError:
-        if error.errno == errno.EADDRINUSE:
+    def _cannot_listen(self, why: int | None) -> StartupError:
+        if why == errno.EADDRINUSE:
             return PortBusy(
                 f"{self._setting} {self._wanted_port} is taken: stop the other program or set another."
             )
-        if error.errno == errno.EACCES:
+        if why == errno.EACCES:
             return StartupError(
                 f"{self._setting} {self._wanted_port} is not allowed to this user: set one above 1023."
             )

@@ -107,6 +107,34 @@ def test_migrate_says_what_it_did_and_does_it_once(tmp_path: Path, empty_databas
     assert "already" in second.stdout
 
 
+ADDRESSES = (
+    *("SLACK__API_URL", "MESHTECH__AUTH_URL", "MESHTECH__API_URL", "MESHTECH__ROUTES__GET_JOB"),
+    *("DATABASE_URL", "HTTPS_PROXY", "ALL_PROXY", "HTTP__HOST", "--openapi", "--http"),
+)
+
+
+@pytest.mark.parametrize("host", ["h:99999", "[::1", "a..b", "h\0st"], ids=ascii)
+@pytest.mark.parametrize("where", ADDRESSES)
+def test_an_address_that_cannot_be_is_one_sentence_and_exit_status_2(
+    where: str, host: str, tmp_path: Path
+) -> None:
+    arguments, variables = ["run"], dict(REQUIRED)
+    match where:
+        case "--openapi" | "--http":
+            arguments = ["doctor" if where == "--openapi" else "manifest", where, f"https://{host}/x"]
+        case "HTTPS_PROXY" | "ALL_PROXY":
+            variables[where] = host.replace("\0", " ")  # no environment can hold a NUL
+        case _:
+            before = {"MESHTECH__ROUTES__GET_JOB": "GET https://", "DATABASE_URL": "postgresql://"}
+            written = host if where == "HTTP__HOST" else f"{before.get(where, 'https://')}{host}/x"
+            (tmp_path / ".env").write_text(f"MESHBOT_{where}='{written}'\n")
+    done = meshbot(tmp_path, *arguments, **variables)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    sentence = done.stderr.splitlines()[-1]
+    assert where in sentence
+    assert sentence.isprintable()
+
+
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = process(tmp_path, "--help")
     assert done.returncode == 0

@@ -80,6 +80,43 @@ def test_a_proxy_that_cannot_be_used_is_refused_in_words_where_it_is_needed(prox
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("excepted", "host", "is_direct"),
+    [
+        ("::1", "[::1]", True),
+        ("[::1]", "[::1]", True),
+        ("[0:0::1]:443", "[::1]", True),
+        ("[::1]:8443", "[::1]", False),
+        ("fd00::/8", "[fd12::7]", True),
+        ("[fd00::]/8:8443", "[fd12::7]:8443", True),
+        ("fd00::/8", "[fe12::7]", False),
+        ("10.0.0.0/8", "10.200.3.4", True),
+        ("10.0.0.7/8", "10.200.3.4:8443", True),
+        ("10.0.0.0/8:443", "10.200.3.4:8443", False),
+        ("10.0.0.0/8", "11.0.0.1", False),
+        ("10.0.0.0/8", "fd12.example", False),
+        ("10.0.0.4", "10.0.0.4", True),
+        (".0.4", "10.0.0.4", False),
+        ("portal.example.", "portal.example", True),
+        ("portal.example", "portal.example.", True),
+        (".portal.example.", "api.portal.example", True),
+        ("*.portal.example", "api.portal.example", True),
+        ("PORTAL.example:8443", "portal.EXAMPLE:8443", True),
+        ("portal.example:8443", "portal.example", False),
+        ("tal.example", "portal.example", False),
+        (".", "portal.example.", False),
+        ("[::1,]:443,/8,:", "[::1]", False),
+        ("one.example  two.example,,portal.example", "portal.example", True),
+        ("*", "[::1]:8443", True),
+    ],
+)
+def test_a_host_is_excepted_by_name_address_or_network_with_or_without_a_port(
+    excepted: str, host: str, is_direct: bool
+) -> None:
+    network = Network.of({"HTTPS_PROXY": "proxy:3128", "NO_PROXY": excepted})
+    assert (network.proxy_for(f"https://{host}/x") is None) is is_direct
+
+
 @pytest.mark.parametrize("proxy", ["http://ana:p%40ss@proxy:1", "ana:p%40ss@proxy:1"])
 def test_a_proxy_s_password_is_a_secret(proxy: str) -> None:
     network = Network.of({"HTTPS_PROXY": proxy})
@@ -95,6 +132,21 @@ def test_certificates_that_are_not_there_are_named(name: str, value: str, tmp_pa
     (tmp_path / "empty.pem").touch()
     with pytest.raises(StartupError, match=rf"{name} names {tmp_path}/{value}, w.*unset it"):
         Network.of({name: f"{tmp_path}/{value}"}).trust()
+
+
+def test_folders_of_certificates_are_a_list_and_one_without_any_is_not_called_trusted(tmp_path: Path) -> None:
+    empty, unhashed, hashed = (tmp_path / name for name in ("empty", "unhashed", "hashed"))
+    for folder, file in ((empty, None), (unhashed, "office.pem"), (hashed, "5ed36f99.0")):
+        folder.mkdir()
+        if file:
+            (folder / file).touch()
+    network = Network.of({"SSL_CERT_DIR": f"{empty}:{hashed}:{unhashed}"})
+    network.trust()
+    assert network.unread() == (str(empty), str(unhashed))
+    assert str(hashed) in network.trusted()
+    assert {str(empty), str(unhashed)}.isdisjoint(network.trusted())
+    with pytest.raises(StartupError, match=rf"SSL_CERT_DIR names {tmp_path}/gone, which is no folder"):
+        Network.of({"SSL_CERT_DIR": f"{hashed}:{tmp_path}/gone"}).trust()
 
 
 # ---- both outside worlds, at the wire
@@ -171,11 +223,13 @@ async def test_doctor_says_which_proxy_and_which_authorities_are_used(
     async with in_office(tmp_path) as world:
         monkeypatch.setenv("HTTPS_PROXY", world.proxy.url())
         monkeypatch.setenv("SSL_CERT_FILE", str(world.proxy.authority))
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
         said, wrong = await world.wrong()
         assert wrong == []
+        assert f"note   certificates: nothing in {tmp_path} is read, since" in "\n".join(said)
         shown = f"http://bot%40office@{world.proxy.address}"
         assert f"ok     network: slack.test and ops.test and iot.test through {shown} (HTTPS_PROXY)" in said
-        (line,) = [line for line in said if " certificates: " in line]
+        (line,) = [line for line in said if line.startswith("ok     certificates: ")]
         assert f"the authorities in {world.proxy.authority}" in line
         assert "ok     Meshtech: the account logs in and lists gateways" in said
         assert PROXY_PASSWORD not in "".join(said)

@@ -92,7 +92,7 @@ async def fetch(where: str, network: Network) -> Json:
                 text = (await http.get(where)).raise_for_status().text
         else:
             text = await asyncio.to_thread(Path(where).read_text, encoding="utf-8-sig")
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeDecodeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError) as error:
         is_far = isinstance(error, httpx.TransportError)
         why = network.fault(error, where) if is_far else type(error).__name__
         raise StartupError(

@@ -3,7 +3,6 @@
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 
 def open_to_others(database_url: str, env_file: str | Path = ".env") -> Iterator[str]:
@@ -24,4 +23,4 @@ def _is_open(path: Path) -> bool:
 
 
 def _sqlite_file(url: str) -> Path | None:
-    return Path(urlsplit(url).path[1:]) if url.startswith("sqlite:") else None
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else None

@@ -43,10 +43,12 @@ class AsWritten(EnvSettingsSource):
 # Docker for each link (docs.docker.com/engine/network/links), and an image for its version.
 _NAMED_BY_OTHERS = re.compile(
     r"MESHBOT_VERSION|MESHBOT_(?:[A-Z0-9]+_)*?"
-    r"(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?|ENV_.+)",
+    r"(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|ENV_.+|"
+    r"PORT_\d+_(?:\d+_)?(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?(?:_(?:START|END))?)",
     re.ASCII,
 )
-_LINK = re.compile(r"(?:tcp|udp|sctp)://.*")  # what makes MESHBOT_HTTP_PORT a link and no misspelled setting
+# What makes MESHBOT_HTTP_PORT or MESHBOT_DB_NAME of a link, and no misspelled setting.
+_OF_A_LINK = {"_PORT": re.compile(r"(?:tcp|udp|sctp)://.*"), "_NAME": re.compile(r"/[^/]+/[^/]+")}
 
 
 class Environment(AsWritten):
@@ -140,10 +142,15 @@ def _secret_files(settings: type[BaseSettings], directory: str | Path | None) ->
 def _is_named_by_others(name: str, text: str) -> bool:
     if _NAMED_BY_OTHERS.fullmatch(name.upper()):
         return True
-    return name.upper().endswith("_PORT") and _LINK.fullmatch(text.strip()) is not None
+    said = _OF_A_LINK.get(name.upper()[-len("_PORT") :])
+    return said is not None and said.fullmatch(text.strip()) is not None
 
 
 def _ours(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     """Only what carries our prefix and is not empty: empty is unset."""
     trimmed = {name.lower(): (text or "").strip() for name, text in pairs}
-    return {name: text for name, text in trimmed.items() if name.startswith(PREFIX.lower()) and text}
+    ours = {name: text for name, text in trimmed.items() if name.startswith(PREFIX.lower()) and text}
+    for name, text in ours.items():
+        if "\0" in text:  # in a file; what follows it would be lost on the way to many a library
+            raise SettingsError(f"{name.upper()} is not usable: it holds a NUL.")
+    return ours

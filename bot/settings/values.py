@@ -113,12 +113,11 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 def url(text: str) -> str:
     """An ``https`` address, or an ``http`` one of this machine, without a slash at its end."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"\s", text):
+    if not re.match(r"(?i)https?://", text):
         raise ValueError("it must be an address that begins with https://")
-    if not names_a_server(text):
-        raise ValueError("its host and port must be ones that can be: a port is between 1 and 65535")
     _check_way(text)
+    if re.search("[@?#]", text):
+        raise ValueError("it must be an address without a user name, a query and a #")
     return text.rstrip("/")
 
 
@@ -129,6 +128,8 @@ def base_url(text: str) -> str:
 
 def _check_way(address: str) -> None:
     """Passwords and tokens go there, so nobody in between may read them."""
+    if not names_a_server(address):
+        raise ValueError("its host and port must be ones that can be: a port is between 1 and 65535")
     parts = urlsplit(address)
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ValueError(
@@ -177,11 +178,11 @@ def _check_server(text: str) -> None:
     hosts = [host, *asked.get("host", []), *asked.get("hostaddr", [])]
     if any("," in one for one in hosts) or len(asked.get("host", [])) > 1:
         raise ValueError("it names several hosts: name the primary, or what leads to it")
-    match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(?::(\d*))?", host)
-    ports = [match[1] or ""] if match else ["none"]
-    for port in (*ports, *asked.get("port", [])):
-        if port and not (re.fullmatch(r"\d{1,5}", port) and 0 < int(port) < 65536):
-            raise ValueError("behind the host and a colon stands its port, a number from 1 to 65535")
+    server = host if host and not host.startswith(":") else f"localhost{host}"
+    if not all(
+        names_a_server(f"//{one}") for one in (server, *(f"h:{port}" for port in asked.get("port", [])))
+    ):
+        raise ValueError("its host must be one that can be, and its port, a number, from 1 to 65535")
     for name in sorted(_THE_DRIVERS_OWN & set(asked)):
         raise ValueError(f"leave {name} out, which the bot decides by itself")
 
@@ -388,11 +389,12 @@ def route(text: str) -> str:
     placeholders = set(re.findall(r"\{[^}]*\}?|\}", target))
     if (
         method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}
-        or not re.fullmatch(r"(https?://[^\s/]+)?/\S*", target)
+        or not re.fullmatch(r"(?!//)(https?://[^\s/]+)?/\S*", target)
         or placeholders - {"{id}", "{label}"}
     ):
         raise ValueError("a route is a method and a path or an address, like GET /api/v1/jobs/{id}")
-    _check_way(target)
+    if not target.startswith("/"):
+        _check_way(target)
     return f"{method} {target}"
 
 

@@ -105,13 +105,25 @@ def test_a_whole_group_as_one_variable_is_unknown() -> None:
         ("DB_ENV_MESHBOT_SLACK__BOT_TOKEN", "xoxb-of-another"),
         ("VERSION", "1.4.0"),
         ("SERVICE_HOST", "\udcff"),
+        ("NAME", "/proxy/meshbot"),
+        ("DB_NAME", "/app/db"),
+        ("DB_PORT_5432_TCP_START", "tcp://172.17.0.5:5432"),
+        ("DB_PORT_5432_TCP_PORT_END", "5440"),
+        ("DB_PORT_5432_5440_TCP", "tcp://172.17.0.5:5432"),
+        ("DB_PORT_5432_5440_TCP_PORT_START", "5432"),
     ],
 )
 def test_what_kubernetes_docker_and_images_name_after_a_service_stops_nothing(name: str, text: str) -> None:
     assert load(**{name: text}) == load()
 
 
-@pytest.mark.parametrize("name", ["HTTP_PORT", "SERVICE_HOTS", "VERSIONS", "PORT", "PORT_X_TCP", "ENV"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("HTTP_PORT", "SERVICE_HOTS", "VERSIONS", "PORT", "PORT_X_TCP", "ENV"),
+        *("NAME", "DB_NAME", "DB_PORT_5432_TCP_STRAT", "DB_PORT_TCP_START", "START"),
+    ],
+)
 def test_a_misspelled_name_is_refused_as_ever(name: str) -> None:
     assert f"MESHBOT_{name} is not a setting" in complaint(**{name: "8081"})
 
@@ -353,6 +365,7 @@ def test_lists_are_separated_by_commas() -> None:
         ("SLACK__APP_TOKEN", "xoxb-1"),
         ("SLACK__BOT_TOKEN", "xoxe.xoxb-1-rotates"),
         ("SLACK__API_URL", "slack.com"),
+        ("SLACK__API_URL", "https:///api"),
         ("MESHTECH__PAGE_SIZE", "0"),
         ("HTTP__PORT", "65536"),
         ("DATABASE_URL", "mysql://db"),
@@ -397,9 +410,33 @@ def test_addresses_are_brought_to_one_form() -> None:
     assert settings.meshtech.api_url == "http://127.0.0.1:8"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:99999", "127.0.0.1:0", "api..x", "[:::]"])
-def test_an_address_whose_host_or_port_cannot_be_is_refused(host: str) -> None:
-    assert "MESHBOT_MESHTECH__API_URL is not usable" in complaint(MESHTECH__API_URL=f"https://{host}/")
+# What no host and port can be: each was once found out by a library, in words of its own.
+NO_SERVER = (
+    *("h:99999", "h:0", "h:-1", "h:port", "h:8:9", "h:８０", "a..b", ".a", f"{'a' * 64}.no", "256.1.1.1"),
+    *("[::1", "::1]", "[:::]", "[::1]x", "[::1]:x", "[v1.x]", "h\\x", "h st", "h\u202est", "℀.no"),
+)
+
+
+@pytest.mark.parametrize("host", NO_SERVER, ids=ascii)
+@pytest.mark.parametrize(
+    ("variable", "before"),
+    [
+        ("SLACK__API_URL", "https://"),
+        ("MESHTECH__AUTH_URL", "https://"),
+        ("MESHTECH__API_URL", "http://"),
+        ("MESHTECH__ROUTES__GET_JOB", "GET https://"),
+        ("DATABASE_URL", "postgresql://me@"),
+    ],
+)
+def test_an_address_whose_host_or_port_cannot_be_is_refused(variable: str, before: str, host: str) -> None:
+    assert complaint(**{variable: f"{before}{host}/x"}).startswith(f"MESHBOT_{variable} is not usable: ")
+
+
+@pytest.mark.parametrize("more", ["me:s3cret@x.example", "x.example/?key=s3cret", "x.example/#s3cret"])
+def test_an_address_that_others_are_joined_to_has_no_user_name_query_or_fragment(more: str) -> None:
+    sentence = complaint(MESHTECH__API_URL=f"https://{more}")
+    assert "MESHBOT_MESHTECH__API_URL is not usable: it must be an address without" in sentence
+    assert "s3cret" not in sentence
 
 
 def test_settings_cannot_be_changed() -> None:

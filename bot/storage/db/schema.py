@@ -130,7 +130,7 @@ async def _looking(database: Database) -> AsyncIterator[AsyncConnection]:
     try:
         async with database.engine.connect() as connection:
             yield connection
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, OSError, UnicodeError) as error:  # the last for a host that no name can be
         how = (
             "name a file that the bot's user may write, or restore a backup of it"
             if database.is_sqlite
