@@ -94,13 +94,21 @@ class SubscriptionService:
                 await self._tell(connection, actor, before, made, now)
         return done
 
-    async def unsubscribe(self, actor: Actor, text: str) -> Subscription:
-        """Ends one. Raises NotAllowed, InvalidInput, and NotFound when there is none of that number."""
+    async def unsubscribe(self, actor: Actor, text: str, drawn: int | None = None) -> Subscription:
+        """Ends one. Raises NotAllowed, InvalidInput, and NotFound when there is none of that number.
+
+        ``drawn`` is the version that a button was drawn with. Raises Stale when it was changed since.
+        """
         require(actor, Action.SUBSCRIBE)
         number, now = parse_number(text), self._now()
         await self._require_within_of(actor, number)
         async with self._database.write() as connection:
-            ended = await store.remove(connection, number, now)
+            ended = await store.remove(connection, number, now, drawn)
+            if ended is None and drawn is not None:
+                raise Stale(
+                    f"Subscription {number} was ended, or changed, meanwhile. "
+                    "“subscriptions” lists those there are."
+                )
             if ended is None:
                 raise NotFound(f"There is no subscription {number}. “subscriptions” lists those there are.")
             await audit.record(connection, _entry(actor, AuditAction.UNSUBSCRIBE, now, ended, None))

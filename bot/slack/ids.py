@@ -42,6 +42,9 @@ PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
 FREEZE: Final = "freeze"
+UNFREEZE: Final = "unfreeze"
+SUBSCRIPTION_END: Final = "subscription_end"
+OPEN: Final = "open"  # shows what a row is about below the row's list
 # These stand on answers only, also on one in a thread, where it is a message that everybody sees.
 ON_ANSWERS: Final = frozenset(
     {
@@ -98,6 +101,8 @@ PURPOSES: Final[Mapping[str, Action]] = {
     WRITE_CANCEL: Action.TAG,
     WRITE_UNDO: Action.UNDO,
     SUBSCRIPTION_UNDO: Action.SUBSCRIBE,
+    SUBSCRIPTION_END: Action.SUBSCRIBE,
+    UNFREEZE: Action.FREEZE,
     SILENCE_CONFIRM: Action.SILENCE,
     SILENCE_END: Action.SILENCE,
 }
@@ -186,7 +191,10 @@ class PlanRef:
 
 @dataclass(frozen=True, slots=True)
 class FreezeRef:
-    """What somebody wants to freeze: the version, empty for everything, why, and where they asked."""
+    """What somebody wants to freeze: the version, empty for everything, why, and where they asked.
+
+    Where a freeze is to be ended, the reason is that of the one that was drawn.
+    """
 
     version: str = ""
     reason: str = ""

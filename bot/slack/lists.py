@@ -54,6 +54,11 @@ def list_clicks(
         handler = _handler(lists, click)
         await click.respond.answer(await handler.page(click.actor, click.page.offset, click.page.question))
 
+    async def show(click: Click) -> None:
+        """What a row is about, below the list; the list stays."""
+        handler = _handler(lists, click)
+        await click.respond.add(await handler.page(click.actor, click.page.offset, click.page.question))
+
     async def refresh(click: Click) -> None:
         handler = _handler(lists, click)
         trouble = await handler.renew(click.actor) if handler.renew is not None else None
@@ -71,7 +76,13 @@ def list_clicks(
         await click.respond.send_file(file.name, file.content, file.title)
         await click.respond.add(_sent(file))
 
-    return {ids.PAGE_NEXT: turn, ids.PAGE_PREVIOUS: turn, ids.REFRESH: refresh, ids.EXPORT_CSV: export}
+    return {
+        ids.PAGE_NEXT: turn,
+        ids.PAGE_PREVIOUS: turn,
+        ids.OPEN: show,
+        ids.REFRESH: refresh,
+        ids.EXPORT_CSV: export,
+    }
 
 
 def check_question(question: str) -> None:

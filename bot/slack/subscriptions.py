@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from bot.domain.access import Actor
+from bot.domain.access import Action, Actor
 from bot.domain.errors import Stale
 from bot.domain.subscriptions import SubscriptionContext, SubscriptionId
 from bot.services.channels import BROKEN
@@ -66,6 +66,14 @@ class SubscriptionListeners:
         ended = await self._service.unsubscribe(call.actor, call.text)
         await call.respond.answer(views.unsubscribed(ended, self._around))
 
+    @on.click(ids.SUBSCRIPTION_END)
+    async def end(self, click: Click) -> None:
+        """From the list, which is drawn again without it."""
+        ended = await self._service.unsubscribe(click.actor, click.card.id, click.card.version)
+        if (page := click.card.answer) is not None:
+            await click.respond.answer(await self._page(click.actor, page.offset, page.question))
+        await click.respond.add(views.unsubscribed(ended, self._around))
+
     @on.click(ids.SUBSCRIPTION_UNDO)
     async def undo(self, click: Click) -> None:
         number = ids.number(click.card.id)
@@ -76,4 +84,5 @@ class SubscriptionListeners:
 
     async def _page(self, actor: Actor, offset: int, channel: str) -> Message:
         everyone = await self._service.everyone(actor, channel)
-        return views.listed(everyone, channel, self._around, offset)
+        may_end = actor.may(Action.SUBSCRIBE)
+        return views.listed(everyone, channel, self._around, offset, may_end=may_end)

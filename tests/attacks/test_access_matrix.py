@@ -218,6 +218,12 @@ async def a_freeze(bench: Bench, place: str) -> Ref:
     return FreezeRef(f"1.0.{next(bench.numbers)}", "a reason", OPS)
 
 
+async def a_standing_freeze(bench: Bench, place: str) -> Ref:
+    ref = FreezeRef(f"1.1.{next(bench.numbers)}", "it bricks")
+    await bench.calls(BOSS, f"freeze {ref.subject} because {ref.reason}")
+    return ref
+
+
 async def a_proposal(bench: Bench, place: str) -> Ref:
     said = await bench.calls(BOSS, f"tag tag:{place} +new{next(bench.numbers)}")
     return buttons(said.last)[ids.WRITE_CONFIRM]
@@ -291,7 +297,7 @@ COMMANDS: Mapping[str, Row] = {
 CLICKS: Mapping[str, Row] = {
     one: click(role, among, one, point)
     for role, among, point, names in (
-        (VIEWER, ALL, page, "page_next page_previous refresh export_csv"),
+        (VIEWER, ALL, page, "page_next page_previous open refresh export_csv"),
         (VIEWER, ALL, an_alert, "incident_details"),
         (OPERATOR, THEIRS, a_proposal, "write_confirm write_cancel"),
         (OPERATOR, THEIRS, a_change, "write_undo"),
@@ -303,10 +309,11 @@ CLICKS: Mapping[str, Row] = {
         (APPROVER, ALL, a_rollout, "rollout_deny"),
         (APPROVER, THEIRS, a_rollout, "rollout_approve"),
         (ADMIN, FLEET, a_freeze, "freeze"),
+        (ADMIN, FLEET, a_standing_freeze, "unfreeze"),
         (OPERATOR, ALL, an_alert, "incident_ack incident_silence incident_pause_rollout"),
         (OPERATOR, THEIRS, a_question, "silence_confirm"),
         (OPERATOR, THEIRS, a_silence, "silence_end"),
-        (OPERATOR, THEIRS, a_subscription, "subscription_undo"),
+        (OPERATOR, THEIRS, a_subscription, "subscription_undo subscription_end"),
     )
     for one in names.split()
 }

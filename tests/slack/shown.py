@@ -32,6 +32,15 @@ def buttons(message: Message) -> dict[str, Ref]:
     return {one["action_id"]: decode(one["value"]) for one in elements(message)}
 
 
+def doors(message: Message) -> list[tuple[str, Ref]]:
+    """Where the rows lead: each button, and each choice of a menu, that stands beside a text."""
+    found: list[tuple[str, Ref]] = []
+    for one in (block["accessory"] for block in message.blocks if "accessory" in block):
+        values = [one["value"]] if "value" in one else [option["value"] for option in one["options"]]
+        found += [(one["action_id"], decode(value)) for value in values]
+    return found
+
+
 def words(message: Message) -> str:
     """All that the blocks say, which `text` must say as well."""
     said: list[str] = []

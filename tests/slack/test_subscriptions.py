@@ -17,6 +17,7 @@ from bot.services.audit import AuditService
 from bot.services.context import Context
 from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
+from bot.slack.ids import Ref
 from bot.slack.incoming.commands import CommandRouter, normalise
 from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
@@ -27,7 +28,7 @@ from bot.storage.cards import channels
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import notes
 from tests.slack.incoming.connected import bed
-from tests.slack.shown import Answers, buttons, words
+from tests.slack.shown import Answers, buttons, doors, words
 from tests.worlds.builders import known, limited, parsed
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -58,10 +59,12 @@ class Room:
         return self.answers.last.text
 
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:
-        ref = buttons(self.answers.shown[seen])[action_id]
+        await self.presses(action_id, buttons(self.answers.shown[seen])[action_id], actor)
+        return self.answers.last.text
+
+    async def presses(self, action_id: str, ref: Ref, actor: Actor = ANA) -> None:
         listeners = {**list_clicks(self._listeners.lists()), **self._listeners.feature().clicks}
         await listeners[action_id](Click(actor, OPS, action_id, ref, self.answers))
-        return self.answers.last.text
 
     async def live(self, topic: Topic = Topic.OFFLINE) -> Sequence[Subscription]:
         async with self.database.read() as connection:
@@ -298,6 +301,21 @@ async def test_the_list_has_this_channel_first_then_the_others_in_pages(room: Ro
     assert said.splitlines()[1].startswith("12 rollouts the whole fleet, here, by <@U0ANA00001>")
     assert f"alerts go to <#{ALERTS}>" in said
     assert "11–12 of 12 subscriptions, 1 of this channel" in await room.clicks(ids.PAGE_NEXT)
+
+
+async def test_each_row_ends_its_subscription_and_the_list_is_drawn_again(room: Room) -> None:
+    await room.says("subscribe offline tag:a")
+    await room.says("subscribe offline tag:b")
+    await room.says("subscriptions")
+    (action, first), (_, second) = doors(room.answers.last)
+    assert action == ids.SUBSCRIPTION_END
+    await room.presses(action, first)
+    assert doors(room.answers.last) == [(action, second)]
+    assert "no longer gets a card for each alert of tag:a" in room.answers.added[-1].text
+    with pytest.raises(Stale, match="meanwhile"):
+        await room.presses(action, first)
+    await room.says("subscriptions", actor=VERA)
+    assert doors(room.answers.last) == [], "a viewer may end none"
 
 
 async def test_an_empty_list_says_how_to_begin(room: Room) -> None:

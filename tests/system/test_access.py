@@ -29,13 +29,13 @@ KINDS: Mapping[str, Mapping[str, object]] = {
 }
 # The lowest role that may press it, or submit the modal of that name.
 BUTTONS: Mapping[Role, str] = {
-    Role.VIEWER: "page_next page_previous refresh export_csv incident_details",
+    Role.VIEWER: "page_next page_previous open refresh export_csv incident_details",
     Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
-    "incident_pause_rollout subscription_undo silence_confirm silence_end",
+    "incident_pause_rollout subscription_undo subscription_end silence_confirm silence_end",
     Role.APPROVER: "rollout_approve rollout_deny",
-    Role.ADMIN: "freeze",
+    Role.ADMIN: "freeze unfreeze",
 }
 WRITTEN = {button: role for role, buttons in BUTTONS.items() for button in buttons.split()}
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

@@ -205,8 +205,13 @@ class RolloutSteering:
                 await tell_of_freeze(connection, self._told, effect, actor, now)
         return effect
 
-    async def unfreeze(self, actor: Actor, firmware_version: str, channel: str | None = None) -> FreezeEffect:
-        """Raises NotAllowed, and InvalidInput when it is not frozen."""
+    async def unfreeze(
+        self, actor: Actor, firmware_version: str, channel: str | None = None, *, drawn: str | None = None
+    ) -> FreezeEffect:
+        """Raises NotAllowed, and InvalidInput when it is not frozen.
+
+        ``drawn`` is the reason that a button was drawn with. Raises Stale when it is frozen for another now.
+        """
         require_everywhere(actor, Action.FREEZE)
         now = self._now()
         async with self._database.write() as connection:
@@ -217,6 +222,8 @@ class RolloutSteering:
                 there = "; ".join(freeze.says() for freeze in standing) or "nothing is frozen"
                 what = f"Firmware {firmware_version}" if firmware_version else "Everything"
                 raise InvalidInput(f"{what} is not frozen. Now: {there}.")
+            if drawn not in {None, lifted.reason}:
+                raise Stale(f"It was frozen anew since: {lifted.says()}.")
             effect = await record_freeze(connection, lifted, actor, now, ended=True)
             ended = Freeze(firmware_version, actor.user_id, actor.name, "", now)
             await audit.record(connection, _entry(actor, AuditAction.UNFREEZE, ended, now, channel))

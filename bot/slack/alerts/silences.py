@@ -125,8 +125,10 @@ class SilenceListeners:
 
     @on.click(ids.SILENCE_END)
     async def end(self, click: Click) -> None:
-        """From where it was said that it holds alerts back."""
+        """From where it was said that it holds alerts back; a list is drawn again without it."""
         ended = await self._service.unsilence(click.actor, click.card.id, click.channel)
+        if click.card.answer is not None:
+            await click.respond.answer(await self._page(click.actor, click.card.answer.offset, ""))
         await click.respond.add(views.unsilenced(ended))
 
     @on.click(ids.INCIDENT_SILENCE)
@@ -165,4 +167,5 @@ class SilenceListeners:
         return views.card(*await self._service.shown(subject))
 
     async def _page(self, actor: Actor, offset: int, _question: str) -> Message:
-        return views.listed(await self._service.active(actor), offset)
+        standing = await self._service.active(actor)
+        return views.listed(standing, offset, may_end=actor.may(Action.SILENCE))

@@ -162,9 +162,11 @@ class HomeTab:
         asked = {ids.ROLLOUT_APPROVE, ids.ROLLOUT_PROMOTE}
         waiting = [one for one in offered if one.allowed & asked]
         mine = [one for one in offered if one.rollout.requester == actor.user_id and one not in waiting]
+        others = [one for one in offered if one not in waiting and one not in mine]
         return [
             *views.rollouts("Waits for you", waiting, self._command),
             *views.rollouts("Your rollouts", mine, self._command),
+            *views.rollouts("Scheduled and under way", others, self._command),
         ]
 
     async def _alerts_part(self, actor: Actor) -> list[Block]:
@@ -178,7 +180,8 @@ class HomeTab:
         )
 
     async def _silences_part(self, actor: Actor) -> list[Block]:
-        return views.silences(await self._silences.active(actor), self._command)
+        standing = await self._silences.active(actor)
+        return views.silences(standing, self._command, may_end=actor.may(Action.SILENCE))
 
     def _allowed(self, line: RolloutLine, actor: Actor) -> frozenset[str]:
         """What the domain would let this actor do with it now."""

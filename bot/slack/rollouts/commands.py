@@ -32,7 +32,6 @@ from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.lists import PagePosition, last_offset
 
 PAGE = 10
-ROLLOUTS, JOBS = "rollouts", "jobs"
 USAGE = "Write it like this: update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."
 _CSV = ["id", "name", "site", "firmware before", "wave", "class", "state", "reason", "attempts", "away (s)"]
 
@@ -65,8 +64,8 @@ class RolloutListeners:
     def lists(self) -> Mapping[str, ListHandler]:
         """The kinds of list that page, refresh and export through the shared buttons."""
         return {
-            ROLLOUTS: ListHandler(self._rollouts_page),
-            JOBS: ListHandler(self._jobs_page),
+            views.ROLLOUTS: ListHandler(self._rollouts_page),
+            views.JOBS: ListHandler(self._jobs_page),
             views.ROLLOUT: ListHandler(self._rollout_page, export=self._export),
         }
 
@@ -182,6 +181,15 @@ class RolloutListeners:
         effect = await self._steering.unfreeze(call.actor, version, call.channel)
         await call.respond.answer(views.unfrozen(effect))
 
+    @on.click(ids.UNFREEZE)
+    async def unfreeze_drawn(self, click: Click) -> None:
+        """From the list of what is frozen, which is drawn again."""
+        effect = await self._steering.unfreeze(
+            click.actor, click.freeze.version, click.channel or None, drawn=click.freeze.reason
+        )
+        await click.respond.answer(views.freezes(await self._steering.freezes()))
+        await click.respond.add(views.unfrozen(effect))
+
     async def _plan(
         self, actor: Actor, channel: str | None, query: str, version: str, start_at: datetime | None
     ) -> Message:
@@ -208,14 +216,14 @@ class RolloutListeners:
         if offset and not page.lines:
             return await self._rollouts_page(actor, last_offset(page.total, PAGE), "")
         entries = [(line.rollout, line.counts) for line in page.lines]
-        return views.rollout_list(entries, PagePosition(ROLLOUTS, offset, page.total, PAGE))
+        return views.rollout_list(entries, PagePosition(views.ROLLOUTS, offset, page.total, PAGE))
 
     async def _jobs_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)
         found, more = await self._service.vendor_jobs(offset, PAGE)
         entries = [(line.job, line.rollout_id) for line in found]
         known = offset + len(found) + int(more)  # how many there are in all is never asked
-        return views.job_list(entries, PagePosition(JOBS, offset, known, PAGE))
+        return views.job_list(entries, PagePosition(views.JOBS, offset, known, PAGE))
 
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)

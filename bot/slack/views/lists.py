@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from bot.slack import ids
 from bot.slack.ids import PageRef
-from bot.slack.views.blocks import Block, actions, button, count
+from bot.slack.views.blocks import Block, actions, button, count, menu, plain_name
 
 T = TypeVar("T")
+_LONGEST_VALUE: Final = 150  # of an option of a menu
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,34 @@ def buttons(place: PagePosition, *, refresh: bool = False, export: bool = False)
         _to(place, place.offset, "Refresh", ids.REFRESH) if refresh else None,
         _to(place, 0, "CSV", ids.EXPORT_CSV, "Send the whole list as a CSV file") if export else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a row leads: to a kind of list and one question of it. ``name`` is plain text, not escaped."""
+
+    kind: str
+    question: str
+    name: str
+
+    @property
+    def ref(self) -> PageRef:
+        return PageRef(self.kind, 0, self.question)
+
+
+def open_button(door: Door, text: str = "Open") -> Block:
+    """Shows where a row leads, below its list."""
+    return button(text, ids.OPEN, door.ref, label=f"{text} {plain_name(door.name, 60)}")
+
+
+def open_menu(placeholder: str, doors: Sequence[Door]) -> Block | None:
+    """The same for many rows at once; None where no row leads anywhere.
+
+    A place that is too long for a menu is left out: its command takes it.
+    """
+    options = [(str(door.ref), plain_name(door.name, 75)) for door in doors]
+    options = [one for one in dict.fromkeys(options) if len(one[0]) <= _LONGEST_VALUE]
+    return menu(ids.OPEN, placeholder, options) if options else None
 
 
 def _to(place: PagePosition, offset: int, text: str, action_id: str, spoken: str | None = None) -> Block:

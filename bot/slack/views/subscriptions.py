@@ -5,8 +5,9 @@ from typing import Any
 
 from bot.domain.subscriptions import Subscribed, Subscription, SubscriptionContext, Topic
 from bot.slack import ids
-from bot.slack.ids import CardRef
+from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
+    Block,
     Message,
     actions,
     bold,
@@ -124,8 +125,15 @@ def broken(body: Mapping[str, Any], around: SubscriptionContext) -> Message:
     return message("\n".join([title, *rows]), [section(title), *lines(rows)])
 
 
-def listed(everyone: Sequence[Subscription], here: str, around: SubscriptionContext, offset: int) -> Message:
-    """A page of all, those of the asker's channel first."""
+def listed(
+    everyone: Sequence[Subscription],
+    here: str,
+    around: SubscriptionContext,
+    offset: int,
+    *,
+    may_end: bool = False,
+) -> Message:
+    """A page of all, those of the asker's channel first; ``may_end``: with a button that ends each."""
     defaults = _defaults(around)
     if not everyone:
         said = "No channel has subscribed to anything yet: “help subscribe” shows how."
@@ -135,9 +143,12 @@ def listed(everyone: Sequence[Subscription], here: str, around: SubscriptionCont
     mine = "all" if number == len(everyone) else number or "none"
     title = f"{bold(place.says('subscription'))}, {mine} of this channel"
     rows = [row(_line, one, here, around) for one in page]
+    page_ref = PageRef(SUBSCRIPTIONS, place.offset, here)
+    ends = [_end(one, page_ref) if may_end else None for one in page]
+    shown = [section(said, end) for said, end in zip(rows, ends, strict=True)]
     return message(
         "\n".join([title, *rows, defaults]),
-        [section(title), *lines(rows), *buttons(place), context(defaults)],
+        [section(title), *shown, *buttons(place), context(defaults)],
     )
 
 
@@ -205,6 +216,11 @@ def _defaults(around: SubscriptionContext) -> str:
     return f"Besides, {alerts}, and rollouts to {rollouts}, unless an admin subscribed with “only here”."
 
 
-def _undo(one: Subscription) -> dict[str, object]:
+def _end(one: Subscription, page: PageRef) -> Block:
+    ref = CardRef(str(one.id), one.version, page)
+    return button("End", ids.SUBSCRIPTION_END, ref, label=f"End subscription {one.id}")
+
+
+def _undo(one: Subscription) -> Block:
     ref = CardRef(str(one.id), one.version)
     return button("Undo", ids.SUBSCRIPTION_UNDO, ref, label=f"Undo for subscription {one.id}")

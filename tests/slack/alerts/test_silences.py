@@ -23,7 +23,7 @@ from bot.slack.views.blocks import Message, View, utc
 from bot.storage import audit
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
-from tests.slack.shown import Answers, buttons, sendable
+from tests.slack.shown import Answers, buttons, doors, sendable
 from tests.worlds.alerts import ANA, World
 from tests.worlds.builders import parsed
 from tests.worlds.databases import sqlite_url
@@ -141,6 +141,15 @@ async def test_the_window_says_how_many_gateways_a_silence_would_cover(desk: Des
     click = Click(ANA, "C0ALERTS", ids.INCIDENT_SILENCE, CardRef("1", 1), Answers(), trigger_id="t")
     await desk.listeners.feature().clicks[ids.INCIDENT_SILENCE](click)
     assert "*2 gateways* of 32" in str(desk.modals.opened[-1])
+
+
+async def test_a_row_of_the_list_ends_its_silence_and_the_list_is_drawn_again(desk: Desk) -> None:
+    await desk.says("silence", "tag:oslo for 1h")
+    await desk.says("silences")
+    ((action, ref),) = doors(desk.answers.last)
+    await desk.listeners.feature().clicks[action](Click(ANA, "C0OPS", action, ref, desk.answers))
+    assert desk.answers.last.text == "No silence holds now."
+    assert "S-1 ended" in desk.answers.added[-1].text
 
 
 async def test_silences_are_listed_with_their_reasons(desk: Desk) -> None:

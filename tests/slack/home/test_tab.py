@@ -69,7 +69,7 @@ async def test_the_fleet_is_seen_at_a_glance(database_url: str) -> None:
 async def test_a_viewer_s_home_has_no_button_that_refuses(database_url: str) -> None:
     async with world(database_url) as it:
         await it.requested()
-        assert buttons(await seen(it, VERA)) == []
+        assert buttons(await seen(it, VERA)) == [ids.OPEN]
 
 
 async def test_an_approver_sees_what_waits_for_them(database_url: str) -> None:
@@ -78,7 +78,7 @@ async def test_an_approver_sees_what_waits_for_them(database_url: str) -> None:
         view = await seen(it, PAUL)
         assert "Waits for you" in said(view)
         assert "*R-1*: 8 gateways of model 2011 to 9.0.0" in said(view)
-        assert buttons(view) == [ids.ROLLOUT_FORM, ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY]
+        assert buttons(view) == [ids.ROLLOUT_FORM, ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, ids.OPEN]
 
 
 async def test_the_requester_sees_their_rollout_and_cannot_approve_it(database_url: str) -> None:
@@ -99,7 +99,15 @@ async def test_who_has_approved_is_not_asked_again(database_url: str) -> None:
 async def test_one_s_own_running_rollout_can_be_paused_from_there(database_url: str) -> None:
     async with world(database_url) as it:
         await it.running()
-        assert buttons(await seen(it, OLGA)) == [ids.ROLLOUT_FORM, ids.ROLLOUT_PAUSE]
+        assert buttons(await seen(it, OLGA)) == [ids.ROLLOUT_FORM, ids.ROLLOUT_PAUSE, ids.OPEN]
+
+
+async def test_everybody_sees_what_is_scheduled_or_under_way_and_opens_it(database_url: str) -> None:
+    async with world(database_url) as it:
+        await it.running()
+        view = await seen(it, VERA)
+        assert "Scheduled and under way" in said(view)
+        assert buttons(view) == [ids.OPEN]
 
 
 async def test_what_is_silenced_is_told_with_who_why_and_until_when(database_url: str) -> None:
@@ -140,7 +148,7 @@ async def test_more_silences_than_fit_are_counted(database_url: str) -> None:
     async with world(database_url) as it:
         for _ in range(views.LISTED + 2):
             await silences_of(it).silence(OLGA, "tag:oslo for 2h because paint", "C0OPS", 8)
-        assert "and 2 more silences: `/mesh silences` lists them" in said(await seen(it, VERA))
+        assert "and 2 more silences: `/mesh silences`" in said(await seen(it, VERA))
 
 
 async def test_a_part_that_cannot_be_read_says_so_and_the_rest_is_shown(tmp_path: Path) -> None:

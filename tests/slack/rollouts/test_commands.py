@@ -15,7 +15,7 @@ from bot.slack.incoming.requests import Submission
 from bot.slack.rollouts.commands import parse_freeze, parse_update
 from bot.storage import audit
 from tests.slack.rollouts.desk import Desk
-from tests.slack.shown import NAMES, buttons
+from tests.slack.shown import NAMES, buttons, doors
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, PIA, VERA, WAVES, world
 
@@ -217,7 +217,7 @@ async def test_the_failed_are_tried_again_and_the_parked_catch_up_from_the_card(
 @pytest.mark.parametrize("number", ["", "x", "²", "999", "9" * 40])
 async def test_a_button_that_names_no_rollout_is_refused_with_a_sentence(desk: Desk, number: str) -> None:
     for action_id in desk.feature.clicks:
-        if action_id not in {ids.ROLLOUT_REQUEST, ids.ROLLOUT_CANCEL, ids.FREEZE}:
+        if action_id not in {ids.ROLLOUT_REQUEST, ids.ROLLOUT_CANCEL, ids.FREEZE, ids.UNFREEZE}:
             with pytest.raises(NotFound):
                 await desk.clicks(action_id, CardRef(number, 1), ADA)
 
@@ -281,6 +281,21 @@ async def test_freeze_alone_shows_what_is_frozen_and_how_to_freeze(desk: Desk) -
     assert f"Firmware {NEW} is frozen by <@U0ADAM>" in shown
     assert "it bricks" in shown
     assert "“unfreeze” ends it" in shown
+
+
+async def test_what_is_frozen_has_its_unfreeze_which_is_about_the_freeze_that_was_seen(desk: Desk) -> None:
+    await desk.it.steering.freeze(ADA, NEW, "it bricks")
+    ((action, ref),) = doors(await desk.says("freeze", ADA))
+    assert action == ids.UNFREEZE
+    await desk.says(f"unfreeze firmware {NEW}", ADA)
+    await desk.it.steering.freeze(ADA, NEW, "another reason")
+    with pytest.raises(Stale, match=r"frozen anew since: .* by Ada: another"):
+        await desk.clicks(action, ref, ADA)
+    ((_, ref),) = doors(await desk.says("freeze", ADA))
+    answers = await desk.clicks(action, ref, ADA)
+    assert "Nothing is frozen." in answers.last.text
+    assert "is no longer frozen" in answers.added[-1].text
+    assert await desk.it.steering.freezes() == ()
 
 
 @pytest.mark.parametrize("typed", ["freeze because of the fair", "freeze everything because of the fair"])

@@ -3,7 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views.lists import PagePosition, cut_page
+from bot.domain.access import Actor, Role
+from bot.slack import ids
+from bot.slack.incoming.requests import Click
+from bot.slack.lists import ListHandler, list_clicks
+from bot.slack.views.blocks import Message, sentence
+from bot.slack.views.lists import Door, PagePosition, cut_page, open_menu
+from tests.slack.shown import Answers
 
 
 def test_a_list_of_one_page_says_how_much_there_is() -> None:
@@ -20,3 +26,24 @@ def test_a_page_is_never_empty_unless_the_list_is(total: int, offset: int, size:
     assert bool(page) == bool(total)
     assert len(page) <= size
     assert list(page) == list(range(total))[place.offset : place.offset + size]
+
+
+async def test_what_a_row_is_about_is_shown_below_and_the_list_stays() -> None:
+    async def page(_actor: Actor, _offset: int, question: str) -> Message:
+        return sentence(f"all about {question}")
+
+    answers = Answers()
+    click = Click(
+        Actor("U0VERA", "Vera", Role.VIEWER), "C0OPS", ids.OPEN, Door("device", "a", "A").ref, answers
+    )
+    await list_clicks({"device": ListHandler(page)})[ids.OPEN](click)
+    assert (answers.shown, [one.text for one in answers.added]) == ([], ["all about a"])
+
+
+def test_a_menu_leaves_out_what_is_too_long_for_it_and_is_none_without_a_choice() -> None:
+    menu = open_menu(
+        "Open…", [Door("device", "a", "A"), Door("devices", "x" * 150, "All"), Door("device", "a", "A")]
+    )
+    assert menu is not None
+    assert [one["value"] for one in menu["options"]] == ["page.device.0.a"]
+    assert open_menu("Open…", []) is None

@@ -11,6 +11,7 @@ from bot.slack import ids
 from bot.slack.alerts.views.card import where_plain
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
+    Block,
     Message,
     View,
     actions,
@@ -68,14 +69,23 @@ def unsilenced(silence: Silence) -> Message:
     return sentence(f"{silence.title} ended. Gateways still offline will alert after the next poll.")
 
 
-def listed(silences: Sequence[Silence], offset: int) -> Message:
-    """A page of those that hold, the first to end first."""
+def listed(silences: Sequence[Silence], offset: int, *, may_end: bool = False) -> Message:
+    """A page of those that hold, the first to end first; ``may_end``: with a button that ends each."""
     if not silences:
         return sentence("No silence holds now.")
     page, place = cut_page(silences, SILENCES, offset, PAGE)
     title = f"{bold(place.says('silence'))}, the first to end first"
     rows = [row(line, one) for one in page]
-    return message("\n".join([title, *rows]), [section(title), *map(section, rows), *buttons(place)])
+    page_ref = PageRef(SILENCES, place.offset)
+    ends = [end_button(one, page_ref) if may_end else None for one in page]
+    shown = [section(said, end) for said, end in zip(rows, ends, strict=True)]
+    return message("\n".join([title, *rows]), [section(title), *shown, *buttons(place)])
+
+
+def end_button(silence: Silence, page: PageRef | None = None, text: str = "End") -> Block:
+    """``page``: of the list to draw again; a card changes by itself."""
+    ref = CardRef(str(silence.id), answer=page)
+    return button(text, ids.SILENCE_END, ref, label=f"End the silence {silence.title}")
 
 
 def line(silence: Silence) -> str:
@@ -114,9 +124,7 @@ def card(silence: Silence, covered: int) -> Message:
         f"The alerts of {what(silence)} do not come here: {bold(silence.title)}, "
         f"{count(covered, 'gateway')} now."
     )
-    label = f"End the silence {silence.title}"
-    end = button("End silence", ids.SILENCE_END, CardRef(str(silence.id)), label=label)
-    return message(text, [section(text), *actions(end)])
+    return message(text, [section(text), *actions(end_button(silence, text="End silence"))])
 
 
 def ended(body: Mapping[str, Any]) -> Message:

@@ -8,9 +8,11 @@ from bot.domain.alerts.silences import Silence
 from bot.domain.digests import Digest, DigestPart, Listed
 from bot.domain.rollouts.rollout import Rollout, TargetState
 from bot.slack.alerts.views import silences
-from bot.slack.alerts.views.card import said_of, title, where
-from bot.slack.fleet.views.gateways import device_line
+from bot.slack.alerts.views.card import said_of, title, where, where_plain
+from bot.slack.alerts.views.lists import ALERTS, INCIDENT
+from bot.slack.fleet.views.gateways import DEVICE, DEVICES, device_line
 from bot.slack.rollouts.views.card import state_words, tally_words
+from bot.slack.rollouts.views.lists import ROLLOUT, ROLLOUTS
 from bot.slack.views.blocks import (
     Block,
     File,
@@ -27,6 +29,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.lists import Door, open_menu
 from bot.slack.views.parts import UNDRAWN, row
 
 _TITLES: Final[Mapping[DigestPart, str]] = {  # in the order in which they are told
@@ -62,14 +65,16 @@ def digest(
         DigestPart.CATCH_UP: _few([row(_back, *one, command) for one in found.catch_up], command, "rollouts"),
         DigestPart.SILENCES: _few([row(_silence, one) for one in found.silences], command, "silences"),
     }
-    parts = [(heads, [UNDRAWN] if key in found.missing else rows[key]) for key, heads in _TITLES.items()]
+    parts = [(key, heads, [UNDRAWN] if key in found.missing else rows[key]) for key, heads in _TITLES.items()]
+    doors = _doors(found)
     heading = f"{'🔴' if found.long_offline.total or found.incidents else '🟡'} {state}."
     stale = [_stale(found)] if found.is_stale else []
     blocks: list[Block] = [section(" ".join([bold(heading), *stale]))]
-    for heads, told in parts:
-        blocks += [section(bold(heads)), *lines(told)] if told else []
+    for key, heads, told in parts:
+        if told:
+            blocks += [section(bold(heads), open_menu("Open…", doors[key])), *lines(told)]
     said = [" ".join([heading, *stale])]
-    said += [line for heads, told in parts if told for line in (f"{heads}:", *told)]
+    said += [line for _, heads, told in parts if told for line in (f"{heads}:", *told)]
     said += [escape(one.alt) for one in pictures]
     foot = [*([_NO_CHARTS] if undrawn else []), _foot(body, command)]
     return message("\n".join([*said, *foot]), [*blocks, context(*foot)], pictures=pictures)
@@ -95,6 +100,31 @@ def _stale(found: Digest) -> str:
     if found.as_of is None:
         return "⚠️ There is no data from Meshtech yet."
     return f"⚠️ There is no data from Meshtech since {date(found.as_of)}, so this is the state of that time."
+
+
+def _doors(found: Digest) -> Mapping[DigestPart, Sequence[Door]]:
+    """Where the rows of each part lead, and where there are more, to all of them."""
+
+    def gateways(listed: Listed, narrower: str) -> list[Door]:
+        shown = [Door(DEVICE, one.gateway.id, one.gateway.label) for one in listed.first]
+        everything = Door(DEVICES, f"{found.query} {narrower}".strip(), f"All {listed.total:,}")
+        return [*shown, *([everything] if listed.total > len(shown) else [])]
+
+    def few(rows: Sequence[Door], everything: str) -> list[Door]:
+        return [*rows[:_FEW], *([Door(everything, "", f"All {len(rows):,}")] if len(rows) > _FEW else [])]
+
+    def rollouts(rows: Sequence[tuple[Rollout, object]]) -> list[Door]:
+        return few([Door(ROLLOUT, str(one.id), one.title) for one, _ in rows], ROLLOUTS)
+
+    alerts = [Door(INCIDENT, str(one.id), where_plain(one)) for one in found.incidents]
+    return {
+        DigestPart.LONG_OFFLINE: gateways(found.long_offline, "is:offline for:>24h"),
+        DigestPart.FLAPPING: gateways(found.flapping, "is:flapping"),
+        DigestPart.INCIDENTS: few(alerts, ALERTS),
+        DigestPart.ROLLOUTS: rollouts(found.rollouts),
+        DigestPart.CATCH_UP: rollouts(found.catch_up),
+        DigestPart.SILENCES: [Door(silences.SILENCES, "", "All silences")] if found.silences else [],
+    }
 
 
 def _gateways(listed: Listed, found: Digest, command: str, narrower: str) -> list[str]:

@@ -13,6 +13,7 @@ from bot.slack.alerts.views import lists as alert_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.ids import CardRef, PlanRef
+from bot.slack.rollouts.views import lists as rollout_views
 from bot.slack.rollouts.views.card import state_words
 from bot.slack.views.blocks import (
     Block,
@@ -33,11 +34,15 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.lists import Door, open_button
 from bot.slack.views.modals import home
 from bot.slack.views.parts import UNDRAWN, part, row
 
 VERSIONS = 5
 LISTED = 5
+ALL_ROLLOUTS = Door(rollout_views.ROLLOUTS, "", "all rollouts")
+ALL_ALERTS = Door(alert_views.ALERTS, "", "all alerts")
+ALL_SILENCES = Door(silence_views.SILENCES, "", "all silences")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,13 @@ def rollouts(title: str, listed: Sequence[HomeRollout], command: str) -> list[Bl
     for one in listed[:LISTED]:
         shown += part(_rollout, one)
     if (more := len(listed) - LISTED) > 0:
-        shown.append(context(f"and {count(more, 'more rollout')}: {code(f'{command} rollouts')}"))
+        shown += _more(f"and {count(more, 'more rollout')}: {code(f'{command} rollouts')}", ALL_ROLLOUTS)
     return shown
+
+
+def _more(says: str, everything: Door) -> list[Block]:
+    """What is not shown here, and the way to all of it."""
+    return [section(says, open_button(everything, "Show all"))]
 
 
 def _rollout(one: HomeRollout) -> list[Block]:
@@ -141,7 +151,8 @@ def _rollout_buttons(one: HomeRollout) -> list[Block]:
         ),
         button("Pause", ids.ROLLOUT_PAUSE, ref, label=f"Pause {title}"),
     )
-    return actions(*(each for each in offered if each["action_id"] in one.allowed))
+    look = open_button(Door(rollout_views.ROLLOUT, str(rollout.id), title))
+    return actions(*(each for each in offered if each["action_id"] in one.allowed), look)
 
 
 def incidents(
@@ -154,7 +165,7 @@ def incidents(
     for incident in shown:
         blocks += part(_incident, incident, may_acknowledge=may_acknowledge, may_silence=may_silence)
     if more := total - len(shown):
-        blocks.append(context(f"and {count(more, 'more alert')}: {code(f'{command} alerts')}"))
+        blocks += _more(f"and {count(more, 'more alert')}: {code(f'{command} alerts')}", ALL_ALERTS)
     return blocks
 
 
@@ -163,14 +174,14 @@ def _incident(incident: Incident, *, may_acknowledge: bool, may_silence: bool) -
     return [section(alert_views.listed(incident)), *buttons]
 
 
-def silences(standing: Sequence[Silence], command: str) -> list[Block]:
-    """All that hold, the first to end first."""
+def silences(standing: Sequence[Silence], command: str, *, may_end: bool) -> list[Block]:
+    """All that hold, the first to end first; ``may_end``: with a button that ends each."""
     if not standing:
         return []
-    shown = [section(row(silence_views.line, one)) for one in standing[:LISTED]]
-    more = len(standing) - LISTED
-    rest = f"and {count(more, 'more silence')}: " if more > 0 else ""
-    shown.append(
-        context(f"{rest}{code(f'{command} silences')} lists them, {code(f'{command} unsilence')} ends one.")
-    )
+    shown = [
+        section(row(silence_views.line, one), silence_views.end_button(one) if may_end else None)
+        for one in standing[:LISTED]
+    ]
+    if (more := len(standing) - LISTED) > 0:
+        shown += _more(f"and {count(more, 'more silence')}: {code(f'{command} silences')}", ALL_SILENCES)
     return [header("Silences"), *shown]

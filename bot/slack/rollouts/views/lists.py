@@ -54,6 +54,7 @@ from bot.slack.views.modals import modal, text_input
 from bot.slack.views.parts import row
 
 ROLLOUT = "rollout"  # the kind of list that its gateways are
+ROLLOUTS, JOBS, JOB = "rollouts", "jobs", "job"
 SHOWN = 10
 FIRST_VERSIONS = 5  # of those that have no order
 
@@ -266,9 +267,21 @@ def freezes(standing: Sequence[Freeze]) -> Message:
         f"🧊 {_frozen(one.firmware_version)} is frozen by "
         f"{mention(one.by) if one.by != 'meshbot' else 'the bot'}, {date(one.at)}: {name(one.reason, 400)}"
         for one in standing
-    ] or ["Nothing is frozen."]
+    ]
     how = escape(HOW_TO_FREEZE)
-    return message(spoken([*shown, how]), [*lines(shown), context(how)])
+    blocks = [section(said, _unfreeze(one)) for one, said in zip(standing, shown, strict=True)]
+    if not standing:
+        shown, blocks = ["Nothing is frozen."], [section("Nothing is frozen.")]
+    return message(spoken([*shown, how]), [*blocks, context(how)])
+
+
+def _unfreeze(freeze: Freeze) -> Block:
+    version = freeze.firmware_version
+    ref = FreezeRef(version, freeze.reason)
+    sure = confirm(
+        f"Unfreeze {plain_name(ref.subject, 60)}?", "The rollouts that it alone holds go on.", "Unfreeze"
+    )
+    return button("Unfreeze", ids.UNFREEZE, ref, confirm=sure, label=f"Unfreeze {plain_name(ref.subject)}")
 
 
 def freeze_asked(held: Sequence[RolloutId], asked: FreezeRef) -> Message:

@@ -12,10 +12,11 @@ from bot.domain.digests import STALE, Digest, DigestPart, Listed
 from bot.domain.gateways import Connectivity, Counts
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
+from bot.slack import ids
 from bot.slack.home.views.digests import digest
 from bot.slack.views.blocks import File, Message
 from bot.slack.views.parts import UNDRAWN
-from tests.slack.shown import NAMES, sendable, words
+from tests.slack.shown import NAMES, doors, sendable, words
 from tests.worlds import builders
 from tests.worlds.builders import NOW, known
 
@@ -95,6 +96,17 @@ def test_everything_that_waits_is_named() -> None:
     ):
         assert said in text
     assert "<@" not in text, "a digest wakes nobody"
+
+
+def test_the_rows_of_each_part_can_be_opened_and_so_can_all_of_them() -> None:
+    found = replace(QUIET, long_offline=dark(24), rollouts=[(rollout(), {})], silences=[silence()])
+    leads = [(action, str(ref)) for action, ref in doors(drawn(found))]
+    assert {action for action, _ in leads} == {ids.OPEN}
+    assert [ref for _, ref in leads][1:] == [
+        "page.devices.0.is:offline for:>24h",
+        "page.rollout.0.7",
+        "page.silences.0.",
+    ]
 
 
 def test_old_numbers_are_said_to_be_old() -> None:

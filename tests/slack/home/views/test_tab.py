@@ -46,6 +46,15 @@ def test_of_two_hundred_rollouts_five_are_shown_and_the_command_for_the_rest() -
     assert "and 195 more rollouts: `/mesh rollouts`" in str(view)
 
 
+def test_every_rollout_has_a_way_to_look_into_it_and_every_silence_its_end() -> None:
+    shown = views.rollouts("Your rollouts", [HomeRollout(rollout(), frozenset())], "/mesh")
+    assert offered(shown) == [ids.OPEN]
+    silence = Silence(SilenceId(1), "tag:oslo", None, "U0ANA00001", "Ana", None, NOW, NOW)
+    for may_end in (True, False):
+        blocks = views.silences([silence], "/mesh", may_end=may_end)
+        assert (ids.SILENCE_END in str(blocks)) is may_end
+
+
 def test_an_alert_that_cannot_be_drawn_says_so_and_the_others_are_shown() -> None:
     broken = replace(incident(), kind="unheard of")  # type: ignore[arg-type]
     shown = views.incidents([broken, incident()], 2, "/mesh", **NONE)
@@ -62,7 +71,7 @@ def test_whatever_things_are_called_the_tab_fits_and_rings_at_nobody(text: str) 
         *views.fleet(Counts(3, 1, 0), NOW, [(text, 3)] * views.VERSIONS, [], NOW),
         *views.start(),
         *views.incidents(open_ones, 99, "/mesh", **ACTS),
-        *views.silences([silence] * 99, "/mesh"),
+        *views.silences([silence] * 99, "/mesh", may_end=True),
     ]
     view = views.tab(parts, "/mesh")
     assert problems_of_view(view) == []
