@@ -229,6 +229,17 @@ class FleetSettings(_Group):
     )
 
 
+class PortalSettings(_Group):
+    gateway_url: Annotated[str, Kind(values.url_template("gateway", "site"))] = _setting(
+        "",
+        "address of a gateway's page in the portal, with `{gateway}` for its id and maybe `{site}`: "
+        "`https://portal.example/gateways/{gateway}`; empty: no links",
+    )
+    site_url: Annotated[str, Kind(values.url_template("site"))] = _setting(
+        "", "the same of a site's page, with `{site}`"
+    )
+
+
 class JobSettings(_Group):
     poll_every: Duration = _setting("30s", "how often running jobs are looked at")
 
@@ -337,6 +348,7 @@ class Settings(BaseSettings):
     channels: ChannelSettings = _group()
     access: AccessSettings = _group()
     fleet: FleetSettings = _group()
+    portal: PortalSettings = _group()
     jobs: JobSettings = _group()
     alerts: AlertSettings = _group()
     rollouts: RolloutSettings = _group()

@@ -126,6 +126,29 @@ def base_url(text: str) -> str:
     return url(text) + "/"
 
 
+def url_template(needed: str, *others: str) -> Callable[[str], str]:
+    """An address with ``{needed}`` in its path or behind it, and maybe ``{others}``; empty: none."""
+    names = [f"{{{name}}}" for name in (needed, *others)]
+
+    def parse(text: str) -> str:
+        if not text:
+            return ""
+        plain = text
+        for name in names:
+            plain = plain.replace(name, "x")
+        if names[0] not in text or re.search(r"[{}<>|\"\\]", plain):
+            rest = f"; it may hold {' and '.join(names[1:])} too" if others else ""
+            raise ValueError(f"it must hold {names[0]} where the address has it, and no other braces{rest}")
+        if not re.match(r"(?i)https?://", plain):
+            raise ValueError("it must be an address that begins with https://")
+        _check_way(plain)
+        if "@" in urlsplit(plain).netloc or "{" in urlsplit(text).netloc:
+            raise ValueError(f"it must be an address without a user name, with {names[0]} behind its host")
+        return text
+
+    return parse
+
+
 def _check_way(address: str) -> None:
     """Passwords and tokens go there, so nobody in between may read them."""
     if not names_a_server(address):

@@ -222,6 +222,9 @@ _VALUE = re.compile(
 )
 
 
+_NUMBERED = {"rollout": "R", "incident": "A", "silence": "S"}  # how people write the numbers of things
+
+
 def about(action_id: str, ref: Ref) -> str:
     """What a button or modal points at, as the audit log calls it."""
     if isinstance(ref, FreezeRef):
@@ -231,7 +234,8 @@ def about(action_id: str, ref: Ref) -> str:
     kind = action_id.partition("_")[0]
     if number(ref.id) is None:
         return ref.id
-    return f"R-{ref.id}" if kind == "rollout" else f"{kind} {ref.id}"
+    letter = _NUMBERED.get(kind)
+    return f"{letter}-{ref.id}" if letter else f"{kind} {ref.id}"
 
 
 def number(text: str) -> int | None:

@@ -13,6 +13,7 @@ from bot.services.alerts.silences import SilenceService
 from bot.settings.model import Settings
 from bot.slack.alerts.incidents import AlertListeners, PauseRollout
 from bot.slack.alerts.silences import SilenceListeners
+from bot.slack.views.portal import Portal
 from bot.wiring.ground import Ground, Listeners
 
 
@@ -51,14 +52,21 @@ def build_alerts(
 
 
 def alert_listeners(
-    alerts: Alerts, ground: Ground, *, pause_rollout: PauseRollout
+    alerts: Alerts,
+    ground: Ground,
+    *,
+    pause_rollout: PauseRollout,
+    understand: Callable[[str], Awaitable[Query]],
 ) -> tuple[Listeners, AlertListeners]:
     """With the listeners themselves, which the fleet asks about a gateway."""
+    portal = ground.settings.portal
     incidents = AlertListeners(
         alerts.incidents,
         pause_rollout,
         reminded=lambda: ground.people.handles(ground.settings.alerts.escalate_to),
         silenced_down=alerts.silences.down,
+        understand=understand,
+        portal=Portal(portal.gateway_url, portal.site_url),
     )
     silences = SilenceListeners(
         alerts.silences,

@@ -46,7 +46,9 @@ def build_slack(
     Raises ValueError when two features claim the same name."""
     settings = ground.settings
     app_token, signing_secret = settings.slack.app_token, settings.slack.signing_secret
-    of_alerts, incidents = alert_listeners(alerts, ground, pause_rollout=rollouts.pause)
+    of_alerts, incidents = alert_listeners(
+        alerts, ground, pause_rollout=rollouts.pause, understand=fleet.gateways.query_of
+    )
     home = _home(ground, fleet, rollouts, alerts)
     digests = DigestNotes(reporting.digests, fleet.charts, command=settings.slack.command)
     app = SlackApp(

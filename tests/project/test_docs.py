@@ -15,7 +15,7 @@ from bot.__main__ import main
 from bot.app import App
 from bot.domain import digests, subscriptions, visibility
 from bot.domain.access import Role
-from bot.domain.alerts import reminders, silences, storms
+from bot.domain.alerts import reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY
 from bot.domain.audit import KEPT
 from bot.domain.fleet import charts
@@ -319,6 +319,11 @@ def _claims() -> list[str]:
         f"(`STORM_SHARE`) and at least {storms.LEAST}, that go within "
         f"{_number(_minutes(storms.WITHIN))} minutes",
         f"or within {_number(_minutes(storms.WITHIN))} minutes of that",
+        *(
+            f"| {step.severity} | {step.gateways} | "
+            f"{'all' if step.share == 1 else _share(step.share)} of them, {step.least} at least |"
+            for step in severity.STEPS
+        ),
         f"become {_share(GROWN_BY)} more than when the channel was last told",
         f"grown by {_share(GROWN_BY)}, it ends by itself",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",

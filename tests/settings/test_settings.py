@@ -547,3 +547,27 @@ def test_what_somebody_must_set_has_nothing_to_fall_back_on() -> None:
 def test_where_no_digest_comes_by_itself_a_subscription_gets_one_at_the_default_time() -> None:
     assert load(ALERTS__DIGEST_AT="off").alerts.usual_digest_at == load().alerts.digest_at
     assert load(ALERTS__DIGEST_AT="09:30").alerts.usual_digest_at == time(9, 30)
+
+
+def test_an_address_in_the_portal_holds_its_placeholder() -> None:
+    assert load().portal.gateway_url == ""
+    written = "https://p.example/{site}/g?id={gateway}"
+    assert load(PORTAL__GATEWAY_URL=written).portal.gateway_url == written
+    assert load(PORTAL__SITE_URL="http://127.0.0.1:8/{site}").portal.site_url == "http://127.0.0.1:8/{site}"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("https://p.example/g", "must hold {gateway}"),
+        ("https://p.example/{gateway}/{model}", "no other braces; it may hold {site} too"),
+        ("https://p.example/<{gateway}>", "no other braces"),
+        ("https://{gateway}.example/", "behind its host"),
+        ("http://p.example/{gateway}", "must begin with https://"),
+        ("javascript:alert('{gateway}')", "begins with https://"),
+        ("https://p.example/{gateway} x", "ones that can be"),
+        ("https://a@p.example/{gateway}", "without a user name"),
+    ],
+)
+def test_an_address_in_the_portal_that_is_none_is_refused(text: str, rule: str) -> None:
+    assert rule in complaint(PORTAL__GATEWAY_URL=text)

@@ -33,7 +33,7 @@ async def test_two_channels_show_an_incident_and_when_both_are_lost_the_default_
         await world.shows(second, "6 gateways")
         assert "4 gateways" in first.text
         assert "the channel is archived" in (await world.message(ADMIN, "cannot post")).text
-        assert world.in_channel(FLEET_ALERTS, "Offline") == []
+        assert world.in_channel(FLEET_ALERTS, "offline") == []
         assert "broken" in await world.says(OPERATOR, "subscriptions", ROLLOUTS)
 
         workspace.archive(ROLLOUTS)

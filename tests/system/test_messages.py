@@ -301,7 +301,7 @@ async def freezes(desk: Desk) -> None:
 async def sees_incidents(desk: Desk) -> None:
     world = desk.world
     cards = []
-    for site, words in (("oslo", "at oslo"), (TAG, "!channel>"), (LONG, "at MMMM")):
+    for site, words in (("oslo", " oslo: "), (TAG, "!channel>"), (LONG, " MMMM")):
         world.portal.disconnect([one for one in world.portal.devices if is_at(world, one, site)])
         cards.append(await world.message(FLEET_ALERTS, words))
         await world.shows(cards[-1], "10 gateways")

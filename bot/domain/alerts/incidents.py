@@ -5,11 +5,13 @@ completed since, so a rule is a cut through the snapshot, the same for one gatew
 nothing about messages, and knows neither the database nor Slack.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.domain.alerts.severity import Severity, severity_of
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
@@ -174,6 +176,7 @@ class AffectedGateway:
     left_as: Leave | None = None
     state: Connectivity | None = None  # as the last listing has it, and since when; None once it is gone
     changed_at: datetime | None = None
+    site: str = ""  # empty once it is gone
 
     @property
     def is_down(self) -> bool:
@@ -226,6 +229,16 @@ class Silenced:
 
 
 @dataclass(frozen=True, slots=True)
+class PastOutage:
+    """The last incident of the same kind at the same site that is over."""
+
+    id: IncidentId
+    since: datetime
+    until: datetime
+    gateways: int
+
+
+@dataclass(frozen=True, slots=True)
 class LossDetails:
     """What a "visibility lost" is about: so many listings failed, or so many of those online were gone."""
 
@@ -256,6 +269,8 @@ class Incident:
     resolved_at: datetime | None = None
     first: tuple[AffectedGateway, ...] = ()  # those down first, longest offline first
     sites: int = 1
+    of: int = 0  # how many gateways its site, rollout or fleet has; 0 where that is not known
+    before: PastOutage | None = None
     cause: tuple[Share, ...] = ()
     loss: LossDetails | None = None
     rollout_id: int | None = None
@@ -265,6 +280,25 @@ class Incident:
     reminded: int = 0
     asked_at: datetime | None = None  # when whoever has it was last asked how it goes
     silenced: Silenced | None = None
+
+    @property
+    def title(self) -> str:
+        """What people see and type."""
+        return f"A-{self.id}"
+
+    @property
+    def audited(self) -> str:
+        """What the audit log calls it."""
+        return f"{self.title}: {self.place}"
+
+    @property
+    def severity(self) -> Severity:
+        return severity_of(self.tally.down, self.of)
+
+    @property
+    def rank(self) -> int:
+        """The place of its severity among all, the worst first; what has no gateways concerns everybody."""
+        return 0 if self.kind.rules.trouble is None else list(Severity).index(self.severity)
 
     @property
     def reminded_from(self) -> datetime:
@@ -283,6 +317,15 @@ class Incident:
                 return f"of rollout {self.site}"
             case Scope.FLEET:
                 return "of the whole fleet"
+
+
+_TITLE = re.compile(r"(?:a-)?(\d{1,18})", re.IGNORECASE)
+
+
+def number_in(text: str) -> IncidentId | None:
+    """The incident that somebody named: ``A-10``, ``a-10`` or ``10``; None for anything else."""
+    found = _TITLE.fullmatch(text.strip()) if text.isascii() else None
+    return IncidentId(int(found[1])) if found else None
 
 
 def forgotten() -> NotFound:

@@ -13,8 +13,10 @@ from bot.domain.alerts.incidents import (
     forgotten,
     refuse_acknowledgement,
 )
+from bot.domain.alerts.search import ClosedSearch
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.incident_kinds import IncidentId, IncidentSummary
+from bot.domain.query import Query
 from bot.services.context import Context
 from bot.storage import audit
 from bot.storage.alerts import incidents
@@ -26,7 +28,7 @@ from bot.storage.db.engine import Transaction
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """Some of the live incidents, and how many there are."""
+    """Some of the incidents that somebody asked for, and how many there are."""
 
     incidents: tuple[Incident, ...]
     total: int
@@ -87,6 +89,23 @@ class AlertService:
             found = await incidents.live(connection, limit, offset)
         return IncidentPage(tuple(_as_of(one, self._now()) for one in found), total, offset)
 
+    async def closed_incidents(
+        self, asked: ClosedSearch, query: Query, limit: int = 10, offset: int = 0
+    ) -> IncidentPage:
+        """A page of those that are over, the last to end first; ``query`` is how its text was understood."""
+        now = self._now()
+        since = now - asked.period
+        async with self._database.read() as connection:
+            total, found = await incidents.closed(
+                connection, query, asked.text, since, now, limit, max(offset, 0)
+            )
+            if not found and total:
+                offset = _within(offset, limit, total)
+                total, found = await incidents.closed(
+                    connection, query, asked.text, since, now, limit, offset
+                )
+        return IncidentPage(found, total, offset)
+
     async def at_sites(self, sites: Collection[str]) -> Sequence[IncidentSummary]:
         """The live incidents that have gateways at these sites, those with the most first."""
         async with self._database.read() as connection:
@@ -138,7 +157,7 @@ def _acknowledged(actor: Actor, incident: Incident, now: datetime, channel: str 
         at=now,
         actor=actor.user_id,
         action=AuditAction.ACKNOWLEDGE,
-        subject=f"incident {incident.id} {incident.place}",
+        subject=incident.audited,
         outcome=Outcome.DONE,
         channel=channel,
     )

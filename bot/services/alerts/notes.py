@@ -74,7 +74,7 @@ async def _record_lapse(connection: Transaction, grown: Growth, at: datetime) ->
         at=at,
         actor=BOT,
         action=AuditAction.END_ACKNOWLEDGEMENT,
-        subject=f"incident {incident.id} {incident.place}",
+        subject=incident.audited,
         outcome=Outcome.DONE,
         before=f"{grown.told:,} offline, acknowledged by {grown.acknowledged.name}",
         after=f"{grown.down:,} offline",

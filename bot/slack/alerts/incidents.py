@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.incidents import Incident
+from bot.domain.alerts.incidents import Incident, number_in
+from bot.domain.alerts.search import closed_search
 from bot.domain.alerts.silences import SilencedDown
-from bot.domain.errors import NotFound, Stale
+from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
+from bot.domain.query import Query, parse
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.notes import GATEWAYS, JOINED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS
@@ -16,9 +18,12 @@ from bot.slack import ids
 from bot.slack.alerts.views import card as cards
 from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views import silences as silence_views
+from bot.slack.alerts.views.words import NO_PORTAL, headline
+from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, NoteDrawing
-from bot.slack.lists import ListFile, ListHandler
+from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message, sentence
+from bot.slack.views.portal import Portal
 
 PauseRollout = Callable[[Actor, int, int | None, str], Awaitable[None]]
 """Who, which rollout, the newest entry of its timeline that a button was drawn with, and where."""
@@ -31,11 +36,17 @@ SilencedDownOf = Callable[[Actor], Awaitable[Sequence[SilencedDown]]]
 on = Declarations("Alerts")
 
 
+async def as_written(text: str) -> Query:
+    """A query in the bot's own grammar, whatever the fleet knows."""
+    return parse(text)
+
+
 class AlertListeners:
     """Translate only: parse, one call of the service, render.
 
     ``pause_rollout`` is another feature's: who may is checked there. ``reminded`` names the groups that hear
-    of what nobody acknowledges, so that a card can say when. ``silenced_down`` is listed below what is open.
+    of what nobody acknowledges, so that a card can say when. ``silenced_down`` is listed below what is open;
+    ``understand`` reads the query of those that are over.
     """
 
     def __init__(
@@ -45,7 +56,11 @@ class AlertListeners:
         *,
         reminded: Callable[[], Sequence[str]] = tuple,
         silenced_down: SilencedDownOf | None = None,
+        understand: Callable[[str], Awaitable[Query]] = as_written,
+        portal: Portal = NO_PORTAL,
     ) -> None:
+        self._understand = understand
+        self._portal = portal
         self._silenced_down = silenced_down
         self._reminded = reminded
         self._service = service
@@ -82,7 +97,7 @@ class AlertListeners:
         incident = await self._service.incident(incident_id(call.about[1]))
         if word in {"ack", "acknowledge", "mine"}:
             taken = await self._service.acknowledge(call.actor, incident.id, incident.version, call.channel)
-            await call.respond.answer(sentence(f"You have {cards.title(taken)} now."))
+            await call.respond.answer(sentence(f"You have {headline(taken)} now."))
         elif word == "pause" and incident.running_rollout is not None:
             await self._pause_rollout(call.actor, incident.running_rollout, None, call.channel)
             await call.respond.answer(sentence(f"R-{incident.running_rollout} is paused."))
@@ -93,9 +108,15 @@ class AlertListeners:
         return True
 
     # ---- commands and clicks
-    @on.command("alerts", "List open alerts", also=("alert", "incidents", "ack", "acknowledge"))
+    @on.command(
+        "alerts [closed] [A-n, or query] [for <duration>]",
+        "List open alerts or those that are over, or show one",
+        examples=("alerts", "alert A-10", "alerts closed tag:oslo for 7d"),
+        also=("alert", "incidents", "incident", "ack", "acknowledge"),
+    )
     async def alerts(self, call: CommandCall) -> None:
-        await call.respond.answer(await self._alerts_page(call.actor, 0, ""))
+        check_question(call.text)
+        await call.respond.answer(await self._alerts_page(call.actor, 0, call.text))
 
     @on.click(ids.INCIDENT_ACK)
     async def acknowledge(self, click: Click) -> None:
@@ -104,7 +125,8 @@ class AlertListeners:
             click.actor, incident_id(click.card.id), click.card.version, click.channel
         )
         if click.card.answer is not None:
-            await click.respond.answer(await self._alerts_page(click.actor, click.card.answer.offset, ""))
+            shown = click.card.answer
+            await click.respond.answer(await self._alerts_page(click.actor, shown.offset, shown.question))
 
     @on.click(ids.INCIDENT_PAUSE_ROLLOUT)
     async def pause(self, click: Click) -> None:
@@ -122,7 +144,7 @@ class AlertListeners:
     # ---- what is drawn
     async def draw_card(self, subject: str) -> Message:
         incident = await self._service.incident(incident_id(subject))
-        return cards.card(incident, self._service.rules, self._reminded())
+        return self._card(incident)
 
     def _about_incident(self, drawn: Callable[[Incident, Mapping[str, Any]], Message]) -> NoteDrawing:
         """Notes are drawn of the incident as it is by then."""
@@ -136,8 +158,20 @@ class AlertListeners:
         page = await self._service.affected(IncidentId(int(body["incident"])))
         return views.gateways_note(page.incident, page.gateways)
 
-    async def _alerts_page(self, actor: Actor, offset: int, _question: str) -> Message:
+    async def _alerts_page(self, actor: Actor, offset: int, question: str) -> Message:
+        """What is open; "closed" and a query: what is over; a number: that one."""
         require(actor, Action.READ)
+        if (asked := closed_search(question)) is not None:
+            query = await self._understand(asked.text)
+            closed = await self._service.closed_incidents(asked, query, views.CLOSED_PAGE, offset)
+            return views.closed(closed.incidents, closed.total, closed.offset, question)
+        if (number := number_in(question)) is not None:
+            incident = await self._service.incident(number)
+            return self._card(incident, PageRef(views.ALERTS, 0, question))
+        if question:
+            raise InvalidInput(
+                f"“{question}” is no alert: write its number, such as A-10, or “closed” before a query."
+            )
         page = await self._service.open_incidents(views.ALERTS_PAGE, offset)
         has_channel = self._service.default_channel is not None
         held = await self._silenced_down(actor) if self._silenced_down is not None else ()
@@ -150,10 +184,13 @@ class AlertListeners:
             silenced=silence_views.down(held),
         )
 
+    def _card(self, incident: Incident, page: PageRef | None = None) -> Message:
+        return cards.card(incident, self._service.rules, self._reminded(), self._portal, page)
+
     async def _gateways_page(self, actor: Actor, offset: int, question: str) -> Message:
         require(actor, Action.READ)
         page = await self._service.affected(incident_id(question), views.INCIDENT_PAGE, offset)
-        return views.gateways(page.incident, page.gateways, page.offset)
+        return views.gateways(page.incident, page.gateways, page.offset, self._portal)
 
     async def _export(self, actor: Actor, question: str) -> ListFile:
         require(actor, Action.READ)

@@ -12,14 +12,14 @@ from bot.domain.incident_kinds import IncidentKind
 class KindWords:
     """The words of a kind. ``{since}``, ``{opened}`` and ``{site}`` stand for what an incident has."""
 
-    begin: str  # a heading begins so
-    counted: str = ""  # follows the number of gateways in a heading
+    sign: str  # a heading begins so
+    together: str = ""  # what it is called where it has no site: stands before the number of its sites
     since: str  # since when, and what is known of it
     since_of_one: str | None = None  # the same where only one gateway ever was in it
     nothing_shared: str = ""  # where no cause stands out
     happens: str | None = None  # what the card does next; else when its gateways count as back
     later: str = ""  # what is said behind that
-    state: str = "offline"  # how its gateways are, as a rollout's card says it of its sites
+    state: str = "offline"  # how its gateways are, behind their number
     over: tuple[str, str]  # how its gateway, or its gateways, ended: the heading of a card that is over
     happened: str  # what happened to its gateways, as a rollout's timeline says it
 
@@ -42,15 +42,15 @@ def words_of(kind: IncidentKind) -> KindWords:
 
 _WERE_OFFLINE = ("was offline", "were offline")
 _OFFLINE = KindWords(
-    begin="🔴 Offline",
+    sign="🔴",
     since="The first went offline {since}.",
     since_of_one="Offline since {since}.",
     over=_WERE_OFFLINE,
     happened="went offline at {site}",
 )
 _STORM = KindWords(
-    begin="🔴 Mass outage",
-    counted=" offline",
+    sign="🔴",
+    together="mass outage at ",
     since="The first went offline {since}.",
     since_of_one="Offline since {since}.",
     nothing_shared="Nothing that they share stands out.",
@@ -58,14 +58,14 @@ _STORM = KindWords(
     happened="went offline, and others with them",
 )
 _SEEN_DARK = KindWords(
-    begin="🔴 Offline",
+    sign="🔴",
     since="They were offline already when I first saw them, the first since {since}.",
     later="What goes offline from now on is an alert of its own.",
     over=_WERE_OFFLINE,
     happened="went offline, and others with them",
 )
 _FLAPPING = KindWords(
-    begin="🟡 Flapping",
+    sign="🟡",
     since="4 changes or more within an hour, seen {opened}.",
     happens=(
         "Only this card is edited while they go on and off. After an hour without a change it says how "
@@ -76,13 +76,15 @@ _FLAPPING = KindWords(
     happened="kept going on and off at {site}",
 )
 _NOT_RETURNED = KindWords(
-    begin="🚨 Did not return",
+    sign="🚨",
+    state="did not return",
     since="Started by the rollout and offline since {since}: given up, and still not back.",
     over=("did not return", "did not return"),
     happened="did not return",
 )
 _VISIBILITY = KindWords(
-    begin="⚠️ No data from Meshtech",
+    sign="⚠️",
+    together="no data from Meshtech",
     since="Since {opened}.",
     over=("sent no data", "sent no data"),
     happened="sent no data",

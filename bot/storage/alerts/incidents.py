@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, case, exists, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.incidents import (
@@ -17,12 +17,14 @@ from bot.domain.alerts.incidents import (
     Leave,
     LossDetails,
     MemberCounts,
+    PastOutage,
     Share,
     Silenced,
     Trait,
 )
-from bot.domain.gateways import GatewayId
+from bot.domain.gateways import GatewayId, fold
 from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
+from bot.domain.query import Query
 from bot.storage.db.tables import (
     RANKS,
     gateways,
@@ -32,6 +34,7 @@ from bot.storage.db.tables import (
     rollouts,
     silences,
 )
+from bot.storage.query import condition, like
 
 _LIVE = [state.value for state in LIVE]
 _COMPARED = [kind.value for kind in IncidentKind if kind.rules.is_compared]
@@ -48,7 +51,8 @@ async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident
     first = await affected(connection, incident_id, FIRST_GATEWAYS, 0)
     incident = _incident(row, tallies.get(incident_id, MemberCounts()), first)
     incident = await _with_rollout(connection, await _with_sites(connection, incident))
-    return await _with_silence(connection, incident)
+    (incident,) = await _with_sizes(connection, [incident])
+    return await _with_silence(connection, await _with_last_outage(connection, incident, row.site_folded))
 
 
 async def open_joined(connection: AsyncConnection, at: datetime) -> Sequence[IncidentId]:
@@ -90,23 +94,50 @@ async def larger_than(
 
 
 async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:
-    """Live incidents with their tallies and silences: what nobody has acknowledged first, then the newest."""
-    rows = (
-        await connection.execute(
-            select(incidents)
-            .where(incidents.c.state.in_(_LIVE))
-            .order_by(
-                case((incidents.c.acknowledged_by.is_(None), 0), else_=1),
-                incidents.c.opened_at.desc(),
-                incidents.c.id,
-            )
-            .limit(limit)
-            .offset(offset)
-        )
-    ).all()
+    """Those that are live, with tallies and silences: what nobody has first, then the worst, the newest."""
+    rows = (await connection.execute(select(incidents).where(incidents.c.state.in_(_LIVE)))).all()
+    found = await _told(connection, rows)
+    found = sorted(found, key=lambda one: (one.acknowledged is not None, one.rank, -one.id))
+    page = found[offset : offset + limit]
+    return tuple([await _with_silence(connection, await _with_sites(connection, one)) for one in page])
+
+
+async def closed(
+    connection: AsyncConnection,
+    query: Query,
+    text: str,
+    since: datetime,
+    now: datetime,
+    limit: int,
+    offset: int,
+) -> tuple[int, tuple[Incident, ...]]:
+    """How many incidents ended since then with a gateway that matches, or at a site with such a name, and a
+    page of them, the last to end first.
+    """
+    member = incident_gateways.c.incident_id == incidents.c.id
+    matches = condition(query, now)
+    wanted = [incidents.c.state == IncidentState.RESOLVED.value, incidents.c.resolved_at >= since]
+    if matches is not None:
+        theirs = exists().where(member, gateways.c.id == incident_gateways.c.gateway_id, matches)
+        wanted.append(or_(theirs, like(incidents.c.site_folded, ["", fold(text), ""])))
+    total = await connection.execute(select(func.count()).select_from(incidents).where(*wanted))
+    rows = await connection.execute(
+        select(incidents)
+        .where(*wanted)
+        .order_by(incidents.c.resolved_at.desc(), incidents.c.id.desc())
+        .limit(limit)
+        .offset(offset)
+    )
+    found = await _told(connection, rows.all())
+    return int(total.scalar_one()), tuple([await _with_sites(connection, one) for one in found])
+
+
+async def _told(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> Sequence[Incident]:
+    """With their tallies, and the sizes of their places."""
     tallies = await _tallies(connection, [row.id for row in rows])
-    found = [_incident(row, tallies.get(row.id, MemberCounts())) for row in rows]
-    return tuple([await _with_silence(connection, await _with_sites(connection, one)) for one in found])
+    return await _with_sizes(
+        connection, [_incident(row, tallies.get(row.id, MemberCounts())) for row in rows]
+    )
 
 
 async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Sequence[IncidentSummary]:
@@ -153,7 +184,7 @@ async def affected(
     )
     # The page first: joined before that, each of thousands would be looked up for the sake of ten.
     rows = await connection.execute(
-        select(page, gateways.c.rank, gateways.c.since.label("changed_at"))
+        select(page, gateways.c.rank, gateways.c.since.label("changed_at"), gateways.c.site)
         .outerjoin(gateways, gateways.c.id == page.c.gateway_id)
         .order_by(*_those_down_first(page))
     )
@@ -186,6 +217,64 @@ async def _with_sites(connection: AsyncConnection, incident: Incident) -> Incide
         .where(incident_gateways.c.incident_id == incident.id)
     )
     return replace(incident, sites=int(found.scalar_one()))
+
+
+async def _with_sizes(connection: AsyncConnection, some: Sequence[Incident]) -> Sequence[Incident]:
+    """Each with the number of gateways of its site, its rollout or the fleet."""
+    by_site = {fold(one.site): 0 for one in some if one.kind.rules.scope is Scope.SITE}
+    if by_site:
+        found = await connection.execute(
+            select(gateways.c.site_folded, func.count())
+            .where(gateways.c.site_folded.in_(by_site))
+            .group_by(gateways.c.site_folded)
+        )
+        by_site |= {row[0]: row[1] for row in found}
+    planned = {one.rollout_id: 0 for one in some if one.kind.rules.scope is Scope.ROLLOUT}
+    if planned:
+        found = await connection.execute(
+            select(rollouts.c.id, rollouts.c.planned).where(rollouts.c.id.in_(planned))
+        )
+        planned |= {row[0]: row[1] for row in found}
+    fleet = 0
+    if any(one.kind.rules.scope is Scope.SITES for one in some):
+        fleet = int((await connection.execute(select(func.count()).select_from(gateways))).scalar_one())
+
+    def size(one: Incident) -> int:
+        match one.kind.rules.scope:
+            case Scope.SITE:
+                return by_site[fold(one.site)]
+            case Scope.ROLLOUT:
+                return planned[one.rollout_id]
+            case Scope.SITES:
+                return fleet
+            case Scope.FLEET:
+                return 0
+
+    return [replace(one, of=size(one)) for one in some]
+
+
+async def _with_last_outage(connection: AsyncConnection, incident: Incident, site: str) -> Incident:
+    """With the last one of the same kind there; only a site has such a history."""
+    if incident.kind.rules.scope is not Scope.SITE:
+        return incident
+    found = await connection.execute(
+        select(incidents.c.id)
+        .where(
+            incidents.c.site_folded == site,
+            incidents.c.kind == incident.kind.value,
+            incidents.c.state == IncidentState.RESOLVED.value,
+            incidents.c.id < incident.id,
+        )
+        .order_by(incidents.c.id.desc())
+        .limit(1)
+    )
+    if (number := found.scalar()) is None:
+        return incident
+    tally = (await _tallies(connection, [number])).get(number, MemberCounts())
+    if tally.since is None or tally.until is None:
+        return incident
+    past = PastOutage(IncidentId(number), tally.since, tally.until, tally.total)
+    return replace(incident, before=past)
 
 
 async def _with_rollout(connection: AsyncConnection, incident: Incident) -> Incident:
@@ -261,6 +350,7 @@ def _affected(row: Row[Any]) -> AffectedGateway:
         left_as=Leave(row.left_as) if row.left_as else None,
         state=_STATES.get(row.rank),
         changed_at=row.changed_at,
+        site=row.site or "",
     )
 
 

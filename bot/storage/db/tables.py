@@ -349,6 +349,7 @@ incidents = _numbered(
         postgresql_where=text("state IN ('gathering', 'open')"),
     ),
     Index("ix_incidents_state", "state"),
+    Index("ix_incidents_site_folded", "site_folded"),  # what was there before
 )
 incident_gateways = Table(
     "incident_gateways",

@@ -401,7 +401,7 @@ async def test_an_acknowledgement_is_shown_at_once_and_audited(database: Databas
     assert (row.actor, row.action, row.subject, row.channel, row.outcome) == (
         "U0ANA00001",
         "incident_ack",
-        "incident 1 at Oslo",
+        "A-1: at Oslo",
         "C0ALERTS",
         "done",
     )

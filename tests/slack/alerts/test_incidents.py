@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from bot.domain.access import Actor, Role
-from bot.domain.errors import NotAllowed, NotFound, Stale
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.rollouts.events import Started
@@ -68,8 +68,8 @@ async def alerts(listeners: AlertListeners, actor: Actor = ANA) -> Answers:
 async def test_alerts_lists_what_is_open(world: World, listeners: AlertListeners) -> None:
     said = (await alerts(listeners)).last.text
     assert "2 open alerts" in said
-    assert "18 gateways at Oslo" in said
-    assert "1 gateway at Bergen" in said
+    assert "A-2 Oslo: 18 of 18 gateways offline" in said
+    assert "A-1 Bergen: 1 of 1 gateway offline" in said
 
 
 async def test_a_guest_sees_no_alerts(world: World, listeners: AlertListeners) -> None:
@@ -81,7 +81,7 @@ async def test_a_guest_sees_no_alerts(world: World, listeners: AlertListeners) -
 
 async def test_the_card_is_drawn_from_the_database(world: World, listeners: AlertListeners) -> None:
     drawn = sendable(await listeners.feature().cards["incident"]((await oslo(world)).id))
-    assert "18 gateways at Oslo" in drawn.text
+    assert "18 of 18: the whole site" in drawn.text
     assert buttons(drawn)[ids.INCIDENT_ACK] == await oslo(world)
 
 
@@ -147,7 +147,7 @@ async def test_a_button_that_names_no_incident_is_refused_with_a_sentence(
 async def test_a_gateways_card_can_say_in_which_incident_it_is(
     world: World, listeners: AlertListeners
 ) -> None:
-    assert "at Bergen" in (await listeners.line_of(GatewayId("b")) or "")
+    assert "Bergen" in (await listeners.line_of(GatewayId("b")) or "")
     assert await listeners.line_of(GatewayId("unheard-of")) is None
 
 
@@ -159,7 +159,7 @@ async def test_the_note_about_those_who_joined_says_where(world: World, listener
     note = (await world.notes())[-1]
     drawn = listeners.feature().notes[note.kind](note.body)
     assert not isinstance(drawn, Message)
-    assert sendable(await drawn).text == "🔴 Offline at Oslo: 1 more gateway: late."
+    assert sendable(await drawn).text == "🔴 A-2 Oslo: 19 of 19 gateways offline. 1 more gateway: late."
 
 
 async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(
@@ -180,7 +180,7 @@ async def test_the_file_of_all_gateways_is_drawn_into_the_cards_thread(
     drawing = listeners.feature().notes[note.kind](note.body)
     assert not isinstance(drawing, Message)
     drawn = await drawing
-    assert sendable(drawn).text == "All 18 gateways at Oslo are in this file."
+    assert sendable(drawn).text == "A-2: all 18 gateways at Oslo are in this file."
     assert drawn.files[0].content.count(b"\r\n") == 19
 
 
@@ -204,3 +204,64 @@ async def test_the_rollout_that_explains_an_incident_is_paused_from_its_card(
     await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, buttons(drawn)[ids.INCIDENT_PAUSE_ROLLOUT])
     assert world.paused == [(ANA.user_id, 1, entry, "C0ALERTS")], "as it was drawn"
     assert max(card.wanted for card in await world.cards()) > shown
+
+
+# ---- one alert, and those that are over
+async def asked(listeners: AlertListeners, text: str) -> Answers:
+    answers = Answers()
+    await listeners.feature().commands["alerts"].listener(CommandCall(ANA, "C0OPS", text, answers))
+    return answers
+
+
+@pytest.mark.parametrize("text", ["A-2", "a-2", "2"])
+async def test_an_alert_is_shown_by_its_number_and_stays_shown_when_it_is_acknowledged(
+    world: World, listeners: AlertListeners, text: str
+) -> None:
+    shown = (await asked(listeners, text)).last
+    assert "A-2 Oslo: 18 of 18 gateways offline" in sendable(shown).text
+    answers = await click(listeners, ids.INCIDENT_ACK, buttons(shown)[ids.INCIDENT_ACK])
+    assert "A-2 Oslo" in answers.last.text
+    assert "acknowledged by <@U0ANA00001>" in answers.last.text
+
+
+@pytest.mark.parametrize(("text", "error"), [("A-99", NotFound), ("oslo", InvalidInput)])
+async def test_what_is_no_number_of_an_alert_is_refused_with_a_hint(
+    listeners: AlertListeners, text: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await asked(listeners, text)
+
+
+async def test_the_worst_stands_first_among_what_nobody_has(world: World, listeners: AlertListeners) -> None:
+    said = (await alerts(listeners)).last.text
+    assert said.index("A-2 Oslo") < said.index("A-1 Bergen"), "though Bergen has the lower number"
+
+
+async def test_alerts_that_are_over_are_found_by_place_gateway_and_age(
+    world: World, listeners: AlertListeners
+) -> None:
+    world.goes("online", *world.fleet)
+    await world.passes(4)
+    for text in ("closed", "closed oslo", "closed id:g03", "closed tag:Oslo for 1h", "over last 2h"):
+        assert "A-2 Oslo: over, 18 gateways were offline" in (await asked(listeners, text)).last.text, text
+    assert "Bergen" not in (await asked(listeners, "closed oslo")).last.text
+    assert "No alert that is over fits" in (await asked(listeners, "closed voss")).last.text
+    await world.passes(90)
+    assert "No alert that is over fits" in (await asked(listeners, "closed for 1h")).last.text
+
+
+async def test_a_list_of_those_that_are_over_pages(world: World, listeners: AlertListeners) -> None:
+    world.goes("online", *world.fleet)
+    await world.passes(4)
+    last = await click(listeners, ids.PAGE_NEXT, PageRef("alerts", 900, "closed"))
+    assert "2 closed alerts" in last.last.text
+
+
+async def test_an_alert_says_when_its_site_was_last_offline(world: World, listeners: AlertListeners) -> None:
+    world.goes("online", *world.fleet)
+    await world.passes(60)
+    world.goes("offline", "g01")
+    await world.passes(7)
+    drawn = await listeners.draw_card("3")
+    assert "The last time here: A-2," in drawn.text
+    assert "18 gateways." in drawn.text

@@ -6,17 +6,16 @@ from typing import Any
 
 from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident
 from bot.domain.incident_kinds import IncidentState
-from bot.slack.alerts.views.card import (
+from bot.slack.alerts.views.buttons import acknowledge, details, silence
+from bot.slack.alerts.views.words import (
     NAME,
-    acknowledge,
+    NO_PORTAL,
     counts,
-    details,
-    down_line,
+    headline,
     in_hands,
+    lasted,
     left_line,
     said_of,
-    silence,
-    title,
     where,
     where_plain,
     who,
@@ -28,6 +27,7 @@ from bot.slack.views.blocks import (
     Message,
     actions,
     bold,
+    code,
     context,
     count,
     date,
@@ -40,12 +40,12 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.incident_words import words_of
 from bot.slack.views.lists import PagePosition, buttons
 from bot.slack.views.parts import part, row
+from bot.slack.views.portal import Portal
 
 ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
-ALERTS_PAGE, INCIDENT_PAGE = 8, 15
+ALERTS_PAGE, CLOSED_PAGE, INCIDENT_PAGE = 8, 10, 15
 CSV_HEADING = ("id", "name", "offline since", "joined", "left", "left as")
 
 
@@ -55,22 +55,16 @@ def joined_note(incident: Incident, body: Mapping[str, Any]) -> Message:
     named = (
         f"{', '.join(first)} and {number - len(first):,} more" if number > len(first) else ", ".join(first)
     )
-    text = f"{_subject(incident)}: {count(number, 'more gateway')}: {named}.{_grown(body)}"
+    was = f" (was {int(body['told']):,})" if "told" in body else ""
+    text = f"{headline(incident)}{was}. {count(number, 'more gateway')}: {named}.{_grown(body)}"
     return message(text, [section(text)])
 
 
-def _subject(incident: Incident) -> str:
-    """What a phone shows of a note first: what is the matter, and where."""
-    return f"{words_of(incident.kind).begin} {where(incident)}"
-
-
 def _grown(body: Mapping[str, Any]) -> str:
-    """What the channel has to know of an incident that outgrew what was said of it, or who had it."""
-    if "told" not in body:
+    """Who had it when it outgrew what they said that they look after."""
+    if "user" not in body:
         return ""
     told, down = int(body["told"]), int(body["down"])
-    if "user" not in body:
-        return f" That makes {down:,} now; when I last told the channel, it was {told:,}."
     given = f"{mention(str(body['user']))} acknowledged {count(told, 'gateway')}"
     since = f"{date(datetime.fromisoformat(body['at']))}; {down - told:,} more went offline since"
     return f" {given} {since}, so nobody has this now. Acknowledge it on its card to take it again."
@@ -79,7 +73,7 @@ def _grown(body: Mapping[str, Any]) -> str:
 def escalated_note(incident: Incident, body: Mapping[str, Any]) -> Message:
     """Groups are told that nobody has it, in one copy of the card."""
     groups = "".join(f" <!subteam^{group}>" for group in body.get("groups", ()))
-    text = f"{_subject(incident)}: nobody has acknowledged this yet{_still(body)}.{groups}"
+    text = f"{headline(incident)}: nobody has acknowledged this yet.{groups}"
     return message(text, [section(text)])
 
 
@@ -88,25 +82,20 @@ def still_yours_note(incident: Incident, body: Mapping[str, Any]) -> Message:
     who_has, asks = escape(str(body.get("name", ""))), "It was asked about."
     if "user" in body:
         who_has, asks = mention(str(body["user"])), "Is it still yours?"
-    text = f"{_subject(incident)}: {who_has} acknowledged this a while ago{_still(body)}. {asks}"
+    text = f"{headline(incident)}: {who_has} acknowledged this a while ago. {asks}"
     return message(text, [section(text)])
-
-
-def _still(body: Mapping[str, Any]) -> str:
-    down = int(body["down"])
-    return f", and {count(down, 'gateway is', 'gateways are')} still offline" if down else ""
 
 
 def gateways_note(incident: Incident, gateways: Sequence[AffectedGateway]) -> Message:
     """What the card does not name, as a file in its thread."""
-    text = f"All {count(len(gateways), 'gateway')} {where(incident)} are in this file."
+    text = f"{incident.title}: all {count(len(gateways), 'gateway')} {where(incident)} are in this file."
     return message(text, [section(text)], [gateways_file(incident, gateways)])
 
 
 def gateways_file(incident: Incident, gateways: Sequence[AffectedGateway]) -> File:
     file = CsvFile(CSV_HEADING)
     file.add(csv_row(one) for one in gateways)
-    heading = f"Gateways of the alert {where_plain(incident)}"
+    heading = f"Gateways of the alert {incident.title} {where_plain(incident)}"
     return File(f"incident-{incident.id}.csv", file.content(), heading)
 
 
@@ -131,7 +120,8 @@ def alerts(
         )
         blocks = [section(text), *held, *map(context, unposted), *_foot(place)]
         return message("\n".join([" ".join([text, *unposted]), *silenced]), blocks)
-    heading = f"{bold(place.says('open alert'))}, the unacknowledged first"
+    order = ": what nobody has acknowledged first, then the worst, then the newest" if total > 1 else ""
+    heading = f"{bold(place.says('open alert'))}{order}"
     rows = [row(listed, incident) for incident in page]
     blocks = [section(heading)]
     for incident, shown in zip(page, rows, strict=True):
@@ -140,12 +130,33 @@ def alerts(
     return message(text, [*blocks, *held, *map(context, unposted), *_foot(place)])
 
 
-def gateways(incident: Incident, page: Sequence[AffectedGateway], offset: int) -> Message:
+def closed(page: Sequence[Incident], total: int, offset: int, question: str) -> Message:
+    """A page of those that are over, the last to end first, each with the way to its gateways."""
+    place = PagePosition(ALERTS, offset, total, CLOSED_PAGE, question)
+    asked = code(f"alerts {question}")
+    if not page:
+        text = f"No alert that is over fits {asked}."
+        return message(text, [section(text), *_foot(place)])
+    heading = f"{bold(place.says('closed alert'))} for {asked}, the last to end first"
+    rows = [row(_closed_line, one) for one in page]
+    blocks = [section(heading)]
+    for one, shown in zip(page, rows, strict=True):
+        blocks.append(section(shown, accessory=details(one)))
+    return message("\n".join([f"{heading}.", *rows]), [*blocks, *_foot(place)])
+
+
+def _closed_line(incident: Incident) -> str:
+    return f"{bold(headline(incident))}\n{' '.join(filter(None, [lasted(incident), who(incident)]))}"
+
+
+def gateways(
+    incident: Incident, page: Sequence[AffectedGateway], offset: int, portal: Portal = NO_PORTAL
+) -> Message:
     """A page of the gateways of an incident, those down first."""
     tally = incident.tally
     place = PagePosition(INCIDENT, offset, tally.total, INCIDENT_PAGE, str(incident.id))
-    heading = f"{bold(place.says('gateway'))} of the alert {where(incident)}: {counts(tally)}"
-    shown = [row(down_line if one.is_down else left_line, one, incident) for one in page]
+    heading = f"{bold(place.says('gateway'))} of {incident.title} {where(incident)}: {counts(tally)}"
+    shown = [row(left_line, one, incident, portal) for one in page]
     text = "\n".join([f"{heading}.", *shown])
     return message(text, [section(heading), *lines(shown), *buttons(place, refresh=True, export=True)])
 
@@ -156,9 +167,7 @@ def _listed_buttons(incident: Incident, offset: int) -> list[Block]:
 
 def line(incident: Incident) -> str:
     """What the card of a gateway says about the incident it is in."""
-    others = incident.tally.down - 1
-    together = f", with {count(others, 'other gateway')}" if others > 0 else ""
-    return f"{words_of(incident.kind).begin} {where(incident)}{together}. {who(incident)}".rstrip()
+    return f"{headline(incident)}. {who(incident)}".rstrip()
 
 
 def csv_row(one: AffectedGateway) -> tuple[str | None, ...]:
@@ -177,7 +186,7 @@ def listed(incident: Incident) -> str:
     said = [*said_of(incident), in_hands(incident)]
     if incident.state is IncidentState.GATHERING:
         said.append(f"⏳ gathering: it is posted after {date(incident.post_at)}.")
-    return f"{bold(title(incident))} {where(incident)}\n{' '.join(said)}"
+    return f"{bold(headline(incident))}\n{' '.join(said)}"
 
 
 def row_buttons(incident: Incident, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:

@@ -8,8 +8,8 @@ from bot.domain.alerts.silences import Silence
 from bot.domain.digests import Digest, DigestPart, Listed
 from bot.domain.rollouts.rollout import Rollout, TargetState
 from bot.slack.alerts.views import silences
-from bot.slack.alerts.views.card import said_of, title, where, where_plain
 from bot.slack.alerts.views.lists import ALERTS, INCIDENT
+from bot.slack.alerts.views.words import headline, said_of, where_plain
 from bot.slack.fleet.views.gateways import DEVICE, DEVICES, device_line
 from bot.slack.rollouts.views.card import state_words, tally_words
 from bot.slack.rollouts.views.lists import ROLLOUT, ROLLOUTS
@@ -141,7 +141,7 @@ def _few(rows: Sequence[str], command: str, word: str) -> list[str]:
 
 
 def _incident(incident: Incident) -> str:
-    return " · ".join([f"{bold(title(incident))} {where(incident)}", *said_of(incident)])
+    return " · ".join([bold(headline(incident)), *said_of(incident)])
 
 
 def _rollout(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:

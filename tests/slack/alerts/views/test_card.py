@@ -13,6 +13,7 @@ from bot.domain.alerts.incidents import (
     Leave,
     LossDetails,
     MemberCounts,
+    PastOutage,
     Share,
     Silenced,
     Trait,
@@ -24,6 +25,7 @@ from bot.slack.alerts.views import card as incident_card
 from bot.slack.alerts.views import lists as views
 from bot.slack.ids import CardRef, PageRef, decode
 from bot.slack.views.blocks import Message, date
+from bot.slack.views.portal import Portal
 from tests.slack.shown import NAMES, buttons, elements, sendable, words
 from tests.worlds.builders import alert_rules
 
@@ -86,7 +88,7 @@ def heading(message: Message) -> str:
 # ---- the card
 def test_a_card_says_what_is_offline_where_and_since_when() -> None:
     drawn = card(incident())
-    assert heading(drawn) == "🔴 Offline: 3 gateways at Kyiv-office"
+    assert heading(drawn) == "🔴 A-7 Kyiv-office: 3 gateways offline"
     for text in (drawn.text, words(drawn)):
         assert f"The first went offline {date(NOW)}." in text
         assert "MT1" in text
@@ -96,12 +98,12 @@ def test_a_card_says_what_is_offline_where_and_since_when() -> None:
 
 def test_a_card_of_one_gateway_speaks_of_one() -> None:
     drawn = card(incident(gateway(1)))
-    assert heading(drawn) == "🔴 Offline: 1 gateway at Kyiv-office"
+    assert heading(drawn) == "🔴 A-7 Kyiv-office: 1 gateway offline"
     assert f"Offline since {date(NOW)}." in drawn.text
 
 
 def test_a_site_that_is_no_tag_is_not_called_by_that_name() -> None:
-    assert heading(card(incident(site=NO_SITE))) == "🔴 Offline: 3 gateways without a tag"
+    assert heading(card(incident(site=NO_SITE))) == "🔴 A-7 no tag: 3 gateways offline"
 
 
 def test_an_unacknowledged_card_says_so_and_what_happens_next() -> None:
@@ -125,7 +127,7 @@ def test_a_card_names_those_still_down_and_counts_the_others() -> None:
         tally=MemberCounts(down=1, back=1, released=2, since=NOW),
     )
     drawn = card(mixed)
-    assert heading(drawn) == "🔴 Offline: 1 of 4 gateways at Kyiv-office"
+    assert heading(drawn) == "🔴 A-7 Kyiv-office: 1 gateway offline"
     assert "MT2" not in drawn.text
     assert "1 gateway is back online. 2 gateways are no longer in the fleet (released)." in drawn.text
 
@@ -137,7 +139,7 @@ def test_what_a_card_does_not_name_it_counts() -> None:
 
 def test_a_card_that_is_over_says_how_long_it_took_and_offers_nothing_to_acknowledge() -> None:
     drawn = card(over())
-    assert heading(drawn) == "🟢 Over: 2 gateways at Kyiv-office were offline"
+    assert heading(drawn) == "🟢 A-7 Kyiv-office: over, 2 gateways were offline"
     assert f"Offline from {date(NOW)} to {date(NOW + 17 * MINUTE)}, 17 min in all." in drawn.text
     assert f"🟢 back MT1 bmac-0001 since {date(NOW + 16 * MINUTE)}, after 15 min" in drawn.text
     assert "released MT2" in drawn.text
@@ -195,7 +197,7 @@ def test_only_a_card_about_what_is_over_need_not_be_posted_any_more() -> None:
 
 def test_what_was_dark_before_it_was_first_seen_is_said_to_be() -> None:
     drawn = card(of_kind(IncidentKind.SEEN_DARK, site="", sites=2))
-    assert heading(drawn) == "🔴 Offline: 2 gateways at 2 sites"
+    assert heading(drawn) == "🔴 A-7 2 sites: 2 gateways offline"
     assert f"They were offline already when I first saw them, the first since {date(NOW)}." in drawn.text
     assert drawn.text.endswith("What goes offline from now on is an alert of its own.")
 
@@ -203,18 +205,18 @@ def test_what_was_dark_before_it_was_first_seen_is_said_to_be() -> None:
 # ---- notes
 def test_a_note_names_who_joined() -> None:
     drawn = sendable(views.joined_note(incident(), {"count": 2, "first": ["MT4", "MT5"]}))
-    assert drawn.text == "🔴 Offline at Kyiv-office: 2 more gateways: MT4, MT5."
+    assert drawn.text == "🔴 A-7 Kyiv-office: 3 gateways offline. 2 more gateways: MT4, MT5."
 
 
 def test_a_note_counts_those_it_does_not_name() -> None:
     drawn = sendable(views.joined_note(incident(), {"count": 500, "first": ["a", "b", "c"]}))
-    assert drawn.text == "🔴 Offline at Kyiv-office: 500 more gateways: a, b, c and 497 more."
+    assert drawn.text.endswith("offline. 500 more gateways: a, b, c and 497 more.")
 
 
 def test_a_note_about_an_incident_that_grew_says_how_large_it_was() -> None:
     body = {"count": 3, "first": ["a", "b", "c"], "told": 1, "down": 4}
     text = sendable(views.joined_note(incident(), body)).text
-    assert text.endswith("c. That makes 4 now; when I last told the channel, it was 1.")
+    assert text == "🔴 A-7 Kyiv-office: 3 gateways offline (was 1). 3 more gateways: a, b, c."
 
 
 def test_a_note_that_ends_an_acknowledgement_mentions_who_had_it() -> None:
@@ -238,7 +240,8 @@ def test_no_open_alerts_is_said_with_the_rule() -> None:
 
 def test_a_list_shows_each_incident_with_its_buttons() -> None:
     drawn = alerts(incident(number=1), incident(number=2, acknowledged=ANA))
-    assert drawn.text.startswith("2 open alerts, the unacknowledged first.")
+    order = "what nobody has acknowledged first, then the worst, then the newest"
+    assert drawn.text.startswith(f"2 open alerts: {order}.")
     clicks = [(one["action_id"], decode(one["value"])) for one in elements(drawn)]
     assert clicks == [
         (ids.INCIDENT_ACK, CardRef("1", 2, PageRef("alerts"))),
@@ -268,7 +271,7 @@ def test_without_a_channel_the_list_names_the_setting(page: tuple[Incident, ...]
 def test_the_gateways_of_an_incident_page_refresh_and_export() -> None:
     shown = incident(tally=MemberCounts(down=40, back=1, since=NOW))
     drawn = sendable(views.gateways(shown, [gateway(number) for number in range(15)], 15))
-    assert drawn.text.startswith("16–30 of 41 gateways of the alert at Kyiv-office: 40 offline, 1 back.")
+    assert drawn.text.startswith("16–30 of 41 gateways of A-7 at Kyiv-office: 40 offline, 1 back.")
     assert buttons(drawn) == {
         ids.PAGE_PREVIOUS: PageRef("incident", 0, "7"),
         ids.PAGE_NEXT: PageRef("incident", 30, "7"),
@@ -291,9 +294,8 @@ def test_a_row_of_the_file_has_a_cell_for_each_heading() -> None:
 
 # ---- a line on a gateway's own card
 def test_a_gateways_card_says_in_which_incident_it_is() -> None:
-    assert views.line(incident()) == "🔴 Offline at Kyiv-office, with 2 other gateways."
+    assert views.line(incident()) == "🔴 A-7 Kyiv-office: 3 gateways offline."
     assert "acknowledged by <@U0ANA00001>" in views.line(incident(gateway(1), acknowledged=ANA))
-    assert "other" not in views.line(incident(gateway(1)))
 
 
 # ---- kinds
@@ -305,7 +307,7 @@ def test_a_storm_is_one_card_that_counts_its_sites_and_names_its_cause() -> None
     share = Share(Trait.TAG, "Kyiv-office", 38, 40)
     shown = of_kind(IncidentKind.STORM, sites=3, cause=(share,), tally=MemberCounts(down=40, since=NOW))
     drawn = card(shown)
-    assert heading(drawn) == "🔴 Mass outage: 40 gateways offline at 3 sites"
+    assert heading(drawn) == "🔴 A-7 mass outage at 3 sites: 40 gateways offline"
     assert "38 of 40 at Kyiv-office" in drawn.text
     assert "38 more: Details lists them all" in drawn.text
 
@@ -324,7 +326,7 @@ def test_a_cause_is_named_by_what_it_is(trait: Trait, words: str) -> None:
 
 def test_a_flapping_card_says_that_it_is_only_edited() -> None:
     drawn = card(of_kind(IncidentKind.FLAPPING))
-    assert heading(drawn) == "🟡 Flapping: 2 gateways at Kyiv-office"
+    assert heading(drawn) == "🟡 A-7 Kyiv-office: 2 gateways going on and off"
     assert "Only this card is edited" in drawn.text
 
 
@@ -339,7 +341,7 @@ def test_a_flapping_card_that_is_over_says_how_each_is_now() -> None:
 def test_what_did_not_return_is_louder_and_names_rollout_and_firmware() -> None:
     shown = of_kind(IncidentKind.NOT_RETURNED, site="R-7", rollout_id=7, firmware="3.5.0", running_rollout=7)
     drawn = card(shown)
-    assert heading(drawn) == "🚨 Did not return: 2 gateways from rollout R-7 to 3.5.0"
+    assert heading(drawn) == "🚨 A-7 R-7 to 3.5.0: 2 gateways did not return"
     assert ids.INCIDENT_PAUSE_ROLLOUT in buttons(drawn)
 
 
@@ -351,7 +353,7 @@ def test_a_rollout_that_does_not_run_cannot_be_paused() -> None:
 def test_visibility_loss_says_how_many_are_gone_and_what_is_held() -> None:
     shown = of_kind(IncidentKind.VISIBILITY, loss=LossDetails(lost=25, online_before=40))
     drawn = card(shown)
-    assert heading(drawn) == "⚠️ No data from Meshtech"
+    assert heading(drawn) == "⚠️ A-7 no data from Meshtech"
     assert "25 of 40 gateways" in drawn.text
     assert "New alerts are held" in drawn.text
 
@@ -360,7 +362,7 @@ def test_visibility_loss_by_failed_listings_says_so() -> None:
     assert "3 polls in a row failed" in card(of_kind(IncidentKind.VISIBILITY, loss=LossDetails(3))).text
 
 
-@pytest.mark.parametrize(("outage", "words"), [(False, "data from Meshtech again"), (True, "An outage")])
+@pytest.mark.parametrize(("outage", "words"), [(False, "data from Meshtech again"), (True, "an outage")])
 def test_the_card_about_visibility_loss_says_how_it_ended(outage: bool, words: str) -> None:
     blind = LossDetails(lost=25, online_before=40, outage=outage)
     shown = of_kind(IncidentKind.VISIBILITY, loss=blind, state=IncidentState.RESOLVED, resolved_at=NOW)
@@ -382,7 +384,7 @@ def test_a_flapping_card_that_is_over_says_so_red_while_some_are_offline() -> No
     down = gateway(1, left_at=NOW + 60 * MINUTE, left_as=Leave.STILL_DOWN)
     tally = MemberCounts(back=1, still_down=1, since=NOW, until=NOW + 60 * MINUTE)
     drawn = card(of_kind(IncidentKind.FLAPPING, state=IncidentState.RESOLVED, tally=tally, first=(down,)))
-    assert heading(drawn) == "🔴 Quiet again: 1 of 2 gateways at Kyiv-office is offline"
+    assert heading(drawn) == "🔴 A-7 Kyiv-office: quiet again, 1 of 2 gateways is offline"
     assert "What is offline becomes an alert of its own." in drawn.text
 
 
@@ -440,18 +442,83 @@ def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
     note = sendable(views.escalated_note(incident(), {"groups": ["S0ONCALL01"], "down": 2}))
     assert (
         note.text
-        == "🔴 Offline at Kyiv-office: nobody has acknowledged this yet, and 2 gateways are still offline. "
-        "<!subteam^S0ONCALL01>"
+        == "🔴 A-7 Kyiv-office: 3 gateways offline: nobody has acknowledged this yet. <!subteam^S0ONCALL01>"
     )
     asked = sendable(views.still_yours_note(incident(), {"user": "U0ANA00001", "down": 0}))
     assert (
-        asked.text
-        == "🔴 Offline at Kyiv-office: <@U0ANA00001> acknowledged this a while ago. Is it still yours?"
+        asked.text == "🔴 A-7 Kyiv-office: 3 gateways offline: <@U0ANA00001> acknowledged this a while ago. "
+        "Is it still yours?"
     )
 
 
 def test_a_reminder_in_another_copy_of_the_card_calls_nobody() -> None:
     note = sendable(views.escalated_note(incident(), {"down": 1}))
-    assert note.text.endswith(": nobody has acknowledged this yet, and 1 gateway is still offline.")
+    assert note.text.endswith(": nobody has acknowledged this yet.")
     asked = sendable(views.still_yours_note(incident(), {"name": "Ana <b>", "down": 0}))
     assert asked.text.endswith(": Ana &lt;b&gt; acknowledged this a while ago. It was asked about.")
+
+
+# ---- what decides a trip
+def at_a_site_of(number: int, *, down: int, **changes: object) -> Incident:
+    tally = MemberCounts(down=down, since=NOW)
+    return replace(incident(tally=tally), of=number, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("down", "of", "words"),
+    [
+        (18, 18, "🟥 critical, 18 of 18: the whole site."),
+        (9, 18, "🟧 major, 9 of 18 at the site."),
+        (3, 18, "🟨 minor, 3 of 18 at the site."),
+        (3, 0, "🟨 minor."),
+    ],
+)
+def test_a_card_says_which_share_of_its_site_is_down_and_how_bad_that_is(
+    down: int, of: int, words: str
+) -> None:
+    assert words in card(at_a_site_of(of, down=down)).text
+
+
+def test_a_heading_names_number_site_and_share_before_all_else() -> None:
+    drawn = card(at_a_site_of(27, down=27, site="tromsø"))
+    assert heading(drawn) == "🔴 A-7 tromsø: 27 of 27 gateways offline"
+    assert drawn.text.startswith(heading(drawn))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (IncidentKind.STORM, "40 of 240 in the fleet, 17 %."),
+        (IncidentKind.NOT_RETURNED, "40 of 240 in the rollout."),
+    ],
+)
+def test_what_has_no_site_of_its_own_is_a_share_of_the_fleet_or_of_the_rollout(
+    kind: IncidentKind, words: str
+) -> None:
+    assert words in card(at_a_site_of(240, down=40, kind=kind, site="R-7", sites=3)).text
+
+
+def test_a_card_says_when_its_site_was_last_offline() -> None:
+    past = PastOutage(IncidentId(3), NOW - 600 * MINUTE, NOW - 559 * MINUTE, 5)
+    said = card(replace(incident(), before=past)).text
+    assert f"The last time here: A-3, {date(past.since)}, for 41 min, 5 gateways." in said
+    assert "last time" not in card(incident()).text
+
+
+def test_a_card_leads_to_the_portal_where_that_has_an_address() -> None:
+    portal = Portal("https://p.example/g/{gateway}", "https://p.example/s/{site}")
+    shown = incident(site="Kyiv office")
+    drawn = sendable(incident_card.card(shown, RULES, portal=portal))
+    assert "<https://p.example/g/bmac-0001|*MT1*> `bmac-0001`" in words(drawn)
+    assert "<https://p.example/s/Kyiv%20office|Kyiv office in the portal>" in words(drawn)
+    assert "p.example" not in words(card(shown))
+
+
+def test_those_that_are_over_are_listed_with_how_long_and_whose() -> None:
+    drawn = sendable(views.closed([over(acknowledged=ANA)], 1, 0, "closed Kyiv"))
+    assert drawn.text.startswith("1 closed alert for alerts closed Kyiv, the last to end first.")
+    assert "A-7 Kyiv-office: over" in drawn.text
+    assert "17 min in all. 👀 acknowledged by <@U0ANA00001>" in drawn.text
+    assert buttons(drawn) == {ids.REFRESH: PageRef("alerts", 0, "closed Kyiv")}
+    assert decode(drawn.blocks[1]["accessory"]["value"]) == CardRef("7", 2)
+    assert "No alert that is over fits" in sendable(views.closed([], 0, 0, "closed")).text

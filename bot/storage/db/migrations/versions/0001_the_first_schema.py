@@ -244,6 +244,7 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_incidents_site_folded", "incidents", ["site_folded"], unique=False)
     op.create_index("ix_incidents_state", "incidents", ["state"], unique=False)
     op.create_index(
         "uq_incidents_live_site",
