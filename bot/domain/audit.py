@@ -141,7 +141,7 @@ def parse_audit(text: str) -> AuditQuery:
     outcomes: list[Outcome] = []
     words: list[str] = []
     channels: list[str] = []
-    for word in text.split():
+    for word in _words(text):
         if match := _MENTION.fullmatch(word):
             actors.append(match[1] or match[2])
         elif match := _CHANNEL.fullmatch(word):
@@ -163,8 +163,8 @@ def with_people(text: str, names: Mapping[str, Sequence[str]]) -> str:
     ids: dict[str, list[str]] = {}
     for user_id, called in names.items():
         for name in called:
-            ids.setdefault(" ".join(name.casefold().split()), []).append(user_id)
-    words, meant = text.split(), []
+            ids.setdefault(" ".join(_words(name.casefold())), []).append(user_id)
+    words, meant = _words(text), []
     while words:
         if not words[0].startswith("@"):
             meant.append(words.pop(0))
@@ -184,8 +184,14 @@ def with_people(text: str, names: Mapping[str, Sequence[str]]) -> str:
 def with_channels(text: str, names: Mapping[str, str], *, all_known: bool) -> str:
     """The question with ``#ops`` as a mention of it. Raises InvalidInput for a name that is unknown."""
     ids = {name.casefold(): channel for channel, name in names.items()}
-    words = text.split()
+    words = _words(text)
     return " ".join(_channel_of(word, ids, all_known) if word.startswith("#") else word for word in words)
+
+
+def _words(text: str) -> list[str]:
+    """Its words without the quotes and stops around them, which are nobody's name."""
+    parts = re.sub(r"[,;](?=[<@#])", " ", text.replace('"', "")).split()
+    return [word for part in parts if (word := part.strip("'(),.;:"))]
 
 
 def _channel_of(word: str, ids: Mapping[str, str], all_known: bool) -> str:

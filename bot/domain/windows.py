@@ -80,8 +80,8 @@ def later(now: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
 def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     """The moment that somebody names, in the future.
 
-    ``22:00``, ``10pm``, ``2026-12-01``, ``2026-12-01 22:00``, ``tomorrow 06:00``, ``mon 22:00``, ``tonight``,
-    ``in 2h``. A bare time is its next occurrence, a bare date its midnight. Raises InvalidInput.
+    ``22:00``, ``24:00``, ``10pm``, ``2026-12-01``, ``2026-12-01 22:00``, ``tomorrow 06:00``, ``mon 22:00``,
+    ``tonight``, ``in 2h``. A bare time is its next occurrence, a bare date its midnight. Raises InvalidInput.
     """
     said = " ".join(text.split())
     if said[:3].lower() == "in ":
@@ -91,13 +91,16 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     if match is None or not any(match.groups()):
         raise InvalidInput(f"I do not know the time “{text[:40]}”. Write {_HOW}.")
     try:
-        day, at = _day(match, now.astimezone(zone).date()), _time(match)
-        moment = _ahead(day or now.astimezone(zone).date(), at, zone, now)
+        today = now.astimezone(zone).date()
+        day, at = _day(match, today), _time(match)
+        if day and match["hour"] == "24":  # the end of that day
+            day += timedelta(days=1)
+        moment = _ahead(day or today, at, zone, now)
     except (ValueError, OverflowError) as error:  # of year 1 or 9999, which another zone does not have
         raise InvalidInput(f"There is no such time as “{text[:40]}”. Write {_HOW}.") from error
     if day is None or match["weekday"]:
         days = timedelta(days=1 if day is None else WEEK)
-        return moment if moment > now else _utc((day or now.astimezone(zone).date()) + days, at, zone)
+        return moment if moment > now else _utc((day or today) + days, at, zone)
     return _checked(moment, said, zone, now)
 
 
@@ -134,6 +137,8 @@ def _time(match: re.Match[str]) -> time:
     if not match["hour"]:
         return _TONIGHT if (match["near"] or "").lower() == "tonight" else time(0)
     hour, half = int(match["hour"]), (match["half"] or "").strip().lower()
+    if (hour, match["minute"], half) == (24, "00", ""):
+        return time(0)
     if (half and not 1 <= hour <= 12) or (not half and not match["minute"]):
         raise ValueError(hour)
     return time(hour % 12 + 12 * (half == "pm") if half else hour, int(match["minute"] or 0))

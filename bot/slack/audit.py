@@ -1,5 +1,6 @@
 """``audit``: who did, or was refused, what, and when."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -51,9 +52,9 @@ class AuditCommands:
     )
     async def audit(self, call: CommandCall) -> None:
         question = " ".join((call.written or call.text).split())
-        if any(word.startswith("@") for word in question.split()):
+        if re.search(r"(?<![\w<])@", question):
             question = with_people(question, await self._names(await self._service.actors(call.actor)))
-        if any(word.startswith("#") for word in question.split()):
+        if re.search(r"(?<![\w<])#", question):
             channels = await self._service.channels(call.actor, MOST_CHANNELS)
             named = await self._channel_names(channels)
             question = with_channels(question, named, all_known=len(named) == len(channels))

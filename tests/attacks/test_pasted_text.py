@@ -45,6 +45,18 @@ from tests.worlds.process import PASSWORD, Outside, inside, outside
         ("devices tag：oslo", "devices tag:oslo"),
         ("devices fw:≤3.4.1 fw:≥3.0.0", "devices fw:<=3.4.1 fw:>=3.0.0"),
         ("rename a Tank ≤ 5：8", "rename a Tank ≤ 5：8"),
+        ("devices fw:＜3.4.1 for:＞＝1h", "devices fw:<3.4.1 for:>=1h"),
+        ("devices fw ≤3.4.1 version ＞ 3.0", "devices fw <=3.4.1 version > 3.0"),
+        ("devices fw:＝3.4.1", "devices fw:=3.4.1"),
+        ("update x to 3.5.0 at 22：00", "update x to 3.5.0 at 22:00"),
+        ("audit ＠ana ＃ops", "audit @ana #ops"),
+        ("rename a Tank＠Oslo ＜new＞", "rename a Tank＠Oslo ＜new＞"),
+        ("devices tag:\u200doslo -\u200ctag:x\u200d,y", "devices tag:oslo -tag:x,y"),
+        ("tag a +<!subteam^S0123|@night> +<!here|here> +<!channel>", "tag a +@night +@here +@channel"),
+        ("rename a <!everyone> <!subteam^S0123>", "rename a @everyone @S0123"),
+        ("rename a &lt;!channel&gt;", "rename a <!channel>"),
+        ("silence a because <!date^1796000000^{date}|Monday>", "silence a because Monday"),
+        ("rename a 👩\u200d🔧", "rename a 👩\u200d🔧"),
     ],
 )
 def test_formatting_that_was_pasted_along_is_no_text(pasted: str, meant: str) -> None:
@@ -66,7 +78,6 @@ def test_a_text_with_very_many_marks_is_read_at_once() -> None:
         ("<@U0ANA00001|ana> at <#C0OPS00001|ops>", "@ana at #ops"),
         ("<@U0ANA00001> at <#C0OPS00001>", "@Ana Berg at #C0OPS00001"),
         ("<@U0ZOE00001>", "@U0ZOE00001"),
-        ("<!subteam^S0123|@night> <!here|here> <!channel>", "@night @here <!channel>"),
         ("a < b > c <3", "a < b > c <3"),
     ],
 )
@@ -106,6 +117,18 @@ async def test_a_mention_in_a_new_name_is_never_stored_as_an_id(
     assert workspace.OPERATOR not in name
 
 
+async def test_no_call_to_a_channel_or_a_group_is_stored_in_a_name_or_a_tag(world: Outside) -> None:
+    calls = "<!here> <!channel> <!everyone> <!subteam^S0123|@ops> <!subteam^S0123>"
+    async with inside(world):
+        gateway = next(iter(world.portal.devices))
+        await world.says(workspace.OPERATOR, f"rename {gateway} Desk {calls}")
+        await world.says(workspace.OPERATOR, f'tag {gateway} +"near {calls}"')
+
+    device = world.portal.devices[gateway]
+    assert device.friendly_name == "Desk @here @channel @everyone @ops @S0123"
+    assert "near @here @channel @everyone @ops @S0123" in device.labels
+
+
 async def test_the_audit_is_asked_for_a_person_by_any_of_their_names(world: Outside) -> None:
     async with inside(world):
         gateway = next(iter(world.portal.devices))
@@ -117,9 +140,14 @@ async def test_the_audit_is_asked_for_a_person_by_any_of_their_names(world: Outs
             f"<@{workspace.OPERATOR}>",
             f"<#{OPS}|ops>",
             "#ops",
+            f'"@{person.real_name}"',
+            f"@“{person.real_name}”",
+            f"‘@{person.real_name}’ #ops,",
+            f"＠{person.name}, ＃ops",
+            f"<@{workspace.OPERATOR}>, (<#{OPS}|ops>).",
         }
         answers = {name: await world.says(workspace.OPERATOR, f"audit {name}") for name in names}
         nobody = await world.says(workspace.OPERATOR, "audit @nobody")
 
-    assert [name for name, answer in answers.items() if f"rename {gateway}" not in answer] == []
+    assert [name for name, answer in answers.items() if f"renamed {gateway}" not in answer] == []
     assert "Nobody called @nobody" in nobody

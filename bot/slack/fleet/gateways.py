@@ -14,6 +14,7 @@ from bot.domain.gateways import GatewayId
 from bot.domain.query import Field, Query, WordRead, bare_words, parse
 from bot.services.fleet.gateways import FleetService
 from bot.slack.fleet.views import gateways as views
+from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
@@ -162,11 +163,3 @@ class FleetCommands:
             return None
         why = f" ({status.last_error})" if status.last_error else ""
         return f"The fleet could not be listed just now{why}, so this is what I saw before."
-
-
-def unquoted(text: str) -> str:
-    """A name without the quotes around it."""
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
-        return text[1:-1].strip()
-    return text

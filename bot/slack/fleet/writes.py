@@ -21,8 +21,8 @@ from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.write_runs import ENDED, WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack import ids
-from bot.slack.fleet.gateways import unquoted
 from bot.slack.fleet.views import writes as views
+from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
 from bot.slack.incoming.turns import leave_turn
 from bot.slack.views.blocks import Message

@@ -28,17 +28,23 @@ _BOLD = re.compile(r"(?<![^\s'+-])([*_~])(?=\S)(.+?)(?<=\S)\1(?![^\s'])")
 _QUOTED = re.compile(r'"([^"]*)"')
 _BOLD_NAME = re.compile(r"([*_~])(?=\S)((?:(?!\1).)+)(?<=\S)\1")
 _ASIDE: Final = "\0"  # no text has it any more
-_WIDE_COLON = re.compile(r"(?<!\S)([+-]?[A-Za-z]+)：(?=\S)")
-_AT_MOST = re.compile(r"(?<=:)[≤≥]")
+# Full-width forms, where they are a sign of ours and no part of a name.
+_WIDE_COLON = re.compile(r"(?<!\S)([+-]?[A-Za-z]+)：(?=\S)|(?<!\S)(\d{1,2})：(?=\d\d(?!\S))")
+_WIDE_MARK = re.compile(r"(?<!\w)[＠＃](?=\S)")
+_COMPARED = re.compile(r"(:|(?<!\S)(?:fw|firmware|version|for|since) ?)([≤≥<>＜＞][=＝]?|＝)", re.IGNORECASE)
+_SIGNS = {"≤": "<=", "≥": ">=", "＜": "<", "＞": ">", "＝": "=", "＠": "@", "＃": "#"}
 _DASH = re.compile(r"(?<!\S)[–—](?=\S)")
 _SPACE = re.compile(r"[^\S ]")
 _INVISIBLE = re.compile(
     "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2061-\u2064\u2066-\u206f\ufeff]"
-    "|(?<!\\S)[\u200c\u200d]+|[\u200c\u200d]+(?!\\S)"  # between letters they belong to some scripts
+    # Between letters they belong to some scripts, and between pictures to the picture.
+    r"|(?<![^\s!-/:-@\[-`{-~])[\u200c\u200d]+|[\u200c\u200d]+(?![^\s!-/:-@\[-`{-~])"
 )
 _WORD = re.compile(r"[a-z]{3,}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
-_NAMED = re.compile(r"<(@|#|!(?=[^<>]*\|))([A-Z0-9]+|[a-z]+(?:\^[A-Z0-9]+)?)(?:\|([^<>]*))?>")
+_NAMED = re.compile(r"<([@#])([A-Z0-9]+)(?:\|([^<>]*))?>")
+_CALL = re.compile(r"<!(?:subteam\^)?([A-Z0-9]+|here|channel|everyone)(?:\|@?([^<>]*))?>")
+_DATE = re.compile(r"<!date\^[^<>|]*\|([^<>]*)>")
 _MOST_NAMED: Final = 20  # that Slack is asked about for one command
 _AFTER_A_NAME: Final = " \u00a0\t\n:,"
 
@@ -66,11 +72,14 @@ def normalise(text: str) -> str:
     """
     text = text.replace("\0", "").encode(errors="replace").decode()
     text = _LINK.sub(lambda match: match[1] or match[2] or match[3] or "", text)
+    text = _CALL.sub(lambda match: f"@{match[2] or match[1]}", _DATE.sub(r"\1", text))  # typed, < is &lt;
     text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     text = _INVISIBLE.sub("", text)  # but for what the bot itself puts around a mark that is a name's own
     text = _SINGLE_QUOTED.sub(r'"\1"', text).translate(_QUOTES)
     text = _unformatted(_SPACE.sub(" ", text)).replace(BREAK, "")
-    text = _AT_MOST.sub(lambda match: "<=" if match[0] == "≤" else ">=", _WIDE_COLON.sub(r"\1:", text))
+    text = _WIDE_COLON.sub(lambda match: f"{match[1] or match[2]}:", text)
+    text = _WIDE_MARK.sub(lambda match: _SIGNS[match[0]], text)
+    text = _COMPARED.sub(lambda match: match[1] + "".join(_SIGNS.get(sign, sign) for sign in match[2]), text)
     return _DASH.sub("-", text).strip()
 
 
@@ -98,10 +107,17 @@ def in_plain_names(text: str, names: Mapping[str, str]) -> str:
     """Mentions as people read them, ``@ana`` and ``#ops``: elsewhere an id means nothing."""
 
     def named(match: re.Match[str]) -> str:
-        mark = "#" if match[1] == "#" else "@"
-        return mark + (match[3] or names.get(match[2]) or match[2]).lstrip(mark)
+        return match[1] + (match[3] or names.get(match[2]) or match[2]).lstrip(match[1])
 
     return _NAMED.sub(named, text)
+
+
+def unquoted(text: str) -> str:
+    """A name without the quotes around it."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        return text[1:-1].strip()
+    return text
 
 
 def said_to(bot_user_id: str | None, text: str) -> str:

@@ -15,6 +15,7 @@ from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
 from bot.slack.ids import FreezeRef, PageRef
+from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,
@@ -259,21 +260,22 @@ def parse_update(text: str) -> tuple[str, str, str]:
     Raises InvalidInput with the usage.
     """
     query, separator, rest = f" {text.strip()}".rpartition(" to ")
-    version, *when = rest.split(maxsplit=1) or [""]
-    if not separator or not version:
+    match = re.fullmatch(r'\s*("[^"]*"|[^\s"]+)(?:\s+(.*))?', rest, re.DOTALL)
+    version = unquoted(match[1].rstrip(",")) if match else ""
+    if not separator or match is None or not version:
         raise InvalidInput(f"I need a query and a version. {USAGE}")
     if not query.strip():
         raise InvalidInput(f"Which gateways? For the whole fleet, name:* says so. {USAGE}")
-    at = re.fullmatch(r"(at\s+)?(.+)", when[0].strip(), re.IGNORECASE) if when else None
+    at = re.fullmatch(r"(at\s+)?(.+)", match[2].strip(), re.IGNORECASE) if match[2] else None
     if at is not None and not at[1] and not begins_with_a_moment(at[2]):
         raise InvalidInput(f"After “to” comes one version, and that is not one: {rest.strip()[:60]}. {USAGE}")
-    return query.strip(), version, at[2].strip() if at else ""
+    return query.strip(), version, unquoted(at[2]) if at else ""
 
 
 def parse_freeze(text: str) -> tuple[str, str]:
     """The firmware, empty for all, and the reason, which may be empty. Raises InvalidInput."""
     match = re.fullmatch(
-        r"(?:everything\b|firmware\s+(?P<version>\S{1,100}))?\s*(?:because\s+(?P<reason>.+))?",
+        r'(?:everything\b|firmware\s+(?P<version>"[^"]{1,100}"|\S{1,100}))?\s*(?:because\s+(?P<reason>.+))?',
         text.strip(),
         re.IGNORECASE | re.DOTALL,
     )
@@ -281,4 +283,4 @@ def parse_freeze(text: str) -> tuple[str, str]:
         raise InvalidInput(
             "Write it like this: freeze firmware 3.6.0 because it bricks; or: freeze everything because …"
         )
-    return match["version"] or "", (match["reason"] or "").strip()
+    return unquoted(match["version"] or ""), (match["reason"] or "").strip()

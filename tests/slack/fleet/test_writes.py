@@ -291,7 +291,9 @@ def test_a_name_that_begins_with_a_sign_is_quoted() -> None:
 
 
 # A word without quotes and spaces; what Slack or the bot would strip from it is left out.
-WORDS = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters='"“”„‟«»–—&<>'), min_size=1)
+WORDS = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters='"“”„‟«»–—&<>＜＞＝≤≥：＠＃'), min_size=1
+)
 NAMES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
 
 

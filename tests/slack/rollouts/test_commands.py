@@ -371,13 +371,18 @@ async def test_unfreeze_says_what_it_lifted_and_which_rollouts_go_on(desk: Desk)
         ("tag:oslo to 3.5.0 at 22:00", ("tag:oslo", "3.5.0", "22:00")),
         ("tag:oslo to 3.5.0 AT 2026-12-01 22:00", ("tag:oslo", "3.5.0", "2026-12-01 22:00")),
         ("oslo to 3.5.0 tomorrow 06:00", ("oslo", "3.5.0", "tomorrow 06:00")),
+        ('oslo to "3.5.0"', ("oslo", "3.5.0", "")),
+        ('tag:"to be" to "3.5.0 (lab)" at "22:00"', ('tag:"to be"', "3.5.0 (lab)", "22:00")),
+        ("oslo to 3.5.0, at 22:00", ("oslo", "3.5.0", "22:00")),
     ],
 )
 def test_an_update_is_a_query_a_version_and_perhaps_a_time(text: str, parsed: tuple[str, str, str]) -> None:
     assert parse_update(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["", "tag:oslo", "to 3.5.0", "tag:oslo to", "tag:oslo to 3.5.0 3.6.0", "to"])
+@pytest.mark.parametrize(
+    "text", ["", "tag:oslo", "to 3.5.0", "tag:oslo to", "tag:oslo to 3.5.0 3.6.0", "to", 'x to "3.5']
+)
 def test_an_update_without_a_query_or_a_version_is_told_how(text: str) -> None:
     with pytest.raises(InvalidInput, match="Write it like this"):
         parse_update(text)
@@ -392,6 +397,7 @@ def test_an_update_without_a_query_or_a_version_is_told_how(text: str) -> None:
         ("everything because it bricks", ("", "it bricks")),
         ("firmware 3.6.0", ("3.6.0", "")),
         ("firmware 3.6.0 because it bricks", ("3.6.0", "it bricks")),
+        ('firmware "3.6.0" because it bricks', ("3.6.0", "it bricks")),
     ],
 )
 def test_a_freeze_is_of_everything_or_of_one_firmware(text: str, parsed: tuple[str, str]) -> None:
