@@ -126,7 +126,7 @@ async def test_no_call_to_a_channel_or_a_group_is_stored_in_a_name_or_a_tag(worl
 
     device = world.portal.devices[gateway]
     assert device.friendly_name == "Desk @here @channel @everyone @ops @S0123"
-    assert "near @here @channel @everyone @ops @S0123" in device.labels
+    assert "near @here @channel @everyone @ops @S0123" in (device.labels or [])
 
 
 async def test_the_audit_is_asked_for_a_person_by_any_of_their_names(world: Outside) -> None:
