@@ -1,4 +1,4 @@
-"""The command line: run, demo, doctor, migrate, manifest.
+"""The command line: run, init, demo, doctor, migrate, audit, manifest.
 
 Each command imports what it needs when it runs, so that a missing setting is answered before anything
 heavy is loaded. What keeps a command from working is one sentence on standard error and exit status 2.
@@ -57,6 +57,20 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     demo.add_argument("--keep", metavar="FILE", help="keep the bot's database in this file")
 
+    init = commands.add_parser(
+        "init",
+        help="set the bot up: the Slack app, its tokens, the account, channels and people",
+        description="Asks for what is missing or wrong, tries each answer, and writes it to .env in this "
+        "folder. A flag answers its question. @FILE stands for the lines of a file, one word on each.",
+        fromfile_prefix_chars="@",  # so that no secret stands in the list of processes
+    )
+    init.set_defaults(run=_init)
+    for flag, metavar, answers in ANSWERS:
+        init.add_argument(f"--{flag}", metavar=metavar, help=answers)
+    init.add_argument("--http", type=_public_address, metavar="URL", help="as of meshbot manifest")
+    init.add_argument("--command", type=_slash_command, help="another slash command than /mesh")
+    init.add_argument("--yes", action="store_true", help="ask nothing: what is missing is an error")
+
     doctor = commands.add_parser("doctor", help="check the set-up, and say how to mend what is wrong")
     doctor.set_defaults(run=_doctor)
     doctor.add_argument(
@@ -65,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL-or-FILE",
         help="the vendor's OpenAPI document to compare with",
     )
+    doctor.add_argument("--send-test", action="store_true", help="post a test card to the default channels")
+    doctor.add_argument("--fix", action="store_true", help="mend what is safe: modes of files, the schema")
+    doctor.add_argument("--json", action="store_true", help="say it as JSON")
 
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(run=_migrate)
@@ -83,6 +100,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     manifest.add_argument("--command", type=_slash_command, help="another slash command than /mesh")
     return parser
+
+
+ANSWERS = (
+    ("bot-token", "xoxb-…", "the Bot User OAuth Token"),
+    ("app-token", "xapp-…", "the App-Level Token, for Socket Mode"),
+    ("signing-secret", "SECRET", "the Signing Secret, for HTTP"),
+    ("username", "NAME", "of the Meshtech account"),
+    ("password", "PASSWORD", "of the Meshtech account"),
+    ("alerts", "CHANNEL", "gets alerts: an id, or #name"),
+    ("rollouts", "CHANNEL", "gets rollouts: an id, or #name"),
+    ("operators", "WHO,…", "ids or @names of user groups and people"),
+    ("approvers", "WHO,…", "the same"),
+    ("admins", "WHO,…", "the same"),
+    ("self-approval", "true|false", "may whoever asks for an update approve it?"),
+)
 
 
 def _run(_: argparse.Namespace) -> int:
@@ -116,7 +148,7 @@ async def _until_told(settings: "Settings") -> int:
     await starting
     gc.collect()
     gc.freeze()  # what is there now stays; to look through it again would hold the event loop up for 70 ms
-    for sentence in open_to_others(settings.database_url.get_secret_value()):
+    for _, sentence in open_to_others(settings.database_url.get_secret_value()):
         log.get_logger("bot").warning(sentence)
     try:
         await stopping
@@ -146,15 +178,40 @@ def _demo(chosen: argparse.Namespace) -> int:
     )
 
 
-def _doctor(chosen: argparse.Namespace) -> int:
-    from bot.settings.model import load_settings
+def _init(chosen: argparse.Namespace) -> int:
+    from bot import log
+    from bot.init import Init
 
-    settings = load_settings()
-    from bot import doctor, log
+    log.configure("error", "console", [])
+    answers = {flag: getattr(chosen, flag.replace("-", "_")) for flag, *_ in ANSWERS}
+    run = Init(
+        given={flag: answer for flag, answer in answers.items() if answer is not None},
+        may_ask=sys.stdin.isatty() and not chosen.yes,
+        http_url=chosen.http,
+        command=chosen.command,
+    )
+    return asyncio.run(run.run())
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from bot.settings.model import examine
+
+    examined = examine()
+    from bot import log
+    from bot.doctor import run as doctor
 
     # Findings are for people; what the libraries think of them would only stand in between.
-    log.configure("error", "console", _secrets(settings))
-    return asyncio.run(doctor.run(settings, openapi=chosen.openapi))
+    log.configure("error", "console", _secrets(examined.settings))
+    return asyncio.run(
+        doctor.run(
+            examined.settings,
+            unusable=examined.wrong,
+            openapi=chosen.openapi,
+            send_test=chosen.send_test,
+            fix=chosen.fix,
+            as_json=chosen.json,
+        )
+    )
 
 
 def _migrate(_: argparse.Namespace) -> int:

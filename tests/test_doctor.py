@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bot import doctor
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.api import ALL_SCOPES
 from bot.demo.slack.server import SlackServer
+from bot.doctor import run as doctor
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.domain.subscriptions import parse_subscription
+from bot.settings.model import examine
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
@@ -39,10 +40,10 @@ class SetUp:
         settings = load(**{**self.variables, **variables})
         return await doctor.run(settings, openapi=openapi, now=self.now, say=self.said.append)
 
-    async def fault(self, **variables: str) -> str:
-        """The one line that is wrong."""
-        assert await self.examined(**variables) == 1
-        wrong = [line for line in self.said if line.startswith("WRONG")]
+    async def fault(self, *, status: int = 1, **variables: str) -> str:
+        """The one line that is wrong, and with exit status 2 keeps the bot from starting."""
+        assert await self.examined(**variables) == status, self.said
+        wrong = [line for line in self.said if line.startswith("WRONG" if status == 1 else "FATAL")]
         assert len(wrong) == 1, self.said
         return wrong[0]
 
@@ -92,11 +93,11 @@ async def test_no_line_holds_a_secret(right: SetUp) -> None:
 
 async def test_an_install_for_a_whole_organisation_is_a_fault(right: SetUp) -> None:
     right.slack.workspace.is_org_wide = True
-    assert "installed for a whole organisation" in await right.fault()
+    assert "installed for a whole organisation" in await right.fault(status=2)
 
 
 async def test_a_bot_token_that_slack_refuses_is_named(right: SetUp) -> None:
-    fault = await right.fault(SLACK__BOT_TOKEN="xoxb-another")
+    fault = await right.fault(status=2, SLACK__BOT_TOKEN="xoxb-another")
     assert "MESHBOT_SLACK__BOT_TOKEN (invalid_auth): copy it again" in fault
 
 
@@ -128,7 +129,9 @@ async def test_an_optional_scope_that_is_missing_is_no_fault(tmp_path: Path) -> 
 
 
 async def test_an_app_token_that_slack_refuses_is_named(right: SetUp) -> None:
-    assert "MESHBOT_SLACK__APP_TOKEN (invalid_auth)" in await right.fault(SLACK__APP_TOKEN="xapp-another")
+    assert "MESHBOT_SLACK__APP_TOKEN (invalid_auth)" in await right.fault(
+        status=2, SLACK__APP_TOKEN="xapp-another"
+    )
 
 
 async def test_a_channel_that_does_not_exist_is_named(right: SetUp) -> None:
@@ -215,26 +218,26 @@ async def test_a_clock_that_is_off_is_named(right: SetUp) -> None:
 
 
 async def test_a_database_in_a_folder_that_is_not_there_is_named(right: SetUp, tmp_path: Path) -> None:
-    fault = await right.fault(DATABASE_URL=f"sqlite:///{tmp_path}/no/meshbot.db")
+    fault = await right.fault(status=2, DATABASE_URL=f"sqlite:///{tmp_path}/no/meshbot.db")
     assert f"{tmp_path}/no does not exist" in fault
 
 
 async def test_a_file_that_is_no_database_is_named(right: SetUp, tmp_path: Path) -> None:
     (tmp_path / "meshbot.db").write_text("these are not the rows you are looking for\n" * 100)
-    fault = await right.fault()
+    fault = await right.fault(status=2)
     assert "MESHBOT_DATABASE_URL: the database does not open" in fault
     assert fault.endswith("name a file that the bot's user may write, or restore a backup of it.")
 
 
 async def test_a_postgresql_that_is_not_there_is_named_with_what_to_do(right: SetUp) -> None:
-    fault = await right.fault(DATABASE_URL="postgresql://me@127.0.0.1:1/meshbot")
+    fault = await right.fault(status=2, DATABASE_URL="postgresql://me@127.0.0.1:1/meshbot")
     assert fault.endswith("start it, or correct its address, its role and what that may do there.")
 
 
 @pytest.mark.postgres
 async def test_a_postgresql_that_takes_no_changes_is_named(right: SetUp, postgres_url: str) -> None:
     read_only = f"{postgres_url}&options=-c%20default_transaction_read_only%3Don"
-    fault = await right.fault(DATABASE_URL=read_only)
+    fault = await right.fault(status=2, DATABASE_URL=read_only)
     assert "takes no changes (it may only be read)" in fault
 
 
@@ -251,14 +254,14 @@ async def test_a_schema_of_a_newer_version_is_named(right: SetUp, tmp_path: Path
     async with database.write() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     await database.close()
-    assert "9999 is not known to this version: a newer one wrote it" in await right.fault()
+    assert "9999 is not known to this version: a newer one wrote it" in await right.fault(status=2)
 
 
 @pytest.mark.postgres
 async def test_a_postgresql_without_the_schema_is_sent_to_migrate(
     right: SetUp, empty_postgres_url: str
 ) -> None:
-    assert "Run `meshbot migrate` once." in await right.fault(DATABASE_URL=empty_postgres_url)
+    assert "Run `meshbot migrate` once." in await right.fault(status=2, DATABASE_URL=empty_postgres_url)
 
 
 # ---- the vendor's contract
@@ -346,3 +349,69 @@ async def test_for_each_role_it_is_said_who_has_it_and_with_which_limits(right: 
 async def test_that_user_groups_need_a_paid_plan_is_said(right: SetUp) -> None:
     right.slack.faults.fail("usergroups.users.list", "plan_upgrade_required")
     assert "need a paid plan of Slack (plan_upgrade_required). Name people" in await right.fault()
+
+
+# ---- all at once, and what it does on the way
+async def test_a_missing_password_hides_only_what_hangs_on_it(right: SetUp) -> None:
+    examined = examine(
+        {f"MESHBOT_{name}": text for name, text in right.variables.items() if name != "MESHTECH__PASSWORD"}
+        | {"MESHBOT_SLACK__BOT_TOKEN": "xoxb-bot-secret", "MESHBOT_SLACK__APP_TOKEN": "xapp-another"},
+        env_file=None,
+        secrets_dir=None,
+    )
+    status = await doctor.run(
+        examined.settings, unusable=examined.wrong, now=right.now, say=right.said.append
+    )
+    wrong = [line.split(": ")[0] for line in right.said if line.startswith(("WRONG", "FATAL"))]
+    assert (status, wrong) == (2, ["FATAL  settings", "FATAL  settings", "FATAL  Slack way in"])
+    assert not right.portal.requests
+
+
+async def test_the_exit_status_is_that_of_the_gravest_finding(right: SetUp) -> None:
+    gone = "sqlite:////nowhere/at/all.db"
+    assert await right.examined(CHANNELS__ROLLOUTS="") == 0
+    assert await right.examined(CHANNELS__ALERTS="") == 1
+    assert await right.examined(CHANNELS__ALERTS="", DATABASE_URL=gone) == 2
+    assert right.said[-1] == "2 to mend before the bot starts."
+
+
+async def test_a_test_card_goes_to_each_default_channel_when_it_is_asked_for(right: SetUp) -> None:
+    await right.examined()
+    assert right.slack.workspace.in_channel(workspace.FLEET_ALERTS) == []
+    await doctor.run(load(**right.variables), send_test=True, now=right.now, say=right.said.append)
+    for channel in (workspace.FLEET_ALERTS, workspace.ROLLOUTS):
+        (card,) = right.slack.workspace.in_channel(channel)
+        assert "Meshbot can post here" in card.text
+    assert right.slack.problems == []
+
+
+async def test_what_is_said_as_json_holds_every_finding_and_the_status(right: SetUp) -> None:
+    settings = load(**{**right.variables, "SLACK__APP_TOKEN": "xapp-another"})
+    assert await doctor.run(settings, as_json=True, now=right.now, say=right.said.append) == 2
+    (text,) = right.said
+    said = json.loads(text)
+    assert said["status"] == 2
+    (fatal,) = [one for one in said["findings"] if one["verdict"] == "fatal"]
+    assert fatal["settings"] == ["MESHBOT_SLACK__APP_TOKEN"]
+    assert len(said["findings"]) > 10
+
+
+async def test_a_file_that_others_may_read_is_noted_and_closed_when_it_is_asked_for(
+    right: SetUp, tmp_path: Path
+) -> None:
+    (tmp_path / "meshbot.db").touch(0o644)
+    assert await right.examined() == 0
+    assert any(line.startswith("note   files: ") for line in right.said)
+    await doctor.run(load(**right.variables), fix=True, now=right.now, say=right.said.append)
+    assert any(line.startswith("fixed  files: ") for line in right.said)
+    assert (tmp_path / "meshbot.db").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.postgres
+async def test_an_old_schema_is_brought_up_to_date_when_it_is_asked_for(
+    right: SetUp, empty_postgres_url: str
+) -> None:
+    settings = load(**{**right.variables, "DATABASE_URL": empty_postgres_url})
+    assert await doctor.run(settings, fix=True, now=right.now, say=right.said.append) == 0, right.said
+    assert any(line.startswith("fixed  schema: ") for line in right.said)
+    assert await right.examined(DATABASE_URL=empty_postgres_url) == 0

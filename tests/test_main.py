@@ -50,7 +50,7 @@ def meshbot(folder: Path, *arguments: str, encoding: str = "utf-8", **variables:
     return Done(status, out.read(), err.read())
 
 
-@pytest.mark.parametrize("command", ["run", "doctor", "migrate"])
+@pytest.mark.parametrize("command", ["run", "migrate"])
 def test_a_missing_setting_is_one_sentence_and_exit_status_2(command: str, tmp_path: Path) -> None:
     done = meshbot(tmp_path, command)
     assert (done.returncode, done.stdout) == (2, "")
@@ -138,7 +138,7 @@ def test_an_address_that_cannot_be_is_one_sentence_and_exit_status_2(
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = process(tmp_path, "--help")
     assert done.returncode == 0
-    assert {"run", "demo", "doctor", "migrate", "manifest"} <= set(done.stdout.split())
+    assert {"run", "init", "demo", "doctor", "migrate", "audit", "manifest"} <= set(done.stdout.split())
 
 
 @pytest.mark.parametrize(

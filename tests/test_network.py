@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot import doctor
 from bot.app import App
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import message_text
+from bot.doctor import run as doctor
 from bot.domain.errors import StartupError
 from bot.network import Network
 from tests.office import PASSWORD as PROXY_PASSWORD
@@ -163,7 +163,7 @@ class Office:
         """What doctor says, and of that what is wrong with the two."""
         said: list[str] = []
         await doctor.run(load(**self.variables), openapi=None, now=lambda: datetime.now(UTC), say=said.append)
-        return said, [line for line in said if line.startswith("WRONG")]
+        return said, [line for line in said if line.startswith(("WRONG", "FATAL"))]
 
 
 @asynccontextmanager
@@ -279,6 +279,6 @@ async def test_a_proxy_that_cannot_be_used_is_one_line_of_doctor(
     async with in_office(tmp_path) as world:
         monkeypatch.setenv("ALL_PROXY", "socks5://proxy:1080")
         _, wrong = await world.wrong()
-        assert wrong[0].startswith("WRONG  network: ALL_PROXY names a SOCKS proxy")
+        assert wrong[0].startswith("FATAL  network: ALL_PROXY names a SOCKS proxy")
         with pytest.raises(StartupError, match="SOCKS"):
             App(load(**world.variables))

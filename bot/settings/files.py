@@ -1,18 +1,44 @@
-"""Which files with secrets or with everything the bot knows can be read by every user of the machine."""
+"""The file with the settings, as it is written, and which files every user of the machine may read."""
 
+import contextlib
+import io
+import os
+import re
 import stat
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dotenv.parser import Binding, parse_stream
 
-def open_to_others(database_url: str, env_file: str | Path = ".env") -> Iterator[str]:
-    """A sentence for each, with what to do."""
+from bot.domain.errors import StartupError
+
+_LINE = re.compile(
+    r"""(?P<name>\s*(export\s+)?[^=\s]+[^\S\r\n]*=[^\S\r\n]*?)
+        (?P<value>'([^'\\]|\\.)*'|"([^"\\]|\\.)*"|[^\r\n]*?)
+        (?P<rest>(\s+\#[^\r\n]*)?\s*)""",
+    re.DOTALL | re.VERBOSE,
+)
+_NEEDS_QUOTES = re.compile(r"""^['"\s]|(^|\s)\#|[\r\n]|\s$""")
+
+
+def open_to_others(database_url: str, env_file: str | Path = ".env") -> Iterator[tuple[Path, str]]:
+    """Each, and a sentence with what to do."""
     for path, holds in (
         (Path(env_file), "passwords and tokens"),
         (_sqlite_file(database_url), "the database"),
     ):
         if path is not None and _is_open(path):
-            yield f"{path} holds {holds}, and every user of this machine may read it: run chmod o= {path}."
+            said = f"{path} holds {holds}, and every user of this machine may read it: run chmod o= {path}."
+            yield path, said
+
+
+def close_to_others(path: Path) -> None:
+    """Takes from others what ``open_to_others`` complains about. Raises StartupError."""
+    try:
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~stat.S_IRWXO)
+    except OSError as error:
+        raise StartupError(f"{path} cannot be changed: {error.strerror}.") from error
 
 
 def _is_open(path: Path) -> bool:
@@ -24,3 +50,74 @@ def _is_open(path: Path) -> bool:
 
 def _sqlite_file(url: str) -> Path | None:
     return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else None
+
+
+def names_in(path: Path) -> set[str]:
+    """The variables that an ``.env`` file names, those without a value too."""
+    return {(binding.key or "").upper() for binding in _bindings(_read(path))} - {""}
+
+
+def write_settings(path: Path, changes: Mapping[str, str]) -> bool:
+    """Sets these in an ``.env`` file, or makes one; every other line stays as it is, and so do comments.
+
+    It is whole at any moment, and nobody but its owner may read it. Returns whether anything is another than
+    before. Raises StartupError.
+    """
+    target = path.resolve()
+    before = _read(target)
+    text = _changed(before, changes)
+    if text == before:
+        return False
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".env.")  # with mode 600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                with contextlib.suppress(PermissionError):  # only root gives a file away
+                    os.chown(temporary, target.stat().st_uid, target.stat().st_gid)
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _bindings(text: str) -> list[Binding]:
+    return list(parse_stream(io.StringIO(text)))
+
+
+def _changed(text: str, changes: Mapping[str, str]) -> str:
+    bindings = _bindings(text)
+    lines = [binding.original.string for binding in bindings]
+    last = {(binding.key or "").upper(): number for number, binding in enumerate(bindings)}  # it counts
+    for name, value in changes.items():
+        if name in last:
+            line = _LINE.fullmatch(lines[last[name]])
+            assert line is not None, "the settings were read"
+            lines[last[name]] = f"{line['name']}{_quoted(value)}{line['rest']}"
+            continue
+        if lines and not lines[-1].endswith(("\n", "\r")):
+            lines[-1] += "\n"
+        lines.append(f"{name}={_quoted(value)}\n")
+    return "".join(lines)
+
+
+def _quoted(value: str) -> str:
+    """As dotenv reads it back; without quotes where none are needed, since Docker takes them for letters."""
+    if not _NEEDS_QUOTES.search(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

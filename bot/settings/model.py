@@ -9,7 +9,7 @@ write them, so that the README, ``/mesh settings`` and the parser cannot disagre
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from bot.domain.alerts import storms
 from bot.domain.rollouts import plan
@@ -373,27 +373,73 @@ class Settings(BaseSettings):
         return [*found, *values.database_passwords(self.database_url.get_secret_value())]
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Settings of which some may be missing or wrong: ``wrong`` has a sentence for each by its variable.
+
+    In their place ``settings`` has the default, or a stand-in that means nothing. ``named`` are the variables
+    that have a value.
+    """
+
+    settings: Settings
+    wrong: Mapping[str, str]
+    named: Set[str]
+
+
 def load_settings(
     environ: Mapping[str, str] | None = None,
     env_file: str | Path | None = ".env",
     secrets_dir: str | Path | None = "/run/secrets",
 ) -> Settings:
     """Read, merge and check. A ``SettingsError`` has a sentence for each wrong setting, each on a line."""
+    examined = examine(environ, env_file, secrets_dir)
+    if examined.wrong:
+        raise SettingsError("\n".join(examined.wrong.values()))
+    return examined.settings
+
+
+def examine(
+    environ: Mapping[str, str] | None = None,
+    env_file: str | Path | None = ".env",
+    secrets_dir: str | Path | None = "/run/secrets",
+    instead: Mapping[str, str] | None = None,
+) -> Examined:
+    """As ``load_settings``, and goes on with what is right. Raises SettingsError for a file it cannot read.
+
+    ``instead`` is taken as if it stood in ``env_file``.
+    """
     found = sources(Settings, os.environ if environ is None else environ, env_file, secrets_dir)
+    changed = {name.lower(): text for name, text in (instead or {}).items()}
+    merged = {**found[1].env_vars, **changed}
+    found[1].env_vars = {name: text for name, text in merged.items() if text}
     known = [variable for path, _ in _fields(Settings) for variable in _variables(path)]
-    unknown = {variable.upper(): None for source in found for variable in source.env_vars}
-    wrong = [_unknown(variable, known) for variable in unknown if variable not in known]
-    for source in found:
-        source.env_vars = {name: text for name, text in source.env_vars.items() if name.upper() in known}
-    settings = None
+    named = dict.fromkeys(variable.upper() for source in found for variable in source.env_vars)
+    wrong = {variable: _unknown(variable, known) for variable in named if variable not in known}
+    _leave_out(found, wrong)
     try:
-        settings = Settings(_build_sources=(found, {}))
+        return Examined(Settings(_build_sources=(found, {})), wrong, named.keys())
     except ValidationError as error:
-        wrong += [_sentence(one) for one in error.errors(include_url=False, include_input=False)]
+        wrong |= dict(map(_complaint, error.errors(include_url=False, include_input=False)))
     # Outside of the handler: what pydantic says may quote a secret, and nobody needs to read it.
-    if settings is None or wrong:
-        raise SettingsError("\n".join(wrong))
-    return settings
+    _leave_out(found, {*wrong, *_WAYS_IN} if _WAYS_IN & set(wrong) else wrong)
+    stand_ins = {name.lower(): text for name, text in _STAND_INS.items() if name in wrong}
+    found[0].env_vars = {**found[0].env_vars, **stand_ins}
+    return Examined(Settings(_build_sources=(found, {})), wrong, named.keys())
+
+
+_WAYS_IN = {f"{PREFIX}SLACK__APP_TOKEN", f"{PREFIX}SLACK__SIGNING_SECRET"}
+_STAND_INS = {
+    f"{PREFIX}SLACK__BOT_TOKEN": "xoxb-unset",
+    f"{PREFIX}SLACK__APP_TOKEN": "xapp-unset",
+    f"{PREFIX}MESHTECH__USERNAME": "unset",
+    f"{PREFIX}MESHTECH__PASSWORD": "unset",
+}
+
+
+def _leave_out(found: Iterable[EnvSettingsSource], variables: Iterable[str]) -> None:
+    for source in found:
+        left = {name: text for name, text in source.env_vars.items() if name.upper() not in variables}
+        source.env_vars = left
 
 
 def slash_command() -> str:
@@ -442,16 +488,16 @@ def _unknown(variable: str, known: Iterable[str]) -> str:
     )
 
 
-def _sentence(wrong: "ErrorDetails") -> str:
-    """What is wrong, in our words."""
+def _complaint(wrong: "ErrorDetails") -> tuple[str, str]:
+    """The variable, and what is wrong, in our words."""
     variable = _variable(wrong["loc"])
     if wrong["type"] == "missing":
         field = dict(_fields(Settings))[tuple(str(part) for part in wrong["loc"])]
-        return f"{variable} is missing: set it to {_extra(field)['set_it_to']}."
+        return variable, f"{variable} is missing: set it to {_extra(field)['set_it_to']}."
     reason = str(wrong.get("ctx", {}).get("error", "it cannot be understood"))
     if reason.startswith(PREFIX):  # a rule about two variables names both itself
-        return f"{reason}."
-    return f"{variable} is not usable: {reason}."
+        return reason.split()[0], f"{reason}."
+    return variable, f"{variable} is not usable: {reason}."
 
 
 def _extra(field: FieldInfo) -> dict[str, str]:

@@ -310,7 +310,7 @@ def test_a_file_with_secrets_that_others_may_read_is_said(tmp_path: Path) -> Non
         file.touch()
         file.chmod(0o644)
 
-    said = list(open_to_others(f"sqlite:///{database}", env))
+    said = [sentence for _, sentence in open_to_others(f"sqlite:///{database}", env)]
     assert [sentence.split()[0] for sentence in said] == [str(env), str(database)]
     assert all("chmod o= " in sentence for sentence in said)
 

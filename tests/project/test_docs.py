@@ -222,7 +222,7 @@ def test_every_make_target_and_every_word_of_the_command_line_exists(
 ) -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     words = set(re.findall(r"^    (\w+) ", _help(capsys), re.MULTILINE))
-    assert len(words) == 6
+    assert len(words) == 7
     options = {option for word in words for option in re.findall(r"--[\w-]+", _help(capsys, word))}
     text = DOCUMENTS[document]
     assert set(re.findall(r"`make (\w+)", text)) <= targets

@@ -49,8 +49,8 @@ class CommandLine:
         out, err = self._capsys.readouterr()
         assert "Traceback" not in out + err
         if command == "doctor":
-            assert status == 1
-            (line,) = [line for line in out.splitlines() if line.startswith("WRONG  database: ")]
+            assert status == 2
+            (line,) = [line for line in out.splitlines() if line.startswith("FATAL  database: ")]
             return line
         assert (status, out, err.count("\n")) == (2, "", 1), err
         return err.strip()

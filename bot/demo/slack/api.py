@@ -40,6 +40,7 @@ _SCOPE_OF = {
     "usergroups.list": "usergroups:read",
     "usergroups.users.list": "usergroups:read",
     "users.info": "users:read",
+    "users.list": "users:read",
 }
 
 
@@ -62,6 +63,7 @@ class WebApiServer:
             "chat.postMessage": self._post_message,
             "chat.update": self._update,
             "conversations.info": self._conversations_info,
+            "conversations.list": self._conversations_list,
             "conversations.open": self._conversations_open,
             "conversations.history": self._history,
             "conversations.replies": self._history,
@@ -70,6 +72,7 @@ class WebApiServer:
             "usergroups.list": self._groups,
             "usergroups.users.list": self._group_users,
             "users.info": self._users_info,
+            "users.list": self._users_list,
             "views.open": self._views_call(views.open),
             "views.push": self._views_call(views.push),
             "views.update": self._views_call(views.update),
@@ -220,6 +223,22 @@ class WebApiServer:
         self._need(_by_type(channel, "read"))
         return {"channel": channel.to_json()}
 
+    def _conversations_list(self, args: Json) -> Json:
+        """Public channels, and the private ones that the bot is in."""
+        types = str(args.get("types") or "public_channel").split(",")
+        for kind, scope in (("public_channel", "channels:read"), ("private_channel", "groups:read")):
+            if kind in types:
+                self._need(scope)
+        listed = [
+            channel.to_json()
+            for channel in self._workspace.channels.values()
+            if not channel.im_user
+            and ("private_channel" if channel.is_private else "public_channel") in types
+            and (channel.has_bot or not channel.is_private)
+            and not (args.get("exclude_archived") and channel.is_archived)
+        ]
+        return _page("channels", listed, args)
+
     def _conversations_open(self, args: Json) -> Json:
         user_id = str(args.get("users") or "").strip()
         user = self._workspace.users.get(user_id)
@@ -240,19 +259,9 @@ class WebApiServer:
         if not channel.has_bot:
             raise SlackRefusal("not_in_channel")
         messages = self._listed(channel, args)
-        limit = int(args.get("limit") or 100)
-        if not 1 <= limit <= 999:
-            raise SlackRefusal("invalid_limit")
-        start = int(str(args.get("cursor") or "at:0").removeprefix("at:"))
-        page = messages[start : start + limit]
-        has_more = start + limit < len(messages)
         metadata = bool(args.get("include_all_metadata"))
-        return {
-            "messages": [message.to_json(metadata=metadata) for message in page],
-            "has_more": has_more,
-            "pin_count": 0,
-            "response_metadata": {"next_cursor": f"at:{start + limit}" if has_more else ""},
-        }
+        page = _page("messages", [message.to_json(metadata=metadata) for message in messages], args)
+        return page | {"has_more": bool(page["response_metadata"]["next_cursor"]), "pin_count": 0}
 
     def _listed(self, channel: Channel, args: Json) -> list[PostedMessage]:
         if args.get("ts"):
@@ -277,6 +286,11 @@ class WebApiServer:
         if not user.visible:
             raise SlackRefusal("user_not_visible")
         return {"user": user.to_json()}
+
+    def _users_list(self, args: Json) -> Json:
+        return _page(
+            "members", [one.to_json() for one in self._workspace.users.values() if one.visible], args
+        )
 
     def _groups(self, args: Json) -> Json:
         users = bool(args.get("include_users"))
@@ -355,6 +369,16 @@ class WebApiServer:
             raise SlackRefusal("invalid_arguments", messages=[f"[ERROR] {message}" for message in messages])
 
 
+def _page(name: str, things: list[Json], args: Json) -> Json:
+    """A page of a list, and the cursor that leads to the next."""
+    limit = int(args.get("limit") or 100)
+    if not 1 <= limit <= 999:
+        raise SlackRefusal("invalid_limit")
+    start = int(str(args.get("cursor") or "at:0").removeprefix("at:"))
+    more = f"at:{start + limit}" if start + limit < len(things) else ""
+    return {name: things[start : start + limit], "response_metadata": {"next_cursor": more}}
+
+
 def _by_type(channel: Channel, what: str) -> str:
     kind = "im" if channel.im_user else "groups" if channel.is_private else "channels"
     return f"{kind}:{what}"
@@ -391,5 +415,13 @@ def parsed(args: dict[str, Any]) -> Json:
 
 
 _FLAGS = frozenset(
-    {"reply_broadcast", "include_all_metadata", "inclusive", "include_users", "link_names", "unfurl_links"}
+    {
+        "reply_broadcast",
+        "include_all_metadata",
+        "inclusive",
+        "include_users",
+        "exclude_archived",
+        "link_names",
+        "unfurl_links",
+    }
 )

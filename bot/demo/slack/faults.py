@@ -15,10 +15,12 @@ _PER_MINUTE = {
     "chat.update": 50,
     "conversations.history": 50,
     "conversations.info": 50,
+    "conversations.list": 20,
     "conversations.open": 50,
     "conversations.replies": 50,
     "usergroups.list": 20,
     "usergroups.users.list": 20,
+    "users.list": 20,
 }
 _TIER_4 = 100
 _CHANNEL_BURST = 4

@@ -1,0 +1,76 @@
+"""The database: it opens, takes changes, and has the schema that this version needs."""
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bot.doctor.findings import Finding, Findings, fatal, ok
+from bot.domain.errors import BotError
+from bot.settings.model import Settings
+from bot.storage.db.engine import Database
+from bot.storage.db.schema import current, known, migrate, needed, require_changes, require_owner
+
+DATABASE_URL = "MESHBOT_DATABASE_URL"
+
+
+async def database(settings: Settings) -> Findings:
+    url = settings.database_url.get_secret_value()
+    try:
+        if finding := file_to_be(url):
+            yield finding
+            return
+        opened = Database.open(url)
+        try:
+            have = await current(opened)
+            if have == needed():
+                await require_changes(opened)
+            elif have is None or have in known():
+                await require_owner(opened)
+        finally:
+            await opened.close()
+    except BotError as error:
+        yield fatal("database", str(error), DATABASE_URL)
+        return
+    yield ok("database", "it opens and takes changes" if have == needed() else "it opens")
+    yield _schema(have, url, is_sqlite=opened.is_sqlite)
+
+
+def file_to_be(url: str) -> Finding | None:
+    """What can be said of a SQLite file that is not there yet; looking into it would make it."""
+    path = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    if not url.startswith("sqlite:") or path.exists():
+        return None
+    folder = path.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return fatal(
+            "database",
+            f"{folder} does not exist or may not be written to. Create it for the bot's user, or set "
+            "MESHBOT_DATABASE_URL to another file.",
+            DATABASE_URL,
+        )
+    return ok("database", f"{path} is made by the first start")
+
+
+def _schema(have: str | None, url: str, *, is_sqlite: bool) -> Finding:
+    if have == needed():
+        return ok("schema", f"{have}, the one this version needs")
+    if have is not None and have not in known():
+        return fatal(
+            "schema",
+            f"{have} is not known to this version: a newer one wrote it. Run that version, or restore the "
+            "backup that was made before the upgrade.",
+        )
+    if is_sqlite:
+        return ok("schema", f"{have or 'none'}; the next start brings it to {needed()}")
+    text = f"{have or 'none'}, and this version needs {needed()}. Run `meshbot migrate` once."
+    return replace(fatal("schema", text), fix=partial(_migrate, url))
+
+
+async def _migrate(url: str) -> str:
+    opened = Database.open(url)
+    try:
+        before, after = await migrate(opened)
+    finally:
+        await opened.close()
+    return f"{after} now; it was {before or 'none'}"
