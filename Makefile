@@ -1,9 +1,13 @@
 # Everything here sets up .venv by itself, from requirements-dev.lock, and again when that file changes.
+# `make demo` alone takes requirements.lock.
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 READY := .venv/.installed-$(firstword $(shell cksum < requirements-dev.lock))
+# What the bot itself needs, half as large; whoever has the rest has this too.
+LIGHT := .venv/.light-$(firstword $(shell cksum < requirements.lock))
+PORT := 8065
 PYTEST := $(BIN)/python -m pytest
 # Tests wait about a third of their time, so two cores take three of them at once.
 WORKERS := -n $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? 3 : 4))) --dist worksteal
@@ -13,7 +17,7 @@ WORKERS := -n $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? 
 	licences pictures
 
 help:
-	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065"
+	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065, or on PORT=9000"
 	@echo "make test    check, and the whole test suite"
 	@echo "make shuffled    the whole test suite in another order each time"
 	@echo "make quick   check, and the tests that start no process and play no whole night or rollout"
@@ -28,8 +32,8 @@ help:
 	@echo "make licences    write the list of licences from what the lock names"
 	@echo "make pictures    take the pictures of the README anew"
 
-demo: $(READY)
-	@$(BIN)/python -m bot demo
+demo: $(or $(wildcard $(READY)),$(LIGHT))
+	@$(BIN)/python -m bot demo --port $(PORT)
 
 test: check
 	$(PYTEST) $(WORKERS) -p no:randomly
@@ -93,7 +97,11 @@ lock: $(READY)
 upgrade: NEWEST := --upgrade
 upgrade: lock
 
+$(READY): LOCKED = requirements-dev.lock
+$(LIGHT): LOCKED = requirements.lock
 $(READY): requirements-dev.lock
+$(LIGHT): requirements.lock
+$(READY) $(LIGHT):
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Meshbot needs Python 3.11 or newer: install it, or say where it is: make PYTHON=/path/to/python"; \
 		exit 1; } >&2
@@ -101,8 +109,8 @@ $(READY): requirements-dev.lock
 	@$(BIN)/python -c pass 2>/dev/null || $(PYTHON) -m venv --clear .venv || { \
 		echo "The virtual environment could not be made: on Debian and Ubuntu, apt-get install python3-venv first."; \
 		exit 1; } >&2
-	@echo "Installing what requirements-dev.lock names into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@echo "Installing what $(LOCKED) names into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@rm -f .venv/.installed-*
+	@rm -f .venv/.installed-* .venv/.light-*
 	@touch $@

@@ -50,10 +50,15 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="run the bot in a make-believe world on this machine")
     demo.set_defaults(run=_demo)
-    demo.add_argument("--port", type=_port, default=8065, help="port of the web page (8065)")
+    demo.add_argument(
+        "--port", type=_port, default=8065, help="port of the page (8065), or the next free one"
+    )
     demo.add_argument("--gateways", type=_count, default=240, help="size of the fleet (240)")
     demo.add_argument("--seed", type=int, default=1, help="another number makes another fleet (1)")
     demo.add_argument("--speed", type=_factor, default=1.0, help="how much faster time goes by (1)")
+    demo.add_argument(
+        "--hostile-names", action="store_true", help="some gateways have names made to break things"
+    )
     demo.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     demo.add_argument("--keep", metavar="FILE", help="keep the bot's database in this file")
 
@@ -174,6 +179,7 @@ def _demo(chosen: argparse.Namespace) -> int:
             speed=chosen.speed,
             open_browser=not chosen.no_browser,
             keep=chosen.keep,
+            hostile_names=chosen.hostile_names,
         )
     )
 

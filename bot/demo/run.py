@@ -6,7 +6,6 @@ point there, and begins the world anew when somebody asks for it. Nothing is kep
 
 import asyncio
 import contextlib
-import random
 import re
 import signal
 import tempfile
@@ -19,9 +18,11 @@ from pathlib import Path
 
 from bot import log
 from bot.app import App
+from bot.demo.begin import begin, let_a_small_site_go
 from bot.demo.fleet.simulator import FleetSimulator, SimulatorClock
 from bot.demo.page.panel import World
 from bot.demo.page.server import PageServer
+from bot.demo.slack.payloads import NotOnScreenError
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import readable
 from bot.demo.slack.workspace import (
@@ -57,6 +58,7 @@ _MOST_MESSAGES, _MOST_FILES, _MOST_CALLS = 4_000, 200, 500
 _OUTAGES_PER_HOUR = 12
 _FIRST_OUTAGE_AFTER, _FIRST_OUTAGE_LASTS = 8.0, timedelta(minutes=4)
 _WIDE = 110
+PORTS_TRIED = 20
 
 
 async def run(
@@ -67,19 +69,24 @@ async def run(
     speed: float = 1.0,
     open_browser: bool = True,
     keep: str | None = None,
+    hostile_names: bool = False,
 ) -> int:
-    """Run the demo until Ctrl-C or SIGTERM; the exit status. Raises StartupError when the port is taken."""
+    """Run the demo until Ctrl-C or SIGTERM; the exit status. A port that is taken is left for the next one.
+
+    Raises StartupError when many in a row are taken.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(signum, stop.set)
-    await _refuse_taken(port)
+    free = await free_port(port)
     print("Starting a local Slack, a make-believe fleet and the bot …", flush=True)
-    demo = Demo(gateways=gateways, seed=seed, speed=speed, keep=keep)
+    demo = Demo(gateways=gateways, seed=seed, speed=speed, keep=keep, hostile_names=hostile_names, begun=True)
     try:
-        await demo.start(port)
-        print(f"Meshbot's demo is on {demo.page.url}  (Ctrl-C ends it)", flush=True)
+        await demo.start(free)
+        instead = f"Port {port} is taken. " if free != port else ""
+        print(f"{instead}Meshbot's demo is on {demo.page.url}  (Ctrl-C ends it)", flush=True)
         if keep:
             print(f"It keeps what it knows in {keep}.", flush=True)
         if open_browser:
@@ -93,7 +100,8 @@ async def run(
 class Demo:
     """The bot, its make-believe world and the page; one world after another in its life.
 
-    In a `quiet` one nothing goes dark unless somebody makes it.
+    In a `quiet` one nothing goes offline unless somebody makes it. In one that has `begun`, an alert is open
+    and an update runs when the page comes.
     """
 
     def __init__(
@@ -104,9 +112,11 @@ class Demo:
         speed: float = 1.0,
         keep: str | None = None,
         quiet: bool = False,
+        begun: bool = False,
+        hostile_names: bool = False,
     ):
         self._gateways, self._seed, self._speed, self._keep = gateways, seed, speed, keep
-        self._quiet = quiet
+        self._quiet, self._begun, self._hostile_names = quiet, begun, hostile_names
         self._rooms = contextlib.AsyncExitStack()
         self._changing = asyncio.Lock()
         self.world = World(SlackServer(), FleetSimulator(gateways=1))
@@ -136,7 +146,9 @@ class Demo:
         try:
             folder = rooms.enter_context(tempfile.TemporaryDirectory(prefix="meshbot-"))
             clock = SimulatorClock(self._speed)
-            fleet = FleetSimulator(gateways=self._gateways, seed=self._seed, clock=clock)
+            fleet = FleetSimulator(
+                gateways=self._gateways, seed=self._seed, clock=clock, hostile_names=self._hostile_names
+            )
             _quicken(fleet)
             slack = _local_slack(clock)
             await slack.start()
@@ -149,10 +161,14 @@ class Demo:
             app = App(settings, clock=clock)
             await app.start()
             rooms.push_async_callback(app.stop)
+            if self._begun:
+                with contextlib.suppress(TimeoutError, NotOnScreenError):  # a tiny fleet, a slow machine
+                    await begin(slack, fleet, app.set_speed)
         except BaseException:
             await rooms.aclose()
             raise
-        for work in [_tell(slack)] if self._quiet else [_tell(slack), _live(fleet)]:
+        life = [] if self._quiet else [_live(fleet, has_begun=self._begun)]
+        for work in [_tell(slack), *life]:
             rooms.push_async_callback(_end, asyncio.create_task(work))
         self.world = World(
             slack,
@@ -177,7 +193,7 @@ def _local_slack(clock: SimulatorClock) -> SlackServer:
 
 async def _commands(slack: SlackServer, slash: str) -> list[tuple[str, str]]:
     """What the bot says that it can do, for the page to complete; asked as anybody asks: with its help."""
-    act = await slack.command(ADMIN, OPS, "help")
+    act = await slack.command(ADMIN, OPS, "help all")
     answer = (await slack.wait_for(lambda: act.responses))[0]
     shown = "\n".join(str(block["text"]["text"]) for block in answer.blocks if block["type"] == "section")
     slack.workspace.delete_message(answer)
@@ -223,13 +239,11 @@ def _facts(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
     return [(name, here, usual[variable]) for variable, (here, name) in TIMES.items()]
 
 
-async def _live(fleet: FleetSimulator) -> None:
-    """A small site goes dark soon, so that a newcomer sees an alert come; afterwards the fleet just lives."""
-    await asyncio.sleep(_FIRST_OUTAGE_AFTER / max(fleet.clock.speed, 1))
-    sizes = {device.site: len(fleet.at_site(device.site)) for device in fleet.devices.values() if device.site}
-    small = [site for site, size in sizes.items() if 2 <= size <= max(12, len(fleet.devices) // 20)]
-    if small:
-        fleet.darken_site(random.Random(fleet.seed).choice(sorted(small)), _FIRST_OUTAGE_LASTS)
+async def _live(fleet: FleetSimulator, *, has_begun: bool) -> None:
+    """A small site goes offline soon, so that a newcomer sees an alert come; then the fleet just lives."""
+    if not has_begun:
+        await asyncio.sleep(_FIRST_OUTAGE_AFTER / max(fleet.clock.speed, 1))
+        let_a_small_site_go(fleet, _FIRST_OUTAGE_LASTS)
     fleet.live(outages_per_hour=_OUTAGES_PER_HOUR)
 
 
@@ -257,19 +271,23 @@ async def _end(task: "asyncio.Task[None]") -> None:
         await task
 
 
-async def _refuse_taken(port: int) -> None:
-    """Say so at once, before a world is built in vain."""
-    if not port:
-        return
-    try:
-        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
-    except OSError as error:
-        raise _taken(port) from error
-    server.close()
-    await server.wait_closed()
+async def free_port(port: int, tried: int = PORTS_TRIED) -> int:
+    """The port, or the next one that nobody has, before a world is built in vain. Zero takes any."""
+    for free in range(port, min(port + tried, 65_536)) if port else ():
+        try:
+            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", free)
+        except OSError:
+            continue
+        server.close()
+        await server.wait_closed()
+        return free
+    if port:
+        raise _taken(port)
+    return port
 
 
 def _taken(port: int) -> StartupError:
     return StartupError(
-        f"Port {port} is taken: end the program that uses it, or choose another one with --port {port + 1}."
+        f"Port {port} is taken, and so are the next ones: choose another one with --port 9000, or make demo "
+        "PORT=9000."
     )

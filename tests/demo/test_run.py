@@ -12,9 +12,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.demo.run import Demo
-from bot.demo.slack.workspace import OPERATOR, OPS
-from tests.test_main import meshbot
+from bot.demo.run import Demo, free_port
+from bot.demo.slack.text import message_text
+from bot.demo.slack.workspace import FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS
+from bot.domain.errors import StartupError
 
 SOON = 100
 
@@ -58,13 +59,28 @@ def taken() -> Iterator[int]:
         yield busy.getsockname()[1]
 
 
-def test_a_taken_port_is_answered_with_one_sentence(tmp_path: Path, taken: int) -> None:
-    done = meshbot(tmp_path, "demo", "--port", str(taken))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"Port {taken} is taken: end the program that uses it, "
-        f"or choose another one with --port {taken + 1}.\n"
-    )
+async def test_a_taken_port_is_left_for_the_next_free_one(taken: int) -> None:
+    assert taken < await free_port(taken) <= taken + 19 or taken > 65_500
+    assert await free_port(0) == 0
+
+
+async def test_a_port_among_many_that_are_taken_is_answered_with_one_sentence(taken: int) -> None:
+    with pytest.raises(StartupError, match=f"Port {taken} is taken, and so are the next ones"):
+        await free_port(taken, tried=1)
+
+
+async def test_an_alert_is_open_and_an_update_runs_when_the_page_comes() -> None:
+    demo = Demo(gateways=60, begun=True)
+    await demo.start()
+    try:
+        workspace = demo.world.slack.workspace
+        (rollout,) = workspace.in_channel(ROLLOUTS)
+        assert "running since" in message_text(rollout)
+        assert "cknowledge" in message_text(workspace.in_channel(FLEET_ALERTS)[0])
+        assert workspace.ephemeral_for(OPERATOR) == []
+        assert demo.world.fleet.clock.speed == 1
+    finally:
+        await demo.stop()
 
 
 async def test_it_opens_its_page_in_the_browser_ends_cleanly_and_leaves_nothing_behind(

@@ -48,6 +48,15 @@ DOCUMENTS = {
 NO_VALUE = {"": "empty", **{words: words for words in NO_DEFAULT}}
 
 
+# ---- the demo
+def test_the_tour_of_the_demo_types_what_the_readme_does() -> None:
+    tour = (ROOT / "bot/demo/page/web/tour.js").read_text(encoding="utf-8")
+    typed = re.findall(r"type: \(\) => `\$\{state\.choices\.slash\} ([^`]+)`", tour)
+    steps = README.partition("## Try it")[2].partition("## ")[0]
+    assert typed == re.findall(r"[Tt]ype `/mesh ([^`]+)`", steps)
+    assert len(typed) == 3
+
+
 # ---- settings
 def test_the_readme_s_table_of_settings_is_the_settings() -> None:
     expected = [

@@ -51,7 +51,9 @@ class PortalRefusal(Exception):
 class SimulatedFleet:
     """Gateways, firmware and jobs, moved by `tick` along the clock."""
 
-    def __init__(self, *, gateways: int, seed: int, clock: SimulatorClock) -> None:
+    def __init__(
+        self, *, gateways: int, seed: int, clock: SimulatorClock, hostile_names: bool = False
+    ) -> None:
         self.clock = clock
         self.seed = seed
         self.devices = Devices()
@@ -73,7 +75,7 @@ class SimulatedFleet:
         self._waiting: dict[str, Action] = {}  # what goes on once the gateway is back
         self._dropped: set[tuple[str, str]] = set()
         self._life = (0, random.Random(f"life {seed}"))
-        for device in starting_devices(gateways, seed, self._moment):
+        for device in starting_devices(gateways, seed, self._moment, hostile_names=hostile_names):
             self.devices[device.id] = device
         for firmware in starting_firmware(seed, self._moment):
             self.firmwares[firmware.id] = firmware

@@ -103,8 +103,11 @@ class FleetSimulator(SimulatedFleet):
         clock: SimulatorClock | None = None,
         username: str = "demo",
         password: str = "demo-password",
+        hostile_names: bool = False,
     ) -> None:
-        super().__init__(gateways=gateways, seed=seed, clock=clock or SimulatorClock())
+        super().__init__(
+            gateways=gateways, seed=seed, clock=clock or SimulatorClock(), hostile_names=hostile_names
+        )
         self.username = username
         self.password = password
         self.auth_url = ""

@@ -43,8 +43,8 @@ FIRMWARE = (
 )
 
 
-def starting_devices(count: int, seed: int, now: datetime) -> list[Device]:
-    """`count` gateways; from 20 on, some carry hostile names, from 100 on, some have no connectivity."""
+def starting_devices(count: int, seed: int, now: datetime, *, hostile_names: bool = False) -> list[Device]:
+    """`count` gateways; from 20 on, some may carry hostile names, from 100 on, some have no connectivity."""
     rng = random.Random(f"fleet {seed}")
     sites, weights = tuple(SITES), tuple(SITES.values())
     macs = rng.sample(range(1 << 48), count)
@@ -52,8 +52,10 @@ def starting_devices(count: int, seed: int, now: datetime) -> list[Device]:
         _device(rng, mac, rng.choices(sites, weights)[0], number, now) for number, mac in enumerate(macs)
     ]
     if count >= 20:
-        for name, device in zip(HOSTILE_NAMES, rng.sample(devices, len(HOSTILE_NAMES)), strict=True):
+        chosen = rng.sample(devices, len(HOSTILE_NAMES))  # always: the rest of the fleet is the same
+        for name, device in zip(HOSTILE_NAMES, chosen if hostile_names else (), strict=hostile_names):
             device.friendly_name = name
+    if count >= 20 and hostile_names:
         devices[1].friendly_name = devices[0].friendly_name  # two may carry the same name
     if count >= 100:
         for device in rng.sample(devices, count // 100):

@@ -92,8 +92,13 @@ class TestStart:
         assert len(gone) == 40
         assert all(device.changed_at and device.changed_at < START - 11 * HOUR for device in gone)
 
+    def test_names_are_hostile_only_where_somebody_asks_for_it(self) -> None:
+        tame, wild = FleetSimulator(gateways=60), FleetSimulator(gateways=60, hostile_names=True)
+        assert all((one.friendly_name or "MT1").startswith("MT1") for one in tame.devices.values())
+        assert any("<!channel>" in (one.friendly_name or "") for one in wild.devices.values())
+
     def test_sites_are_uneven_and_names_may_be_hostile(self) -> None:
-        portal = FleetSimulator(gateways=1000)
+        portal = FleetSimulator(gateways=1000, hostile_names=True)
         sites = Counter(device.site for device in portal.devices.values())
         names = {device.friendly_name or "" for device in portal.devices.values()}
         assert sites["Kyiv-office"] > 3 * sites["trondheim"] > 0

@@ -4,12 +4,13 @@ import { el, state } from './dom.js';
 
 const DONE = 'meshbot-tour';
 
+// The README's "Try it" has the same steps, with the same words to type.
 const STEPS = [
-  { title: 'A Slack of your own', at: '#sidebar', text: () => 'Everything here runs on this machine: a local Slack, a make-believe fleet of gateways, and the real bot between them. No account, nothing to break. Alerts come to #fleet-alerts by themselves.' },
-  { title: 'Ask the bot', at: '#pane .composer', text: () => `Type ${state.choices.slash} and it shows what it can do. ${state.choices.slash} devices lists the fleet, worst first; rename, tag and undo work as in earnest.`, type: () => `${state.choices.slash} devices is:offline` },
-  { title: 'Be somebody else', at: '#seat', text: () => 'Roles matter: a viewer looks, an operator changes, an approver approves. Switch here, and see what each of them sees.' },
-  { title: 'Make things happen', at: '#open-world', text: () => 'Let a site go offline, cut Meshtech off, upload a firmware that breaks things, or let time go by faster. The card that comes is the one your team would see.' },
-  { title: 'Update firmware', at: '#pane .composer', text: () => 'Draw a plan, request it, become Ana Moe to approve it, and watch it wave by wave in #rollouts until its end.', type: () => `${state.choices.slash} update tag:bergen to 3.5.0` },
+  { title: 'A Slack of your own', at: '#sidebar', text: () => 'Everything here runs on this machine: a local Slack, a make-believe fleet of gateways, and the real bot between them. No account, nothing to break. An alert is open in #fleet-alerts, and an update runs in #rollouts.' },
+  { title: 'Ask the bot', at: '#pane .composer', text: () => `${state.choices.slash} devices is:offline lists what is offline; ${state.choices.slash} alone shows what the bot can do.`, type: () => `${state.choices.slash} devices is:offline` },
+  { title: 'Update firmware', at: '#pane .composer', text: () => 'Draw a plan, and press Request approval.', type: () => `${state.choices.slash} update tag:bergen model:2011 to 3.5.0` },
+  { title: 'Be somebody else', at: '#seat', text: () => 'A viewer looks, an operator changes, an approver approves. Become Ana Moe, approve the update on its card in #rollouts, and promote it when its canary is done.' },
+  { title: 'Make things happen', at: '#open-world', text: () => 'Let a site go offline, and watch its card come to #fleet-alerts, and its end. Firmware 3.6.0 to 3.6.5 is bad, each in a way of its own: watch a rollout stop.', type: () => `${state.choices.slash} update tag:oslo model:2011 to 3.6.1` },
 ];
 
 let card = null;

@@ -1,0 +1,72 @@
+"""What goes on already when somebody opens the page for the first time: an open alert and a running update.
+
+It comes about as it would in earnest: a site goes offline, and people in Slack request an update and approve
+it. Their first minute passes at once.
+"""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+from bot.demo.fleet.simulator import FleetSimulator
+from bot.demo.slack.server import SlackServer
+from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, PostedMessage
+
+FAST = 20.0  # times as fast as usual
+AT_MOST = 30.0  # real seconds for each step: without it the page comes all the same
+_SMALL_SITE, _OUTAGE = 12, timedelta(minutes=10)
+
+
+async def begin(slack: SlackServer, fleet: FleetSimulator, set_speed: Callable[[float], None]) -> None:
+    """Raises TimeoutError where the bot does not do its part in time; the world is as usual again then."""
+    usual = fleet.clock.speed
+    _go(fleet, set_speed, max(usual, FAST))
+    try:
+        await _listed(slack)
+        let_a_small_site_go(fleet, _OUTAGE)
+        await _update(slack, fleet)
+        await slack.wait_for(lambda: slack.workspace.in_channel(FLEET_ALERTS), AT_MOST)
+    finally:
+        _go(fleet, set_speed, usual)
+
+
+def let_a_small_site_go(fleet: FleetSimulator, length: timedelta) -> None:
+    """Always the same site of a fleet, where it has a small one."""
+    sizes = {device.site: len(fleet.at_site(device.site)) for device in fleet.devices.values() if device.site}
+    most = max(_SMALL_SITE, len(fleet.devices) // 20)
+    if small := sorted(site for site, size in sizes.items() if 2 <= size <= most):
+        fleet.darken_site(random.Random(fleet.seed).choice(small), length)
+
+
+def _go(fleet: FleetSimulator, set_speed: Callable[[float], None], factor: float) -> None:
+    fleet.clock.set_speed(factor)
+    set_speed(factor)
+
+
+async def _listed(slack: SlackServer) -> None:
+    """Until the bot has seen the fleet."""
+    while True:
+        answer = await _answer(slack, "devices")
+        if "no poll has been completed" not in answer.text:
+            return
+
+
+async def _update(slack: SlackServer, fleet: FleetSimulator) -> None:
+    """The largest site gets the newest good firmware; whoever may approve does, and it starts."""
+    site = max(fleet.labels, key=lambda label: len(fleet.at_site(label)), default=None)
+    if site is None:
+        return
+    plan = await _answer(slack, f'update site:"{site}" model:2011 to 3.5.0', keep=True)
+    await slack.click(OPERATOR, plan, "rollout_request")
+    cards = await slack.wait_for(lambda: slack.workspace.in_channel(ROLLOUTS), AT_MOST)
+    slack.workspace.delete_message(plan)
+    await slack.click(APPROVER, cards[0], "rollout_approve")
+    await slack.wait_for(lambda: "running" in str(cards[0].blocks), AT_MOST)
+
+
+async def _answer(slack: SlackServer, text: str, *, keep: bool = False) -> PostedMessage:
+    act = await slack.command(OPERATOR, OPS, text)
+    answer: PostedMessage = (await slack.wait_for(lambda: act.responses, AT_MOST))[0]
+    if not keep:
+        slack.workspace.delete_message(answer)
+    return answer
