@@ -22,7 +22,7 @@ from bot.scheduler import Scheduler, Tick
 from bot.services.clock import Clock, WallClock, machine_time
 from bot.services.fleet.gateways import LOOK_EVERY
 from bot.settings.model import Settings
-from bot.slack.home.views.status import Status
+from bot.slack.home.views.status import OpenWork, Status
 from bot.slack.incoming.connection import SlackApp
 from bot.storage.db.schema import ensure_schema
 from bot.web import Readiness, WebServer
@@ -228,8 +228,19 @@ class App:
             sockets=await self._sockets(),
             token_refused=self._ground.api.refused,
             cards_waiting=backlog.waiting,
+            work=await self._work(),
             cards_broken=backlog.broken,
             roles=self._ground.people.faults(),
+        )
+
+    async def _work(self) -> OpenWork:
+        alerts, unacknowledged = await self._alerts.incidents.count_open()
+        return OpenWork(
+            alerts,
+            unacknowledged,
+            await self._rollouts.requests.count_going_on(),
+            await self._alerts.silences.count_active(),
+            await self._rollouts.steering.freezes(),
         )
 
     async def _readiness(self) -> Readiness:

@@ -147,6 +147,15 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningVersion:
+    """How many gateways of a model run a version; both folded, and empty where the vendor names none."""
+
+    model: str
+    version: str
+    gateways: int
+
+
+@dataclass(frozen=True, slots=True)
 class TagCount:
     """A tag, and how many gateways carry it."""
 

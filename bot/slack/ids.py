@@ -41,6 +41,7 @@ PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
 EXPORT_CSV: Final = "export_csv"
+HELP: Final = "help"
 FREEZE: Final = "freeze"
 UNFREEZE: Final = "unfreeze"
 SUBSCRIPTION_END: Final = "subscription_end"
@@ -57,6 +58,7 @@ ON_ANSWERS: Final = frozenset(
         PAGE_PREVIOUS,
         REFRESH,
         EXPORT_CSV,
+        HELP,
         FREEZE,
         ROLLOUT_REQUEST,
     }

@@ -8,12 +8,20 @@ from bot.domain.subscriptions import SubscriptionContext, SubscriptionId
 from bot.services.channels import BROKEN
 from bot.services.subscriptions import TOLD, SubscriptionService
 from bot.slack import ids
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
+from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature
 from bot.slack.lists import ListHandler
 from bot.slack.views import subscriptions as views
 from bot.slack.views.blocks import Message
+from bot.slack.views.lists import Door, open_button
 
 on = Declarations("Channels")
+_ERRANDS = (
+    Errand(
+        "Bring alerts to a channel",
+        ("subscribe offline tag:oslo",),
+        open_button(Door(views.SUBSCRIPTIONS, "", ""), "Show what channels get"),
+    ),
+)
 
 
 class SubscriptionListeners:
@@ -35,7 +43,7 @@ class SubscriptionListeners:
 
     def feature(self) -> Feature:
         notes = {BROKEN: lambda body: views.broken(body, self._around), TOLD: views.told}
-        return on.of(self, notes=notes)
+        return on.of(self, notes=notes, errands=_ERRANDS)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SUBSCRIPTIONS: ListHandler(self._page)}

@@ -29,7 +29,7 @@ KINDS: Mapping[str, Mapping[str, object]] = {
 }
 # The lowest role that may press it, or submit the modal of that name.
 BUTTONS: Mapping[Role, str] = {
-    Role.VIEWER: "page_next page_previous open refresh export_csv incident_details",
+    Role.VIEWER: "page_next page_previous open refresh export_csv help incident_details",
     Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
@@ -148,9 +148,9 @@ async def readers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hou
 async def test_help_has_the_headings_and_the_order_of_the_readme(readers: House) -> None:
     table = README.partition("| command | role |")[2].partition("\n\n")[0]
     written = re.findall(r"^\| (?:\*\*|`)(\w[\w ]*\w)", table, re.MULTILINE)
-    said = await readers.command(person(Role.ADMIN, "member"), "help")
+    said = await readers.command(person(Role.ADMIN, "member"), "help all")
     shown = re.findall(r"^(?:\*|`/mesh )(\w[\w ]*\w)", said, re.MULTILINE)
-    assert shown == [*written[1:], "Help", "help", "help query"]
+    assert shown == [*written[1:], "Help", "help all", "help", "help query"]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -163,7 +163,7 @@ async def test_help_on_a_command_that_takes_something_has_an_example(readers: Ho
 @pytest.mark.asyncio(loop_scope="module")
 async def test_help_shows_what_one_may_do_and_no_more(readers: House) -> None:
     for role in ROLES:
-        said = await readers.command(person(role, "member"), "help")
+        said = await readers.command(person(role, "member"), "help all")
         for word, command in readers.app.slack.arrivals.commands.items():
             assert bool(re.search(rf"/mesh {word}[ `]", said)) == (role >= Role[command.needs.upper()]), word
 

@@ -14,13 +14,13 @@ OSLO, BERGEN, ALL = "4 gateways", "2 gateways", "6 gateways"
 
 # What somebody types, and words of what it must lead to.
 FIRST = {
-    "": "What I can do",
-    "help": "What I can do",
-    "hi": "What I can do",
-    "hello": "What I can do",
-    "?": "What I can do",
+    "": "Find a gateway",
+    "help": "Find a gateway",
+    "hi": "Find a gateway",
+    "hello": "Find a gateway",
+    "?": "Find a gateway",
     "commands": "What I can do",
-    "help me": "What I can do",
+    "help me": "Find a gateway",
     "devices": ALL,
     "list": ALL,
     "list devices": ALL,

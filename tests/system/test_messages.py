@@ -97,7 +97,8 @@ def marked(thing: Any) -> Iterator[str]:
 
 # A command, and what its answer says in plain words.
 COMMANDS = {
-    "help": "rollouts",
+    "help": "What would you like to do?",
+    "help all": "rollouts",
     "help update": "update model:2011 fw:&lt;3.5.0 to latest",
     "help query": "name:MT",
     "divices": "Did you mean devices",
@@ -223,6 +224,7 @@ async def turns_pages(desk: Desk) -> None:
         shown = await desk.asks(command)
         if "Refresh" in message_text(shown):
             await desk.refreshes(shown)
+    await desk.clicks(await desk.asks("firmware"), "open")
 
 
 async def changes_and_takes_back(desk: Desk) -> None:
@@ -379,7 +381,7 @@ async def test_a_mention_in_a_thread_is_answered_in_that_thread(tmp_path: Path) 
         parent = slack.workspace.add(PostedMessage(OPS, slack.workspace.next_ts(), "Is Oslo well?", APPROVER))
         for text, words in (
             ("devices tag:oslo", "10 gateways"),
-            ("help", "What I can do"),
+            ("help", "What would you like to do?"),
             (f"device {LONG}", "MMM"),
             ("rename MT10003 Roof", "Roof"),
             ('subscribe offline tag:"oslo" -fw:<3.0.0', "each alert of tag:oslo -fw:"),

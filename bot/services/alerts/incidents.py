@@ -106,6 +106,11 @@ class AlertService:
                 )
         return IncidentPage(found, total, offset)
 
+    async def count_open(self) -> tuple[int, int]:
+        """How many are open, and how many of them nobody has acknowledged."""
+        async with self._database.read() as connection:
+            return await incidents.count_live(connection), await incidents.count_unacknowledged(connection)
+
     async def at_sites(self, sites: Collection[str]) -> Sequence[IncidentSummary]:
         """The live incidents that have gateways at these sites, those with the most first."""
         async with self._database.read() as connection:

@@ -183,6 +183,11 @@ class SilenceService:
         async with self._database.read() as connection:
             return await store.active(connection, self._now())
 
+    async def count_active(self) -> int:
+        """How many hold now."""
+        async with self._database.read() as connection:
+            return len(await store.active(connection, self._now()))
+
     async def silenced(self) -> Collection[str]:
         """The ids of all gateways that a silence covers now."""
         async with self._database.read() as connection:

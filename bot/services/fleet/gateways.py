@@ -20,6 +20,7 @@ from bot.domain.gateways import (
     FleetEvent,
     KnownGateway,
     ListingResult,
+    RunningVersion,
     SnapshotStatus,
     TagCount,
     fold,
@@ -196,6 +197,17 @@ class FleetService:
         for (_, version), number in found.items():
             together[version] += number
         return sorted(together.items(), key=lambda pair: (-pair[1], pair[0]))
+
+    async def running(self, model: str | None = None) -> Sequence[RunningVersion]:
+        """What the gateways run, of one model or of all, the most frequent first."""
+        async with self._database.read() as connection:
+            found = await fleet_search.firmware_counts(connection)
+        of_it = [
+            RunningVersion(of, version, number)
+            for (of, version), number in found.items()
+            if model is None or of == fold(model)
+        ]
+        return sorted(of_it, key=lambda one: (-one.gateways, one.model, one.version))
 
     async def require_within(self, actor: Actor, action: Action, ids: Sequence[str]) -> None:
         """Raises NotAllowed when one of these gateways is outside of what the actor is limited to."""

@@ -430,6 +430,11 @@ class RolloutRequests:
         lines = tuple(RolloutLine(rollout, counts[rollout.id]) for rollout in found)
         return RolloutPage(lines, total, offset)
 
+    async def count_going_on(self) -> Mapping[RolloutState, int]:
+        """How many of those that are not over are in each state."""
+        async with self._database.read() as connection:
+            return await store.count_going_on(connection)
+
     async def targets(self, rollout_id: RolloutId) -> tuple[TargetRecord, ...]:
         """All of a rollout's gateways, for a file. Raises NotFound."""
         async with self._database.read() as connection:

@@ -20,9 +20,10 @@ from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.alerts.views.words import NO_PORTAL, headline
 from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, NoteDrawing
+from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature, NoteDrawing
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message, sentence
+from bot.slack.views.lists import Door, open_button
 from bot.slack.views.portal import Portal
 
 PauseRollout = Callable[[Actor, int, int | None, str], Awaitable[None]]
@@ -34,6 +35,9 @@ SilencedDownOf = Callable[[Actor], Awaitable[Sequence[SilencedDown]]]
 """What is offline while a silence holds its alerts."""
 
 on = Declarations("Alerts")
+_ERRANDS = (
+    Errand("Take an alert", ("alerts",), open_button(Door(views.ALERTS, "", ""), "Show open alerts")),
+)
 
 
 async def as_written(text: str) -> Query:
@@ -77,6 +81,7 @@ class AlertListeners:
                 STILL_YOURS: self._about_incident(views.still_yours_note),
             },
             in_threads={"incident": self.in_thread},
+            errands=_ERRANDS,
         )
 
     def lists(self) -> Mapping[str, ListHandler]:

@@ -20,6 +20,7 @@ from bot.slack.incoming.requests import (
     Click,
     CommandCall,
     Declarations,
+    Errand,
     Feature,
     Submission,
     SubmissionAnswer,
@@ -27,8 +28,16 @@ from bot.slack.incoming.requests import (
 )
 from bot.slack.lists import ListHandler
 from bot.slack.views.blocks import Message
+from bot.slack.views.lists import Door, open_button
 
 on = Declarations("Alerts")
+_ERRANDS = (
+    Errand(
+        "Hold alerts during work",
+        ("silence oslo for 2h",),
+        open_button(Door(views.SILENCES, "", ""), "Show silences"),
+    ),
+)
 _OF_THIS = re.compile(
     r"(?:this\s+)?((?:for|until)\s.+|(?:\d+[wdhms])+(?:\s+because\s.*)?)", re.IGNORECASE | re.DOTALL
 )
@@ -58,6 +67,7 @@ class SilenceListeners:
             cards={"silence": self.draw_card},
             notes={ENDED: views.ended, ENDING: views.ending},
             in_threads={"incident": self.in_thread},
+            errands=_ERRANDS,
         )
 
     async def in_thread(self, word: str, call: CommandCall) -> bool:

@@ -8,18 +8,18 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
-from bot.domain.access import Actor
+from bot.domain.access import Action, Actor
 from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.gateways import GatewayId
 from bot.domain.query import Field, Query, WordRead, bare_words, parse
 from bot.services.fleet.gateways import FleetService
 from bot.slack.fleet.views import gateways as views
 from bot.slack.incoming.commands import unquoted
-from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.incoming.requests import CommandCall, Declarations, Errand, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import last_offset
+from bot.slack.views.lists import Door, last_offset, open_button
 
 Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
@@ -29,6 +29,18 @@ _NOTHING_SAID = re.compile(r"^(?:(?:all|the|devices|gateways)(?: |$))+", re.IGNO
 
 
 on = Declarations("Gateways")
+_ERRANDS = (
+    Errand(
+        "See what is offline",
+        ("offline", "oslo offline for 24h"),
+        open_button(Door(views.DEVICES, "is:offline", ""), "Show what is offline"),
+    ),
+    Errand(
+        "Find a gateway",
+        ("MT10225", "devices tag:oslo fw:<3.4.1"),
+        open_button(Door(views.DEVICES, "", ""), "List all gateways"),
+    ),
+)
 
 
 class FleetCommands:
@@ -43,7 +55,7 @@ class FleetCommands:
         self._rollout_of = rollout_of
 
     def feature(self) -> Feature:
-        return on.of(self, guess=self.guess)
+        return on.of(self, guess=self.guess, errands=_ERRANDS)
 
     async def guess(self, call: CommandCall) -> bool:
         """A text without a command that names one gateway, or says something about several, is shown.
@@ -141,13 +153,14 @@ class FleetCommands:
         seen = (await self._fleet.snapshot_status()).as_of
         return views.tags(await self._fleet.tags(), offset, seen, self._now())
 
-    async def _firmware_page(self, _actor: Actor, offset: int, model: str) -> Message:
+    async def _firmware_page(self, actor: Actor, offset: int, model: str) -> Message:
         rows = [(one.firmware, one.gateways) for one in await self._fleet.firmware(model or None)]
         models: list[str] = []
         if model and not rows:
             found = {one.firmware.model for one in await self._fleet.firmware()}
             models = sorted(one for one in found if one)
-        return views.firmware(rows, model, models, offset)
+        running = await self._fleet.running(model or None)
+        return views.firmware(rows, model, models, offset, running, may_update=actor.may(Action.REQUEST))
 
     async def _devices_file(self, _actor: Actor, question: str) -> ListFile:
         file = CsvFile(views.CSV_HEADING)

@@ -7,7 +7,7 @@ from bot.domain.access import Actor
 from bot.slack.home.views import status as views
 from bot.slack.home.views.status import Setting, Status
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
-from bot.slack.lists import ListHandler
+from bot.slack.lists import ListHandler, check_question
 from bot.slack.views.blocks import Message
 
 on = Declarations("The bot")
@@ -41,9 +41,15 @@ class StatusCommands:
     async def status(self, call: CommandCall) -> None:
         await call.respond.answer(views.bot_status(await self._status(), self._now()))
 
-    @on.command("settings", "List all settings, secrets masked", also=("config",))
+    @on.command(
+        "settings [words]",
+        "List settings, secrets masked: all, or those about some words",
+        examples=("settings alerts", "settings SECOND"),
+        also=("config",),
+    )
     async def settings(self, call: CommandCall) -> None:
-        await call.respond.answer(await self._page(call.actor, 0, ""))
+        check_question(call.text)
+        await call.respond.answer(await self._page(call.actor, 0, call.text.strip()))
 
-    async def _page(self, _actor: Actor, offset: int, _question: str) -> Message:
-        return views.settings(self._settings(), offset)
+    async def _page(self, _actor: Actor, offset: int, question: str) -> Message:
+        return views.settings(self._settings(), offset, question)

@@ -1,6 +1,7 @@
 """One word after the slash command to one feature: text made plain, help by role, the nearest word.
 
-It knows no feature: the words come from outside as ``Command``s, under the titles of their features.
+It knows no feature: the words come from outside as ``Command``s, under the titles of their features, and what
+people come to do as their ``Errand``s.
 """
 
 import re
@@ -11,11 +12,11 @@ from typing import Final
 
 from bot.domain.access import Action, Actor, Role, refusal, require
 from bot.domain.errors import InvalidInput, NotAllowed
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack import ids
+from bot.slack.ids import PageRef
+from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
 from bot.slack.views import blocks
 from bot.slack.views.blocks import BREAK, Message
-
-HELP: Final = "help"
 
 _LINK = re.compile(
     r"<(?:https?://|mailto:|tel:)[^<>|]*\|([^<>]*)>|<((?:https?://)[^<>|]*)>|<(?:mailto:|tel:)([^<>|]*)>"
@@ -57,8 +58,14 @@ QUERY_HELP: Final = (
     "two values (`tag:oslo,bergen`); a `-` before a term excludes what it matches; quotes hold spaces "
     '(`tag:"Kyiv office"`).',
 )
-_HELPS: Final = frozenset({"", HELP, "?", "hi", "hello", "start", "commands", "menu"})
+_HELPS: Final = frozenset({"", ids.HELP, "?", "hi", "hello", "start", "commands", "menu"})
+_ALL: Final = "all"  # the topic of ``help`` that lists every command
+_FURTHER: Final = (
+    (_ALL, "Everything that I can do", "All commands"),
+    ("query", "How to say which gateways", "How to name gateways"),
+)
 _MORE: Final = (
+    ("help all", "List every command"),
     ("help <command>", "Show how one command is used, with examples"),
     ("help query", "Show how to name gateways"),
 )
@@ -141,7 +148,16 @@ class CommandRouter:
         self._by_any_word = also | self._commands
         self._guesses = [one.guess for one in features if one.guess is not None]
         self._in_threads = [(kind, listener) for one in features for kind, listener in one.in_threads.items()]
+        self._errands = [errand for one in features for errand in one.errands]
         self._slash = slash
+
+    def feature(self) -> Feature:
+        """The buttons of ``help``, which lead from one page of it to another."""
+        return Feature(clicks={ids.HELP: self._turn})
+
+    async def _turn(self, click: Click) -> None:
+        require(click.actor, Action.READ)
+        await click.respond.answer(self._help(click.actor, click.page.question))
 
     async def route(self, word: str, call: CommandCall) -> None:
         """To the listener of the word, one of ours or any other. Raises BotError."""
@@ -150,7 +166,8 @@ class CommandRouter:
             if call.about and call.about[0] == kind and await listener(word, call):
                 return
         if word in _HELPS:
-            await call.respond.answer(self._help(call.actor, call.text.casefold()))
+            topic = _ALL if word == "commands" else call.text.casefold()
+            await call.respond.answer(self._help(call.actor, topic))
             return
         command = self._by_any_word.get(word)
         if command is None:
@@ -170,7 +187,7 @@ class CommandRouter:
 
     def known(self, word: str) -> str:
         """The command that somebody called, for the log and the audit: only ever a word of ours."""
-        return self._by_any_word[word].word if word in self._by_any_word else HELP
+        return self._by_any_word[word].word if word in self._by_any_word else ids.HELP
 
     def split(self, text: str) -> tuple[str, str]:
         """What somebody typed, normalised, as the word of the command and the rest, once for all who ask.
@@ -192,6 +209,8 @@ class CommandRouter:
     def _help(self, actor: Actor, topic: str) -> Message:
         topic = topic.removeprefix(self._slash).strip()
         if topic in {"", "me", "please"}:
+            return self._what_for(actor)
+        if topic in {_ALL, "commands"}:
             return self._overview(actor)
         if topic in {"query", "queries"}:
             return blocks.message(
@@ -202,6 +221,23 @@ class CommandRouter:
         if command is None:
             raise InvalidInput(f"There is no help on “{topic}”. {self._nearest(topic)}")
         return self._topic(command)
+
+    def _what_for(self, actor: Actor) -> Message:
+        """The few things that people come for; every command is behind one more button."""
+        title = "What would you like to do?"
+        shown, said = [blocks.header(title)], [title]
+        for errand in self._errands:
+            typed = " or ".join(f"`{_entities(f'{self._slash} {text}')}`" for text in errand.typed)
+            needed = Role[errand.needs.upper()]
+            may = max(actor.role, actor.possible) >= needed
+            row = f"{blocks.bold(errand.title)}: {typed}{'' if may else f' (needs the role {needed.word})'}"
+            shown.append(blocks.section(row, errand.button if may else None))
+            said.append(row)
+        for topic, text, label in _FURTHER:
+            row = f"{text}: `{self._slash} help {topic}`"
+            shown.append(blocks.section(row, blocks.button(label, ids.HELP, PageRef(ids.HELP, 0, topic))))
+            said.append(row)
+        return blocks.message("\n".join(said), shown)
 
     def _overview(self, actor: Actor) -> Message:
         chapters: list[list[str]] = []

@@ -72,6 +72,8 @@ class Dispatcher:
         self._on_changed = on_changed
         self._keep = on_undelivered
         self._is_new = is_new
+        self._router = CommandRouter(features, command)
+        features = [*features, self._router.feature()]
         self.clicks = joined("button", [one.clicks for one in features])
         self.submissions = joined("modal", [one.submissions for one in features])
         self.commands = joined("command", [one.commands for one in features])
@@ -81,7 +83,6 @@ class Dispatcher:
             "subteam_updated": self._group_changed,
             "user_change": self._person_changed,
         }
-        self._router = CommandRouter(features, command)
         self._card_in = card_in
         self._modals = Modals(api)
         self._monotonic = monotonic

@@ -3,7 +3,7 @@
 Listeners translate only: parse, one service call, render. They never see Bolt.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, Ref
-from bot.slack.views.blocks import Message, View
+from bot.slack.views.blocks import Block, Message, View
 
 L = TypeVar("L", bound=Callable[..., Awaitable[None]])
 R = TypeVar("R", CardRef, PageRef, PlanRef, FreezeRef)
@@ -155,6 +155,16 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """What people come to do, as ``help`` shows it: words to type, and a button that does or begins it."""
+
+    title: str
+    typed: tuple[str, ...]
+    button: Block
+    needs: str = "viewer"  # the lowest role that gets somewhere with the button
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """What a feature listens to, and how it draws its cards and notes; joined in ``dispatcher.py``.
 
@@ -173,6 +183,7 @@ class Feature:
     in_threads: Mapping[str, ThreadListener] = field(default_factory=dict)
     guess: Callable[[CommandCall], Awaitable[bool]] | None = None
     title: str = ""
+    errands: Sequence[Errand] = ()
 
 
 class Declarations:
@@ -236,8 +247,10 @@ class Declarations:
         notes: Mapping[str, NoteDrawing] | None = None,
         in_threads: Mapping[str, ThreadListener] | None = None,
         guess: Callable[[CommandCall], Awaitable[bool]] | None = None,
+        errands: Sequence[Errand] = (),
     ) -> Feature:
         return Feature(
+            errands=errands,
             in_threads=in_threads or {},
             guess=guess,
             title=self.title,

@@ -18,6 +18,7 @@ from bot.slack.incoming.requests import (
     Click,
     CommandCall,
     Declarations,
+    Errand,
     Feature,
     Submission,
     SubmissionAnswer,
@@ -26,7 +27,7 @@ from bot.slack.incoming.requests import (
 from bot.slack.rollouts.views import form as views
 from bot.slack.rollouts.views import lists as rollout_views
 from bot.slack.rollouts.views.form import Offers
-from bot.slack.views.blocks import Block, View
+from bot.slack.views.blocks import Block, View, button
 from bot.slack.views.modals import modal
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
@@ -34,6 +35,14 @@ _NO_PLAN = ""
 
 
 on = Declarations()
+_ERRANDS = (
+    Errand(
+        "Update firmware",
+        ("update oslo to latest", "rollouts"),
+        button("Plan an update…", ids.ROLLOUT_FORM, PlanRef(), label="Plan an update"),
+        needs="operator",
+    ),
+)
 
 
 class RolloutForm:
@@ -59,7 +68,7 @@ class RolloutForm:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def feature(self) -> Feature:
-        return on.of(self)
+        return on.of(self, errands=_ERRANDS)
 
     async def open(self, call: CommandCall) -> None:
         """From the command ``update`` alone."""

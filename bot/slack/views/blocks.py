@@ -155,12 +155,13 @@ def count(number: int, thing: str, things: str = "") -> str:
 
 
 def progress_bar(done: int, total: int, width: int = 10) -> str:
-    """``▰▰▰▱▱▱▱▱▱▱ 3 of 10``: full only when all is done, empty only when nothing is."""
+    """``▰▰▰▱▱▱▱▱▱▱ 30 %, 3 of 10``: full, and 100 %, only when all is done, empty only when nothing is."""
     done = min(max(done, 0), total)
     full = width if done >= total else done * width // total
+    percent = 100 * done // total if total else 100
     if 0 < done < total:
-        full = min(max(full, 1), width - 1)
-    return f"{'▰' * full}{'▱' * (width - full)} {done:,} of {total:,}"
+        full, percent = min(max(full, 1), width - 1), max(percent, 1)
+    return f"{'▰' * full}{'▱' * (width - full)} {percent} %, {done:,} of {total:,}"
 
 
 _EMOJI: Mapping[str, str] = {

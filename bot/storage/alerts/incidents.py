@@ -170,6 +170,12 @@ async def count_live(connection: AsyncConnection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
+async def count_unacknowledged(connection: AsyncConnection) -> int:
+    nobody_has_it = incidents.c.state.in_(_LIVE) & incidents.c.acknowledged_by.is_(None)
+    query = select(func.count()).select_from(incidents).where(nobody_has_it)
+    return int((await connection.execute(query)).scalar_one())
+
+
 async def affected(
     connection: AsyncConnection, incident_id: IncidentId, limit: int | None, offset: int
 ) -> tuple[AffectedGateway, ...]:

@@ -167,6 +167,15 @@ async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[t
     return tuple(_rollout(row, approvals) for row in rows), total
 
 
+async def count_going_on(connection: Transaction) -> Mapping[RolloutState, int]:
+    """Those that are not over, by state."""
+    state = rollouts.c.state
+    found = await connection.execute(
+        select(state, func.count()).where(state.in_(GOING_ON)).group_by(state).order_by(state)
+    )
+    return {RolloutState(one): number for one, number in found.all()}
+
+
 async def save(connection: Transaction, before: Rollout, after: Rollout, due_at: datetime | None) -> None:
     """Writes a decision. Raises Stale when somebody else's was written since ``before`` was read."""
     changed = await connection.execute(

@@ -197,7 +197,7 @@ async def test_firmware_is_listed_with_the_gateways_that_run_it(room: Room) -> N
 
 async def test_pages_of_firmware_are_turned(room: Room) -> None:
     await room.says("firmware")
-    assert (await room.clicks(ids.PAGE_NEXT)).startswith("21–30 of 30 firmware versions")
+    assert (await room.clicks(ids.PAGE_NEXT)).startswith("21–30 of 30 files")
 
 
 async def test_an_unknown_model_is_answered_with_the_known_ones(room: Room) -> None:
@@ -210,7 +210,7 @@ async def test_a_model_too_long_to_page_is_refused(room: Room) -> None:
 
 
 async def test_a_fleet_of_hostile_names_is_shown_within_slack_s_limits(tmp_path: Path) -> None:
-    wild = FleetSimulator(gateways=120).devices.values()
+    wild = FleetSimulator(gateways=120, hostile_names=True).devices.values()
     async with opened(tmp_path, *wild) as room:
         for command in ("devices", "tags", "devices " + "name:<!channel>* " * 3):
             await room.says(command)

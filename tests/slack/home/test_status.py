@@ -7,6 +7,7 @@ from bot.domain.gateways import Counts, SnapshotStatus
 from bot.slack import ids
 from bot.slack.home.status import StatusCommands
 from bot.slack.home.views.status import Setting, Status
+from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
 from tests.slack.shown import Answers, buttons
@@ -27,9 +28,9 @@ def settings() -> list[Setting]:
 ABOUT = StatusCommands(status=status, settings=settings, now=lambda: NOW)
 
 
-async def said(word: str) -> Answers:
+async def said(word: str, rest: str = "") -> Answers:
     answers = Answers()
-    await ABOUT.feature().commands[word].listener(CommandCall(ANA, "C0OPS", "", answers))
+    await ABOUT.feature().commands[word].listener(CommandCall(ANA, "C0OPS", rest, answers))
     return answers
 
 
@@ -41,6 +42,14 @@ async def test_status_tells_how_the_fleet_and_the_bot_fare() -> None:
 
 async def test_whoami_tells_who_asks_their_role() -> None:
     assert "viewer" in (await said("whoami")).last.text
+
+
+async def test_settings_are_filtered_by_words_in_their_names_or_else_their_meanings() -> None:
+    assert (await said("settings", "x29")).last.text.startswith("1 setting about “x29”")
+    answers = await said("settings", "A number")
+    assert answers.last.text.startswith("1–12 of 30 settings about “A number”")
+    assert buttons(answers.last)[ids.PAGE_NEXT] == PageRef("settings", 12, "A number")
+    assert "No setting is about “parrots”" in (await said("settings", "parrots")).last.text
 
 
 async def test_settings_are_paged() -> None:

@@ -10,8 +10,10 @@ from bot.demo.slack.workspace import mangle
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack.incoming.commands import CommandRouter, normalise, said_to
-from bot.slack.incoming.requests import Command, CommandCall, Declarations, Feature
-from bot.slack.views.blocks import Message
+from bot.slack.incoming.requests import Command, CommandCall, Declarations, Errand, Feature
+from bot.slack.views.blocks import Message, button
+
+FIND = Errand("Find a gateway", ("MT1",), button("List all", "page_next"))
 
 
 @dataclass
@@ -39,11 +41,23 @@ class Desk:
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     async def says(self, text: str) -> str:
+        told = await self._told(text)
+        return normalise(told.messages[-1].text) if told.messages else ""
+
+    async def shows(self, text: str) -> list[str]:
+        """The buttons of the answer."""
+        blocks = (await self._told(text)).messages[-1].blocks
+        found = [
+            one for block in blocks for one in [block.get("accessory"), *block.get("elements", [])] if one
+        ]
+        return [one["text"]["text"] for one in found if one["type"] == "button"]
+
+    async def _told(self, text: str) -> StatusAnswers:
         told = StatusAnswers()
         actor = Actor("U0SOMEBODY", "Sam", self.role, holders={Role.ADMIN: "Ada"})
         word, rest = self.router.split(normalise(text))
         await self.router.route(word, CommandCall(actor, "C0OPS", rest, told, "trigger"))
-        return normalise(told.messages[-1].text) if told.messages else ""
+        return told
 
     @property
     def router(self) -> CommandRouter:
@@ -51,8 +65,12 @@ class Desk:
         rename = self._command("rename <id or name> <new name>", "Rename a gateway", "operator")
         freeze = self._command("freeze [because <reason>]", "Stop new starts", "admin")
         features = [
-            Feature({"devices": devices}, title="Gateways"),
-            Feature({"freeze": freeze}, title="Firmware updates"),
+            Feature({"devices": devices}, title="Gateways", errands=[FIND]),
+            Feature(
+                {"freeze": freeze},
+                title="Firmware updates",
+                errands=[Errand("Go on", ("update",), button("Go", "go"), needs="operator")],
+            ),
             Feature({"rename": rename}, title="Gateways"),
             Feature(clicks={}),
         ]
@@ -125,21 +143,39 @@ async def test_the_first_word_calls_the_command_with_the_rest() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "help", "HELP", "?"])
-async def test_nothing_and_help_list_what_one_can_do(text: str) -> None:
+async def test_nothing_and_help_show_what_people_come_to_do(text: str) -> None:
+    said = await Desk().says(text)
+    assert "Find a gateway: /mesh MT1" in said
+    assert "/mesh devices [query]" not in said
+
+
+async def test_a_job_has_a_button_for_those_who_get_somewhere_with_it() -> None:
+    assert "Go on: /mesh update (needs the role operator)" in await Desk(Role.VIEWER).says("help")
+    assert (await Desk(Role.VIEWER).shows("help")).count("Go") == 0
+    assert (await Desk(Role.OPERATOR).shows("help")).count("Go") == 1
+
+
+async def test_a_button_of_help_leads_to_all_commands_and_back_to_how_gateways_are_named() -> None:
+    shown = await Desk().shows("help")
+    assert shown[-2:] == ["All commands", "How to name gateways"]
+
+
+@pytest.mark.parametrize("text", ["help all", "commands"])
+async def test_all_commands_are_one_step_further(text: str) -> None:
     said = await Desk().says(text)
     assert "/mesh devices [query]" in said
     assert "List gateways, worst first" in said
 
 
 async def test_help_shows_what_the_role_allows() -> None:
-    said = await Desk(Role.VIEWER).says("help")
+    said = await Desk(Role.VIEWER).says("help all")
     assert "/mesh devices" in said
     assert "/mesh rename" not in said
     assert "2 commands need a role you do not have" in said
 
 
 async def test_help_has_a_heading_for_what_belongs_together_and_none_for_what_one_may_not_do() -> None:
-    said = await Desk(Role.ADMIN).says("help")
+    said = await Desk(Role.ADMIN).says("help all")
     assert re.findall(r"Gateways|Firmware updates|/mesh \w+", said)[:5] == [
         "Gateways",
         "/mesh devices",
@@ -147,7 +183,7 @@ async def test_help_has_a_heading_for_what_belongs_together_and_none_for_what_on
         "Firmware updates",
         "/mesh freeze",
     ]
-    assert "Firmware updates" not in await Desk(Role.OPERATOR).says("help")
+    assert "Firmware updates" not in await Desk(Role.OPERATOR).says("help all")
 
 
 async def test_help_on_a_topic_shows_examples_and_the_role() -> None:

@@ -144,7 +144,10 @@ def test_a_bar_is_full_only_when_all_is_done() -> None:
     assert blocks.progress_bar(200, 200).count("▱") == 0
     assert blocks.progress_bar(1, 200).count("▰") == 1
     assert blocks.progress_bar(0, 200).count("▰") == 0
-    assert blocks.progress_bar(3, 10).endswith("3 of 10")
+    assert blocks.progress_bar(3, 10).endswith("30 %, 3 of 10")
+    assert " 99 %, " in blocks.progress_bar(199, 200)
+    assert " 1 %, " in blocks.progress_bar(1, 200)
+    assert " 0 %, " in blocks.progress_bar(0, 200)
     assert "0 of 0" in blocks.progress_bar(0, 0)
 
 

@@ -4,15 +4,24 @@ Pure functions. A gateway in a list is one line that begins with its state, sinc
 screen; everything else about it is on its card.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.domain.firmware import Firmware
-from bot.domain.gateways import Counts, FleetEvent, FleetEventKind, KnownGateway, TagCount
-from bot.domain.query import Query, WordRead
+from bot.domain.firmware import Firmware, is_same_firmware
+from bot.domain.gateways import (
+    Counts,
+    FleetEvent,
+    FleetEventKind,
+    KnownGateway,
+    RunningVersion,
+    TagCount,
+    fold,
+)
+from bot.domain.query import Field, Query, WordRead, exactly
 from bot.slack import ids
-from bot.slack.ids import PageRef
+from bot.slack.ids import PageRef, PlanRef
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -29,10 +38,12 @@ from bot.slack.views.blocks import (
     lines,
     message,
     name,
+    plain_name,
+    progress_bar,
     section,
     status,
 )
-from bot.slack.views.lists import PagePosition, buttons, cut_page
+from bot.slack.views.lists import Door, PagePosition, buttons, cut_page, open_button
 from bot.slack.views.parts import row
 
 DEVICES, DEVICE, TAGS, FIRMWARE = "devices", "device", "tags", "firmware"
@@ -51,6 +62,8 @@ CSV_HEADING = (
     "flapping",
     "updating",
 )
+_NEEDS_NO_QUOTES = re.compile(r"\w[\w.-]*")
+RUNNING_SHOWN = 6  # versions
 _TAGS_IN_A_LINE = 2
 _NO_LISTING = (
     "I have no data from Meshtech yet: no poll has been completed. Ask for `status` to see what keeps it."
@@ -236,24 +249,66 @@ def tags(rows: Sequence[TagCount], offset: int, seen: datetime | None, now: date
     return message(text, [section(title), *lines(shown), *_foot(place, age)])
 
 
-def firmware(rows: Sequence[tuple[Firmware, int]], model: str, models: Sequence[str], offset: int) -> Message:
-    """Firmware files, each with how many gateways run it; ``models`` are those with any."""
+def firmware(
+    rows: Sequence[tuple[Firmware, int]],
+    model: str,
+    models: Sequence[str],
+    offset: int,
+    running: Sequence[RunningVersion] = (),
+    *,
+    may_update: bool = False,
+) -> Message:
+    """What gateways run, then firmware files, each with how many run it; ``models`` are those with any."""
     page, place = cut_page(rows, FIRMWARE, offset, FIRMWARE_PAGE, model)
+    newest = {fold(file.model or ""): file.version for file, _ in reversed(rows)}
+    runs, total = running if not offset else (), sum(one.gateways for one in running)
+    bars = [f"{_runs(one)}  {progress_bar(one.gateways, total)}" for one in runs[:RUNNING_SHOWN]]
+    doors = [
+        block
+        for one, bar in zip(runs, bars, strict=False)
+        for block in (section(bar), *_doors(one, newest.get(one.model) if may_update else None))
+    ]
+    more = [context(f"… and {count(len(runs) - len(bars), 'version')} more")] if len(runs) > len(bars) else []
+    title = bold(f"What {count(total, 'gateway runs', 'gateways run')}")
+    runs_text, runs_blocks = ([title, *bars], [section(title), *doors, *more]) if bars else ([], [])
     if not page:
         known = f" There is some for {', '.join(name(one, 30) for one in models[:20])}." if models else ""
         text = f"The vendor has no firmware{f' for model {name(model)}' if model else ''}.{known}"
-        return message(text, [section(text), *buttons(place, refresh=True)])
+        said = "\n".join([*runs_text, text])
+        return message(said, [*runs_blocks, section(text), *buttons(place, refresh=True)])
     shown: list[str] = []
     heading = None
-    for file, running in page:
+    for file, on_it in page:
         if file.model != heading or not shown:
             heading = file.model
             shown.append(bold(f"Model {name(heading, 40)}" if heading else "No model named"))
-        shown.append(row(_firmware_line, file, running))
-    title = bold(place.says("firmware version"))
-    return message(
-        "\n".join([f"{title}:", *shown]), [section(title), *lines(shown), *buttons(place, refresh=True)]
-    )
+        shown.append(row(_firmware_line, file, on_it))
+    title = bold(f"{place.says('file', 'files')} in Meshtech's list")
+    said = "\n".join([*runs_text, f"{title}:", *shown])
+    return message(said, [*runs_blocks, section(title), *lines(shown), *buttons(place, refresh=True)])
+
+
+def _runs(one: RunningVersion) -> str:
+    model = f" on model {name(one.model, 20)}" if one.model else ""
+    return f"{bold(name(one.version, 30) if one.version else 'unknown firmware')}{model}"
+
+
+def _doors(one: RunningVersion, newest: str | None) -> list[Block]:
+    """To the gateways of a version, and to their update where there is another file for their model."""
+    if not one.version:
+        return []
+    terms = [_term(Field.MODEL, one.model) if one.model else "", _term(Field.FIRMWARE, one.version)]
+    if None in terms:
+        return []
+    query, update = " ".join(term for term in terms if term), None
+    if newest and not is_same_firmware(newest, one.version):
+        text, ref = f"Update to {plain_name(newest, 30)}…", PlanRef(version=newest, query=query)
+        update = button(text, ids.ROLLOUT_REPLAN, ref, label=f"Update {query}")
+    return actions(open_button(Door(DEVICES, query, query), "Gateways"), update)
+
+
+def _term(field: Field, text: str) -> str | None:
+    return f"{field}:{text}" if _NEEDS_NO_QUOTES.fullmatch(text) else exactly(field, text)
 
 
 # ---- below: lines and phrases

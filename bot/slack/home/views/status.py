@@ -1,13 +1,15 @@
 """How the bot itself fares, and its settings, as messages. Pure functions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, Role, role_needed
 from bot.domain.gateways import Counts, SnapshotStatus
+from bot.domain.rollouts.rollout import Freeze, RolloutState
 from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.views.blocks import (
+    Block,
     Message,
     bold,
     code,
@@ -20,12 +22,30 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import buttons, cut_page
+from bot.slack.views.lists import Door, buttons, cut_page, open_button
 
 SETTINGS = "settings"
 SETTINGS_PAGE = 12
 _REFUSED = status("refused", "warning")
+_GOES_ON: Mapping[RolloutState, str] = {
+    RolloutState.REQUESTED: "waiting for approval",
+    RolloutState.SCHEDULED: "scheduled",
+    RolloutState.RUNNING: "running",
+    RolloutState.PROMOTION: "waiting for promotion",
+    RolloutState.PAUSED: "paused",
+}
 _LOG_IN_EMOJI = {"logged in": "done", "not logged in yet": "waiting"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWork:
+    """What goes on: alerts, and those that nobody has; rollouts by state; silences; what is frozen."""
+
+    alerts: int = 0
+    unacknowledged: int = 0
+    rollouts: Mapping[RolloutState, int] = field(default_factory=dict)
+    silences: int = 0
+    freezes: Sequence[Freeze] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +62,7 @@ class Status:
     poll_every: timedelta
     sockets: int | None  # open connections to Slack; None where Slack calls us by HTTP
     cards_waiting: int  # cards and notes that Slack does not show yet
+    work: OpenWork = OpenWork()
     cards_broken: int = 0  # those that Slack refuses for good
     token_refused: str | None = None  # what to do about the token that Slack does not take any more
     unwritable_since: datetime | None = None  # the database, which can still be read
@@ -90,15 +111,41 @@ def bot_status(state: Status, now: datetime) -> Message:
         ("Version", name(state.version)),
     ]
     shown = [f"{bold(label)}: {value}" for label, value in facts]
-    return message("\n".join(shown), lines(shown))
+    work = [f"{bold(label)}: {value}" for label, value, _ in _work(state.work)]
+    doors = [section(row, _door(*one)) for row, one in zip(work, _work(state.work), strict=True)]
+    return message("\n".join([*shown[:1], *work, *shown[1:]]), [section(shown[0]), *doors, *lines(shown[1:])])
 
 
-def settings(rows: Sequence[Setting], offset: int) -> Message:
-    """A page of the settings in force."""
-    page, place = cut_page(rows, SETTINGS, offset, SETTINGS_PAGE)
+def settings(rows: Sequence[Setting], offset: int, question: str = "") -> Message:
+    """A page of the settings in force: those with all words in their name, else in name and meaning."""
+    words = question.casefold().split()
+    found = [one for one in rows if all(word in one.variable.casefold() for word in words)] or [
+        one for one in rows if all(word in f"{one.variable} {one.meaning}".casefold() for word in words)
+    ]
+    page, place = cut_page(found, SETTINGS, offset, SETTINGS_PAGE, question)
+    if not page:
+        text = f"No setting is about “{name(question)}”. `settings` lists all {len(rows)}."
+        return message(text, [section(text)])
     shown = [_setting_line(row) for row in page]
-    title = bold(place.says("setting"))
+    title = bold(f"{place.says('setting')}{f' about “{name(question)}”' if question else ''}")
     return message("\n".join([f"{title}:", *shown]), [section(title), *lines(shown), *buttons(place)])
+
+
+def _work(work: OpenWork) -> list[tuple[str, str, str | None]]:
+    """What goes on, each with the list that its button leads to."""
+    unacknowledged = f", {work.unacknowledged:,} acknowledged by nobody" if work.unacknowledged else ""
+    going_on = [f"{number:,} {_GOES_ON[state]}" for state, number in work.rollouts.items() if number]
+    frozen = "; ".join(name(one.says(), 200) for one in work.freezes)
+    return [
+        ("Alerts", f"{work.alerts:,} open{unacknowledged}", "alerts"),
+        ("Rollouts", ", ".join(going_on) or "none goes on", "rollouts"),
+        ("Silences", f"{work.silences:,}", "silences"),
+        ("Freezes", f"{len(work.freezes):,}{f': {frozen}' if frozen else ''}", None),
+    ]
+
+
+def _door(label: str, _value: str, kind: str | None) -> Block | None:
+    return open_button(Door(kind, "", label.lower()), "Show") if kind else None
 
 
 def _snapshot(snapshot: SnapshotStatus, every: timedelta, now: datetime) -> str:

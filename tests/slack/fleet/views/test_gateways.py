@@ -14,11 +14,12 @@ from bot.domain.gateways import (
     Gateway,
     GatewayId,
     KnownGateway,
+    RunningVersion,
     TagCount,
 )
 from bot.slack import ids
 from bot.slack.fleet.views import gateways as views
-from bot.slack.ids import PageRef
+from bot.slack.ids import PageRef, PlanRef, decode
 from bot.slack.views.blocks import Message
 from tests.slack.shown import HOSTILE, NAMES, buttons, sendable, words
 
@@ -217,9 +218,30 @@ def test_firmware_is_grouped_by_model_with_the_gateways_that_run_it() -> None:
         (firmware("1.0.0", "3000"), 2),
     ]
     text = sendable(views.firmware(rows, "", [], 0)).text
-    assert text.startswith("3 firmware versions:\nModel 2011\n• 3.5.0 · 0 gateways on it · gw-3.5.0.bin · ")
+    assert text.startswith(
+        "3 files in Meshtech's list:\nModel 2011\n• 3.5.0 · 0 gateways on it · gw-3.5.0.bin · "
+    )
     assert "• 3.4.1 · 38 gateways on it" in text
     assert text.index("38 gateways") < text.index("Model 3000") < text.index("2 gateways")
+
+
+def test_firmware_begins_with_what_runs_with_shares_and_doors() -> None:
+    running = [RunningVersion("2011", "3.4.1", 30), RunningVersion("2011", "3.5.0", 10)]
+    drawn = sendable(
+        views.firmware([(firmware("3.5.0"), 10), (firmware(), 30)], "", [], 0, running, may_update=True)
+    )
+    assert drawn.text.startswith(
+        "What 40 gateways run\n3.4.1 on model 2011  ▰▰▰▰▰▰▰▱▱▱ 75 %, 30 of 40\n3.5.0 on model 2011  ▰▰"
+    )
+    doors = [one for block in drawn.blocks if block["type"] == "actions" for one in block["elements"]]
+    assert [one["text"]["text"] for one in doors] == ["Gateways", "Update to 3.5.0…", "Gateways", "Refresh"]
+    assert decode(doors[0]["value"]) == PageRef("devices", 0, "model:2011 fw:3.4.1")
+    assert decode(doors[1]["value"]) == PlanRef(version="3.5.0", query="model:2011 fw:3.4.1")
+
+
+def test_an_update_is_offered_to_nobody_who_may_request_none() -> None:
+    drawn = views.firmware([(firmware("3.5.0"), 0)], "", [], 0, [RunningVersion("2011", "3.4.1", 30)])
+    assert ids.ROLLOUT_REPLAN not in buttons(drawn)
 
 
 def test_a_model_without_firmware_is_answered_with_those_that_have_some() -> None:

@@ -8,9 +8,10 @@ import pytest
 from bot.domain.access import Actor, Role
 from bot.domain.gateways import Counts, SnapshotStatus
 from bot.domain.query import parse
+from bot.domain.rollouts.rollout import Freeze, RolloutState
 from bot.slack import ids
 from bot.slack.home.views import status as views
-from bot.slack.home.views.status import Setting, Status
+from bot.slack.home.views.status import OpenWork, Setting, Status
 from bot.slack.ids import PageRef
 from tests.slack.shown import NAMES, buttons, sendable, words
 
@@ -42,6 +43,18 @@ def test_a_bot_that_is_well_says_so_of_each_part() -> None:
     assert "Meshtech: ✅ logged in" in text
     assert "Slack: ✅ 2 connections open; 0 cards wait to be shown" in text
     assert "Version: 1.2.0" in text
+
+
+def test_status_counts_what_goes_on() -> None:
+    text = said(WELL)
+    for nothing in ("Alerts: 0 open\n", "Rollouts: none goes on", "Silences: 0", "Freezes: 0"):
+        assert nothing in text
+    freeze = Freeze("3.6.0", "U0ANA", "Ana", "it bricks", NOW)
+    rollouts = {RolloutState.REQUESTED: 2, RolloutState.RUNNING: 1}
+    text = said(replace(WELL, work=OpenWork(3, 1, rollouts, 2, (freeze,))))
+    assert "Alerts: 3 open, 1 acknowledged by nobody" in text
+    assert "Rollouts: 2 waiting for approval, 1 running" in text
+    assert f"Silences: 2\nFreezes: 1: {freeze.says()}" in text
 
 
 def test_a_failing_listing_is_told_with_its_reason() -> None:
