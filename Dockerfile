@@ -17,7 +17,7 @@ ENV PATH=/opt/meshbot/bin:$PATH \
     MPLCONFIGDIR=/tmp/matplotlib \
     MESHBOT_DATABASE_URL=sqlite:////data/meshbot.db \
     MESHBOT_HTTP__HOST=0.0.0.0
-USER meshbot
+USER 10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8080

@@ -48,6 +48,7 @@ _NEEDS: dict[str, tuple[str, Callable[[], object | None], str]] = {
     "pgbouncer": ("PgBouncer", postgres.pooler, postgres.INSTALL_POOLER),
     "browser": ("Chromium", find_browser, "apt-get install chromium"),
     "promtool": ("promtool", lambda: shutil.which("promtool"), "apt-get install prometheus"),
+    "systemd": ("systemd", lambda: shutil.which("systemd-analyze"), "apt-get install systemd"),
     "index": ("a package index", package_index, "pip must reach one: see pip config debug"),
 }
 

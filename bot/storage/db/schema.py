@@ -16,6 +16,7 @@ from bot.domain.errors import StartupError, Unavailable
 from bot.storage.db.engine import SETTING, Database, reason
 from bot.storage.db.tables import metadata
 
+_ALONE = text("SELECT pg_advisory_xact_lock(7235946)")  # any number that is ours
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -52,6 +53,8 @@ async def migrate(database: Database) -> tuple[str | None, str]:
         await require_owner(database)
         with _told(database):
             async with database.write() as connection:
+                if not database.is_sqlite:  # of several that start at once one does it, and the others wait
+                    await connection.execute(_ALONE)
                 await connection.run_sync(_upgrade)
     return before, needed()
 

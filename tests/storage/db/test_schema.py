@@ -1,5 +1,6 @@
 """The schema's way from one version to the next."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -43,6 +44,16 @@ async def test_an_empty_database_is_brought_up_to_date(database: Database) -> No
 async def test_migrating_twice_changes_nothing(database: Database) -> None:
     await migrate(database)
     assert await migrate(database) == (needed(), needed())
+
+
+@pytest.mark.postgres
+async def test_of_several_that_migrate_at_once_each_finds_it_done(empty_postgres_url: str) -> None:
+    both = [Database.open(empty_postgres_url) for _ in range(2)]
+    try:
+        assert {after for _, after in await asyncio.gather(*map(migrate, both))} == {needed()}
+    finally:
+        for one in both:
+            await one.close()
 
 
 async def test_the_migrations_make_what_the_tables_say(database: Database) -> None:
