@@ -5,7 +5,7 @@ restart or a second process cannot make two of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -60,6 +60,7 @@ class Digest:
     catch_up: Sequence[tuple[Rollout, int]] = ()  # how many of its skipped gateways are back
     silences: Sequence[Silence] = ()  # that end soon
     missing: Sequence[DigestPart] = ()  # those that could not be told
+    left_out: Mapping[DigestPart, int] = field(default_factory=dict)  # rows of each that could not be read
 
     @property
     def is_stale(self) -> bool:
@@ -68,7 +69,7 @@ class Digest:
     @property
     def is_quiet(self) -> bool:
         """Whether nobody has to do or to know anything: one line says so."""
-        waits = (self.incidents, self.rollouts, self.catch_up, self.silences, self.missing)
+        waits = (self.incidents, self.rollouts, self.catch_up, self.silences, self.missing, self.left_out)
         return not (self.long_offline.total or self.flapping.total or any(waits) or self.is_stale)
 
 

@@ -25,6 +25,7 @@ from bot.domain.audit import (
     chained,
 )
 from bot.storage.db.engine import Transaction, after_commit, before_commit
+from bot.storage.db.legible import legible
 from bot.storage.db.statements import insert_or_lock
 from bot.storage.db.tables import audit, audit_chain
 
@@ -90,7 +91,7 @@ async def find(
     connection: AsyncConnection, query: AuditQuery, limit: int, offset: int = 0
 ) -> Sequence[AuditEntry]:
     """The entries that answer the question, newest first."""
-    return [_entry(row) for row in await connection.execute(_newest(query, limit).offset(offset))]
+    return legible(await connection.execute(_newest(query, limit).offset(offset)), _entry)
 
 
 async def chunks(
@@ -102,7 +103,7 @@ async def chunks(
         found = await connection.execute(_newest(query, min(most, _CHUNK)).where(before))
         if not (rows := found.all()):
             return
-        yield [_entry(row) for row in rows]
+        yield legible(rows, _entry)
         most -= len(rows)
         at, number = rows[-1].at, rows[-1].id
         before = or_(audit.c.at < at, and_(audit.c.at == at, audit.c.id < number))

@@ -8,6 +8,7 @@ from sqlalchemy import Row, and_, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.subscriptions import Draft, Subscription, SubscriptionId, Topic
+from bot.storage.db.legible import legible
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import broken_channels, subscriptions
 
@@ -126,7 +127,7 @@ async def _find(connection: AsyncConnection, condition: Any) -> Sequence[Subscri
         .where(_LIVE, condition)
         .order_by(subscriptions.c.id)
     )
-    return [_subscription(row, row.reason) for row in rows]
+    return legible(rows, lambda row: _subscription(row, row.reason))
 
 
 def _subscription(row: Row[Any], broken: str | None = None) -> Subscription:

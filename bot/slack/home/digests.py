@@ -16,6 +16,7 @@ from bot.slack.home.views import digests as views
 from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature
 from bot.slack.views.blocks import File, Message
+from bot.storage.db.legible import noting_what_is_left_out
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class DigestNotes:
         """What can be told of it; what else there is says only that it is missing."""
         digest = await self._service.digest(query)
         for part, find in self._service.parts.items():
-            found = await catch(find(digest))
+            with noting_what_is_left_out() as rows:
+                found = await catch(find(digest))
             if isinstance(found, Unavailable):
                 raise found
             if isinstance(found, Exception):
@@ -51,6 +53,8 @@ class DigestNotes:
                 digest = replace(digest, missing=(*digest.missing, part))
             else:
                 digest = replace(digest, **{part.value: found})
+                if rows:
+                    digest = replace(digest, left_out={**digest.left_out, part: len(set(rows))})
         return digest
 
     async def _pictures(self, text: str, zone: ZoneInfo) -> list[File | None]:

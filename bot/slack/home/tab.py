@@ -26,6 +26,7 @@ from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature, ViewCalls
 from bot.slack.outgoing.web_api import SlackFailed
 from bot.slack.views.blocks import Block, View
+from bot.storage.db.legible import noting_what_is_left_out
 
 log = logging.getLogger(__name__)
 
@@ -131,13 +132,14 @@ class HomeTab:
             return views.closed(str(error))
         parts: list[Block] = []
         for title, draw in self._parts.items():
-            drawn = await catch(draw(actor))
+            with noting_what_is_left_out() as rows:
+                drawn = await catch(draw(actor))
             if isinstance(drawn, Unavailable):
                 raise drawn
             if isinstance(drawn, Exception):
                 log.error("a part of the home tab cannot be drawn: %s", title, exc_info=drawn)
                 drawn = views.undrawn(title)
-            parts += drawn
+            parts += [*drawn, *views.lacking(len(set(rows)), title if not drawn else "")]
         return views.tab(parts, self._command)
 
     @property

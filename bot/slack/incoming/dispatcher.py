@@ -7,7 +7,7 @@ work is, the features know.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -18,7 +18,7 @@ from bot.slack.incoming import payloads
 from bot.slack.incoming.commands import CommandRouter, in_plain_names, unnamed
 from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
 from bot.slack.incoming.people import NO_MEMBER, People
-from bot.slack.incoming.requests import Click, CommandCall, Feature, Submission, SubmissionAnswer
+from bot.slack.incoming.requests import Click, CommandCall, Feature, Responder, Submission, SubmissionAnswer
 from bot.slack.incoming.signed import IsNew, of_one_process
 from bot.slack.outgoing.responses import (
     DirectResponder,
@@ -29,7 +29,10 @@ from bot.slack.outgoing.responses import (
     lost,
 )
 from bot.slack.outgoing.web_api import SlackFailed, Sleep, WebApi
+from bot.slack.views.blocks import sentence
 from bot.slack.views.modals import in_words
+from bot.slack.views.parts import left_out
+from bot.storage.db.legible import noting_what_is_left_out
 
 OnChanged = Callable[[str], Awaitable[None]]
 """Tells the other replicas that something about a person or a user group changed."""
@@ -158,14 +161,18 @@ class Dispatcher:
 
     async def called(self, word: str, call: CommandCall) -> None:
         """A command, for who may use it. Raises BotError; so do the other two."""
-        await self._router.route(word, call)
+        with noting_what_is_left_out() as rows:
+            await self._router.route(word, call)
+        await _tell_of(rows, call.respond)
 
     async def pressed(self, click: Click) -> None:
         listener = self.clicks.get(click.action_id)
         if listener is None:
             raise InvalidInput("I do not know that button any more. Please run the command again.")
         require(click.actor, _purpose(click.action_id))
-        await listener(click)
+        with noting_what_is_left_out() as rows:
+            await listener(click)
+        await _tell_of(rows, click.respond)
 
     async def submitted(self, submission: Submission) -> SubmissionAnswer:
         listener = self.submissions.get(submission.callback_id)
@@ -274,6 +281,12 @@ class Dispatcher:
             return bool(event_id)
         self._seen[event_id] = now
         return False
+
+
+async def _tell_of(rows: Collection[str], respond: Responder) -> None:
+    """The rows that an answer lacks, below it."""
+    if rows:
+        await respond.add(sentence(left_out(len(set(rows)))))
 
 
 def _purpose(name: str) -> Action:

@@ -7,13 +7,19 @@ import logging
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
-from bot.slack.views.blocks import Block, section
+from bot.slack.views.blocks import Block, count, section
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 UNDRAWN: Final = "⚠️ This cannot be shown: an error of mine, which whoever runs the bot finds in the log."
+
+
+def left_out(rows: int) -> str:
+    """In the place of what storage could not read."""
+    is_missing = f"{count(rows, 'row')} {'is' if rows == 1 else 'are'} missing here and cannot be read"
+    return f"⚠️ {is_missing}: an error of mine, which whoever runs the bot finds in the log."
 
 
 def row(draw: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str:

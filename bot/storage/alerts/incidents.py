@@ -25,6 +25,7 @@ from bot.domain.alerts.incidents import (
 from bot.domain.gateways import GatewayId, fold
 from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
 from bot.domain.query import Query
+from bot.storage.db.legible import legible
 from bot.storage.db.tables import (
     RANKS,
     gateways,
@@ -77,7 +78,7 @@ async def open_at_a_glance(connection: AsyncConnection) -> Sequence[Incident]:
     rows = await connection.execute(
         select(incidents).where(incidents.c.state == IncidentState.OPEN.value).order_by(incidents.c.id)
     )
-    return [_incident(row, MemberCounts()) for row in rows]
+    return legible(rows, lambda row: _incident(row, MemberCounts()))
 
 
 async def larger_than(
@@ -136,7 +137,7 @@ async def _told(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> Sequen
     """With their tallies, and the sizes of their places."""
     tallies = await _tallies(connection, [row.id for row in rows])
     return await _with_sizes(
-        connection, [_incident(row, tallies.get(row.id, MemberCounts())) for row in rows]
+        connection, legible(rows, lambda row: _incident(row, tallies.get(row.id, MemberCounts())))
     )
 
 

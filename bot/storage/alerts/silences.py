@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts.silences import Silence, SilenceId, SilenceRequest
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.incident_kinds import IncidentId
+from bot.storage.db.legible import legible
 from bot.storage.db.statements import among
 from bot.storage.db.tables import gateways as fleet
 from bot.storage.db.tables import incident_gateways, silences
@@ -65,7 +66,7 @@ async def active(connection: AsyncConnection, now: datetime) -> Sequence[Silence
         .where(silences.c.until > now, silences.c.ended_by.is_(None))
         .order_by(silences.c.until, silences.c.id)
     )
-    return [_silence(row) for row in rows]
+    return legible(rows, _silence)
 
 
 async def end(connection: AsyncConnection, silence: SilenceId, by: str, now: datetime) -> Silence | None:
@@ -87,7 +88,7 @@ async def to_announce(connection: AsyncConnection, now: datetime, before: timede
         .where(silences.c.until > now, silences.c.until <= now + before, _is_untold())
         .order_by(silences.c.id)
     )
-    return [_silence(row) for row in rows]
+    return legible(rows, _silence)
 
 
 async def record_announced(connection: AsyncConnection, silence: SilenceId, now: datetime) -> bool:
@@ -120,7 +121,7 @@ async def over(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
     rows = await connection.execute(
         select(silences).where(silences.c.until <= now, silences.c.ended_by.is_(None)).order_by(silences.c.id)
     )
-    return [_silence(row) for row in rows]
+    return legible(rows, _silence)
 
 
 async def record_over(connection: AsyncConnection, silence: SilenceId, by: str) -> None:

@@ -29,6 +29,7 @@ from bot.domain.rollouts.rollout import (
 from bot.storage.db import leases
 from bot.storage.db.engine import Database, Transaction
 from bot.storage.db.leases import is_free, is_held, taken
+from bot.storage.db.legible import legible
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import freezes, plans, rollout_approvals, rollout_events, rollout_targets, rollouts
 from bot.storage.rollouts.targets import CHUNK
@@ -164,7 +165,7 @@ async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[t
     ).all()
     total = (await connection.execute(select(func.count()).select_from(rollouts))).scalar_one()
     approvals = await _approvals(connection, [RolloutId(row.id) for row in rows])
-    return tuple(_rollout(row, approvals) for row in rows), total
+    return tuple(legible(rows, lambda row: _rollout(row, approvals))), total
 
 
 async def count_going_on(connection: Transaction) -> Mapping[RolloutState, int]:

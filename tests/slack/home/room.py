@@ -80,6 +80,12 @@ def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
 
 
 async def spoil_rollouts(it: World) -> None:
-    """A state that this version does not know: no rollout can be read any more."""
+    """A time that is none: no rollout can be read any more."""
     async with it.database.write() as connection:
-        await connection.exec_driver_sql("UPDATE rollouts SET state = 'unheard of'")
+        await connection.exec_driver_sql("UPDATE rollouts SET created_at = 'unheard of'")
+
+
+async def spoil_one(it: World) -> None:
+    """A state of one rollout that this version does not know."""
+    async with it.database.write() as connection:
+        await connection.exec_driver_sql("UPDATE rollouts SET state = 'unheard of' WHERE id = 1")

@@ -11,8 +11,8 @@ from bot.domain.errors import NotFound, Unavailable
 from bot.services.digests import DigestService
 from bot.slack.fleet.charts import ChartPictures
 from bot.slack.home.digests import DigestNotes
-from bot.slack.views.parts import UNDRAWN
-from tests.slack.home.room import spoil_rollouts
+from bot.slack.views.parts import UNDRAWN, left_out
+from tests.slack.home.room import spoil_one, spoil_rollouts
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import MINUTE, World, world
 
@@ -50,6 +50,17 @@ async def test_parts_that_cannot_be_told_of_say_so_and_the_rest_is_told(tmp_path
     assert drawn.text.startswith("🟡 All 8 gateways are online.")
     assert f"Rollouts under way:\n{UNDRAWN}\nCould catch up:\n{UNDRAWN}\n" in drawn.text
     assert "A chart could not be drawn." in drawn.text
+
+
+async def test_a_row_that_storage_cannot_read_is_missing_with_a_line_and_the_others_are_told(
+    tmp_path: Path,
+) -> None:
+    async with world(sqlite_url(tmp_path)) as it:
+        await it.requested()
+        await spoil_one(it)
+        drawn = await digests(it).draw(BODY)
+    assert f"Rollouts under way:\n{left_out(1)}\n" in drawn.text
+    assert drawn.text.startswith("🟡 All 8 gateways are online.")
 
 
 async def test_without_its_database_a_digest_waits(tmp_path: Path) -> None:

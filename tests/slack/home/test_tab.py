@@ -12,8 +12,8 @@ from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.domain.rollouts.status import DrawnPlan
 from bot.slack import ids
 from bot.slack.home.views import tab as views
-from bot.slack.views.parts import UNDRAWN
-from tests.slack.home.room import Screen, home_of, silences_of, spoil_rollouts
+from bot.slack.views.parts import UNDRAWN, left_out
+from tests.slack.home.room import Screen, home_of, silences_of, spoil_one, spoil_rollouts
 from tests.system.test_access import house, person
 from tests.worlds.databases import sqlite_url
 from tests.worlds.house import House
@@ -160,6 +160,17 @@ async def test_a_part_that_cannot_be_read_says_so_and_the_rest_is_shown(tmp_path
             *("The fleet", "Rollouts", "Open alerts")
         ]
         assert said(view).count(UNDRAWN) == 1
+        assert "Nothing is open." in said(view)
+
+
+async def test_a_row_that_storage_cannot_read_is_missing_with_a_line_and_the_rest_is_shown(
+    tmp_path: Path,
+) -> None:
+    async with world(sqlite_url(tmp_path)) as it:
+        await it.requested()
+        await spoil_one(it)
+        view = await seen(it, PAUL)
+        assert said(view).count(left_out(1)) == 1
         assert "Nothing is open." in said(view)
 
 

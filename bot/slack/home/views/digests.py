@@ -30,7 +30,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.lists import Door, open_menu
-from bot.slack.views.parts import UNDRAWN, row
+from bot.slack.views.parts import UNDRAWN, left_out, row
 
 _TITLES: Final[Mapping[DigestPart, str]] = {  # in the order in which they are told
     DigestPart.LONG_OFFLINE: "Offline for more than 24 h",
@@ -65,6 +65,8 @@ def digest(
         DigestPart.CATCH_UP: _few([row(_back, *one, command) for one in found.catch_up], command, "rollouts"),
         DigestPart.SILENCES: _few([row(_silence, one) for one in found.silences], command, "silences"),
     }
+    for key, number in found.left_out.items():
+        rows[key].append(left_out(number))
     parts = [(key, heads, [UNDRAWN] if key in found.missing else rows[key]) for key, heads in _TITLES.items()]
     doors = _doors(found)
     heading = f"{'🔴' if found.long_offline.total or found.incidents else '🟡'} {state}."

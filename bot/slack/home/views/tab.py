@@ -36,7 +36,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.lists import Door, open_button
 from bot.slack.views.modals import home
-from bot.slack.views.parts import UNDRAWN, part, row
+from bot.slack.views.parts import UNDRAWN, left_out, part, row
 
 VERSIONS = 5
 LISTED = 5
@@ -61,6 +61,11 @@ def tab(parts: Sequence[Block], command: str) -> View:
 def undrawn(title: str) -> list[Block]:
     """In the place of a part that cannot be shown."""
     return [header(title), section(UNDRAWN)]
+
+
+def lacking(rows: int, title: str) -> list[Block]:
+    """Below a part of which storage could not read so many rows; with its title where all are among them."""
+    return [*([header(title)] if title else []), section(left_out(rows))] if rows else []
 
 
 def without_pictures(view: View) -> View:

@@ -135,7 +135,7 @@ def test_a_part_that_is_missing_says_so_and_the_rest_is_told() -> None:
 def test_every_part_of_a_digest_is_a_field_of_it_and_has_a_place_in_its_message() -> None:
     assert {one.name for one in fields(Digest)} == {
         *DigestPart,
-        *("query", "now", "counts", "as_of", "stale_after", "missing"),
+        *("query", "now", "counts", "as_of", "stale_after", "missing", "left_out"),
     }
     message = drawn(replace(QUIET, missing=tuple(DigestPart)))
     assert message.text.count(UNDRAWN) == len(DigestPart)

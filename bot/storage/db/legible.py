@@ -1,0 +1,41 @@
+"""Rows of which one may be no longer what the code expects, say after a version that knew more.
+
+What many are read for goes on without it: it is left out, logged, and counted for whoever shows the others.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from sqlalchemy import Row
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_left_out: ContextVar[list[str] | None] = ContextVar("left_out", default=None)
+
+
+def legible(rows: Iterable[Row[Any]], read: Callable[[Row[Any]], T]) -> list[T]:
+    """What can be read of them."""
+    found = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except (ValueError, TypeError, LookupError):
+            log.exception("row %s cannot be read and is left out", row[0])
+            if (noted := _left_out.get()) is not None:
+                noted.append(str(row[0]))
+    return found
+
+
+@contextmanager
+def noting_what_is_left_out() -> Iterator[list[str]]:
+    """The rows that ``legible`` leaves out meanwhile, in this task and what it starts."""
+    noted: list[str] = []
+    token = _left_out.set(noted)
+    try:
+        yield noted
+    finally:
+        _left_out.reset(token)

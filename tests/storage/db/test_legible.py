@@ -1,0 +1,39 @@
+"""One row that cannot be read spoils itself only, in every list and through the whole bot."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.demo.fleet.simulator import FleetSimulator
+from bot.demo.slack.workspace import ADMIN
+from bot.slack.views.parts import left_out
+from bot.storage.db.engine import Database
+from tests.worlds.databases import sqlite_url
+from tests.worlds.house import house
+
+ASKS = {
+    "silences": ("silence id:{} for 1h", "silence id:{} for 1h"),
+    "subscriptions": ("subscribe rollouts id:{}", "subscribe offline id:{}"),
+}
+SPOILS = {
+    "silences": "UPDATE silences SET gateways = '5' WHERE id = 1",
+    "subscriptions": "UPDATE subscriptions SET topic = 'unheard of' WHERE id = 1",
+}
+
+
+@pytest.mark.parametrize("command", ASKS)
+async def test_a_row_that_cannot_be_read_says_so_and_the_others_are_listed(
+    command: str, tmp_path: Path
+) -> None:
+    async with house(tmp_path, FleetSimulator(gateways=20)) as made:
+        first, second, *_ = made.portal.devices
+        for asked, gateway in zip(ASKS[command], (first, second), strict=True):
+            await made.command(ADMIN, asked.format(gateway))
+        database = Database.open(sqlite_url(tmp_path))
+        async with database.write() as connection:
+            await connection.exec_driver_sql(SPOILS[command])
+        await database.close()
+        listed = await made.command(ADMIN, command)
+    assert second in listed
+    assert first not in listed
+    assert left_out(1) in listed
