@@ -165,7 +165,7 @@ async def test_a_slow_command_is_acknowledged_all_the_same() -> None:
 
 async def test_a_hostile_text_comes_back_harmless() -> None:
     async with running() as (made, _, _):
-        answer = await typed(made, "echo <!channel> & 2*x*y :boom:")
+        answer = await typed(made, "echo &lt;!channel&gt; &amp; 2*x*y :boom:")
         assert normalise(answer.text) == "<!channel> & 2*x*y :boom:"
 
 
