@@ -44,14 +44,14 @@ class Action(StrEnum):
     APPROVE = "approve a firmware rollout"
     DENY = "deny a firmware rollout"
     CANCEL = "withdraw a firmware rollout"
-    STEER = "steer a firmware rollout"
-    RESUME = "let a firmware rollout go on"
-    OVERRIDE = "decide against the rule about a firmware rollout"
+    STEER = "pause or abort a firmware rollout"
+    RESUME = "resume or promote a firmware rollout"
+    OVERRIDE = "override a rule for a firmware rollout"
     FREEZE = "freeze or unfreeze firmware"
     ACKNOWLEDGE = "acknowledge an alert"
     SILENCE = "silence alerts"
-    SUBSCRIBE = "change what a channel is told"
-    DIVERT = "keep cards away from the default channel"
+    SUBSCRIBE = "subscribe a channel"
+    DIVERT = "keep cards out of the default channel"
 
 
 _NEEDS: Mapping[Action, Role] = {

@@ -312,6 +312,12 @@ def _is_bare(value: Value, term: Term) -> TypeGuard[Pattern]:
 _BETWEEN = frozenset({"or", "|", "||"})
 _AND = frozenset({"and", "&", "&&"})
 _AGES = frozenset({"for", "since"})
+_NAMED_BEFORE: Mapping[str | None, Field] = {
+    "site": Field.SITE,
+    "tag": Field.TAG,
+    "label": Field.TAG,
+    "model": Field.MODEL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +352,10 @@ def _words(text: str) -> list[_Word]:
 
 
 def _joined(words: Sequence[_Word]) -> Iterator[_Word]:
-    """``for 24h``, ``> 24h`` and ``fw < 3.4`` as the terms that they mean; ``and`` is what a space is."""
+    """``for 24h``, ``> 24h``, ``fw < 3.4`` and ``site oslo`` as the terms that they mean.
+
+    ``and`` is what a space is.
+    """
     at = 0
     while at < len(words):
         term, used = _several(words, at)
@@ -360,6 +369,8 @@ def _joined(words: Sequence[_Word]) -> Iterator[_Word]:
 def _several(words: Sequence[_Word], at: int) -> tuple[str | None, int]:
     """The term that this word and the next ones are together, and how many they are."""
     word, rest = _bare(words[at]), [_bare(one) or "" for one in words[at + 1 : at + 3]]
+    if (before := _NAMED_BEFORE.get(word)) and rest and _names_something(rest[0]):
+        return f"{before}:{rest[0]}", 2
     sign, used = "", 1
     field = "fw" if word in {"fw", "firmware", "version"} else "for"
     if word in _AGES or field == "fw":
@@ -375,6 +386,10 @@ def _several(words: Sequence[_Word], at: int) -> tuple[str | None, int]:
     if not fits or (used == 1 and not sign):
         return None, 1
     return f"{field}:{sign}{word}", used
+
+
+def _names_something(word: str) -> bool:
+    return bool(word) and ":" not in word and word[0].isalnum() and word not in _RESERVED
 
 
 def _is_duration(text: str) -> bool:
@@ -496,19 +511,23 @@ def _pattern(part: _Word, term: str, *, inside: bool = False) -> Pattern:
     return Pattern(value, inside, inside and (any(char.quoted for char in part) or _needs_quotes(value)))
 
 
-_STATES = frozenset(word.value for word in StateWord)
+_STATES: Mapping[str, StateWord] = {word.value: word for word in StateWord} | {
+    "down": StateWord.OFFLINE,
+    "disconnected": StateWord.OFFLINE,
+    "connected": StateWord.ONLINE,
+}
 
 
 def _state_word(part: _Word) -> StateWord | None:
     text = _bare(part)
-    return StateWord(text.strip()) if text and text.strip() in _STATES else None
+    return _STATES.get(text.strip()) if text else None
 
 
 def _state(value: str, term: str) -> StateWord:
     folded = fold(value)
     known = [word.value for word in StateWord]
-    if folded in known:
-        return StateWord(folded)
+    if folded in _STATES:
+        return _STATES[folded]
     near = difflib.get_close_matches(folded, known, 1, 0.5)
     hint = f" Did you mean is:{near[0]}?" if near else ""
     raise InvalidInput(f"{term}: there is no state “{value}”.{hint} The states are {', '.join(known)}.")

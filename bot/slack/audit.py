@@ -48,6 +48,7 @@ class AuditCommands:
     @on.command(
         "audit [query]",
         "List who did, or was refused, what and when",
+        also=("log", "changes"),
         examples=("audit @ana", "audit #ops", "audit R-7", "audit refused", "audit rename bmac-c0ffee000001"),
     )
     async def audit(self, call: CommandCall) -> None:

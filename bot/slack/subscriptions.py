@@ -57,6 +57,7 @@ class SubscriptionListeners:
             "subscribe rollouts model:2011",
             "subscribe digest tag:oslo at 07:30 in Europe/Oslo",
         ),
+        also=("watch", "follow", "digest"),
     )
     async def subscribe(self, call: CommandCall) -> None:
         done = await self._service.subscribe(call.actor, call.text, call.channel)

@@ -218,7 +218,7 @@ async def test_an_operator_of_the_laboratory_ends_no_subscription_of_bergen(tmp_
     async with lab(tmp_path, ACCESS__SCOPES=scopes) as made:
         await made.command(ADMIN, "subscribe offline tag:bergen")
         said = await made.command(OPERATOR, "unsubscribe 1")
-        assert "change what a channel is told only among the gateways of “tag:lab”" in said
+        assert "subscribe a channel only among the gateways of “tag:lab”" in said
         assert "1 subscription" in await made.command(OPERATOR, "subscriptions")
 
 

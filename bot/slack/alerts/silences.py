@@ -100,7 +100,7 @@ class SilenceListeners:
         "Hold the alerts of some gateways for a while, or until a date",
         needs="operator",
         examples=("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
-        also=("mute",),
+        also=("mute", "maintenance", "downtime", "planned"),
     )
     async def silence(self, call: CommandCall) -> None:
         await call.respond.answer(await self._silence(call.actor, call.text, call.channel))
@@ -124,12 +124,15 @@ class SilenceListeners:
 
     @on.command(
         "unsilence <S-n>",
-        "End a silence early",
+        "End a silence early; alone, it lists those that hold",
         needs="operator",
         examples=("unsilence S-3",),
         also=("unmute",),
     )
     async def unsilence(self, call: CommandCall) -> None:
+        if not call.text.strip():
+            await call.respond.answer(await self._page(call.actor, 0, ""))
+            return
         ended = await self._service.unsilence(call.actor, call.text, call.channel)
         await call.respond.answer(views.unsilenced(ended))
 

@@ -75,6 +75,7 @@ class ChartListeners:
             "chart offline tag:Kyiv-office 30d",
             "chart firmware model:2011",
         ),
+        also=("graph", "plot", "charts"),
     )
     async def chart(self, call: CommandCall) -> None:
         """To the asker's direct messages: a file cannot be for one person only where others read along."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from bot.domain.access import Action, Actor
 from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.gateways import GatewayId
-from bot.domain.query import Field, Query, WordRead, bare_words, parse
+from bot.domain.query import Field, Query, WordRead, bare_words, exactly, parse
 from bot.services.fleet.gateways import FleetService
 from bot.slack.fleet.views import gateways as views
 from bot.slack.incoming.commands import unquoted
@@ -25,7 +25,9 @@ Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
 
 _RECENT = 5
-_NOTHING_SAID = re.compile(r"^(?:(?:all|the|devices|gateways)(?: |$))+", re.IGNORECASE)
+_NOTHING_SAID = re.compile(
+    r"^(?:(?:all|the|me|us|devices|gateways|which|what|many|much|is|are)(?: |$))+", re.IGNORECASE
+)
 
 
 on = Declarations("Gateways")
@@ -89,7 +91,10 @@ class FleetCommands:
         "devices [query]",
         "List gateways, worst first",
         examples=("devices offline for 24h", "devices tag:Kyiv-office fw:<3.4.1"),
-        also=("list", "gateways", "all", "ls", "find", "search"),
+        also=(
+            *("list", "gateways", "all", "ls", "find", "search", "show", "worst", "count"),
+            *("which", "what", "who", "how", "is", "are"),
+        ),
     )
     async def devices(self, call: CommandCall) -> None:
         query, words = await self._fleet.understand(_NOTHING_SAID.sub("", call.text))
@@ -108,19 +113,30 @@ class FleetCommands:
         known = await self._fleet.find(wanted)
         await call.respond.answer(await self._device_page(call.actor, 0, known.gateway.id))
 
-    @on.command("tags", "List tags with their gateways", also=("sites", "labels"))
+    @on.command("tags", "List tags with their gateways", also=("sites", "site", "labels", "label"))
     async def tags(self, call: CommandCall) -> None:
-        await call.respond.answer(await self._tags_page(call.actor, 0, ""))
+        """``site oslo`` asks for those of one."""
+        if call.text.strip():
+            await self.devices(call)
+        else:
+            await call.respond.answer(await self._tags_page(call.actor, 0, ""))
 
     @on.command(
         "firmware [model]",
         "List firmware versions with the gateways on each",
         examples=("firmware 2011",),
-        also=("versions",),
+        also=("versions", "version", "models", "model"),
     )
     async def firmware(self, call: CommandCall) -> None:
+        """Where a version is named instead of a model, its gateways."""
         model = unquoted(call.text)
         check_question(model)
+        of_version = exactly(Field.FIRMWARE, model) if model else None
+        if of_version and not await self._fleet.running(model):
+            query = parse(of_version)
+            if (await self._fleet.counts(query)).total:
+                await call.respond.answer(await self._page_of(query, 0))
+                return
         await call.respond.answer(await self._firmware_page(call.actor, 0, model))
 
     async def _devices_page(self, _actor: Actor, offset: int, question: str) -> Message:

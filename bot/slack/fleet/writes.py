@@ -96,7 +96,7 @@ class WriteCommands:
         last = await self._writes.last_of(call.actor)
         if last is None or not last.may_be_undone(self._now()):
             raise NotFound("There is nothing of yours that can be taken back now.")
-        await call.respond.answer(views.write(last, self._now()))
+        await call.respond.answer(views.last(last, self._now()))
 
     @on.click(ids.WRITE_CONFIRM)
     async def confirm(self, click: Click) -> None:
@@ -210,7 +210,10 @@ def parse_tag(text: str) -> TagChange:
     words = list(_WORD.finditer(text))
     first = next((word for word in words if word[0][0] in "+-"), None)
     if first is None or not text[: first.start()].strip():
-        raise InvalidInput(f"I need gateways and at least one change: {TAG}. For example: tag MT10225 +roof.")
+        raise InvalidInput(
+            f"I need gateways and at least one change: {TAG}. For example: tag MT10225 +roof. "
+            "To list those with a tag: devices tag:roof."
+        )
     changes = [word[0] for word in words if word.start() >= first.start()]
     add = _tags(changes, "+")
     remove = _tags(changes, "-")

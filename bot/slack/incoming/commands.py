@@ -60,6 +60,21 @@ QUERY_HELP: Final = (
 )
 _HELPS: Final = frozenset({"", ids.HELP, "?", "hi", "hello", "start", "commands", "menu"})
 _ALL: Final = "all"  # the topic of ``help`` that lists every command
+# What people ask for that no command does, with what they can do instead.
+_INSTEAD: Final[Mapping[str, str]] = (
+    dict.fromkeys(
+        ("reboot", "restart", "reset"),
+        "I cannot reboot a gateway: Meshtech gives me no way to. The update command changes its firmware.",
+    )
+    | dict.fromkeys(
+        ("take", "assign", "give", "mine", "note"),
+        "Say that in the thread of an alert, or press its buttons: the command alerts lists what is open.",
+    )
+    | dict.fromkeys(
+        ("export", "csv", "download"),
+        "Each list has a button CSV, which sends it to you as a file: ask for devices, an alert or audit.",
+    )
+)
 _FURTHER: Final = (
     (_ALL, "Everything that I can do", "All commands"),
     ("query", "How to say which gateways", "How to name gateways"),
@@ -271,6 +286,8 @@ class CommandRouter:
         return blocks.message("\n".join(rows), blocks.lines(rows))
 
     def _unknown(self, word: str) -> Message:
+        if (instead := _INSTEAD.get(word)) is not None:
+            return blocks.sentence(instead)
         said = f"I do not know “{blocks.name(word, 40)}”. {self._nearest(word)}"
         near = [self._commands[one] for one in self._near(word)]
         rows = [said, *map(self._row, near)]

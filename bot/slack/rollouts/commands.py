@@ -77,7 +77,7 @@ class RolloutListeners:
         "Plan a firmware update; alone, it opens a dialog with menus",
         needs="operator",
         examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
-        also=("upgrade", "flash"),
+        also=("upgrade", "flash", "rollback", "downgrade"),
     )
     async def update(self, call: CommandCall) -> None:
         if self._form is not None and call.trigger_id and not call.text.strip():

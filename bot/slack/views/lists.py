@@ -27,6 +27,10 @@ class PagePosition:
         """Whether this page is all there is."""
         return self.offset == 0 and self.total <= self.size
 
+    def in_order(self, order: str) -> str:
+        """``, the worst first``; of one thing there is no order."""
+        return f", {order}" if self.total > 1 else ""
+
     def says(self, thing: str, things: str = "") -> str:
         """``11–20 of 240 gateways``, or ``7 gateways`` when one page holds them."""
         amount = count(self.total, thing, things)

@@ -84,7 +84,7 @@ def test_whoever_may_be_an_admin_is_told_to_ask_again_and_not_refused(
 ) -> None:
     with pytest.raises(NotAllowed):
         act(PAUL)
-    with pytest.raises(RoleUnknown, match="I cannot check right now whether you may decide against the rule"):
+    with pytest.raises(RoleUnknown, match="I cannot check right now whether you may override a rule"):
         act(replace(PAUL, possible=Role.ADMIN))
 
 

@@ -266,5 +266,5 @@ async def test_who_is_limited_plans_and_approves_within_and_not_beyond(database_
         await it.rollouts.approve(PAUL, rollout.id)
         stopper = limited(OLGA, "tag:bergen")
         await it.steering.pause(stopper, rollout.id)
-        with pytest.raises(NotAllowed, match="let a firmware rollout go on only among"):
+        with pytest.raises(NotAllowed, match="resume or promote a firmware rollout only among"):
             await it.steering.resume(stopper, rollout.id)

@@ -160,6 +160,14 @@ async def test_silences_are_listed_with_their_reasons(desk: Desk) -> None:
     assert "<!channel>" not in said
 
 
+async def test_unsilence_alone_lists_the_silences_each_with_its_end(desk: Desk) -> None:
+    await desk.says("silence", "tag:oslo for 1h")
+    assert (await desk.says("unsilence")).startswith("1 silence\n")
+    assert len(doors(desk.answers.last)) == 1
+    await desk.says("silence", "tag:oslo for 2h")
+    assert (await desk.says("silences")).startswith("2 silences, the first to end first\n")
+
+
 async def test_a_silence_is_ended_by_its_number(desk: Desk) -> None:
     await desk.says("silence", "tag:oslo for 1h")
     assert "S-1 ended" in await desk.says("unsilence", "S-1")

@@ -52,6 +52,15 @@ async def test_undo_gives_the_old_name_back_and_its_button_goes(room: Room) -> N
     assert buttons(room.answers.last) == {}
 
 
+async def test_undo_shows_the_last_change_as_one_that_still_holds(room: Room) -> None:
+    await room.says("rename MT0001 Roof")
+    text = await room.says("undo")
+    assert text.startswith("Your last change, just now. It still holds: press Undo to take it back.\n")
+    assert room.device("bmac-0001").friendly_name == "Roof"
+    await room.clicks(ids.WRITE_UNDO)
+    assert room.device("bmac-0001").friendly_name == "MT0001"
+
+
 async def test_a_second_undo_is_refused_and_loses_its_button(room: Room) -> None:
     await room.says("rename MT0001 Roof")
     await room.clicks(ids.WRITE_UNDO)

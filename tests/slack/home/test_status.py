@@ -13,7 +13,7 @@ from bot.slack.lists import list_clicks
 from tests.slack.shown import Answers, buttons
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-ANA = Actor("U0ANA", "Ana", Role.VIEWER)
+ANA = Actor("U0ANA00001", "Ana", Role.VIEWER)
 
 
 async def status() -> Status:
@@ -41,7 +41,7 @@ async def test_status_tells_how_the_fleet_and_the_bot_fare() -> None:
 
 
 async def test_whoami_tells_who_asks_their_role() -> None:
-    assert "viewer" in (await said("whoami")).last.text
+    assert "a viewer" in (await said("whoami")).last.text
 
 
 async def test_settings_are_filtered_by_words_in_their_names_or_else_their_meanings() -> None:

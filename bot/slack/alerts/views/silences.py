@@ -74,7 +74,7 @@ def listed(silences: Sequence[Silence], offset: int, *, may_end: bool = False) -
     if not silences:
         return sentence("No silence holds now.")
     page, place = cut_page(silences, SILENCES, offset, PAGE)
-    title = f"{bold(place.says('silence'))}, the first to end first"
+    title = f"{bold(place.says('silence'))}{place.in_order('the first to end first')}"
     rows = [row(line, one) for one in page]
     page_ref = PageRef(SILENCES, place.offset)
     ends = [end_button(one, page_ref) if may_end else None for one in page]

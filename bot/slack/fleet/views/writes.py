@@ -14,6 +14,7 @@ from bot.slack.views.blocks import (
     Block,
     Message,
     actions,
+    ago,
     bold,
     button,
     code,
@@ -86,6 +87,13 @@ def _result(it: Write, now: datetime) -> Message:
     rows += _remarks(it)
     undo, until = _undo(it, now)
     return message("\n".join([*rows, *until]), [*lines(rows), *(context(line) for line in until), *undo])
+
+
+def last(it: Write, now: datetime) -> Message:
+    """Somebody's last change, which they may undo: as it was done, and that it still is so."""
+    shown = _result(it, now)
+    head = f"Your last change, {ago(now - it.created_at)}. It still holds: press Undo to take it back."
+    return message(f"{head}\n{shown.text}", [section(head), *shown.blocks])
 
 
 def _one(it: Write, item: WriteItem) -> list[str]:

@@ -17,6 +17,7 @@ from bot.slack.views.blocks import (
     date,
     escape,
     lines,
+    mention,
     message,
     name,
     section,
@@ -26,6 +27,12 @@ from bot.slack.views.lists import Door, buttons, cut_page, open_button
 
 SETTINGS = "settings"
 SETTINGS_PAGE = 12
+_A: Mapping[Role, str] = {
+    Role.VIEWER: "a",
+    Role.OPERATOR: "an",
+    Role.APPROVER: "an",
+    Role.ADMIN: "an",
+}
 _REFUSED = status("refused", "warning")
 _GOES_ON: Mapping[RolloutState, str] = {
     RolloutState.REQUESTED: "waiting for approval",
@@ -81,7 +88,8 @@ class Setting:
 
 def person(actor: Actor) -> Message:
     """Who asks, what they may do, to which gateways, and who may do more."""
-    rows = [f"You are {bold(name(actor.name))}, {actor.role.word if actor.role else 'without a role here'}."]
+    own = f"{_A[actor.role]} {actor.role.word}" if actor.role else "without a role here"
+    rows = [f"You are {mention(actor.user_id)}, {own}."]
     if actor.possible > actor.role:
         rows.append(f"⚠️ I cannot check right now whether you may do more, since {escape(actor.doubt)}")
     for role in Role:
@@ -90,11 +98,12 @@ def person(actor: Actor) -> Message:
         if role <= Role.VIEWER or not needs:
             continue
         limits = actor.limits.get(role, ())
-        among = f" among {' or '.join(code(limit.text, 200) for limit in limits)}" if limits else ""
-        may = (
-            f", you may{among}" if role <= actor.role else f" only (ask {holders or 'whoever runs the bot'})"
-        )
-        rows.append(f"• {role.word.capitalize()}{may}: {', '.join(needs)}")
+        among = f", among {' or '.join(code(limit.text, 200) for limit in limits)}," if limits else ""
+        who = f"{_A[role]} {role.word}"
+        if role <= actor.role:
+            rows.append(f"• As {who}{among} you may: {', '.join(needs)}")
+        else:
+            rows.append(f"• Only {who} may: {', '.join(needs)}. Ask {holders or 'whoever runs the bot'}")
     return message("\n".join(rows), lines(rows))
 
 

@@ -369,7 +369,7 @@ def rollout_list(
     if not entries:
         return said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
     shown = [row(_rollout_line, rollout, counts) for rollout, counts in entries]
-    title, order = place.says("rollout"), ", those that go on first"
+    title, order = place.says("rollout"), place.in_order("those that go on first")
     blocks = [section(bold(title) + order), *lines(shown), *buttons(place, refresh=True)]
     return message(f"{title}{order}. " + ". ".join(shown) + ".", blocks)
 

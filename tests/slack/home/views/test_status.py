@@ -139,8 +139,8 @@ def test_any_words_are_within_slack_s_limits(name: str) -> None:
 
 def test_somebody_is_told_their_role_its_limits_and_whom_to_ask_for_more() -> None:
     ola = Actor(
-        "U1",
-        "Ola <b>",
+        "U0OLA00001",
+        "ola",
         Role.OPERATOR,
         holders={Role.APPROVER: "@leads"},
         limits={Role.OPERATOR: (parse("tag:oslo"), parse("tag:voss"))},
@@ -148,14 +148,15 @@ def test_somebody_is_told_their_role_its_limits_and_whom_to_ask_for_more() -> No
 
     shown = sendable(views.person(ola)).text.replace("*", "").replace("`", "")
 
-    assert "You are Ola &lt;b&gt;, operator." in shown
-    assert "Operator, you may among tag:oslo or tag:voss: " in shown
-    assert "Approver only (ask @leads): " in shown
-    assert "Admin only (ask whoever runs the bot): " in shown
+    assert "You are <@U0OLA00001>, an operator." in shown
+    assert "As an operator, among tag:oslo or tag:voss, you may: rename a gateway, change tags" in shown
+    assert "Only an approver may: approve a firmware rollout, deny a firmware rollout. Ask @leads" in shown
+    assert "Only an admin may: override a rule for a firmware rollout" in shown
+    assert shown.count("Ask whoever runs the bot") == 1
     assert "cannot check" not in shown
 
 
 def test_somebody_whose_groups_cannot_be_read_is_told_so() -> None:
-    shown = sendable(views.person(Actor("U1", "Ola", Role.NONE, possible=Role.ADMIN))).text
+    shown = sendable(views.person(Actor("U0OLA00001", "Ola", Role.NONE, possible=Role.ADMIN))).text
 
     assert "whether you may do more, since Slack does not tell me your groups" in shown
