@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import io
+import json
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 from bot.domain.errors import BotError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bot.settings.model import Settings
 
 INTERRUPTED = 130
@@ -91,9 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(run=_migrate)
 
-    audit = commands.add_parser("audit", help="check the audit log")
+    audit = commands.add_parser("audit", help="check the audit log, or hand it out")
     audit.set_defaults(run=_audit)
-    audit.add_argument("what", choices=["verify"], help="verify: is each entry as it was written?")
+    audit.add_argument(
+        "what",
+        choices=["verify", "export"],
+        help="verify: is each entry as it was written? export: each as a line of JSON, the oldest first",
+    )
+    audit.add_argument("--since", type=_day, metavar="DATE", help="export from this day on (UTC)")
 
     manifest = commands.add_parser("manifest", help="print the Slack app manifest")
     manifest.set_defaults(run=_manifest)
@@ -244,7 +252,7 @@ def _migrate(_: argparse.Namespace) -> int:
     return 0
 
 
-def _audit(_: argparse.Namespace) -> int:
+def _audit(chosen: argparse.Namespace) -> int:
     from bot.settings.model import load_settings
 
     settings = load_settings()
@@ -257,16 +265,24 @@ def _audit(_: argparse.Namespace) -> int:
     from bot.storage.db.engine import Database
     from bot.storage.db.schema import require_schema
 
-    async def walk() -> AuditChain:
+    async def walk() -> AuditChain | None:
         database = Database.open(settings.database_url.get_secret_value())
         try:
             await require_schema(database)
-            return await AuditService(Context(database, lambda: datetime.now(UTC))).verify()
+            service = AuditService(Context(database, lambda: datetime.now(UTC)))
+            if chosen.what == "verify":
+                return await service.verify()
+            async for chunk in service.export(chosen.since):
+                for entry in chunk:
+                    print(json.dumps(entry, ensure_ascii=False))
+            return None
         finally:
             await database.close()
 
     log.configure("warning", "console", _secrets(settings))
     chain = asyncio.run(walk())
+    if chain is None:
+        return 0
     if chain.is_whole:
         print(f"The audit log is whole: {chain.entries:,} entries, the last with the hash {chain.last}.")
         return 0
@@ -289,6 +305,15 @@ def _manifest(chosen: argparse.Namespace) -> int:
     command = chosen.command or slash_command()
     print(as_yaml(manifest(command=command, http_url=chosen.http)), end="")
     return 0
+
+
+def _day(text: str) -> "datetime":
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("must be a day like 2026-01-31") from error
 
 
 def _port(text: str) -> int:

@@ -1,17 +1,24 @@
 """The command line: as an operator runs it, and in this process where it need not be one of its own."""
 
+import asyncio
 import io
+import json
 import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.__main__ import main
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.storage.audit import record
+from bot.storage.db.engine import Database
 from tests.settings.test_settings import REQUIRED
+from tests.worlds.databases import sqlite_url
 
 
 def process(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -176,3 +183,25 @@ def test_a_manifest_for_http_names_the_address_it_is_given(tmp_path: Path) -> No
     done = meshbot(tmp_path, "manifest", "--http", "https://bot.example.com", "--command", "/mesh-test")
     assert 'request_url: "https://bot.example.com/slack/events"' in done.stdout
     assert 'command: "/mesh-test"' in done.stdout
+
+
+def test_the_audit_log_is_handed_out_as_lines_of_json_from_a_day_on(tmp_path: Path) -> None:
+    async def write() -> None:
+        database = Database.open(url)
+        async with database.write() as connection:
+            for days in (9, 2):
+                at = datetime(2026, 1, 10, tzinfo=UTC) - timedelta(days=days)
+                await record(connection, AuditEntry(at, "U0ANA", AuditAction.TAG, "Tromsø", Outcome.DONE))
+        await database.close()
+
+    url = sqlite_url(tmp_path)
+    asyncio.run(write())
+    variables = {**REQUIRED, "MESHBOT_DATABASE_URL": url}
+    every = meshbot(tmp_path, "audit", "export", **variables).stdout.splitlines()
+    assert [json.loads(line)["at"][:10] for line in every] == ["2026-01-01", "2026-01-08"]
+    assert "Tromsø" in every[0]
+    later = meshbot(tmp_path, "audit", "export", "--since", "2026-01-02", **variables).stdout.splitlines()
+    assert later == every[1:]
+    wrong = meshbot(tmp_path, "audit", "export", "--since", "yesterday", **variables)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "must be a day like 2026-01-31" in wrong.stderr

@@ -1,6 +1,6 @@
 """The audit log for the whole house: looking into it, refusals no service came to see, forgetting by age."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -145,6 +145,12 @@ class AuditService:
         """Whether each entry is as it was written, and none is missing in between."""
         async with self._database.read() as connection:
             return await audit.verify(connection)
+
+    async def export(self, since: datetime | None) -> AsyncIterator[Sequence[Mapping[str, object]]]:
+        """Every entry from a moment on, for whoever has the database, the oldest first, some at a time."""
+        async with self._database.read() as connection:
+            async for chunk in audit.exported(connection, since):
+                yield chunk
 
     async def prune(self) -> None:
         async with self._database.write() as connection:

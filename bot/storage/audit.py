@@ -8,7 +8,7 @@ import logging
 import re
 import string
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, true, update
@@ -63,8 +63,20 @@ async def _lock(connection: Transaction) -> Row[Any]:
 def _tell(rows: Sequence[Mapping[str, object]]) -> None:
     """The same to the log, which the database's account cannot change."""
     for row in rows:
-        told = {name: value for name, value in row.items() if value is not None}
-        log.info("audit", extra={**told, "at": f"{row['at']:%Y-%m-%dT%H:%M:%S.%fZ}"})
+        log.info("audit", extra=_told(row))
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, object]:
+    told = {name: value for name, value in row.items() if value is not None}
+    return {**told, "at": f"{row['at'].astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
+
+
+async def exported(
+    connection: AsyncConnection, since: datetime | None
+) -> AsyncIterator[Sequence[Mapping[str, object]]]:
+    """Every entry from a moment on as the log has it, with its hash, the oldest first, some at a time."""
+    async for rows in _in_order(connection, None if since is None else audit.c.at >= since):
+        yield [_told(row._asdict()) for row in rows]
 
 
 async def actors(connection: AsyncConnection) -> Sequence[str]:
@@ -129,16 +141,25 @@ async def verify(connection: AsyncConnection) -> AuditChain:
     """Walks along the whole chain, from the anchor to the last hash and what came since."""
     chain = (await connection.execute(select(audit_chain))).one_or_none()
     expected, last = (chain.anchor, chain.last) if chain else (BEGINNING, BEGINNING)
-    entries, number, met = 0, 0, expected == last
-    in_order = select(audit).order_by(audit.c.id).limit(_CHUNK)
-    while rows := (await connection.execute(in_order.where(audit.c.id > number))).all():
+    entries, met = 0, expected == last
+    async for rows in _in_order(connection):
         for row in rows:
-            expected, number = chained(expected, _entry(row)), row.id
+            expected = chained(expected, _entry(row))
             if row.hash != expected:
-                return AuditChain(entries, last, broken_at=number)
+                return AuditChain(entries, last, broken_at=row.id)
             entries += 1
             met = met or expected == last
     return AuditChain(entries, expected, cut_off=not met)
+
+
+async def _in_order(
+    connection: AsyncConnection, wanted: ColumnElement[bool] | None = None
+) -> AsyncIterator[Sequence[Row[Any]]]:
+    asked = select(audit).where(true() if wanted is None else wanted).order_by(audit.c.id).limit(_CHUNK)
+    number = 0
+    while rows := (await connection.execute(asked.where(audit.c.id > number))).all():
+        yield rows
+        number = rows[-1].id
 
 
 def _newest(query: AuditQuery, limit: int) -> Select[Any]:

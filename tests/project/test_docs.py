@@ -1,5 +1,6 @@
 """The documents say what is so: settings, commands, metrics and links are each compared with the code."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -153,6 +154,25 @@ def test_every_rule_for_prometheus_asks_for_a_metric_that_exists_and_says_what_t
         one.split()[0] for one in alerts if not re.search(r"expr: .+\n(.*\n)+? +summary: \".+\.\"", one)
     ] == []
     assert len(alerts) == 12
+
+
+def test_the_dashboard_for_grafana_shows_every_metric_and_no_other() -> None:
+    named = set(
+        re.findall(r"\bmeshbot_\w+", (ROOT / "docs" / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    )
+    rows = re.findall(r"^\| `(meshbot_\w+)` \|", DOCUMENTS["docs/operations.md"], re.MULTILINE)
+    assert named == set(rows)
+
+
+def test_the_dashboard_for_grafana_asks_whichever_prometheus_is_chosen() -> None:
+    board = json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    panels = board["panels"]
+    asked = [one for panel in panels for one in (panel, *panel["targets"])]
+    assert {one["datasource"]["uid"] for one in asked} == {"${datasource}"}
+    assert all('job=~"$job"' in target["expr"] for panel in panels for target in panel["targets"])
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+    places = [panel["gridPos"] for panel in panels]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
 
 
 # ---- the vendor's operations

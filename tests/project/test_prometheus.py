@@ -82,6 +82,21 @@ def test_in_http_mode_no_rule_waits_for_sockets(alert: str, tmp_path: Path) -> N
     assert not raised(tmp_path, well(sockets=False), "2h", alert)
 
 
+def test_prometheus_understands_each_question_of_the_dashboard(tmp_path: Path) -> None:
+    board = json.loads((RULES.parent / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    rules = [
+        {"record": f"meshbot:{number}", "expr": expr.replace("$__rate_interval", "5m").replace("$job", ".+")}
+        for number, expr in enumerate(asked)
+    ]
+    file = tmp_path / "dashboard.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_tick_that_hangs_raises_its_rule(tmp_path: Path) -> None:
     series = well()
     series[name(series, "meshbot_tick_age_seconds", "listing")] = "30+60x180"

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Update, select, update
 from sqlalchemy.exc import DBAPIError
 
-from bot.domain.audit import AuditAction, AuditEntry, AuditQuery, Outcome, parse_audit
+from bot.domain.audit import BEGINNING, AuditAction, AuditEntry, AuditQuery, Outcome, chained, parse_audit
 from bot.storage import audit
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit as table
@@ -34,6 +34,21 @@ def entry(days: int) -> AuditEntry:
     return AuditEntry(
         NOW - timedelta(days=days), "U0ANA00001", AuditAction.RENAME, f"day {days}", Outcome.DONE
     )
+
+
+async def test_what_is_handed_out_is_every_entry_with_its_hash_the_oldest_first(database: Database) -> None:
+    async with database.write() as connection:
+        await audit.record(connection, *(entry(0) for _ in range(600)))
+    async with database.read() as connection:
+        found = [one async for chunk in audit.exported(connection, None) for one in chunk]
+        later = [one async for chunk in audit.exported(connection, NOW - timedelta(days=2)) for one in chunk]
+    assert [one["subject"] for one in found[:2]] == ["day 400", "day 1"]
+    assert found[1]["at"] == f"{NOW - timedelta(days=1):%Y-%m-%dT%H:%M:%S.%fZ}"
+    assert (len(found), later) == (602, found[1:])
+    last = BEGINNING
+    for told, written in zip(found, [entry(400), entry(1), *[entry(0)] * 600], strict=True):
+        last = chained(last, written)
+        assert told["hash"] == last
 
 
 async def write(database: Database, statement: Update) -> None:
