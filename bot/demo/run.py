@@ -176,6 +176,7 @@ class Demo:
             on_speed=app.set_speed,
             facts=_facts(environ),
             commands=await _commands(slack, settings.slack.command),
+            first=FLEET_ALERTS if self._begun else OPS,
             on_reset=self.reset,
         )
         self.page.show(self.world)

@@ -19,7 +19,7 @@ _ERRANDS = (
     Errand(
         "Bring alerts to a channel",
         ("subscribe offline tag:oslo",),
-        open_button(Door(views.SUBSCRIPTIONS, "", ""), "Show what channels get"),
+        open_button(Door(views.SUBSCRIPTIONS, "", "what channels get"), "Show"),
     ),
 )
 

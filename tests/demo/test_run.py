@@ -79,6 +79,7 @@ async def test_an_alert_is_open_and_an_update_runs_when_the_page_comes() -> None
         assert "cknowledge" in message_text(workspace.in_channel(FLEET_ALERTS)[0])
         assert workspace.ephemeral_for(OPERATOR) == []
         assert demo.world.fleet.clock.speed == 1
+        assert demo.world.choices()["first"] == FLEET_ALERTS
     finally:
         await demo.stop()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bot.demo.fleet.simulator import Behaviour, FleetSimulator
 from bot.demo.slack.server import SlackServer
+from bot.demo.slack.workspace import OPS
 
 Json = dict[str, Any]
 Change = Callable[[Json], str]
@@ -43,6 +44,7 @@ class World:
     facts: Iterable[tuple[str, str, str]] = ()  # what a time is called, here, and in earnest
     commands: Iterable[tuple[str, str]] = ()  # usage and summary
     slash: str = "/mesh"
+    first: str = OPS  # the channel that a window opens with
     on_reset: Callable[[], Awaitable[None]] | None = None
     _rng: random.Random = field(default_factory=lambda: random.Random(1))
 
@@ -73,6 +75,7 @@ class World:
             "facts": [list(fact) for fact in self.facts],
             "commands": [list(command) for command in self.commands],
             "slash": self.slash,
+            "first": self.first,
         }
 
     def change(self, what: str, options: Json) -> str:

@@ -35,9 +35,7 @@ SilencedDownOf = Callable[[Actor], Awaitable[Sequence[SilencedDown]]]
 """What is offline while a silence holds its alerts."""
 
 on = Declarations("Alerts")
-_ERRANDS = (
-    Errand("Take an alert", ("alerts",), open_button(Door(views.ALERTS, "", ""), "Show open alerts")),
-)
+_ERRANDS = (Errand("Take an alert", ("alerts",), open_button(Door(views.ALERTS, "", "open alerts"), "Show")),)
 
 
 async def as_written(text: str) -> Query:

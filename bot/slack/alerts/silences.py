@@ -35,7 +35,7 @@ _ERRANDS = (
     Errand(
         "Hold alerts during work",
         ("silence oslo for 2h",),
-        open_button(Door(views.SILENCES, "", ""), "Show silences"),
+        open_button(Door(views.SILENCES, "", "silences"), "Show"),
     ),
 )
 _OF_THIS = re.compile(

@@ -35,12 +35,12 @@ _ERRANDS = (
     Errand(
         "See what is offline",
         ("offline", "oslo offline for 24h"),
-        open_button(Door(views.DEVICES, "is:offline", ""), "Show what is offline"),
+        open_button(Door(views.DEVICES, "is:offline", "what is offline"), "Show"),
     ),
     Errand(
         "Find a gateway",
-        ("MT10225", "devices tag:oslo fw:<3.4.1"),
-        open_button(Door(views.DEVICES, "", ""), "List all gateways"),
+        ("MT10225", "oslo fw:<3.4.1"),
+        open_button(Door(views.DEVICES, "", "all gateways"), "List"),
     ),
 )
 

@@ -76,8 +76,8 @@ _INSTEAD: Final[Mapping[str, str]] = (
     )
 )
 _FURTHER: Final = (
-    (_ALL, "Everything that I can do", "All commands"),
-    ("query", "How to say which gateways", "How to name gateways"),
+    (_ALL, "Everything that I can do", "All"),
+    ("query", "How to say which gateways", "Show"),
 )
 _MORE: Final = (
     ("help all", "List every command"),

@@ -39,7 +39,7 @@ _ERRANDS = (
     Errand(
         "Update firmware",
         ("update oslo to latest", "rollouts"),
-        button("Plan an update…", ids.ROLLOUT_FORM, PlanRef(), label="Plan an update"),
+        button("Plan…", ids.ROLLOUT_FORM, PlanRef(), label="Plan an update"),
         needs="operator",
     ),
 )

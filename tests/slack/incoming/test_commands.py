@@ -157,7 +157,7 @@ async def test_a_job_has_a_button_for_those_who_get_somewhere_with_it() -> None:
 
 async def test_a_button_of_help_leads_to_all_commands_and_back_to_how_gateways_are_named() -> None:
     shown = await Desk().shows("help")
-    assert shown[-2:] == ["All commands", "How to name gateways"]
+    assert shown[-2:] == ["All", "Show"]
 
 
 @pytest.mark.parametrize("text", ["help all", "commands"])

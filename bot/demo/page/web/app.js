@@ -250,7 +250,7 @@ function drawer(open) {
 function route() {
   const wanted = location.hash.slice(1);
   const all = [...state.channels.values()];
-  const other = wanted.startsWith('D') ? all.find((one) => one.direct) : state.channels.get('C0OPS00001');
+  const other = wanted.startsWith('D') ? all.find((one) => one.direct) : state.channels.get(state.choices.first);
   const channel = state.channels.get(wanted) ?? other ?? all[0];
   if (threadView && threadView.channel !== channel.id) closeThread();
   const isBot = channel.direct && state.open?.startsWith('D'); // of somebody who sat here before, too

@@ -38,7 +38,6 @@ from bot.slack.views.blocks import (
     lines,
     message,
     name,
-    plain_name,
     progress_bar,
     section,
     status,
@@ -302,8 +301,8 @@ def _doors(one: RunningVersion, newest: str | None) -> list[Block]:
         return []
     query, update = " ".join(term for term in terms if term), None
     if newest and not is_same_firmware(newest, one.version):
-        text, ref = f"Update to {plain_name(newest, 30)}…", PlanRef(version=newest, query=query)
-        update = button(text, ids.ROLLOUT_REPLAN, ref, label=f"Update {query}")
+        ref = PlanRef(version="latest", query=query)
+        update = button("Update…", ids.ROLLOUT_REPLAN, ref, label=f"Update {query} to the latest")
     return actions(open_button(Door(DEVICES, query, query), "Gateways"), update)
 
 
