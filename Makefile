@@ -14,7 +14,7 @@ WORKERS := -n $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test shuffled quick check coverage mutants bench soak audit lock upgrade \
-	licences pictures
+	licences pictures reference
 
 help:
 	@echo "make demo    the bot, a simulated fleet and a local Slack on http://127.0.0.1:8065, or on PORT=9000"
@@ -31,6 +31,7 @@ help:
 	@echo "make upgrade    the same, with the newest of everything"
 	@echo "make licences    write the list of licences from what the lock names"
 	@echo "make pictures    take the pictures of the README anew"
+	@echo "make reference    write the tables of docs/settings.md from the settings"
 
 demo: $(or $(wildcard $(READY)),$(LIGHT))
 	@$(BIN)/python -m bot demo --port $(PORT)
@@ -83,6 +84,9 @@ licences: $(READY)
 	sed -i '/^|/d' docs/licences.md
 	$(BIN)/uv tool run --quiet pip-licenses@5.5.5 --python $(BIN)/python --from=mixed --format=markdown --with-system \
 		--no-version --with-urls --packages $(NAMES) >> docs/licences.md
+
+reference: $(READY)
+	$(BIN)/python -m tests.project.reference
 
 pictures: $(READY)
 	$(BIN)/python -m tests.browser.pictures

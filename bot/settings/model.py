@@ -4,7 +4,7 @@ Only the entry points read this module; every layer below receives plain values.
 environment, from ``.env`` and from files in ``/run/secrets`` named like the variable, the first of them
 winning. pydantic-settings reads and merges them; what is ours is to refuse a name that is not a setting,
 wherever it stands, since the library passes over it in silence. Defaults are written as an operator would
-write them, so that the README, ``/mesh settings`` and the parser cannot disagree about them.
+write them, so that docs/settings.md, ``/mesh settings`` and the parser cannot disagree about them.
 """
 
 import difflib
@@ -48,12 +48,12 @@ OPERATIONS = (
     "GET_JOB",
     "CANCEL_JOB",
 )
-NO_DEFAULT = ("required", "one of the two")  # what the README says in place of one
+NO_DEFAULT = ("required", "one of the two")  # what docs/settings.md says in place of one
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One setting as it is shown: in ``/mesh settings`` with its value, in the README without."""
+    """One setting as it is shown: in ``/mesh settings`` with its value, in docs/settings.md without."""
 
     variable: str
     value: str
@@ -358,7 +358,7 @@ class Settings(BaseSettings):
     log: LogSettings = _group()
 
     def describe(self) -> list[Described]:
-        """Every setting in the README's order; secrets are masked."""
+        """Every setting in the order of docs/settings.md; secrets are masked."""
         return [_described(path, field, self) for path, field in _fields(Settings)]
 
     def secrets(self) -> list[str]:

@@ -26,7 +26,7 @@ from bot.domain.rollouts import gates, plan, verdict
 from bot.domain.rollouts.plan import TargetClass
 from bot.meshtech.routes import ROUTES
 from bot.services.rollouts import steering
-from bot.settings.model import NO_DEFAULT, OPERATIONS, Settings
+from bot.settings.model import OPERATIONS, Settings
 from bot.slack.incoming import people
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words
@@ -35,6 +35,7 @@ from bot.storage.cards.outbox import Backlog
 from bot.storage.retention import PLAN_KEPT
 from bot.wiring.alerts import alert_rules
 from bot.wiring.rollouts import rollout_rules
+from tests.project.reference import with_tables
 from tests.settings.test_settings import load
 from tests.worlds.builders import NOW
 
@@ -44,9 +45,6 @@ DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 }
-
-# These words stand for a default; everything else in that column is one.
-NO_VALUE = {"": "empty", **{words: words for words in NO_DEFAULT}}
 
 
 # ---- the demo
@@ -58,13 +56,16 @@ def test_the_tour_of_the_demo_types_what_the_readme_does() -> None:
     assert len(typed) == 3
 
 
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len(README.splitlines()) <= 200
+
+
 # ---- settings
-def test_the_readme_s_table_of_settings_is_the_settings() -> None:
-    expected = [
-        f"| `{line.variable}` | {NO_VALUE.get(line.default, f'`{line.default}`')} | {line.meaning} |"
-        for line in load().describe()
-    ]
-    assert re.findall(r"^\| `MESHBOT_.*\|$", README, re.MULTILINE) == expected
+def test_the_tables_of_settings_are_the_settings() -> None:
+    text = DOCUMENTS["docs/settings.md"]
+    assert text == with_tables(text), "make reference"
+    listed = re.findall(r"^\| `(MESHBOT_[^`]+)`", text, re.MULTILINE)
+    assert listed == [line.variable for line in load().describe()], "each group has its table"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -95,7 +96,9 @@ async def test_a_setting_that_has_no_effect_yet_is_named_as_such() -> None:
     paths = [line.variable.removeprefix("MESHBOT_").lower().split("__")[:2] for line in load().describe()]
     idle = ["MESHBOT_" + "__".join(path).upper() for path in paths if ".".join(path) not in asked]
     paragraph = re.search(
-        r"^Checked, but without effect in this version: (.*?)\.$", README, re.MULTILINE | re.DOTALL
+        r"^Checked, but without effect in this version: (.*?)\.$",
+        DOCUMENTS["docs/settings.md"],
+        re.MULTILINE | re.DOTALL,
     )
     assert re.findall(r"`(\w+)`", paragraph[1] if paragraph else "") == idle
 
@@ -115,8 +118,8 @@ def commands(built: App) -> Mapping[str, Command]:
     return built.slack.arrivals.commands
 
 
-def test_the_readme_s_table_of_commands_is_the_commands(commands: Mapping[str, Command]) -> None:
-    table = README.partition("| command | role |")[2].partition("\n\n")[0]
+def test_the_table_of_commands_is_the_commands(commands: Mapping[str, Command]) -> None:
+    table = DOCUMENTS["docs/commands.md"].partition("| command | role |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| `(.+?)` \| (\w+) \|", table, re.MULTILINE)
     documented = {usage.replace("\\|", "|"): role for usage, role in rows}
     expected = {command.usage: command.needs for command in commands.values()}
@@ -194,12 +197,12 @@ def test_what_is_assumed_can_be_set_and_what_is_documented_cannot() -> None:
 
 
 # ---- the house
-def test_the_readme_says_who_may_import_whom_as_the_contract_does() -> None:
+def test_the_architecture_says_who_may_import_whom_as_the_contract_does() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
     rows = next(contract["layers"] for contract in contracts if contract.get("containers") == ["bot"])
-    assert re.sub(r"\w+", r"`\g<0>`", " → ".join(rows)) in " ".join(README.split())
+    assert re.sub(r"\w+", r"`\g<0>`", " → ".join(rows)) in " ".join(DOCUMENTS["docs/architecture.md"].split())
 
 
 def test_the_map_names_every_package_and_no_other() -> None:
@@ -293,8 +296,8 @@ def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
 
 
 # ---- the numbers
-def test_the_numbers_in_the_readme_s_prose_are_the_code_s() -> None:
-    text = " ".join(README.split())
+def test_the_numbers_in_prose_are_the_code_s() -> None:
+    text = " ".join(f"{DOCUMENTS['docs/commands.md']} {DOCUMENTS['docs/operations.md']}".split())
     for said in (
         f"`{_hours(charts.DEFAULT_PERIOD) // 24}d` (where nothing is said) or up to `{charts.LONGEST.days}d`",
         f"Undo for {_minutes(UNDO_WITHIN)} minutes",

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
+from bot.settings.model import load_settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,35 +32,38 @@ def block_after(words: str) -> list[str]:
     return found[1].splitlines()
 
 
-def settings_file(slack: SlackServer, portal: FleetSimulator) -> str:
-    """The README's .env with the values of this test, and where the two servers are."""
-    values = {
-        "MESHBOT_SLACK__BOT_TOKEN": slack.bot_token,
-        "MESHBOT_SLACK__APP_TOKEN": slack.app_token,
-        "MESHBOT_MESHTECH__USERNAME": portal.username,
-        "MESHBOT_MESHTECH__PASSWORD": portal.password,
-        "MESHBOT_ACCESS__OPERATORS": workspace.OPERATORS,
-        "MESHBOT_ACCESS__APPROVERS": f"{workspace.APPROVER},{workspace.APPROVER_2}",
-        "MESHBOT_CHANNELS__ALERTS": workspace.FLEET_ALERTS,
+def answers(slack: SlackServer, portal: FleetSimulator) -> str:
+    """What ``meshbot init`` would ask, a word on each line."""
+    given = {
+        "bot-token": slack.bot_token,
+        "app-token": slack.app_token,
+        "username": portal.username,
+        "password": portal.password,
+        "alerts": workspace.FLEET_ALERTS,
+        "operators": workspace.OPERATORS,
+        "approvers": f"{workspace.APPROVER},{workspace.APPROVER_2}",
     }
-    written = [line.partition("=")[0] for line in block_after("### 2. Write the settings")]
-    assert written == list(values), "the README's file has these lines"
-    elsewhere = {
-        "MESHBOT_SLACK__API_URL": slack.api_url,
-        "MESHBOT_MESHTECH__AUTH_URL": portal.auth_url,
-        "MESHBOT_MESHTECH__API_URL": portal.api_url,
-        "MESHBOT_HTTP__PORT": "0",
-    }
-    return "".join(f"{name}={value}\n" for name, value in {**values, **elsewhere}.items())
+    return "".join(f"--{flag}={answer}\n" for flag, answer in given.items())
+
+
+def test_the_settings_that_are_written_by_hand_are_enough(tmp_path: Path) -> None:
+    by_hand = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    (tmp_path / ".env").write_text(by_hand.split("```")[1].strip("\n"), encoding="utf-8")
+    assert load_settings({}, tmp_path / ".env", None).channels.alerts == "C0123456789"
 
 
 @contextmanager
-def shell(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def shell(folder: Path, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A shell of its own group, so that what it started ends with it."""
     process = subprocess.Popen(
         ["sh", "-e", "-x"],
         cwd=folder,
-        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder), **_pip()},
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            **_pip(),
+            **environ,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,7 +91,7 @@ def _pip() -> dict[str, str]:
 
 
 def test_the_way_to_a_running_bot_is_ten_commands_at_most() -> None:
-    assert 1 < len(block_after("### 3. Start it")) <= MOST_COMMANDS
+    assert 1 < len(block_after("## Install it")) <= MOST_COMMANDS
 
 
 def installing(commands: list[str]) -> list[str]:
@@ -97,8 +101,8 @@ def installing(commands: list[str]) -> list[str]:
 async def test_what_is_installed_leads_to_a_connected_bot_by_the_commands_of_the_readme(
     tmp_path: Path,
 ) -> None:
-    commands = block_after("### 3. Start it")
-    assert len(installing(commands)) == len(commands) - 3  # the clone, the doctor, the bot
+    commands = block_after("## Install it")
+    assert len(installing(commands)) == len(commands) - 3  # the clone, its questions, the bot
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     meshbot = tmp_path / "venv" / "bin" / "meshbot"
     meshbot.write_text(f'#!/bin/sh\nexec {sys.executable} -m bot "$@"\n', encoding="utf-8")
@@ -110,7 +114,7 @@ async def test_what_is_installed_leads_to_a_connected_bot_by_the_commands_of_the
 @pytest.mark.index  # it installs everything anew
 @pytest.mark.timeout(600)
 async def test_the_commands_of_the_readme_lead_to_a_connected_bot(tmp_path: Path) -> None:
-    await lead_to_a_connected_bot(block_after("### 3. Start it"), tmp_path)
+    await lead_to_a_connected_bot(block_after("## Install it"), tmp_path)
 
 
 async def lead_to_a_connected_bot(lines: list[str], tmp_path: Path) -> None:
@@ -122,11 +126,18 @@ async def lead_to_a_connected_bot(lines: list[str], tmp_path: Path) -> None:
         commands = commands.replace("<this repository>", str(ROOT)).replace(
             "/opt/meshbot", str(tmp_path / "venv")
         )
-        clone, _, rest = commands.partition("\n")
-        (tmp_path / "settings").write_text(settings_file(slack, portal), encoding="utf-8")
-        with shell(tmp_path) as process:
+        commands = commands.replace("/meshbot init\n", "/meshbot init --yes @../answers\n")
+        assert "@../answers" in commands
+        (tmp_path / "answers").write_text(answers(slack, portal), encoding="utf-8")
+        elsewhere = {
+            "MESHBOT_SLACK__API_URL": slack.api_url,
+            "MESHBOT_MESHTECH__AUTH_URL": portal.auth_url,
+            "MESHBOT_MESHTECH__API_URL": portal.api_url,
+            "MESHBOT_HTTP__PORT": "0",
+        }
+        with shell(tmp_path, elsewhere) as process:
             assert process.stdin is not None
-            process.stdin.write(f"{clone}\ncp ../settings .env\n{rest}\n")
+            process.stdin.write(f"{commands}\n")
             process.stdin.close()
             process.stdin = None
             await slack.wait_for(lambda: slack.connected == 2 or process.poll() is not None, 500)

@@ -48,7 +48,15 @@ def test_no_text_of_the_bot_has_a_word_that_nobody_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/how-it-decides.md", "docs/operations.md", "manifest.yml"]
+    "name",
+    [
+        "README.md",
+        "docs/commands.md",
+        "docs/how-it-decides.md",
+        "docs/operations.md",
+        "docs/settings.md",
+        "manifest.yml",
+    ],
 )
 def test_no_page_for_people_has_a_word_that_nobody_reads(name: str) -> None:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)

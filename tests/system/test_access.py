@@ -2,8 +2,8 @@
 
 Whoever is no member may do nothing, so each of those kinds is tried with the role that may do most.
 
-What is written stands here and, for commands, in the README; what happens is what a person sees, and what
-the audit log keeps of it. What the code has and nobody wrote down, or the reverse, fails the test.
+What is written stands here and, for commands, in docs/commands.md; what happens is what a person sees, and
+what the audit log keeps of it. What the code has and nobody wrote down, or the reverse, fails the test.
 """
 
 import re
@@ -38,7 +38,7 @@ BUTTONS: Mapping[Role, str] = {
     Role.ADMIN: "freeze unfreeze",
 }
 WRITTEN = {button: role for role, buttons in BUTTONS.items() for button in buttons.split()}
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 REFUSALS = ("you need to be", "Guests and people from other organisations cannot")
 # Alone, the one quotes the refusals of others, and the other opens a window instead of answering.
 QUIETLY = {"audit": "done nothing-of-that-name", "update": "oslo"}
@@ -68,8 +68,8 @@ def _move_in(slack: SlackServer) -> None:
 
 
 def commands_as_written() -> dict[str, Role]:
-    """The README's table of commands, without ``help``, which is the router's own."""
-    table = README.partition("| command | role |")[2].partition("\n\n")[0]
+    """The table in docs/commands.md, without ``help``, which is the router's own."""
+    table = COMMANDS.partition("| command | role |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| `(\w+).*?` \| (\w+) \|", table, re.MULTILINE)
     return {word: Role[role.upper()] for word, role in rows if word != "help"}
 
@@ -145,8 +145,8 @@ async def readers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hou
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_help_has_the_headings_and_the_order_of_the_readme(readers: House) -> None:
-    table = README.partition("| command | role |")[2].partition("\n\n")[0]
+async def test_help_has_the_headings_and_the_order_of_the_table(readers: House) -> None:
+    table = COMMANDS.partition("| command | role |")[2].partition("\n\n")[0]
     written = re.findall(r"^\| (?:\*\*|`)(\w[\w ]*\w)", table, re.MULTILINE)
     said = await readers.command(person(Role.ADMIN, "member"), "help all")
     shown = re.findall(r"^(?:\*|`/mesh )(\w[\w ]*\w)", said, re.MULTILINE)
