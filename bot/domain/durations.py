@@ -7,6 +7,7 @@ from bot.domain.errors import InvalidInput
 
 LONGEST = timedelta(days=3650)
 _FORM = re.compile(r"(?:(\d{1,9})w)?(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_PERIOD = re.compile(r"(?:\d+[wdhms])+", re.ASCII | re.IGNORECASE)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -20,3 +21,23 @@ def parse_duration(text: str) -> timedelta:
     if value > LONGEST.total_seconds():  # more than a timedelta holds, perhaps
         raise InvalidInput(f"“{text}” is too long: ten years are the most.")
     return timedelta(seconds=value)
+
+
+def split_period(text: str, least: timedelta, most: timedelta, usage: str) -> tuple[str, timedelta | None]:
+    """``tag:oslo 7d``: the last word, where it is a period, and what is before it. Raises InvalidInput."""
+    rest, _, last = text.strip().rpartition(" ")
+    if not _PERIOD.fullmatch(last):
+        return text.strip(), None
+    period = parse_duration(last)
+    if not least <= period <= most:
+        limits = f"{in_one_unit(least)} at least and {in_one_unit(most)} at most"
+        raise InvalidInput(f"It goes back {limits}, not {last}. {usage}")
+    return rest.strip(), period
+
+
+def in_one_unit(length: timedelta) -> str:
+    """``7d``, ``36h``, ``90m``: as ``parse_duration`` takes it."""
+    seconds = int(length.total_seconds())
+    units = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+    unit, size = next(one for one in units if not seconds % one[1])
+    return f"{seconds // size}{unit}"

@@ -12,6 +12,7 @@ from typing import NewType
 GatewayId = NewType("GatewayId", str)
 
 NO_SITE = "no tag"
+MISSED_POLLS = 3  # times as long as from one listing to the next: nothing is seen of the fleet
 FLAPPING_CHANGES = 4
 FLAPPING_WITHIN = timedelta(minutes=60)
 
@@ -94,7 +95,11 @@ CONNECTIVITY_KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FleetEvent:
-    """One change of one gateway. ``before`` and ``after`` are texts; tags are joined by line feeds."""
+    """One change of one gateway. ``before`` and ``after`` are texts; tags are joined by line feeds.
+
+    Of a change of connectivity, and of what vanished, ``before`` is the state before; of what appeared,
+    ``after`` the one after.
+    """
 
     kind: FleetEventKind
     gateway_id: str
@@ -130,7 +135,7 @@ class SnapshotStatus:
 
     def is_missing(self, now: datetime, every: timedelta) -> bool:
         """Whether no listing began for so long that two were left out."""
-        return self.listed_at is not None and now - self.listed_at >= 3 * every
+        return self.listed_at is not None and now - self.listed_at >= MISSED_POLLS * every
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,27 @@
 """Listings as rows: begun, completed or failed, and the digests by which the next one knows what is new."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.gateways import Connectivity, Listing, SnapshotStatus
 from bot.domain.visibility import LOOKBACK, ListingOutcome
 from bot.storage.db.tables import RANKS, UNSETTLED, gateways, listings
+from bot.storage.db.types import from_micros, plain
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 _CHUNK = 5_000
@@ -177,6 +189,48 @@ async def forget(connection: AsyncConnection, before: datetime) -> int:
             )
         )
     ).rowcount
+
+
+async def unseen(
+    connection: AsyncConnection, begins: datetime, ends: datetime, longest: timedelta
+) -> list[tuple[datetime, datetime]]:
+    """When nothing was seen of the fleet: longer than this between two completed listings, or before any."""
+    done, table = listings.c.outcome == COMPLETED, listings.c
+    before = (
+        select(table.number)
+        .where(done, table.finished_at <= begins)
+        .order_by(table.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    started, finished = plain(table.started_at), plain(table.finished_at)
+    passes = select(
+        started.label("started"),
+        finished.label("finished"),
+        func.lag(finished).over(order_by=table.number).label("earlier"),
+        func.lead(table.number).over(order_by=table.number).label("later"),
+    ).where(done, table.number >= func.coalesce(before, 0))
+    found = passes.subquery().c
+    first, last = found.earlier.is_(None), found.later.is_(None)
+    apart = found.started - found.earlier > longest // timedelta(microseconds=1)
+    rows = await connection.execute(
+        select(found.started, found.finished, found.earlier, found.later)
+        .where(or_(first, last, apart))
+        .order_by(found.started)
+    )
+    gaps: list[tuple[datetime, datetime]] = []
+    seen = begins
+    for began, ended, earlier, later in rows:
+        if earlier is None:
+            gaps.append((begins, from_micros(began)))
+        elif from_micros(began) - from_micros(earlier) > longest:
+            gaps.append((from_micros(earlier), from_micros(began)))
+        if later is None:
+            seen = from_micros(ended)
+    if ends - seen > longest:
+        gaps.append((seen, ends))
+    clipped = [(max(since, begins), min(until, ends)) for since, until in gaps]
+    return [(since, until) for since, until in clipped if since < until]
 
 
 async def recent_outcomes(connection: AsyncConnection) -> Sequence[ListingOutcome]:

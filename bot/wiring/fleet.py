@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.domain.firmware import Firmware
+from bot.domain.gateways import MISSED_POLLS
 from bot.domain.query import EVERYTHING, Query
 from bot.services.fleet.charts import ChartService
 from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.history import HistoryService, PlannedBetween
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.gateways import FleetCommands, Mention
+from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.writes import WriteCommands
 from bot.wiring.ground import Ground, Listeners
 
@@ -55,9 +58,21 @@ def build_fleet(ground: Ground) -> Fleet:
     )
 
 
-def fleet_listeners(fleet: Fleet, ground: Ground, *, incident_of: Mention, rollout_of: Mention) -> Listeners:
-    """``incident_of`` and ``rollout_of`` say what the other columns have of a gateway."""
+def fleet_listeners(
+    fleet: Fleet, ground: Ground, *, incident_of: Mention, rollout_of: Mention, planned: PlannedBetween
+) -> Listeners:
+    """``incident_of`` and ``rollout_of`` say what the other columns have of a gateway.
+
+    ``planned`` tells when work was planned on which gateways.
+    """
     reading = FleetCommands(fleet.gateways, now=ground.now, incident_of=incident_of, rollout_of=rollout_of)
     writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, now=ground.now)
     charts = ChartListeners(fleet.charts, zone=ground.zone)
-    return Listeners((reading.feature(), charts.feature(), writing.feature()), reading.lists())
+    unseen_after = MISSED_POLLS * ground.settings.fleet.poll_every
+    history = HistoryCommands(
+        HistoryService(ground.context, planned=planned, unseen_after=unseen_after), fleet.gateways
+    )
+    return Listeners(
+        (reading.feature(), history.feature(), charts.feature(), writing.feature()),
+        {**reading.lists(), **history.lists()},
+    )

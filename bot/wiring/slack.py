@@ -56,7 +56,13 @@ def build_slack(
         ground.people,
         _joined(
             reporting.audit.exported,
-            fleet_listeners(fleet, ground, incident_of=incidents.line_of, rollout_of=rollouts.line_of),
+            fleet_listeners(
+                fleet,
+                ground,
+                incident_of=incidents.line_of,
+                rollout_of=rollouts.line_of,
+                planned=alerts.silences.held,
+            ),
             rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,
             reporting_listeners(reporting, ground, status=status),

@@ -270,6 +270,8 @@ COMMANDS: Mapping[str, Row] = {
     "device": command(VIEWER, ALL, "device {id}"),
     "tags": command(VIEWER, ALL, "tags"),
     "firmware": command(VIEWER, ALL, "firmware"),
+    "availability": command(VIEWER, ALL, "availability"),
+    "worst": command(VIEWER, ALL, "worst"),
     "chart": command(VIEWER, ALL, "chart nonsense"),
     "rename": command(OPERATOR, THEIRS, "rename {id} Roof {n}"),
     "tag": command(OPERATOR, THEIRS, "tag tag:{place} +new{n}"),

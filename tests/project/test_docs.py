@@ -19,9 +19,9 @@ from bot.domain.access import Role
 from bot.domain.alerts import reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY
 from bot.domain.audit import KEPT
-from bot.domain.fleet import charts
+from bot.domain.fleet import availability, charts
 from bot.domain.fleet.writes import UNDO_WITHIN
-from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN
+from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import gates, plan, verdict
 from bot.domain.rollouts.plan import TargetClass
 from bot.meshtech.routes import ROUTES
@@ -300,6 +300,7 @@ def test_the_numbers_in_prose_are_the_code_s() -> None:
     text = " ".join(f"{DOCUMENTS['docs/commands.md']} {DOCUMENTS['docs/operations.md']}".split())
     for said in (
         f"`{_hours(charts.DEFAULT_PERIOD) // 24}d` (where nothing is said) or up to `{charts.LONGEST.days}d`",
+        f"of the last `{charts.DEFAULT_PERIOD.days}d`, or of up to `{availability.LONGEST.days}d`",
         f"Undo for {_minutes(UNDO_WITHIN)} minutes",
         f"its last word counts for {_minutes(people.TRUSTED)} minutes",
         f"what runs is finished ({app.DRAIN.seconds} seconds at most)",
@@ -377,6 +378,10 @@ def _claims() -> list[str]:
         "half of a site's gateways offline for half of the span is 25 %",  # arithmetic
         f"the {charts.MOST_SITES} sites with the largest share",
         f"the {charts.MOST_MODELS} models with the most gateways share {charts.MOST_BARS} bars",
+        f"look back {charts.DEFAULT_PERIOD.days} days unless another period is given, from "
+        f"{_hours(charts.SHORTEST)} hour to {availability.LONGEST.days} days",
+        f"{MISSED_POLLS} times `POLL_EVERY`",
+        f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes.",
         f"comes at {settings.alerts.usual_digest_at:%H:%M} (`DIGEST_AT`)",
         f"waits up to {_minutes(digests.PATIENCE)} minutes for a poll",
         f"comes late, up to {_hours(digests.LATE)} hours",

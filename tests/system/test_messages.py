@@ -114,6 +114,8 @@ COMMANDS = {
     "firmware": "9.0.0",
     "firmware 2011": "9.0.0",
     "settings": "BOT_TOKEN",
+    "availability model:2011": "available",
+    "worst often 30d": "No gateway was offline",
     "chart firmware model:2011": "3.4.1 on 15",
     "chart offline": "less than a minute",
     "chart pie": "offline and firmware",

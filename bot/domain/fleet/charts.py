@@ -4,14 +4,13 @@ The past is worked out from the present snapshot and from what happened since; w
 not counted. Decides which sites and versions are worth a line, and knows nothing of how one is drawn.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate, pairwise
 
-from bot.domain.durations import parse_duration
+from bot.domain.durations import split_period
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import firmware_key
 from bot.domain.gateways import CONNECTIVITY_KINDS, FleetEventKind, fold
@@ -142,13 +141,7 @@ def parse_chart(text: str) -> ChartRequest:
     if word.casefold() not in {kind.value for kind in ChartKind}:
         said = f"There is no chart of “{word[:40]}”" if word else "Which chart"
         raise InvalidInput(f"{said}: there are offline and firmware. {_USAGE}")
-    query, _, last = rest.strip().rpartition(" ")
-    if not re.fullmatch(r"(?:\d+[wdhms])+", last, re.ASCII | re.IGNORECASE):
-        return ChartRequest(ChartKind(word.casefold()), rest.strip(), None)
-    period = parse_duration(last)
-    if not SHORTEST <= period <= LONGEST:
-        raise InvalidInput(f"A chart goes back 1h at least and {LONGEST.days}d at most, not {last}. {_USAGE}")
-    return ChartRequest(ChartKind(word.casefold()), query.strip(), period)
+    return ChartRequest(ChartKind(word.casefold()), *split_period(rest, SHORTEST, LONGEST, _USAGE))
 
 
 class Replay:

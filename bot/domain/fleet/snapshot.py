@@ -80,11 +80,11 @@ def is_moving(moved: int, gateways: int) -> bool:
 
 
 def appeared(gateway: Gateway, listing: Listing) -> FleetEvent:
-    return _event(FleetEventKind.APPEARED, gateway.id, listing, None, gateway.name)
+    return _event(FleetEventKind.APPEARED, gateway.id, listing, None, gateway.connectivity.value)
 
 
 def vanished(gateway: Gateway, listing: Listing) -> FleetEvent:
-    return _event(FleetEventKind.VANISHED, gateway.id, listing, gateway.name, None)
+    return _event(FleetEventKind.VANISHED, gateway.id, listing, gateway.connectivity.value, None)
 
 
 def _connectivity(
@@ -99,7 +99,7 @@ def _connectivity(
         # What moves plainly is not believed for having changed its state once.
         kept = moves if moves >= MOVING_AFTER else 0
         after = replace(before, gateway=seen, since=since, since_listing=listing.number, timestamp_moves=kept)
-        return after, [_change_to(seen, since, listing)]
+        return after, [_change(was.connectivity, seen.connectivity, seen.id, since, listing)]
     if not timestamp_moved(before, seen):
         return replace(before, gateway=seen), []
     moves += 1
@@ -110,8 +110,11 @@ def _connectivity(
     back = replace(
         before, gateway=seen, since=since_then, since_listing=listing.number, timestamp_moves=moves
     )
-    opposite = replace(seen, connectivity=_opposite(seen.connectivity))
-    return back, [_change_to(opposite, since_then, listing), _change_to(seen, since_then, listing)]
+    here, there = seen.connectivity, _opposite(seen.connectivity)
+    return back, [
+        _change(here, there, seen.id, since_then, listing),
+        _change(there, here, seen.id, since_then, listing),
+    ]
 
 
 def _stood_still(was: Gateway, seen: Gateway) -> bool:
@@ -134,13 +137,16 @@ def _opposite(state: Connectivity) -> Connectivity:
     return Connectivity.OFFLINE if state is Connectivity.ONLINE else Connectivity.ONLINE
 
 
-def _change_to(gateway: Gateway, at: datetime, listing: Listing) -> FleetEvent:
+def _change(
+    before: Connectivity, after: Connectivity, gateway: GatewayId, at: datetime, listing: Listing
+) -> FleetEvent:
+    """What it is after follows from the kind."""
     kind = {
         Connectivity.ONLINE: FleetEventKind.CAME_BACK,
         Connectivity.OFFLINE: FleetEventKind.WENT_OFFLINE,
         Connectivity.UNKNOWN: FleetEventKind.BECAME_UNKNOWN,
-    }[gateway.connectivity]
-    return FleetEvent(kind, gateway.id, at, listing.number)
+    }[after]
+    return FleetEvent(kind, gateway, at, listing.number, before.value)
 
 
 def _event(

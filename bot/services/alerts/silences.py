@@ -38,6 +38,7 @@ ENDING = "silence_ending"  # the kind of the message that one is about to end
 ENDED = "silence_ended"  # of the one that somebody ended it, to those that get them again
 _NAMED = 5  # gateways that are down and silenced
 
+Held = Mapping[str, Sequence[tuple[datetime, datetime]]]
 Matching = Callable[[Query], Awaitable[Sequence[str]]]
 Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
@@ -193,6 +194,16 @@ class SilenceService:
         async with self._database.read() as connection:
             found = await store.active(connection, self._now())
         return {id_ for one in found for id_ in await self._covered(one)}
+
+    async def held(self, begins: datetime, ends: datetime) -> Held:
+        """When gateways were silenced between two moments, by their ids: those that a silence covers now."""
+        async with self._database.read() as connection:
+            found = await store.between(connection, begins, ends)
+        held: dict[str, list[tuple[datetime, datetime]]] = {}
+        for one in found:
+            for id_ in await self._covered(one):
+                held.setdefault(id_, []).append((one.created_at, one.until))
+        return held
 
     async def down(self, actor: Actor) -> Sequence[SilencedDown]:
         """What is offline and silenced now, by silence; those that hold nothing offline are left out."""

@@ -197,7 +197,7 @@ class FleetPoll:
         found = _Pass(self._reading, known, awaited, self._pages)
         first = last is None
         changes = _Changes()
-        with _no_collecting():
+        with no_collecting():
             async for page in _waited_for(self._client.device_pages()):
                 found.add(page)
                 await self._keep_claim()
@@ -390,7 +390,7 @@ def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
 
 
 @contextmanager
-def _no_collecting() -> Iterator[None]:
+def no_collecting() -> Iterator[None]:
     """Spares the garbage collector a listing: its new objects, a million at first, stay as long as it lasts.
 
     Looking through them again and again takes a sixth of the whole time, and holds the event loop up.
@@ -406,7 +406,7 @@ def _no_collecting() -> Iterator[None]:
 
 
 async def _waited_for(pages: AsyncIterator[DevicePage]) -> AsyncIterator[DevicePage]:
-    """Within ``_no_collecting``: a portal that keeps the listing waiting does not keep the collector off."""
+    """Within ``no_collecting``: a portal that keeps the listing waiting does not keep the collector off."""
     loop = asyncio.get_running_loop()
     while True:
         collecting = loop.call_later(SLOW, gc.enable)

@@ -69,6 +69,16 @@ async def active(connection: AsyncConnection, now: datetime) -> Sequence[Silence
     return legible(rows, _silence)
 
 
+async def between(connection: AsyncConnection, begins: datetime, ends: datetime) -> Sequence[Silence]:
+    """Those that held at some moment between these two."""
+    rows = await connection.execute(
+        select(silences)
+        .where(silences.c.created_at < ends, silences.c.until > begins)
+        .order_by(silences.c.id)
+    )
+    return [_silence(row) for row in rows]
+
+
 async def end(connection: AsyncConnection, silence: SilenceId, by: str, now: datetime) -> Silence | None:
     """The silence that somebody ended early; None when it does not hold any more."""
     ended = await connection.execute(

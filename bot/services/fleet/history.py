@@ -1,0 +1,71 @@
+"""What was: how available gateways were over a period, and which were the worst.
+
+It is worked out beside the event loop, for all who ask for the same within a moment. Knows nothing of Slack.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from bot.domain.errors import NotFound
+from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, Planned, Uptimes, WorstBy
+from bot.domain.query import Query
+from bot.services.context import Context
+from bot.services.fleet.poll import no_collecting
+from bot.services.shared import Shared
+from bot.storage import listings
+from bot.storage.fleet import availability as store
+
+KEPT: Final = timedelta(seconds=30)  # for who turns the page
+NOBODY: Final = "No gateway matches, so there is nothing to report. Try devices with that query."
+
+PlannedBetween = Callable[[datetime, datetime], Awaitable[Planned]]
+"""When work was planned on which gateways between two moments."""
+
+
+class HistoryService:
+    """``planned`` tells of planned work. What was not seen for ``unseen_after`` is time without data."""
+
+    def __init__(self, context: Context, *, planned: PlannedBetween, unseen_after: timedelta) -> None:
+        self._database = context.database
+        self._now = context.now
+        self._planned = planned
+        self._unseen_after = unseen_after
+        self._uptimes = Shared[Uptimes](context.now, KEPT)
+
+    async def availability(self, query: Query, period: timedelta) -> AvailabilityReport:
+        """By site, over a period that ends now. Raises NotFound when no gateway matches."""
+        uptimes = await self._of(query, period)
+        return await asyncio.to_thread(uptimes.report)
+
+    async def worst(
+        self, query: Query, period: timedelta, by: WorstBy, first: int = 0, most: int | None = None
+    ) -> tuple[list[GatewayUptime], int]:
+        """Some of those that were offline, or flapped, the worst first, and how many there are in all.
+
+        Raises NotFound when no gateway matches.
+        """
+        uptimes = await self._of(query, period)
+        return await asyncio.to_thread(uptimes.worst, by, first, most)
+
+    async def _of(self, query: Query, period: timedelta) -> Uptimes:
+        return await self._uptimes.get((query.text, period), lambda: self._measure(query, period))
+
+    async def _measure(self, query: Query, period: timedelta) -> Uptimes:
+        ends = self._now()
+        begins = ends - period
+        planned = await self._planned(begins, ends)
+        found = 0
+        with no_collecting():  # what is made stays as long as this lasts, and is made twice as fast
+            async with self._database.read() as connection:
+                unseen = await listings.unseen(connection, begins, ends, self._unseen_after)
+                uptimes = Uptimes(begins, ends, unseen, planned)
+                async for changes in store.changes(connection, query, begins, ends):
+                    await asyncio.to_thread(uptimes.add_changes, changes)
+                async for gateways in store.present(connection, query, ends):
+                    await asyncio.to_thread(uptimes.add_gateways, gateways)
+                    found += len(gateways)
+        if not found:
+            raise NotFound(NOBODY)
+        return uptimes

@@ -1,0 +1,112 @@
+"""``availability`` and ``worst``: how the fleet fared over a period, by site and by gateway."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from bot.domain.access import Actor
+from bot.domain.durations import in_one_unit, split_period
+from bot.domain.fleet.availability import LONGEST, GatewayUptime, WorstBy
+from bot.domain.fleet.charts import DEFAULT_PERIOD, SHORTEST
+from bot.domain.gateways import KnownGateway
+from bot.domain.query import Query
+from bot.services.fleet.gateways import CHUNK, FleetService
+from bot.services.fleet.history import HistoryService
+from bot.slack.fleet.views import history as views
+from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.views.blocks import Message
+from bot.slack.views.csv_file import CsvFile
+from bot.slack.views.lists import PagePosition, last_offset
+
+_USAGE: Final = "Write it as “availability tag:oslo 30d” or “worst often tag:oslo 30d”."
+
+on = Declarations("Gateways")
+
+
+class HistoryCommands:
+    """Reads what was, for anybody who may read."""
+
+    def __init__(self, history: HistoryService, fleet: FleetService) -> None:
+        self._history = history
+        self._fleet = fleet
+
+    def feature(self) -> Feature:
+        return on.of(self)
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        return {
+            views.AVAILABILITY: ListHandler(self._sites_page, export=self._sites_file),
+            views.WORST: ListHandler(self._worst_page, export=self._worst_file),
+        }
+
+    @on.command(
+        "availability [query] [period]",
+        "Show how much of the time gateways were online, by site",
+        examples=("availability", "availability tag:oslo 30d"),
+        also=("uptime", "sla"),
+    )
+    async def availability(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._sites_page(call.actor, 0, call.text))
+
+    @on.command(
+        "worst [longest|often|flapping] [query] [period]",
+        "List the gateways that were offline longest, most often, or flapped",
+        examples=("worst", "worst often tag:oslo 30d", "worst flapping 24h"),
+        also=("outages",),
+    )
+    async def worst(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._worst_page(call.actor, 0, call.text))
+
+    async def _sites_page(self, _actor: Actor, offset: int, question: str) -> Message:
+        query, period = await self._asked(question)
+        report = await self._history.availability(query, period)
+        return views.availability(report, query.text, offset, _again(query, period))
+
+    async def _sites_file(self, _actor: Actor, question: str) -> ListFile:
+        query, period = await self._asked(question)
+        report = await self._history.availability(query, period)
+        file = CsvFile(views.AVAILABILITY_HEADING)
+        file.add(views.availability_row(one) for one in report.sites)
+        named = f"availability-{report.ends:%Y-%m-%d-%H%M}.csv"
+        return ListFile(named, f"Availability {question}".strip(), file.content(), file.rows)
+
+    async def _worst_page(self, _actor: Actor, offset: int, question: str) -> Message:
+        by, rest = _order(question)
+        query, period = await self._asked(rest)
+        found, total = await self._history.worst(query, period, by, offset, views.WORST_PAGE)
+        if total and not found:  # the list became shorter since the button was drawn
+            offset = last_offset(total, views.WORST_PAGE)
+            found, total = await self._history.worst(query, period, by, offset, views.WORST_PAGE)
+        place = PagePosition(views.WORST, offset, total, views.WORST_PAGE, f"{by} {_again(query, period)}")
+        return views.worst(found, await self._known(found), by, period, query.text, place)
+
+    async def _worst_file(self, _actor: Actor, question: str) -> ListFile:
+        by, rest = _order(question)
+        query, period = await self._asked(rest)
+        found, _ = await self._history.worst(query, period, by)
+        file = CsvFile(views.WORST_HEADING)
+        for start in range(0, len(found), CHUNK):
+            some = found[start : start + CHUNK]
+            known = await self._known(some)
+            file.add([views.worst_row(one, known.get(one.id)) for one in some])
+        return ListFile(f"worst-{by}.csv", f"Worst gateways {question}".strip(), file.content(), file.rows)
+
+    async def _known(self, some: Sequence[GatewayUptime]) -> dict[str, KnownGateway]:
+        return {one.gateway.id: one for one in await self._fleet.gateways([one.id for one in some])}
+
+    async def _asked(self, text: str) -> tuple[Query, timedelta]:
+        query, period = split_period(text, SHORTEST, LONGEST, _USAGE)
+        check_question(query)
+        return await self._fleet.query_of(query), period or DEFAULT_PERIOD
+
+
+def _order(text: str) -> tuple[WorstBy, str]:
+    word, _, rest = text.strip().partition(" ")
+    is_order = word.casefold() in set(WorstBy)
+    return (WorstBy(word.casefold()), rest) if is_order else (WorstBy.LONGEST, text)
+
+
+def _again(query: Query, period: timedelta) -> str:
+    """What a button of the answer asks."""
+    return f"{query.text} {in_one_unit(period)}".strip()

@@ -1,0 +1,168 @@
+"""What was, as messages: how available the sites were, and which gateways were the worst.
+
+Pure functions.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, SiteUptime, Uptime, WorstBy
+from bot.domain.gateways import KnownGateway
+from bot.slack.fleet.views.gateways import DEVICE
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    bold,
+    code,
+    context,
+    count,
+    date,
+    duration,
+    lines,
+    message,
+    name,
+    section,
+)
+from bot.slack.views.lists import Door, PagePosition, buttons, cut_page, open_button
+from bot.slack.views.parts import row
+
+AVAILABILITY, WORST = "availability", "worst"
+AVAILABILITY_PAGE, WORST_PAGE = 20, 10
+AVAILABILITY_HEADING = (
+    "site",
+    "gateways",
+    "availability %",
+    "online hours",
+    "offline hours",
+    "planned hours",
+    "outages",
+    "longest outage hours",
+)
+WORST_HEADING = ("id", "name", "site", *AVAILABILITY_HEADING[2:], "flapping")
+_ORDERS = {
+    WorstBy.LONGEST: "offline longest first",
+    WorstBy.OFTEN: "offline most often first",
+    WorstBy.FLAPPING: "flapping most often first",
+}
+
+
+# ---- sites
+def availability(report: AvailabilityReport, query: str, offset: int, question: str) -> Message:
+    """The whole, and a page of its sites, the worst first."""
+    page, place = cut_page(report.sites, AVAILABILITY, offset, AVAILABILITY_PAGE, question)
+    over = f"over the last {_length(report.ends - report.begins)}"
+    of = f" for {code(query, 300)}" if query else ""
+    title = f"{bold(f'{_percent(report.whole.uptime)} available')}: {place.says('site')}{of} {over}"
+    shown = [row(_site_line, one) for one in page]
+    foot = [_counted(report), "Time that is unknown, planned or without data does not count."]
+    blocks = [section(title), *lines(shown), context(*foot), *buttons(place, export=True)]
+    return message("\n".join([f"{title}.", *shown, *foot]), blocks)
+
+
+def availability_row(one: SiteUptime) -> tuple[str, ...]:
+    """One row under AVAILABILITY_HEADING."""
+    return (one.site, str(one.gateways), *_numbers(one.uptime))
+
+
+# ---- gateways
+def worst(
+    page: Sequence[GatewayUptime],
+    known: Mapping[str, KnownGateway],
+    by: WorstBy,
+    period: timedelta,
+    query: str,
+    place: PagePosition,
+) -> Message:
+    """A page of gateways, each with a button that opens it; ``known`` has those that are still there."""
+    of, over = f" for {code(query, 300)}" if query else "", f"in the last {_length(period)}"
+    if not page:
+        what = "flapped" if by is WorstBy.FLAPPING else "was offline"
+        text = f"No gateway{of} {what} {over}, in time that counts."
+        return message(text, [section(text)])
+    title = f"{bold(place.says('gateway'))} that had outages{of} {over}, {_ORDERS[by]}"
+    shown = [(row(_gateway_line, one, known.get(one.id)), _door(one, known.get(one.id))) for one in page]
+    others = " or ".join(code(f"worst {one}") for one in WorstBy if one is not by)
+    foot = f"Ask for {others} to see them in another order."
+    blocks: list[Block] = [section(title), *(section(text, door) for text, door in shown), context(foot)]
+    text = "\n".join([f"{title}:", *(text for text, _ in shown), foot])
+    return message(text, [*blocks, *buttons(place, export=True)])
+
+
+def worst_row(one: GatewayUptime, known: KnownGateway | None) -> tuple[str | None, ...]:
+    """One row under WORST_HEADING."""
+    called = known.gateway.name if known else None
+    return (one.id, called, one.site, *_numbers(one.uptime), str(one.uptime.flapping))
+
+
+# ---- below: lines and phrases
+def _site_line(one: SiteUptime) -> str:
+    facts = [
+        f"{bold(_percent(one.uptime))} {name(one.site)}",
+        count(one.gateways, "gateway"),
+        *_outages(one.uptime),
+    ]
+    return " · ".join(facts)
+
+
+def _gateway_line(one: GatewayUptime, known: KnownGateway | None) -> str:
+    facts = [
+        f"{bold(name(known.gateway.label if known else one.id, 40))} {code(one.id)}",
+        *_outages(one.uptime),
+        *([f"flapped {count(one.uptime.flapping, 'time')}"] if one.uptime.flapping else []),
+        f"{_percent(one.uptime)} available",
+        name(one.site, 40),
+    ]
+    return " · ".join(facts)
+
+
+def _door(one: GatewayUptime, known: KnownGateway | None) -> Block | None:
+    return open_button(Door(DEVICE, one.id, known.gateway.label)) if known else None
+
+
+def _outages(one: Uptime) -> list[str]:
+    if not one.outages:
+        return ["no outage"]
+    if one.outages == 1:
+        return [f"1 outage of {duration(one.longest)}"]
+    return [
+        f"offline for {duration(one.offline)}",
+        f"{one.outages:,} outages of up to {duration(one.longest)}",
+    ]
+
+
+def _counted(report: AvailabilityReport) -> str:
+    said = [f"From {date(report.begins)} to {date(report.ends)}"]
+    if report.unseen:
+        said.append(f"without data from Meshtech for {duration(report.unseen)}")
+    if report.whole.uptime.planned:
+        said.append(f"silenced for {duration(report.whole.uptime.planned)}, all gateways taken together")
+    return "; ".join(said) + "."
+
+
+def _percent(one: Uptime) -> str:
+    """Never 100 % for less: what is cut off is always the better part."""
+    share = one.share
+    if share is None:
+        return "unknown"
+    return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
+
+
+def _numbers(one: Uptime) -> tuple[str, ...]:
+    share = one.share
+    return (
+        "" if share is None else "100" if share == 1 else f"{int(share * 1_000_000) / 10_000:.4f}",
+        _hours(one.online),
+        _hours(one.offline),
+        _hours(one.planned),
+        str(one.outages),
+        _hours(one.longest),
+    )
+
+
+def _hours(length: timedelta) -> str:
+    return f"{length / timedelta(hours=1):.2f}"
+
+
+def _length(period: timedelta) -> str:
+    days = period / timedelta(days=1)
+    return count(int(days), "day") if days > 1 and not days % 1 else duration(period)

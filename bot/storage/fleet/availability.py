@@ -1,0 +1,61 @@
+"""What availability is worked out from: the changes of a period, and what the gateways are now."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.fleet.availability import TRACKED, Change, Present
+from bot.domain.query import Query
+from bot.storage.db.tables import fleet_events, gateways
+from bot.storage.db.types import plain
+from bot.storage.query import condition
+
+_TRACKED = sorted(kind.value for kind in TRACKED)
+_CHUNK = 10_000  # rows, worked on in one go beside the event loop
+_FEW = 10  # one gateway of so many is so few that their changes are looked for one by one
+
+
+async def changes(
+    connection: AsyncConnection, query: Query, begins: datetime, now: datetime
+) -> AsyncIterator[Sequence[Change]]:
+    """In the order in which they were written; those of others too where many match."""
+    event = fleet_events.c
+    statement = (
+        select(event.gateway_id, plain(event.at), event.kind, func.coalesce(event.before, event.after))
+        .where(event.at >= begins, event.kind.in_(_TRACKED))
+        .order_by(event.id)
+    )
+    wanted = condition(query, now)
+    if wanted is not None:
+        matching = select(gateways.c.id).where(wanted)
+        fleet, found = (
+            await connection.execute(
+                select(
+                    select(func.count()).select_from(gateways).scalar_subquery(),
+                    select(func.count()).select_from(matching.subquery()).scalar_subquery(),
+                )
+            )
+        ).one()
+        if found * _FEW < fleet:
+            statement = statement.where(event.gateway_id.in_(matching))
+    async for chunk in _chunks(connection, statement):
+        yield chunk
+
+
+async def present(
+    connection: AsyncConnection, query: Query, now: datetime
+) -> AsyncIterator[Sequence[Present]]:
+    table, wanted = gateways.c, condition(query, now)
+    statement = select(table.id, table.site, table.state, plain(table.first_seen))
+    async for chunk in _chunks(connection, statement if wanted is None else statement.where(wanted)):
+        yield chunk
+
+
+async def _chunks(connection: AsyncConnection, statement: Select[Any]) -> AsyncIterator[Sequence[Any]]:
+    """The rows as they come: a month of a large fleet does not fit into memory at once."""
+    async with connection.stream(statement) as rows:
+        async for chunk in rows.partitions(_CHUNK):
+            yield chunk

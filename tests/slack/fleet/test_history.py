@@ -1,0 +1,111 @@
+"""What was, told over the wire: a local Slack, a real database, a simulated portal."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.demo.slack.workspace import OPERATOR, OPS, PostedMessage, SharedFile
+from bot.domain.fleet.availability import Planned
+from bot.services.context import Context
+from bot.services.fleet.history import HistoryService
+from bot.slack import ids
+from bot.slack.fleet.gateways import FleetCommands
+from bot.slack.fleet.history import HistoryCommands
+from bot.slack.incoming.requests import Feature
+from bot.slack.lists import list_clicks
+from tests.slack.incoming.connected import Bed, connected
+from tests.slack.shown import HOSTILE
+from tests.worlds.databases import sqlite_url
+from tests.worlds.fleet import World, world
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[World]:
+    """Twelve gateways, of which one at a hostile site was offline for an hour, and one in Oslo is."""
+    async with world(sqlite_url(tmp_path), page_size=50) as made:
+        for number in range(12):
+            site = HOSTILE if number == 3 else "oslo"
+            made.device(f"g{number}", friendly_name=f"MT{number}", labels=[site])
+        await made.taken()
+        for id_, online in (("g3", False), ("g3", True), ("g5", False)):
+            device = made.portal.device(id_)
+            device.connected, device.changed_at = online, made.now()
+            await made.taken()
+            made.later(HOUR)
+        yield made
+
+
+async def nothing_planned(begins: datetime, ends: datetime) -> Planned:
+    return {}
+
+
+def commands(fleet: World) -> HistoryCommands:
+    context = Context(fleet.database, fleet.now)
+    return HistoryCommands(
+        HistoryService(context, planned=nothing_planned, unseen_after=2 * HOUR), fleet.fleet
+    )
+
+
+def features(fleet: World) -> list[Feature]:
+    listeners = commands(fleet)
+    reading = FleetCommands(fleet.fleet, now=fleet.now, incident_of=nobody, rollout_of=nobody)
+    return [listeners.feature(), Feature(clicks=list_clicks({**listeners.lists(), **reading.lists()}))]
+
+
+async def nobody(_: str) -> None:
+    return None
+
+
+async def answer(made: Bed, text: str) -> PostedMessage:
+    typed = await made.slack.command(OPERATOR, OPS, text)
+    await made.slack.wait_for(lambda: typed.responses)
+    return typed.responses[0]
+
+
+async def test_somebody_asks_how_available_the_sites_were_and_takes_the_file_along(fleet: World) -> None:
+    async with connected(features(fleet)) as (made, _):
+        said = await answer(made, "availability 24h")
+        lines = said.text.split("\n")
+        assert "available: 2 sites over the last 1 d" in lines[0]
+        assert "1 outage of 1 h" in lines[1]
+        assert "<!channel" not in said.text + str(said.blocks)
+        await made.slack.click(OPERATOR, said, ids.EXPORT_CSV)
+        (file,) = await files(made)
+    rows = list(csv.DictReader(io.StringIO((file.content or b"").decode("utf-8-sig"))))
+    assert [(row["gateways"], row["outages"]) for row in rows] == [("1", "1"), ("11", "1")]
+
+
+async def test_somebody_sees_the_worst_gateways_and_opens_one(fleet: World) -> None:
+    async with connected(features(fleet)) as (made, _):
+        said = await answer(made, "worst often tag:oslo 24h")
+        assert (
+            "1 gateway that had outages for tag:oslo in the last 1 d, offline most often first" in said.text
+        )
+        assert "MT5 g5 · 1 outage of 1 h" in said.text
+        opened = await made.slack.click(OPERATOR, said, ids.OPEN)
+        await made.slack.wait_for(lambda: opened.responses)
+        assert "🔴 offline MT5 for 1 h" in opened.responses[0].text
+        await made.slack.click(OPERATOR, said, ids.EXPORT_CSV)
+        (file,) = await files(made)
+    rows = list(csv.DictReader(io.StringIO((file.content or b"").decode("utf-8-sig"))))
+    assert [(row["id"], row["name"], row["outages"]) for row in rows] == [("g5", "MT5", "1")]
+
+
+async def test_what_cannot_be_reported_is_said(fleet: World) -> None:
+    async with connected(features(fleet)) as (made, _):
+        assert "No gateway matches" in await made.says(OPERATOR, "availability tag:nowhere")
+        assert "at least and 90d at most" in await made.says(OPERATOR, "worst 5m")
+        assert "No gateway flapped in the last 7 days" in await made.says(OPERATOR, "worst flapping")
+
+
+async def files(made: Bed) -> list[SharedFile]:
+    def sent() -> list[SharedFile]:
+        return [file for one in made.slack.workspace.in_channel(OPERATOR) for file in one.files]
+
+    return await made.slack.wait_for(sent)
