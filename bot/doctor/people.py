@@ -41,6 +41,10 @@ async def access(settings: Settings, api: WebApi, team: str) -> Findings:
         if not any(one in getattr(settings.access, role) for role in _ROLES):
             text = f"MESHBOT_ACCESS__SCOPES limits {one}, which has no role. Name the id that has one."
             yield wrong(f"access {one}", text, "MESHBOT_ACCESS__SCOPES")
+    for one in settings.rollouts.ask:
+        if one not in {*settings.access.approvers, *settings.access.admins}:
+            text = f"MESHBOT_ROLLOUTS__ASK calls {one}, which does not make anybody an approver."
+            yield wrong(f"access {one}", text, "MESHBOT_ROLLOUTS__ASK")
     for group in settings.alerts.escalate_to:
         try:
             await _group(api, group)

@@ -1,4 +1,4 @@
-"""What Slack told one replica, and all go by: whose roles may have changed."""
+"""People: whose roles may have changed, as Slack told one replica, and what they want to hear of."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -30,3 +30,20 @@ class ChangedPeople:
             if self._heard.get(subject) != at:
                 self._forget(subject)
         self._heard = changes
+
+
+class Preferences:
+    """What people chose for themselves."""
+
+    def __init__(self, context: Context) -> None:
+        self._database = context.database
+        self._now = context.now
+
+    async def set_muted(self, user_id: str, *, muted: bool) -> None:
+        """Whether they are spared direct messages about what happens; answers to them come all the same."""
+        async with self._database.write() as connection:
+            await store.set_muted(connection, user_id, self._now() if muted else None)
+
+    async def muted_since(self, user_id: str) -> datetime | None:
+        async with self._database.read() as connection:
+            return await store.muted_since(connection, user_id)

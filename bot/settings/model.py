@@ -289,6 +289,11 @@ class RolloutSettings(_Group):
     )
     self_approval: Flag = _setting("false", "may the requester approve")
     approval_expires: Duration = _setting("8h", "how long a request waits for its approvals")
+    ask: People = _setting(
+        "",
+        "ids of approvers and their user groups that a request calls, once, in the thread of its card; those "
+        "who may not decide about it are left out; empty: nobody",
+    )
     waves: Waves = _setting(
         "",
         "cumulative; a value that is set is used as written; percentages round up, empty waves vanish; "

@@ -11,10 +11,11 @@ from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
 from bot.services.digests import DigestService
 from bot.services.heard import Heard
-from bot.services.people import ChangedPeople
+from bot.services.people import ChangedPeople, Preferences
 from bot.services.retention import Retention
 from bot.services.subscriptions import SubscriptionService, Within
 from bot.slack.audit import AuditCommands
+from bot.slack.home.preferences import PreferenceCommands
 from bot.slack.home.status import StatusCommands
 from bot.slack.home.views.status import Setting, Status
 from bot.slack.subscriptions import SubscriptionListeners
@@ -82,6 +83,7 @@ def reporting_listeners(
         reporting.subscriptions, _around(ground), shared_outside=ground.api.is_shared_outside
     )
     about = StatusCommands(status=status, settings=lambda: _shown(ground), now=ground.now)
+    preferences = PreferenceCommands(Preferences(ground.context))
     audit = AuditCommands(
         reporting.audit,
         ground.people.names,
@@ -89,7 +91,7 @@ def reporting_listeners(
         ids_of=ground.people.same_person,
     )
     return Listeners(
-        (subscriptions.feature(), about.feature(), audit.feature()),
+        (subscriptions.feature(), preferences.feature(), about.feature(), audit.feature()),
         {**subscriptions.lists(), **about.lists(), **audit.lists()},
     )
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor
@@ -77,6 +78,7 @@ def build_rollouts(
         places=routing,
         new_id=lambda: secrets.token_hex(8),
         within=within,
+        deciders=partial(ground.people.deciders, ground.settings.rollouts.ask),
     )
     runner = RolloutRunner(
         of_rollouts, checks=checks, visibility_lost=visibility_lost, listed_at=listed_at, owner=ground.owner

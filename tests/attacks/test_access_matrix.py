@@ -294,6 +294,7 @@ COMMANDS: Mapping[str, Row] = {
     "status": command(VIEWER, ALL, "status"),
     "settings": command(VIEWER, ALL, "settings"),
     "whoami": command(VIEWER, ALL, "whoami"),
+    "notify": command(VIEWER, ALL, "notify on"),
     "audit": command(VIEWER, ALL, "audit done nothing-of-that-name"),
 }
 CLICKS: Mapping[str, Row] = {

@@ -33,11 +33,11 @@ async def updated(person: Person, query: str, version: str) -> Locator:
     """An operator asks for it, an approver approves it; its card."""
     await person.go_to("ops")
     await person.write(f"/mesh update {query} to {version}")
-    await person.press("Request approval", sure="Request")
+    await person.press("Request approval")
     await person.be("Ana Moe")
     await person.go_to("rollouts")
     card = cards(person, "^R-1: ")
-    await person.press("Approve", card, sure="Approve")
+    await person.press("Approve", card)
     return card
 
 

@@ -19,14 +19,14 @@ async def begun(person: Person, version: str) -> Locator:
     """An operator requests it and may not approve it; an approver approves; its card."""
     await person.tab.get_by_text("240 gateways").first.wait_for(state="attached")
     await person.write(f"/mesh update {QUERY} to {version}")
-    await person.press("Request approval", sure="Request")
+    await person.press("Request approval")
     await person.go_to("rollouts")
     stamp = await person.message("R-1").get_attribute("data-ts")
     card = person.tab.locator(f'#pane .message[data-ts="{stamp}"]')
-    await person.press("Approve", card, sure="Approve")
+    await person.press("Approve", card)
     await expect(person.last).to_contain_text("Only visible to you")
     await person.be("Ana Moe")
-    await person.press("Approve", card, sure="Approve")
+    await person.press("Approve", card)
     return card
 
 
@@ -36,7 +36,7 @@ async def goes_on_until(person: Person, card: Locator, end: re.Pattern[str]) -> 
     reached = card.filter(has_text=end)
     await expect(promote.or_(reached).first).to_be_visible(timeout=TO_THE_END)
     if await promote.is_visible():
-        await person.press("Promote", card, sure="Promote")
+        await person.press("Promote", card)
     await expect(card).to_contain_text(end, timeout=TO_THE_END)
 
 

@@ -138,7 +138,7 @@ async def updates_oslo(world: Outside) -> None:
     assert card.edits > 1, "it was edited while it ran"
     late = await world.reply(await slack.click(APPROVER_2, drawn, "rollout_approve"))
     assert late.ephemeral_to == APPROVER_2, "a decision is made once"
-    await world.message(APPROVER, "approved R-1")
+    await world.message(APPROVER, " approved by ")
 
 
 async def is_denied(world: Outside) -> None:

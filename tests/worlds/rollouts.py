@@ -56,7 +56,14 @@ MODEL, OLD, NEW = "2011", "3.4.1", "9.0.0"
 class World:
     """``oslo`` gateways of one model on an old version, and the services over them."""
 
-    def __init__(self, database: Database, portal: FleetSimulator, rules: RolloutRules) -> None:
+    def __init__(
+        self,
+        database: Database,
+        portal: FleetSimulator,
+        rules: RolloutRules,
+        called: Sequence[Actor] = (),
+    ) -> None:
+        self.called = called  # for each request
         self.database = database
         self.portal = portal
         self.rules = rules
@@ -99,6 +106,7 @@ class World:
             places=self.places,
             new_id=lambda: f"id{next(self._numbers):04}",
             within=self.fleet.require_within,
+            deciders=self._deciders,
         )
         runner = RolloutRunner(
             context,
@@ -108,6 +116,9 @@ class World:
             owner=secrets.token_hex(8),
         )
         return service, runner
+
+    async def _deciders(self) -> Sequence[Actor]:
+        return self.called
 
     async def _ask(self, user_id: str) -> Actor:
         return self.people.get(user_id, ADA)
@@ -216,7 +227,7 @@ class World:
             rows = await connection.execute(
                 select(notes.c.body).where(notes.c.broadcast).order_by(notes.c.id)
             )
-            entries = [(await self.rollouts.entry(body[ENTRY]))[1] for body in rows.scalars().all()]
+            entries = [(await self.rollouts.entry(body[ENTRY]))[0] for body in rows.scalars().all()]
             return [entry.event.kind for entry in entries]
 
     async def states(self, rollout_id: RolloutId) -> dict[str, TargetState]:
@@ -264,6 +275,7 @@ async def world(
     behaviour: Behaviour = Behaviour.GOOD,
     sites: Sequence[str] = ("oslo",),
     quick: bool = False,
+    deciders: Sequence[Actor] = (),
 ) -> AsyncIterator[World]:
     """``gateways`` that take turns at ``sites``, online for a day, on the old version.
 
@@ -279,7 +291,7 @@ async def world(
     await portal.start()
     database = Database.open(database_url)
     try:
-        made = World(database, portal, rules or ONE_WAVE)
+        made = World(database, portal, rules or ONE_WAVE, deciders)
         try:
             await made.fleet.take_in_listing()
             yield made

@@ -1,9 +1,10 @@
 """What happens in a rollout: a value for each kind of event, of which its timeline consists.
 
 The notes in its thread, the direct messages to its requester and its rows of the audit log are made from
-these values. Says nothing about how an event is worded or stored.
+these values. Says whose move it is after an event, and until when; nothing about how one is worded or stored.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -294,3 +295,33 @@ class TimelineEntry:
     by: Person | None
     event: RolloutEvent
     number: int = 0
+
+
+# ---- whose move it is
+
+_BEGUN_OR_OVER = (Denied, Withdrawn, Voided, Expired, Scheduled, Started)
+_OVER_WITH: Mapping[type[RolloutEvent], tuple[type[RolloutEvent], ...]] = {
+    Requested: _BEGUN_OR_OVER,
+    Approved: (Approved, Denied, Withdrawn, Voided, Expired, Started),
+    Paused: (Resumed, Aborted),
+    CanaryDone: (Promoted, Paused, Aborted),
+    NotReturned: (Paused, Aborted, Finished),
+    Finished: (Retried, CaughtUp),
+}
+CALLS_THE_REQUESTER = (Paused, CanaryDone, NotReturned, Aborted, Finished)
+
+
+def leaves_a_move(event: RolloutEvent) -> bool:
+    """Whether somebody can do something about it, until something else is over with that."""
+    return isinstance(event, tuple(_OVER_WITH))
+
+
+def over_with(entry: TimelineEntry, later: Sequence[TimelineEntry]) -> TimelineEntry | None:
+    """What came after the entry and left nothing to do about it; None while there is."""
+    for one in later:
+        is_last_approval = isinstance(one.event, Approved) and not one.event.missing
+        if isinstance(one.event, _OVER_WITH.get(type(entry.event), ())):
+            return one
+        if isinstance(entry.event, Requested) and is_last_approval:
+            return one
+    return None

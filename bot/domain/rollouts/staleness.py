@@ -79,6 +79,11 @@ _OUTCOMES: Mapping[RolloutAct, tuple[type[RolloutEvent], ...]] = {
 _DECISIVE = tuple({kind for kinds in _CHANGES.values() for kind in kinds})
 
 
+def is_decisive(event: RolloutEvent) -> bool:
+    """Whether some button that was drawn before it decides about another state now."""
+    return isinstance(event, _DECISIVE)
+
+
 def check_unchanged(
     act: RolloutAct, drawn: int, entries: Sequence[TimelineEntry], actor: Actor, title: str, now: datetime
 ) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
 from bot.domain.rollouts.rollout import (
+    CANARY,
     FAILURES,
     Counts,
     Freeze,
@@ -92,6 +93,12 @@ class RolloutStatus:
     @property
     def failed(self) -> int:
         return sum(self.in_state(state) for state in FAILURES)
+
+    @property
+    def canary_failed(self) -> bool:
+        """Whether some of the canary failed, and nothing after it was begun."""
+        failed = sum(self.counts.get((CANARY, state), 0) for state in FAILURES)
+        return self.rollout.wave == CANARY < self.last_wave and failed > 0
 
     @property
     def last_wave(self) -> int:

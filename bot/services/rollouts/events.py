@@ -10,9 +10,9 @@ from datetime import datetime
 from bot.domain.access import Action, Actor
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.rollouts.events import (
+    CALLS_THE_REQUESTER,
     Aborted,
     Approved,
-    CanaryDone,
     Denied,
     Finished,
     Frozen,
@@ -26,9 +26,11 @@ from bot.domain.rollouts.events import (
     Retried,
     Unfrozen,
     Withdrawn,
+    leaves_a_move,
 )
 from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId
-from bot.storage import audit
+from bot.domain.rollouts.staleness import is_decisive
+from bot.storage import audit, people
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
@@ -43,9 +45,8 @@ NOTE = "rollout_event"
 DECIDED = "rollout_decided"
 FREEZE_TOLD = "freeze_told"  # the kind of the message to the channel of rollouts
 ENTRY = "entry"  # in the body of both: the number of the timeline entry
+CALL = "call"  # in the body of the first copy of a note: the ids of whose move it is
 BROADCAST = (Paused, Aborted, NotReturned, Finished)  # said in the channel as well
-TOLD_THE_REQUESTER = (Paused, CanaryDone, NotReturned, Aborted, Finished)  # by direct message, too
-QUIET = (Requested,)  # the card itself says so
 _AUDITED_ELSEWHERE = (Frozen, Unfrozen)  # once, and not for each rollout
 # In the audit log an act has the name of its button, as a refusal of it has.
 _ACTIONS: Mapping[type[RecordedEvent], AuditAction] = {
@@ -79,16 +80,23 @@ async def record_event(
     *,
     before: Rollout | None = None,
     channel: str | None = None,
+    asked: Sequence[str] = (),
 ) -> int:
     """Adds an event to the timeline with its note and its audit row, and has the card drawn anew.
 
-    ``before`` is the rollout that this changed, ``channel`` where somebody did it. Returns the number of the
+    ``before`` is the rollout that this changed, ``channel`` where somebody did it, ``asked`` the people and
+    groups that a request calls. Whoever does something is not called about it. Returns the number of the
     timeline entry.
     """
     person = Person.of(by) if by else None
     number = await events.add_event(connection, rollout.id, event, person, now)
     await cards.touch(connection, about(rollout.id), urgent=by is not None)
-    if not isinstance(event, QUIET):
+    if is_decisive(event):
+        await cards.touch_notes(connection, f"rollout/{rollout.id}/")
+    if isinstance(event, CALLS_THE_REQUESTER):
+        asked = [] if by and by.user_id == rollout.requester else [rollout.requester]
+        await tell_requester(connection, rollout, number, event, by, now)
+    if asked or not isinstance(event, Requested):  # the card itself says that
         await cards.add_note(
             connection,
             about(rollout.id),
@@ -97,9 +105,9 @@ async def record_event(
             {ENTRY: number},
             now,
             broadcast=isinstance(event, BROADCAST),
+            live=leaves_a_move(event) and not isinstance(event, Approved),
+            once={CALL: list(asked)} if asked else None,
         )
-    if isinstance(event, TOLD_THE_REQUESTER):
-        await tell_requester(connection, rollout, number, by, now)
     if not isinstance(event, _AUDITED_ELSEWHERE):
         await audit.record(connection, _audited(rollout, event, now, by, before, channel))
     return number
@@ -177,12 +185,17 @@ async def tell_of_freeze(
 
 
 async def tell_requester(
-    connection: Transaction, rollout: Rollout, entry: int, by: Actor | None, now: datetime
+    connection: Transaction,
+    rollout: Rollout,
+    entry: int,
+    event: RecordedEvent,
+    by: Actor | None,
+    now: datetime,
 ) -> None:
-    """Says to the requester, by direct message, how it was decided, or that nobody did (``by`` is None)."""
+    """Says to the requester, by direct message, what happened, unless they did it (``by``)."""
     if by is None or by.user_id != rollout.requester:
-        key = f"rollout/{rollout.id}/{entry}/decided"
-        await cards.add_message(connection, rollout.requester, key, DECIDED, {ENTRY: entry}, now)
+        key, live = f"rollout/{rollout.id}/{entry}/decided", leaves_a_move(event)
+        await people.tell(connection, rollout.requester, key, DECIDED, {ENTRY: entry}, now, live=live)
 
 
 def _standing(rollout: Rollout) -> str:

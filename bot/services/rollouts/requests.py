@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require, require_within
-from bot.domain.errors import InvalidInput, Stale
+from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
@@ -28,8 +28,9 @@ from bot.domain.rollouts.events import (
     TimelineEntry,
     Voided,
     Withdrawn,
+    over_with,
 )
-from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, RolloutRules
+from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, Plan, RolloutRules
 from bot.domain.rollouts.rollout import (
     FAILURES,
     IN_FLIGHT,
@@ -84,6 +85,11 @@ class JobLine:
     rollout_id: RolloutId | None
 
 
+async def nobody() -> Sequence[Actor]:
+    """No one is called for a request."""
+    return ()
+
+
 class RolloutRequests:
     """All that can be done with rollouts.
 
@@ -91,7 +97,7 @@ class RolloutRequests:
     ``fleet_size`` how many there are in all.
     ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
     in a channel. ``within`` refuses somebody who is limited to a part of the fleet when gateways are outside
-    of it.
+    of it. ``deciders`` are the people and groups that are called for a request.
     """
 
     def __init__(
@@ -109,6 +115,7 @@ class RolloutRequests:
         places: RolloutRouting,
         new_id: Callable[[], str],
         within: Within = anywhere,
+        deciders: Callable[[], Awaitable[Sequence[Actor]]] = nobody,
     ) -> None:
         self._checks = checks
         self._database = context.database
@@ -123,6 +130,7 @@ class RolloutRequests:
         self._places = places
         self.now = context.now
         self._new_id = new_id
+        self._deciders = deciders
 
     # ---- plan and request
 
@@ -202,6 +210,7 @@ class RolloutRequests:
         usual = await self._usual_channels(saved.channel)
         not_visible = await self._checks.not_visible()
         now = self.now()
+        asked = await self._who_decides(self._requested(saved, actor, start_at, now), saved.plan)
         async with self._database.write() as connection:
             saved = await store.load_plan(connection, plan_id)
             if saved.rollout_id is not None:
@@ -215,7 +224,9 @@ class RolloutRequests:
             if not channels:
                 raise InvalidInput(no_place(saved.channel))
             await cards.open_cards(connection, about(rollout.id), channels, now)
-            await record_event(connection, rollout, Requested(), now, actor, channel=saved.channel)
+            await record_event(
+                connection, rollout, Requested(), now, actor, channel=saved.channel, asked=asked
+            )
             if not rollout.approvals_needed:
                 if await StartFinding(held=not_visible).complete(connection, rollout):
                     raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
@@ -223,6 +234,20 @@ class RolloutRequests:
                 await self._begin(connection, rollout, begun, now)
                 return begun
         return rollout
+
+    async def _who_decides(self, rollout: Rollout, plan: Plan) -> list[str]:
+        """Of the people and groups that are called for a request, those whose approval of this one counts."""
+        found, ids = [], [one.gateway_id for one in plan.eligible]
+        for one in await self._deciders() if rollout.approvals_needed else ():
+            action = decide.approval_is(rollout, one, self.rules)
+            try:
+                require(one, action)
+                await self._within(one, action, ids)
+            except (NotAllowed, RoleUnknown):
+                continue
+            if one.user_id != rollout.requester or self.rules.self_approval:
+                found.append(one.user_id)
+        return found
 
     async def forget_plan(self, actor: Actor, plan_id: str) -> None:
         """The asker does not want the plan after all."""
@@ -292,15 +317,17 @@ class RolloutRequests:
                 after = decide.void(it.before, why, now)
                 await store.save(connection, it.before, after, None)
                 await targets.skip_all(connection, rollout_id, "not started: void", now)
-                entry = await it.record(after, Voided(why))
+                event: RecordedEvent = Voided(why)
+                entry = await it.record(after, event)
             else:
                 later = after.start_at if after.state is RolloutState.SCHEDULED else None
-                entry = await it.record(after, Approved(after.approvals_missing, later, override, after.held))
+                event = Approved(after.approvals_missing, later, override, after.held)
+                entry = await it.record(after, event)
                 if after.state is RolloutState.REQUESTED:
                     await it.save(after, again_at=decide.remind_at(after))
                 else:
                     await self._begin(connection, it.before, after, now)
-            await tell_requester(connection, after, entry, actor, now)
+            await tell_requester(connection, after, entry, event, actor, now)
         return after
 
     async def deny(
@@ -350,7 +377,7 @@ class RolloutRequests:
         await targets.skip_all(it.connection, after.id, f"not started: {after.state.value}", it.now)
         await targets.free_gateways(it.connection, after.id)
         entry = await it.record(after, event)
-        await tell_requester(it.connection, after, entry, it.actor, it.now)
+        await tell_requester(it.connection, after, entry, event, it.actor, it.now)
 
     async def _begin(self, connection: Transaction, before: Rollout, after: Rollout, now: datetime) -> None:
         """From this commit on its gateways are this rollout's alone, and the next tick starts them."""
@@ -401,11 +428,12 @@ class RolloutRequests:
             rules=self.rules,
         )
 
-    async def entry(self, number: int) -> tuple[Rollout, TimelineEntry]:
-        """An entry of a timeline, and its rollout as it is now. Raises NotFound."""
+    async def entry(self, number: int) -> tuple[TimelineEntry, TimelineEntry | None]:
+        """An entry of a timeline, and what has left nothing to do about it. Raises NotFound."""
         async with self._database.read() as connection:
             entry = await events.load_entry(connection, number)
-            return await store.load(connection, entry.rollout_id), entry
+            later = await events.timeline(connection, entry.rollout_id, number + 1)
+        return entry, over_with(entry, later)
 
     async def timeline(self, rollout_id: RolloutId) -> tuple[TimelineEntry, ...]:
         """Everything that happened, in order, with the alerts about its gateways. Raises NotFound."""

@@ -128,7 +128,7 @@ class RolloutRunner:
                 await store.save(connection, rollout, expired, None)
                 await targets.skip_all(connection, rollout.id, "not started: expired", now)
                 entry = await record_event(connection, expired, Expired(), now, before=rollout)
-                await tell_requester(connection, expired, entry, None, now)
+                await tell_requester(connection, expired, entry, Expired(), None, now)
             return replace(expired, version=rollout.version + 1), None
         if rollout.reminded or now < decide.remind_at(rollout):
             return rollout, rollout.expires_at if rollout.reminded else decide.remind_at(rollout)
@@ -149,8 +149,9 @@ class RolloutRunner:
                 after = decide.void(rollout, why, now)
                 await targets.skip_all(connection, rollout.id, "not started: void", now)
                 await targets.free_gateways(connection, rollout.id)
-                entry = await record_event(connection, after, Voided(why), now, before=rollout)
-                await tell_requester(connection, after, entry, None, now)
+                voided = Voided(why)
+                entry = await record_event(connection, after, voided, now, before=rollout)
+                await tell_requester(connection, after, entry, voided, None, now)
             else:
                 after = decide.begin(rollout, now, check.held)
                 if after == rollout:

@@ -33,10 +33,6 @@ class StatusCommands:
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SETTINGS: ListHandler(self._page)}
 
-    @on.command("whoami", "Show your role, and what it is limited to")
-    async def whoami(self, call: CommandCall) -> None:
-        await call.respond.answer(views.person(call.actor))
-
     @on.command("status", "Show how the fleet and the bot are doing", also=("health", "ping"))
     async def status(self, call: CommandCall) -> None:
         await call.respond.answer(views.bot_status(await self._status(), self._now()))

@@ -194,6 +194,19 @@ class People:
         self._refresh(user_id, FRESH)  # what is older is asked for in the background
         return self._build(user_id)
 
+    async def deciders(self, ids: Sequence[str]) -> Sequence[Actor]:
+        """Each as somebody to be called: a person as they are now, a group as the role that it gives."""
+        return [
+            Actor(one, self._shown(one), self._highest([one]), limits=limits_of(self._grants_of(one)))
+            if one.startswith("S")
+            else await self.actor(one)
+            for one in ids
+        ]
+
+    def _grants_of(self, group_id: str) -> list[Grant]:
+        limit = self._scopes.get(group_id)
+        return [Grant(role, limit) for role, ids in self._configured.items() if group_id in ids]
+
     async def names(self, user_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """How each is called, the shown name first; whom Slack does not tell about is left out."""
         unknown = (user_id for user_id in user_ids if not self._users.is_known(user_id))

@@ -10,7 +10,7 @@ from bot.domain.errors import InvalidInput
 from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.windows import begins_with_a_moment, parse_start
-from bot.services.rollouts.events import DECIDED, ENTRY, FREEZE_TOLD, NOTE
+from bot.services.rollouts.events import CALL, DECIDED, ENTRY, FREEZE_TOLD, NOTE
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
@@ -67,7 +67,8 @@ class RolloutListeners:
         return {
             views.ROLLOUTS: ListHandler(self._rollouts_page),
             views.JOBS: ListHandler(self._jobs_page),
-            views.ROLLOUT: ListHandler(self._rollout_page, export=self._export),
+            card.ROLLOUT: ListHandler(self._rollout_page, export=self._export),
+            views.REPORT: ListHandler(self._report_page),
         }
 
     # ---- commands
@@ -105,12 +106,7 @@ class RolloutListeners:
         "report <R-n>", "Show what happened in a rollout, from request to end", examples=("report R-7",)
     )
     async def report(self, call: CommandCall) -> None:
-        require(call.actor, Action.READ)
-        rollout_id = await self._service.find(call.text)
-        rollout_status = await self._service.status(rollout_id)
-        entries = await self._service.timeline(rollout_id)
-        csv = button("All gateways as CSV", ids.EXPORT_CSV, PageRef(views.ROLLOUT, 0, str(rollout_id)))
-        await call.respond.answer(notes.report(rollout_status, entries, actions(csv)))
+        await call.respond.answer(await self._report_page(call.actor, 0, call.text))
 
     @on.command("jobs", "List the portal's jobs, whoever created them")
     async def jobs(self, call: CommandCall) -> None:
@@ -205,11 +201,13 @@ class RolloutListeners:
         return card.card(await self._service.status(RolloutId(int(subject))))
 
     async def draw_note(self, body: Mapping[str, Any]) -> Message:
-        rollout, entry = await self._service.entry(int(body[ENTRY]))
-        return notes.event_note(entry, rollout)
+        entry, over = await self._service.entry(int(body[ENTRY]))
+        status = await self._service.status(entry.rollout_id)
+        return notes.event_note(status, entry, over, body.get(CALL, ()))
 
     async def draw_decided(self, body: Mapping[str, Any]) -> Message:
-        return notes.decided_note(*await self._service.entry(int(body[ENTRY])))
+        entry, over = await self._service.entry(int(body[ENTRY]))
+        return notes.told(await self._service.status(entry.rollout_id), entry, over)
 
     async def _rollouts_page(self, actor: Actor, offset: int, _question: str) -> Message:
         require(actor, Action.READ)
@@ -230,6 +228,14 @@ class RolloutListeners:
         require(actor, Action.READ)
         rollout_id = await self._service.find(text)
         return views.copy(await self._service.status(rollout_id))
+
+    async def _report_page(self, actor: Actor, _offset: int, text: str) -> Message:
+        require(actor, Action.READ)
+        rollout_id = await self._service.find(text)
+        rollout_status = await self._service.status(rollout_id)
+        entries = await self._service.timeline(rollout_id)
+        csv = button("All gateways as CSV", ids.EXPORT_CSV, PageRef(card.ROLLOUT, 0, str(rollout_id)))
+        return notes.report(rollout_status, entries, actions(csv))
 
     async def _export(self, actor: Actor, text: str) -> ListFile:
         require(actor, Action.READ)

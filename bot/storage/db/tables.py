@@ -55,6 +55,14 @@ changed_people = Table(
     Column("at", UtcMicros, nullable=False),
 )
 
+# Who wants no direct messages about what happens.
+muted_people = Table(
+    "muted_people",
+    metadata,
+    Column("user_id", String(32), primary_key=True),
+    Column("at", UtcMicros, nullable=False),
+)
+
 # What one replica acts on: a mention by the id of its event, a request over HTTP by its signature.
 heard = Table(
     "heard",

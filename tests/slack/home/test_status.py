@@ -40,10 +40,6 @@ async def test_status_tells_how_the_fleet_and_the_bot_fare() -> None:
     assert "logged in" in text
 
 
-async def test_whoami_tells_who_asks_their_role() -> None:
-    assert "a viewer" in (await said("whoami")).last.text
-
-
 async def test_settings_are_filtered_by_words_in_their_names_or_else_their_meanings() -> None:
     assert (await said("settings", "x29")).last.text.startswith("1 setting about “x29”")
     answers = await said("settings", "A number")

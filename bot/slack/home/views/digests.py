@@ -11,8 +11,8 @@ from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.lists import ALERTS, INCIDENT
 from bot.slack.alerts.views.words import headline, said_of, where_plain
 from bot.slack.fleet.views.gateways import DEVICE, DEVICES, device_line
-from bot.slack.rollouts.views.card import state_words, tally_words
-from bot.slack.rollouts.views.lists import ROLLOUT, ROLLOUTS
+from bot.slack.rollouts.views.card import ROLLOUT, state_words, tally_words
+from bot.slack.rollouts.views.lists import ROLLOUTS
 from bot.slack.views.blocks import (
     Block,
     File,

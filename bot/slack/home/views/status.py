@@ -86,8 +86,8 @@ class Setting:
     meaning: str
 
 
-def person(actor: Actor) -> Message:
-    """Who asks, what they may do, to which gateways, and who may do more."""
+def person(actor: Actor, muted_since: datetime | None = None) -> Message:
+    """Who asks, what they may do, to which gateways, and who may do more; whether they are written to."""
     own = f"{_A[actor.role]} {actor.role.word}" if actor.role else "without a role here"
     rows = [f"You are {mention(actor.user_id)}, {own}."]
     if actor.possible > actor.role:
@@ -104,7 +104,24 @@ def person(actor: Actor) -> Message:
             rows.append(f"• As {who}{among} you may: {', '.join(needs)}")
         else:
             rows.append(f"• Only {who} may: {', '.join(needs)}. Ask {holders or 'whoever runs the bot'}")
+    rows.append(_written_to(muted_since))
     return message("\n".join(rows), lines(rows))
+
+
+def notified(*, wants: bool) -> Message:
+    """What somebody hears of from now on."""
+    text = (
+        "I write to you when it is your move, and when something of yours is decided or over."
+        if wants
+        else "I do not write to you any more: the threads of the cards have what happens, and mention you."
+    )
+    return message(text, [section(text)])
+
+
+def _written_to(muted_since: datetime | None) -> str:
+    if muted_since is None:
+        return f"I write to you about your updates and alerts: {code('notify off')} ends that."
+    return f"I do not write to you since {date(muted_since)}: {code('notify on')} changes that."
 
 
 def bot_status(state: Status, now: datetime) -> Message:

@@ -14,7 +14,7 @@ from bot.slack.alerts.views import silences as silence_views
 from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.ids import CardRef, PlanRef
 from bot.slack.rollouts.views import lists as rollout_views
-from bot.slack.rollouts.views.card import state_words
+from bot.slack.rollouts.views.card import door, state_words
 from bot.slack.views.blocks import (
     Block,
     View,
@@ -156,7 +156,7 @@ def _rollout_buttons(one: HomeRollout) -> list[Block]:
         ),
         button("Pause", ids.ROLLOUT_PAUSE, ref, label=f"Pause {title}"),
     )
-    look = open_button(Door(rollout_views.ROLLOUT, str(rollout.id), title))
+    look = door(rollout.id, "Open")
     return actions(*(each for each in offered if each["action_id"] in one.allowed), look)
 
 

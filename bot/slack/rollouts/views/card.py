@@ -5,13 +5,22 @@ from collections.abc import Mapping, Sequence
 from bot.domain.firmware import Firmware
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.rollouts.plan import RolloutRules
-from bot.domain.rollouts.rollout import Counts, Decision, Rollout, RolloutState, TargetRecord, TargetState
+from bot.domain.rollouts.rollout import (
+    Counts,
+    Decision,
+    Rollout,
+    RolloutId,
+    RolloutState,
+    TargetRecord,
+    TargetState,
+)
 from bot.domain.rollouts.status import Evidence, RolloutStatus
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
     Block,
     Message,
+    Style,
     actions,
     bold,
     button,
@@ -31,12 +40,16 @@ from bot.slack.views.blocks import (
     progress_bar,
     section,
     status,
+    utc,
 )
 from bot.slack.views.incident_words import words_of
+from bot.slack.views.lists import Door, open_button
+
+ROLLOUT = "rollout"  # the kind of list that its gateways are
 
 WORDS: Mapping[RolloutState, tuple[str, str]] = {
     RolloutState.REQUESTED: ("waiting for approval", "waiting"),
-    RolloutState.SCHEDULED: ("approved, starts later", "waiting"),
+    RolloutState.SCHEDULED: ("approved, starts", "waiting"),
     RolloutState.RUNNING: ("running", "running"),
     RolloutState.PROMOTION: ("canary done, waiting for promotion", "waiting"),
     RolloutState.PAUSED: ("paused", "paused"),
@@ -76,7 +89,7 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
     state = f"{status(word, kind)}{since_words(rollout_status)}"
     decided = _decided(rollout)
     progress = wave_lines(rollout_status.counts) if rollout.started_at else _to_come(rollout_status)
-    notices = _notices(rollout_status)
+    notices, start = _notices(rollout_status), _start(rollout)
     blocks: list[Block] = [
         header(f"{rollout.title}: firmware {version} for {number}"),
         section(state),
@@ -84,6 +97,7 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
             [
                 ("Requested by", mention(rollout.requester)),
                 decided,
+                *([("Starts", start)] if start else []),
                 ("Query", code(rollout.query or WHOLE_FLEET)),
                 ("Model", code(rollout.model)),
                 ("File", file_words(rollout.firmware)),
@@ -98,11 +112,12 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
         blocks.append(section("\n".join([bold(f"Failed: {rollout_status.failed:,}"), *failed])))
     small = _small_print(rollout_status)
     blocks += [context(*small)] if small else []
-    blocks += _buttons(rollout_status, CardRef(str(rollout.id), rollout.last_event, answer))
+    blocks += actions(*buttons(rollout_status, CardRef(str(rollout.id), rollout.last_event, answer)))
     said = [
         f"{rollout.title}: firmware {code(rollout.firmware_version)} for {number}",
         state,
         f"Requested by {mention(rollout.requester)}, {decided[0].lower()} {decided[1]}",
+        f"Starts {start}" if start else "",
         f"Query {code(rollout.query or WHOLE_FLEET)}, model {code(rollout.model)}",
         f"File {file_words(rollout.firmware)}",
         *progress,
@@ -112,6 +127,19 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
         *small,
     ]
     return message(spoken(said), blocks)
+
+
+def _start(rollout: Rollout) -> str:
+    """When it starts, while it is not decided or waits; a scheduled one says so beside its state."""
+    if rollout.state is not RolloutState.REQUESTED:
+        return ""
+    return f"{date(rollout.start_at)}, once it is approved" if rollout.start_at else "once it is approved"
+
+
+def starts_words(rollout: Rollout) -> str:
+    """When it starts, behind what it is about; empty where that is as soon as it may."""
+    is_to_come = rollout.state in {RolloutState.REQUESTED, RolloutState.SCHEDULED}
+    return f", and starts {date(rollout.start_at)}" if rollout.start_at and is_to_come else ""
 
 
 def spoken(parts: Sequence[str]) -> str:
@@ -218,7 +246,7 @@ def since_words(rollout_status: RolloutStatus) -> str:
         who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
         return f": {people(rollout.approvals_missing)} must approve{who} by {date(rollout.expires_at)}"
     if rollout.state is RolloutState.SCHEDULED and rollout.start_at:
-        return f": {date(rollout.start_at)}"
+        return f" {date(rollout.start_at)}"
     if rollout.started_at is None:
         return f", {date(rollout.finished_at)}" if rollout.finished_at else ""
     if rollout.finished_at is not None:
@@ -262,9 +290,10 @@ def _next_wave_words(rollout_status: RolloutStatus) -> str | None:
     if rollout.state is RolloutState.PROMOTION and not rollout_status.in_state(TargetState.VERIFIED):
         return f"{NOTHING_SHOWN} Abort it, and run the update again for a new plan."
     if rollout.state is RolloutState.PROMOTION:
-        return "Look at the canary, then promote it: nothing goes on by itself from here."
+        return f"Look at the canary, then promote it. {_next_wave(rollout_status)}"
     if rollout.state is RolloutState.PAUSED:
-        return "Nothing more is started until somebody resumes it; what has started is still judged."
+        failed = _failed_so_far(rollout_status)
+        return f"Nothing more is started until somebody resumes it; what has started is still judged.{failed}"
     if (
         rollout.state is RolloutState.RUNNING
         and rollout.wave_settled_at
@@ -356,69 +385,100 @@ def people(number: int) -> str:
 # ---- buttons
 
 
-def _buttons(rollout_status: RolloutStatus, ref: CardRef) -> list[Block]:
-    rollout = rollout_status.rollout
+def door(rollout_id: RolloutId, text: str = "Details") -> Block:
+    """Shows a rollout as it is now, to whoever asks."""
+    return open_button(Door(ROLLOUT, str(rollout_id), f"R-{rollout_id}"), text)
+
+
+def buttons(rollout_status: RolloutStatus, ref: CardRef, *, shows_all: bool = True) -> list[Block]:
+    """What can be done with it now.
+
+    What ends it, or flashes once more what failed, asks first; all else does where the message does not show
+    all of it.
+    """
+    rollout, total = rollout_status.rollout, rollout_status.total
     model, version = plain_name(rollout.model), plain_name(rollout.firmware_version)
-    what = f"{count(rollout_status.total, 'gateway')} of model {model} to {version}"
-    title = rollout.title
-    shown: list[Block | None] = []
-    if rollout.state is RolloutState.REQUESTED:
-        back = (
-            f" {count(rollout.downgrades, 'goes', 'go')} back to an older version, or may."
-            if rollout.downgrades
-            else ""
-        )
-        sure = confirm(f"Approve {title}?", f"This updates {what}.{back}", "Approve")
-        shown += [
-            button("Approve", ids.ROLLOUT_APPROVE, ref, style="primary", confirm=sure),
-            button("Deny…", ids.ROLLOUT_DENY, ref, style="danger"),
-        ]
-    if rollout.state in {RolloutState.REQUESTED, RolloutState.SCHEDULED}:
-        sure = confirm(f"Withdraw {title}?", f"The request to update {what} ends.", "Withdraw", danger=True)
-        shown.append(button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=sure))
-    if rollout.state is RolloutState.PROMOTION and rollout_status.in_state(TargetState.VERIFIED):
-        failed = f" {count(rollout_status.failed, 'gateway')} failed so far." if rollout_status.failed else ""
-        following = sum(n for (wave, _), n in rollout_status.counts.items() if wave == rollout.wave + 1)
-        sure = confirm(
-            f"Promote {title}?",
-            f"Wave {rollout.wave + 1} starts with {count(following, 'gateway')} of model {model} "
-            f"to {version}; later waves follow by themselves.{failed}",
-            "Promote",
-        )
-        shown.append(button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=sure))
-    if rollout.state is RolloutState.RUNNING and rollout_status.freeze and not rollout.through_freeze:
-        shown.append(button("Start anyway…", ids.ROLLOUT_RESUME, ref))
-    if rollout.state in {RolloutState.RUNNING, RolloutState.PROMOTION}:
-        shown.append(button("Pause", ids.ROLLOUT_PAUSE, ref))
-    if rollout.state is RolloutState.PAUSED:
-        again = "it" if rollout_status.failed == 1 else "they"
-        failed = f"{count(rollout_status.failed, 'gateway')} failed so far; {again} will not stop it again. "
-        sure = confirm(
-            f"Resume {title}?",
-            f"{failed if rollout_status.failed else ''}The update of {what} goes on.",
-            "Resume",
-        )
-        shown.append(button("Resume", ids.ROLLOUT_RESUME, ref, style="primary", confirm=sure))
-    if rollout.state.is_under_way:
-        sure = confirm(
-            f"Abort {title}?",
-            f"The update of {what} ends: no more are started, and what Meshtech has not begun is called off. "
-            "Those that have begun are finished and judged.",
-            "Abort",
-            danger=True,
-        )
-        shown.append(button("Abort", ids.ROLLOUT_ABORT, ref, style="danger", confirm=sure))
-    return actions(*shown, *_again(rollout_status, ref))
+    what = f"{count(total, 'gateway')} of model {model} to {version}"
+
+    def asks(verb: str, text: str, *, always: bool = False) -> Block | None:
+        sure = confirm(f"{verb} {rollout.title}?", text, verb, danger=always)
+        return sure if always or not shows_all else None
+
+    approve = button(
+        "Approve",
+        ids.ROLLOUT_APPROVE,
+        ref,
+        style="primary",
+        confirm=asks("Approve", f"This updates {what}{_start_in_plain_words(rollout)}.{_back(rollout)}"),
+    )
+    withdraw = asks("Withdraw", f"The request to update {what} ends.", always=True)
+    promote = asks("Promote", f"{_next_wave(rollout_status)}{_failed_so_far(rollout_status)}")
+    resume = asks("Resume", f"The update of {what} goes on.{_failed_so_far(rollout_status)}")
+    abort = asks(
+        "Abort",
+        f"The update of {what} ends: no more are started, and what Meshtech has not begun is called off. "
+        "Those that have begun are finished and judged.",
+        always=True,
+    )
+    ends = button("Abort", ids.ROLLOUT_ABORT, ref, style="danger", confirm=abort)
+    emphasis: Style | None = None if rollout_status.canary_failed else "primary"
+    goes_on = button("Resume", ids.ROLLOUT_RESUME, ref, style=emphasis, confirm=resume)
+    pause = button("Pause", ids.ROLLOUT_PAUSE, ref)
+    shown: list[Block] = []
+    match rollout.state:
+        case RolloutState.REQUESTED:
+            deny = button("Deny…", ids.ROLLOUT_DENY, ref, style="danger")
+            shown = [approve, deny, button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=withdraw)]
+        case RolloutState.SCHEDULED:
+            shown = [button("Withdraw", ids.ROLLOUT_CANCEL, ref, confirm=withdraw)]
+        case RolloutState.RUNNING if rollout_status.freeze and not rollout.through_freeze:
+            shown = [button("Start anyway…", ids.ROLLOUT_RESUME, ref), pause, ends]
+        case RolloutState.RUNNING:
+            shown = [pause, ends]
+        case RolloutState.PROMOTION if rollout_status.in_state(TargetState.VERIFIED):
+            promotes = button("Promote", ids.ROLLOUT_PROMOTE, ref, style="primary", confirm=promote)
+            shown = [promotes, pause, ends]
+        case RolloutState.PROMOTION:
+            shown = [ends, pause]
+        case RolloutState.PAUSED if rollout_status.canary_failed:
+            shown = [ends, goes_on]
+        case RolloutState.PAUSED:
+            shown = [goes_on, ends]
+    return [*shown, *_again(rollout_status, ref)]
 
 
-def _again(rollout_status: RolloutStatus, ref: CardRef) -> list[Block | None]:
+def _start_in_plain_words(rollout: Rollout) -> str:
+    """For a dialog that asks, in which Slack shows no dates."""
+    return f", from {utc(rollout.start_at)} on" if rollout.start_at else ""
+
+
+def _back(rollout: Rollout) -> str:
+    if not rollout.downgrades:
+        return ""
+    return f" {count(rollout.downgrades, 'goes', 'go')} back to an older version, or may."
+
+
+def _next_wave(rollout_status: RolloutStatus) -> str:
+    wave = rollout_status.rollout.wave + 1
+    following = sum(number for (of, _), number in rollout_status.counts.items() if of == wave)
+    return f"Wave {wave} starts with {count(following, 'gateway')}; later waves follow by themselves."
+
+
+def _failed_so_far(rollout_status: RolloutStatus) -> str:
+    if not rollout_status.failed:
+        return ""
+    again = "it" if rollout_status.failed == 1 else "they"
+    return f" {count(rollout_status.failed, 'gateway')} failed so far; {again} will not stop it again."
+
+
+def _again(rollout_status: RolloutStatus, ref: CardRef) -> list[Block]:
     """What can be tried again, inside the same approval or with a new plan."""
     rollout = rollout_status.rollout
-    if rollout.state is RolloutState.VOID:
+    if rollout.state in {RolloutState.VOID, RolloutState.EXPIRED}:
         return [button("Draw a new plan", ids.ROLLOUT_REPLAN, ref, style="primary")]
     if rollout.state not in {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED}:
         return []
-    shown: list[Block | None] = []
+    shown: list[Block] = []
     if rollout_status.retryable and rollout_status.failed:
         again = count(rollout_status.retryable, "gateway")
         sure = confirm(f"Retry in {rollout.title}?", f"{again} that failed are updated once more.", "Retry")

@@ -9,6 +9,7 @@ from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef
 from bot.slack.rollouts.views.card import (
+    ROLLOUT,
     WHOLE_FLEET,
     card,
     downgrade_words,
@@ -49,11 +50,11 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import PagePosition, buttons
+from bot.slack.views.lists import Door, PagePosition, buttons, open_button
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.parts import row
 
-ROLLOUT = "rollout"  # the kind of list that its gateways are
+REPORT = "report"  # the kind of list that its timeline is
 ROLLOUTS, JOBS, JOB = "rollouts", "jobs", "job"
 SHOWN = 10
 FIRST_VERSIONS = 5  # of those that have no order
@@ -186,19 +187,9 @@ def firmware_choice(choice: FirmwareChoice) -> Message:
 
 
 def _request_button(drawn: DrawnPlan) -> Block:
-    made = drawn.plan
-    number = count(len(made.eligible), "gateway")
-    when = " as soon as it is approved." if made.approvals_needed else " at once."
-    if drawn.start_at:
-        when = " at the time that the plan says."
-    sure = confirm(
-        "Request this update?" if made.approvals_needed else "Start this update?",
-        f"{number} of model {plain_name(made.model)} will be updated to {plain_name(made.version)}{when}",
-        "Request" if made.approvals_needed else "Start",
-        danger=not made.approvals_needed,
-    )
-    text = "Request approval" if made.approvals_needed else "Start"
-    return button(text, ids.ROLLOUT_REQUEST, PlanRef(drawn.id), style="primary", confirm=sure)
+    """It asks nothing more: the plan above it shows all of it."""
+    text = "Request approval" if drawn.plan.approvals_needed else "Start"
+    return button(text, ids.ROLLOUT_REQUEST, PlanRef(drawn.id), style="primary")
 
 
 def _approvals_words(made: Plan, rules: RolloutRules) -> str:
@@ -356,9 +347,14 @@ def _would_hold(held: Sequence[RolloutId]) -> str:
 
 def copy(rollout_status: RolloutStatus) -> Message:
     """What the card shows, as an answer: it does not change by itself, and all gateways come as a file."""
-    ref = PageRef(ROLLOUT, 0, str(rollout_status.rollout.id))
+    rollout = rollout_status.rollout
+    ref = PageRef(ROLLOUT, 0, str(rollout.id))
     shown = card(rollout_status, ref)
-    below = actions(button("Refresh", ids.REFRESH, ref), button("All gateways as CSV", ids.EXPORT_CSV, ref))
+    below = actions(
+        button("Refresh", ids.REFRESH, ref),
+        open_button(Door(REPORT, str(rollout.id), f"on {rollout.title}"), "Report"),
+        button("All gateways as CSV", ids.EXPORT_CSV, ref),
+    )
     return message(shown.text, [*shown.blocks, *below])
 
 

@@ -1,6 +1,7 @@
 """What is said of a rollout beside its card: the notes in its thread, direct messages, its report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, assert_never
 
 from bot.domain.rollouts.events import (
@@ -33,17 +34,20 @@ from bot.domain.rollouts.events import (
     Voided,
     WaveStarted,
     Withdrawn,
+    leaves_a_move,
 )
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
 from bot.domain.rollouts.status import RolloutStatus
+from bot.slack import ids
+from bot.slack.ids import CardRef
+from bot.slack.rollouts.views import card
 from bot.slack.rollouts.views.card import (
     NOTHING_SHOWN,
     WHOLE_FLEET,
     failure_lines,
     in_a_row,
     people,
-    reason_words,
     said,
     since_words,
     spoken,
@@ -53,6 +57,7 @@ from bot.slack.rollouts.views.card import (
 from bot.slack.views.blocks import (
     Block,
     Message,
+    actions,
     bold,
     code,
     context,
@@ -72,50 +77,104 @@ from bot.slack.views.incident_words import words_of
 NUMBERS_SHOWN = 10  # rollouts that a freeze names
 
 
-def decided_note(rollout: Rollout, entry: TimelineEntry) -> Message:
+def told(status: RolloutStatus, entry: TimelineEntry, over: TimelineEntry | None) -> Message:
     """Tells the requester by direct message how their rollout was decided, or fares, and what they can do."""
-    by, title, event = mention(entry.by.user_id) if entry.by else "", _named(rollout), entry.event
+    rollout, event = status.rollout, entry.event
+    words = event_words(entry, rollout.state, named(rollout))
     match event:
+        case Approved(missing=0) if event.held:
+            words = f"{words} It waits: {name(event.held, 400)}."
         case Approved(missing=0):
-            when = date(event.start_at) if event.start_at else "now"
-            if event.held:
-                return said(f"✅ {by} approved {title}. It waits: {name(event.held, 400)}.")
-            return said(f"✅ {by} approved {title}. It starts {when}.")
+            words = f"{words} It starts {date(event.start_at) if event.start_at else 'now'}."
         case Approved():
             more = "one more approval" if event.missing == 1 else f"{event.missing} more approvals"
-            return said(f"✅ {by} approved {title}. It needs {more}.")
-        case Denied():
-            return said(f"🚫 {by} denied {title}. {reason_words(event.reason)}")
-        case Withdrawn():
-            return said(f"🚫 {by} withdrew {title}.")
-        case Voided():
-            when = f"when {by} approved it" if by else "at its start"
-            return said(
-                f"⚠️ {title} turned out void {when}. {reason_words(event.reason)} Its card offers a new plan."
-            )
-        case Expired():
-            return said(
-                f"🛑 {title} has expired: nobody decided in time. Run the update again for a new plan."
-            )
-        case Paused() | CanaryDone() | NotReturned() | Aborted() | Finished():
-            words = event_words(entry, rollout.state, title)
-            return said(f"{words} {_your_move(rollout, event)}".strip())
-        case _:
-            raise AssertionError(f"{event.kind} decides no request")
+            words = f"{words} It needs {more}."
+    if over is not None:
+        return _over(words, entry, over)
+    offered = [one for one in _buttons(status) if one["action_id"] not in _OF_APPROVERS]
+    moves = _moves(offered)
+    return _with_buttons(f"{words} You can {moves}." if moves else words, rollout, offered)
 
 
-def _your_move(rollout: Rollout, event: RolloutEvent) -> str:
-    match rollout.state:
-        case RolloutState.PAUSED:
-            return "Its card has Resume and Abort."
-        case RolloutState.PROMOTION if isinstance(event, CanaryDone) and not event.verified:
-            return "Abort it on its card, and run the update again."
-        case RolloutState.PROMOTION:
-            return "Promote or abort it on its card."
-        case RolloutState.RUNNING:
-            return "Its card has Pause and Abort."
-        case _:
-            return f"“report {rollout.title}” tells all of it."
+def event_note(
+    status: RolloutStatus, entry: TimelineEntry, over: TimelineEntry | None, call: Sequence[str] = ()
+) -> Message:
+    """One thing that happened, in the card's thread; the gravest are said in the channel as well.
+
+    ``call`` are those whose move it is, people and user groups: they are mentioned while it is.
+    """
+    rollout = status.rollout
+    words = event_words(entry, rollout.state, named(rollout))
+    if isinstance(entry.event, Requested):
+        words = f"{words} It updates {count(status.total, 'gateway')}{card.starts_words(rollout)}."
+    if over is not None:
+        return _over(words, entry, over)
+    called = " ".join(f"<!subteam^{one}>" if one.startswith("S") else mention(one) for one in call)
+    if not leaves_a_move(entry.event) or isinstance(entry.event, Approved):
+        return said(f"{words} {called} requested it." if called else words)
+    offered = [one for one in _buttons(status) if one["action_id"] != ids.ROLLOUT_CANCEL]
+    moves = _moves(offered)
+    if called:
+        words = f"{words} {called} can {moves}." if moves else f"{words} {called} requested it."
+    return _with_buttons(words, rollout, offered)
+
+
+def _buttons(status: RolloutStatus) -> Sequence[Block]:
+    ref = CardRef(str(status.rollout.id), status.rollout.last_event)
+    return card.buttons(status, ref, shows_all=False)
+
+
+def _with_buttons(words: str, rollout: Rollout, offered: Sequence[Block]) -> Message:
+    return message(words, [section(words), *actions(*offered, card.door(rollout.id))])
+
+
+def _over(words: str, entry: TimelineEntry, over: TimelineEntry) -> Message:
+    """What happened, and what came of it, which leaves nothing to do about it."""
+    by = f" by {name(over.by.name)}" if over.by else ""
+    came = f"{_CAME[type(over.event)]}{by} {date(over.at)}." if over.at != entry.at else ""
+    shown = [section(words), *([context(came)] if came else [])]
+    return replace(message(f"{words} {came}".strip(), shown), is_over=True)
+
+
+def _moves(offered: Sequence[Block]) -> str:
+    """What the buttons do, as words: "resume or abort it"."""
+    actions_ = [str(one["action_id"]) for one in offered]
+    verbs = [_VERBS[one] for one in actions_ if one in _VERBS]
+    it = [f"{' or '.join(verbs)} it"] if verbs else []
+    return ", or ".join([*it, *(_PHRASES[one] for one in actions_ if one in _PHRASES)])
+
+
+_OF_APPROVERS = frozenset({ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY})
+_VERBS: Mapping[str, str] = {
+    ids.ROLLOUT_APPROVE: "approve",
+    ids.ROLLOUT_DENY: "deny",
+    ids.ROLLOUT_CANCEL: "withdraw",
+    ids.ROLLOUT_PROMOTE: "promote",
+    ids.ROLLOUT_PAUSE: "pause",
+    ids.ROLLOUT_RESUME: "resume",
+    ids.ROLLOUT_ABORT: "abort",
+}
+_PHRASES: Mapping[str, str] = {
+    ids.ROLLOUT_REPLAN: "draw a new plan",
+    ids.ROLLOUT_RETRY_FAILED: "retry what failed",
+    ids.ROLLOUT_CATCH_UP: "let those that are back catch up",
+}
+_CAME: Mapping[type[RolloutEvent], str] = {
+    Approved: "Approved",
+    Denied: "Denied",
+    Withdrawn: "Withdrawn",
+    Voided: "Turned out void",
+    Expired: "Expired",
+    Scheduled: "Approved",
+    Started: "Started",
+    Paused: "Paused",
+    Resumed: "Resumed",
+    Aborted: "Stopped for good",
+    Promoted: "Promoted",
+    Finished: "Finished",
+    Retried: "Retried",
+    CaughtUp: "Caught up",
+}
 
 
 def told_of_freeze(body: Mapping[str, Any]) -> Message:
@@ -150,99 +209,92 @@ def numbers_of(rollouts: Sequence[RolloutId]) -> str:
     return shown + more
 
 
-def event_note(entry: TimelineEntry, rollout: Rollout) -> Message:
-    """One thing that happened, in the card's thread; the gravest are said in the channel as well."""
-    return said(event_words(entry, rollout.state, _named(rollout)))
-
-
-def _named(rollout: Rollout) -> str:
+def named(rollout: Rollout) -> str:
     """So that a phone says which one it is."""
-    return f"{rollout.title} ({code(rollout.firmware_version)} for {code(rollout.query or WHOLE_FLEET)})"
+    return f"{rollout.title} ({code(rollout.firmware_version)}, {code(rollout.query or WHOLE_FLEET)})"
 
 
 def event_words(entry: TimelineEntry, state: RolloutState, title: str = "") -> str:
-    """What happened, as mrkdwn; ``title`` names the rollout where no heading does.
+    """What happened, as mrkdwn that begins with the rollout; ``title`` names it where no heading does.
 
-    Who still has to do something about it is said only if ``state``, which the rollout is in now, allows it:
-    a note may be read when that is long done.
+    People are named, not mentioned, since nobody is called about what they did. Who still has to do something
+    about it is said only if ``state``, which the rollout is in now, allows it: a note may be read when that
+    is long done.
     """
-    led = f"{title}: " if title else ""
-    title, event = title or f"R-{entry.rollout_id}", entry.event
-    who = mention(entry.by.user_id) if entry.by else "The bot"
+    it, event = title or f"R-{entry.rollout_id}", entry.event
+    who = name(entry.by.name) if entry.by else "the bot"
     match event:
         case Requested():
-            return f"{who} requested {title}."
+            return f"⏳ {it} requested by {who}."
         case Approved():
-            return f"✅ {who} approved {title}.{_because(event.reason)}"
+            return f"✅ {it} approved by {who}{_because(event.reason)}."
         case Denied():
-            return f"🚫 {who} denied {title}.{_because(event.reason)}"
+            return f"🚫 {it} denied by {who}{_because(event.reason)}."
         case Withdrawn():
-            return f"🛑 {who} withdrew {title}."
+            return f"🛑 {it} withdrawn by {who}."
         case Voided():
-            return f"⚠️ {title} is void.{_because(event.reason)}"
+            when = f" when {who} approved it" if entry.by else ""
+            return f"⚠️ {it} turned out void{when}{_because(event.reason)}."
         case Expired():
-            return f"🛑 {title} has expired: nobody decided in time."
+            return f"🛑 {it} has expired: nobody decided in time."
         case ApprovalReminder():
             waits = "still waits" if state is RolloutState.REQUESTED else "waited"
-            return f"⏳ {title} {waits} for {people(event.missing)} to approve it, until {date(event.until)}."
+            return f"⏳ {it} {waits} for {people(event.missing)} to approve it, until {date(event.until)}."
         case Scheduled():
-            return f"⏳ {title} is approved and starts {date(event.start_at)}."
+            return f"⏳ {it} starts {date(event.start_at)}."
         case Started():
-            return f"🔄 {title} has started."
+            return f"🔄 {it} has started."
         case WaveStarted():
-            return f"🔄 Wave {event.wave} of {title} begins: {_tally(event)} so far."
+            return f"🔄 {it}: wave {event.wave} begins, {_tally(event)} so far."
         case CanaryDone():
-            promote = f" {'A person has to promote it.' if event.verified else NOTHING_SHOWN}"
-            promote = promote if state is RolloutState.PROMOTION else ""
-            return f"⏳ The canary of {title} is done: {_tally(event)}.{promote}"
+            waits = " It waits for promotion." if event.verified else f" {NOTHING_SHOWN}"
+            return f"⏳ {it}: canary done, {_tally(event)}.{waits if state is RolloutState.PROMOTION else ''}"
         case Promoted():
-            return f"🔄 {who} promoted {title}."
+            return f"🔄 {it} promoted by {who}."
         case Paused():
-            itself = f"⏸️ {title} paused itself.{_because(event.reason)}"
-            return f"⏸️ {who} paused {title}." if entry.by else itself
+            return f"⏸️ {it} paused{f' by {who}' if entry.by else _because(event.reason)}."
         case Resumed():
-            return f"🔄 {who} resumed {title}.{_because(event.reason)}"
+            return f"🔄 {it} resumed by {who}{_because(event.reason)}."
         case Aborted():
             frozen = " Its firmware is frozen." if event.frozen else ""
-            itself = f"🛑 {title} stopped itself for good.{_because(event.reason)}{frozen}"
-            return f"🛑 {who} aborted {title}." if entry.by else itself
+            itself = f"🛑 {it} stopped for good{_because(event.reason)}.{frozen}"
+            return f"🛑 {it} aborted by {who}." if entry.by else itself
         case Retried():
-            return f"🔄 {who} tries {count(event.count, 'gateway')} of {title} again."
+            return f"🔄 {it}: {who} retries {count(event.count, 'gateway')}."
         case CaughtUp():
-            return f"🔄 {who} lets {count(event.count, 'gateway')} of {title} catch up."
+            return f"🔄 {it}: {who} lets {count(event.count, 'gateway')} catch up."
         case Finished():
-            mark = "⚠️" if event.failed else "✅"
-            return f"{mark} {title} is finished: {_tally(event)}. {mention(event.requester)} requested it."
+            return f"{'⚠️' if event.failed else '✅'} {it} finished: {_tally(event)}."
         case NotReturned():
-            return _not_returned_words(title, event)
+            return _not_returned_words(it, event)
         case LateResults():
-            return _late_words(title, event)
+            return _late_words(it, event)
         case NotCalledOff():
             return (
-                f"⚠️ {led}Meshtech does not call off {code(event.job)}, so what it has not begun is "
-                f"updated all the same.{_because(event.reason)}"
+                f"⚠️ {it}: Meshtech does not call off {code(event.job)}, so what it has not begun is "
+                f"updated all the same{_because(event.reason)}."
             )
         case Frozen():
-            return f"🧊 {led}{who} froze {_frozen(event.version)}.{_because(event.reason)}"
+            return f"🧊 {it}: {who} froze {_frozen(event.version)}{_because(event.reason)}."
         case Unfrozen():
-            return f"🔄 {led}{who} unfroze {_frozen(event.version)}."
+            return f"🔄 {it}: {who} unfroze {_frozen(event.version)}."
         case AlertOpened():
-            return f"🚨 {led}Alert {event.alert}: {count(event.count, 'gateway')} {_trouble(event)}."
+            return f"🚨 {it}: alert A-{event.alert}, {count(event.count, 'gateway')} {_trouble(event)}."
         case AlertAcknowledged():
-            return f"👀 {led}{who} acknowledged alert {event.alert}."
+            return f"👀 {it}: {who} acknowledged alert A-{event.alert}."
         case AlertOutgrown():
             return (
-                f"🚨 {led}Alert {event.alert} outgrew what {mention(event.had_by)} acknowledged by "
+                f"🚨 {it}: alert A-{event.alert} outgrew what {mention(event.had_by)} acknowledged by "
                 f"{count(event.count, 'gateway')}: nobody had it from then on."
             )
         case MoreAlerts():
-            return f"🚨 {led}And {count(event.count, 'more alert')}."
+            return f"🚨 {it}: and {count(event.count, 'more alert')}."
         case _:
             assert_never(event)
 
 
 def _because(reason: str | None) -> str:
-    return f" {reason_words(reason)}" if reason else ""
+    return f": {name(reason, 800).removesuffix('.')}" if reason else ""
 
 
 def _tally(event: WaveStarted | CanaryDone | Finished) -> str:
@@ -253,13 +305,10 @@ def _frozen(version: str) -> str:
     return f"firmware {code(version)}" if version else "everything"
 
 
-def _not_returned_words(title: str, event: NotReturned) -> str:
+def _not_returned_words(it: str, event: NotReturned) -> str:
     shown = [f"{name(one.label)} ({name(one.site, 40)})" for one in event.gateways]
     more = f" and {event.count - len(shown):,} more" if event.count > len(shown) else ""
-    return (
-        f"❌ {count(event.count, 'gateway')} did not return after firmware {code(event.version)} "
-        f"in {title}: {', '.join(shown)}{more}."
-    )
+    return f"❌ {it}: {count(event.count, 'gateway')} did not return: {', '.join(shown)}{more}."
 
 
 def _trouble(event: AlertOpened) -> str:
@@ -267,14 +316,14 @@ def _trouble(event: AlertOpened) -> str:
     return words_of(event.trouble).happened.format(site=name(event.site, 40))
 
 
-def _late_words(title: str, event: LateResults) -> str:
+def _late_words(it: str, event: LateResults) -> str:
     by_ending: dict[str, list[str]] = {}
     for one in event.results:
         by_ending.setdefault(one.words, []).append(f"{name(one.label)} ({name(one.site, 40)})")
     shown = "; ".join(f"{', '.join(named)} {escape(words)}" for words, named in by_ending.items())
     rest = event.count - len(event.results)
     more = f"; and {rest:,} more" if rest > 0 else ""
-    return f"⌛ {count(event.count, 'gateway')} of {title} that counted as failed already: {shown}{more}."
+    return f"⌛ {it}: {count(event.count, 'gateway')} that counted as failed already: {shown}{more}."
 
 
 # ---- the report

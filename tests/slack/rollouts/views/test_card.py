@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -45,6 +45,7 @@ from bot.domain.rollouts.events import (
     Voided,
     WaveStarted,
     Withdrawn,
+    over_with,
 )
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, Target, TargetClass
 from bot.domain.rollouts.rollout import (
@@ -143,6 +144,7 @@ def card(shown: Rollout, counts: Mapping[Any, int] = RUNNING, **changes: object)
 # ---- the card, state by state
 
 WITHDRAW, PAUSE, ABORT = ids.ROLLOUT_CANCEL, ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABORT
+DENY, RESUME, PROMOTE = ids.ROLLOUT_DENY, ids.ROLLOUT_RESUME, ids.ROLLOUT_PROMOTE
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ WITHDRAW, PAUSE, ABORT = ids.ROLLOUT_CANCEL, ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABOR
             "waiting for approval: 1 person must approve by",
             {ids.ROLLOUT_APPROVE, ids.ROLLOUT_DENY, WITHDRAW},
         ),
-        (RolloutState.SCHEDULED, "approved, starts later", {WITHDRAW}),
+        (RolloutState.SCHEDULED, "approved, starts", {WITHDRAW}),
         (RolloutState.RUNNING, "running since", {PAUSE, ABORT}),
         (
             RolloutState.PROMOTION,
@@ -164,7 +166,7 @@ WITHDRAW, PAUSE, ABORT = ids.ROLLOUT_CANCEL, ids.ROLLOUT_PAUSE, ids.ROLLOUT_ABOR
         (RolloutState.FINISHED, "finished with failures", set()),
         (RolloutState.ABORTED, "aborted", set()),
         (RolloutState.DENIED, "denied", set()),
-        (RolloutState.EXPIRED, "expired", set()),
+        (RolloutState.EXPIRED, "expired", {ids.ROLLOUT_REPLAN}),
         (RolloutState.CANCELED, "withdrawn", set()),
         (RolloutState.VOID, "void: not as it was approved", {ids.ROLLOUT_REPLAN}),
     ],
@@ -280,13 +282,38 @@ def test_what_can_be_taken_up_again_has_its_buttons_with_counts() -> None:
 
 
 @pytest.mark.parametrize("state", list(RolloutState))
-def test_every_button_that_changes_much_asks_first_and_names_the_rollout(state: RolloutState) -> None:
-    drawn = card(rollout(state), retryable=1, returned=2)
-    harmless = {ids.ROLLOUT_PAUSE, ids.ROLLOUT_DENY, ids.ROLLOUT_REPLAN}
-    for block in drawn.blocks:
-        for one in block["elements"] if block["type"] == "actions" else ():
-            if one["action_id"] not in harmless:
-                assert "R-7" in one["confirm"]["title"]["text"]
+def test_what_ends_it_or_flashes_once_more_asks_first_and_nothing_else_does_where_all_is_shown(
+    state: RolloutState,
+) -> None:
+    asks = {WITHDRAW, ABORT, ids.ROLLOUT_RETRY_FAILED, ids.ROLLOUT_CATCH_UP}
+    for one in elements(card(rollout(state), retryable=1, returned=2)):
+        assert ("confirm" in one) == (one["action_id"] in asks)
+        assert "R-7" in one.get("confirm", {}).get("title", {}).get("text", "R-7")
+
+
+def test_where_not_all_is_shown_what_lets_it_go_on_asks_first() -> None:
+    for state, action_id, asked in (
+        (RolloutState.REQUESTED, ids.ROLLOUT_APPROVE, "This updates 10 gateways of model 2011 to 3.5.0"),
+        (RolloutState.PROMOTION, PROMOTE, "Wave 3 starts with 0 gateways; later waves follow"),
+        (RolloutState.PAUSED, RESUME, "goes on. 1 gateway failed so far; it will not stop it again."),
+    ):
+        offered = cards.buttons(picture(rollout(state)), CardRef("7", 30), shows_all=False)
+        (text,) = [one["confirm"]["text"]["text"] for one in offered if one["action_id"] == action_id]
+        assert asked in text
+
+
+def test_after_a_failed_canary_abort_is_the_emphasised_button_and_comes_first() -> None:
+    failed = {(1, TargetState.FAILED): 2, (2, TargetState.WAITING): 8}
+    shown = elements(card(rollout(RolloutState.PAUSED, wave=1), failed))
+    assert [(one["action_id"], one.get("style")) for one in shown] == [(ABORT, "danger"), (RESUME, None)]
+    later = elements(card(rollout(RolloutState.PAUSED)))
+    assert [one.get("style") for one in later] == ["primary", "danger"]
+
+
+@pytest.mark.parametrize("start", [None, NOW])
+def test_who_decides_sees_when_it_starts(start: datetime | None) -> None:
+    text = card(rollout(RolloutState.REQUESTED, start_at=start)).text
+    assert f"Starts {f'{date(NOW)}, ' if start else ''}once it is approved" in text
 
 
 # ---- sentences
@@ -329,8 +356,14 @@ def everything_said(hostile: str) -> list[Message]:
     return [
         *(cards.card(picture(one, many, **around)) for one in every),
         notes.report(picture(every[2], many, **around), entries, []),
-        *(notes.event_note(one, rollout(RolloutState.RUNNING)) for one in entries),
-        *(notes.decided_note(one, entry) for one in every for entry in decided),
+        *(notes.event_note(picture(every[2], many, **around), one, None, ["U0OLGA"]) for one in entries),
+        *(notes.told(picture(one, many, **around), entry, None) for one in every for entry in decided),
+        *(
+            notes.told(picture(every[2]), one, two)
+            for one in decided
+            for two in entries
+            if over_with(one, [two])
+        ),
         views.plan(drawn, rollout_rules()),
         views.firmware_choice(FirmwareChoice(hostile[:100], hostile[:50], ((short, 3),) * 3)),
         views.freezes([frozen] * 3),
@@ -351,54 +384,49 @@ def everything_said(hostile: str) -> list[Message]:
 
 OLGA = Person("U0OLGA", "Olga")
 MT1 = (NamedGateway("MT1", "oslo"),)
-R_7 = "R-7 (3.5.0 for tag:oslo)"
+R_7 = "R-7 (3.5.0, tag:oslo)"
 SAYS: Sequence[tuple[RolloutEvent, str]] = [
-    (Requested(), f"<@U0OLGA> requested {R_7}."),
-    (Approved(0, None, "a word"), f"✅ <@U0OLGA> approved {R_7}. Reason: a word."),
-    (Denied("a word"), f"🚫 <@U0OLGA> denied {R_7}. Reason: a word."),
-    (Withdrawn(), f"🛑 <@U0OLGA> withdrew {R_7}."),
-    (Voided("a word"), f"⚠️ {R_7} is void. Reason: a word."),
+    (Requested(), f"⏳ {R_7} requested by Olga. It updates 10 gateways."),
+    (Approved(0, None, "a word"), f"✅ {R_7} approved by Olga: a word."),
+    (Denied("a word."), f"🚫 {R_7} denied by Olga: a word."),
+    (Withdrawn(), f"🛑 {R_7} withdrawn by Olga."),
+    (Voided("a word"), f"⚠️ {R_7} turned out void when Olga approved it: a word."),
     (Expired(), f"🛑 {R_7} has expired: nobody decided in time."),
     (ApprovalReminder(1, NOW), f"⏳ {R_7} still waits for 1 person to approve it, until {date(NOW)}."),
-    (Scheduled(NOW), f"⏳ {R_7} is approved and starts {date(NOW)}."),
+    (Scheduled(NOW), f"⏳ {R_7} starts {date(NOW)}."),
     (Started(), f"🔄 {R_7} has started."),
-    (WaveStarted(2, 5, 1), f"🔄 Wave 2 of {R_7} begins: 5 verified, 1 failed so far."),
-    (
-        CanaryDone(5, 1),
-        f"⏳ The canary of {R_7} is done: 5 verified, 1 failed. A person has to promote it.",
-    ),
-    (Promoted(), f"🔄 <@U0OLGA> promoted {R_7}."),
-    (Paused(), f"⏸️ <@U0OLGA> paused {R_7}."),
-    (Resumed("a word"), f"🔄 <@U0OLGA> resumed {R_7}. Reason: a word."),
-    (Aborted(), f"🛑 <@U0OLGA> aborted {R_7}."),
-    (Retried(3), f"🔄 <@U0OLGA> tries 3 gateways of {R_7} again."),
-    (CaughtUp(3, 4), f"🔄 <@U0OLGA> lets 3 gateways of {R_7} catch up."),
-    (Finished(5, 1, "U0OLGA"), f"⚠️ {R_7} is finished: 5 verified, 1 failed. <@U0OLGA> requested it."),
+    (WaveStarted(2, 5, 1), f"🔄 {R_7}: wave 2 begins, 5 verified, 1 failed so far."),
+    (CanaryDone(5, 1), f"⏳ {R_7}: canary done, 5 verified, 1 failed. It waits for promotion."),
+    (Promoted(), f"🔄 {R_7} promoted by Olga."),
+    (Paused(), f"⏸️ {R_7} paused by Olga."),
+    (Resumed("a word"), f"🔄 {R_7} resumed by Olga: a word."),
+    (Aborted(), f"🛑 {R_7} aborted by Olga."),
+    (Retried(3), f"🔄 {R_7}: Olga retries 3 gateways."),
+    (CaughtUp(3, 4), f"🔄 {R_7}: Olga lets 3 gateways catch up."),
+    (Finished(5, 1, "U0OLGA"), f"⚠️ {R_7} finished: 5 verified, 1 failed."),
     (
         LateResults(3, (LateResult("MT1", "oslo", "timed out"),)),
-        f"⌛ 3 gateways of {R_7} that counted as failed already: MT1 (oslo) timed out; and 2 more.",
+        f"⌛ {R_7}: 3 gateways that counted as failed already: MT1 (oslo) timed out; and 2 more.",
     ),
     (
         NotCalledOff("meshbot R-7 w1 b1", "a word"),
         f"⚠️ {R_7}: Meshtech does not call off meshbot R-7 w1 b1, so what it has not begun is "
-        "updated all the same. Reason: a word.",
+        "updated all the same: a word.",
     ),
-    (Frozen("3.5.0", "a word"), f"🧊 {R_7}: <@U0OLGA> froze firmware 3.5.0. Reason: a word."),
-    (Unfrozen(""), f"🔄 {R_7}: <@U0OLGA> unfroze everything."),
+    (Frozen("3.5.0", "a word"), f"🧊 {R_7}: Olga froze firmware 3.5.0: a word."),
+    (Unfrozen(""), f"🔄 {R_7}: Olga unfroze everything."),
     (
         AlertOpened(12, IncidentKind.OFFLINE, "oslo", 3),
-        f"🚨 {R_7}: Alert 12: 3 gateways went offline at oslo.",
+        f"🚨 {R_7}: alert A-12, 3 gateways went offline at oslo.",
     ),
-    (AlertAcknowledged(12), f"👀 {R_7}: <@U0OLGA> acknowledged alert 12."),
+    (AlertAcknowledged(12), f"👀 {R_7}: Olga acknowledged alert A-12."),
     (
         AlertOutgrown(12, 3, "U0PAUL"),
-        f"🚨 {R_7}: Alert 12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from then on.",
+        f"🚨 {R_7}: alert A-12 outgrew what <@U0PAUL> acknowledged by 3 gateways: nobody had it from "
+        "then on.",
     ),
-    (MoreAlerts(3), f"🚨 {R_7}: And 3 more alerts."),
-    (
-        NotReturned(3, "3.5.0", MT1),
-        f"❌ 3 gateways did not return after firmware 3.5.0 in {R_7}: MT1 (oslo) and 2 more.",
-    ),
+    (MoreAlerts(3), f"🚨 {R_7}: and 3 more alerts."),
+    (NotReturned(3, "3.5.0", MT1), f"❌ {R_7}: 3 gateways did not return: MT1 (oslo) and 2 more."),
 ]
 DECISIONS = (
     *(Approved, Denied, Withdrawn, Voided, Expired),
@@ -435,22 +463,43 @@ def test_every_kind_of_event_has_a_sentence() -> None:
     assert {type(event) for event, _ in SAYS} == set(get_args(RolloutEvent))
 
 
+THEN = {
+    Requested: RolloutState.REQUESTED,
+    ApprovalReminder: RolloutState.REQUESTED,
+    CanaryDone: RolloutState.PROMOTION,
+    Paused: RolloutState.PAUSED,
+    Aborted: RolloutState.ABORTED,
+    Finished: RolloutState.FINISHED,
+}
+
+
+def note(
+    event: RolloutEvent,
+    state: RolloutState | None = None,
+    by: Person | None = None,
+    call: Sequence[str] = (),
+    over: TimelineEntry | None = None,
+) -> Message:
+    standing = picture(rollout(state or THEN.get(type(event), RolloutState.RUNNING)))
+    return sendable(notes.event_note(standing, happened(event, by), over, call))
+
+
 @pytest.mark.parametrize(("event", "says"), SAYS, ids=lambda one: getattr(one, "kind", ""))
-def test_every_event_is_one_sentence_in_the_thread(event: RolloutEvent, says: str) -> None:
-    then = {CanaryDone: RolloutState.PROMOTION, ApprovalReminder: RolloutState.REQUESTED}
-    drawn = notes.event_note(happened(event, OLGA), rollout(then.get(type(event), RolloutState.RUNNING)))
-    assert sendable(drawn).text == says
+def test_every_event_is_one_sentence_in_the_thread_that_begins_with_the_rollout(
+    event: RolloutEvent, says: str
+) -> None:
+    assert note(event, by=OLGA).text == says
 
 
 @pytest.mark.parametrize(
     ("event", "says"),
     [
-        (CanaryDone(5, 1), f"⏳ The canary of {R_7} is done: 5 verified, 1 failed."),
+        (CanaryDone(5, 1), f"⏳ {R_7}: canary done, 5 verified, 1 failed."),
         (ApprovalReminder(1, NOW), f"⏳ {R_7} waited for 1 person to approve it, until {date(NOW)}."),
     ],
 )
 def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(event: RolloutEvent, says: str) -> None:
-    assert notes.event_note(happened(event), rollout(RolloutState.RUNNING)).text == says
+    assert note(event, RolloutState.RUNNING).text == says
 
 
 @pytest.mark.parametrize(
@@ -462,15 +511,50 @@ def test_a_note_asks_nobody_for_what_is_done_by_the_time_it_is_said(event: Rollo
     ],
 )
 def test_an_alert_of_each_kind_says_what_it_was_about(trouble: IncidentKind, says: str) -> None:
-    drawn = notes.event_note(happened(AlertOpened(12, trouble, "oslo", 3)), rollout(RolloutState.RUNNING))
-    assert drawn.text == f"🚨 {R_7}: Alert 12: 3 gateways {says}."
+    drawn = note(AlertOpened(12, trouble, "oslo", 3))
+    assert drawn.text == f"🚨 {R_7}: alert A-12, 3 gateways {says}."
 
 
-def test_what_it_did_by_itself_says_so() -> None:
-    paused = notes.event_note(happened(Paused("a word")), rollout(RolloutState.PAUSED))
-    stopped = notes.event_note(happened(Aborted("a word", frozen=True)), rollout(RolloutState.ABORTED))
-    assert paused.text == f"⏸️ {R_7} paused itself. Reason: a word."
-    assert stopped.text == f"🛑 {R_7} stopped itself for good. Reason: a word. Its firmware is frozen."
+def test_what_it_did_by_itself_says_why() -> None:
+    assert note(Paused("5 of 5 canaries failed")).text == f"⏸️ {R_7} paused: 5 of 5 canaries failed."
+    stopped = note(Aborted("a word", frozen=True))
+    assert stopped.text == f"🛑 {R_7} stopped for good: a word. Its firmware is frozen."
+
+
+@pytest.mark.parametrize(
+    ("event", "call", "says", "offers"),
+    [
+        (Requested(), ["S0TEAM"], "<!subteam^S0TEAM> can approve or deny it.", {ids.ROLLOUT_APPROVE, DENY}),
+        (
+            CanaryDone(5, 0),
+            ["U0OLGA"],
+            "<@U0OLGA> can promote or pause or abort it.",
+            {PROMOTE, PAUSE, ABORT},
+        ),
+        (Paused("a word"), ["U0OLGA"], "<@U0OLGA> can resume or abort it.", {RESUME, ABORT}),
+        (NotReturned(3, "3.5.0", MT1), ["U0OLGA"], "<@U0OLGA> can pause or abort it.", {PAUSE, ABORT}),
+        (Aborted("a word"), ["U0OLGA"], "<@U0OLGA> requested it.", None),
+        (Finished(5, 1, "U0OLGA"), ["U0OLGA"], "<@U0OLGA> requested it.", set()),
+    ],
+    ids=lambda one: getattr(one, "kind", ""),
+)
+def test_a_note_mentions_whose_move_it_is_and_has_the_buttons_for_it(
+    event: RolloutEvent, call: list[str], says: str, offers: set[str] | None
+) -> None:
+    drawn = note(event, call=call)
+    assert drawn.text.endswith(says)
+    assert set(buttons(drawn)) == (set() if offers is None else {*offers, ids.OPEN})
+    copy = note(event)
+    assert not re.search(r"<[@!]", copy.text.replace("<!date", ""))
+    assert set(buttons(copy)) == set(buttons(drawn))
+
+
+def test_a_note_about_what_is_over_says_what_came_of_it_and_calls_nobody() -> None:
+    resumed = replace(happened(Resumed(), Person("U0PAUL", "Paul")), at=NOW + MINUTE)
+    drawn = note(Paused("a word"), RolloutState.RUNNING, call=["U0OLGA"], over=resumed)
+    assert drawn.text == f"⏸️ {R_7} paused: a word. Resumed by Paul {date(NOW + MINUTE)}."
+    assert drawn.is_over
+    assert buttons(drawn) == {}
 
 
 def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
@@ -496,60 +580,78 @@ def test_a_job_is_done_only_when_each_of_its_gateways_succeeded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "says"),
+    ("state", "event", "by", "says", "offers"),
     [
-        (Approved(0), "✅ <@U0OLGA> approved R-7 (3.5.0 for tag:oslo). It starts now."),
-        (Approved(0, NOW), f"✅ <@U0OLGA> approved R-7 (3.5.0 for tag:oslo). It starts {date(NOW)}."),
-        (Approved(1), "✅ <@U0OLGA> approved R-7 (3.5.0 for tag:oslo). It needs one more approval."),
-        (Denied("a word"), "🚫 <@U0OLGA> denied R-7 (3.5.0 for tag:oslo). Reason: a word."),
-        (Withdrawn(), "🚫 <@U0OLGA> withdrew R-7 (3.5.0 for tag:oslo)."),
         (
-            Voided("a word"),
-            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void when <@U0OLGA> approved it. Reason: a word. "
-            "Its card offers a new plan.",
+            RolloutState.RUNNING,
+            Approved(0),
+            OLGA,
+            "approved by Olga. It starts now. You can pause or abort it.",
+            {PAUSE, ABORT},
         ),
-    ],
-)
-def test_the_requester_is_told_how_it_was_decided(event: RolloutEvent, says: str) -> None:
-    assert sendable(notes.decided_note(rollout(), happened(event, OLGA))).text == says
-
-
-@pytest.mark.parametrize(
-    ("event", "says"),
-    [
         (
+            RolloutState.SCHEDULED,
+            Approved(0, NOW),
+            OLGA,
+            f"approved by Olga. It starts {date(NOW)}. You can withdraw it.",
+            {WITHDRAW},
+        ),
+        (
+            RolloutState.REQUESTED,
+            Approved(1),
+            OLGA,
+            "approved by Olga. It needs one more approval. You can withdraw it.",
+            {WITHDRAW},
+        ),
+        (RolloutState.DENIED, Denied("a word"), OLGA, "denied by Olga: a word.", set()),
+        (RolloutState.CANCELED, Withdrawn(), OLGA, "withdrawn by Olga.", set()),
+        (
+            RolloutState.VOID,
+            Voided("a word"),
+            OLGA,
+            "turned out void when Olga approved it: a word. You can draw a new plan.",
+            {ids.ROLLOUT_REPLAN},
+        ),
+        (
+            RolloutState.VOID,
+            Voided("a word"),
+            None,
+            "turned out void: a word. You can draw a new plan.",
+            {ids.ROLLOUT_REPLAN},
+        ),
+        (
+            RolloutState.EXPIRED,
             Expired(),
-            "🛑 R-7 (3.5.0 for tag:oslo) has expired: nobody decided in time. "
-            "Run the update again for a new plan.",
+            None,
+            "has expired: nobody decided in time. You can draw a new plan.",
+            {ids.ROLLOUT_REPLAN},
         ),
         (
-            Voided("a word"),
-            "⚠️ R-7 (3.5.0 for tag:oslo) turned out void at its start. Reason: a word. "
-            "Its card offers a new plan.",
+            RolloutState.PAUSED,
+            Paused("a word"),
+            None,
+            "paused: a word. You can resume or abort it.",
+            {RESUME, ABORT},
         ),
+        (RolloutState.ABORTED, Aborted("a word"), None, "stopped for good: a word.", set()),
+        (RolloutState.FINISHED, Finished(5, 1, "U0OLGA"), None, "finished: 5 verified, 1 failed.", set()),
     ],
+    ids=lambda one: getattr(one, "kind", None),
 )
-def test_the_requester_is_told_what_nobody_decided(event: RolloutEvent, says: str) -> None:
-    assert sendable(notes.decided_note(rollout(), happened(event))).text == says
-
-
-@pytest.mark.parametrize(
-    ("state", "event", "move"),
-    [
-        (RolloutState.PAUSED, Paused("a word"), "Its card has Resume and Abort."),
-        (RolloutState.PROMOTION, CanaryDone(5, 0), "Promote or abort it on its card."),
-        (RolloutState.PROMOTION, CanaryDone(0, 0), "Abort it on its card, and run the update again."),
-        (RolloutState.RUNNING, NotReturned(3, "3.5.0", MT1), "Its card has Pause and Abort."),
-        (RolloutState.ABORTED, Aborted("a word"), "“report R-7” tells all of it."),
-        (RolloutState.FINISHED, Finished(5, 1, "U0OLGA"), "“report R-7” tells all of it."),
-    ],
-)
-def test_the_requester_is_told_how_it_fares_and_what_they_can_do(
-    state: RolloutState, event: RolloutEvent, move: str
+def test_the_requester_is_told_what_happened_and_can_do_what_is_left_to_do(
+    state: RolloutState, event: RolloutEvent, by: Person | None, says: str, offers: set[str]
 ) -> None:
-    text = sendable(notes.decided_note(rollout(state), happened(event))).text
-    assert R_7 in text
-    assert text.endswith(move)
+    drawn = sendable(notes.told(picture(rollout(state)), happened(event, by), None))
+    assert R_7 in drawn.text
+    assert drawn.text.endswith(f" {says}")
+    assert set(buttons(drawn)) == {*offers, ids.OPEN}
+
+
+def test_the_requester_is_told_what_came_of_a_pause_in_the_same_message() -> None:
+    resumed = replace(happened(Resumed(), Person("U0PAUL", "Paul")), at=NOW + MINUTE)
+    drawn = sendable(notes.told(picture(rollout()), happened(Paused("a word")), resumed))
+    assert drawn.text == f"⏸️ {R_7} paused: a word. Resumed by Paul {date(NOW + MINUTE)}."
+    assert drawn.is_over
 
 
 @pytest.mark.parametrize("hostile", [*NAMES, "", "plain"])
@@ -574,16 +676,14 @@ def test_the_text_says_all_that_the_blocks_say() -> None:
 
 def test_a_dialog_and_a_heading_are_whole_whatever_model_and_firmware_are_called() -> None:
     asked = rollout(RolloutState.REQUESTED, model=LONG, firmware_version=LONG, downgrades=2)
-    drawn = card(asked)
-    assert "2 go back to an older version, or may." in dialog(drawn, ids.ROLLOUT_APPROVE)
-    assert drawn.blocks[0]["text"]["text"].endswith("for 10 gateways")
-    made = sendable(views.plan(plan(file=firmware(LONG, LONG, file_name=LONG)), rollout_rules()))
-    assert "as soon as it is approved." in dialog(made, ids.ROLLOUT_REQUEST)
+    assert card(asked).blocks[0]["text"]["text"].endswith("for 10 gateways")
+    asks = note_of_a_request(asked)
+    (confirmed,) = [one["confirm"] for one in elements(asks) if one["action_id"] == ids.ROLLOUT_APPROVE]
+    assert "2 go back to an older version, or may." in confirmed["text"]["text"]
 
 
-def dialog(drawn: Message, action_id: str) -> str:
-    (asked,) = [one["confirm"] for one in elements(drawn) if one["action_id"] == action_id]
-    return str(asked["text"]["text"])
+def note_of_a_request(asked: Rollout) -> Message:
+    return sendable(notes.event_note(picture(asked), happened(Requested(), OLGA), None, ["S0TEAM"]))
 
 
 # ---- plans

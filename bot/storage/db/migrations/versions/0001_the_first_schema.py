@@ -106,6 +106,12 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_changed_people")),
     )
     op.create_table(
+        "muted_people",
+        sa.Column("user_id", sa.String(length=32), nullable=False),
+        sa.Column("at", UtcMicros(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_muted_people")),
+    )
+    op.create_table(
         "fleet_events",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
