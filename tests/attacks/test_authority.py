@@ -248,6 +248,6 @@ async def test_a_bare_freeze_holds_nothing_and_a_whole_one_is_asked_about_and_to
         assert (await typed.ack).ok
         await made.app.slack.guard.idle()
         assert "Everything is frozen" in await made.click(ADMIN, "freeze", typed.responses[-1])
-        assert "It holds R-1." in (await made.card("froze everything: of the fair")).text
+        assert "R-1 held: " in (await made.card("froze everything: of the fair")).text
         assert "No freeze holds R-1 any more" in await made.command(ADMIN, "unfreeze")
         await made.card("unfroze everything, which was frozen: of the fair")

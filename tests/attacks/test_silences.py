@@ -33,8 +33,8 @@ async def test_a_silence_is_ended_where_it_is_said_by_who_may_and_that_is_said(t
         assert "To silence alerts you need to be an operator" in await made.click(VIEWER, "silence_end", card)
         assert "S-1 ended" in await made.click(OPERATOR, "silence_end", card)
         told = await made.card("come here again", workspace.FLEET_ALERTS)
-        assert f"@{OPERATOR} ended" in message_text(told)
-        over = await made.card("made by", workspace.FLEET_ALERTS)
+        assert f"ended by @{OPERATOR}" in message_text(told)
+        over = await made.card("It held the alerts", workspace.FLEET_ALERTS)
         assert (over.ts, "silence_end" in str(over.blocks)) == (card.ts, False)
         assert "No silence S-1 holds now" in await made.command(OPERATOR, "unsilence S-1")
 

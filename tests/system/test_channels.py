@@ -25,25 +25,25 @@ async def test_two_channels_show_an_incident_and_when_both_are_lost_the_default_
             assert "10 gateways" in await world.says(ADMIN, "subscribe offline tag:oslo only here", channel)
         oslo = [one for one in world.portal.devices if is_at(world, one, "oslo")]
         world.portal.disconnect(oslo[:4])
-        first = await world.message(OPS, "4 gateways")
-        second = await world.message(ROLLOUTS, "4 gateways")
+        first = await world.message(OPS, "4 of 10 gateways")
+        second = await world.message(ROLLOUTS, "4 of 10 gateways")
 
         workspace.archive(OPS)
         world.portal.disconnect(oslo[4:6])
-        await world.shows(second, "6 gateways")
-        assert "4 gateways" in first.text
+        await world.shows(second, "6 of 10 gateways")
+        assert "4 of 10 gateways" in first.text
         assert "the channel is archived" in (await world.message(ADMIN, "cannot post")).text
         assert world.in_channel(FLEET_ALERTS, "offline") == []
         assert "broken" in await world.says(OPERATOR, "subscriptions", ROLLOUTS)
 
         workspace.archive(ROLLOUTS)
         world.portal.disconnect(oslo[6:7])
-        last = await world.message(FLEET_ALERTS, "7 gateways")
+        last = await world.message(FLEET_ALERTS, "7 of 10 gateways")
         await world.slack.wait_for(lambda: len(world.in_channel(ADMIN, "cannot post")) == 2, IN_TIME)
 
         workspace.archive(OPS, archived=False)
         assert "mended" in await world.says(ADMIN, "subscribe offline tag:oslo only here")
-        await world.shows(first, "7 gateways")
+        await world.shows(first, "7 of 10 gateways")
         await (await world.slack.click(OPERATOR, last, "incident_ack")).ack
         await world.shows(first, "cknowledged by")
         assert len(world.in_channel(ADMIN, "cannot post")) == 2

@@ -352,7 +352,7 @@ async def test_a_digest_of_all_that_waits_is_one_message_that_slack_takes(tmp_pa
     portal.download = (timedelta(hours=1), timedelta(hours=1))
     async with outside(tmp_path, portal, **ALERTS_AT_ONCE) as world, inside(world) as app:
         desk = Desk(world)
-        await world.message(FLEET_ALERTS, "3 of 3 gateways")
+        await world.message(FLEET_ALERTS, "3 of 10 gateways")
         asked = await desk.asks(f"silence tag:oslo for 12h because {PING}")
         await desk.clicks(asked, "silence_confirm", shows="S-1")
         plan = await desk.asks("update model:2012 tag:oslo to 9.0.0")

@@ -20,6 +20,7 @@ from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.slack.views import blocks, modals
 from tests.settings.test_settings import load
+from tests.slack.phone import unnamed_on_a_phone
 from tests.worlds.databases import sqlite_url
 from tests.worlds.process import IN_TIME
 
@@ -140,3 +141,4 @@ async def house(folder: Path, portal: FleetSimulator | None = None, **variables:
         await session.close()
         await portal.stop()
         await slack.stop()
+    assert unnamed_on_a_phone(slack.calls) == []

@@ -26,6 +26,7 @@ from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import ADMINS, APPROVERS, OPERATORS, OPS, ROLLOUTS, PostedMessage
 from bot.settings.model import load_settings
+from tests.slack.phone import unnamed_on_a_phone
 from tests.worlds.databases import sqlite_url
 
 PASSWORD = "correct-horse-battery"
@@ -271,6 +272,7 @@ async def outside(folder: Path, portal: FleetSimulator, **variables: str) -> Asy
         await slack.stop()
         await portal.stop()
     world.check_no_secret_was_written()
+    assert unnamed_on_a_phone(slack.calls) == []
 
 
 def settings(portal: FleetSimulator, slack: SlackServer, folder: Path) -> dict[str, str]:

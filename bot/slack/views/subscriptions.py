@@ -92,14 +92,13 @@ def told(body: Mapping[str, Any]) -> Message:
     whose = code(str(body["query"]), 200) if body["query"] else "the whole fleet"
     topic = Topic(body["topic"])
     what, by = f"{things[topic]} {whose}", mention(str(body["by"]))
-    number = f"subscription {bold(str(body['number']))}"
+    number = f"📣 Subscription {bold(str(body['number']))}"
     usual = "the usual digest comes" if topic is Topic.DIGEST else f"{what} come"
     said = {
-        "gains": f"📣 {by} subscribed this channel to {what} ({number}).",
-        "loses": f"📣 {by} ended {number}: this channel no longer gets {what}.",
-        "kept": f"📣 {by} subscribed {channel(str(body['channel']))} to {what} only there ({number}): "
-        f"{usual} here no more.",
-        "back": f"📣 {by} changed {number}: {usual} here again.",
+        "gains": f"{number} by {by}: this channel gets {what}.",
+        "loses": f"{number} ended by {by}: this channel no longer gets {what}.",
+        "kept": f"{number} by {by} is for {channel(str(body['channel']))} only: {usual} here no more.",
+        "back": f"{number} changed by {by}: {usual} here again.",
     }[str(body["what"])]
     return message(said, [section(said)])
 
@@ -108,13 +107,13 @@ def broken(body: Mapping[str, Any], around: SubscriptionContext) -> Message:
     """An admin is told that nothing can be posted in a channel any more, and what to do."""
     where, numbers = str(body["channel"]), [str(one) for one in body["subscriptions"]]
     why = _why(str(body["reason"]))
-    title = f"{status('broken', 'warning')}: I cannot post in {channel(where)} any more: {why}."
+    waits = count(len(numbers), "subscription waits", "subscriptions wait")
+    title = f"{status('broken', 'warning')}: I cannot post in {channel(where)}, {waits}: {why}."
     rows = ["What it alone showed goes to the default channel, if there is one that works."]
     if numbers:
         rows.append(
-            f"To mend it: have the channel back, say /invite to me there, and subscribe again. Until then "
-            f"{count(len(numbers), 'subscription waits', 'subscriptions wait')}: {', '.join(numbers)}. "
-            "“unsubscribe” ends them."
+            "To mend it: have the channel back, say /invite to me there, and subscribe again. Until then "
+            f"these wait: {', '.join(numbers)}. “unsubscribe” ends them."
         )
     for place, variable in ((around.alerts, "ALERTS"), (around.rollouts, "ROLLOUTS")):
         if place == where:

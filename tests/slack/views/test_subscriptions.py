@@ -19,8 +19,8 @@ def broken(*numbers: int, channel: str = "C0OPS00001", reason: str = "is_archive
 
 def test_an_admin_reads_which_channel_why_and_how_to_mend_it() -> None:
     said = broken(3, 4)
-    assert "cannot post in <#C0OPS00001> any more: the channel is archived" in said
-    assert "2 subscriptions wait: 3, 4" in said
+    assert "cannot post in <#C0OPS00001>, 2 subscriptions wait: the channel is archived" in said
+    assert "Until then these wait: 3, 4" in said
     assert "/invite" in said
 
 

@@ -115,14 +115,13 @@ def card(silence: Silence, covered: int) -> Message:
     if silence.ended_by is not None:
         whom = "" if silence.ended_by == BOT else f" by {mention(silence.ended_by)}"
         text = (
-            f"{bold(silence.title)}, made by {by}, ended {until}{whom}{reason}. "
+            f"{bold(silence.title)} by {by} ended {until}{whom}{reason}. "
             f"It held the alerts of {what(silence)}."
         )
         return message(text, [section(text)])
     text = (
-        f"{status('silenced')} by {by} until {until}{reason}. "
-        f"The alerts of {what(silence)} do not come here: {bold(silence.title)}, "
-        f"{count(covered, 'gateway')} now."
+        f"{status('silenced')}: {bold(silence.title)} by {by}, {count(covered, 'gateway')} until {until}"
+        f"{reason}. The alerts of {what(silence)} do not come here."
     )
     return message(text, [section(text), *actions(end_button(silence, text="End silence"))])
 
@@ -130,7 +129,7 @@ def card(silence: Silence, covered: int) -> Message:
 def ended(body: Mapping[str, Any]) -> Message:
     """The channel gets them again."""
     by, title = mention(str(body["ended_by"])), bold(str(body["silence"]))
-    text = f"🔔 {by} ended {title}: the alerts of {_of_body(body)} come here again."
+    text = f"🔔 {title} ended by {by}: the alerts of {_of_body(body)} come here again."
     return message(text, [section(text)])
 
 

@@ -184,9 +184,11 @@ def told_of_freeze(body: Mapping[str, Any]) -> Message:
     why = name(str(body["reason"]), 400)
     if body["ended"]:
         still = {RolloutId(int(number)): str(reason) for number, reason in body["still_held"].items()}
-        return said(f"🔄 {who} unfroze {what}, which was frozen: {why}. {freed_words(rollouts, still)}")
-    holds = f"It holds {numbers_of(rollouts)}." if rollouts else "No rollout waits for it now."
-    return said(f"🧊 {who} froze {what}: {why}. {holds} “unfreeze” ends it.")
+        led = numbers_of(rollouts) if rollouts else "No rollout waited"
+        freed = freed_words(rollouts, still)
+        return said(f"🔄 {led}: {who} unfroze {what}, which was frozen: {why}. {freed}")
+    led = f"{numbers_of(rollouts)} held" if rollouts else "No rollout held"
+    return said(f"🧊 {led}: {who} froze {what}: {why}. “unfreeze” ends it.")
 
 
 def freed_words(rollouts: Sequence[RolloutId], still_held: Mapping[RolloutId, str]) -> str:
