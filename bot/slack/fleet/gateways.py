@@ -92,7 +92,7 @@ class FleetCommands:
         "List gateways, worst first",
         examples=("devices offline for 24h", "devices tag:Kyiv-office fw:<3.4.1"),
         also=(
-            *("list", "gateways", "all", "ls", "find", "search", "show", "worst", "count"),
+            *("list", "gateways", "all", "ls", "find", "search", "show", "count"),
             *("which", "what", "who", "how", "is", "are"),
         ),
     )

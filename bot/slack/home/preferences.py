@@ -18,7 +18,11 @@ class PreferenceCommands:
     def feature(self) -> Feature:
         return on.of(self)
 
-    @on.command("whoami", "Show your role, what it is limited to, and whether the bot writes to you")
+    @on.command(
+        "whoami",
+        "Show your role, what it is limited to, and whether the bot writes to you",
+        also=("me", "role", "roles"),
+    )
     async def whoami(self, call: CommandCall) -> None:
         muted_since = await self._preferences.muted_since(call.actor.user_id)
         await call.respond.answer(views.person(call.actor, muted_since))
