@@ -1,4 +1,4 @@
-"""The command line: run, init, demo, doctor, migrate, audit, manifest.
+"""The command line: run, init, demo, doctor, migrate, move-database, audit, manifest.
 
 Each command imports what it needs when it runs, so that a missing setting is answered before anything
 heavy is loaded. What keeps a command from working is one sentence on standard error and exit status 2.
@@ -93,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
 
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(run=_migrate)
+
+    move = commands.add_parser(
+        "move-database", help="copy everything from a SQLite file to an empty PostgreSQL; stop the bot first"
+    )
+    move.set_defaults(run=_move)
+    move.add_argument("source", type=_database, metavar="FROM", help="sqlite:///meshbot.db")
+    move.add_argument("target", type=_database, metavar="TO", help="postgresql://…")
 
     audit = commands.add_parser("audit", help="check the audit log, or hand it out")
     audit.set_defaults(run=_audit)
@@ -252,6 +259,29 @@ def _migrate(_: argparse.Namespace) -> int:
     return 0
 
 
+def _move(chosen: argparse.Namespace) -> int:
+    from bot import log
+    from bot.settings.values import database_passwords, show_url
+    from bot.storage.db.engine import Database
+    from bot.storage.db.moving import move
+
+    async def copy() -> int:
+        source, target = Database.open(chosen.source), Database.open(chosen.target)
+        try:
+            return await move(source, target)
+        finally:
+            await target.close()
+            await source.close()
+
+    log.configure("warning", "console", list(database_passwords(chosen.target)))
+    rows = asyncio.run(copy())
+    print(
+        f"{rows:,} rows are in {show_url(chosen.target)} now: set MESHBOT_DATABASE_URL to it, and start the "
+        f"bot. {chosen.source} is as it was; do not start a bot with it again."
+    )
+    return 0
+
+
 def _audit(chosen: argparse.Namespace) -> int:
     from bot.settings.model import load_settings
 
@@ -349,6 +379,20 @@ def _document(text: str) -> str:
             "must be a file's path, or an address that begins with https:// and a host that can be"
         )
     return text
+
+
+def _database(text: str) -> str:
+    from pathlib import Path
+
+    from bot.settings.values import database_url
+
+    try:
+        url = database_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).is_file():
+        raise argparse.ArgumentTypeError("there is no such file")
+    return url
 
 
 def _public_address(text: str) -> str:

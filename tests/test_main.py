@@ -145,7 +145,9 @@ def test_an_address_that_cannot_be_is_one_sentence_and_exit_status_2(
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = process(tmp_path, "--help")
     assert done.returncode == 0
-    assert {"run", "init", "demo", "doctor", "migrate", "audit", "manifest"} <= set(done.stdout.split())
+    assert {"run", "init", "demo", "doctor", "migrate", "move-database", "audit", "manifest"} <= set(
+        done.stdout.split()
+    )
 
 
 @pytest.mark.parametrize(
