@@ -26,6 +26,10 @@ ROLLOUT_RETRY_FAILED: Final = "rollout_retry_failed"
 ROLLOUT_CATCH_UP: Final = "rollout_catch_up"
 ROLLOUT_REPLAN: Final = "rollout_replan"
 INCIDENT_ACK: Final = "incident_ack"
+INCIDENT_ACK_ALL: Final = "incident_ack_all"
+INCIDENT_TAKE_OVER: Final = "incident_take_over"
+INCIDENT_GIVE_BACK: Final = "incident_give_back"
+INCIDENT_ASSIGN: Final = "incident_assign"
 INCIDENT_SILENCE: Final = "incident_silence"
 INCIDENT_PAUSE_ROLLOUT: Final = "incident_pause_rollout"
 INCIDENT_DETAILS: Final = "incident_details"
@@ -54,6 +58,7 @@ ON_ANSWERS: Final = frozenset(
         WRITE_UNDO,
         SUBSCRIPTION_UNDO,
         SILENCE_CONFIRM,
+        INCIDENT_ACK_ALL,
         PAGE_NEXT,
         PAGE_PREVIOUS,
         REFRESH,
@@ -76,6 +81,8 @@ ROLLOUT_EVERYWHERE: Final = "everywhere"
 REASON: Final = "reason"
 DURATION: Final = "duration"
 UNTIL: Final = "until"
+PERSON: Final = "person"
+NOTE: Final = "note"
 
 # What each button, and the modal of the same name, is for: checked before its listener is asked. What is not
 # named here only shows something.
@@ -97,6 +104,10 @@ PURPOSES: Final[Mapping[str, Action]] = {
     ROLLOUT_VERSION: Action.REQUEST,
     ROLLOUT_PLACE: Action.REQUEST,
     INCIDENT_ACK: Action.ACKNOWLEDGE,
+    INCIDENT_ACK_ALL: Action.ACKNOWLEDGE,
+    INCIDENT_TAKE_OVER: Action.ACKNOWLEDGE,
+    INCIDENT_GIVE_BACK: Action.ACKNOWLEDGE,
+    INCIDENT_ASSIGN: Action.ACKNOWLEDGE,
     INCIDENT_SILENCE: Action.SILENCE,
     INCIDENT_PAUSE_ROLLOUT: Action.STEER,
     WRITE_CONFIRM: Action.TAG,
@@ -125,16 +136,26 @@ SAID_IN_THREADS: Final[Mapping[str, Mapping[str, str]]] = {
         "ack": INCIDENT_ACK,
         "acknowledge": INCIDENT_ACK,
         "mine": INCIDENT_ACK,
+        "take": INCIDENT_TAKE_OVER,
+        "takeover": INCIDENT_TAKE_OVER,
+        "give": INCIDENT_GIVE_BACK,
+        "release": INCIDENT_GIVE_BACK,
+        "unack": INCIDENT_GIVE_BACK,
+        "assign": INCIDENT_ASSIGN,
         "pause": INCIDENT_PAUSE_ROLLOUT,
     },
 }
 
 
+# Whatever is written behind their words belongs to them: a note, a person.
+_WITH_WORDS: Final = frozenset({INCIDENT_ACK, INCIDENT_TAKE_OVER, INCIDENT_GIVE_BACK, INCIDENT_ASSIGN})
+
+
 def said_in_thread(kind: str, subject: str, word: str, rest: str) -> str | None:
     """The button that a word means about the card; None for what is about something else."""
-    return (
-        SAID_IN_THREADS.get(kind, {}).get(word) if rest.casefold() in {"", "this", f"r-{subject}"} else None
-    )
+    button = SAID_IN_THREADS.get(kind, {}).get(word)
+    takes_words = button in _WITH_WORDS
+    return button if takes_words or rest.casefold() in {"", "this", f"r-{subject}"} else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.settings.model import Settings
+from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners, PauseRollout
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.views.portal import Portal
@@ -75,8 +76,14 @@ def alert_listeners(
         zone=ground.zone,
         now=ground.now,
     )
+    hands = HandListeners(
+        alerts.incidents,
+        ground.modals,
+        actor_of=ground.people.actor,
+        page=incidents.alerts_page,
+    )
     lists = {**incidents.lists(), **silences.lists()}
-    return Listeners((incidents.feature(), silences.feature()), lists), incidents
+    return Listeners((incidents.feature(), hands.feature(), silences.feature()), lists), incidents
 
 
 def alert_rules(settings: Settings) -> AlertRules:

@@ -285,6 +285,10 @@ COMMANDS: Mapping[str, Row] = {
     "freeze": command(ADMIN, FLEET, "freeze firmware 2.0.{n} because it bricks"),
     "unfreeze": command(ADMIN, FLEET, "unfreeze firmware 3.0.0"),
     "alerts": command(VIEWER, ALL, "alerts"),
+    "ack": command(OPERATOR, ALL, "ack A-99999"),
+    "take": command(OPERATOR, ALL, "take A-99999"),
+    "unack": command(OPERATOR, ALL, "unack A-99999"),
+    "assign": command(OPERATOR, ALL, "assign A-99999 me"),
     "silence": command(OPERATOR, THEIRS, "silence tag:{place} for 1h"),
     "silences": command(VIEWER, ALL, "silences"),
     "unsilence": command(OPERATOR, THEIRS, "unsilence S-{ref}", a_silence),
@@ -314,6 +318,8 @@ CLICKS: Mapping[str, Row] = {
         (ADMIN, FLEET, a_freeze, "freeze"),
         (ADMIN, FLEET, a_standing_freeze, "unfreeze"),
         (OPERATOR, ALL, an_alert, "incident_ack incident_silence incident_pause_rollout"),
+        (OPERATOR, ALL, an_alert, "incident_take_over incident_give_back incident_assign"),
+        (OPERATOR, ALL, page, "incident_ack_all"),
         (OPERATOR, THEIRS, a_question, "silence_confirm"),
         (OPERATOR, THEIRS, a_silence, "silence_end"),
         (OPERATOR, THEIRS, a_subscription, "subscription_undo subscription_end"),
@@ -326,6 +332,7 @@ SUBMISSIONS: Mapping[str, Row] = {
     "rollout_deny": submission(APPROVER, ALL, "rollout_deny", nothing, reason="not today"),
     "rollout_resume": submission(OPERATOR, THEIRS, "rollout_resume", a_rollout, reason="go on"),
     "freeze": submission(ADMIN, FLEET, "freeze", a_freeze, reason="it bricks"),
+    "incident_assign": submission(OPERATOR, ALL, "incident_assign", nothing, person=ANA),
     "incident_silence": submission(OPERATOR, THEIRS, "incident_silence", an_alert, duration="1h"),
 }
 # What the same command or button needs more for.

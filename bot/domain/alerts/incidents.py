@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from bot.domain.alerts.severity import Severity, severity_of
 from bot.domain.audit import KEPT
-from bot.domain.errors import NotFound, Stale
+from bot.domain.errors import NotFound
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Scope
 
@@ -132,16 +132,20 @@ def _is_long_enough(known: KnownGateway, state: Connectivity, cut: Cut | None) -
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Who said that they look after it."""
+    """Who said that they look after it, or whom ``assigned_by`` gave it to."""
 
     user_id: str
     name: str
     at: datetime
+    note: str | None = None
+    assigned_by: str | None = None  # a user id
 
 
 @dataclass(frozen=True, slots=True)
 class Lapse:
-    """An acknowledgement that ended by itself: the incident outgrew the gateways that it was given for."""
+    """An acknowledgement that ended: the incident outgrew the gateways that it was given for by ``more``, or,
+    where that is 0, who had it gave it back.
+    """
 
     by: Acknowledgement
     gateways: int
@@ -334,17 +338,3 @@ def forgotten() -> NotFound:
         f"I do not know that alert any more: one is forgotten {KEPT.days} days after its end. "
         "Run alerts to see what is open."
     )
-
-
-def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetime) -> Stale | NotFound:
-    """The sentence for somebody whose acknowledgement came too late. The end beats a late one."""
-    if incident is None:
-        return forgotten()
-    if not incident.state.is_live:
-        return Stale(f"The alert {incident.place} is over, so there is nothing left to acknowledge.")
-    taken = incident.acknowledged
-    if taken is None:
-        return Stale("This alert changed since the button was drawn. Please click again on its card.")
-    who = "You" if taken.user_id == user_id else taken.name
-    when = "a moment ago" if now - taken.at < timedelta(minutes=2) else "already"
-    return Stale(f"{who} acknowledged this {when}, so there is nothing left to do here.")

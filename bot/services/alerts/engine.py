@@ -16,6 +16,7 @@ from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.visibility import VisibilityLoss
 from bot.services.alerts.membership import IncidentMembership
+from bot.services.alerts.notes import tell_recovered
 from bot.services.alerts.routing import IncidentRouting
 from bot.services.context import Context
 from bot.storage import listings
@@ -145,6 +146,7 @@ class AlertEngine:
                 outage = seeing.is_outage(await listings.recent_outcomes(connection))
                 ended = await visibility.end(connection, self._now(), outage=outage)
                 await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in ended})
+                await tell_recovered(connection, ended, self._now())
         return lost
 
     @staticmethod

@@ -3,27 +3,42 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NoReturn
 
 from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.hands import (
+    Handed,
+    check_as_drawn,
+    check_assign,
+    check_give_back,
+    check_take_over,
+    checked_note,
+    refuse_acknowledgement,
+)
 from bot.domain.alerts.incidents import (
     Acknowledgement,
     AffectedGateway,
     AlertRules,
     Incident,
     forgotten,
-    refuse_acknowledgement,
 )
 from bot.domain.alerts.search import ClosedSearch
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.incident_kinds import IncidentId, IncidentSummary
 from bot.domain.query import Query
+from bot.services.alerts.notes import (
+    about,
+    notes_of,
+    tell_assigned,
+    tell_handed,
+)
 from bot.services.context import Context
 from bot.storage import audit
-from bot.storage.alerts import incidents
-from bot.storage.alerts import membership as store
+from bot.storage.alerts import hands, incidents
 from bot.storage.cards import cards
-from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
+
+MOST_AT_ONCE = 100  # alerts that one person acknowledges with one word
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +76,138 @@ class AlertService:
 
     # ---- people
     async def acknowledge(
-        self, actor: Actor, incident_id: IncidentId, version: int, channel: str | None = None
+        self,
+        actor: Actor,
+        incident_id: IncidentId,
+        version: int | None,
+        channel: str | None = None,
+        note: str | None = None,
     ) -> Incident:
-        """The first one has it. Raises NotAllowed, Unavailable, NotFound, or Stale naming who was faster."""
+        """The first one has it; no ``version``: as it is now. What they write along is said in its thread.
+
+        Raises NotAllowed, InvalidInput, NotFound, or Stale naming who was faster; so do the others.
+        """
+        require(actor, Action.ACKNOWLEDGE)
+        by = Acknowledgement(actor.user_id, actor.name, self._now(), checked_note(note))
+        async with self._database.write() as connection:
+            incident = await self._acknowledge(connection, by, incident_id, version, channel)
+            return incident or await _refused(connection, incident_id, by)
+
+    async def acknowledge_all(
+        self,
+        actor: Actor,
+        drawn: Sequence[tuple[IncidentId, int]] | None = None,
+        channel: str | None = None,
+        note: str | None = None,
+    ) -> Sequence[Incident]:
+        """Those that nobody has are theirs: of those that were ``drawn``, what is as it was; else all."""
+        require(actor, Action.ACKNOWLEDGE)
+        by = Acknowledgement(actor.user_id, actor.name, self._now(), checked_note(note))
+        async with self._database.write() as connection:
+            some = await hands.unacknowledged(connection, MOST_AT_ONCE) if drawn is None else drawn
+            taken = [await self._acknowledge(connection, by, *one, channel) for one in some]
+        return [one for one in taken if one is not None]
+
+    async def take_over(
+        self,
+        actor: Actor,
+        incident_id: IncidentId,
+        version: int | None,
+        channel: str | None = None,
+        note: str | None = None,
+    ) -> Incident:
+        """Whoever had it hears of it; what nobody has is acknowledged."""
+        require(actor, Action.ACKNOWLEDGE)
+        by = Acknowledgement(actor.user_id, actor.name, self._now(), checked_note(note))
+        async with self._database.write() as connection:
+            incident = check_as_drawn(await incidents.load(connection, incident_id), version, by.at)
+            before = check_take_over(incident, actor)
+            if before is None:
+                taken = await self._acknowledge(connection, by, incident_id, incident.version, channel)
+                return taken or await _refused(connection, incident_id, by)
+            entry = _entry(actor.user_id, AuditAction.TAKE_OVER, incident, by.at, channel, by.note)
+            taken = await self._hand_over(connection, incident, by, replace(entry, before=before.name))
+            await tell_handed(connection, taken, Handed.TAKEN_OVER, actor.name, before, by.at, by.note)
+        return taken
+
+    async def give_back(
+        self, actor: Actor, incident_id: IncidentId, version: int | None, channel: str | None = None
+    ) -> Incident:
+        """Nobody has it any more, and reminders begin anew. Raises Stale for what somebody else has."""
         require(actor, Action.ACKNOWLEDGE)
         now = self._now()
-        by = Acknowledgement(actor.user_id, actor.name, now)
         async with self._database.write() as connection:
-            taken = await store.acknowledge(connection, incident_id, version, by)
-            incident = await incidents.load(connection, incident_id)
-            if not taken or incident is None:
-                raise refuse_acknowledgement(incident, actor.user_id, now)
-            await audit.record(connection, _acknowledged(actor, incident, now, channel))
-            await cards.touch(connection, _about(incident_id), urgent=True)
+            incident = check_as_drawn(await incidents.load(connection, incident_id), version, now)
+            had = check_give_back(incident, actor)
+            if not await hands.give_back(connection, incident_id, incident.version, actor.user_id, now):
+                return await _refused(connection, incident_id, had)
+            given = await _load(connection, incident_id, now)
+            entry = _entry(actor.user_id, AuditAction.GIVE_BACK, incident, now, channel)
+            await audit.record(connection, entry)
+            await tell_handed(connection, given, Handed.GIVEN_BACK, actor.name, None, now)
+            await _show(connection, incident_id)
+        return given
+
+    async def assign(
+        self,
+        actor: Actor,
+        incident_id: IncidentId,
+        version: int | None,
+        person: Actor,
+        channel: str | None = None,
+        note: str | None = None,
+    ) -> Incident:
+        """They have it, and hear of it by direct message; whoever had it hears of it in its thread."""
+        if person.user_id == actor.user_id:
+            return await self.take_over(actor, incident_id, version, channel, note)
+        require(actor, Action.ACKNOWLEDGE)
+        to = Acknowledgement(person.user_id, person.name, self._now(), checked_note(note), actor.user_id)
+        async with self._database.write() as connection:
+            incident = check_as_drawn(await incidents.load(connection, incident_id), version, to.at)
+            check_assign(incident, person)
+            had = incident.acknowledged
+            entry = _entry(actor.user_id, AuditAction.ASSIGN, incident, to.at, channel, to.note)
+            entry = replace(entry, before=had.name if had else None, after=to.name)
+            given = await self._hand_over(connection, incident, to, entry)
+            other = had if had is not None and had.user_id != actor.user_id else None
+            await tell_handed(connection, given, Handed.ASSIGNED, actor.name, other, to.at, to.note)
+            await tell_assigned(connection, given, to, actor.name)
+        return given
+
+    async def _acknowledge(
+        self,
+        connection: Transaction,
+        by: Acknowledgement,
+        incident_id: IncidentId,
+        version: int | None,
+        channel: str | None,
+    ) -> Incident | None:
+        """None where they were not the first, or it is another than was drawn."""
+        if version is None:
+            version = (await _load(connection, incident_id, by.at)).version
+        if not await hands.acknowledge(connection, incident_id, version, by):
+            return None
+        incident = await _load(connection, incident_id, by.at)
+        entry = _entry(by.user_id, AuditAction.ACKNOWLEDGE, incident, by.at, channel, by.note)
+        await audit.record(connection, entry)
+        if by.note:
+            await tell_handed(connection, incident, Handed.ACKNOWLEDGED, by.name, None, by.at, by.note)
+        await _show(connection, incident_id)
         return incident
+
+    async def _hand_over(
+        self, connection: Transaction, incident: Incident, to: Acknowledgement, entry: AuditEntry
+    ) -> Incident:
+        if not await hands.hand_over(connection, incident.id, incident.version, to):
+            return await _refused(connection, incident.id, to)
+        await audit.record(connection, entry)
+        await _show(connection, incident.id)
+        return await _load(connection, incident.id, to.at)
 
     async def redraw(self, incident_id: IncidentId) -> None:
         """What its card shows has changed elsewhere, by a click that somebody waits for."""
         async with self._database.write() as connection:
-            await cards.touch(connection, _about(incident_id), urgent=True)
+            await cards.touch(connection, about(incident_id), urgent=True)
 
     async def open_incidents(self, limit: int = 10, offset: int = 0) -> IncidentPage:
         """A page of the live incidents; behind the end, the last page."""
@@ -153,18 +281,32 @@ def _as_of(incident: Incident, now: datetime) -> Incident:
     return incident
 
 
-def _about(incident_id: IncidentId) -> About:
-    return About(CardKind.INCIDENT, str(incident_id))
+async def _show(connection: Transaction, incident_id: IncidentId) -> None:
+    """On its card, and in what the channel was told of it."""
+    await cards.touch(connection, about(incident_id), urgent=True)
+    await cards.touch_notes(connection, notes_of(incident_id))
 
 
-def _acknowledged(actor: Actor, incident: Incident, now: datetime, channel: str | None) -> AuditEntry:
+async def _refused(connection: Transaction, incident_id: IncidentId, by: Acknowledgement) -> NoReturn:
+    raise refuse_acknowledgement(await incidents.load(connection, incident_id), by.user_id, by.at)
+
+
+def _entry(
+    actor: str,
+    action: AuditAction,
+    incident: Incident,
+    now: datetime,
+    channel: str | None,
+    note: str | None = None,
+) -> AuditEntry:
     return AuditEntry(
         at=now,
-        actor=actor.user_id,
-        action=AuditAction.ACKNOWLEDGE,
+        actor=actor,
+        action=action,
         subject=incident.audited,
         outcome=Outcome.DONE,
         channel=channel,
+        reason=note,
     )
 
 

@@ -13,7 +13,7 @@ from bot.domain.alerts.incidents import AlertRules, Thresholds
 from bot.domain.alerts.storms import Assignment, Outage, StormWindow, WentOffline, assign
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
-from bot.services.alerts.notes import tell_joined
+from bot.services.alerts.notes import tell_joined, tell_recovered
 from bot.storage.alerts import membership as store
 from bot.storage.alerts import storms
 from bot.storage.alerts.membership import Moved
@@ -62,6 +62,7 @@ class IncidentMembership:
             ended = await store.end_incidents(connection, at)
             resolved = ended[IncidentState.RESOLVED]
             await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in resolved})
+            await tell_recovered(connection, resolved, at)
         return len(resolved), len(ended[IncidentState.DROPPED])
 
     # ---- joining

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.alerts.incidents import FIRST_GATEWAYS, Growth, has_grown
+from bot.domain.alerts.hands import Handed
+from bot.domain.alerts.incidents import FIRST_GATEWAYS, Acknowledgement, Growth, Incident, has_grown
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.storage import audit
-from bot.storage.alerts import incidents, reminders
+from bot.storage.alerts import hands, incidents, reminders
 from bot.storage.alerts import membership as store
 from bot.storage.alerts.membership import Moved
 from bot.storage.cards import cards
@@ -17,6 +18,9 @@ from bot.storage.db.engine import Transaction
 
 JOINED = "incident_joined"  # the kind of the note about gateways that joined a posted incident
 GATEWAYS = "incident_gateways"  # the kind of the note with the file of all gateways
+HANDED = "incident_handed"  # of the note that somebody else has it, or nobody
+FOR_YOU = "incident_for_you"  # of the direct message to whom it was given
+RECOVERED = "incident_recovered"  # of the note that it is over
 NAMED = 3  # gateways that a note about those that joined names
 
 
@@ -27,7 +31,7 @@ async def tell_joined(connection: Transaction, moved: Moved, ids: Sequence[Gatew
     larger = await reminders.larger(connection, list(moved))
     grown = {found.incident: found for found in larger if has_grown(found)}
     if grown:
-        await reminders.tell(connection, list(grown), at)
+        await hands.tell(connection, list(grown), at)
     for found in grown.values():
         await _record_lapse(connection, found, at)
     posted = await store.which_are_open(connection, list(moved))
@@ -39,8 +43,8 @@ async def tell_joined(connection: Transaction, moved: Moved, ids: Sequence[Gatew
         body: dict[str, object] = {"incident": incident_id, "count": moved[incident_id], "first": first}
         if loud:
             body |= _growth(grown[incident_id])
-        key = f"incident/{incident_id}/joined/{at.isoformat()}/{joined[0].id}"
-        await cards.add_note(connection, about(incident_id), key, JOINED, body, at, broadcast=loud)
+        key = f"{notes_of(incident_id)}joined/{at.isoformat()}/{joined[0].id}"
+        await cards.add_note(connection, about(incident_id), key, JOINED, body, at, broadcast=loud, live=loud)
         size = sizes.get(incident_id, 0)
         if size and size - moved[incident_id] <= FIRST_GATEWAYS:
             await add_file(connection, incident_id, at)
@@ -50,8 +54,52 @@ async def tell_joined(connection: Transaction, moved: Moved, ids: Sequence[Gatew
 
 async def add_file(connection: Transaction, incident_id: IncidentId, at: datetime, again: str = "") -> None:
     """The gateways that a card does not name follow into its thread as a file, once for each ``again``."""
-    key = f"incident/{incident_id}/file{again}"
+    key = f"{notes_of(incident_id)}file{again}"
     await cards.add_note(connection, about(incident_id), key, GATEWAYS, {"incident": incident_id}, at)
+
+
+async def tell_handed(
+    connection: Transaction,
+    incident: Incident,
+    what: Handed,
+    by: str,
+    before: Acknowledgement | None,
+    at: datetime,
+    words: str | None = None,
+) -> None:
+    """Says in its thread, not to the channel, what somebody did; who had it ``before`` is mentioned, once."""
+    body: dict[str, object] = {"incident": incident.id, "what": what.value, "by": by, "note": words}
+    if incident.acknowledged is not None:
+        body["to"] = incident.acknowledged.name
+    if before is not None:
+        body["from"] = before.name
+    once = {"user": before.user_id} if before is not None else None
+    key = f"{notes_of(incident.id)}handed/v{incident.version}"
+    await cards.add_note(connection, about(incident.id), key, HANDED, body, at, once=once)
+
+
+async def tell_assigned(connection: Transaction, incident: Incident, to: Acknowledgement, by: str) -> None:
+    """Writes to whoever has it now."""
+    key = f"{notes_of(incident.id)}assigned/v{incident.version}"
+    body = {"incident": incident.id, "by": by, "note": to.note}
+    await cards.add_message(connection, to.user_id, key, FOR_YOU, body, to.at)
+
+
+async def tell_recovered(connection: Transaction, ids: Sequence[IncidentId], at: datetime) -> None:
+    """One quiet line in the thread of each, which mentions whoever has it; what the channel was told ends."""
+    for incident_id in ids:
+        incident = await incidents.load(connection, incident_id)
+        assert incident is not None, "it has just ended"
+        had = incident.acknowledged
+        once = {"user": had.user_id} if had is not None else None
+        key, body = f"{notes_of(incident_id)}recovered", {"incident": incident_id}
+        await cards.add_note(connection, about(incident_id), key, RECOVERED, body, at, once=once)
+        await cards.touch_notes(connection, notes_of(incident_id))
+
+
+def notes_of(incident_id: IncidentId) -> str:
+    """How the keys of all notes about it begin."""
+    return f"incident/{incident_id}/"
 
 
 def about(incident_id: IncidentId) -> About:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.reminders import is_acknowledged_for_long, reminders_due
-from bot.services.alerts.notes import about
+from bot.services.alerts.notes import about, notes_of
 from bot.services.context import Context
 from bot.storage.alerts import incidents
 from bot.storage.alerts import reminders as store
@@ -61,12 +61,12 @@ class Reminders:
                 said = await store.record_asked(connection, incident, now)
                 once: Mapping[str, object] = {"user": taken.user_id}
                 body = {"incident": incident.id, "name": taken.name, "down": down}
-                kind, key = STILL_YOURS, f"incident/{incident.id}/yours/{now.isoformat()}"
+                kind, key = STILL_YOURS, f"{notes_of(incident.id)}yours/{now.isoformat()}"
             else:
                 due = reminders_due(incident, now)
                 said = await store.record_reminded(connection, incident, due)
                 once, body = {"groups": self._groups}, {"incident": incident.id, "down": down}
-                kind, key = ESCALATED, f"incident/{incident.id}/v{incident.version}/escalated/{due}"
+                kind, key = ESCALATED, f"{notes_of(incident.id)}v{incident.version}/escalated/{due}"
             if said:
                 await cards.add_note(
                     connection,
@@ -76,6 +76,7 @@ class Reminders:
                     body,
                     now,
                     broadcast=taken is None,
+                    live=taken is None,
                     once=once,
                 )
                 await cards.touch(connection, about(incident.id))

@@ -17,8 +17,9 @@ from bot.services.alerts.reminders import ESCALATED, STILL_YOURS
 from bot.slack import ids
 from bot.slack.alerts.views import card as cards
 from bot.slack.alerts.views import lists as views
+from bot.slack.alerts.views import notes as note_views
 from bot.slack.alerts.views import silences as silence_views
-from bot.slack.alerts.views.words import NO_PORTAL, headline
+from bot.slack.alerts.views.words import NO_PORTAL
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature, NoteDrawing
 from bot.slack.lists import ListFile, ListHandler, check_question
@@ -73,10 +74,10 @@ class AlertListeners:
             self,
             cards={"incident": self.draw_card},
             notes={
-                JOINED: self._about_incident(views.joined_note),
+                JOINED: self._about_incident(note_views.joined),
                 GATEWAYS: self.gateways_note,
-                ESCALATED: self._about_incident(views.escalated_note),
-                STILL_YOURS: self._about_incident(views.still_yours_note),
+                ESCALATED: self._about_incident(note_views.escalated),
+                STILL_YOURS: self._about_incident(note_views.still_yours),
             },
             in_threads={"incident": self.in_thread},
             errands=_ERRANDS,
@@ -85,7 +86,7 @@ class AlertListeners:
     def lists(self) -> Mapping[str, ListHandler]:
         """The kinds of list that page, refresh and export through the shared buttons."""
         return {
-            views.ALERTS: ListHandler(self._alerts_page),
+            views.ALERTS: ListHandler(self.alerts_page),
             views.INCIDENT: ListHandler(self._gateways_page, export=self._export),
         }
 
@@ -98,10 +99,7 @@ class AlertListeners:
         """What somebody says of the alert in whose thread they say it."""
         assert call.about is not None
         incident = await self._service.incident(incident_id(call.about[1]))
-        if word in {"ack", "acknowledge", "mine"}:
-            taken = await self._service.acknowledge(call.actor, incident.id, incident.version, call.channel)
-            await call.respond.answer(sentence(f"You have {headline(taken)} now."))
-        elif word == "pause" and incident.running_rollout is not None:
+        if word == "pause" and incident.running_rollout is not None:
             await self._pause_rollout(call.actor, incident.running_rollout, None, call.channel)
             await call.respond.answer(sentence(f"R-{incident.running_rollout} is paused."))
         elif word in {"", "this", "details"} or (word in _LISTS and call.text in {"", "this"}):
@@ -115,21 +113,11 @@ class AlertListeners:
         "alerts [closed] [A-n, or query] [for <duration>]",
         "List open alerts or those that are over, or show one",
         examples=("alerts", "alert A-10", "alerts closed tag:oslo for 7d"),
-        also=("alert", "incidents", "incident", "ack", "acknowledge"),
+        also=("alert", "incidents", "incident"),
     )
     async def alerts(self, call: CommandCall) -> None:
         check_question(call.text)
-        await call.respond.answer(await self._alerts_page(call.actor, 0, call.text))
-
-    @on.click(ids.INCIDENT_ACK)
-    async def acknowledge(self, click: Click) -> None:
-        """The card changes by itself; in a list, whose button carries its place, the list is drawn again."""
-        await self._service.acknowledge(
-            click.actor, incident_id(click.card.id), click.card.version, click.channel
-        )
-        if click.card.answer is not None:
-            shown = click.card.answer
-            await click.respond.answer(await self._alerts_page(click.actor, shown.offset, shown.question))
+        await call.respond.answer(await self.alerts_page(call.actor, 0, call.text))
 
     @on.click(ids.INCIDENT_PAUSE_ROLLOUT)
     async def pause(self, click: Click) -> None:
@@ -161,7 +149,7 @@ class AlertListeners:
         page = await self._service.affected(IncidentId(int(body["incident"])))
         return views.gateways_note(page.incident, page.gateways)
 
-    async def _alerts_page(self, actor: Actor, offset: int, question: str) -> Message:
+    async def alerts_page(self, actor: Actor, offset: int, question: str) -> Message:
         """What is open; "closed" and a query: what is over; a number: that one."""
         require(actor, Action.READ)
         if (asked := closed_search(question)) is not None:
@@ -185,6 +173,7 @@ class AlertListeners:
             self._service.rules,
             has_channel=has_channel,
             silenced=silence_views.down(held),
+            reader=actor.user_id,
         )
 
     def _card(self, incident: Incident, page: PageRef | None = None) -> Message:

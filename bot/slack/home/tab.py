@@ -177,6 +177,7 @@ class HomeTab:
             page.incidents,
             page.total,
             self._command,
+            actor.user_id,
             may_acknowledge=actor.may(Action.ACKNOWLEDGE),
             may_silence=actor.may(Action.SILENCE),
         )

@@ -90,6 +90,16 @@ def select(
     return _input(block_id, label, menu(block_id, placeholder, options, initial), optional, hint)
 
 
+def person_input(block_id: str, label: str, *, hint: str | None = None) -> Block:
+    """Somebody of this workspace, in a modal; their id comes back."""
+    element: Block = {
+        "type": "users_select",
+        "action_id": block_id,
+        "placeholder": plain_text("Choose somebody", 150),
+    }
+    return _input(block_id, label, element, False, hint)
+
+
 def date_input(
     block_id: str, label: str, *, initial: str | None = None, optional: bool = False, hint: str | None = None
 ) -> Block:

@@ -371,7 +371,13 @@ def _lapse(row: Row[Any]) -> Lapse | None:
 def _incident(row: Row[Any], tally: MemberCounts, first: tuple[AffectedGateway, ...] = ()) -> Incident:
     is_loss = IncidentKind(row.kind).rules.trouble is None
     acknowledged = (
-        Acknowledgement(row.acknowledged_by, row.acknowledged_name or "Somebody", row.acknowledged_at)
+        Acknowledgement(
+            row.acknowledged_by,
+            row.acknowledged_name or "Somebody",
+            row.acknowledged_at,
+            row.acknowledged_note,
+            row.assigned_by,
+        )
         if row.acknowledged_by
         else None
     )

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.alerts.incidents import Acknowledgement, Leave, Thresholds
+from bot.domain.alerts.incidents import Leave, Thresholds
 from bot.domain.alerts.storms import WentOffline
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
@@ -412,30 +412,6 @@ async def which_are_open(connection: AsyncConnection, ids: Sequence[IncidentId])
         .order_by(incidents.c.id)
     )
     return [IncidentId(row.id) for row in rows]
-
-
-async def acknowledge(
-    connection: AsyncConnection, incident_id: IncidentId, version: int, by: Acknowledgement
-) -> bool:
-    """Whether this was the first acknowledgement of a live incident, as the version was drawn."""
-    taken = await connection.execute(
-        update(incidents)
-        .where(
-            incidents.c.id == incident_id,
-            incidents.c.version == version,
-            IS_LIVE,
-            incidents.c.acknowledged_by.is_(None),
-        )
-        .values(
-            acknowledged_by=by.user_id,
-            acknowledged_name=by.name,
-            acknowledged_at=by.at,
-            told=down_now(),
-            lapsed_by=None,
-            version=version + 1,
-        )
-    )
-    return taken.rowcount == 1
 
 
 # ---- conditions

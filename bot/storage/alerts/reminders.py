@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import case, literal, null, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.incidents import Acknowledgement, Growth, Incident
@@ -12,7 +12,6 @@ from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.storage.alerts.membership import IS_LIVE, down_now
 from bot.storage.alerts.troubles import expected_ids
 from bot.storage.db.tables import incident_gateways, incidents
-from bot.storage.db.types import UtcMicros
 
 
 async def larger(connection: AsyncConnection, ids: Collection[IncidentId]) -> Sequence[Growth]:
@@ -45,31 +44,6 @@ async def larger(connection: AsyncConnection, ids: Collection[IncidentId]) -> Se
         )
         for one in rows
     ]
-
-
-async def tell(connection: AsyncConnection, ids: Collection[IncidentId], at: datetime) -> None:
-    """People hear of the incidents as they are now; who had one of them has it no longer."""
-    row = incidents.c
-    down = down_now()
-    had = row.acknowledged_by.is_not(None)
-    await connection.execute(
-        update(incidents)
-        .where(row.id.in_(ids))
-        .values(
-            told=down,
-            version=row.version + case((had, 1), else_=0),
-            reminded=case((had, 0), else_=row.reminded),
-            lapsed_by=case((had, row.acknowledged_by), else_=row.lapsed_by),
-            lapsed_name=case((had, row.acknowledged_name), else_=row.lapsed_name),
-            lapsed_given_at=case((had, row.acknowledged_at), else_=row.lapsed_given_at),
-            lapsed_gateways=case((had, row.told), else_=row.lapsed_gateways),
-            lapsed_more=case((had, down - row.told), else_=row.lapsed_more),
-            lapsed_at=case((had, literal(at, UtcMicros)), else_=row.lapsed_at),
-            acknowledged_by=null(),
-            acknowledged_name=null(),
-            acknowledged_at=null(),
-        )
-    )
 
 
 async def down_in(connection: AsyncConnection, incident: IncidentId) -> Sequence[GatewayId]:

@@ -335,8 +335,10 @@ incidents = _numbered(
     Column("acknowledged_by", String(32)),
     Column("acknowledged_name", Text),
     Column("acknowledged_at", UtcMicros),
+    Column("acknowledged_note", Text),
+    Column("assigned_by", String(32)),  # who gave it to them
     Column("told", Integer),  # so many were down when people last heard of it loudly
-    Column("lapsed_by", String(32)),  # whose acknowledgement it outgrew, while nobody has given another
+    Column("lapsed_by", String(32)),  # whose acknowledgement it outgrew, or who gave it back
     Column("lapsed_name", Text),
     Column("lapsed_given_at", UtcMicros),
     Column("lapsed_gateways", Integer),

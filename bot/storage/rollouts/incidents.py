@@ -58,8 +58,9 @@ def _entries(rollout: Rollout, row: Row[Any]) -> Iterator[TimelineEntry]:
     if row.lapsed_by:
         had = Person(row.lapsed_by, row.lapsed_name or row.lapsed_by)
         yield TimelineEntry(rollout.id, row.lapsed_given_at, had, AlertAcknowledged(row.id))
-        outgrown = AlertOutgrown(row.id, row.lapsed_more, row.lapsed_by)
-        yield TimelineEntry(rollout.id, row.lapsed_at, None, outgrown)
+        if row.lapsed_more:  # else they gave it back
+            outgrown = AlertOutgrown(row.id, row.lapsed_more, row.lapsed_by)
+            yield TimelineEntry(rollout.id, row.lapsed_at, None, outgrown)
     if row.acknowledged_by:
         by = Person(row.acknowledged_by, row.acknowledged_name or row.acknowledged_by)
         yield TimelineEntry(rollout.id, row.acknowledged_at, by, AlertAcknowledged(row.id))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.alerts.hands import refuse_acknowledgement
 from bot.domain.alerts.incidents import (
     Acknowledgement,
     Cut,
@@ -15,7 +16,6 @@ from bot.domain.alerts.incidents import (
     is_back_enough,
     is_offline_enough,
     may_open,
-    refuse_acknowledgement,
     thresholds,
 )
 from bot.domain.errors import NotFound, Stale
@@ -166,17 +166,17 @@ def test_the_second_learns_who_acknowledged_and_that_it_was_just_now() -> None:
     taken = incident(by=Acknowledgement("U0ANA00001", "Ana", NOW - MINUTE))
     refusal = refuse_acknowledgement(taken, "U0BEN00001", NOW)
     assert isinstance(refusal, Stale)
-    assert str(refusal).startswith("Ana acknowledged this a moment ago")
+    assert str(refusal).startswith("Ana acknowledged A-4 a moment ago")
 
 
 def test_an_old_acknowledgement_was_not_a_moment_ago() -> None:
     taken = incident(by=Acknowledgement("U0ANA00001", "Ana", NOW - 20 * MINUTE))
-    assert str(refuse_acknowledgement(taken, "U0BEN00001", NOW)).startswith("Ana acknowledged this already")
+    assert str(refuse_acknowledgement(taken, "U0BEN00001", NOW)).startswith("Ana acknowledged A-4 already")
 
 
 def test_somebody_who_clicks_twice_is_told_that_it_was_themselves() -> None:
     taken = incident(by=Acknowledgement("U0ANA00001", "Ana", NOW))
-    assert str(refuse_acknowledgement(taken, "U0ANA00001", NOW)).startswith("You acknowledged this")
+    assert str(refuse_acknowledgement(taken, "U0ANA00001", NOW)).startswith("You acknowledged A-4")
 
 
 def test_an_incident_that_is_over_is_not_acknowledged_even_when_it_was_before() -> None:
@@ -185,7 +185,7 @@ def test_an_incident_that_is_over_is_not_acknowledged_even_when_it_was_before() 
 
 
 def test_an_incident_that_changed_otherwise_asks_for_another_click() -> None:
-    assert "click again" in str(refuse_acknowledgement(incident(), "U0BEN00001", NOW))
+    assert "Please look at its card again" in str(refuse_acknowledgement(incident(), "U0BEN00001", NOW))
 
 
 def test_an_unknown_incident_is_not_found() -> None:

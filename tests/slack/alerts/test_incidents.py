@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
@@ -12,21 +12,38 @@ from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.rollouts.events import Started
 from bot.domain.rollouts.rollout import RolloutId
+from bot.services.alerts.notes import RECOVERED
 from bot.slack import ids
+from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.ids import CardRef, PageRef, Ref
-from bot.slack.incoming.requests import Click, CommandCall
+from bot.slack.incoming.requests import Click, CommandCall, Submission
 from bot.slack.lists import list_clicks
 from bot.slack.views.blocks import Message
 from bot.storage.db.engine import Database
-from bot.storage.db.tables import incidents
+from bot.storage.db.tables import audit, incidents
 from bot.storage.rollouts.events import add_event
+from tests.slack.rollouts.desk import Modals
 from tests.slack.shown import Answers, buttons, sendable
 from tests.worlds.alerts import ANA, BEN, World, rollout
 from tests.worlds.builders import alert_rules
 from tests.worlds.databases import sqlite_url
 
 NO_STORMS = alert_rules(storm_gateways=1000, storm_share=10)
+
+
+class Alerts(AlertListeners):
+    """With what people do about who has one, and the dialogs that were opened."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.alerts, world.pause)
+        self.modals = Modals()
+        self.hands = HandListeners(world.alerts, self.modals, actor_of=actor_of, page=self.alerts_page)
+
+
+async def actor_of(user_id: str) -> Actor:
+    people = {one.user_id: one for one in (ANA, BEN)}
+    return people.get(user_id) or Actor(user_id, "Vera", Role.VIEWER)
 
 
 @pytest.fixture
@@ -42,8 +59,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def listeners(world: World) -> AlertListeners:
-    return AlertListeners(world.alerts, world.pause)
+def listeners(world: World) -> Alerts:
+    return Alerts(world)
 
 
 async def oslo(world: World) -> CardRef:
@@ -51,42 +68,43 @@ async def oslo(world: World) -> CardRef:
     return CardRef(str(incident.id), incident.version)
 
 
-async def click(listeners: AlertListeners, action_id: str, ref: Ref, actor: Actor = ANA) -> Answers:
+async def click(listeners: Alerts, action_id: str, ref: Ref, actor: Actor = ANA) -> Answers:
     """Somebody clicks; whatever listens to that button, of the feature's own or of all lists."""
     answers = Answers()
-    listening = {**listeners.feature().clicks, **list_clicks(listeners.lists())}
-    await listening[action_id](Click(actor, "C0ALERTS", action_id, ref, answers))
+    own = {**listeners.feature().clicks, **listeners.hands.feature().clicks}
+    listening = {**own, **list_clicks(listeners.lists())}
+    await listening[action_id](Click(actor, "C0ALERTS", action_id, ref, answers, "trigger"))
     return answers
 
 
-async def alerts(listeners: AlertListeners, actor: Actor = ANA) -> Answers:
+async def alerts(listeners: Alerts, actor: Actor = ANA) -> Answers:
     answers = Answers()
     await listeners.feature().commands["alerts"].listener(CommandCall(actor, "C0OPS", "", answers))
     return answers
 
 
-async def test_alerts_lists_what_is_open(world: World, listeners: AlertListeners) -> None:
+async def test_alerts_lists_what_is_open(world: World, listeners: Alerts) -> None:
     said = (await alerts(listeners)).last.text
     assert "2 open alerts" in said
     assert "A-2 Oslo: 18 of 18 gateways offline" in said
     assert "A-1 Bergen: 1 of 1 gateway offline" in said
 
 
-async def test_a_guest_sees_no_alerts(world: World, listeners: AlertListeners) -> None:
+async def test_a_guest_sees_no_alerts(world: World, listeners: Alerts) -> None:
     with pytest.raises(NotAllowed):
         await alerts(listeners, Actor("U0GUEST", "Guest", Role.NONE))
     with pytest.raises(NotAllowed):
         await click(listeners, ids.INCIDENT_DETAILS, await oslo(world), Actor("U0GUEST", "Guest", Role.NONE))
 
 
-async def test_the_card_is_drawn_from_the_database(world: World, listeners: AlertListeners) -> None:
+async def test_the_card_is_drawn_from_the_database(world: World, listeners: Alerts) -> None:
     drawn = sendable(await listeners.feature().cards["incident"]((await oslo(world)).id))
     assert "18 of 18: the whole site" in drawn.text
     assert buttons(drawn)[ids.INCIDENT_ACK] == await oslo(world)
 
 
 async def test_acknowledging_a_card_says_nothing_more_since_the_card_changes(
-    world: World, listeners: AlertListeners
+    world: World, listeners: Alerts
 ) -> None:
     ref = await oslo(world)
     answers = await click(listeners, ids.INCIDENT_ACK, ref)
@@ -96,22 +114,20 @@ async def test_acknowledging_a_card_says_nothing_more_since_the_card_changes(
     assert ids.INCIDENT_ACK not in buttons(drawn)
 
 
-async def test_the_second_to_click_reads_who_was_first(world: World, listeners: AlertListeners) -> None:
+async def test_the_second_to_click_reads_who_was_first(world: World, listeners: Alerts) -> None:
     ref = await oslo(world)
     await click(listeners, ids.INCIDENT_ACK, ref)
-    with pytest.raises(Stale, match="Ana acknowledged this a moment ago"):
+    with pytest.raises(Stale, match="Ana acknowledged A-2 a moment ago"):
         await click(listeners, ids.INCIDENT_ACK, ref, BEN)
 
 
-async def test_acknowledging_in_the_list_draws_the_list_again(
-    world: World, listeners: AlertListeners
-) -> None:
+async def test_acknowledging_in_the_list_draws_the_list_again(world: World, listeners: Alerts) -> None:
     ref = await oslo(world)
     answers = await click(listeners, ids.INCIDENT_ACK, CardRef(ref.id, ref.version, PageRef("alerts")))
     assert "acknowledged by <@U0ANA00001>" in answers.last.text
 
 
-async def test_details_are_shown_beside_the_card_and_page(world: World, listeners: AlertListeners) -> None:
+async def test_details_are_shown_beside_the_card_and_page(world: World, listeners: Alerts) -> None:
     answers = await click(listeners, ids.INCIDENT_DETAILS, await oslo(world))
     (first,) = answers.added
     assert "g00" in first.text
@@ -120,14 +136,12 @@ async def test_details_are_shown_beside_the_card_and_page(world: World, listener
     assert "g17" in second.last.text
 
 
-async def test_a_page_of_details_behind_the_end_is_the_last_page(
-    world: World, listeners: AlertListeners
-) -> None:
+async def test_a_page_of_details_behind_the_end_is_the_last_page(world: World, listeners: Alerts) -> None:
     answers = await click(listeners, ids.PAGE_NEXT, PageRef("incident", 900, (await oslo(world)).id))
     assert "g17" in answers.last.text
 
 
-async def test_all_gateways_of_an_incident_come_as_a_file(world: World, listeners: AlertListeners) -> None:
+async def test_all_gateways_of_an_incident_come_as_a_file(world: World, listeners: Alerts) -> None:
     answers = await click(listeners, ids.EXPORT_CSV, PageRef("incident", 0, (await oslo(world)).id))
     ((name, content, _),) = answers.files
     assert name == f"incident-{(await oslo(world)).id}.csv"
@@ -136,7 +150,7 @@ async def test_all_gateways_of_an_incident_come_as_a_file(world: World, listener
 
 @pytest.mark.parametrize("number", ["", "x", "²", "999", "9" * 40])
 async def test_a_button_that_names_no_incident_is_refused_with_a_sentence(
-    world: World, listeners: AlertListeners, number: str
+    world: World, listeners: Alerts, number: str
 ) -> None:
     with pytest.raises(NotFound):
         await click(listeners, ids.INCIDENT_ACK, CardRef(number, 1))
@@ -144,14 +158,12 @@ async def test_a_button_that_names_no_incident_is_refused_with_a_sentence(
         await click(listeners, ids.PAGE_NEXT, PageRef("incident", 0, number))
 
 
-async def test_a_gateways_card_can_say_in_which_incident_it_is(
-    world: World, listeners: AlertListeners
-) -> None:
+async def test_a_gateways_card_can_say_in_which_incident_it_is(world: World, listeners: Alerts) -> None:
     assert "Bergen" in (await listeners.line_of(GatewayId("b")) or "")
     assert await listeners.line_of(GatewayId("unheard-of")) is None
 
 
-async def test_the_note_about_those_who_joined_says_where(world: World, listeners: AlertListeners) -> None:
+async def test_the_note_about_those_who_joined_says_where(world: World, listeners: Alerts) -> None:
     world.add("Oslo/late")
     await world.passes(1)
     world.goes("offline", "late")
@@ -163,7 +175,7 @@ async def test_the_note_about_those_who_joined_says_where(world: World, listener
 
 
 async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(
-    world: World, listeners: AlertListeners
+    world: World, listeners: Alerts
 ) -> None:
     ref = await oslo(world)
     world.goes("online", *world.fleet)
@@ -174,7 +186,7 @@ async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(
 
 
 async def test_the_file_of_all_gateways_is_drawn_into_the_cards_thread(
-    world: World, listeners: AlertListeners
+    world: World, listeners: Alerts
 ) -> None:
     (note,) = await world.notes()
     drawing = listeners.feature().notes[note.kind](note.body)
@@ -185,7 +197,7 @@ async def test_the_file_of_all_gateways_is_drawn_into_the_cards_thread(
 
 
 async def test_pausing_a_rollout_that_does_not_run_is_refused_with_a_sentence(
-    world: World, listeners: AlertListeners
+    world: World, listeners: Alerts
 ) -> None:
     with pytest.raises(Stale, match="does not run any more"):
         await click(listeners, ids.INCIDENT_PAUSE_ROLLOUT, await oslo(world))
@@ -193,7 +205,7 @@ async def test_pausing_a_rollout_that_does_not_run_is_refused_with_a_sentence(
 
 
 async def test_the_rollout_that_explains_an_incident_is_paused_from_its_card(
-    world: World, listeners: AlertListeners
+    world: World, listeners: Alerts
 ) -> None:
     await rollout(world, "g00", state="verified")
     async with world.database.write() as connection:
@@ -207,7 +219,7 @@ async def test_the_rollout_that_explains_an_incident_is_paused_from_its_card(
 
 
 # ---- one alert, and those that are over
-async def asked(listeners: AlertListeners, text: str) -> Answers:
+async def asked(listeners: Alerts, text: str) -> Answers:
     answers = Answers()
     await listeners.feature().commands["alerts"].listener(CommandCall(ANA, "C0OPS", text, answers))
     return answers
@@ -215,7 +227,7 @@ async def asked(listeners: AlertListeners, text: str) -> Answers:
 
 @pytest.mark.parametrize("text", ["A-2", "a-2", "2"])
 async def test_an_alert_is_shown_by_its_number_and_stays_shown_when_it_is_acknowledged(
-    world: World, listeners: AlertListeners, text: str
+    world: World, listeners: Alerts, text: str
 ) -> None:
     shown = (await asked(listeners, text)).last
     assert "A-2 Oslo: 18 of 18 gateways offline" in sendable(shown).text
@@ -226,19 +238,19 @@ async def test_an_alert_is_shown_by_its_number_and_stays_shown_when_it_is_acknow
 
 @pytest.mark.parametrize(("text", "error"), [("A-99", NotFound), ("oslo", InvalidInput)])
 async def test_what_is_no_number_of_an_alert_is_refused_with_a_hint(
-    listeners: AlertListeners, text: str, error: type[Exception]
+    listeners: Alerts, text: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         await asked(listeners, text)
 
 
-async def test_the_worst_stands_first_among_what_nobody_has(world: World, listeners: AlertListeners) -> None:
+async def test_the_worst_stands_first_among_what_nobody_has(world: World, listeners: Alerts) -> None:
     said = (await alerts(listeners)).last.text
     assert said.index("A-2 Oslo") < said.index("A-1 Bergen"), "though Bergen has the lower number"
 
 
 async def test_alerts_that_are_over_are_found_by_place_gateway_and_age(
-    world: World, listeners: AlertListeners
+    world: World, listeners: Alerts
 ) -> None:
     world.goes("online", *world.fleet)
     await world.passes(4)
@@ -250,14 +262,14 @@ async def test_alerts_that_are_over_are_found_by_place_gateway_and_age(
     assert "No alert that is over fits" in (await asked(listeners, "closed for 1h")).last.text
 
 
-async def test_a_list_of_those_that_are_over_pages(world: World, listeners: AlertListeners) -> None:
+async def test_a_list_of_those_that_are_over_pages(world: World, listeners: Alerts) -> None:
     world.goes("online", *world.fleet)
     await world.passes(4)
     last = await click(listeners, ids.PAGE_NEXT, PageRef("alerts", 900, "closed"))
     assert "2 closed alerts" in last.last.text
 
 
-async def test_an_alert_says_when_its_site_was_last_offline(world: World, listeners: AlertListeners) -> None:
+async def test_an_alert_says_when_its_site_was_last_offline(world: World, listeners: Alerts) -> None:
     world.goes("online", *world.fleet)
     await world.passes(60)
     world.goes("offline", "g01")
@@ -265,3 +277,224 @@ async def test_an_alert_says_when_its_site_was_last_offline(world: World, listen
     drawn = await listeners.draw_card("3")
     assert "The last time here: A-2," in drawn.text
     assert "18 gateways." in drawn.text
+
+
+# ---- who has it
+async def says(listeners: Alerts, text: str, actor: Actor = BEN, thread: str = "2") -> str:
+    """In the thread of Oslo's card, as the first feature that knows the word answers."""
+    word, _, rest = text.partition(" ")
+    answers = Answers()
+    call = CommandCall(actor, "C0ALERTS", rest, answers, written=rest, about=("incident", thread))
+    assert await listeners.hands.in_thread(word, call)
+    return sendable(answers.last).text
+
+
+async def types(listeners: Alerts, text: str, actor: Actor = BEN) -> str:
+    """As a command, outside of any thread."""
+    word, _, rest = text.partition(" ")
+    answers = Answers()
+    command = listeners.hands.feature().commands[word]
+    await command.listener(CommandCall(actor, "C0OPS", rest, answers, written=rest))
+    return sendable(answers.last).text
+
+
+async def had_by_ana(world: World, listeners: Alerts) -> CardRef:
+    await click(listeners, ids.INCIDENT_ACK, await oslo(world))
+    return await oslo(world)
+
+
+async def holder(world: World, number: int = 2) -> str | None:
+    taken = (await world.alerts.incident(IncidentId(number))).acknowledged
+    return taken.name if taken is not None else None
+
+
+async def drawn_note(world: World, listeners: Alerts, place: int = -1) -> str:
+    """The text of a note as it would be sent now."""
+    note = (await world.notes())[place]
+    notes = {**listeners.feature().notes, **listeners.hands.feature().notes}
+    drawn = notes[note.kind](note.body)
+    return sendable(drawn if isinstance(drawn, Message) else await drawn).text
+
+
+async def test_an_alert_is_taken_over_with_one_click_and_who_had_it_is_mentioned(
+    world: World, listeners: Alerts
+) -> None:
+    ref = await had_by_ana(world, listeners)
+    drawn = await listeners.draw_card("2")
+    assert buttons(drawn)[ids.INCIDENT_TAKE_OVER] == ref
+    await click(listeners, ids.INCIDENT_TAKE_OVER, ref, BEN)
+    assert await holder(world) == "Ben"
+    said = await drawn_note(world, listeners)
+    assert said.endswith(f"offline. Ben took this over from <@{ANA.user_id}>.")
+    assert BEN.user_id not in said
+    assert not (await world.notes())[-1].broadcast
+
+
+async def test_a_button_to_take_over_that_is_older_than_the_last_change_is_refused(
+    world: World, listeners: Alerts
+) -> None:
+    ref = await had_by_ana(world, listeners)
+    await click(listeners, ids.INCIDENT_TAKE_OVER, ref, BEN)
+    with pytest.raises(Stale, match=r"A-2 changed since the button was drawn\. Ben has it"):
+        await click(listeners, ids.INCIDENT_TAKE_OVER, ref, Actor("U0CARL0001", "Carl", Role.OPERATOR))
+
+
+async def test_who_has_an_alert_gives_it_back_and_nobody_else_does(world: World, listeners: Alerts) -> None:
+    ref = await had_by_ana(world, listeners)
+    with pytest.raises(Stale, match="Ana has A-2, not you"):
+        await click(listeners, ids.INCIDENT_GIVE_BACK, ref, BEN)
+    await click(listeners, ids.INCIDENT_GIVE_BACK, ref)
+    assert await holder(world) is None
+    assert "<@U0ANA00001> gave it back" in (await listeners.draw_card("2")).text
+    assert (await drawn_note(world, listeners)).endswith("Ana gave this back, so nobody has it now.")
+
+
+async def test_an_alert_is_assigned_in_a_dialog_and_whoever_gets_it_is_written_to(
+    world: World, listeners: Alerts
+) -> None:
+    ref = await oslo(world)
+    await click(listeners, ids.INCIDENT_ASSIGN, ref)
+    assert "Assign A-2" in str(listeners.modals.opened)
+    values = {ids.PERSON: BEN.user_id, ids.NOTE: "the mast is down"}
+    sent = Submission(ANA, ids.INCIDENT_ASSIGN, ref, values)
+    assert (await listeners.hands.feature().submissions[ids.INCIDENT_ASSIGN](sent)).errors == {}
+    assert await holder(world) == "Ben"
+    told, written = (await world.notes())[-2:]
+    assert (told.channel, written.channel) == ("C0ALERTS", BEN.user_id)
+    assert (await drawn_note(world, listeners, -2)).endswith("Ana gave this to Ben: the mast is down.")
+    direct = await drawn_note(world, listeners)
+    assert direct.startswith(
+        "🔴 A-2 Oslo: 18 of 18 gateways offline. Ana gave you this alert: the mast is down."
+    )
+    assert "assigned to <@U0BEN00001> by <@U0ANA00001>" in (await listeners.draw_card("2")).text
+
+
+async def test_nobody_gets_an_alert_who_may_not_acknowledge_one(world: World, listeners: Alerts) -> None:
+    with pytest.raises(NotAllowed, match="Vera may not acknowledge an alert"):
+        await says(listeners, "assign <@U0VERA0001>")
+    assert await holder(world) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("ack", "🔴 A-2 Oslo: 18 of 18 gateways offline. You have it now."),
+        ("mine on my way", "You have it now."),
+        ("take", "You have it now."),
+        ("take over", "You have it now."),
+        ("assign <@U0ANA00001> the mast is down", "Ana has it now."),
+        ("assign to me", "You have it now."),
+        ("ack A-1", "🔴 A-1 Bergen: 1 of 1 gateway offline. You have it now."),
+    ],
+)
+async def test_a_thread_knows_the_words_and_its_answer_names_site_and_number(
+    listeners: Alerts, text: str, answer: str
+) -> None:
+    assert answer in await says(listeners, text)
+
+
+async def test_give_back_in_a_thread_frees_the_alert(world: World, listeners: Alerts) -> None:
+    await had_by_ana(world, listeners)
+    assert (await says(listeners, "give back", ANA)).endswith("Nobody has it now.")
+    assert await holder(world) is None
+
+
+async def test_what_is_written_behind_the_word_is_a_note_on_card_and_thread(
+    world: World, listeners: Alerts
+) -> None:
+    await says(listeners, "ack because I am *on* my way")
+    card = (await listeners.draw_card("2")).text
+    assert "acknowledged by <@U0BEN00001>" in card
+    assert "I am" in card
+    assert "my way" in await drawn_note(world, listeners)
+
+
+async def test_commands_name_an_alert_by_its_number(world: World, listeners: Alerts) -> None:
+    assert "A-2 Oslo" in await types(listeners, "ack A-2 on my way", ANA)
+    assert "You have it now" in await types(listeners, "take 2")
+    assert "Ana has it now" in await types(listeners, "assign a-2 <@U0ANA00001>")
+    assert "Nobody has it now" in await types(listeners, "unack A-2", ANA)
+    with pytest.raises(InvalidInput, match="Name the alert by its number"):
+        await types(listeners, "take")
+
+
+async def test_ack_alone_lists_what_is_open(listeners: Alerts) -> None:
+    assert "2 open alerts" in await types(listeners, "ack")
+
+
+async def test_all_that_nobody_has_are_acknowledged_at_once(world: World, listeners: Alerts) -> None:
+    drawn = (await alerts(listeners)).last
+    answers = await click(listeners, ids.INCIDENT_ACK_ALL, buttons(drawn)[ids.INCIDENT_ACK_ALL])
+    assert [await holder(world, one) for one in (1, 2)] == ["Ana", "Ana"]
+    assert sendable(answers.added[0]).text == "You have 2 alerts now: A-2, A-1."
+    assert ids.INCIDENT_ACK_ALL not in buttons(answers.last)
+
+
+async def test_what_changed_since_the_list_was_drawn_stays_as_it_is(world: World, listeners: Alerts) -> None:
+    drawn = (await alerts(listeners)).last
+    await click(listeners, ids.INCIDENT_ACK, await oslo(world), BEN)
+    answers = await click(listeners, ids.INCIDENT_ACK_ALL, buttons(drawn)[ids.INCIDENT_ACK_ALL])
+    assert [await holder(world, one) for one in (1, 2)] == ["Ana", "Ben"]
+    assert "1 alert changed since the list was drawn" in answers.added[0].text
+
+
+async def test_ack_all_in_words_takes_what_nobody_has(world: World, listeners: Alerts) -> None:
+    assert await types(listeners, "ack all power is out") == "You have 2 alerts now: A-1, A-2."
+    assert await types(listeners, "ack all") == "Every open alert has somebody already."
+
+
+async def test_a_viewer_changes_nothing_about_who_has_it(world: World, listeners: Alerts) -> None:
+    viewer = Actor("U0VERA0001", "Vera", Role.VIEWER)
+    ref = await had_by_ana(world, listeners)
+    for one in (ids.INCIDENT_TAKE_OVER, ids.INCIDENT_GIVE_BACK):
+        with pytest.raises(NotAllowed):
+            await click(listeners, one, ref, viewer)
+    with pytest.raises(NotAllowed):
+        await types(listeners, "ack all", viewer)
+    assert await holder(world) == "Ana"
+
+
+async def test_who_has_it_is_in_the_log(world: World, listeners: Alerts) -> None:
+    await had_by_ana(world, listeners)
+    await says(listeners, "take I am closer")
+    await says(listeners, "assign <@U0ANA00001>")
+    await says(listeners, "give back", ANA)
+    rows = await world.rows(select(audit).order_by(audit.c.id))
+    assert [(row.action, row.before, row.after, row.reason) for row in rows] == [
+        ("incident_ack", None, None, None),
+        ("incident_take_over", "Ana", None, "I am closer"),
+        ("incident_assign", "Ben", "Ana", None),
+        ("incident_give_back", None, None, None),
+    ]
+    assert {row.subject for row in rows} == {"A-2: at Oslo"}
+
+
+# ---- its end
+async def test_its_end_is_one_quiet_line_that_mentions_who_had_it(world: World, listeners: Alerts) -> None:
+    await had_by_ana(world, listeners)
+    world.goes("online", *world.fleet)
+    await world.passes(4)
+    told = [note for note in await world.notes() if note.kind == RECOVERED]
+    assert [(note.broadcast, note.card_id is None) for note in told] == [(False, False)] * 2
+    texts = sorted([await drawn_note(world, listeners, place) for place in (-1, -2)])
+    assert texts[0].startswith("🟢 A-1 Bergen back after 7 min: 1 gateway.")
+    assert "<@" not in texts[0], "nobody had it"
+    assert texts[1] == f"🟢 A-2 Oslo back after 7 min: 18 gateways. <@{ANA.user_id}>, you had this."
+
+
+async def test_a_note_to_the_channel_says_at_the_end_that_it_is_over(world: World, listeners: Alerts) -> None:
+    names = [f"Oslo/late{number:02}" for number in range(18)]
+    world.add(*names)
+    await world.passes(1)
+    world.goes("offline", *(one.partition("/")[2] for one in names))
+    await world.passes(6)
+    place = next(at for at, note in enumerate(await world.notes()) if note.broadcast)
+    assert "🔴 A-2 Oslo: 36 of 36 gateways offline (was 18)." in await drawn_note(world, listeners, place)
+    wanted = (await world.notes())[place].wanted
+    world.goes("online", *world.fleet)
+    await world.passes(4)
+    note = (await world.notes())[place]
+    assert note.wanted > wanted, "it is drawn anew"
+    assert (await drawn_note(world, listeners, place)).startswith(
+        "🟢 A-2 Oslo: over, 36 gateways were offline."
+    )

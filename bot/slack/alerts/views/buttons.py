@@ -1,24 +1,40 @@
-"""The buttons of an incident, wherever it is shown."""
+"""The buttons of an incident, wherever it is shown, and the dialog that gives it to somebody."""
 
+from collections.abc import Sequence
+
+from bot.domain.alerts.hands import MOST_NOTE
 from bot.domain.alerts.incidents import Incident
 from bot.slack import ids
-from bot.slack.alerts.views.words import where_plain
+from bot.slack.alerts.views.words import headline
 from bot.slack.ids import CardRef, PageRef
-from bot.slack.views.blocks import Block, button, confirm
+from bot.slack.views.blocks import Block, Style, View, bold, button, confirm, section
+from bot.slack.views.modals import modal, person_input, text_input
 
 
-def acknowledge(incident: Incident, page: PageRef | None = None) -> Block | None:
-    """``page``: of the list to draw again. A card has none: it changes by itself."""
-    if incident.acknowledged is not None:
-        return None
-    ref = CardRef(str(incident.id), incident.version, page)
-    spoken = f"Acknowledge: {where_plain(incident)}"
-    return button("Acknowledge", ids.INCIDENT_ACK, ref, style="primary", label=spoken)
+def hands(
+    incident: Incident, page: PageRef | None = None, reader: str | None = None
+) -> Sequence[Block | None]:
+    """Who has it, and how that changes. ``page``: of the answer to draw again; a card has none, it changes by
+    itself. ``reader``: for whom it is drawn; a card is for everybody.
+    """
+    assign = _button("Assign…", ids.INCIDENT_ASSIGN, incident)
+    if (taken := incident.acknowledged) is None:
+        return [_button("Acknowledge", ids.INCIDENT_ACK, incident, page, "primary"), assign]
+    take_over = _button("Take over", ids.INCIDENT_TAKE_OVER, incident, page)
+    give_back = _button("Give back", ids.INCIDENT_GIVE_BACK, incident, page)
+    return [
+        None if reader == taken.user_id else take_over,
+        give_back if reader in {None, taken.user_id} else None,
+        assign,
+    ]
 
 
 def silence(incident: Incident) -> Block:
-    ref = CardRef(str(incident.id), incident.version)
-    return button("Silence", ids.INCIDENT_SILENCE, ref, label=f"Silence: {where_plain(incident)}")
+    return _button("Silence", ids.INCIDENT_SILENCE, incident)
+
+
+def details(incident: Incident) -> Block:
+    return _button("Details", ids.INCIDENT_DETAILS, incident)
 
 
 def pause_rollout(incident: Incident) -> Block | None:
@@ -37,6 +53,23 @@ def pause_rollout(incident: Incident) -> Block | None:
     )
 
 
-def details(incident: Incident) -> Block:
-    ref = CardRef(str(incident.id), incident.version)
-    return button("Details", ids.INCIDENT_DETAILS, ref, label=f"Details: {where_plain(incident)}")
+def assign_modal(incident: Incident, channel: str) -> View:
+    """To whom, with a note; ``channel`` is where the button was."""
+    return modal(
+        f"Assign {incident.title}",
+        [
+            section(bold(headline(incident))),
+            person_input(ids.PERSON, "To", hint="They have it at once, and get a direct message."),
+            text_input(ids.NOTE, "Note", optional=True, multiline=True, most=MOST_NOTE),
+        ],
+        callback_id=ids.INCIDENT_ASSIGN,
+        ref=CardRef(str(incident.id), incident.version, channel=channel),
+        submit="Assign",
+    )
+
+
+def _button(
+    text: str, action_id: str, incident: Incident, page: PageRef | None = None, style: Style | None = None
+) -> Block:
+    ref = CardRef(str(incident.id), incident.version, page)
+    return button(text, action_id, ref, style=style, label=f"{text.rstrip('…')} {incident.title}")

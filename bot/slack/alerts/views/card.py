@@ -10,7 +10,7 @@ from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.alerts.reminders import next_question, next_reminder
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import Scope
-from bot.slack.alerts.views.buttons import acknowledge, details, pause_rollout, silence
+from bot.slack.alerts.views.buttons import details, hands, pause_rollout, silence
 from bot.slack.alerts.views.words import (
     NAME,
     NO_PORTAL,
@@ -81,7 +81,7 @@ def _open_card(
         *lines([*shown, *rest]),
         section(taken),
         context(happens),
-        *actions(acknowledge(incident, page), silence(incident), pause_rollout(incident), details(incident)),
+        *actions(*hands(incident, page), silence(incident), pause_rollout(incident), details(incident)),
     ]
     return message(
         "\n".join([f"{headline(incident)}. {' '.join(said)}", *shown, *rest, taken, happens]), blocks
@@ -156,7 +156,7 @@ def _visibility_lost_card(incident: Incident, groups: Sequence[str], page: PageR
         doubt = "Run status to read what Meshtech answered."
         then = "When a poll succeeds again, this card says so."
     said, taken = f"{_lost(incident)} {begun} {doubt}", _in_whose_hands(incident, groups)
-    buttons = actions(acknowledge(incident, page))
+    buttons = actions(*hands(incident, page))
     blocks = [header(heading), section(said), section(taken), context(f"{held} {then}"), *buttons]
     return message("\n".join([f"{heading}. {said}", taken, f"{held} {then}"]), blocks)
 

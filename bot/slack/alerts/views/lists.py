@@ -1,14 +1,13 @@
 """Incidents in lists and notes: what is open, the gateways of one, what a thread says. Pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident
-from bot.domain.incident_kinds import IncidentState
-from bot.slack.alerts.views.buttons import acknowledge, details, silence
+from bot.domain.incident_kinds import IncidentId, IncidentState
+from bot.slack import ids
+from bot.slack.alerts.views.buttons import details, hands, silence
 from bot.slack.alerts.views.words import (
-    NAME,
     NO_PORTAL,
     counts,
     headline,
@@ -27,16 +26,14 @@ from bot.slack.views.blocks import (
     Message,
     actions,
     bold,
+    button,
     code,
     context,
     count,
     date,
     duration,
-    escape,
     lines,
-    mention,
     message,
-    name,
     section,
 )
 from bot.slack.views.csv_file import CsvFile
@@ -47,43 +44,6 @@ from bot.slack.views.portal import Portal
 ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
 ALERTS_PAGE, CLOSED_PAGE, INCIDENT_PAGE = 8, 10, 15
 CSV_HEADING = ("id", "name", "offline since", "joined", "left", "left as")
-
-
-def joined_note(incident: Incident, body: Mapping[str, Any]) -> Message:
-    """More gateways joined an incident that was posted before. Where it has grown, the channel reads this."""
-    first, number = [name(str(label), NAME) for label in body["first"]], int(body["count"])
-    named = (
-        f"{', '.join(first)} and {number - len(first):,} more" if number > len(first) else ", ".join(first)
-    )
-    was = f" (was {int(body['told']):,})" if "told" in body else ""
-    text = f"{headline(incident)}{was}. {count(number, 'more gateway')}: {named}.{_grown(body)}"
-    return message(text, [section(text)])
-
-
-def _grown(body: Mapping[str, Any]) -> str:
-    """Who had it when it outgrew what they said that they look after."""
-    if "user" not in body:
-        return ""
-    told, down = int(body["told"]), int(body["down"])
-    given = f"{mention(str(body['user']))} acknowledged {count(told, 'gateway')}"
-    since = f"{date(datetime.fromisoformat(body['at']))}; {down - told:,} more went offline since"
-    return f" {given} {since}, so nobody has this now. Acknowledge it on its card to take it again."
-
-
-def escalated_note(incident: Incident, body: Mapping[str, Any]) -> Message:
-    """Groups are told that nobody has it, in one copy of the card."""
-    groups = "".join(f" <!subteam^{group}>" for group in body.get("groups", ()))
-    text = f"{headline(incident)}: nobody has acknowledged this yet.{groups}"
-    return message(text, [section(text)])
-
-
-def still_yours_note(incident: Incident, body: Mapping[str, Any]) -> Message:
-    """Whoever has it for hours is asked, in one copy of the card."""
-    who_has, asks = escape(str(body.get("name", ""))), "It was asked about."
-    if "user" in body:
-        who_has, asks = mention(str(body["user"])), "Is it still yours?"
-    text = f"{headline(incident)}: {who_has} acknowledged this a while ago. {asks}"
-    return message(text, [section(text)])
 
 
 def gateways_note(incident: Incident, gateways: Sequence[AffectedGateway]) -> Message:
@@ -99,7 +59,6 @@ def gateways_file(incident: Incident, gateways: Sequence[AffectedGateway]) -> Fi
     return File(f"incident-{incident.id}.csv", file.content(), heading)
 
 
-# ---- lists
 def alerts(
     page: Sequence[Incident],
     total: int,
@@ -108,6 +67,7 @@ def alerts(
     *,
     has_channel: bool,
     silenced: Sequence[str] = (),
+    reader: str | None = None,
 ) -> Message:
     """The open incidents, what nobody has acknowledged first; then lines of what is down and silenced."""
     held = [section("\n".join(silenced))] if silenced else []
@@ -125,9 +85,10 @@ def alerts(
     rows = [row(listed, incident) for incident in page]
     blocks = [section(heading)]
     for incident, shown in zip(page, rows, strict=True):
-        blocks += [section(shown), *part(_listed_buttons, incident, offset)]
+        blocks += [section(shown), *part(_listed_buttons, incident, offset, reader)]
     text = "\n".join([f"{heading}.", *rows, *silenced, *unposted])
-    return message(text, [*blocks, *held, *map(context, unposted), *_foot(place)])
+    all_of_them = actions(acknowledge_all(page))
+    return message(text, [*blocks, *held, *map(context, unposted), *all_of_them, *_foot(place)])
 
 
 def closed(page: Sequence[Incident], total: int, offset: int, question: str) -> Message:
@@ -161,8 +122,24 @@ def gateways(
     return message(text, [section(heading), *lines(shown), *buttons(place, refresh=True, export=True)])
 
 
-def _listed_buttons(incident: Incident, offset: int) -> list[Block]:
-    return actions(acknowledge(incident, PageRef(ALERTS, offset)), details(incident))
+def _listed_buttons(incident: Incident, offset: int, reader: str | None) -> list[Block]:
+    return actions(*hands(incident, PageRef(ALERTS, offset), reader), details(incident))
+
+
+def acknowledge_all(shown: Sequence[Incident]) -> Block | None:
+    """For those of a page that nobody has, as they are drawn, where there are several."""
+    free = [one for one in shown if one.acknowledged is None]
+    if len(free) < 2:
+        return None
+    drawn = ",".join(f"{one.id}.{one.version}" for one in free)
+    return button(f"Acknowledge these {len(free)}", ids.INCIDENT_ACK_ALL, PageRef(ALERTS, 0, drawn))
+
+
+def drawn_in(question: str) -> Sequence[tuple[IncidentId, int]]:
+    """The numbers and versions that ``acknowledge_all`` wrote, as far as they are any."""
+    pairs = (one.partition(".") for one in question.split(","))
+    known = [(ids.number(number), ids.number(version)) for number, _, version in pairs]
+    return [(IncidentId(one), version) for one, version in known if one is not None and version is not None]
 
 
 def line(incident: Incident) -> str:
@@ -189,10 +166,10 @@ def listed(incident: Incident) -> str:
     return f"{bold(headline(incident))}\n{' '.join(said)}"
 
 
-def row_buttons(incident: Incident, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:
+def row_buttons(incident: Incident, reader: str, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:
     """The buttons of an incident where it is listed for one person."""
     return actions(
-        acknowledge(incident) if may_acknowledge else None,
+        *(hands(incident, reader=reader) if may_acknowledge else ()),
         silence(incident) if may_silence and incident.kind.rules.may_be_silenced else None,
         details(incident),
     )

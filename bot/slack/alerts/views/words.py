@@ -1,6 +1,15 @@
 """What is said about an incident, on its card, in lists and in notes. Pure functions."""
 
-from bot.domain.alerts.incidents import AffectedGateway, Incident, Leave, MemberCounts, Share, Trait
+from bot.domain.alerts.hands import MOST_NOTE
+from bot.domain.alerts.incidents import (
+    Acknowledgement,
+    AffectedGateway,
+    Incident,
+    Leave,
+    MemberCounts,
+    Share,
+    Trait,
+)
 from bot.domain.alerts.severity import Severity
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import Scope
@@ -46,6 +55,11 @@ def _headline(incident: Incident, site: str) -> str:
         was = one if tally.total == 1 else many
         return f"🟢 {incident.title} {_subject(incident, site)}: over, {count(tally.total, 'gateway')} {was}"
     return f"{begin}: {how_many(incident)} {words.state}"
+
+
+def subject(incident: Incident) -> str:
+    """``A-7 tromsø``: for the first words of what is said about it."""
+    return f"{incident.title} {_subject(incident, name(incident.site, NAME))}"
 
 
 def how_many(incident: Incident) -> str:
@@ -198,18 +212,28 @@ def who(incident: Incident) -> str:
     if silenced:
         why = f": {name(silenced.reason, 300)}" if silenced.reason else ""
         silent = f"{status('silenced')} by {mention(silenced.user_id)} until {date(silenced.until)}{why}."
-    has = f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}." if taken else ""
-    return " ".join(filter(None, [has, silent]))
+    return " ".join(filter(None, [_has(taken) if taken is not None else "", silent]))
+
+
+def _has(taken: Acknowledgement) -> str:
+    note = f": {name(taken.note, MOST_NOTE)}" if taken.note else ""
+    if taken.assigned_by is not None:
+        by = mention(taken.assigned_by)
+        given = status("assigned", "acknowledged")
+        return f"{given} to {mention(taken.user_id)} by {by} {date(taken.at)}{note}."
+    return f"{status('acknowledged')} by {mention(taken.user_id)} {date(taken.at)}{note}."
 
 
 def in_hands(incident: Incident) -> str:
-    """Who has it, or that nobody has; whose acknowledgement it outgrew."""
+    """Who has it, or that nobody has; whose acknowledgement it outgrew, or who gave it back."""
     lapse = incident.lapse
     if incident.acknowledged is not None or lapse is None:
         return who(incident) or "Nobody has acknowledged this yet."
     given = f"{mention(lapse.by.user_id)} acknowledged {count(lapse.gateways, 'gateway')} {date(lapse.by.at)}"
-    outgrown = f"{given}; {lapse.more:,} more went offline since, so nobody has it now."
-    return " ".join(filter(None, [outgrown, who(incident)]))
+    ended = f"{given}; {lapse.more:,} more went offline since, so nobody has it now."
+    if not lapse.more:
+        ended = f"{mention(lapse.by.user_id)} gave it back {date(lapse.at)}: nobody has it now."
+    return " ".join(filter(None, [ended, who(incident)]))
 
 
 def down_line(one: AffectedGateway, incident: Incident, portal: Portal = NO_PORTAL) -> str:

@@ -161,21 +161,29 @@ def _rollout_buttons(one: HomeRollout) -> list[Block]:
 
 
 def incidents(
-    shown: Sequence[Incident], total: int, command: str, *, may_acknowledge: bool, may_silence: bool
+    shown: Sequence[Incident],
+    total: int,
+    command: str,
+    reader: str,
+    *,
+    may_acknowledge: bool,
+    may_silence: bool,
 ) -> list[Block]:
     """The first of all that are open, each with the buttons that work for the reader."""
     if not total:
         return [header("Open alerts"), section(status("Nothing is open.", "done"))]
     blocks = [header("Open alerts")]
     for incident in shown:
-        blocks += part(_incident, incident, may_acknowledge=may_acknowledge, may_silence=may_silence)
+        blocks += part(_incident, incident, reader, may_acknowledge=may_acknowledge, may_silence=may_silence)
     if more := total - len(shown):
         blocks += _more(f"and {count(more, 'more alert')}: {code(f'{command} alerts')}", ALL_ALERTS)
     return blocks
 
 
-def _incident(incident: Incident, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:
-    buttons = alert_views.row_buttons(incident, may_acknowledge=may_acknowledge, may_silence=may_silence)
+def _incident(incident: Incident, reader: str, *, may_acknowledge: bool, may_silence: bool) -> list[Block]:
+    buttons = alert_views.row_buttons(
+        incident, reader, may_acknowledge=may_acknowledge, may_silence=may_silence
+    )
     return [section(alert_views.listed(incident)), *buttons]
 
 

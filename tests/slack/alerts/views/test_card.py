@@ -23,6 +23,7 @@ from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
 from bot.slack import ids
 from bot.slack.alerts.views import card as incident_card
 from bot.slack.alerts.views import lists as views
+from bot.slack.alerts.views import notes
 from bot.slack.ids import CardRef, PageRef, decode
 from bot.slack.views.blocks import Message, date
 from bot.slack.views.portal import Portal
@@ -110,14 +111,15 @@ def test_an_unacknowledged_card_says_so_and_what_happens_next() -> None:
     drawn = card(incident())
     assert "Nobody has acknowledged this yet." in drawn.text
     assert "counts as back after 3 min online and 3 polls" in drawn.text
-    ours = (ids.INCIDENT_ACK, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS)
+    ours = (ids.INCIDENT_ACK, ids.INCIDENT_ASSIGN, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS)
     assert buttons(drawn) == dict.fromkeys(ours, CardRef("7", 2))
 
 
 def test_an_acknowledged_card_says_who_has_it_and_offers_no_second_acknowledgement() -> None:
     drawn = card(incident(acknowledged=ANA))
     assert f"👀 acknowledged by <@U0ANA00001> {date(ANA.at)}." in drawn.text
-    assert list(buttons(drawn)) == [ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS]
+    handed = [ids.INCIDENT_TAKE_OVER, ids.INCIDENT_GIVE_BACK, ids.INCIDENT_ASSIGN]
+    assert list(buttons(drawn)) == [*handed, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS]
 
 
 def test_a_card_names_those_still_down_and_counts_the_others() -> None:
@@ -166,10 +168,10 @@ def test_hostile_names_are_shown_and_harm_nothing(hostile: str) -> None:
     card(incident(*down, tally=tally, site=hostile))
     card(incident(*back, tally=tally, site=hostile, state=IncidentState.RESOLVED, acknowledged=ANA))
     sendable(views.gateways(incident(site=hostile, tally=tally), down, 0))
-    sendable(views.joined_note(incident(), {"count": 3, "first": [hostile] * 3}))
+    sendable(notes.joined(incident(), {"count": 3, "first": [hostile] * 3}))
     page = [incident(site=hostile, tally=tally, number=number) for number in range(views.ALERTS_PAGE)]
     drawn = sendable(views.alerts(page, 99, 8, RULES, has_channel=False))
-    assert len(list(elements(drawn))) == 2 * views.ALERTS_PAGE + 3
+    assert len(list(elements(drawn))) == 3 * views.ALERTS_PAGE + 4
 
 
 def test_a_card_says_which_acknowledgement_it_outgrew_and_offers_another() -> None:
@@ -204,24 +206,24 @@ def test_what_was_dark_before_it_was_first_seen_is_said_to_be() -> None:
 
 # ---- notes
 def test_a_note_names_who_joined() -> None:
-    drawn = sendable(views.joined_note(incident(), {"count": 2, "first": ["MT4", "MT5"]}))
+    drawn = sendable(notes.joined(incident(), {"count": 2, "first": ["MT4", "MT5"]}))
     assert drawn.text == "🔴 A-7 Kyiv-office: 3 gateways offline. 2 more gateways: MT4, MT5."
 
 
 def test_a_note_counts_those_it_does_not_name() -> None:
-    drawn = sendable(views.joined_note(incident(), {"count": 500, "first": ["a", "b", "c"]}))
+    drawn = sendable(notes.joined(incident(), {"count": 500, "first": ["a", "b", "c"]}))
     assert drawn.text.endswith("offline. 500 more gateways: a, b, c and 497 more.")
 
 
 def test_a_note_about_an_incident_that_grew_says_how_large_it_was() -> None:
     body = {"count": 3, "first": ["a", "b", "c"], "told": 1, "down": 4}
-    text = sendable(views.joined_note(incident(), body)).text
+    text = sendable(notes.joined(incident(), body)).text
     assert text == "🔴 A-7 Kyiv-office: 3 gateways offline (was 1). 3 more gateways: a, b, c."
 
 
 def test_a_note_that_ends_an_acknowledgement_mentions_who_had_it() -> None:
     growth = {"told": 1, "down": 51, "user": ANA.user_id, "at": ANA.at.isoformat()}
-    text = sendable(views.joined_note(incident(), {"count": 50, "first": ["a", "b", "c"]} | growth)).text
+    text = sendable(notes.joined(incident(), {"count": 50, "first": ["a", "b", "c"]} | growth)).text
     assert f"<@{ANA.user_id}> acknowledged 1 gateway {date(ANA.at)}; 50 more went offline since" in text
     assert text.endswith("Acknowledge it on its card to take it again.")
 
@@ -245,7 +247,11 @@ def test_a_list_shows_each_incident_with_its_buttons() -> None:
     clicks = [(one["action_id"], decode(one["value"])) for one in elements(drawn)]
     assert clicks == [
         (ids.INCIDENT_ACK, CardRef("1", 2, PageRef("alerts"))),
+        (ids.INCIDENT_ASSIGN, CardRef("1", 2)),
         (ids.INCIDENT_DETAILS, CardRef("1", 2)),
+        (ids.INCIDENT_TAKE_OVER, CardRef("2", 2, PageRef("alerts"))),
+        (ids.INCIDENT_GIVE_BACK, CardRef("2", 2, PageRef("alerts"))),
+        (ids.INCIDENT_ASSIGN, CardRef("2", 2)),
         (ids.INCIDENT_DETAILS, CardRef("2", 2)),
         (ids.REFRESH, PageRef("alerts")),
     ]
@@ -439,12 +445,12 @@ def test_a_flapping_card_says_how_each_gateway_is_now_and_since_when() -> None:
 
 
 def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
-    note = sendable(views.escalated_note(incident(), {"groups": ["S0ONCALL01"], "down": 2}))
+    note = sendable(notes.escalated(incident(), {"groups": ["S0ONCALL01"], "down": 2}))
     assert (
         note.text
         == "🔴 A-7 Kyiv-office: 3 gateways offline: nobody has acknowledged this yet. <!subteam^S0ONCALL01>"
     )
-    asked = sendable(views.still_yours_note(incident(), {"user": "U0ANA00001", "down": 0}))
+    asked = sendable(notes.still_yours(incident(), {"user": "U0ANA00001", "down": 0}))
     assert (
         asked.text == "🔴 A-7 Kyiv-office: 3 gateways offline: <@U0ANA00001> acknowledged this a while ago. "
         "Is it still yours?"
@@ -452,9 +458,9 @@ def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
 
 
 def test_a_reminder_in_another_copy_of_the_card_calls_nobody() -> None:
-    note = sendable(views.escalated_note(incident(), {"down": 1}))
+    note = sendable(notes.escalated(incident(), {"down": 1}))
     assert note.text.endswith(": nobody has acknowledged this yet.")
-    asked = sendable(views.still_yours_note(incident(), {"name": "Ana <b>", "down": 0}))
+    asked = sendable(notes.still_yours(incident(), {"name": "Ana <b>", "down": 0}))
     assert asked.text.endswith(": Ana &lt;b&gt; acknowledged this a while ago. It was asked about.")
 
 

@@ -26,17 +26,17 @@ def offered(blocks: list[Block]) -> list[str]:
 
 
 def test_a_viewer_may_look_into_an_open_alert_and_nothing_else() -> None:
-    assert offered(views.incidents([incident()], 1, "/mesh", **NONE)) == [ids.INCIDENT_DETAILS]
+    assert offered(views.incidents([incident()], 1, "/mesh", "U0ANA00001", **NONE)) == [ids.INCIDENT_DETAILS]
 
 
 def test_an_operator_may_acknowledge_and_silence_it() -> None:
-    buttons = offered(views.incidents([incident()], 1, "/mesh", **ACTS))
-    assert buttons == [ids.INCIDENT_ACK, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS]
+    buttons = offered(views.incidents([incident()], 1, "/mesh", "U0ANA00001", **ACTS))
+    assert buttons == [ids.INCIDENT_ACK, ids.INCIDENT_ASSIGN, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS]
 
 
 def test_visibility_loss_of_the_fleet_cannot_be_silenced() -> None:
     blind = replace(incident(), kind=IncidentKind.VISIBILITY)
-    assert ids.INCIDENT_SILENCE not in offered(views.incidents([blind], 1, "/mesh", **ACTS))
+    assert ids.INCIDENT_SILENCE not in offered(views.incidents([blind], 1, "/mesh", "U0ANA00001", **ACTS))
 
 
 def test_of_two_hundred_rollouts_five_are_shown_and_the_command_for_the_rest() -> None:
@@ -57,7 +57,7 @@ def test_every_rollout_has_a_way_to_look_into_it_and_every_silence_its_end() -> 
 
 def test_an_alert_that_cannot_be_drawn_says_so_and_the_others_are_shown() -> None:
     broken = replace(incident(), kind="unheard of")  # type: ignore[arg-type]
-    shown = views.incidents([broken, incident()], 2, "/mesh", **NONE)
+    shown = views.incidents([broken, incident()], 2, "/mesh", "U0ANA00001", **NONE)
     assert shown[1] == section(UNDRAWN)
     assert offered(shown) == [ids.INCIDENT_DETAILS]
 
@@ -70,7 +70,7 @@ def test_whatever_things_are_called_the_tab_fits_and_rings_at_nobody(text: str) 
     parts = [
         *views.fleet(Counts(3, 1, 0), NOW, [(text, 3)] * views.VERSIONS, [], NOW),
         *views.start(),
-        *views.incidents(open_ones, 99, "/mesh", **ACTS),
+        *views.incidents(open_ones, 99, "/mesh", "U0ANA00001", **ACTS),
         *views.silences([silence] * 99, "/mesh", may_end=True),
     ]
     view = views.tab(parts, "/mesh")

@@ -234,6 +234,8 @@ def _create_tables() -> None:
         sa.Column("acknowledged_by", sa.String(length=32), nullable=True),
         sa.Column("acknowledged_name", sa.Text(), nullable=True),
         sa.Column("acknowledged_at", UtcMicros(), nullable=True),
+        sa.Column("acknowledged_note", sa.Text(), nullable=True),
+        sa.Column("assigned_by", sa.String(length=32), nullable=True),
         sa.Column("told", sa.Integer(), nullable=True),
         sa.Column("lapsed_by", sa.String(length=32), nullable=True),
         sa.Column("lapsed_name", sa.Text(), nullable=True),
