@@ -17,7 +17,7 @@ from bot.app import App
 from bot.domain import digests, subscriptions, visibility
 from bot.domain.access import Role
 from bot.domain.alerts import reminders, severity, silences, storms
-from bot.domain.alerts.incidents import GROWN_BY
+from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
 from bot.domain.audit import KEPT
 from bot.domain.fleet import availability, charts
 from bot.domain.fleet.writes import UNDO_WITHIN
@@ -357,8 +357,7 @@ def _claims() -> list[str]:
             f"{'all' if step.share == 1 else _share(step.share)} of them, {step.least} at least |"
             for step in severity.STEPS
         ),
-        f"become {_share(GROWN_BY)} more than when the channel was last told",
-        f"grown by {_share(GROWN_BY)}, it ends by itself",
+        f"become {_share(GROWN_BY)} more than when the channel was last told, and {GROWN_LEAST} at least",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
         f"for {silences.LONGEST.days} days at most, and above {_hours(silences.REASON_ABOVE)} hours",
         f"more than {silences.ASKED_ABOVE} gateways, or of more than "

@@ -32,6 +32,7 @@ from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.services.context import Context
+from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.incoming.connection import SlackApp
@@ -82,10 +83,13 @@ class Bot:
             self.silences, Modals(self.api), incident=self.alerts.incident, zone=ZoneInfo("UTC"), now=now
         )
         self.people = People(self.api, operators=[GROUP], approvers=[], admins=[], now=now)
+        handing = HandListeners(
+            self.alerts, Modals(self.api), actor_of=self.people.actor, page=self.listeners.alerts_page
+        )
         self.slack = SlackApp(
             self.api,
             self.people,
-            [self.listeners.feature(), silencing.feature()],
+            [self.listeners.feature(), handing.feature(), silencing.feature()],
             on_refused=AuditService(context).refused,
             app_token=night.slack.app_token,
             monotonic=night.seconds,

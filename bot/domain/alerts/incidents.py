@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.alerts.severity import Severity, severity_of
+from bot.domain.alerts.severity import Severity, is_worse, severity_of
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Scope
 
 FIRST_GATEWAYS = 10  # so many are named on a card
-GROWN_BY = 0.5  # of those down when people last heard of it loudly: then they hear of it again
+GROWN_BY = 0.5  # of those down when people last heard of it loudly, and
+GROWN_LEAST = 3  # so many more, or a worse severity: then they hear of it again
 
 
 class Leave(StrEnum):
@@ -160,12 +161,16 @@ class Growth:
     incident: IncidentId
     told: int
     down: int
+    of: int = 0  # how many gateways its site, rollout or fleet has
     acknowledged: Acknowledgement | None = None
 
 
 def has_grown(growth: Growth) -> bool:
     """Whether it is another matter than people were told of, or said that they look after."""
-    return growth.down > growth.told and growth.down >= growth.told * (1 + GROWN_BY)
+    more = growth.down - growth.told
+    if more >= GROWN_LEAST and growth.down >= growth.told * (1 + GROWN_BY):
+        return True
+    return more > 0 and is_worse(severity_of(growth.down, growth.of), severity_of(growth.told, growth.of))
 
 
 @dataclass(frozen=True, slots=True)

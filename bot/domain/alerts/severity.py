@@ -29,6 +29,11 @@ STEPS = (
 )
 
 
+def is_worse(one: Severity, other: Severity) -> bool:
+    order = list(Severity)
+    return order.index(one) < order.index(other)
+
+
 def severity_of(down: int, of: int) -> Severity:
     """``of``: how many gateways their site, rollout or fleet has; 0 where that is not known."""
     share = min(down / of, 1.0) if of else 0.0

@@ -105,7 +105,7 @@ class AlertService:
         by = Acknowledgement(actor.user_id, actor.name, self._now(), checked_note(note))
         async with self._database.write() as connection:
             some = await hands.unacknowledged(connection, MOST_AT_ONCE) if drawn is None else drawn
-            taken = [await self._acknowledge(connection, by, *one, channel) for one in some]
+            taken = [await self._acknowledge(connection, by, *one, channel) for one in sorted(some)]
         return [one for one in taken if one is not None]
 
     async def take_over(

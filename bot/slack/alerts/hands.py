@@ -10,7 +10,7 @@ from bot.domain.alerts.incidents import Incident
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.services.alerts.incidents import AlertService
-from bot.services.alerts.notes import FOR_YOU, HANDED, RECOVERED
+from bot.services.alerts.notes import FOR_YOU, HANDED
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import buttons, lists
@@ -64,7 +64,6 @@ class HandListeners:
             notes={
                 HANDED: self._drawn(views.handed),
                 FOR_YOU: self._drawn(views.for_you),
-                RECOVERED: self._drawn(views.recovered),
             },
             in_threads={"incident": self.in_thread},
         )

@@ -12,7 +12,7 @@ from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query, parse
 from bot.services.alerts.incidents import AlertService
-from bot.services.alerts.notes import GATEWAYS, JOINED
+from bot.services.alerts.notes import GATEWAYS, JOINED, RECOVERED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS
 from bot.slack import ids
 from bot.slack.alerts.views import card as cards
@@ -77,6 +77,7 @@ class AlertListeners:
                 JOINED: self._about_incident(note_views.joined),
                 GATEWAYS: self.gateways_note,
                 ESCALATED: self._about_incident(note_views.escalated),
+                RECOVERED: self._about_incident(note_views.recovered),
                 STILL_YOURS: self._about_incident(note_views.still_yours),
             },
             in_threads={"incident": self.in_thread},

@@ -16,6 +16,7 @@ from bot.services.alerts.silences import ENDED, ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
+from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,
@@ -75,22 +76,26 @@ class SilenceListeners:
         asked = _OF_THIS.fullmatch(call.text)
         if word not in {"silence", "mute"} or asked is None or call.about is None:
             return False
-        require(call.actor, Action.SILENCE)
-        wanted = parse_silence(f"this {asked[1]}", self._zone, self._now())
-        one = incident_id(call.about[1])
-        covered, fleet = await self._service.coverage(call.actor, one)
-        try:
-            check_confirmed(covered, fleet, None)
-        except Unconfirmed as large:
-            raise InvalidInput(
-                f"That silence covers {covered:,} of {fleet:,} gateways now. "
-                "Press Silence on the card: it asks first."
-            ) from large
-        made = await self._service.silence_incident(
-            call.actor, one, wanted.until, wanted.reason, call.channel
+        said = await self._silence_alert(
+            call.actor, incident_id(call.about[1]), f"this {asked[1]}", call.channel
         )
-        await call.respond.answer(views.silenced(made, covered))
+        await call.respond.answer(said)
         return True
+
+    async def _silence_alert(
+        self, actor: Actor, one: IncidentId, text: str, channel: str, seen: int | None = None
+    ) -> Message:
+        """What covers much is asked about first, with a button that says yes to what was typed."""
+        require(actor, Action.SILENCE)
+        wanted = parse_silence(text, self._zone, self._now())
+        covered, fleet = await self._service.coverage(actor, one)
+        try:
+            check_confirmed(covered, fleet, seen)
+        except Unconfirmed as question:
+            asked = PageRef(views.SILENCE_OF_ALERT, question.covered, f"{one} {text}")
+            return views.confirmation(text, question.covered, question.fleet, asked)
+        made = await self._service.silence_incident(actor, one, wanted.until, wanted.reason, channel)
+        return views.silenced(made, covered)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SILENCES: ListHandler(self._page)}
@@ -109,7 +114,13 @@ class SilenceListeners:
     async def confirm(self, click: Click) -> None:
         """The button carries what was asked and how many gateways it covered; both are checked anew."""
         asked = click.page
-        said = await self._silence(click.actor, asked.question, click.channel, asked.offset)
+        if asked.kind == views.SILENCE_OF_ALERT:
+            number, _, text = asked.question.partition(" ")
+            said = await self._silence_alert(
+                click.actor, incident_id(number), text, click.channel, asked.offset
+            )
+        else:
+            said = await self._silence(click.actor, asked.question, click.channel, asked.offset)
         await click.respond.answer(said)
 
     async def _silence(self, actor: Actor, text: str, channel: str, seen: int | None = None) -> Message:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, FromClause, Row, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -227,8 +227,21 @@ async def _with_sites(connection: AsyncConnection, incident: Incident) -> Incide
 
 
 async def _with_sizes(connection: AsyncConnection, some: Sequence[Incident]) -> Sequence[Incident]:
-    """Each with the number of gateways of its site, its rollout or the fleet."""
-    by_site = {fold(one.site): 0 for one in some if one.kind.rules.scope is Scope.SITE}
+    places = [PlaceKey(one.kind.rules.scope, fold(one.site), one.rollout_id) for one in some]
+    return [replace(one, of=size) for one, size in zip(some, await sizes(connection, places), strict=True)]
+
+
+class PlaceKey(NamedTuple):
+    """Where an incident is: its site, folded, or its rollout."""
+
+    scope: Scope
+    site: str
+    rollout: int | None
+
+
+async def sizes(connection: AsyncConnection, places: Sequence[PlaceKey]) -> Sequence[int]:
+    """How many gateways each has: the site, the rollout or the fleet; 0 for none by name."""
+    by_site = {one.site: 0 for one in places if one.scope is Scope.SITE}
     if by_site:
         found = await connection.execute(
             select(gateways.c.site_folded, func.count())
@@ -236,28 +249,28 @@ async def _with_sizes(connection: AsyncConnection, some: Sequence[Incident]) -> 
             .group_by(gateways.c.site_folded)
         )
         by_site |= {row[0]: row[1] for row in found}
-    planned = {one.rollout_id: 0 for one in some if one.kind.rules.scope is Scope.ROLLOUT}
+    planned = {one.rollout: 0 for one in places if one.scope is Scope.ROLLOUT}
     if planned:
         found = await connection.execute(
             select(rollouts.c.id, rollouts.c.planned).where(rollouts.c.id.in_(planned))
         )
         planned |= {row[0]: row[1] for row in found}
     fleet = 0
-    if any(one.kind.rules.scope is Scope.SITES for one in some):
+    if any(one.scope is Scope.SITES for one in places):
         fleet = int((await connection.execute(select(func.count()).select_from(gateways))).scalar_one())
 
-    def size(one: Incident) -> int:
-        match one.kind.rules.scope:
+    def size(one: PlaceKey) -> int:
+        match one.scope:
             case Scope.SITE:
-                return by_site[fold(one.site)]
+                return by_site[one.site]
             case Scope.ROLLOUT:
-                return planned[one.rollout_id]
+                return planned[one.rollout]
             case Scope.SITES:
                 return fleet
             case Scope.FLEET:
                 return 0
 
-    return [replace(one, of=size(one)) for one in some]
+    return [size(one) for one in places]
 
 
 async def _with_last_outage(connection: AsyncConnection, incident: Incident, site: str) -> Incident:

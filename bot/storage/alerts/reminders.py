@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.incidents import Acknowledgement, Growth, Incident
 from bot.domain.gateways import GatewayId
-from bot.domain.incident_kinds import IncidentId, IncidentState
+from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
+from bot.storage.alerts.incidents import PlaceKey, sizes
 from bot.storage.alerts.membership import IS_LIVE, down_now
 from bot.storage.alerts.troubles import expected_ids
 from bot.storage.db.tables import incident_gateways, incidents
@@ -20,29 +21,36 @@ async def larger(connection: AsyncConnection, ids: Collection[IncidentId]) -> Se
     """
     row = incidents.c
     down = down_now()
-    rows = await connection.execute(
-        select(
-            row.id,
-            row.told,
-            row.acknowledged_by,
-            row.acknowledged_name,
-            row.acknowledged_at,
-            down.label("down"),
+    rows = (
+        await connection.execute(
+            select(
+                row.id,
+                row.kind,
+                row.site_folded,
+                row.rollout_id,
+                row.told,
+                row.acknowledged_by,
+                row.acknowledged_name,
+                row.acknowledged_at,
+                down.label("down"),
+            )
+            .where(row.id.in_(ids), IS_LIVE, row.told.is_not(None), row.told < down)
+            .order_by(row.id)
+            .with_for_update(key_share=True)
         )
-        .where(row.id.in_(ids), IS_LIVE, row.told.is_not(None), row.told < down)
-        .order_by(row.id)
-        .with_for_update(key_share=True)
-    )
+    ).all()
+    places = [PlaceKey(IncidentKind(one.kind).rules.scope, one.site_folded, one.rollout_id) for one in rows]
     return [
         Growth(
             IncidentId(one.id),
             one.told,
             one.down,
+            of,
             Acknowledgement(one.acknowledged_by, one.acknowledged_name or "Somebody", one.acknowledged_at)
             if one.acknowledged_by
             else None,
         )
-        for one in rows
+        for one, of in zip(rows, await sizes(connection, places), strict=True)
     ]
 
 

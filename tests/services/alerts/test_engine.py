@@ -12,7 +12,7 @@ from bot.domain.alerts.incidents import Cut, Leave, Thresholds
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
-from bot.services.alerts.notes import JOINED
+from bot.services.alerts.notes import JOINED, RECOVERED
 from bot.storage.alerts import membership as store
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, incidents
@@ -316,7 +316,7 @@ async def test_three_minutes_on_two_listings_do_not_end_it(database: Database) -
     assert await world.live() == []
 
 
-async def test_recovery_edits_the_card_and_posts_nothing(database: Database) -> None:
+async def test_recovery_edits_the_card_and_says_one_quiet_line(database: Database) -> None:
     world = await one_dark(database)
     (before,) = await world.cards()
     world.goes("online", "a")
@@ -324,7 +324,7 @@ async def test_recovery_edits_the_card_and_posts_nothing(database: Database) -> 
     (after,) = await world.cards()
     assert after.id == before.id
     assert after.wanted > before.wanted
-    assert await world.notes() == []
+    assert [(note.kind, note.broadcast) for note in await world.notes()] == [(RECOVERED, False)]
 
 
 async def test_an_incident_lasts_until_its_last_gateway_is_back(database: Database) -> None:
@@ -418,7 +418,7 @@ async def test_the_first_acknowledgement_wins_and_the_second_learns_whose_it_was
     (refused,) = [answer for answer in answers if isinstance(answer, Stale)]
     winner = (await world.only_incident()).acknowledged
     assert winner is not None
-    assert str(refused).startswith(f"{winner.name} acknowledged this a moment ago")
+    assert str(refused).startswith(f"{winner.name} acknowledged A-1 a moment ago")
     assert len(await world.rows(select(audit))) == 1
 
 

@@ -90,14 +90,23 @@ async def test_an_acknowledgement_ends_when_half_as_many_again_are_down(database
     assert (lapse.by, lapse.gateways, lapse.more) == (given.acknowledged, 1, 20)
 
 
-async def test_an_acknowledgement_covers_less_than_half_as_many_again(database: Database) -> None:
+async def test_an_acknowledgement_covers_two_more_even_where_that_is_half_as_many_again(
+    database: Database,
+) -> None:
     world = await acknowledged(database, 4)
-    await go(world, OSLO[4])
+    await go(world, *OSLO[4:6])
     assert (await world.only_incident()).acknowledged is not None
     assert await loud(world) == [False]
-    await go(world, OSLO[5])
+    await go(world, OSLO[6])
     assert (await world.only_incident()).acknowledged is None
     assert await loud(world) == [False, True]
+
+
+async def test_a_worse_severity_is_heard_however_few_joined(database: Database) -> None:
+    world = await acknowledged(database, 9)
+    await go(world, OSLO[9])
+    assert (await world.only_incident()).acknowledged is None, "ten are a major alert"
+    assert await loud(world) == [True]
 
 
 async def test_what_replaces_gateways_that_are_back_is_covered(database: Database) -> None:
@@ -199,11 +208,11 @@ async def test_an_incident_that_grows_by_half_tells_the_channel_once(database: D
 
 
 async def test_it_is_compared_with_what_the_channel_was_told_last(database: Database) -> None:
-    world = await dark(database, 4)
-    await go(world, OSLO[4])
+    world = await dark(database, 3)
+    await go(world, *OSLO[3:5])
     await go(world, OSLO[5])
-    await go(world, OSLO[6])
-    await go(world, *OSLO[7:9])
+    await go(world, *OSLO[6:8])
+    await go(world, OSLO[8])
     assert await loud(world) == [False, True, False, True]
 
 
@@ -250,10 +259,11 @@ async def test_a_storm_that_grows_is_heard(database: Database) -> None:
 
 @pytest.mark.on_both
 async def test_more_that_a_rollout_did_not_bring_back_are_heard(database: Database) -> None:
-    world = await World.begin(database, "Oslo/a", "Oslo/b")
-    hushed = silences(world, "b")
-    await go(world, "a", "b", minutes=1)
-    await rollout(world, "a", "b")
+    late = ("b", "c", "d")
+    world = await World.begin(database, "Oslo/a", *(f"Oslo/{one}" for one in late))
+    hushed = silences(world, *late)
+    await go(world, "a", *late, minutes=1)
+    await rollout(world, "a", *late)
     await world.passes(3)
     incident = await world.only_incident()
     await world.alerts.acknowledge(ANA, incident.id, incident.version)

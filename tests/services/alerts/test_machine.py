@@ -29,12 +29,13 @@ from sqlalchemy import select
 
 from bot.demo.slack.workspace import PostedMessage
 from bot.domain.alerts.incidents import Leave
+from bot.domain.alerts.severity import Severity, severity_of
 from bot.domain.fleet.snapshot import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.services.alerts.notes import JOINED
 from bot.slack.outgoing.sending import TWICE
-from bot.storage.db.tables import audit, incident_gateways, incidents
+from bot.storage.db.tables import audit, gateways, incident_gateways, incidents
 from tests.worlds.alert_night import ALERTS, ANA, MINUTE, Night, ids_of, night
 from tests.worlds.builders import alert_rules
 
@@ -331,20 +332,28 @@ class Nights(RuleBasedStateMachine):
                 self.told.setdefault(row.id, down[row.id])
 
     def grows(self) -> None:
-        """Right after a listing: what was joined and has grown by half is told anew, and nobody has it."""
+        """Right after a listing: what was joined and has grown is told anew, and nobody has it."""
         down, at = self.down(), self.night.now()
         joined = {row.incident_id for row in self.run(self.rows()) if row.joined_at == at}
         loud = {note.key.split("/")[1] for note in self.run(self.night.notes()) if says_growth(note, at)}
         for row in self.run(self.night.rows(select(incidents))):
             before, now = self.told.get(row.id), down[row.id]
             heard = row.kind in {IncidentKind.OFFLINE, IncidentKind.STORM} and row.id in joined
-            grown = heard and before is not None and now > before and 2 * now >= 3 * before
+            grown = heard and before is not None and self.is_heard(row, before, now)
             assert grown or (row.id in self.owned) == (row.acknowledged_by is not None)
             assert (str(row.id) in loud) == (grown and row.state == IncidentState.OPEN)
             if grown:
                 assert row.acknowledged_by is None, "what was acknowledged has outgrown it"
                 self.owned.discard(row.id)
                 self.told[row.id] = now
+
+    def is_heard(self, row: Any, before: int, now: int) -> bool:
+        """Three more and half as many again, or a worse severity."""
+        sites = self.run(self.night.rows(select(gateways.c.site_folded)))
+        of = len([one for one in sites if row.kind == IncidentKind.STORM or one[0] == row.site_folded])
+        order = [severity_of(number, of) for number in (before, now)]
+        worse = now > before and list(Severity).index(order[1]) < list(Severity).index(order[0])
+        return worse or (now - before >= 3 and 2 * now >= 3 * before)
 
     def joined_by_the_rule(self, row: Any, at: datetime) -> None:
         seen = self.watcher.seen[row.gateway_id]
@@ -423,7 +432,7 @@ class Nights(RuleBasedStateMachine):
         calls = [
             call for call in self.night.slack.called("chat.update") if call.args.get("ts") == ts and call.ok
         ]
-        over = [call.args["text"].startswith("🟢 Over") for call in calls]
+        over = [": over, " in call.args["text"] for call in calls]
         assert over == sorted(over), "a card that was over was opened again"
 
 

@@ -426,7 +426,7 @@ async def test_all_that_nobody_has_are_acknowledged_at_once(world: World, listen
     drawn = (await alerts(listeners)).last
     answers = await click(listeners, ids.INCIDENT_ACK_ALL, buttons(drawn)[ids.INCIDENT_ACK_ALL])
     assert [await holder(world, one) for one in (1, 2)] == ["Ana", "Ana"]
-    assert sendable(answers.added[0]).text == "You have 2 alerts now: A-2, A-1."
+    assert sendable(answers.added[0]).text == "You have 2 alerts now: A-1, A-2."
     assert ids.INCIDENT_ACK_ALL not in buttons(answers.last)
 
 

@@ -206,3 +206,30 @@ def test_the_coming_end_is_told_with_query_and_author() -> None:
     body = {"silence": "S-1", "query": "tag:oslo", "by": "U0ANA00001", "until": "2026-05-04T09:00:00+00:00"}
     drawn: Message = sendable(views.ending(body))
     assert "S-1 by <@U0ANA00001>" in drawn.text
+
+
+async def says_in_thread(desk: Desk, text: str) -> str:
+    """In the thread of the alert at Voss, whose 30 of 32 gateways a silence would cover."""
+    desk.answers = Answers()
+    call = CommandCall(ANA, "C0ALERTS", text, desk.answers, about=("incident", "2"))
+    assert await desk.listeners.in_thread("silence", call)
+    return sendable(desk.answers.last).text
+
+
+async def test_a_large_silence_in_a_thread_is_confirmed_by_a_button_for_what_was_typed(desk: Desk) -> None:
+    desk.world.goes("offline", *(f"v{number}" for number in range(12)))
+    await desk.world.passes(7)
+    asked = await says_in_thread(desk, "this for 2h because of the storm")
+    assert "silence this for 2h because of the storm holds the alerts of 30 gateways of 32." in asked
+    said = await desk.confirms()
+    assert "S-1" in said
+    assert utc(desk.world.now + timedelta(hours=2)) in said
+
+
+async def test_a_confirmed_silence_in_a_thread_is_asked_about_again_when_it_covers_more(desk: Desk) -> None:
+    desk.world.goes("offline", *(f"v{number}" for number in range(12)))
+    await desk.world.passes(7)
+    await says_in_thread(desk, "2h because of the storm")
+    desk.world.add("Voss/late")
+    await desk.world.passes(1)
+    assert "31 gateways of 33" in await desk.confirms()

@@ -34,6 +34,7 @@ from bot.slack.views.modals import date_input, modal, select, text_input
 from bot.slack.views.parts import row
 
 SILENCES = "silences"  # the kind of the list
+SILENCE_OF_ALERT = "silence_of_alert"  # of a question about the gateways of one alert
 PAGE = 8
 _SILENCES_SHOWN = 5  # beside what is open
 _WORDS = {"30m": "30 minutes", "1h": "1 hour", "4h": "4 hours", "12h": "12 hours", "24h": "24 hours"}
@@ -51,15 +52,21 @@ def silenced(silence: Silence, covered: int) -> Message:
     return message(text, [section(text)])
 
 
-def confirmation(text: str, covered: int, fleet: int) -> Message:
-    """What a silence would cover, before it holds so much, or nothing; its button says yes to just that."""
+def confirmation(text: str, covered: int, fleet: int, asked_again: PageRef | None = None) -> Message:
+    """What a silence would cover, before it holds so much, or nothing; its button says yes to just that.
+
+    ``asked_again`` is what the button carries where the text alone does not say which alert it is about.
+    """
     asked = code(f"silence {text}", 600)
     if covered:
         said = f"{asked} holds the alerts of {bold(count(covered, 'gateway'))} of {fleet:,}."
     else:
         said = f"{nothing_matches()} {asked} would hold what matches later."
     yes = button(
-        "Silence", ids.SILENCE_CONFIRM, PageRef(SILENCES, covered, text), label="Silence them all the same"
+        "Silence",
+        ids.SILENCE_CONFIRM,
+        asked_again or PageRef(SILENCES, covered, text),
+        label="Silence them all the same",
     )
     small = "Nothing is silenced until you confirm it."
     return message(f"{said}\n{small}", [section(said), *actions(yes), context(small)])
