@@ -1,5 +1,6 @@
 """What people do with incidents in Slack, from a click to what they see."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.rollouts.events import Started
 from bot.domain.rollouts.rollout import RolloutId
-from bot.services.alerts.notes import RECOVERED
+from bot.services.alerts.notes import GATEWAYS, JOINED, RECOVERED
 from bot.slack import ids
 from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
@@ -168,10 +169,12 @@ async def test_the_note_about_those_who_joined_says_where(world: World, listener
     await world.passes(1)
     world.goes("offline", "late")
     await world.passes(6)
-    note = (await world.notes())[-1]
+    note = next(note for note in await world.notes() if note.kind == JOINED)
     drawn = listeners.feature().notes[note.kind](note.body)
     assert not isinstance(drawn, Message)
-    assert sendable(await drawn).text == "🔴 A-2 Oslo: 19 of 19 gateways offline. 1 more gateway: late."
+    assert (
+        sendable(await drawn).text == "🔴 A-2 Oslo: 19 of 19 gateways offline (was 18). 1 more gateway: late."
+    )
 
 
 async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(
@@ -497,4 +500,66 @@ async def test_a_note_to_the_channel_says_at_the_end_that_it_is_over(world: Worl
     assert note.wanted > wanted, "it is drawn anew"
     assert (await drawn_note(world, listeners, place)).startswith(
         "🟢 A-2 Oslo: over, 36 gateways were offline."
+    )
+
+
+# ---- who hears of it
+async def heard(world: World, listeners: Alerts, known: int) -> list[tuple[str, bool, list[str]]]:
+    """Of each note since then: where, whether the whole channel reads it, and whom it mentions."""
+    notes = (await world.notes())[known:]
+    texts = [await drawn_note(world, listeners, known + place) for place in range(len(notes))]
+    pinged = [re.findall(r"<@(\w+)>|<!subteam\^(\w+)>", text) for text in texts]
+    return [
+        (note.channel, note.broadcast, ["".join(one) for one in names])
+        for note, names in zip(notes, pinged, strict=True)
+        if note.kind != GATEWAYS
+    ]
+
+
+async def test_of_each_moment_it_is_said_who_is_mentioned_or_written_to_and_nobody_else_is(
+    world: World, listeners: Alerts
+) -> None:
+    async def known() -> int:
+        return len(await world.notes())
+
+    ana, ben, alert = ANA.user_id, BEN.user_id, IncidentId(2)
+    assert "<@" not in (await listeners.draw_card("2")).text, "opened: nobody"
+    assert await heard(world, listeners, 0) == []
+
+    before = await known()
+    await world.alerts.acknowledge(ANA, alert, None)
+    assert await heard(world, listeners, before) == [], "acknowledged: nobody, the card says whose it is"
+
+    names = [f"late{number:02}" for number in range(18)]
+    world.add(*(f"Oslo/{one}" for one in names))
+    await world.passes(1)
+    before = await known()
+    world.goes("offline", *names)
+    await world.passes(6)
+    grown = [("C0ALERTS", True, [ana])]
+    assert await heard(world, listeners, before) == grown, "grown: the channel, and who has it no longer"
+
+    await world.alerts.acknowledge(ANA, alert, None)
+    before = await known()
+    await world.alerts.take_over(BEN, alert, None)
+    taken = [("C0ALERTS", False, [ana])]
+    assert await heard(world, listeners, before) == taken, "taken over: who had it, not the channel"
+
+    before = await known()
+    await world.alerts.assign(BEN, alert, None, ANA)
+    nobody: list[str] = []
+    given = [("C0ALERTS", False, nobody), (ana, False, nobody)]
+    assert await heard(world, listeners, before) == given, "assigned: a direct message to who gets it"
+
+    before = await known()
+    await world.alerts.assign(Actor("U0CARL0001", "Carl", Role.OPERATOR), alert, None, BEN)
+    given = [("C0ALERTS", False, [ana]), (ben, False, nobody)]
+    assert await heard(world, listeners, before) == given, "and who had it is mentioned"
+
+    before = await known()
+    world.goes("online", *world.fleet)
+    await world.passes(4)
+    over = sorted(await heard(world, listeners, before))
+    assert over == [("C0ALERTS", False, nobody), ("C0ALERTS", False, [ben])], (
+        "recovered: who had it, if anybody"
     )

@@ -12,6 +12,7 @@ from bot.domain.incident_kinds import IncidentKind
 from bot.domain.rollouts.events import Person, RecordedEvent, TimelineEntry
 from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.slack.alerts.views import lists as alerts
+from bot.slack.alerts.views import notes as alert_notes
 from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.card import card as alert_card
 from bot.slack.rollouts.views import notes
@@ -59,10 +60,13 @@ def test_a_card_of_an_alert_names_the_place_and_how_many_gateways() -> None:
 
 JOINED = {"first": ["MT1"], "count": 3}
 NOTES = {
-    "joined": alerts.joined_note(incident(), JOINED),
-    "outgrown": alerts.joined_note(incident(), {**JOINED, "told": 2, "down": 9}),
-    "escalated": alerts.escalated_note(incident(), {"groups": ["S0ADMINS01"]}),
-    "still yours": alerts.still_yours_note(incident(), {"user": "U0ANA00001"}),
+    "joined": alert_notes.joined(incident(), JOINED),
+    "outgrown": alert_notes.joined(incident(), {**JOINED, "told": 2, "down": 9}),
+    "escalated": alert_notes.escalated(incident(), {"groups": ["S0ADMINS01"]}),
+    "still yours": alert_notes.still_yours(incident(), {"user": "U0ANA00001"}),
+    "taken over": alert_notes.handed(incident(), {"what": "taken_over", "by": "Ben", "from": "Ana"}),
+    "for you": alert_notes.for_you(incident(), {"by": "Ana"}),
+    "recovered": alert_notes.recovered(incident(), {"user": "U0ANA00001"}),
     "its file": alerts.gateways_note(incident(), ()),
 }
 
