@@ -32,6 +32,7 @@ class GateCounts:
     overdue: int = 0
     failures: int = 0  # overdue ones among them
     canary_failures: int = 0
+    canary: tuple[int, int] = (0, 0)  # failed in all, of those that took part
     by_site: Mapping[str, int] | None = None  # failures
     newest: Sequence[TargetState] = ()  # the last few, the newest first
     collateral: Sequence[Collateral] = ()
@@ -53,7 +54,8 @@ def check_gates(tally: GateCounts) -> GateTrip | None:
     if enough and share >= STOP_SHARE:
         return GateTrip(f"{tally.failures} of {judged} gateways failed, {_percent(STOP_SHARE)} or more", True)
     if tally.canary_failures:
-        return GateTrip(f"{_gateways(tally.canary_failures)} of the canary failed")
+        failed, size = tally.canary
+        return GateTrip(f"{failed} of {size} canaries failed" if size > 1 else "the canary failed")
     if enough and share >= PAUSE_SHARE:
         return GateTrip(f"{tally.failures} of {judged} gateways failed, {_percent(PAUSE_SHARE)} or more")
     newest = list(tally.newest[:IN_A_ROW])
@@ -77,7 +79,3 @@ def is_unusual(one: Collateral) -> bool:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.0f} %"
-
-
-def _gateways(number: int) -> str:
-    return "1 gateway" if number == 1 else f"{number} gateways"

@@ -379,6 +379,12 @@ def paused(rollout: Rollout, reason: str) -> Rollout:
     return replace(rollout, state=RolloutState.PAUSED, reason=reason, held=None)
 
 
+def is_paused_by_itself(rollout: Rollout) -> bool:
+    """By a gate, whose reason it has."""
+    why = rollout.reason
+    return rollout.state is RolloutState.PAUSED and why is not None and not why.startswith("paused by ")
+
+
 def resume(
     rollout: Rollout,
     actor: Actor,

@@ -4,9 +4,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from bot.domain.incident_kinds import IncidentSummary
+from bot.domain.rollouts.events import Paused, TimelineEntry, over_with
 from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
 from bot.domain.rollouts.rollout import (
     CANARY,
@@ -14,6 +15,7 @@ from bot.domain.rollouts.rollout import (
     Counts,
     Freeze,
     Rollout,
+    RolloutId,
     RolloutState,
     TargetRecord,
     TargetState,
@@ -56,6 +58,7 @@ class DrawnPlan:
     start_at: datetime | None = None
     incidents: Sequence[IncidentSummary] = ()  # open ones at its gateways' sites
     skipped: Sequence[str] = ()  # what may be newer than this "latest"
+    busy_in: Sequence[RolloutId] = ()  # the rollouts that have the gateways which are in another
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class RolloutStatus:
     late: int = 0  # counted as failed, and kept until their job is over
     freeze: Freeze | None = None
     evidence: Evidence = field(default_factory=Evidence)
+    worked: timedelta = timedelta()  # how long gateways were under way, while it was not paused
 
     @property
     def total(self) -> int:
@@ -107,12 +111,44 @@ class RolloutStatus:
     def in_state(self, state: TargetState) -> int:
         return sum(count for (wave, found), count in self.counts.items() if found is state and wave)
 
-    def ends_about(self) -> datetime | None:
-        """When the rest will be done at the pace so far; None before there is a pace to speak of."""
-        rollout = self.rollout
+    def work_left(self) -> timedelta | None:
+        """How long the rest takes at the pace so far, waits aside; None before there is a pace."""
         settled = sum(count for (wave, state), count in self.counts.items() if wave and state.is_settled)
-        if rollout.state is not RolloutState.RUNNING or rollout.started_at is None:
+        if self.rollout.state is not RolloutState.RUNNING or not self.worked:
             return None
         if settled < ESTIMATE_AFTER or settled >= self.total:
             return None
-        return self.now + (self.now - rollout.started_at) * ((self.total - settled) / settled)
+        return self.worked * ((self.total - settled) / settled)
+
+    @property
+    def soaks_left(self) -> timedelta:
+        """The time between the waves that are still to come; the canary's end waits for a person instead."""
+        return self.rules.soak * max(self.last_wave - max(self.rollout.wave, CANARY + 1), 0)
+
+
+Span = tuple[datetime, datetime]
+
+
+def worked(spans: Sequence[Span], waits: Sequence[Span]) -> timedelta:
+    """How long some gateway was under way, without the times in which people let it wait."""
+    total, end = timedelta(), datetime.min.replace(tzinfo=UTC)
+    for begin, until in sorted(spans):
+        begin = max(begin, end)
+        if until > begin:
+            total += until - begin - sum((_overlap((begin, until), one) for one in waits), timedelta())
+            end = until
+    return total
+
+
+def paused_spans(entries: Sequence[TimelineEntry], now: datetime) -> list[Span]:
+    """From each pause to what came of it."""
+    paused = [(one, over_with(one, entries[at + 1 :])) for at, one in enumerate(entries) if is_pause(one)]
+    return [(one.at, over.at if over else now) for one, over in paused]
+
+
+def is_pause(entry: TimelineEntry) -> bool:
+    return isinstance(entry.event, Paused)
+
+
+def _overlap(one: Span, other: Span) -> timedelta:
+    return max(min(one[1], other[1]) - max(one[0], other[0]), timedelta())

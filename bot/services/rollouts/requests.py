@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, require, require_within
 from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
@@ -30,7 +30,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     over_with,
 )
-from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, Plan, RolloutRules
+from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, Plan, RolloutRules, TargetClass
 from bot.domain.rollouts.rollout import (
     FAILURES,
     IN_FLIGHT,
@@ -41,7 +41,7 @@ from bot.domain.rollouts.rollout import (
     TargetState,
 )
 from bot.domain.rollouts.staleness import RolloutAct
-from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
+from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.services.context import Context
 from bot.services.questions import VendorQuestions
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
@@ -189,12 +189,15 @@ class RolloutRequests:
         # Ten thousand targets take a while to sort and hash: not on the event loop.
         plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
         expires_at = now + planning.PLAN_EXPIRES
+        busy = [one.gateway_id for one in plan.targets if one.cls is TargetClass.BUSY]
         async with self._database.write() as connection:
+            busy_in = await targets.rollouts_of(connection, busy)
             await store.save_plan(
                 connection, plan_id, plan, actor.user_id, channel, start_at, now, expires_at
             )
         sites = {target.site for target in plan.eligible}
-        return DrawnPlan(plan_id, plan, evidence, freeze, start_at, await self._incidents_at(sites))
+        incidents = await self._incidents_at(sites)
+        return DrawnPlan(plan_id, plan, evidence, freeze, start_at, incidents, busy_in=busy_in)
 
     async def request(self, actor: Actor, plan_id: str, start_at: datetime | None = None) -> Rollout:
         """Asks for approval of a drawn plan; with no approvals needed it starts, at ``start_at`` if given.
@@ -410,6 +413,10 @@ class RolloutRequests:
             sites = set() if rollout.state.is_final else await targets.sites(connection, rollout_id)
             freeze = await store.freeze_of(connection, version)
             evidence = await _evidence(connection, version, rollout.model)
+            spent = timedelta()
+            if rollout.state is RolloutState.RUNNING:
+                spans = await targets.work_spans(connection, rollout_id, now)
+                spent = worked(spans, paused_spans(await events.timeline(connection, rollout_id), now))
         late = now - self.rules.overdue_after / 2
         return RolloutStatus(
             rollout=rollout,
@@ -424,6 +431,7 @@ class RolloutRequests:
             incidents=await self._incidents_at(sites) if sites else (),
             freeze=freeze,
             evidence=evidence,
+            worked=spent,
             now=now,
             rules=self.rules,
         )

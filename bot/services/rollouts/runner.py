@@ -246,9 +246,21 @@ class RolloutRunner:
         trip = gates.check_gates(await flight.gate_counts(connection, fresh, now))
         if trip is None or trip.for_good:
             return fresh, trip
+        if decide.is_paused_by_itself(fresh) and fresh.reason != trip.reason:
+            fresh = await self._say_reason(connection, fresh, trip.reason, now)
         counts = await targets.count_targets(connection, fresh.id)
         keeps_back = fresh.state is not RolloutState.PAUSED and _in_states(counts, {TargetState.WAITING})
         return fresh, trip if keeps_back else None
+
+    async def _say_reason(
+        self, connection: Transaction, paused: Rollout, reason: str, now: datetime
+    ) -> Rollout:
+        """What was in flight when it paused itself settled since, and belongs to the reason."""
+        after = decide.paused(paused, reason)
+        await store.save(connection, paused, after, now)
+        await cards.touch(connection, about(paused.id))
+        await cards.touch_notes(connection, f"rollout/{paused.id}/")
+        return replace(after, version=paused.version + 1)
 
     async def _stop(self, connection: Transaction, rollout: Rollout, why: str, now: datetime) -> Rollout:
         reason = f"{rollout.title} stopped: {why}"

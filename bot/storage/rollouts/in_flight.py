@@ -145,10 +145,23 @@ async def gate_counts(connection: Transaction, rollout: Rollout, now: datetime) 
         overdue=overdue,
         failures=failures,
         canary_failures=canary if several_waves else 0,
+        canary=await _canary(connection, rollout) if canary else (0, 0),
         by_site=dict(by_site.all()),
         newest=tuple(TargetState(state) for state in newest.scalars().all()),
         collateral=await _collateral(connection, rollout, now),
     )
+
+
+async def _canary(connection: Transaction, rollout: Rollout) -> tuple[int, int]:
+    """How many of it failed, of how many that took part."""
+    took_part = targets.state.not_in([TargetState.EXCLUDED.value, TargetState.SKIPPED.value])
+    found = await connection.execute(
+        select(func.count(case((targets.state.in_(_FAILED), 1))), func.count()).where(
+            targets.rollout_id == rollout.id, targets.wave == CANARY, took_part
+        )
+    )
+    failed, size = found.one()
+    return failed, size
 
 
 async def _has_others(connection: Transaction, rollout: Rollout) -> bool:

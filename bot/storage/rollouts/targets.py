@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, func, literal, select, update
+from sqlalchemy import Row, and_, bindparam, case, delete, func, literal, select, update
 
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import TargetClass
@@ -204,6 +204,33 @@ async def rollout_of_gateway(connection: Transaction, gateway_id: GatewayId) -> 
     )
     rollout_id = found.scalar_one_or_none()
     return None if rollout_id is None else RolloutId(rollout_id)
+
+
+async def work_spans(
+    connection: Transaction, rollout_id: RolloutId, now: datetime
+) -> list[tuple[datetime, datetime]]:
+    """For each wave from its first start to its last end, ``now`` while some are under way."""
+    in_flight = func.count(case((targets.state.in_(_IN_FLIGHT), 1)))
+    began, ended = func.min(targets.started_at), func.max(targets.settled_at)
+    found = await connection.execute(
+        select(began, ended, in_flight)
+        .where(targets.rollout_id == rollout_id, targets.started_at.is_not(None))
+        .group_by(targets.wave)
+    )
+    return [(first, now if flying or last is None else last) for first, last, flying in found.all()]
+
+
+async def rollouts_of(connection: Transaction, gateway_ids: Sequence[GatewayId]) -> tuple[RolloutId, ...]:
+    """The rollouts that have some of these gateways now."""
+    if not gateway_ids:
+        return ()
+    found = await connection.execute(
+        select(gateway_claims.c.rollout_id)
+        .where(among(connection, gateway_claims.c.gateway_id, gateway_ids))
+        .distinct()
+        .order_by(gateway_claims.c.rollout_id)
+    )
+    return tuple(RolloutId(one) for one in found.scalars())
 
 
 async def count_drifted(connection: Transaction, rollout: Rollout) -> int:

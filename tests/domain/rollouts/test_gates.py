@@ -7,9 +7,10 @@ from bot.domain.rollouts.rollout import TargetState
 
 
 def test_any_canary_failure_pauses() -> None:
-    assert check_gates(GateCounts(finished=1, failures=1, canary_failures=1)) == GateTrip(
-        "1 gateway of the canary failed"
-    )
+    one_of_two = GateCounts(finished=1, failures=1, canary_failures=1, canary=(1, 2))
+    assert check_gates(one_of_two) == GateTrip("1 of 2 canaries failed")
+    alone = GateCounts(finished=1, failures=1, canary_failures=1, canary=(1, 1))
+    assert check_gates(alone) == GateTrip("the canary failed")
 
 
 @pytest.mark.parametrize(

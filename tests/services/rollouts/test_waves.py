@@ -119,7 +119,7 @@ async def test_a_firmware_that_reports_success_and_stays_on_the_old_version_is_c
 ) -> None:
     async with world(database_url, rules=WAVES, behaviour=Behaviour.LIES, quick=True) as it:
         picture = await it.comes_to(await it.running(), RolloutState.PAUSED)
-        assert picture.rollout.reason == "2 gateways of the canary failed"
+        assert picture.rollout.reason == "2 of 2 canaries failed"
         assert {row.reason for row in picture.failures} == {
             f"its job says succeeded, and it still runs {OLD} instead of {NEW}"
         }
@@ -166,7 +166,7 @@ async def test_any_canary_failure_pauses(database_url: str) -> None:
         await it.passes(1)
         it.portal.disconnect([next(iter(it.portal.starts))])
         picture = await it.comes_to(rollout_id, RolloutState.PAUSED)
-        assert picture.rollout.reason == "1 gateway of the canary failed"
+        assert picture.rollout.reason == "1 of 2 canaries failed"
         assert (picture.failed, picture.in_state(TargetState.WAITING)) == (1, 6)
 
 

@@ -121,7 +121,7 @@ async def test_a_resume_of_an_older_pause_resumes_nothing_and_says_why(desk: Des
     await acts(desk, ids.ROLLOUT_RESUME, PIA)
     desk.it.firmware.behaviour = Behaviour.FAILS
     await desk.it.comes_to(R1, RolloutState.PAUSED)  # by a gate
-    with pytest.raises(Stale, match=r"^Pia resumed R-1 .* ago; it paused itself \(.* canary failed\)"):
+    with pytest.raises(Stale, match=r"^Pia resumed R-1 .* ago; it paused itself \(.* canaries failed\)"):
         await desk.clicks(ids.ROLLOUT_RESUME, old)
     assert await state(desk) is RolloutState.PAUSED
 

@@ -208,7 +208,7 @@ def incident_blocks(found: Sequence[IncidentSummary]) -> list[Block]:
     words = incidents_words(found)
     shown = []
     for one, said in zip(found[:SHOWN_INCIDENTS], words, strict=False):
-        label = f"Details: {count(one.gateways, 'gateway')} at {plain_name(one.sites[0])}"
+        label = f"Details of A-{one.id}: {count(one.gateways, 'gateway')} at {plain_name(one.sites[0])}"
         details = button("Details", ids.INCIDENT_DETAILS, CardRef(str(one.id), one.version), label=label)
         shown.append(section(said, details))
     return [*shown, *map(section, words[len(shown) :])]
@@ -217,7 +217,7 @@ def incident_blocks(found: Sequence[IncidentSummary]) -> list[Block]:
 def incidents_words(found: Sequence[IncidentSummary]) -> list[str]:
     """A sentence for each of the first few, and how many more there are."""
     shown = [
-        f"⚠️ Open alert: {count(one.gateways, 'gateway')} {words_of(one.kind).state} "
+        f"⚠️ Open alert A-{one.id}: {count(one.gateways, 'gateway')} {words_of(one.kind).state} "
         f"at {name(one.sites[0], 40) if len(one.sites) == 1 else f'{len(one.sites):,} of its sites'}."
         for one in found[:SHOWN_INCIDENTS]
     ]
@@ -253,8 +253,9 @@ def since_words(rollout_status: RolloutStatus) -> str:
         return f" {date(rollout.finished_at)}, after {duration(rollout.finished_at - rollout.started_at)}"
     if rollout.state is not RolloutState.RUNNING:
         return f", started {date(rollout.started_at)}"
-    ends = rollout_status.ends_about()
-    about = f", done about {date(ends)} at this pace" if ends else ""
+    left, soaks = rollout_status.work_left(), rollout_status.soaks_left
+    between = f", and {duration(soaks)} between waves" if soaks else ""
+    about = f", about {duration(left)} of work left{between}" if left else ""
     return f" since {date(rollout.started_at)}{about}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
-from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
+from bot.domain.rollouts.rollout import CANARY, Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef
@@ -21,6 +21,7 @@ from bot.slack.rollouts.views.card import (
     people,
     said,
     spoken,
+    starts_words,
     state_words,
     tally_words,
     waves_words,
@@ -50,7 +51,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import Door, PagePosition, buttons, open_button
+from bot.slack.views.lists import Door, PagePosition, buttons, open_button, open_menu
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.parts import row
 
@@ -86,16 +87,12 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     taking_part = made.eligible
     what = f"firmware {code(made.version)} for model {code(made.model)}"
     title = f"Plan: {what}, {count(len(taking_part), 'gateway')} of {len(made.targets):,} that match"
-    classes = [
-        f"• {bold(f'{number:,}')} {CLASS_WORDS[cls][number != 1]}"
-        for cls, number in made.counts().items()
-        if number
-    ]
+    classes = [_class_line(cls, number, drawn.busy_in) for cls, number in made.counts().items() if number]
     notices = _notices(drawn)
     how = [waves_words(made.waves, rules), _approvals_words(made, rules), evidence_words(drawn.evidence)]
-    first = _first(taking_part, _planned_line)
+    who, first = _goes_first(made)
     if not taking_part:
-        how = ["There is no gateway to update, so there is nothing to request."]
+        how = [_nobody_words(made)]
     query = f"Query {code(made.query or WHOLE_FLEET)}"
     file = f"File {file_words(made.firmware)}"
     match = f"{len(made.targets):,} match" if len(made.targets) != 1 else "1 matches"
@@ -103,20 +100,66 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
         header(f"Plan: firmware {plain_name(made.version)} for {count(len(taking_part), 'gateway')}"),
         section(f"{query} · {match} · model {code(made.model)}\n{file}"),
         *lines(classes),
+        *_busy_doors(drawn.busy_in),
         *(section(notice) for notice in notices),
         *incident_blocks(drawn.incidents),
     ]
     if taking_part:
-        blocks.append(section("\n".join([bold("Who goes first"), *first])))
-    blocks.append(context(*how))
+        blocks.append(section("\n".join([bold(who), *first])))
+    blocks.append(context(*how) if taking_part else section(how[0]))
     blocks += actions(
-        _request_button(drawn) if taking_part else None,
+        *([_request_button(drawn)] if taking_part else _instead(made)),
         button("Cancel", ids.ROLLOUT_CANCEL, PlanRef(drawn.id)),
     )
     after = "Nothing is sent before that." if taking_part else ""
     notices += incidents_words(drawn.incidents)
-    named = [f"Who goes first: {in_a_row(first)}"] if taking_part else []
+    named = [f"{who}: {in_a_row(first)}"] if taking_part else []
     return message(spoken([title, query, file, *classes, *notices, *named, *how, after]), blocks)
+
+
+def _class_line(cls: TargetClass, number: int, busy_in: Sequence[RolloutId]) -> str:
+    in_which = f": {numbers_of(busy_in)}" if cls is TargetClass.BUSY and busy_in else ""
+    return f"• {bold(f'{number:,}')} {CLASS_WORDS[cls][number != 1]}{in_which}"
+
+
+def _busy_doors(busy_in: Sequence[RolloutId]) -> list[Block]:
+    """To the rollouts that have gateways of the plan."""
+    doors = [Door(ROLLOUT, str(one), f"R-{one}") for one in busy_in]
+    if len(doors) < 2:
+        return actions(*(open_button(one, f"Open {one.name}") for one in doors))
+    return actions(open_menu("Open a rollout", doors))
+
+
+def _goes_first(made: Plan) -> tuple[str, list[str]]:
+    """The canary; all of them where there is none."""
+    if len(made.waves) < 2:
+        return "Who is updated", _first(made.eligible, _planned_line)
+    return "Who goes first", _first([one for one in made.eligible if one.wave == CANARY], _planned_line)
+
+
+def _nobody_words(made: Plan) -> str:
+    """What to do where nobody can be updated now."""
+    counts = made.counts()
+    offline, total = counts[TargetClass.OFFLINE], len(made.targets)
+    if counts[TargetClass.ALREADY] == total:
+        return "There is nothing to do: all of them are on this version already."
+    if offline == total:
+        who = "It is" if total == 1 else f"All {total:,} are"
+        return f"{who} offline, so nobody can be updated now. Look again once some are back online."
+    rest = f" {offline:,} of them are offline: look again once some are back online." if offline else ""
+    return f"There is no gateway to update, so there is nothing to request.{rest}"
+
+
+def _instead(made: Plan) -> list[Block]:
+    """Which are offline, and the same plan as it is then."""
+    if not made.counts()[TargetClass.OFFLINE]:
+        return []
+    again = PlanRef("", "", made.model, made.version, made.query, made.firmware.id)
+    offline = Door("devices", f"{made.query} is:offline".strip(), "the offline ones")
+    return [
+        button("Look again", ids.ROLLOUT_REPLAN, again, style="primary"),
+        open_button(offline, "List the offline ones"),
+    ]
 
 
 def _notices(drawn: DrawnPlan) -> list[str]:
@@ -158,10 +201,12 @@ def requested(rollout: Rollout, channels: Sequence[str]) -> Message:
     """Takes the plan's place once it was requested; ``channels`` have its card."""
     cards = f"its {'card' if len(channels) == 1 else 'cards'} in {' and '.join(map(channel, channels))}"
     if rollout.approvals_needed:
-        waits_for = f"{people(rollout.approvals_needed)} to approve it"
+        waits_for = f"{people(rollout.approvals_needed)} to approve it{starts_words(rollout)}"
         return said(f"{rollout.title} is requested, and waits for {waits_for}: see {cards}.")
     if rollout.held:
         return said(f"{rollout.title} waits: {name(rollout.held, 400)}. See {cards} for how it goes.")
+    if rollout.started_at is None and rollout.start_at:
+        return said(f"{rollout.title} starts {date(rollout.start_at)}: see {cards} for how it goes.")
     return said(f"{rollout.title} is started: see {cards} for how it goes.")
 
 
@@ -211,7 +256,8 @@ def _planned_line(target: Target) -> str:
 def deny_modal(rollout: Rollout, ref: CardRef) -> View:
     """Asks for the reason that a denial needs; ``ref`` is that of the button, and names its channel."""
     firmware = code(rollout.firmware_version)
-    text = f"{rollout.title}: firmware {firmware}, requested by {mention(rollout.requester)}"
+    by = mention(rollout.requester)
+    text = f"{rollout.title}: firmware {firmware}, requested by {by}{starts_words(rollout)}"
     return modal(
         f"Deny {rollout.title}",
         [
@@ -377,7 +423,7 @@ def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
     query = code(rollout.query or WHOLE_FLEET)
     return (
         f"{status(word, kind)} · {bold(rollout.title)} · {code(rollout.firmware_version)} for {query}"
-        f"{done} · {mention(rollout.requester)} {date(rollout.created_at)}"
+        f"{done} · {mention(rollout.requester)} {date(rollout.created_at)}{starts_words(rollout)}"
     )
 
 

@@ -37,7 +37,7 @@ from bot.domain.rollouts.events import (
     leaves_a_move,
 )
 from bot.domain.rollouts.plan import TargetClass
-from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
+from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, is_paused_by_itself
 from bot.domain.rollouts.status import RolloutStatus
 from bot.slack import ids
 from bot.slack.ids import CardRef
@@ -80,6 +80,7 @@ NUMBERS_SHOWN = 10  # rollouts that a freeze names
 def told(status: RolloutStatus, entry: TimelineEntry, over: TimelineEntry | None) -> Message:
     """Tells the requester by direct message how their rollout was decided, or fares, and what they can do."""
     rollout, event = status.rollout, entry.event
+    entry = replace(entry, event=_as_it_is_now(rollout, event)) if over is None else entry
     words = event_words(entry, rollout.state, named(rollout))
     match event:
         case Approved(missing=0) if event.held:
@@ -104,6 +105,7 @@ def event_note(
     ``call`` are those whose move it is, people and user groups: they are mentioned while it is.
     """
     rollout = status.rollout
+    entry = replace(entry, event=_as_it_is_now(rollout, entry.event)) if over is None else entry
     words = event_words(entry, rollout.state, named(rollout))
     if isinstance(entry.event, Requested):
         words = f"{words} It updates {count(status.total, 'gateway')}{card.starts_words(rollout)}."
@@ -122,6 +124,13 @@ def event_note(
 def _buttons(status: RolloutStatus) -> Sequence[Block]:
     ref = CardRef(str(status.rollout.id), status.rollout.last_event)
     return card.buttons(status, ref, shows_all=False)
+
+
+def _as_it_is_now(rollout: Rollout, event: RolloutEvent) -> RolloutEvent:
+    """A pause by itself has the reason that the card has: more may have failed since."""
+    if isinstance(event, Paused) and event.reason and is_paused_by_itself(rollout):
+        return Paused(rollout.reason)
+    return event
 
 
 def _with_buttons(words: str, rollout: Rollout, offered: Sequence[Block]) -> Message:

@@ -59,9 +59,9 @@ from bot.domain.rollouts.rollout import (
     TargetRecord,
     TargetState,
 )
-from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus
+from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.slack import ids
-from bot.slack.ids import CardRef, FreezeRef, PlanRef, decode
+from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards
 from bot.slack.rollouts.views import lists as views
 from bot.slack.rollouts.views import notes
@@ -222,9 +222,9 @@ def test_who_decides_sees_the_waves_the_first_gateways_and_open_incidents_on_the
     assert "A canary of 2, then 3 and 5" in drawn.text
     assert "First: MT1 (oslo) and 1 more" in drawn.text
     for said in (
-        "Open alert: 3 gateways offline at oslo",
-        "Open alert: 2 gateways offline at 2 of its sites",
-        "Open alert: 1 gateway going on and off at oslo",
+        "Open alert A-4: 3 gateways offline at oslo",
+        "Open alert A-5: 2 gateways offline at 2 of its sites",
+        "Open alert A-6: 1 gateway going on and off at oslo",
         "And 1 more open alert: see alerts",
     ):
         assert said in drawn.text
@@ -234,9 +234,28 @@ def test_who_decides_sees_the_waves_the_first_gateways_and_open_incidents_on_the
 
 def test_a_card_names_stragglers_and_when_it_will_be_done() -> None:
     counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5}
-    drawn = card(rollout(), counts, stragglers=(record(),))
+    drawn = card(rollout(), counts, stragglers=(record(),), worked=20 * MINUTE)
     assert "Slow: MT1 (1 h 30 min)" in drawn.text
-    assert f"done about {date(NOW + 180 * MINUTE)} at this pace" in drawn.text
+    assert "about 20 min of work left." in drawn.text
+
+
+def test_what_is_left_counts_work_and_names_the_time_between_waves_apart() -> None:
+    counts = {(1, TargetState.VERIFIED): 5, (2, TargetState.WAITING): 5, (4, TargetState.WAITING): 10}
+    drawn = card(rollout(), counts, worked=20 * MINUTE)
+    assert "about 1 h of work left, and 1 h between waves" in drawn.text
+
+
+def test_the_time_that_people_let_it_wait_is_no_work() -> None:
+    spans = [
+        (NOW, NOW + 10 * MINUTE),
+        (NOW + 5 * MINUTE, NOW + 20 * MINUTE),
+        (NOW + 60 * MINUTE, NOW + 70 * MINUTE),
+    ]
+    entries = [
+        replace(happened(Paused("a word")), at=NOW + 15 * MINUTE),
+        replace(happened(Resumed()), at=NOW + 30 * MINUTE),
+    ]
+    assert worked(spans, paused_spans(entries, NOW + 90 * MINUTE)) == 25 * MINUTE
 
 
 def test_a_card_says_who_is_still_in_a_job_though_counted_as_failed() -> None:
@@ -566,7 +585,7 @@ def test_in_a_list_the_gateways_that_take_part_add_up() -> None:
         TargetState.EXCLUDED: 18,
     }
     drawn = views.rollout_list([(rollout(RolloutState.FINISHED), counts)], PagePosition("rollouts", 0, 1, 10))
-    assert drawn.text.startswith("1 rollout, ")
+    assert drawn.text.startswith("1 rollout. ")
     assert "15 of 36 verified, 1 failed, 1 did not return, 1 skipped: offline, 18 left out" in drawn.text
 
 
@@ -718,7 +737,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
         "A canary of 1, then 2",
         "2 approvers must approve it, one more than usual for so many gateways",
         "9 tried, 8 verified, 1 failed; usually back in 3 min, nearly always in 9 min",
-        "Open alert: 3 gateways offline at oslo",
+        "Open alert A-4: 3 gateways offline at oslo",
     ):
         assert said in drawn.text
     assert buttons(drawn) == {ids.ROLLOUT_REQUEST: PlanRef("id1"), ids.ROLLOUT_CANCEL: PlanRef("id1")}
@@ -728,6 +747,46 @@ def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
     drawn = sendable(views.plan(plan(waves=()), rollout_rules()))
     assert "There is no gateway to update" in drawn.text
     assert ids.ROLLOUT_REQUEST not in buttons(drawn)
+
+
+def test_a_plan_whose_gateways_are_all_offline_says_what_to_do_and_offers_it() -> None:
+    made = plan(waves=()).plan
+    offline = [replace(one, cls=TargetClass.OFFLINE) for one in made.targets[:2]]
+    drawn = sendable(views.plan(DrawnPlan("id1", replace(made, targets=tuple(offline))), rollout_rules()))
+    assert "All 2 are offline, so nobody can be updated now. Look again once some are back" in drawn.text
+    leads = buttons(drawn)
+    assert leads[ids.OPEN] == PageRef("devices", 0, "tag:oslo is:offline")
+    again = leads[ids.ROLLOUT_REPLAN]
+    assert isinstance(again, PlanRef)
+    assert (again.query, again.version, again.file) == ("tag:oslo", made.version, made.firmware.id)
+
+
+def test_who_goes_first_are_the_canaries_and_where_there_are_none_it_says_who() -> None:
+    assert "Who goes first: oslo · oslo · now on 3.4.1." in sendable(views.plan(plan(), rollout_rules())).text
+    alone = sendable(views.plan(plan(waves=(3,)), rollout_rules())).text
+    assert alone.count("oslo · oslo · now on 3.4.1") == 3
+    assert "Who is updated:" in alone
+
+
+def test_a_plan_names_the_rollouts_that_have_some_of_its_gateways_and_leads_to_them() -> None:
+    drawn = sendable(views.plan(replace(plan(), busy_in=(RolloutId(3), RolloutId(5))), rollout_rules()))
+    assert "1 is in another rollout: R-3, R-5" in drawn.text
+    (doors,) = [one["options"] for one in elements(drawn) if one["action_id"] == ids.OPEN]
+    assert [decode(one["value"]) for one in doors] == [PageRef("rollout", 0, "3"), PageRef("rollout", 0, "5")]
+    alone = sendable(views.plan(replace(plan(), busy_in=(RolloutId(3),)), rollout_rules()))
+    assert buttons(alone)[ids.OPEN] == PageRef("rollout", 0, "3")
+
+
+def test_lists_answers_and_dialogs_say_when_an_update_starts() -> None:
+    later = rollout(RolloutState.REQUESTED, start_at=NOW)
+    listed = views.rollout_list([(later, {})], PagePosition("rollouts", 0, 1, 10)).text
+    for text in (
+        listed,
+        views.requested(later, ["C0ROLLOUT1"]).text,
+        str(views.deny_modal(later, CardRef("7", 3))),
+        note_of_a_request(later).text,
+    ):
+        assert f", and starts {date(NOW)}" in text
 
 
 def test_a_plan_says_when_it_starts_and_what_is_frozen() -> None:
