@@ -272,6 +272,7 @@ COMMANDS: Mapping[str, Row] = {
     "firmware": command(VIEWER, ALL, "firmware"),
     "availability": command(VIEWER, ALL, "availability"),
     "worst": command(VIEWER, ALL, "worst"),
+    "history": command(VIEWER, ALL, "history {id}"),
     "chart": command(VIEWER, ALL, "chart nonsense"),
     "rename": command(OPERATOR, THEIRS, "rename {id} Roof {n}"),
     "tag": command(OPERATOR, THEIRS, "tag tag:{place} +new{n}"),

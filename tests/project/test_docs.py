@@ -19,7 +19,7 @@ from bot.domain.access import Role
 from bot.domain.alerts import reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
 from bot.domain.audit import KEPT
-from bot.domain.fleet import availability, charts
+from bot.domain.fleet import availability, charts, timeline
 from bot.domain.fleet.writes import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import gates, plan, verdict
@@ -380,6 +380,7 @@ def _claims() -> list[str]:
         f"look back {charts.DEFAULT_PERIOD.days} days unless another period is given, from "
         f"{_hours(charts.SHORTEST)} hour to {availability.LONGEST.days} days",
         f"{MISSED_POLLS} times `POLL_EVERY`",
+        f"newest {timeline.MOST:,}, and says so",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes.",
         f"comes at {settings.alerts.usual_digest_at:%H:%M} (`DIGEST_AT`)",
         f"waits up to {_minutes(digests.PATIENCE)} minutes for a poll",

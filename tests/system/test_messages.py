@@ -115,6 +115,7 @@ COMMANDS = {
     "firmware 2011": "9.0.0",
     "settings": "BOT_TOKEN",
     "availability model:2011": "available",
+    "history MT10001 30d": "Nothing happened to MT10001",
     "worst often 30d": "No gateway was offline",
     "chart firmware model:2011": "3.4.1 on 15",
     "chart offline": "less than a minute",

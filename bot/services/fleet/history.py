@@ -1,21 +1,24 @@
-"""What was: how available gateways were over a period, and which were the worst.
+"""What was: how available gateways were over a period, which were the worst, and what happened to some.
 
 It is worked out beside the event loop, for all who ask for the same within a moment. Knows nothing of Slack.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from bot.domain.errors import NotFound
 from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, Planned, Uptimes, WorstBy
+from bot.domain.fleet.timeline import MOST, Timeline, WasSilenced, changes, in_order
 from bot.domain.query import Query
 from bot.services.context import Context
 from bot.services.fleet.poll import no_collecting
 from bot.services.shared import Shared
 from bot.storage import listings
 from bot.storage.fleet import availability as store
+from bot.storage.fleet import timeline
 
 KEPT: Final = timedelta(seconds=30)  # for who turns the page
 NOBODY: Final = "No gateway matches, so there is nothing to report. Try devices with that query."
@@ -49,6 +52,22 @@ class HistoryService:
         uptimes = await self._of(query, period)
         return await asyncio.to_thread(uptimes.worst, by, first, most)
 
+    async def timeline(self, of: str, ids: Sequence[str], period: timedelta, *, is_site: bool) -> Timeline:
+        """What happened to these gateways over a period that ends now."""
+        ends = self._now()
+        begins = ends - period
+        planned = await self._planned(begins, ends)
+        held = Counter(interval for id_ in ids for interval in planned.get(id_, ()))
+        silenced = [WasSilenced(since, until, many) for (since, until), many in held.items()]
+        async with self._database.read() as connection:
+            events = await timeline.events(connection, ids, begins, MOST + 1)
+            alerts = await timeline.alerts(connection, ids, begins, MOST + 1)
+            rollouts = await timeline.taken_along(connection, ids, begins, MOST + 1)
+        parts = (changes(events[:MOST]), alerts[:MOST], rollouts[:MOST], silenced)
+        is_cut = any(len(one) > MOST for one in (events, alerts, rollouts))
+        found = await asyncio.to_thread(in_order, *parts)
+        return Timeline(of, is_site, found, is_cut)
+
     async def _of(self, query: Query, period: timedelta) -> Uptimes:
         return await self._uptimes.get((query.text, period), lambda: self._measure(query, period))
 
@@ -61,8 +80,8 @@ class HistoryService:
             async with self._database.read() as connection:
                 unseen = await listings.unseen(connection, begins, ends, self._unseen_after)
                 uptimes = Uptimes(begins, ends, unseen, planned)
-                async for changes in store.changes(connection, query, begins, ends):
-                    await asyncio.to_thread(uptimes.add_changes, changes)
+                async for some in store.changes(connection, query, begins, ends):
+                    await asyncio.to_thread(uptimes.add_changes, some)
                 async for gateways in store.present(connection, query, ends):
                     await asyncio.to_thread(uptimes.add_gateways, gateways)
                     found += len(gateways)

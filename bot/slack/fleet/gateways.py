@@ -104,7 +104,7 @@ class FleetCommands:
         "device <id or name>",
         "Show one gateway: state, facts, last changes",
         examples=("device MT10225",),
-        also=("gateway", "history"),
+        also=("gateway",),
     )
     async def device(self, call: CommandCall) -> None:
         wanted = unquoted(call.text)

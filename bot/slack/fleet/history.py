@@ -1,4 +1,4 @@
-"""``availability`` and ``worst``: how the fleet fared over a period, by site and by gateway."""
+"""``availability``, ``worst`` and ``history``: how the fleet fared over a period, and what happened."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -6,13 +6,16 @@ from typing import Final
 
 from bot.domain.access import Actor
 from bot.domain.durations import in_one_unit, split_period
+from bot.domain.errors import InvalidInput, NotFound
 from bot.domain.fleet.availability import LONGEST, GatewayUptime, WorstBy
 from bot.domain.fleet.charts import DEFAULT_PERIOD, SHORTEST
+from bot.domain.fleet.timeline import GatewayChanged
 from bot.domain.gateways import KnownGateway
-from bot.domain.query import Query
+from bot.domain.query import Field, Query, exactly, parse
 from bot.services.fleet.gateways import CHUNK, FleetService
 from bot.services.fleet.history import HistoryService
 from bot.slack.fleet.views import history as views
+from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
@@ -20,6 +23,7 @@ from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.lists import PagePosition, last_offset
 
 _USAGE: Final = "Write it as “availability tag:oslo 30d” or “worst often tag:oslo 30d”."
+_HISTORY: Final = "Write it as “history MT10225 30d” or “history oslo”."
 
 on = Declarations("Gateways")
 
@@ -38,6 +42,7 @@ class HistoryCommands:
         return {
             views.AVAILABILITY: ListHandler(self._sites_page, export=self._sites_file),
             views.WORST: ListHandler(self._worst_page, export=self._worst_file),
+            views.HISTORY: ListHandler(self._timeline_page),
         }
 
     @on.command(
@@ -57,6 +62,40 @@ class HistoryCommands:
     )
     async def worst(self, call: CommandCall) -> None:
         await call.respond.answer(await self._worst_page(call.actor, 0, call.text))
+
+    @on.command(
+        "history <gateway or site> [period]",
+        "Tell what happened: outages, versions, names, tags, alerts, rollouts, silences",
+        examples=("history MT10225", "history oslo 30d"),
+    )
+    async def history(self, call: CommandCall) -> None:
+        await call.respond.answer(await self._timeline_page(call.actor, 0, call.text))
+
+    async def _timeline_page(self, _actor: Actor, offset: int, question: str) -> Message:
+        text, period = split_period(question, SHORTEST, LONGEST, _HISTORY)
+        period = period or DEFAULT_PERIOD
+        wanted = unquoted(text)
+        if not wanted:
+            raise InvalidInput(f"Of which gateway or site? {_HISTORY}")
+        check_question(wanted)
+        try:
+            known = await self._fleet.find(wanted)
+        except NotFound:
+            site = exactly(Field.SITE, wanted)
+            ids = await self._fleet.ids_matching(parse(site)) if site else []
+            if not ids:
+                raise
+            told = await self._history.timeline(wanted, ids, period, is_site=True)
+        else:
+            told = await self._history.timeline(
+                known.gateway.label, [known.gateway.id], period, is_site=False
+            )
+            wanted = known.gateway.id
+        page, place = views.timeline_page(told, offset, f"{wanted} {in_one_unit(period)}")
+        changed = {one.event.gateway_id for one in page if isinstance(one, GatewayChanged)}
+        gateways = await self._fleet.gateways(sorted(changed))
+        names = {str(one.gateway.id): one.gateway.label for one in gateways}
+        return views.timeline(told, page, names, period, place)
 
     async def _sites_page(self, _actor: Actor, offset: int, question: str) -> Message:
         query, period = await self._asked(question)

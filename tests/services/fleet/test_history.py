@@ -4,12 +4,17 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import insert
 
 from bot.domain.errors import NotFound
 from bot.domain.fleet.availability import Planned, WorstBy
+from bot.domain.fleet.timeline import GatewayChanged, JoinedAlert, TakenAlong, WasSilenced
+from bot.domain.gateways import FleetEventKind
+from bot.domain.incident_kinds import IncidentKind
 from bot.domain.query import EVERYTHING, parse
 from bot.services.context import Context
 from bot.services.fleet.history import HistoryService
+from bot.storage.db.tables import incident_gateways, incidents, rollout_targets, rollouts
 from tests.worlds.fleet import MINUTE, World, world
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -102,3 +107,55 @@ async def test_the_worst_gateways_are_named_with_what_they_did(fleet: World) -> 
 async def test_who_asks_for_nobody_is_told(fleet: World) -> None:
     with pytest.raises(NotFound, match="No gateway matches"):
         await history(fleet).availability(parse("tag:nowhere"), DAY)
+
+
+async def test_alerts_rollouts_and_silences_stand_on_the_same_line_of_time(fleet: World) -> None:
+    await goes(fleet, "b", online=False)
+    now = fleet.now()
+    async with fleet.database.write() as connection:
+        one = {"id": 7, "kind": "offline", "site": "Bergen", "site_folded": "bergen", "state": "open"}
+        await connection.execute(insert(incidents).values(**one, opened_at=now, post_at=now))
+        member = {"incident_id": 7, "kind": "offline", "label": "b", "joined_at": now, "offline_since": now}
+        await connection.execute(insert(incident_gateways).values(gateway_id="b", **member))
+    fleet.later(HOUR)
+    planned = {"b": [(now + MINUTE, now + HOUR)], "c": [(now + MINUTE, now + HOUR)]}
+    told = await history(fleet, planned).timeline("Bergen", ["b", "c"], DAY, is_site=True)
+    assert not told.is_cut
+    silenced, alert, change = told.happenings
+    assert silenced == WasSilenced(now + MINUTE, now + HOUR, 2)
+    assert alert == JoinedAlert(now, 7, IncidentKind.OFFLINE, "Bergen", 1)
+    assert isinstance(change, GatewayChanged)
+    assert (change.event.kind, change.event.gateway_id) == (FleetEventKind.WENT_OFFLINE, "b")
+
+
+async def test_a_rollout_stands_where_it_began_on_the_first_of_the_gateways(fleet: World) -> None:
+    started = fleet.now()
+    target = {"label": "a", "site": "oslo", "cls": "eligible", "wave": 1, "state": "verified"}
+    async with fleet.database.write() as connection:
+        await connection.execute(insert(rollouts).values(**rollout_row(started)))
+        values = {"rollout_id": 3, "gateway_id": "a", "started_at": started, **target}
+        await connection.execute(insert(rollout_targets).values(values))
+    told = await history(fleet).timeline("a", ["a"], DAY, is_site=False)
+    assert told.happenings == [TakenAlong(started, 3, "3.5.0", 1)]
+
+
+def rollout_row(at: datetime) -> dict[str, object]:
+    return {
+        "id": 3,
+        "uid": "u",
+        "state": "done",
+        "requester": "U1",
+        "requester_name": "Ana",
+        "query": "tag:oslo",
+        "model": "2011",
+        "firmware_id": "fw",
+        "firmware_version": "3.5.0",
+        "plan_hash": "h",
+        "planned": 1,
+        "approvals_needed": 1,
+        "downgrades": 0,
+        "created_at": at,
+        "expires_at": at,
+        "wave": 1,
+        "reminded": False,
+    }

@@ -20,7 +20,7 @@ from bot.slack.lists import list_clicks
 from tests.slack.incoming.connected import Bed, connected
 from tests.slack.shown import HOSTILE
 from tests.worlds.databases import sqlite_url
-from tests.worlds.fleet import World, world
+from tests.worlds.fleet import World, rename, tag, world
 
 HOUR = timedelta(hours=1)
 
@@ -95,6 +95,24 @@ async def test_somebody_sees_the_worst_gateways_and_opens_one(fleet: World) -> N
         (file,) = await files(made)
     rows = list(csv.DictReader(io.StringIO((file.content or b"").decode("utf-8-sig"))))
     assert [(row["id"], row["name"], row["outages"]) for row in rows] == [("g5", "MT5", "1")]
+
+
+async def test_somebody_reads_what_happened_to_a_gateway_and_to_a_site(fleet: World) -> None:
+    await rename(fleet, "g5", "Roof")
+    await tag(fleet, "id:g5", add=("mast",))
+    async with connected(features(fleet)) as (made, _):
+        newest, *rest = (await made.says(OPERATOR, "history g5 24h")).split("\n")
+        assert newest == "Roof: 3 entries in the last 1 d, the newest first:"
+        assert [line.partition("UTC>: ")[2] for line in rest] == [
+            "tags: +mast",
+            "renamed: MT5 → Roof",
+            "went offline",
+        ]
+        assert "came back online after 1 h" in await made.says(OPERATOR, "history MT3 30d")
+        assert "Roof went offline" in await made.says(OPERATOR, "history oslo")
+        assert "No gateway has the id or the name “nowhere”" in await made.says(
+            OPERATOR, "history nowhere 24h"
+        )
 
 
 async def test_what_cannot_be_reported_is_said(fleet: World) -> None:

@@ -7,8 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, SiteUptime, Uptime, WorstBy
+from bot.domain.fleet.timeline import (
+    GatewayChanged,
+    Happening,
+    JoinedAlert,
+    TakenAlong,
+    Timeline,
+    WasSilenced,
+)
 from bot.domain.gateways import KnownGateway
-from bot.slack.fleet.views.gateways import DEVICE
+from bot.slack.fleet.views.gateways import DEVICE, event_text
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -23,11 +31,12 @@ from bot.slack.views.blocks import (
     name,
     section,
 )
+from bot.slack.views.incident_words import words_of
 from bot.slack.views.lists import Door, PagePosition, buttons, cut_page, open_button
 from bot.slack.views.parts import row
 
-AVAILABILITY, WORST = "availability", "worst"
-AVAILABILITY_PAGE, WORST_PAGE = 20, 10
+AVAILABILITY, WORST, HISTORY = "availability", "worst", "history"
+AVAILABILITY_PAGE, WORST_PAGE, HISTORY_PAGE = 20, 10, 20
 AVAILABILITY_HEADING = (
     "site",
     "gateways",
@@ -94,6 +103,30 @@ def worst_row(one: GatewayUptime, known: KnownGateway | None) -> tuple[str | Non
     return (one.id, called, one.site, *_numbers(one.uptime), str(one.uptime.flapping))
 
 
+# ---- what happened
+def timeline_page(told: Timeline, offset: int, question: str) -> tuple[Sequence[Happening], PagePosition]:
+    return cut_page(told.happenings, HISTORY, offset, HISTORY_PAGE, question)
+
+
+def timeline(
+    told: Timeline,
+    page: Sequence[Happening],
+    names: Mapping[str, str],
+    period: timedelta,
+    place: PagePosition,
+) -> Message:
+    """A page of it, newest first; ``names`` are those of the gateways on it."""
+    of, over = bold(name(told.of)), f"in the last {_length(period)}"
+    if not page:
+        text = f"Nothing happened to {of} {over}."
+        return message(text, [section(text)])
+    title = f"{of}: {place.says('entry', 'entries')} {over}, the newest first"
+    shown = [row(_happening_line, one, names if told.is_site else {}) for one in page]
+    cut = ["There is more, and the newest of it is told. Give a shorter period."] if told.is_cut else []
+    blocks = [section(title), *lines(shown), *(context(one) for one in cut), *buttons(place)]
+    return message("\n".join([f"{title}:", *shown, *cut]), blocks)
+
+
 # ---- below: lines and phrases
 def _site_line(one: SiteUptime) -> str:
     facts = [
@@ -117,6 +150,24 @@ def _gateway_line(one: GatewayUptime, known: KnownGateway | None) -> str:
 
 def _door(one: GatewayUptime, known: KnownGateway | None) -> Block | None:
     return open_button(Door(DEVICE, one.id, known.gateway.label)) if known else None
+
+
+def _happening_line(one: Happening, names: Mapping[str, str]) -> str:
+    """``names`` has those of the gateways where there are several."""
+    several = count(one.gateways, "gateway") if not isinstance(one, GatewayChanged) else ""
+    many = f", {several}" if names and several else ""
+    match one:
+        case GatewayChanged(_, event, after):
+            who = f"{bold(name(names.get(event.gateway_id, event.gateway_id), 40))} " if names else ""
+            said = f"{who}{event_text(event)}{f' after {duration(after)}' if after else ''}"
+        case JoinedAlert(_, number, kind, site, _):
+            happened = words_of(kind).happened.format(site=name(site, 40))
+            said = f"alert {bold(f'A-{number}')}: {happened}{many}"
+        case TakenAlong(_, number, version, _):
+            said = f"rollout {bold(f'R-{number}')} to {name(version, 40)} began{many}"
+        case WasSilenced(_, until, _):
+            said = f"silenced until {date(until)}{many}"
+    return f"• {date(one.at)}: {said}"
 
 
 def _outages(one: Uptime) -> list[str]:
