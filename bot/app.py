@@ -113,6 +113,7 @@ class App:
         scheduler.add("alerts", alerting, self._alerts.engine.tick)
         scheduler.add("reminders", OFTEN, self._alerts.reminders.tick)
         scheduler.add("silences", OFTEN, self._alerts.silences.tick)
+        scheduler.add("maintenance", OFTEN, self._alerts.maintenance.tick)
         scheduler.add("channels", OFTEN, self._reporting.broken_channels.tell)
         scheduler.add("places", OFTEN, self._rollouts.routing.open_again)
         scheduler.add("rollouts", min(OFTEN, settings.jobs.poll_every), self._rollouts.runner.advance)

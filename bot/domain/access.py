@@ -50,6 +50,7 @@ class Action(StrEnum):
     FREEZE = "freeze or unfreeze firmware"
     ACKNOWLEDGE = "acknowledge an alert"
     SILENCE = "silence alerts"
+    MAINTAIN = "plan maintenance"
     SUBSCRIBE = "subscribe a channel"
     DIVERT = "keep cards out of the default channel"
 
@@ -69,6 +70,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.FREEZE: Role.ADMIN,
     Action.ACKNOWLEDGE: Role.OPERATOR,
     Action.SILENCE: Role.OPERATOR,
+    Action.MAINTAIN: Role.OPERATOR,
     Action.SUBSCRIBE: Role.OPERATOR,
     Action.DIVERT: Role.ADMIN,
 }

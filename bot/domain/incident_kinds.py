@@ -33,6 +33,7 @@ class IncidentKind(StrEnum):
     SEEN_DARK = "seen_dark"  # gateways of many sites, offline already when they were first seen
     FLAPPING = "flapping"
     NOT_RETURNED = "not_returned"  # of one rollout
+    MAINTENANCE = "maintenance"  # still offline when a maintenance window was over
     VISIBILITY = "visibility"  # the fleet cannot be seen; has no gateways
 
     @property
@@ -62,6 +63,7 @@ class Scope(StrEnum):
     SITE = auto()
     SITES = auto()
     ROLLOUT = auto()
+    MAINTENANCE = auto()
     FLEET = auto()  # none by name: it concerns everybody
 
 
@@ -112,6 +114,8 @@ def _kind_rules(kind: IncidentKind) -> KindRules:
             return _FLAPPING
         case IncidentKind.NOT_RETURNED:
             return _NOT_RETURNED
+        case IncidentKind.MAINTENANCE:
+            return _MAINTENANCE
         case IncidentKind.VISIBILITY:
             return _VISIBILITY
 
@@ -131,6 +135,7 @@ _STORM = KindRules(scope=Scope.SITES, trouble=Trouble.OFFLINE, is_compared=True)
 _SEEN_DARK = KindRules(scope=Scope.SITES, trouble=Trouble.OFFLINE, joined_once_posted=False, is_compared=True)
 _FLAPPING = KindRules(scope=Scope.SITE, trouble=Trouble.FLAPPING, announces_joins=False, is_reminded=False)
 _NOT_RETURNED = KindRules(scope=Scope.ROLLOUT, trouble=Trouble.NOT_RETURNED, reminds_at_once=True)
+_MAINTENANCE = KindRules(scope=Scope.MAINTENANCE, trouble=Trouble.OFFLINE, joined_once_posted=False)
 _VISIBILITY = KindRules(scope=Scope.FLEET, trouble=None, may_be_silenced=False)
 
 # The loudest first: a gateway that a rollout gave up, or that flaps, is no ordinary outage too.

@@ -40,6 +40,7 @@ class Field(StrEnum):
     ANY = ""
 
 
+FARING = frozenset({Field.STATE, Field.AGE})  # how gateways fare, and not which they are
 _EXAMPLES: Mapping[Field, str] = {
     Field.TAG: "tag:oslo, or tag:none for gateways without one",
     Field.SITE: "site:oslo",

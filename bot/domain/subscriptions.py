@@ -16,7 +16,7 @@ from typing import NewType
 from zoneinfo import available_timezones
 
 from bot.domain.errors import InvalidInput
-from bot.domain.query import Field, Query, parse
+from bot.domain.query import FARING, Query, parse
 
 SubscriptionId = NewType("SubscriptionId", int)
 
@@ -47,8 +47,6 @@ _OTHER_WORDS: Mapping[str, Topic] = {
     "report": Topic.DIGEST,
     "summary": Topic.DIGEST,
 }
-# A card looks once for its channels, when its gateways are dark or about to be updated anyway.
-_FARING = frozenset({Field.STATE, Field.AGE})
 _WORD = re.compile(r'(?:"[^"]*"?|[^\s"])+')
 
 
@@ -168,7 +166,7 @@ def _cards(topic: Topic, rest: Sequence[str]) -> Draft:
             f"Cards come when something happens: “{USAGE[topic]}”."
         )
     query = parse(" ".join(rest))
-    faring = next((term for term in query.single_terms if term.field in _FARING), None)
+    faring = next((term for term in query.single_terms if term.field in FARING), None)
     if faring is not None:
         raise InvalidInput(
             f"{faring.text}: where a card goes is decided when it is opened, and how a gateway fares at that "

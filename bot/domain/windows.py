@@ -25,11 +25,6 @@ class Window:
     begins: time
     ends: time
 
-    def opening(self, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        """The window that begins on this day, in UTC."""
-        last = day if self.ends > self.begins else day + timedelta(days=1)
-        return _utc(day, self.begins, zone), _utc(last, self.ends, zone)
-
 
 def may_start(window: Window | None, zone: ZoneInfo, now: datetime) -> bool:
     """Whether a gateway may be started now: inside a window, and not shortly before its end."""
@@ -52,14 +47,25 @@ def _around(window: Window, zone: ZoneInfo, now: datetime) -> list[tuple[datetim
     near: list[tuple[datetime, datetime]] = []
     for shift in range(-1, 2 * WEEK + 2):
         day = today + timedelta(days=shift)
-        if day.weekday() in window.days:
-            begin, end = window.opening(day, zone)
-            if near and begin <= near[-1][1]:
-                near[-1] = (near[-1][0], max(near[-1][1], end))
-            elif begin < end:  # one that a clock change leaves out is none: the next is a week later
-                near.append((begin, end))
+        opening = opening_of(day, window.begins, window.ends, zone) if day.weekday() in window.days else None
+        if opening is None:  # one that a clock change leaves out is none: the next is a week later
+            continue
+        if near and opening[0] <= near[-1][1]:
+            near[-1] = (near[-1][0], max(near[-1][1], opening[1]))
+        else:
+            near.append(opening)
     # A window of less than an hour is not eaten up by what is kept free at its end.
     return [(begin, end - min(STOP_BEFORE_END, (end - begin) / 2)) for begin, end in near]
+
+
+def opening_of(day: date, begins: time, ends: time, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+    """The window that begins on this day, in UTC; None where a clock change leaves it out.
+
+    One that does not end after it begins ends on the next day.
+    """
+    last = day if ends > begins else day + timedelta(days=1)
+    begin, end = _utc(day, begins, zone), _utc(last, ends, zone)
+    return (begin, end) if begin < end else None
 
 
 def _utc(day: date, at: time, zone: ZoneInfo) -> datetime:
@@ -87,21 +93,37 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     if said[:3].lower() == "in ":
         moment: datetime = now + parse_duration(said[3:])
         return _checked(moment, said, zone, now)
-    match = _MOMENT.fullmatch(said)
+    today = now.astimezone(zone).date()
+    day, at, step = read_local(said, today)
+    try:
+        moment = _ahead(day, at, zone, now)
+    except OverflowError as error:  # of year 1 or 9999, which another zone does not have
+        raise _no_such_time(text) from error
+    if step is not None:
+        return moment if moment > now else _utc(day + step, at, zone)
+    return _checked(moment, said, zone, now)
+
+
+def read_local(text: str, today: date) -> tuple[date, time, timedelta | None]:
+    """The day and the time that somebody names, and how much later the next are that are called so: a day of
+    a bare time, a week of a weekday, nothing of a date. Raises InvalidInput.
+    """
+    match = _MOMENT.fullmatch(text)
     if match is None or not any(match.groups()):
         raise InvalidInput(f"I do not know the time “{text[:40]}”. Write {_HOW}.")
     try:
-        today = now.astimezone(zone).date()
         day, at = _day(match, today), _time(match)
         if day and match["hour"] == "24":  # the end of that day
             day += timedelta(days=1)
-        moment = _ahead(day or today, at, zone, now)
-    except (ValueError, OverflowError) as error:  # of year 1 or 9999, which another zone does not have
-        raise InvalidInput(f"There is no such time as “{text[:40]}”. Write {_HOW}.") from error
-    if day is None or match["weekday"]:
-        days = timedelta(days=1 if day is None else WEEK)
-        return moment if moment > now else _utc((day or today) + days, at, zone)
-    return _checked(moment, said, zone, now)
+    except (ValueError, OverflowError) as error:
+        raise _no_such_time(text) from error
+    if day is None:
+        return today, at, timedelta(days=1)
+    return day, at, timedelta(days=WEEK) if match["weekday"] else None
+
+
+def _no_such_time(text: str) -> InvalidInput:
+    return InvalidInput(f"There is no such time as “{text[:40]}”. Write {_HOW}.")
 
 
 def begins_with_a_moment(text: str) -> bool:
@@ -110,11 +132,11 @@ def begins_with_a_moment(text: str) -> bool:
 
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WEEKDAY = "|".join(f"{day}(?:day|s|sday|nesday|rs|rsday|urday)?" for day in _DAYS)
-_IN_WORDS = re.compile(rf"(?:in|today|tonight|tomorrow|(?:next )?(?:{_WEEKDAY}))\b", re.IGNORECASE)
+WEEKDAY = "|".join(f"{day}(?:day|s|sday|nesday|rs|rsday|urday)?" for day in _DAYS)
+_IN_WORDS = re.compile(rf"(?:in|today|tonight|tomorrow|(?:next )?(?:{WEEKDAY}))\b", re.IGNORECASE)
 _MOMENT = re.compile(
     r"(?:(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
-    rf"|(?P<near>today|tonight|tomorrow)|(?:next )?(?P<weekday>{_WEEKDAY}))?"
+    rf"|(?P<near>today|tonight|tomorrow)|(?:next )?(?P<weekday>{WEEKDAY}))?"
     r"(?:(?:^|[T ]|(?<=\d) ?)(?:at )?(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?(?P<half> ?[ap]m)?)?",
     re.ASCII | re.IGNORECASE,
 )

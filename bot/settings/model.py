@@ -92,6 +92,7 @@ Url = Annotated[str, Kind(values.url, show=values.show_url)]
 Channel = Annotated[str | None, Kind(values.channel, show=lambda value: value or "")]
 People = Annotated[tuple[str, ...], Kind(values.people, show=",".join)]
 Scopes = Annotated[tuple[tuple[str, str], ...], Kind(values.scopes, show=values.show_scopes)]
+Durations = Annotated[tuple[timedelta, ...], Kind(values.durations_or_off, show=values.show_durations)]
 Groups = Annotated[tuple[str, ...], Kind(values.groups, show=",".join)]
 Threshold = Annotated[values.Threshold | None, Kind(values.threshold, show=values.show_threshold)]
 TimeOfDay = Annotated[time | None, Kind(values.time_of_day, show=values.show_time_of_day)]
@@ -267,6 +268,10 @@ class AlertSettings(_Group):
     digest_at: TimeOfDay = _setting(
         "08:00",
         "when the daily digest comes to the channel for alerts, in `MESHBOT_TIMEZONE`; `off`: never",
+    )
+
+    announce_maintenance: Durations = _setting(
+        "1d,1h", "how long before it opens a maintenance window is announced, each time once; `off`: never"
     )
 
     @property

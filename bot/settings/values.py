@@ -53,6 +53,17 @@ def positive_duration(text: str) -> timedelta:
     return value
 
 
+def durations_or_off(text: str) -> tuple[timedelta, ...]:
+    """``1d,1h``, the longest first; none for ``off``."""
+    if text.lower() == "off":
+        return ()
+    return tuple(sorted({positive_duration(part.strip()) for part in text.split(",")}, reverse=True))
+
+
+def show_durations(values: tuple[timedelta, ...]) -> str:
+    return ",".join(map(show_duration, values)) or "off"
+
+
 def show_duration(value: timedelta) -> str:
     rest, parts = value.total_seconds(), []
     for unit, seconds in _UNITS.items():

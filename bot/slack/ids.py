@@ -34,6 +34,8 @@ INCIDENT_SILENCE: Final = "incident_silence"
 INCIDENT_PAUSE_ROLLOUT: Final = "incident_pause_rollout"
 INCIDENT_DETAILS: Final = "incident_details"
 SILENCE_END: Final = "silence_end"
+MAINTENANCE_SKIP: Final = "maintenance_skip"
+MAINTENANCE_END: Final = "maintenance_end"
 
 # Answers
 WRITE_CONFIRM: Final = "write_confirm"
@@ -41,6 +43,8 @@ WRITE_CANCEL: Final = "write_cancel"
 WRITE_UNDO: Final = "write_undo"
 SUBSCRIPTION_UNDO: Final = "subscription_undo"
 SILENCE_CONFIRM: Final = "silence_confirm"
+MAINTENANCE_CONFIRM: Final = "maintenance_confirm"
+MAINTENANCE_UNDO: Final = "maintenance_undo"
 PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
@@ -59,6 +63,8 @@ ON_ANSWERS: Final = frozenset(
         SUBSCRIPTION_UNDO,
         SILENCE_CONFIRM,
         INCIDENT_ACK_ALL,
+        MAINTENANCE_CONFIRM,
+        MAINTENANCE_UNDO,
         PAGE_NEXT,
         PAGE_PREVIOUS,
         REFRESH,
@@ -118,6 +124,10 @@ PURPOSES: Final[Mapping[str, Action]] = {
     UNFREEZE: Action.FREEZE,
     SILENCE_CONFIRM: Action.SILENCE,
     SILENCE_END: Action.SILENCE,
+    MAINTENANCE_CONFIRM: Action.MAINTAIN,
+    MAINTENANCE_SKIP: Action.MAINTAIN,
+    MAINTENANCE_END: Action.MAINTAIN,
+    MAINTENANCE_UNDO: Action.MAINTAIN,
 }
 
 # The words that are a button of the card in whose thread somebody says them, by the kind of the card.
@@ -245,7 +255,12 @@ _VALUE = re.compile(
 )
 
 
-_NUMBERED = {"rollout": "R", "incident": "A", "silence": "S"}  # how people write the numbers of things
+_NUMBERED = {
+    "rollout": "R",
+    "incident": "A",
+    "silence": "S",
+    "maintenance": "M",
+}  # how people write the numbers of things
 
 
 def about(action_id: str, ref: Ref) -> str:

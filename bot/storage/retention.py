@@ -19,6 +19,7 @@ from bot.storage.db.tables import (
     heard,
     incident_gateways,
     incidents,
+    maintenance,
     notes,
     plans,
     rollout_targets,
@@ -34,10 +35,13 @@ _LIVE = [state.value for state in LIVE]
 
 
 async def forget_at_once(connection: Transaction, before: datetime, now: datetime) -> None:
-    """Silences that had ended before then, plans that nobody can request and changes nobody waits for."""
+    """Silences and maintenance windows that had ended before then, plans that nobody can request, and changes
+    that nobody waits for.
+    """
     await connection.execute(delete(changed_people).where(changed_people.c.at < before))
     await connection.execute(delete(heard).where(heard.c.at < now - HEARD_KEPT))
     await connection.execute(delete(silences).where(silences.c.until < before))
+    await connection.execute(delete(maintenance).where(maintenance.c.ended_at < before))
     await connection.execute(delete(plans).where(plans.c.expires_at < now - PLAN_KEPT))
 
 

@@ -1,6 +1,6 @@
 """The column of alerts: its services and rules, and what it listens to in Slack."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from bot.domain.access import Action, Actor
@@ -8,11 +8,13 @@ from bot.domain.alerts.incidents import AlertRules
 from bot.domain.query import Query
 from bot.services.alerts.engine import AlertEngine
 from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.settings.model import Settings
 from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners, PauseRollout
+from bot.slack.alerts.maintenance import MaintenanceListeners
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.views.portal import Portal
 from bot.wiring.ground import Ground, Listeners
@@ -26,6 +28,7 @@ class Alerts:
     incidents: AlertService
     reminders: Reminders
     silences: SilenceService
+    maintenance: MaintenanceService
 
     async def visibility_lost(self) -> bool:
         return await self.engine.visibility_loss() is not None
@@ -44,11 +47,26 @@ def build_alerts(
     silences = SilenceService(
         context, understand=understand, matching=matching, within=within, channel=channel, zone=ground.zone
     )
+    maintenance = MaintenanceService(
+        context,
+        understand=understand,
+        matching=matching,
+        within=within,
+        channel=channel,
+        zone=settings.timezone,
+        before=settings.alerts.announce_maintenance,
+        silenced=silences.silenced,
+    )
+
+    async def held() -> Collection[str]:
+        return {*await silences.silenced(), *await maintenance.held()}
+
     return Alerts(
-        AlertEngine(context, rules=rules, default_channel=channel, silenced=silences.silenced),
+        AlertEngine(context, rules=rules, default_channel=channel, silenced=held),
         AlertService(context, rules=rules, default_channel=channel),
-        Reminders(context, groups=settings.alerts.escalate_to, silenced=silences.silenced),
+        Reminders(context, groups=settings.alerts.escalate_to, silenced=held),
         silences,
+        maintenance,
     )
 
 
@@ -68,6 +86,7 @@ def alert_listeners(
         silenced_down=alerts.silences.down,
         understand=understand,
         portal=Portal(portal.gateway_url, portal.site_url),
+        maintenance=alerts.maintenance,
     )
     silences = SilenceListeners(
         alerts.silences,
@@ -82,8 +101,10 @@ def alert_listeners(
         actor_of=ground.people.actor,
         page=incidents.alerts_page,
     )
-    lists = {**incidents.lists(), **silences.lists()}
-    return Listeners((incidents.feature(), hands.feature(), silences.feature()), lists), incidents
+    maintenance = MaintenanceListeners(alerts.maintenance)
+    lists = {**incidents.lists(), **silences.lists(), **maintenance.lists()}
+    features = (incidents.feature(), hands.feature(), silences.feature(), maintenance.feature())
+    return Listeners(features, lists), incidents
 
 
 def alert_rules(settings: Settings) -> AlertRules:

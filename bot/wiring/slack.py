@@ -105,6 +105,7 @@ def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> H
         rollouts.requests,
         alerts.incidents,
         alerts.silences,
+        alerts.maintenance,
         ground.modals,
         chart=LatestChart(fleet.charts, ground.api, zone=ground.zone, now=ground.now).blocks,
         actor_of=ground.people.actor,

@@ -260,6 +260,18 @@ async def a_question(bench: Bench, place: str) -> Ref:
     return PageRef("silence", 3, f"tag:{place} for 1h")
 
 
+WORK = "tag:{place} sat 02:00-04:00 weekly because of the mast"
+
+
+async def a_plan_of_work(bench: Bench, place: str) -> Ref:
+    return PageRef("windows", 3, WORK.format(place=place))
+
+
+async def a_window(bench: Bench, place: str) -> Ref:
+    said = await bench.presses(BOSS, ids.MAINTENANCE_CONFIRM, await a_plan_of_work(bench, place))
+    return buttons(said.last)[ids.MAINTENANCE_UNDO]
+
+
 async def an_alert(bench: Bench, place: str) -> Ref:
     return CardRef(str(1 + PLACES.index(place)), 1)
 
@@ -293,6 +305,10 @@ COMMANDS: Mapping[str, Row] = {
     "silence": command(OPERATOR, THEIRS, "silence tag:{place} for 1h"),
     "silences": command(VIEWER, ALL, "silences"),
     "unsilence": command(OPERATOR, THEIRS, "unsilence S-{ref}", a_silence),
+    "maintenance": command(OPERATOR, THEIRS, f"maintenance {WORK}"),
+    "windows": command(VIEWER, ALL, "windows"),
+    "skip": command(OPERATOR, THEIRS, "skip M-{ref}", a_window),
+    "end": command(OPERATOR, THEIRS, "end M-{ref}", a_window),
     "subscribe": command(OPERATOR, THEIRS, "subscribe offline tag:{place}"),
     "subscriptions": command(VIEWER, ALL, "subscriptions"),
     "unsubscribe": command(OPERATOR, THEIRS, "unsubscribe {ref}", a_subscription),
@@ -323,6 +339,8 @@ CLICKS: Mapping[str, Row] = {
         (OPERATOR, ALL, page, "incident_ack_all"),
         (OPERATOR, THEIRS, a_question, "silence_confirm"),
         (OPERATOR, THEIRS, a_silence, "silence_end"),
+        (OPERATOR, THEIRS, a_plan_of_work, "maintenance_confirm"),
+        (OPERATOR, THEIRS, a_window, "maintenance_skip maintenance_end maintenance_undo"),
         (OPERATOR, THEIRS, a_subscription, "subscription_undo subscription_end"),
     )
     for one in names.split()

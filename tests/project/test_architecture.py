@@ -38,7 +38,7 @@ def test_every_import_contract_is_kept() -> None:
 
 
 def test_every_library_has_its_place_in_a_contract() -> None:
-    """So the domain knows none: no contract allows it one."""
+    """So the domain knows but the one of recurrence rules: no contract allows it another."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]

@@ -16,7 +16,7 @@ from bot.__main__ import main
 from bot.app import App
 from bot.domain import digests, subscriptions, visibility
 from bot.domain.access import Role
-from bot.domain.alerts import reminders, severity, silences, storms
+from bot.domain.alerts import maintenance, reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
 from bot.domain.audit import KEPT
 from bot.domain.fleet import availability, charts, timeline
@@ -25,6 +25,7 @@ from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import gates, plan, verdict
 from bot.domain.rollouts.plan import TargetClass
 from bot.meshtech.routes import ROUTES
+from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.rollouts import steering
 from bot.settings.model import OPERATIONS, Settings
 from bot.slack.incoming import people
@@ -287,7 +288,7 @@ def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
     for said in (
         f"| what happened to gateways, and the record of polls | {app.FLEET_HISTORY.days} days |",
         f"notes in their threads, after their last change | {KEPT.days} days |",
-        f"after their end; silences | {KEPT.days} days |",
+        f"after their end; silences and maintenance windows | {KEPT.days} days |",
         f"that nobody requested | {PLAN_KEPT.days} day after they have expired |",
         f"refuses to change one | {KEPT.days} days |",
         f"which Undo needs | {app.WRITES_KEPT.days} days |",
@@ -363,6 +364,10 @@ def _claims() -> list[str]:
         f"more than {silences.ASKED_ABOVE} gateways, or of more than "
         f"{_share(1 / silences.ASKED_PART)} of the fleet",
         f"announced {_minutes(silences.ANNOUNCED)} minutes before",
+        f"within {maintenance.FURTHEST.days} days. It asks first",
+        f"{settings.alerts.announce_maintenance[0].days} day and "
+        f"{_hours(settings.alerts.announce_maintenance[1])} hour before it opens (`ANNOUNCE_MAINTENANCE`)",
+        f"opens within {SHOWN_BEFORE.days} day.",
         f"after {_minutes(reminders.FIRST)} and after {_minutes(reminders.SECOND)} minutes, then "
         f"{reminders.TIMES} times",
         f"asked every {_hours(reminders.ACKNOWLEDGED)} hours",

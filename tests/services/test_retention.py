@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, insert, select, update
 
+from bot.domain.alerts.maintenance import parse_maintenance
 from bot.domain.alerts.silences import SilenceRequest
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
@@ -15,6 +16,7 @@ from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.services.context import Context
 from bot.services.retention import Retention
 from bot.storage import retention as store
+from bot.storage.alerts.maintenance import add as window
 from bot.storage.alerts.silences import add as silence
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import (
@@ -22,6 +24,7 @@ from bot.storage.db.tables import (
     gateway_claims,
     incident_gateways,
     incidents,
+    maintenance,
     plans,
     rollout_approvals,
     rollout_batches,
@@ -207,6 +210,22 @@ async def test_an_incident_that_ended_within_the_year_is_kept(database: Database
     alerts, over = await one_over(database)
     await prune(database, alerts.now + KEPT - DAY)
     assert (await alerts.alerts.incident(over)).tally.total == 2
+
+
+async def test_a_maintenance_window_that_ended_a_year_ago_is_forgotten(database: Database) -> None:
+    world, _ = await one_over(database)
+    asked = parse_maintenance("tag:oslo 09:00-10:00 because of paint", "UTC", world.now)
+    async with database.write() as connection:
+        for ended in (world.now, None):
+            made = await window(
+                connection, asked, ("U0ANA00001", "Ana"), world.now, limits=(), opening=None, announced=None
+            )
+            await connection.execute(
+                update(maintenance).where(maintenance.c.id == made.id).values(ended_at=ended)
+            )
+    await prune(database, world.now + KEPT + DAY)
+    async with database.read() as connection:
+        assert list((await connection.execute(select(maintenance.c.id))).scalars()) == [2]
 
 
 @pytest.mark.on_both

@@ -34,7 +34,8 @@ BUTTONS: Mapping[Role, str] = {
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
     "incident_ack_all incident_take_over incident_give_back incident_assign "
-    "incident_pause_rollout subscription_undo subscription_end silence_confirm silence_end",
+    "incident_pause_rollout subscription_undo subscription_end silence_confirm silence_end "
+    "maintenance_confirm maintenance_skip maintenance_end maintenance_undo",
     Role.APPROVER: "rollout_approve rollout_deny",
     Role.ADMIN: "freeze unfreeze",
 }

@@ -146,6 +146,12 @@ async def silence(made: House) -> Done:
     return OTTO, "silence"
 
 
+async def maintenance(made: House) -> Done:
+    work = f"maintenance id:{gateway(made)} sat 02:00-04:00 weekly because of paint"
+    await made.click(OTTO, ids.MAINTENANCE_CONFIRM, await says(made, OTTO, work))
+    return OTTO, "maintenance"
+
+
 async def subscribe(made: House) -> Done:
     await says(made, OTTO, "subscribe offline")
     return OTTO, "subscribe"
@@ -162,6 +168,7 @@ SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
     Action.UNDO: undo,
     Action.ACKNOWLEDGE: acknowledge,
     Action.SILENCE: silence,
+    Action.MAINTAIN: maintenance,
     Action.SUBSCRIBE: subscribe,
     Action.DIVERT: divert,
     Action.REQUEST: request,

@@ -1,7 +1,7 @@
 """Values with valid defaults: a test names only what its rule is about."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules
+from bot.domain.alerts.maintenance import Every, Maintenance, MaintenanceId, Schedule
 from bot.domain.digests import Digest
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
@@ -125,6 +126,23 @@ def alert_rules(**changes: Any) -> AlertRules:
         "storm_share": 0.2,
     }
     return AlertRules(**{**values, **changes})
+
+
+def maintenance(**changes: Any) -> Maintenance:
+    """Of ``tag:oslo`` on Saturdays from 02:00 to 04:00, planned on a Monday."""
+    schedule = Schedule("UTC", datetime.fromisoformat("2026-05-09T02:00"), time(4), Every.WEEK)
+    values: dict[str, Any] = {
+        "id": MaintenanceId(1),
+        "query": "tag:oslo",
+        "limits": (),
+        "by": "U0ANA00001",
+        "by_name": "Ana",
+        "reason": "the mast is painted",
+        "created_at": MONDAY,
+        "schedule": schedule,
+        "opening": changes.get("schedule", schedule).next_opening(MONDAY),
+    }
+    return Maintenance(**{**values, **changes})
 
 
 def rollout_rules(**changes: Any) -> RolloutRules:

@@ -324,6 +324,8 @@ class Incident:
                 return f"at {self.sites} sites"
             case Scope.ROLLOUT:
                 return f"of rollout {self.site}"
+            case Scope.MAINTENANCE:
+                return f"after maintenance {self.site}"
             case Scope.FLEET:
                 return "of the whole fleet"
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
-from bot.domain.query import Field, Query
+from bot.domain.query import FARING, Query
 from bot.domain.windows import later, parse_start
 
 SilenceId = NewType("SilenceId", int)
@@ -27,10 +27,6 @@ USAGE = (
 )
 
 
-# How gateways fare, and not what they are: a silence of these means the gateways that match as it is made.
-_FARING = frozenset({Field.STATE, Field.AGE})
-
-
 class ReasonMissing(InvalidInput):
     """It lasts so long, or holds so much, that it has to say why. ``sentence`` is for where that is asked."""
 
@@ -44,10 +40,10 @@ class Unconfirmed(InvalidInput):
 
     def __init__(self, covered: int, fleet: int) -> None:
         self.covered, self.fleet = covered, fleet
-        super().__init__(f"That silence covers {covered:,} of {fleet:,} gateways now. Please confirm it.")
+        super().__init__(f"That covers {covered:,} of {fleet:,} gateways now. Please confirm it.")
 
 
-_BECAUSE = re.compile(r"\s+because\s+", re.IGNORECASE)
+BECAUSE = re.compile(r"\s+because\s+", re.IGNORECASE)
 _SHORT = re.compile(
     r"(?!for\s|until\s)(.+)\s+()((?:\d+[wdhms])+)", re.IGNORECASE | re.DOTALL
 )  # silence tag:oslo 2h
@@ -101,7 +97,7 @@ def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> SilenceRequest:
     """``<query> for <duration> [because <reason>]``, or ``until <date>``. Raises InvalidInput."""
     if len(text) > LONGEST_TEXT:
         raise InvalidInput(f"That has {len(text)} characters; a silence takes {LONGEST_TEXT} at most.")
-    asked, *reason = _BECAUSE.split(text.strip(), maxsplit=1)
+    asked, *reason = BECAUSE.split(text.strip(), maxsplit=1)
     match = _ASKED.fullmatch(asked) or _SHORT.fullmatch(asked)
     if match is None:
         raise InvalidInput(f"A silence needs gateways and an end; there is none for ever. {USAGE}")
@@ -126,7 +122,7 @@ def checked(asked: SilenceRequest, zone: ZoneInfo, now: datetime) -> SilenceRequ
 
 def means_those_of_now(query: Query) -> bool:
     """Whether a silence of it holds the gateways that match as it is made, and no others later."""
-    return any(term.field in _FARING for term in query.single_terms)
+    return any(term.field in FARING for term in query.single_terms)
 
 
 def check_reason(asked: SilenceRequest, covered: int, fleet: int) -> None:

@@ -129,7 +129,7 @@ class IncidentMembership:
 
         async def join(connection: Transaction, ids: Sequence[GatewayId]) -> Moved:
             post_at = as_of.at + self._rules.group_wait
-            incident = await storms.begin(connection, kind, listing, as_of.at, post_at)
+            incident = await storms.begin(connection, kind, f"{kind.value} {listing}", as_of.at, post_at)
             if window is not None:
                 await storms.absorb(connection, incident, window)
             return await store.join_one(connection, incident, kind, ids, as_of)

@@ -21,14 +21,14 @@ from bot.domain.alerts.silences import (
     parse_silence,
 )
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
-from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
-from bot.domain.subscriptions import Topic
+from bot.services.alerts.coverage import Coverage, Matching, Within
 from bot.services.context import Context
-from bot.storage import audit, subscriptions
-from bot.storage.alerts import incidents, membership, routing, storms
+from bot.storage import audit
+from bot.storage.alerts import incidents, membership, routing
 from bot.storage.alerts import silences as store
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
@@ -36,11 +36,8 @@ from bot.storage.db.engine import Transaction
 
 ENDING = "silence_ending"  # the kind of the message that one is about to end
 ENDED = "silence_ended"  # of the one that somebody ended it, to those that get them again
-_NAMED = 5  # gateways that are down and silenced
 
 Held = Mapping[str, Sequence[tuple[datetime, datetime]]]
-Matching = Callable[[Query], Awaitable[Sequence[str]]]
-Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
 
 class SilenceService:
@@ -63,6 +60,7 @@ class SilenceService:
         self._understand = understand
         self._matching = matching
         self._within = within
+        self._coverage = Coverage(context, matching=matching, within=within, channel=channel)
         self._channel = channel
         self._zone = zone
         self._now = context.now
@@ -81,7 +79,7 @@ class SilenceService:
         asked = replace(asked, query=query.text)
         covered = await self._matching(query)
         await self._within(actor, Action.SILENCE, covered)
-        fleet = await self._fleet_size()
+        fleet = await self._coverage.fleet_size()
         check_reason(asked, len(covered), fleet)
         kept = covered if means_those_of_now(query) else None
         if kept is not None and not kept:
@@ -104,14 +102,14 @@ class SilenceService:
         asked = checked(SilenceRequest(query, until, reason), self._zone, self._now())
         covered = await self._matched(query, incident_id)
         await self._within(actor, Action.SILENCE, covered)
-        check_reason(asked, len(covered), await self._fleet_size())
+        check_reason(asked, len(covered), await self._coverage.fleet_size())
         return await self._add(actor, asked, incident_id, channel, covered)
 
     async def coverage(self, actor: Actor, incident_id: IncidentId) -> tuple[int, int]:
         """How many gateways a silence of the incident would cover, of how many. Raises as that does."""
         require(actor, Action.SILENCE)
         covered = await self._matched(await self._query_of(incident_id), incident_id)
-        return len(covered), await self._fleet_size()
+        return len(covered), await self._coverage.fleet_size()
 
     async def _query_of(self, incident_id: IncidentId) -> str:
         """Empty, when it has no site of its own."""
@@ -119,10 +117,6 @@ class SilenceService:
             incident = await _load_to_silence(connection, incident_id)
         whole_site = incident.kind.rules.scope is Scope.SITE and incident.site != NO_SITE
         return (exactly(Field.SITE, incident.site) if whole_site else None) or ""
-
-    async def _fleet_size(self) -> int:
-        async with self._database.read() as connection:
-            return await storms.fleet_size(connection)
 
     async def _add(
         self,
@@ -133,7 +127,7 @@ class SilenceService:
         covered: Sequence[str],
         kept: Sequence[str] | None = None,
     ) -> Silence:
-        places = await self._places(covered)
+        places = await self._coverage.places(covered)
         limits = [limit.text for limit in actor.limits_for(Action.SILENCE)]
         now = self._now()
         async with self._database.write() as connection:
@@ -156,7 +150,7 @@ class SilenceService:
         if held is None:
             raise _is_over(number)
         covered = await self._require_within(actor, held)
-        places = await self._places(covered)
+        places = await self._coverage.places(covered)
         async with self._database.write() as connection:
             ended = await store.end(connection, number, actor.user_id, now)
             if ended is None:
@@ -209,38 +203,17 @@ class SilenceService:
         """What is offline and silenced now, by silence; those that hold nothing offline are left out."""
         found = []
         for one in await self.active(actor):
-            covered = await self._covered(one)
-            async with self._database.read() as connection:
-                down = await store.down_among(connection, covered)
+            down, first = await self._coverage.down(await self._covered(one))
             if down:
-                found.append(SilencedDown(one, len(down), tuple(down[:_NAMED])))
+                found.append(SilencedDown(one, down, first))
         return found
-
-    async def _places(self, covered: Sequence[str]) -> Sequence[str]:
-        """The channels that lose the alerts of these: those that subscribed to some, or show some, and the
-        default one unless they are all kept away from it.
-        """
-        held, kept_away, places = set(covered), set[str](), list[str]()
-        async with self._database.read() as connection:
-            wanted = await subscriptions.of_topic(connection, Topic.OFFLINE)
-            shown = await routing.channels_with(connection, covered)
-        for one in wanted:
-            if one.broken is None and (theirs := held.intersection(await self._matching(parse(one.query)))):
-                places.append(one.channel)
-                kept_away |= theirs if one.only else set()
-        if self._channel is not None and not (held and held == kept_away):
-            places.append(self._channel)
-        return list(dict.fromkeys([*places, *shown]))
 
     async def _require_within(self, actor: Actor, silence: Silence) -> Sequence[str]:
         """What it covers. Who is limited ends one within that, and of those that cover nothing their own."""
         covered = await self._covered(silence)
-        if not covered and silence.by != actor.user_id and actor.limits_for(Action.SILENCE):
-            raise NotAllowed(
-                f"{silence.title} covers no gateway now, so I cannot tell that it is among yours. "
-                "Ask whoever made it, or an operator of the whole fleet."
-            )
-        await self._within(actor, Action.SILENCE, covered)
+        await self._coverage.require_within(
+            actor, Action.SILENCE, covered, title=silence.title, by=silence.by
+        )
         return covered
 
     async def _covered(self, silence: Silence) -> Sequence[str]:
@@ -248,10 +221,7 @@ class SilenceService:
         found = silence.gateways
         if found is None:
             found = tuple(await self._matched(silence.query, silence.incident_id))
-        if not silence.limits:
-            return found
-        allowed = {id_ for limit in silence.limits for id_ in await self._matching(parse(limit))}
-        return [id_ for id_ in found if id_ in allowed]
+        return await self._coverage.limited(found, silence.limits)
 
     async def _matched(self, query: str, incident_id: IncidentId | None) -> Sequence[str]:
         """The ids of the gateways of the query; without one, of the incident."""

@@ -12,11 +12,13 @@ from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query, parse
 from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.notes import GATEWAYS, JOINED, RECOVERED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS
 from bot.slack import ids
 from bot.slack.alerts.views import card as cards
 from bot.slack.alerts.views import lists as views
+from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import notes as note_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.alerts.views.words import NO_PORTAL
@@ -49,7 +51,8 @@ class AlertListeners:
 
     ``pause_rollout`` is another feature's: who may is checked there. ``reminded`` names the groups that hear
     of what nobody acknowledges, so that a card can say when. ``silenced_down`` is listed below what is open;
-    ``understand`` reads the query of those that are over.
+    so is what ``maintenance`` holds, of which cards tell too. ``understand`` reads the query of those that
+    are over.
     """
 
     def __init__(
@@ -61,9 +64,11 @@ class AlertListeners:
         silenced_down: SilencedDownOf | None = None,
         understand: Callable[[str], Awaitable[Query]] = as_written,
         portal: Portal = NO_PORTAL,
+        maintenance: MaintenanceService | None = None,
     ) -> None:
         self._understand = understand
         self._portal = portal
+        self._maintenance = maintenance
         self._silenced_down = silenced_down
         self._reminded = reminded
         self._service = service
@@ -136,7 +141,7 @@ class AlertListeners:
     # ---- what is drawn
     async def draw_card(self, subject: str) -> Message:
         incident = await self._service.incident(incident_id(subject))
-        return self._card(incident)
+        return await self._card(incident)
 
     def _about_incident(self, drawn: Callable[[Incident, Mapping[str, Any]], Message]) -> NoteDrawing:
         """Notes are drawn of the incident as it is by then."""
@@ -159,26 +164,29 @@ class AlertListeners:
             return views.closed(closed.incidents, closed.total, closed.offset, question)
         if (number := number_in(question)) is not None:
             incident = await self._service.incident(number)
-            return self._card(incident, PageRef(views.ALERTS, 0, question))
+            return await self._card(incident, PageRef(views.ALERTS, 0, question))
         if question:
             raise InvalidInput(
                 f"“{question}” is no alert: write its number, such as A-10, or “closed” before a query."
             )
         page = await self._service.open_incidents(views.ALERTS_PAGE, offset)
         has_channel = self._service.default_channel is not None
-        held = await self._silenced_down(actor) if self._silenced_down is not None else ()
+        silenced = await self._silenced_down(actor) if self._silenced_down is not None else ()
+        in_windows = await self._maintenance.down(actor) if self._maintenance is not None else ()
         return views.alerts(
             page.incidents,
             page.total,
             page.offset,
             self._service.rules,
             has_channel=has_channel,
-            silenced=silence_views.down(held),
+            held=[*silence_views.down(silenced), *maintenance_views.down(in_windows)],
             reader=actor.user_id,
         )
 
-    def _card(self, incident: Incident, page: PageRef | None = None) -> Message:
-        return cards.card(incident, self._service.rules, self._reminded(), self._portal, page)
+    async def _card(self, incident: Incident, page: PageRef | None = None) -> Message:
+        planned = await self._maintenance.of_incident(incident.id) if self._maintenance is not None else ()
+        notice = maintenance_views.notice(planned)
+        return cards.card(incident, self._service.rules, self._reminded(), self._portal, page, notice)
 
     async def _gateways_page(self, actor: Actor, offset: int, question: str) -> Message:
         require(actor, Action.READ)

@@ -105,7 +105,7 @@ class SilenceListeners:
         "Hold the alerts of some gateways for a while, or until a date",
         needs="operator",
         examples=("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
-        also=("mute", "maintenance", "downtime", "planned"),
+        also=("mute",),
     )
     async def silence(self, call: CommandCall) -> None:
         await call.respond.answer(await self._silence(call.actor, call.text, call.channel))

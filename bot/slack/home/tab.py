@@ -16,6 +16,7 @@ from bot.domain.query import EVERYTHING
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
 from bot.services.fleet.gateways import FleetService
 from bot.services.rollouts.requests import RolloutLine, RolloutRequests
@@ -51,6 +52,7 @@ class HomeTab:
         rollouts: RolloutRequests,
         alerts: AlertService,
         silences: SilenceService,
+        maintenance: MaintenanceService,
         screen: ViewCalls,
         *,
         chart: Callable[[], Awaitable[Sequence[Block]]],
@@ -62,6 +64,7 @@ class HomeTab:
         self._rollouts = rollouts
         self._alerts = alerts
         self._silences = silences
+        self._maintenance = maintenance
         self._screen = screen
         self._newest_chart = chart
         self._chart: Sequence[Block] = ()
@@ -149,6 +152,7 @@ class HomeTab:
             "Rollouts": self._rollouts_part,
             "Open alerts": self._alerts_part,
             "Silences": self._silences_part,
+            "Maintenance": self._maintenance_part,
         }
 
     async def _fleet_part(self, actor: Actor) -> list[Block]:
@@ -185,6 +189,9 @@ class HomeTab:
     async def _silences_part(self, actor: Actor) -> list[Block]:
         standing = await self._silences.active(actor)
         return views.silences(standing, self._command, may_end=actor.may(Action.SILENCE))
+
+    async def _maintenance_part(self, actor: Actor) -> list[Block]:
+        return views.maintenance(await self._maintenance.planned(actor), self._command)
 
     def _allowed(self, line: RolloutLine, actor: Actor) -> frozenset[str]:
         """What the domain would let this actor do with it now."""

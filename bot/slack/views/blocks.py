@@ -181,6 +181,7 @@ _EMOJI: Mapping[str, str] = {
     "warning": "⚠️",
     "stopped": "🛑",
     "silenced": "🔕",
+    "maintenance": "🔧",
     "acknowledged": "👀",
     "resolved": "✅",
     "frozen": "🧊",

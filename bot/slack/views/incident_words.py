@@ -36,6 +36,8 @@ def words_of(kind: IncidentKind) -> KindWords:
             return _FLAPPING
         case IncidentKind.NOT_RETURNED:
             return _NOT_RETURNED
+        case IncidentKind.MAINTENANCE:
+            return _MAINTENANCE
         case IncidentKind.VISIBILITY:
             return _VISIBILITY
 
@@ -81,6 +83,14 @@ _NOT_RETURNED = KindWords(
     since="Started by the rollout and offline since {since}: given up, and still not back.",
     over=("did not return", "did not return"),
     happened="did not return",
+)
+_MAINTENANCE = KindWords(
+    sign="🔴",
+    since="The maintenance is over. The first went offline {since}.",
+    since_of_one="The maintenance is over. Offline since {since}.",
+    state="still offline",
+    over=_WERE_OFFLINE,
+    happened="was still offline after maintenance",
 )
 _VISIBILITY = KindWords(
     sign="⚠️",

@@ -267,7 +267,7 @@ async def sizes(connection: AsyncConnection, places: Sequence[PlaceKey]) -> Sequ
                 return planned[one.rollout]
             case Scope.SITES:
                 return fleet
-            case Scope.FLEET:
+            case Scope.MAINTENANCE | Scope.FLEET:
                 return 0
 
     return [size(one) for one in places]

@@ -81,13 +81,18 @@ async def _seen_dark(connection: AsyncConnection) -> IncidentId | None:
 
 
 async def begin(
-    connection: AsyncConnection, kind: IncidentKind, listing: int, at: datetime, post_at: datetime
+    connection: AsyncConnection,
+    kind: IncidentKind,
+    key: str,
+    at: datetime,
+    post_at: datetime,
+    *,
+    site: str = "",
 ) -> IncidentId:
-    """The incident of that kind and listing; evaluated twice, it is the same."""
-    key = f"{kind.value} {listing}"
+    """The live incident of that kind and key; begun twice, it is the same."""
     row = {
         "kind": kind.value,
-        "site": "",
+        "site": site,
         "site_folded": key,
         "state": IncidentState.GATHERING.value,
         "version": 1,

@@ -24,6 +24,7 @@ class CardKind(StrEnum):
     ROLLOUT = "rollout"
     INCIDENT = "incident"
     SILENCE = "silence"
+    MAINTENANCE = "maintenance"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.statements import insert_or_ignore
-from bot.storage.db.tables import audit, cards, gateways, metadata, notes, plans, rollouts, ticks
+from bot.storage.db.tables import audit, cards, gateways, maintenance, metadata, notes, plans, rollouts, ticks
 from bot.storage.db.types import UtcMicros
 
 _WRITTEN: Final = "written"  # the row of ``ticks`` with the time that all stored moments go by
@@ -22,6 +22,9 @@ STANDING: Final = frozenset(
         cards.c.attempted_at,  # Slack's history is searched from here
         cards.c.created_at,  # part of what marks a message as ours
         gateways.c.changed_at,
+        maintenance.c.opens_at,
+        maintenance.c.closes_at,
+        maintenance.c.announced,
         notes.c.attempted_at,
         notes.c.created_at,
         plans.c.start_at,

@@ -396,6 +396,31 @@ silences = _numbered(
     Column("announced_at", UtcMicros),
     Column("ended_by", String(32)),
 )
+# A maintenance window: when it opens first and how often, and the opening that is open or comes next.
+maintenance = _numbered(
+    "maintenance",
+    Column("query", Text, nullable=False),
+    Column("limits", JSON, nullable=False),  # queries, of which what it holds matches one; none: no limit
+    Column("by", String(32), nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("first", String(16), nullable=False),  # local, as 2026-05-09T02:00
+    Column("ends", String(5), nullable=False),  # local, as 04:00
+    Column("every", String(16), nullable=False),  # once, week, month, month_by_weekday
+    Column("until", String(10)),  # the last local day on which it may begin
+    Column("skipped", JSON, nullable=False),  # local days
+    Column("opens_at", UtcMicros),  # null: no opening follows
+    Column("closes_at", UtcMicros),
+    Column("is_open", Boolean, nullable=False),  # told of as open
+    Column("announced", UtcMicros),  # the moment before the opening for which it was announced last
+    Column("version", Integer, nullable=False),  # rises with each change
+    Column("decided", Integer, nullable=False),  # rises with each of a person's
+    Column("last", String(16), nullable=False),  # what a person did: planned, skipped, ended, undone
+    Column("ended_by", String(32)),
+    Column("ended_at", UtcMicros),
+)
 subscriptions = _numbered(
     "subscriptions",
     Column("channel", String(32), nullable=False),
@@ -424,7 +449,7 @@ broken_channels = Table(
 # ---- what Slack is to show
 cards = _numbered(
     "cards",
-    Column("kind", String(16), nullable=False),  # rollout, incident, silence
+    Column("kind", String(16), nullable=False),  # rollout, incident, silence, maintenance
     Column("subject", Text, nullable=False),  # the id of what it is about
     Column("channel", String(32), nullable=False),
     Column("posted_channel", String(32)),  # where Slack put it: a user's card lands in a D… channel

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.access import Actor
 from bot.domain.errors import Unavailable
 from bot.services.alerts.incidents import AlertService
+from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
 from bot.slack.home.tab import HomeTab
@@ -60,6 +61,19 @@ def silences_of(it: World) -> SilenceService:
     )
 
 
+def maintenance_of(it: World) -> MaintenanceService:
+    return MaintenanceService(
+        Context(it.database, it.clock.now),
+        understand=it.fleet.query_of,
+        matching=it.fleet.ids_matching,
+        within=it.fleet.require_within,
+        channel=None,
+        zone="UTC",
+        before=(),
+        silenced=silences_of(it).silenced,
+    )
+
+
 def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
     alerts = AlertService(Context(it.database, it.clock.now), rules=alert_rules(), default_channel=None)
 
@@ -71,6 +85,7 @@ def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
         it.rollouts,
         alerts,
         silences_of(it),
+        maintenance_of(it),
         screen,
         chart=screen.chart,
         actor_of=actor_of,

@@ -13,7 +13,14 @@ from bot.domain.rollouts.status import DrawnPlan
 from bot.slack import ids
 from bot.slack.home.views import tab as views
 from bot.slack.views.parts import UNDRAWN, left_out
-from tests.slack.home.room import Screen, home_of, silences_of, spoil_one, spoil_rollouts
+from tests.slack.home.room import (
+    Screen,
+    home_of,
+    maintenance_of,
+    silences_of,
+    spoil_one,
+    spoil_rollouts,
+)
 from tests.system.test_access import house, person
 from tests.worlds.databases import sqlite_url
 from tests.worlds.house import House
@@ -119,6 +126,18 @@ async def test_what_is_silenced_is_told_with_who_why_and_until_when(database_url
         assert f"by <@{OLGA.user_id}>" in shown
         assert "paint" in shown
         assert "<!here>" not in shown
+
+
+async def test_planned_maintenance_is_told_with_who_why_and_when(tmp_path: Path) -> None:
+    async with world(sqlite_url(tmp_path)) as it:
+        assert "Maintenance" not in said(await seen(it, VERA))
+        for _ in range(views.LISTED + 2):
+            await maintenance_of(it).plan(OLGA, "tag:oslo sat 02:00-04:00 because <!here> paint", "C0OPS", 8)
+        shown = said(await seen(it, VERA))
+        assert "*M-1* `tag:oslo`. It is open from" in shown
+        assert f"By <@{OLGA.user_id}>" in shown
+        assert "<!here>" not in shown
+        assert "and 2 more windows: `/mesh windows` lists them" in shown
 
 
 @pytest.mark.parametrize("knows_files", [True, False])

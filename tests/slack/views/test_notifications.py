@@ -7,18 +7,20 @@ from typing import Any, get_args
 
 import pytest
 
+from bot.domain.alerts.maintenance import end
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.incident_kinds import IncidentKind
 from bot.domain.rollouts.events import Person, RecordedEvent, TimelineEntry
 from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.slack.alerts.views import lists as alerts
+from bot.slack.alerts.views import maintenance, silences
 from bot.slack.alerts.views import notes as alert_notes
-from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.card import card as alert_card
 from bot.slack.rollouts.views import notes
 from bot.slack.views import subscriptions
 from tests.slack.alerts.views.test_card import RULES, incident
 from tests.slack.phone import FIRST, unnamed
+from tests.worlds.builders import maintenance as window_of
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONG = "a-place-with-a-name-that-is-longer-than-any-place-should-have-it"
@@ -96,6 +98,18 @@ def test_what_is_said_of_a_silence_begins_with_its_number() -> None:
     assert unnamed(silences.card(silence(ended_by="U0ANA00001"), 4).text) is None
     assert unnamed(silences.ended(body).text) is None
     assert unnamed(silences.ending({**body, "until": NOW.isoformat()}).text) is None
+
+
+def test_what_is_said_of_a_maintenance_window_begins_with_its_number() -> None:
+    window = window_of(query=f"site:{LONG}", reason=LONG)
+    moments = {"begins": NOW.isoformat(), "ends": NOW.isoformat(), "over": False}
+    body = {"window": "M-1", "query": f"site:{LONG}", "limits": [], "by": "U0ANA00001", "reason": LONG}
+    assert unnamed(maintenance.card(window, 4).text) is None
+    assert unnamed(maintenance.card(end(window, "U0ANA00001", NOW), 4).text) is None
+    assert unnamed(maintenance.soon({**body, **moments, "covered": 4}).text) is None
+    assert (
+        unnamed(maintenance.changed({**body, **moments, "who": "U0BEN00001", "what": "ended"}).text) is None
+    )
 
 
 @pytest.mark.parametrize("what", ["gains", "loses", "kept", "back"])

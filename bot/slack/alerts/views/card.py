@@ -53,9 +53,11 @@ def card(
     groups: Sequence[str] = (),
     portal: Portal = NO_PORTAL,
     page: PageRef | None = None,
+    planned: Sequence[str] = (),
 ) -> Message:
     """The one message about an incident, from its first post to its end. ``groups``: who is reminded of what
     nobody acknowledges, by names that ring at nobody. ``page``: of the answer that shows it, if it is none.
+    ``planned``: what is to be said of maintenance.
     """
     has_gateways = incident.kind.rules.trouble is not None
     if not incident.state.is_live:
@@ -63,11 +65,16 @@ def card(
         return replace(drawn, is_over=True)
     if not has_gateways:
         return _visibility_lost_card(incident, groups, page)
-    return _open_card(incident, rules, groups, portal, page)
+    return _open_card(incident, rules, groups, portal, page, planned)
 
 
 def _open_card(
-    incident: Incident, rules: AlertRules, groups: Sequence[str], portal: Portal, page: PageRef | None
+    incident: Incident,
+    rules: AlertRules,
+    groups: Sequence[str],
+    portal: Portal,
+    page: PageRef | None,
+    planned: Sequence[str],
 ) -> Message:
     tally = incident.tally
     said = [*said_of(incident), *_history(incident, portal)]
@@ -79,12 +86,14 @@ def _open_card(
         header(headline_plain(incident)),
         section(" ".join(said)),
         *lines([*shown, *rest]),
+        *lines(planned),
         section(taken),
         context(happens),
         *actions(*hands(incident, page), silence(incident), pause_rollout(incident), details(incident)),
     ]
     return message(
-        "\n".join([f"{headline(incident)}. {' '.join(said)}", *shown, *rest, taken, happens]), blocks
+        "\n".join([f"{headline(incident)}. {' '.join(said)}", *shown, *rest, *planned, taken, happens]),
+        blocks,
     )
 
 

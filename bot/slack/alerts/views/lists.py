@@ -66,11 +66,11 @@ def alerts(
     rules: AlertRules,
     *,
     has_channel: bool,
-    silenced: Sequence[str] = (),
+    held: Sequence[str] = (),
     reader: str | None = None,
 ) -> Message:
-    """The open incidents, what nobody has acknowledged first; then lines of what is down and silenced."""
-    held = [section("\n".join(silenced))] if silenced else []
+    """The open incidents, what nobody has acknowledged first; then lines of what is down and held."""
+    below = [section("\n".join(held))] if held else []
     place = PagePosition(ALERTS, offset, total, ALERTS_PAGE)
     unposted = [] if has_channel else [_NO_CHANNEL]
     if not page:
@@ -78,17 +78,17 @@ def alerts(
             "🟢 No open alerts. A gateway becomes one after "
             f"{duration(rules.offline_after)} offline and {count(rules.offline_listings, 'poll')}."
         )
-        blocks = [section(text), *held, *map(context, unposted), *_foot(place)]
-        return message("\n".join([" ".join([text, *unposted]), *silenced]), blocks)
+        blocks = [section(text), *below, *map(context, unposted), *_foot(place)]
+        return message("\n".join([" ".join([text, *unposted]), *held]), blocks)
     order = ": what nobody has acknowledged first, then the worst, then the newest" if total > 1 else ""
     heading = f"{bold(place.says('open alert'))}{order}"
     rows = [row(listed, incident) for incident in page]
     blocks = [section(heading)]
     for incident, shown in zip(page, rows, strict=True):
         blocks += [section(shown), *part(_listed_buttons, incident, offset, reader)]
-    text = "\n".join([f"{heading}.", *rows, *silenced, *unposted])
+    text = "\n".join([f"{heading}.", *rows, *held, *unposted])
     all_of_them = actions(acknowledge_all(page))
-    return message(text, [*blocks, *held, *map(context, unposted), *all_of_them, *_foot(place)])
+    return message(text, [*blocks, *below, *map(context, unposted), *all_of_them, *_foot(place)])
 
 
 def closed(page: Sequence[Incident], total: int, offset: int, question: str) -> Message:

@@ -57,18 +57,21 @@ def confirmation(text: str, covered: int, fleet: int, asked_again: PageRef | Non
 
     ``asked_again`` is what the button carries where the text alone does not say which alert it is about.
     """
-    asked = code(f"silence {text}", 600)
-    if covered:
-        said = f"{asked} holds the alerts of {bold(count(covered, 'gateway'))} of {fleet:,}."
-    else:
-        said = f"{nothing_matches()} {asked} would hold what matches later."
     yes = button(
         "Silence",
         ids.SILENCE_CONFIRM,
         asked_again or PageRef(SILENCES, covered, text),
         label="Silence them all the same",
     )
-    small = "Nothing is silenced until you confirm it."
+    return asks_first(f"silence {text}", covered, fleet, yes, "Nothing is silenced until you confirm it.")
+
+
+def asks_first(asked: str, covered: int, fleet: int, yes: Block, small: str) -> Message:
+    """What was ``asked`` holds much, or nothing: the button ``yes`` says that it is meant."""
+    if covered:
+        said = f"{code(asked, 600)} holds the alerts of {bold(count(covered, 'gateway'))} of {fleet:,}."
+    else:
+        said = f"{nothing_matches()} {code(asked, 600)} would hold what matches later."
     return message(f"{said}\n{small}", [section(said), *actions(yes), context(small)])
 
 
@@ -110,9 +113,14 @@ def down(found: Sequence[SilencedDown]) -> list[str]:
 
 
 def _down_line(one: SilencedDown) -> str:
-    more = one.down - len(one.first)
-    named = ", ".join(name(label, 40) for label in one.first)
-    return f"{line(one.silence)}. Offline: {named}{f' and {more:,} more' if more else ''}."
+    return f"{line(one.silence)}. {offline(one.down, one.first)}"
+
+
+def offline(down: int, first: Sequence[str]) -> str:
+    """So many are offline and held, the first of them by name."""
+    more = down - len(first)
+    named = ", ".join(name(label, 40) for label in first)
+    return f"Offline: {named}{f' and {more:,} more' if more else ''}."
 
 
 def card(silence: Silence, covered: int) -> Message:
@@ -171,14 +179,14 @@ def what(silence: Silence) -> str:
     kept = None if silence.gateways is None else len(silence.gateways)
     return (
         _whose(silence.query, silence.limits, kept)
-        or f"the gateways of alert {silence.incident_id}{_within(silence.limits)}"
+        or f"the gateways of alert {silence.incident_id}{within(silence.limits)}"
     )
 
 
 def _of_body(body: Mapping[str, Any]) -> str:
     """Whose alerts a silence holds, by a message about it."""
     limits, kept = body.get("limits", ()), body.get("kept")
-    return _whose(str(body["query"]), limits, kept) or f"the gateways of an alert{_within(limits)}"
+    return _whose(str(body["query"]), limits, kept) or f"the gateways of an alert{within(limits)}"
 
 
 def _whose(query: str, limits: Sequence[str], kept: int | None) -> str:
@@ -188,10 +196,11 @@ def _whose(query: str, limits: Sequence[str], kept: int | None) -> str:
     if kept is not None:
         those = "the gateway that matches" if kept == 1 else f"the {kept:,} gateways that match"
         return f"{those} {code(query, 100)} at its beginning, and no others"
-    return f"{code(query, 100)}{_within(limits)}"
+    return f"{code(query, 100)}{within(limits)}"
 
 
-def _within(limits: Sequence[str]) -> str:
+def within(limits: Sequence[str]) -> str:
+    """What a query is narrowed to by the limits of whoever asked."""
     return f" within {' or '.join(code(limit, 100) for limit in limits)}" if limits else ""
 
 

@@ -80,6 +80,8 @@ def _subject(incident: Incident, site: str) -> str:
         case Scope.ROLLOUT:
             firmware = f" to {name(incident.firmware, NAME)}" if incident.firmware else ""
             return f"{site}{firmware}"
+        case Scope.MAINTENANCE:
+            return f"after maintenance {site}"
         case Scope.FLEET:
             return words_of(incident.kind).together
 
@@ -125,6 +127,8 @@ def _place(incident: Incident, site: str) -> str:
         case Scope.ROLLOUT:
             firmware = f" to {name(incident.firmware, NAME)}" if incident.firmware else ""
             return f"from rollout {site}{firmware}"
+        case Scope.MAINTENANCE:
+            return f"after maintenance {site}"
         case Scope.FLEET:
             return "of the whole fleet"
 

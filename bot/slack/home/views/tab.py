@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.alerts.incidents import Incident
+from bot.domain.alerts.maintenance import Maintenance
 from bot.domain.alerts.silences import Silence
 from bot.domain.gateways import Counts
 from bot.domain.rollouts.rollout import Rollout
 from bot.slack import ids
 from bot.slack.alerts.views import lists as alert_views
+from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.ids import CardRef, PlanRef
@@ -198,3 +200,14 @@ def silences(standing: Sequence[Silence], command: str, *, may_end: bool) -> lis
     if (more := len(standing) - LISTED) > 0:
         shown += _more(f"and {count(more, 'more silence')}: {code(f'{command} silences')}", ALL_SILENCES)
     return [header("Silences"), *shown]
+
+
+def maintenance(planned: Sequence[Maintenance], command: str) -> list[Block]:
+    """The windows that are open or to come, the first to open first."""
+    if not planned:
+        return []
+    shown = [section(row(maintenance_views.line, one)) for one in planned[:LISTED]]
+    more = len(planned) - LISTED
+    rest = f"and {count(more, 'more window')}: " if more > 0 else ""
+    shown.append(context(f"{rest}{code(f'{command} windows')} lists them, with buttons to skip or end one."))
+    return [header("Maintenance"), *shown]

@@ -16,6 +16,7 @@ from bot.slack.views.parts import UNDRAWN
 from tests.slack.alerts.views.test_card import NOW, incident
 from tests.slack.rollouts.views.test_card import rollout
 from tests.slack.shown import HOSTILE, LONG
+from tests.worlds.builders import maintenance
 
 ACTS = {"may_acknowledge": True, "may_silence": True}
 NONE = {"may_acknowledge": False, "may_silence": False}
@@ -72,6 +73,7 @@ def test_whatever_things_are_called_the_tab_fits_and_rings_at_nobody(text: str) 
         *views.start(),
         *views.incidents(open_ones, 99, "/mesh", "U0ANA00001", **ACTS),
         *views.silences([silence] * 99, "/mesh", may_end=True),
+        *views.maintenance([maintenance(query=text, by_name=text, reason=text)] * 99, "/mesh"),
     ]
     view = views.tab(parts, "/mesh")
     assert problems_of_view(view) == []

@@ -280,6 +280,35 @@ def _create_tables() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "maintenance",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("limits", sa.JSON(), nullable=False),
+        sa.Column("by", sa.String(length=32), nullable=False),
+        sa.Column("by_name", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("created_at", UtcMicros(), nullable=False),
+        sa.Column("zone", sa.Text(), nullable=False),
+        sa.Column("first", sa.String(length=16), nullable=False),
+        sa.Column("ends", sa.String(length=5), nullable=False),
+        sa.Column("every", sa.String(length=16), nullable=False),
+        sa.Column("until", sa.String(length=10), nullable=True),
+        sa.Column("skipped", sa.JSON(), nullable=False),
+        sa.Column("opens_at", UtcMicros(), nullable=True),
+        sa.Column("closes_at", UtcMicros(), nullable=True),
+        sa.Column("is_open", sa.Boolean(), nullable=False),
+        sa.Column("announced", UtcMicros(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("decided", sa.Integer(), nullable=False),
+        sa.Column("last", sa.String(length=16), nullable=False),
+        sa.Column("ended_by", sa.String(length=32), nullable=True),
+        sa.Column("ended_at", UtcMicros(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_maintenance")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "notes",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
