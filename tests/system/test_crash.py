@@ -1,4 +1,4 @@
-"""`kill -9` at any moment, and a restart on the same database: nothing twice, nothing forgotten.
+"""`kill -9` at any moment, and a restart on the same database or a copy: nothing twice, nothing forgotten.
 
 A moment is a condition at one of the two servers, chosen by a seed among those that are sure to come: a
 request that has arrived, been carried out or lost its answer, a Slack call, or an answer that the database,
@@ -8,8 +8,11 @@ in which three waves are requested, approved, promoted and flashed.
 
 import asyncio
 import random
+import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,10 +21,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bot.__main__ import main
 from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack.text import message_text
-from bot.demo.slack.workspace import APPROVER, OPERATOR, OPS, ROLLOUTS, PostedMessage
-from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, outside
+from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, PostedMessage
+from tests.worlds.databases import sqlite_url
+from tests.worlds.postgres import programs
+from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, inside, outside
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -40,8 +46,8 @@ class CrashPoint:
     comes: Callable[[Outside, Bot], Coroutine[None, None, None]]
 
 
-def fleet(gateways: int = GATEWAYS) -> FleetSimulator:
-    portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=0), password=PASSWORD)
+def fleet(gateways: int = GATEWAYS, speed: float = 0) -> FleetSimulator:
+    portal = FleetSimulator(gateways=0, clock=SimulatorClock(speed=speed), password=PASSWORD)
     portal.token_lifetime = timedelta(days=2)
     portal.pickup = (timedelta(0), timedelta(minutes=3))
     portal.download = portal.reboot = (timedelta(minutes=1), timedelta(minutes=3))
@@ -245,7 +251,7 @@ async def lives_to_the_end(world: Outside) -> PostedMessage:
     await world.shows(card, "Wave 3")
     await world.shows(card, "30 of 30 verified")
     thread = world.slack.workspace.thread
-    await world.slack.wait_for(lambda: any(" finished: " in note.text for note in thread(card)), IN_TIME)
+    await world.slack.wait_for(lambda: any("is finished" in note.text for note in thread(card)), IN_TIME)
     assert await world.stop(bot) == 0
     return card
 
@@ -379,3 +385,111 @@ def direct_message(world: Outside, user: str) -> PostedMessage | None:
 def audited(world: Outside) -> list[tuple[str, str, str]]:
     rows = world.rows("SELECT action, subject, outcome FROM audit ORDER BY id")
     return [(str(action), str(subject), str(outcome)) for action, subject, outcome in rows]
+
+
+# ---- on a copy of its database
+@dataclass(frozen=True)
+class Copied:
+    """A backup that is taken while the bot runs, or a move after it has stopped; then the new address."""
+
+    running: Callable[[Outside, str], object]
+    stopped: Callable[[Outside, str, str], str]
+
+
+def _back_up_file(world: Outside, _url: str) -> None:
+    backup = world.folder / "copy.db"
+    with closing(sqlite3.connect(world.database)) as old, closing(sqlite3.connect(backup)) as copy:
+        old.backup(copy)  # what the program sqlite3 calls .backup
+
+
+def _restore_file(world: Outside, url: str, _other: str) -> str:
+    for end in ("-wal", "-shm"):
+        Path(f"{world.database}{end}").unlink(missing_ok=True)
+    (world.folder / "copy.db").replace(world.database)
+    return url
+
+
+def _postgresql(world: Outside, program: str, *words: str) -> None:
+    found = shutil.which(program) or f"{programs()}/{program}"
+    dump = str(world.folder / "meshbot.dump")
+    subprocess.run([found, *words, dump], check=True, timeout=IN_TIME)
+
+
+def _dump(world: Outside, url: str) -> None:
+    _postgresql(world, "pg_dump", "--format=custom", f"--dbname={url}", "--file")
+
+
+def _restore_dump(world: Outside, url: str, _other: str) -> str:
+    _postgresql(world, "pg_restore", "--clean", f"--dbname={url}")
+    return url
+
+
+def _move(_world: Outside, url: str, other: str) -> str:
+    with ThreadPoolExecutor(1) as thread:  # a command has an event loop of its own
+        assert thread.submit(main, ["move-database", url, other]).result() == 0
+    return other
+
+
+SQLITE_RESTORED = Copied(_back_up_file, _restore_file)
+POSTGRESQL_RESTORED = Copied(_dump, _restore_dump)
+MOVED = Copied(lambda _world, _url: None, _move)
+AT_ONCE = {
+    "ALERTS__OFFLINE_AFTER": "0",
+    "ALERTS__OFFLINE_LISTINGS": "1",
+    "ALERTS__ONLINE_AFTER": "0",
+    "ALERTS__ONLINE_LISTINGS": "1",
+    "ALERTS__GROUP_WAIT": "0",
+    "ALERTS__STARTUP_LISTINGS": "0",
+}
+
+
+async def test_on_a_restored_file_it_goes_on_with_its_update_and_its_alert(tmp_path: Path) -> None:
+    await goes_on(tmp_path, SQLITE_RESTORED, sqlite_url(tmp_path), "")
+
+
+@pytest.mark.soak
+@pytest.mark.postgres
+async def test_on_a_restored_postgresql_it_goes_on_with_its_update_and_its_alert(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    await goes_on(tmp_path, POSTGRESQL_RESTORED, postgres_url, "")
+
+
+@pytest.mark.postgres
+async def test_on_postgresql_it_goes_on_where_it_was_on_sqlite(
+    tmp_path: Path, empty_postgres_url: str
+) -> None:
+    await goes_on(tmp_path, MOVED, sqlite_url(tmp_path), empty_postgres_url)
+
+
+async def goes_on(folder: Path, copied: Copied, url: str, other: str) -> None:
+    """In the middle of the canary, with an alert open: nothing is started or posted twice."""
+    portal = fleet(12, speed=1)
+    portal.add_device(Device("bmac-b", "MT2", "2011", ["bergen"], False, portal.clock.now(), "3.4.1"))
+    variables = {"CHANNELS__ALERTS": FLEET_ALERTS, "ROLLOUTS__WAVES": "5,100%", **AT_ONCE}
+    async with outside(folder, portal, DATABASE_URL=url, **variables) as world:
+        async with inside(world):
+            alert = await world.message(FLEET_ALERTS, "MT2")
+            plan = await world.answer(OPERATOR, "update tag:oslo to 3.5.0")
+            await world.slack.click(OPERATOR, plan, "rollout_request")
+            card = await world.message(ROLLOUTS, "R-1")
+            await world.slack.click(APPROVER, card, "rollout_approve")
+            async with asyncio.timeout(IN_TIME):
+                while not portal.jobs:
+                    await world.reached("LIST_DEVICES")
+            copied.running(world, url)
+        world.variables["MESHBOT_DATABASE_URL"] = copied.stopped(world, url, other)
+        async with inside(world):
+            portal.clock.advance(4 * STEP)
+            await promotes(world)
+            async with asyncio.timeout(IN_TIME):
+                while len(portal.jobs) < 2:
+                    await world.reached("LIST_DEVICES")
+            portal.connect(["bmac-b"])
+            portal.clock.advance(4 * STEP)
+            await world.shows(card, "finished")
+            await world.shows(alert, "was offline")
+        assert {len(jobs) for jobs in portal.starts.values()} == {1}
+        assert [one for one in world.in_channel(ROLLOUTS) if not one.is_reply] == [card]
+        assert [one for one in world.in_channel(FLEET_ALERTS) if not one.is_reply] == [alert]
+        world.check_nothing_is_wrong()
