@@ -69,6 +69,19 @@ class AuditAction(StrEnum):
     FINISH = "rollout_finished"
 
 
+ANSWERED: Final = frozenset(
+    {
+        AuditAction.SUBSCRIBE,
+        AuditAction.UNSUBSCRIBE,
+        AuditAction.UNDO_SUBSCRIPTION,
+        AuditAction.SILENCE,
+        AuditAction.UNSILENCE,
+        AuditAction.FREEZE,
+        AuditAction.UNFREEZE,
+    }
+)
+"""What its author may hear of by the answer alone; all else changes a card, or is told by who finishes it."""
+
 TriedAction = NewType("TriedAction", str)
 """What somebody was refused: the word of a command, or the id of a button."""
 

@@ -8,14 +8,17 @@ import logging
 import re
 import string
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.audit import (
+    ANSWERED,
     BEGINNING,
+    BOT,
     AuditAction,
     AuditChain,
     AuditEntry,
@@ -24,12 +27,15 @@ from bot.domain.audit import (
     TriedAction,
     chained,
 )
+from bot.storage.cards.owed import owe
 from bot.storage.db.engine import Transaction, after_commit, before_commit
 from bot.storage.db.legible import legible
 from bot.storage.db.statements import insert_or_lock
 from bot.storage.db.tables import audit, audit_chain
 
 log = logging.getLogger(__name__)
+
+UNANSWERED: Final = "unanswered"  # the kind of the message to who had something done and got no answer
 
 _ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -38,7 +44,11 @@ _CHUNK = 500  # rows at a time: a file of them does not hold the event loop up
 
 
 async def record(connection: Transaction, *entries: AuditEntry) -> None:
-    """Adds entries inside the transaction of what they tell about, at its end."""
+    """Adds entries inside the transaction of what they tell about, at its end. Their answers are owed."""
+    for entry in entries:
+        if entry.action in ANSWERED and entry.outcome is Outcome.DONE and entry.actor != BOT:
+            key, body = f"{entry.action}/{entry.subject}", {**asdict(entry), "at": entry.at.isoformat()}
+            await owe(connection, entry.actor, key, UNANSWERED, body, entry.at)
     if entries:
         before_commit(connection, lambda: _append(connection, entries))
 

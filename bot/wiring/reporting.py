@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from bot.domain.digests import STALE
 from bot.domain.query import Query
 from bot.domain.subscriptions import SubscriptionContext
-from bot.services.answers import LateAnswers
 from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
 from bot.services.digests import DigestService
@@ -33,7 +32,6 @@ class Reporting:
     retention: Retention
     changed_people: ChangedPeople
     heard: Heard
-    late_answers: LateAnswers
 
 
 def build_reporting(
@@ -71,7 +69,6 @@ def build_reporting(
         Retention(context),
         ChangedPeople(context, forget=ground.people.forget),
         Heard(context),
-        LateAnswers(context),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.services.answers import LATE
+from bot.services.answers import LATE, LateAnswers
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes
 from bot.slack.home.tab import HomeTab
@@ -15,6 +15,8 @@ from bot.slack.incoming.signed import of_one_process
 from bot.slack.lists import OnExported, list_clicks
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.responses import late
+from bot.slack.views.audit import unanswered
+from bot.storage.audit import UNANSWERED
 from bot.wiring.alerts import Alerts, alert_listeners
 from bot.wiring.fleet import Fleet, fleet_listeners
 from bot.wiring.ground import Ground, Listeners
@@ -51,6 +53,7 @@ def build_slack(
     )
     home = _home(ground, fleet, rollouts, alerts)
     digests = DigestNotes(reporting.digests, fleet.charts, command=settings.slack.command)
+    answers = LateAnswers(ground.context, world_time)
     app = SlackApp(
         ground.api,
         ground.people,
@@ -66,12 +69,15 @@ def build_slack(
             rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,
             reporting_listeners(reporting, ground, status=status),
-            Listeners((digests.feature(), home.feature(), Feature(notes={LATE: late}))),
+            Listeners(
+                (digests.feature(), home.feature(), Feature(notes={LATE: late, UNANSWERED: unanswered}))
+            ),
         ),
         on_refused=reporting.audit.refused,
         on_changed=reporting.changed_people.tell,
         card_in=reporting.heard.card_in,
-        on_undelivered=reporting.late_answers.keep,
+        on_undelivered=answers.keep,
+        answering=answers.answering,
         # One process remembers by itself which requests it has had.
         is_first=of_one_process if ground.database.is_sqlite else reporting.heard.is_new,
         is_new=reporting.heard.is_new,

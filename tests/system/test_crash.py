@@ -337,6 +337,23 @@ async def test_a_tag_on_several_that_died_with_the_bot_is_finished_once(tmp_path
         assert sorted(audited(world)) == [("tag", f"bmac-{number:012x}", "done") for number in range(4)]
 
 
+async def test_a_decision_whose_answer_died_with_the_bot_is_told_to_who_made_it(tmp_path: Path) -> None:
+    async with outside(tmp_path, fleet(3)) as world:
+        bot = await world.run()
+        await world.has_listed()
+        world.slack.faults.hang("response_url")
+        await world.slack.command(OPERATOR, OPS, "subscribe rollouts tag:oslo")
+        await bot.logged("audit")
+        await world.kill(bot)
+        world.slack.faults.clear()
+        bot = await world.begin()
+        told = await world.slack.wait_for(lambda: direct_message(world, OPERATOR), IN_TIME)
+        assert await world.stop(bot) == 0
+        assert "You made subscription 1" in message_text(told)
+        assert "my answer was lost" in message_text(told)
+        world.check_nothing_is_wrong()
+
+
 @pytest.mark.soak
 @pytest.mark.postgres
 async def test_another_replica_polls_within_fifteen_seconds_of_a_kill(

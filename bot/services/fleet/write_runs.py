@@ -32,6 +32,7 @@ from bot.meshtech.errors import DeviceUnknown, MeshtechError, RateLimited, Route
 from bot.services.context import Context
 from bot.storage import audit, listings
 from bot.storage.cards import cards
+from bot.storage.cards.owed import owe
 from bot.storage.db.engine import Transaction
 from bot.storage.fleet import gateways, search, writes
 
@@ -134,9 +135,11 @@ class WriteRunner:
         async with self._database.write() as connection:
             ended_at = self._now()
             await writes.advance(connection, write, WriteState.DONE, ended_at + UNDO_WITHIN)
+            key, body = f"write/{write.id}", {"write": write.id}
             if tell:
-                key, body = f"write/{write.id}", {"write": write.id}
                 await cards.add_message(connection, write.actor, key, ENDED, body, ended_at)
+            else:
+                await owe(connection, write.actor, key, ENDED, body, ended_at)
             if write.undoes is not None and not (await writes.load(connection, write.id)).done:
                 await writes.count_no_undo(connection, write.id)
             return await writes.load(connection, write.id)

@@ -27,7 +27,7 @@ from bot.slack.incoming.dispatcher import (
     OnChanged,
     joined,
 )
-from bot.slack.incoming.guard import Guard, OnRefused
+from bot.slack.incoming.guard import Answering, Guard, OnRefused
 from bot.slack.incoming.people import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
 from bot.slack.incoming.signed import IsNew, SignedRequests, begin_request, of_one_process
@@ -80,6 +80,7 @@ class SlackApp:
         on_changed: OnChanged = _nobody_else,
         card_in: CardIn = _no_card,
         on_undelivered: OnUndelivered = lost,
+        answering: Answering = contextlib.nullcontext,
         is_first: IsNew = of_one_process,
         is_new: IsNew = of_one_process,
         command: str = "/mesh",
@@ -93,7 +94,7 @@ class SlackApp:
     ) -> None:
         self.api = api
         self.people = people
-        self.guard = Guard(on_refused, is_first=is_first)
+        self.guard = Guard(on_refused, is_first=is_first, answering=answering)
         self.cards: Mapping[str, CardDrawing] = joined("card", [one.cards for one in features])
         self.notes: Mapping[str, NoteDrawing] = joined("note", [one.notes for one in features])
         self.arrivals = Dispatcher(

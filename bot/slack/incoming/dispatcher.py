@@ -219,16 +219,21 @@ class Dispatcher:
             await asyncio.wait({task}, timeout=self._decide_within)
         if task.done() and not task.cancelled():
             await ack(**_acknowledgement(task.result()))
+            self._guard.observe(sent.callback_id, attempt.answered.aclose)
             return
         await ack(response_action="update", view=said_view(sent.title, "I am working on it…"))
-        self._guard.observe(sent.callback_id, lambda: self._show_late(task, sent, respond))
+        self._guard.observe(sent.callback_id, lambda: self._show_late(task, sent, attempt))
 
     async def _show_late(
-        self, task: "asyncio.Task[SubmissionAnswer]", sent: payloads.SentModal, respond: DirectResponder
+        self, task: "asyncio.Task[SubmissionAnswer]", sent: payloads.SentModal, attempt: AttemptedAction
     ) -> None:
         """In the modal, else by direct message."""
         await self._sleep(_SETTLE)
         answer = await task
+        async with attempt.answered:
+            await self._show(answer, sent, attempt.respond)
+
+    async def _show(self, answer: SubmissionAnswer, sent: payloads.SentModal, respond: Responder) -> None:
         said = " ".join([*answer.errors.values(), "Please start again."]) if answer.errors else "Done."
         view = answer.view or said_view(sent.title, said)
         try:

@@ -10,7 +10,8 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from structlog.contextvars import bind_contextvars
@@ -30,6 +31,9 @@ T = TypeVar("T")
 OnRefused = Callable[[Actor, str, str, str, str], Awaitable[None]]
 """Writes a refusal into the audit log: who, what they tried, on what, in which channel, what they read."""
 
+Answering = Callable[[], AbstractAsyncContextManager[None]]
+"""Around a request: who asked is answered when it ends, and not when it raises."""
+
 # Seconds: the work would else run before its acknowledgement, and those of its neighbours, are on the wire.
 _BEHIND_ACK = 0.001
 _ID_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -48,15 +52,22 @@ class AttemptedAction:
     actor: Actor | None = None
     user: str = ""
     about: str = ""  # on what: the rest of the command, or what the button points at
+    answered: AsyncExitStack = field(default_factory=AsyncExitStack)  # of a modal: closed once it is
 
 
 class Guard:
     """Runs the work of listeners, and can be told to take no more and to wait for what runs."""
 
     def __init__(
-        self, on_refused: OnRefused, *, is_first: IsNew = of_one_process, at_once: int = AT_ONCE
+        self,
+        on_refused: OnRefused,
+        *,
+        is_first: IsNew = of_one_process,
+        answering: Answering = nullcontext,
+        at_once: int = AT_ONCE,
     ) -> None:
         self._on_refused = on_refused
+        self._answering = answering
         self._is_first = is_first
         self._turns = Turns(at_once)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -98,7 +109,10 @@ class Guard:
     def decide(
         self, attempt: AttemptedAction, title: str, work: Callable[[], Awaitable[SubmissionAnswer]]
     ) -> asyncio.Task[SubmissionAnswer]:
-        """Runs the decision about a modal. The task never raises: an error becomes a view that says it."""
+        """Runs the decision about a modal. The task never raises: an error becomes a view that says it.
+
+        Once that is shown, ``attempt.answered`` is to be closed.
+        """
         return self._keep(self._decide(attempt, title, _closed(title) if self.draining else work))
 
     async def idle(self) -> None:
@@ -157,7 +171,8 @@ class Guard:
             async with self._turns.of(attempt.user):
                 if claim is not None and await self._is_acted_on_elsewhere(claim()):
                     return
-                await repeated(work)
+                async with self._answering():
+                    await repeated(work)
         except Exception as error:
             text = await self._sentence(attempt, error)
             if not (isinstance(error, TooMany) and error.is_told):
@@ -181,7 +196,11 @@ class Guard:
             async with self._turns.of(attempt.user):
                 if await self._is_acted_on_elsewhere(is_acted_on_here(self._is_first)):
                     raise Stale("This was sent before, and is taken already.")
-                return await repeated(work)
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(self._answering())
+                    answer = await repeated(work)
+                    attempt.answered = stack.pop_all()
+                return answer
         except Exception as error:
             return SubmissionAnswer(view=said_view(title, await self._sentence(attempt, error)))
 

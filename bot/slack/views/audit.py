@@ -1,8 +1,10 @@
 """The audit log as a list and as rows of a file. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
-from bot.domain.audit import AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.slack.views.audit_words import audit_sentence
 from bot.slack.views.blocks import Message, bold, context, date, escape, lines, message, section, utc
 from bot.slack.views.lists import PagePosition, buttons
@@ -28,6 +30,15 @@ def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str)
     return message(
         "\n".join([f"{title}:", *rows]), [section(bold(title)), *lines(rows), *buttons(place, export=True)]
     )
+
+
+def unanswered(body: Mapping[str, Any]) -> Message:
+    """To who had this done, and got no answer."""
+    asked = {"at": datetime.fromisoformat(body["at"]), "action": AuditAction(body["action"])}
+    entry = AuditEntry(**{**body, **asked, "outcome": Outcome(body["outcome"])})
+    said = f"{_EMOJI[entry.outcome]} {audit_sentence(entry, who='You')}."
+    why = f"This was done {date(entry.at)}, and my answer was lost."
+    return message(f"{said}\n{why}", [section(said), context(why)])
 
 
 def csv_row(entry: AuditEntry) -> tuple[str | None, ...]:

@@ -65,9 +65,12 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
 _CHANGE, _REASON = 120, 300  # characters
 
 
-def audit_sentence(entry: AuditEntry) -> str:
-    """``@ana approved R-1 (3.5.0, 20 gateways) in #rollouts``: mrkdwn, all names escaped, no full stop."""
-    who = "Meshbot" if entry.actor == BOT else mention(entry.actor)
+def audit_sentence(entry: AuditEntry, *, who: str = "") -> str:
+    """``@ana approved R-1 (3.5.0, 20 gateways) in #rollouts``: mrkdwn, all names escaped, no full stop.
+
+    ``who`` is what the actor is called there.
+    """
+    who = who or ("Meshbot" if entry.actor == BOT else mention(entry.actor))
     said = _refused(entry, who) if entry.outcome is Outcome.REFUSED else _done(entry, who)
     where = f" in {channel(entry.channel)}" if entry.channel else ""
     reason = f": {name(entry.reason.rstrip('.'), _REASON)}" if entry.reason else ""

@@ -148,8 +148,12 @@ async def add_message(
     now: datetime,
     *,
     live: bool = False,
+    lease: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adds a message of its own: to a channel, or to a person when ``channel`` is a user id."""
+    """Adds a message of its own: to a channel, or to a person when ``channel`` is a user id.
+
+    Under a ``lease`` it is not posted before that ends.
+    """
     mark_touched(connection)
     await connection.execute(
         insert_or_ignore(
@@ -167,6 +171,7 @@ async def add_message(
                 "wanted": 1,
                 "shown": 0,
                 "created_at": now,
+                **(lease or {}),
             },
         )
     )

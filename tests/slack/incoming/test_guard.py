@@ -4,7 +4,8 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -52,7 +53,17 @@ class Post:
     fails: bool = False
 
     def __post_init__(self) -> None:
-        self.guard = Guard(self.audit, at_once=2)
+        self.guard = Guard(self.audit, answering=self.answering, at_once=2)
+        self.answered: list[bool] = []
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.answered.append(False)
+            raise
+        self.answered.append(True)
 
     async def audit(self, actor: Actor, what: str, about: str, channel: str, reason: str) -> None:
         if self.fails:
@@ -111,6 +122,34 @@ async def test_a_refusal_is_written_down(refusal: type[BotError]) -> None:
     post = Post()
     await post.answers(refusal("You may not."))
     assert post.refused == [("U0SAM", "rename", "a b", "C0OPS", "You may not.")]
+
+
+async def test_who_asked_is_answered_unless_the_work_raises_or_is_cut_short() -> None:
+    post, begun = Post(), asyncio.Event()
+
+    async def work() -> None:
+        """What is there to do."""
+
+    async def hangs() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    post.guard.answer(AttemptedAction("rename", "C0OPS", post.heard, SAM), work)
+    await post.guard.idle()
+    await post.answers(InvalidInput("No."))
+    post.guard.draining = False
+    post.guard.answer(AttemptedAction("rename", "C0OPS", post.heard, SAM), hangs)
+    await begun.wait()
+    await post.guard.drain(0)
+    assert post.answered == [True, False, False]
+
+
+async def test_who_sent_a_modal_is_answered_once_that_is_shown() -> None:
+    post, attempt = Post(), AttemptedAction("freeze", "", Heard(), SAM)
+    await post.guard.decide(attempt, "Freeze", closing)
+    assert post.answered == []
+    await attempt.answered.aclose()
+    assert post.answered == [True]
 
 
 async def test_a_refusal_is_told_even_if_it_cannot_be_written_down() -> None:

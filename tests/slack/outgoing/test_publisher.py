@@ -742,7 +742,8 @@ async def test_a_message_of_its_own_goes_to_a_channel_or_to_a_person(stand: Stan
 
 
 async def test_an_answer_that_slack_did_not_take_comes_by_direct_message_and_says_so(stand: Stand) -> None:
-    await LateAnswers(Context(stand.database, stand.clock.now)).keep(workspace.OPERATOR, "renamed &lt;b&gt;")
+    now = stand.clock.now
+    await LateAnswers(Context(stand.database, now), now).keep(workspace.OPERATOR, "renamed &lt;b&gt;")
     await stand.publish()
     (said,) = stand.texts(workspace.OPERATOR)
     assert said.startswith("renamed <b> Slack did not take this answer")
