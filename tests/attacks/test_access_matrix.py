@@ -356,6 +356,7 @@ SUBMISSIONS: Mapping[str, Row] = {
 }
 # What the same command or button needs more for.
 BESIDES: Mapping[str, Row] = {
+    "`rename … to` a pattern": command(OPERATOR, THEIRS, "rename tag:{place} to {n}-{{n}}"),
     "`subscribe … only here`": command(ADMIN, THEIRS, "subscribe offline tag:{place} only here"),
     "approving a downgrade": click(ADMIN, THEIRS, "rollout_approve", a_downgrade),
 }

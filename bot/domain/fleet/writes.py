@@ -4,6 +4,7 @@ Decides which names and tags are acceptable and what a change of tags means for 
 who asked the vendor nor how a write is stored.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ UNDO_WITHIN = timedelta(minutes=10)
 CONFIRM_WITHIN = timedelta(minutes=10)
 START_WITHIN = timedelta(minutes=1)
 MOST_GATEWAYS = 10_000  # in one write: two requests each keep the portal busy for half an hour
+_NUMBER = re.compile(r"\{n(?::0?([1-9]))?\}")
 LONGEST = 128  # characters of a name or a tag; what the vendor accepts is not documented
 
 
@@ -136,6 +138,27 @@ def checked_change(add: Iterable[str], remove: Iterable[str]) -> tuple[list[str]
     if both := added.keys() & removed.keys():
         raise InvalidInput(f"“{added[min(both)]}” cannot be put on and taken off at once.")
     return list(added.values()), list(removed.values())
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a new name has a place for a number, so that it is for several gateways."""
+    return _NUMBER.search(name) is not None
+
+
+def numbered(pattern: str, gateways: Iterable[Gateway]) -> list[WriteItem]:
+    """New names of gateways, counted from 1 in the order of their present names; those that change nothing
+    count and are left out. Raises InvalidInput.
+    """
+    if len(_NUMBER.findall(pattern)) != 1:
+        raise InvalidInput(f"“{pattern}” needs one {{n}} or {{n:03}} for the number, and has several.")
+    in_order = sorted(gateways, key=lambda one: (fold(one.label), one.id))
+    items = []
+    for number, gateway in enumerate(in_order, 1):
+        name = checked_name(_NUMBER.sub(lambda place: f"{number:0{place[1] or 1}}", pattern))  # noqa: B023
+        if name != gateway.name:
+            before = (gateway.name,) if gateway.name else ()
+            items.append(WriteItem(gateway.id, gateway.label, before, (name,)))
+    return items
 
 
 def tagging(gateway: Gateway, add: Iterable[str], remove: Iterable[str]) -> WriteItem | None:

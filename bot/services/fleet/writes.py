@@ -21,6 +21,7 @@ from bot.domain.fleet.writes import (
     WriteState,
     checked_change,
     checked_name,
+    numbered,
     require_undoable,
     tagging,
     undoing,
@@ -32,6 +33,7 @@ from bot.storage.db.engine import Transaction
 from bot.storage.fleet import gateways as fleet
 from bot.storage.fleet import search, writes
 
+_NAMED = 10  # names that others have
 _ACTIONS = {WriteKind.RENAME: Action.RENAME, WriteKind.TAG: Action.TAG}
 
 
@@ -63,6 +65,35 @@ class FleetWrites:
                 [item],
                 running=True,
                 warning=_in_use(name, others),
+            )
+            await writes.add(connection, write)
+        return write
+
+    async def propose_names(self, actor: Actor, channel: str | None, query: Query, pattern: str) -> Write:
+        """Numbered names for all that match, proposed, so that ``confirm`` comes first.
+
+        Raises InvalidInput for a bad pattern or names that they have already, NotFound when nothing matches.
+        """
+        require(actor, Action.RENAME)
+        async with self._database.write() as connection:
+            matching = await self._matching(connection, query)
+            require_within(actor, Action.RENAME, matching, self._now())
+            gateways = [known.gateway for known in matching]
+            items = await asyncio.to_thread(numbered, pattern, gateways)
+            if not items:
+                raise InvalidInput(f"{_counted(len(matching))} already as {pattern} would make it.")
+            names = [item.after[0] for item in items]
+            taken = await search.names_taken(connection, names, [one.id for one in gateways])
+            where = items[0].label if len(items) == 1 else f"{len(items)} gateways"
+            write = self._new(
+                WriteKind.RENAME,
+                actor,
+                channel,
+                f"rename {where} to {pattern}",
+                items,
+                running=False,
+                unchanged=len(matching) - len(items),
+                warning=_taken(taken),
             )
             await writes.add(connection, write)
         return write
@@ -238,6 +269,14 @@ def _subject(which: Query | Sequence[str]) -> str:
 
 def _counted(number: int) -> str:
     return "This gateway is" if number == 1 else f"All {number} gateways are"
+
+
+def _taken(names: Sequence[str]) -> str | None:
+    """Said of new names that other gateways have."""
+    if not names:
+        return None
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"Other gateways are called {', '.join(names[:_NAMED])}{more} already."
 
 
 def _in_use(name: str, others: int) -> str | None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.errors import InvalidInput, NotFound, Stale
-from bot.domain.fleet.writes import Write
+from bot.domain.fleet.writes import Write, is_pattern
 from bot.domain.gateways import fold
 from bot.domain.query import Field, Query
 from bot.services.fleet.gateways import FleetService
@@ -30,7 +30,7 @@ from bot.slack.views.blocks import Message
 log = logging.getLogger(__name__)
 
 PROGRESS_AFTER = (timedelta(seconds=2), timedelta(seconds=15), timedelta(seconds=60))
-RENAME = "rename <id or name> <new name>"
+RENAME = "rename <id, name or query> <new name>"
 TAG = "tag <id, name or query> +tag … -tag …"
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 
@@ -65,11 +65,16 @@ class WriteCommands:
 
     @on.command(
         RENAME,
-        "Rename a gateway, with Undo",
+        "Rename a gateway, or number the names of several, with Undo",
         needs="operator",
-        examples=('rename MT10225 "Roof, north"', 'rename "Old name" New name'),
+        examples=('rename MT10225 "Roof, north"', 'rename tag:oslo to "OSL-{n:03}"'),
     )
     async def rename(self, call: CommandCall) -> None:
+        if many := parse_names(call.text):
+            query = await self._fleet.query_of(many[0])
+            write = await self._writes.propose_names(call.actor, call.channel, query, many[1])
+            await call.respond.answer(views.write(write, self._now()))
+            return
         which, new_name = parse_rename(call.text)
         gateway = await self._fleet.find(which)
         write = await self._writes.propose_rename(call.actor, call.channel, gateway, new_name)
@@ -201,6 +206,13 @@ def parse_rename(text: str) -> tuple[str, str]:
     if not which or not new_name:
         raise InvalidInput(f"I need a gateway and its new name: {RENAME}. Quotes hold a name with spaces.")
     return which, new_name
+
+
+def parse_names(text: str) -> tuple[str, str] | None:
+    """A query and the pattern of new names, where the text has one; None for a rename of one gateway."""
+    query, word, pattern = text.strip().rpartition(" to ")
+    pattern = unquoted(pattern)
+    return (query.strip(), pattern) if word and query.strip() and is_pattern(pattern) else None
 
 
 def parse_tag(text: str) -> TagChange:

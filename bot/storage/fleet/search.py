@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeGuard
 
-from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal, select, union_all
+from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal, not_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.gateways import Connectivity, Counts, KnownGateway, SnapshotStatus, TagCount, fold
@@ -27,6 +27,7 @@ from bot.domain.query import (
 )
 from bot.storage import listings
 from bot.storage.connectivity import flapping_ids
+from bot.storage.db.statements import among
 from bot.storage.db.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
 from bot.storage.db.types import UtcMicros
 from bot.storage.fleet import gateways as fleet
@@ -229,6 +230,19 @@ async def names_in_use(connection: AsyncConnection, name: str, besides: str) -> 
         .where(gateways.c.name_folded == fold(name), gateways.c.id != besides)
     )
     return int(found or 0)
+
+
+async def names_taken(connection: AsyncConnection, names: Sequence[str], besides: Sequence[str]) -> list[str]:
+    """Those names that gateways besides these have, as they are written there."""
+    found = await connection.execute(
+        select(gateways.c.name)
+        .where(
+            among(connection, gateways.c.name_folded, [fold(one) for one in names]),
+            not_(among(connection, gateways.c.id, besides)),
+        )
+        .order_by(gateways.c.name_folded)
+    )
+    return [str(one) for one in found.scalars()]
 
 
 async def firmware_counts(connection: AsyncConnection) -> dict[tuple[str, str], int]:

@@ -1,5 +1,7 @@
 """What a rename or a change of tags means for one gateway, and what can be taken back."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.domain.errors import InvalidInput
@@ -11,6 +13,8 @@ from bot.domain.fleet.writes import (
     checked_name,
     checked_tag,
     ended,
+    is_pattern,
+    numbered,
     retagged,
     tagging,
     undoing,
@@ -81,3 +85,18 @@ def test_a_name_or_tag_that_cannot_be_is_refused(text: str) -> None:
 
 def test_a_name_is_kept_in_one_unicode_form_without_outer_spaces() -> None:
     assert checked_name("  Tromse\u0301  ") == "Tromsé"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"), [("R-{n:03}", ["R-001", "R-002", "R-003"]), ("{n}", ["1", "2", "3"])]
+)
+def test_names_are_numbered_in_the_order_of_the_present_ones(pattern: str, names: list[str]) -> None:
+    fleet = [gateway("x", name="b"), gateway("y", name="C"), gateway("z", name="a")]
+    items = numbered(pattern, fleet)
+    assert [(item.gateway_id, item.after[0]) for item in items] == list(zip("zxy", names, strict=True))
+    assert numbered(pattern, [replace(one, name=names[0]) for one in fleet[:1]]) == []
+
+
+@pytest.mark.parametrize("name", ["OSL", "OSL-{m}", "OSL-{n:}", "OSL-{n:03d}"])
+def test_a_name_without_a_place_for_a_number_is_no_pattern(name: str) -> None:
+    assert not is_pattern(name)

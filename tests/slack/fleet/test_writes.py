@@ -99,6 +99,25 @@ async def test_a_name_in_use_is_given_with_a_warning(room: Room) -> None:
     assert room.device("bmac-0001").friendly_name == "Twin"
 
 
+async def test_several_are_numbered_after_a_preview_that_names_collisions_and_taken_back(room: Room) -> None:
+    seen = sorted(one.friendly_name for one in room.portal.devices.values() if one.friendly_name)
+    await room.says(f'rename "{seen[0]}" OSL-002')
+    await room.list_again()
+    said = await room.says('rename tag:oslo -name:OSL-002 to "OSL-{n:03}"')
+    assert "OSL-001" in said
+    assert "Other gateways are called OSL-002 already." in said
+    assert "Nothing has been changed yet" in said
+    await room.clicks(ids.WRITE_CONFIRM)
+    assert "OSL-001" in {one.friendly_name for one in room.portal.devices.values()}
+    await room.clicks(ids.WRITE_UNDO)
+    names = {one.friendly_name for one in room.portal.devices.values()}
+    assert names & {"OSL-001", "OSL-002"} == {"OSL-002"}
+    with pytest.raises(InvalidInput, match="has several"):
+        await room.says('rename tag:oslo to "{n}-{n}"')
+    with pytest.raises(NotAllowed):
+        await room.says('rename tag:oslo to "X-{n}"', VERA)
+
+
 async def test_a_viewer_renames_nothing(room: Room) -> None:
     with pytest.raises(NotAllowed):
         await room.says("rename MT0001 Roof", VERA)
@@ -255,7 +274,7 @@ async def test_a_viewer_tags_nothing(room: Room) -> None:
 # ---- what is typed
 @pytest.mark.parametrize("text", ["", "MT1", 'MT1 ""', '"" New', '"MT1"'])
 def test_a_rename_without_a_gateway_or_a_name_says_how_it_is_used(text: str) -> None:
-    with pytest.raises(InvalidInput, match="rename <id or name> <new name>"):
+    with pytest.raises(InvalidInput, match="rename <id, name or query> <new name>"):
         parse_rename(text)
 
 
