@@ -317,6 +317,11 @@ async def sees_incidents(desk: Desk) -> None:
         await desk.clicks(card, "incident_ack", shows="cknowledged by")
         details = await world.reply(await desk.clicks(card, "incident_details"))
         assert "10 gateways" in details.text
+    edits = cards[0].edits
+    await desk.clicks(cards[0], "incident_take_over", APPROVER)
+    await world.slack.wait_for(lambda: cards[0].edits > edits, IN_TIME)
+    await desk.clicks(cards[0], "incident_give_back", APPROVER, shows="gave it back")
+    await desk.clicks(cards[0], "incident_assign")
     world.portal.connect(world.portal.devices)
     for card in cards:
         await world.shows(card, "were offline")
