@@ -92,7 +92,7 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     said = " ".join(text.split())
     if said[:3].lower() == "in ":
         moment: datetime = now + parse_duration(said[3:])
-        return _checked(moment, said, zone, now)
+        return checked_start(moment, said, zone, now)
     today = now.astimezone(zone).date()
     day, at, step = read_local(said, today)
     try:
@@ -101,7 +101,7 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         raise _no_such_time(text) from error
     if step is not None:
         return moment if moment > now else _utc(day + step, at, zone)
-    return _checked(moment, said, zone, now)
+    return checked_start(moment, said, zone, now)
 
 
 def read_local(text: str, today: date) -> tuple[date, time, timedelta | None]:
@@ -166,7 +166,8 @@ def _time(match: re.Match[str]) -> time:
     return time(hour % 12 + 12 * (half == "pm") if half else hour, int(match["minute"] or 0))
 
 
-def _checked(moment: datetime, text: str, zone: ZoneInfo, now: datetime) -> datetime:
+def checked_start(moment: datetime, text: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """The moment that was written as ``text``. Raises InvalidInput for one that has passed or is too far."""
     if moment <= now:
         raise InvalidInput(f"{text[:40]} has passed. Give a time to come, or leave it out to start at once.")
     if moment > later(now, FURTHEST, zone):

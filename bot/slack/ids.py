@@ -1,8 +1,8 @@
 """Action, callback and block ids, which never change, and the codec of a button's value.
 
-A value is a reference of one of four types: a thing with a state, a page, a plan, a freeze. It carries an
-opaque id and the version that was drawn, never a decision: what it means is read from the database when it is
-clicked. A freeze is nowhere yet, so its value carries what was asked for.
+A value is a reference of one of five types: a thing with a state, a gateway, a page, a plan, a freeze. It
+carries an opaque id and the version that was drawn, never a decision: what it means is read from the database
+when it is clicked. A freeze is nowhere yet, so its value carries what was asked for.
 """
 
 import re
@@ -53,6 +53,10 @@ HELP: Final = "help"
 FREEZE: Final = "freeze"
 UNFREEZE: Final = "unfreeze"
 SUBSCRIPTION_END: Final = "subscription_end"
+GATEWAY_RENAME: Final = "gateway_rename"
+GATEWAY_TAGS: Final = "gateway_tags"
+GATEWAY_SILENCE: Final = "gateway_silence"
+GATEWAY_FIND: Final = "gateway_find"
 OPEN: Final = "open"  # shows what a row is about below the row's list
 # These stand on answers only, also on one in a thread, where it is a message that everybody sees.
 ON_ANSWERS: Final = frozenset(
@@ -89,6 +93,9 @@ DURATION: Final = "duration"
 UNTIL: Final = "until"
 PERSON: Final = "person"
 NOTE: Final = "note"
+NAME: Final = "name"
+TAGS: Final = "tags"
+QUERY: Final = "query"
 
 # What each button, and the modal of the same name, is for: checked before its listener is asked. What is not
 # named here only shows something.
@@ -122,6 +129,9 @@ PURPOSES: Final[Mapping[str, Action]] = {
     SUBSCRIPTION_UNDO: Action.SUBSCRIBE,
     SUBSCRIPTION_END: Action.SUBSCRIBE,
     UNFREEZE: Action.FREEZE,
+    GATEWAY_RENAME: Action.RENAME,
+    GATEWAY_TAGS: Action.TAG,
+    GATEWAY_SILENCE: Action.SILENCE,
     SILENCE_CONFIRM: Action.SILENCE,
     SILENCE_END: Action.SILENCE,
     MAINTENANCE_CONFIRM: Action.MAINTAIN,
@@ -202,6 +212,21 @@ class CardRef:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayRef:
+    """One gateway, by its id, which is text from outside, and where the button was.
+
+    ``drawn`` tells what a dialog began with from what is there when it is sent.
+    """
+
+    id: str
+    drawn: int = 0
+    channel: str = ""
+
+    def __str__(self) -> str:
+        return f"gateway.{self.channel}.{self.drawn}.{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRef:
     """A plan of an update: its id once it is drawn, of which choices it is, and where it was asked for.
 
@@ -241,13 +266,14 @@ class FreezeRef:
         return f"freeze.{self.channel}.{self.version}\n{self.reason}"
 
 
-Ref = CardRef | PageRef | PlanRef | FreezeRef
+Ref = CardRef | GatewayRef | PageRef | PlanRef | FreezeRef
 
 _ID = r"[A-Za-z0-9_-]{1,64}"
 _PAGE = rf"page\.(?P<kind>{_ID})\.(?P<offset>\d{{1,9}})\.(?P<question>.{{0,1800}})"
 _VALUE = re.compile(
     rf"(?P<page>{_PAGE})"
     rf"|card\.(?P<card>{_ID})\.(?P<drawn>\d{{1,18}})(?:\.(?P<asked_in>{_ID})?(?:\.(?P<answer>page\..+))?)?"
+    rf"|gateway\.(?P<pressed_in>{_ID})?\.(?P<began>\d{{1,18}})\.(?P<gateway>.{{1,1800}})"
     rf"|(?P<plan>plan)\.(?P<id>{_ID})?\.(?P<channel>{_ID})?"
     r"\.(?P<model>[^\n]*)\n(?P<version>[^\n]*)\n(?P<file>[^\n]*)\n(?P<start>[^\n]*)\n(?P<query>.{0,1800})"
     rf"|(?P<freeze>freeze)\.(?P<frozen_in>{_ID})?\.(?P<frozen>\S*)\n(?P<reason>.{{0,1800}})",
@@ -294,6 +320,8 @@ def decode(value: str) -> Ref:
         return PlanRef(*choices)
     if found["freeze"]:
         return FreezeRef(found["frozen"], found["reason"], found["frozen_in"])
+    if found["gateway"]:
+        return GatewayRef(found["gateway"], int(found["began"]), found["pressed_in"])
     answer = decode(found["answer"]) if found["answer"] else None
     assert answer is None or isinstance(answer, PageRef), "the pattern takes nothing else"
     return CardRef(found["card"], int(found["drawn"]), answer, found["asked_in"])

@@ -7,6 +7,7 @@ docs.slack.dev/reference/app-manifest.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bot.slack import ids
 from bot.slack.outgoing.methods import METHODS
 
 # By the event's name: the scopes that Slack wants for it.
@@ -27,6 +28,13 @@ BOT_SCOPES: Final = tuple(
 )
 PATH: Final = "/slack/events"
 USAGE_HINT: Final = "status, devices, update, alerts, help"
+# By the button that each of them is: where it may be chosen, how it is called, and what it does.
+SHORTCUTS: Final[Mapping[str, tuple[str, str, str]]] = {
+    ids.GATEWAY_FIND: ("global", "Find a gateway", "Look for gateways by name, id, tag or query"),
+    ids.ROLLOUT_FORM: ("global", "Update firmware", "Plan a firmware update with menus"),
+    ids.INCIDENT_ACK: ("message", "Acknowledge this alert", "Take the alert that this card is about"),
+    ids.INCIDENT_SILENCE: ("message", "Silence this alert", "Hold the alerts of this card for a while"),
+}
 
 
 def manifest(command: str = "/mesh", http_url: str | None = None) -> dict[str, Any]:
@@ -49,6 +57,10 @@ def manifest(command: str = "/mesh", http_url: str | None = None) -> dict[str, A
                 "messages_tab_read_only_enabled": True,
             },
             "bot_user": {"display_name": "meshbot", "always_online": True},
+            "shortcuts": [
+                {"name": called, "type": kind, "callback_id": button, "description": does}
+                for button, (kind, called, does) in SHORTCUTS.items()
+            ],
             "slash_commands": [
                 {
                     "command": command,

@@ -15,6 +15,7 @@ from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.gateways import FleetCommands, Mention
 from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.writes import WriteCommands
+from bot.slack.views.portal import Portal
 from bot.wiring.ground import Ground, Listeners
 
 
@@ -65,8 +66,16 @@ def fleet_listeners(
 
     ``planned`` tells when work was planned on which gateways.
     """
-    reading = FleetCommands(fleet.gateways, now=ground.now, incident_of=incident_of, rollout_of=rollout_of)
-    writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, now=ground.now)
+    portal = ground.settings.portal
+    reading = FleetCommands(
+        fleet.gateways,
+        ground.modals,
+        now=ground.now,
+        incident_of=incident_of,
+        rollout_of=rollout_of,
+        portal=Portal(portal.gateway_url, portal.site_url),
+    )
+    writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, ground.modals, now=ground.now)
     charts = ChartListeners(fleet.charts, zone=ground.zone)
     unseen_after = MISSED_POLLS * ground.settings.fleet.poll_every
     history = HistoryCommands(

@@ -24,7 +24,7 @@ from bot.domain.errors import BotError, NotAllowed, NotFound
 from bot.domain.query import parse
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState
 from bot.slack import ids
-from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, Ref
+from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref
 from bot.slack.incoming.requests import Click, CommandCall, Submission
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
@@ -224,6 +224,10 @@ async def a_standing_freeze(bench: Bench, place: str) -> Ref:
     return ref
 
 
+async def a_gateway(bench: Bench, place: str) -> Ref:
+    return GatewayRef(spare(place))
+
+
 async def a_proposal(bench: Bench, place: str) -> Ref:
     said = await bench.calls(BOSS, f"tag tag:{place} +new{next(bench.numbers)}")
     return buttons(said.last)[ids.WRITE_CONFIRM]
@@ -321,7 +325,7 @@ COMMANDS: Mapping[str, Row] = {
 CLICKS: Mapping[str, Row] = {
     one: click(role, among, one, point)
     for role, among, point, names in (
-        (VIEWER, ALL, page, "page_next page_previous open refresh export_csv help"),
+        (VIEWER, ALL, page, "page_next page_previous open gateway_find refresh export_csv help"),
         (VIEWER, ALL, an_alert, "incident_details"),
         (OPERATOR, THEIRS, a_proposal, "write_confirm write_cancel"),
         (OPERATOR, THEIRS, a_change, "write_undo"),
@@ -337,6 +341,7 @@ CLICKS: Mapping[str, Row] = {
         (OPERATOR, ALL, an_alert, "incident_ack incident_silence incident_pause_rollout"),
         (OPERATOR, ALL, an_alert, "incident_take_over incident_give_back incident_assign"),
         (OPERATOR, ALL, page, "incident_ack_all"),
+        (OPERATOR, ALL, a_gateway, "gateway_rename gateway_tags gateway_silence"),
         (OPERATOR, THEIRS, a_question, "silence_confirm"),
         (OPERATOR, THEIRS, a_silence, "silence_end"),
         (OPERATOR, THEIRS, a_plan_of_work, "maintenance_confirm"),
@@ -350,6 +355,10 @@ SUBMISSIONS: Mapping[str, Row] = {
     "rollout_approve": submission(APPROVER, THEIRS, "rollout_approve", a_rollout, reason="why not"),
     "rollout_deny": submission(APPROVER, ALL, "rollout_deny", nothing, reason="not today"),
     "rollout_resume": submission(OPERATOR, THEIRS, "rollout_resume", a_rollout, reason="go on"),
+    "gateway_find": submission(VIEWER, ALL, "gateway_find", nothing, query="MT1"),
+    "gateway_rename": submission(OPERATOR, THEIRS, "gateway_rename", a_gateway, name="Roof"),
+    "gateway_tags": submission(OPERATOR, THEIRS, "gateway_tags", a_gateway, tags="roof"),
+    "gateway_silence": submission(OPERATOR, THEIRS, "gateway_silence", a_gateway, duration="1h"),
     "freeze": submission(ADMIN, FLEET, "freeze", a_freeze, reason="it bricks"),
     "incident_assign": submission(OPERATOR, ALL, "incident_assign", nothing, person=ANA),
     "incident_silence": submission(OPERATOR, THEIRS, "incident_silence", an_alert, duration="1h"),

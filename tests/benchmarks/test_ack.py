@@ -27,6 +27,7 @@ from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.views import blocks
 from tests.benchmarks.rig.portal import fleet_of, now, portal
 from tests.slack.incoming.connected import connected
+from tests.slack.shown import Modals
 
 WARM, TURNS = 20, 300
 GATEWAYS = 100_000
@@ -100,7 +101,8 @@ async def test_a_command_is_acknowledged_while_a_fleet_is_taken_in(tmp_path: Pat
 
     with portal(GATEWAYS) as vendor:
         async with fleet_of(vendor, tmp_path) as fleet:
-            feature = FleetCommands(fleet, now=now, incident_of=nothing, rollout_of=nothing).feature()
+            listeners = FleetCommands(fleet, Modals(), now=now, incident_of=nothing, rollout_of=nothing)
+            feature = listeners.feature()
             async with connected([feature]) as (made, app):
                 print(f"\nwhile {GATEWAYS:,} gateways are taken in, ms; goal p99 100, never above 1,000")
                 print(f"{'listing':20}{'commands':>10}{'p50':>8}{'p99':>8}{'worst':>8}")

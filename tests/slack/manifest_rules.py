@@ -46,6 +46,17 @@ RULES = exactly(
         app_home=exactly(
             home_tab_enabled=YES_NO, messages_tab_enabled=YES_NO, messages_tab_read_only_enabled=YES_NO
         ),
+        shortcuts={
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 5,
+            "items": exactly(
+                name=text(24),
+                type={"enum": ["global", "message"]},
+                callback_id=text(255, "^[a-z_]+$"),
+                description=text(150),
+            ),
+        },
         bot_user=exactly(display_name=text(80), always_online=YES_NO),
         slash_commands={
             "type": "array",

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.demo.slack.limits import problems_of_message
+from bot.demo.slack.limits import problems_of_message, problems_of_view
 from bot.slack.ids import Ref, decode
-from bot.slack.views.blocks import Message
+from bot.slack.views.blocks import Message, View
 
 # What a gateway or a tag may be called: a ping, markup, an entity, a turned direction of writing, and long.
 HOSTILE = "<!channel> *x* _y_ `z` :boom: &lt; \u202e"
@@ -19,6 +19,7 @@ def sendable(message: Message) -> Message:
     """The message, once it is sure that Slack would take it both as a post and as an edit."""
     payload = {"text": message.text, "blocks": list(message.blocks)}
     assert problems_of_message(payload, update=True) == []
+    assert problems_of_message(payload | {"blocks": list(message.newer)}, update=True) == []
     return message
 
 
@@ -81,3 +82,21 @@ class Answers:
     @property
     def last(self) -> Message:
         return self.shown[-1]
+
+
+class Modals:
+    """Keeps what would be opened, each view checked against Slack's limits."""
+
+    def __init__(self) -> None:
+        self.opened: list[View] = []
+
+    async def open(self, trigger_id: str, view: View) -> str:
+        assert problems_of_view(view) == []
+        self.opened.append(view)
+        return "V0VIEW0001"
+
+    async def update(self, view_id: str, view: View) -> None:
+        self.opened.append(view)
+
+    async def publish(self, user_id: str, view: View) -> None:
+        self.opened.append(view)

@@ -4,7 +4,7 @@ import pytest
 
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
-from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, Ref, decode
+from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref, decode
 
 # Written out: these names do not change without a note in the changelog.
 PUBLIC = {
@@ -12,7 +12,8 @@ PUBLIC = {
     "rollout_promote rollout_retry_failed rollout_catch_up rollout_replan incident_ack incident_silence "
     "incident_pause_rollout incident_details write_confirm write_cancel write_undo page_next page_previous "
     "refresh export_csv reason duration until person note incident_ack_all "
-    "incident_take_over incident_give_back incident_assign open unfreeze subscription_end"
+    "incident_take_over incident_give_back incident_assign open unfreeze subscription_end "
+    "gateway_rename gateway_tags gateway_silence gateway_find"
 }
 
 
@@ -31,6 +32,7 @@ def test_the_public_names_are_as_they_were() -> None:
         CardRef("7", 3, PageRef("alerts"), "C0OPS"),
         PageRef("devices", 10, "tag:oslo fw:<3.4.1 a.b"),
         PageRef("x", 1, "ø\n"),
+        GatewayRef("bmac-1 ø.b\n", 4_294_967_295, "C0OPS"),
         PlanRef(),
         PlanRef("id1"),
         PlanRef("id1", "C0OPS", "20.11", "3.4.1", "tag:oslo a.b\nø", "fw 1.b"),

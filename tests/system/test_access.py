@@ -29,11 +29,12 @@ KINDS: Mapping[str, Mapping[str, object]] = {
 }
 # The lowest role that may press it, or submit the modal of that name.
 BUTTONS: Mapping[Role, str] = {
-    Role.VIEWER: "page_next page_previous open refresh export_csv help incident_details",
+    Role.VIEWER: "page_next page_previous open gateway_find refresh export_csv help incident_details",
     Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
     "incident_ack_all incident_take_over incident_give_back incident_assign "
+    "gateway_rename gateway_tags gateway_silence "
     "incident_pause_rollout subscription_undo subscription_end silence_confirm silence_end "
     "maintenance_confirm maintenance_skip maintenance_end maintenance_undo",
     Role.APPROVER: "rollout_approve rollout_deny",

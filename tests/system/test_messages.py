@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from bot.demo.slack.workspace import (
     OPS,
     ROLLOUTS,
     PostedMessage,
+    View,
 )
 from tests.worlds.process import IN_TIME, PASSWORD, Outside, inside, outside
 
@@ -173,10 +175,16 @@ class Desk:
         return await self.world.reply(self.acts[-1], shows)
 
     async def clicks(
-        self, message: PostedMessage, action_id: str, user: str = OPERATOR, *, shows: str = ""
+        self,
+        message: PostedMessage,
+        action_id: str,
+        user: str = OPERATOR,
+        *,
+        shows: str = "",
+        selected: str | None = None,
     ) -> Interaction:
-        """Clicks, and waits until the message itself shows something."""
-        act = await self.world.slack.click(user, message, action_id)
+        """Clicks, or chooses in a menu, and waits until the message itself shows something."""
+        act = await self.world.slack.click(user, message, action_id, selected=selected)
         self.acts.append(act)
         self.clicked.add(action_id)
         assert (await act.ack).ok
@@ -223,11 +231,36 @@ async def turns_pages(desk: Desk) -> None:
     assert "30 rows" in sent.text
     (file,) = desk.world.slack.workspace.files.values()
     assert file.complete
+    one = await desk.asks("devices id:bmac-000000000000")
+    card = await desk.clicks(one, "open", selected="page.device.0.bmac-000000000000")
+    await looks_into(desk, (await desk.world.reply(card)))
     for command in ("devices", "tags", "firmware", "jobs", "alerts", "rollouts", "device bmac-000000000000"):
         shown = await desk.asks(command)
         if "Refresh" in message_text(shown):
             await desk.refreshes(shown)
     await desk.clicks(await desk.asks("firmware"), "open")
+
+
+def is_filled(dialog: View) -> bool:
+    """Not while it is looked up what there is to choose."""
+    return "One moment" not in str(dialog.body)
+
+
+async def looks_into(desk: Desk, card: PostedMessage) -> None:
+    """What the card of a gateway leads to; the update's dialog is the same that a command opens."""
+    slack = desk.world.slack
+    for button, entered in (
+        ("gateway_rename", {"name": {"name": f"{PING} 2"}}),
+        ("gateway_tags", {"tags": {"tags": f"{TAG}\nspare"}}),
+        ("gateway_silence", {}),
+        ("rollout_form", {}),
+    ):
+        await desk.clicks(card, button)
+        dialog = await slack.wait_for(lambda: slack.top_view(OPERATOR), IN_TIME)
+        if entered:
+            await (await slack.submit(OPERATOR, dialog, entered)).ack
+        await slack.wait_for(partial(is_filled, dialog), IN_TIME)
+        await slack.close(OPERATOR, dialog)
 
 
 async def changes_and_takes_back(desk: Desk) -> None:

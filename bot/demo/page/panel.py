@@ -26,6 +26,7 @@ BEHAVIOURS: dict[Behaviour, str] = {
     Behaviour.DROPS_NEIGHBOURS: "bad: takes its neighbours down",
     Behaviour.REJECTS: "bad: gateways refuse it",
 }
+NEWER_BLOCKS = frozenset({"data_table", "data_visualization"})
 _FLAPS, _FLAP_EVERY = 6, timedelta(seconds=20)
 _MESSAGE_EVERY = 3.0  # seconds between two messages while Slack is slow
 
@@ -60,6 +61,7 @@ class World:
             "offline": offline,
             "vendor_down": self.fleet.vendor_down,
             "slack_slow": self.slack.message_interval > 0,
+            "slack_old": bool(self.slack.workspace.lacks),
             "bot": self.slack.connected > 0 or bool(self.slack.http_url),
             "jobs": sum(job.unfinished > 0 for job in self.fleet.jobs.values()),
         }
@@ -87,6 +89,7 @@ class World:
             "flap": self._flap,
             "vendor": self._vendor,
             "slack": self._slack,
+            "old": self._old,
             "firmware": self._firmware,
             "speed": self._speed,
             "mend": self._mend,
@@ -139,6 +142,12 @@ class World:
         if not options.get("on"):
             return "Slack takes messages at its usual pace again."
         return f"Slack takes one new message in {_MESSAGE_EVERY:.0f} s; the others get a 429."
+
+    def _old(self, options: Json) -> str:
+        self.slack.workspace.lacks = NEWER_BLOCKS if options.get("on") else frozenset()
+        if not options.get("on"):
+            return "This Slack knows tables again; the bot asks anew after six hours, or when it starts."
+        return "This Slack refuses its newer blocks: lists come in lines from now on."
 
     def _firmware(self, options: Json) -> str:
         model, behaviour = str(options.get("model") or ""), str(options.get("behaviour") or "good")

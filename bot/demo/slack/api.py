@@ -92,6 +92,16 @@ class WebApiServer:
         """Remember what is wrong with something the bot sent."""
         self._problems.extend(f"{source}: {problem}" for problem in problems)
 
+    def check_blocks(self, blocks: object) -> list[str]:
+        """What is wrong with blocks that are right in themselves: files, and types that this Slack lacks."""
+        kinds = (
+            [block.get("type") for block in blocks if isinstance(block, dict)]
+            if isinstance(blocks, list)
+            else []
+        )
+        lacking = [f"unsupported type: {kind}" for kind in kinds if kind in self._workspace.lacks]
+        return [*lacking, *self.check_files(blocks)]
+
     def check_files(self, thing: object) -> list[str]:
         """What is wrong with the uploaded files that blocks show."""
         unknown = [file_id for file_id in _slack_files(thing) if not self._is_uploaded(file_id)]
@@ -178,7 +188,7 @@ class WebApiServer:
                 )
             if problem.where == "attachments":
                 raise SlackRefusal("too_many_attachments")
-        messages = [str(problem) for problem in refused] + self.check_files(args.get("blocks"))
+        messages = [str(problem) for problem in refused] + self.check_blocks(args.get("blocks"))
         if messages:
             raise SlackRefusal("invalid_blocks", messages=[f"[ERROR] {message}" for message in messages])
 

@@ -145,6 +145,20 @@ def _person(user: User) -> Json:
     }
 
 
+def shortcut_payload(user: User, callback_id: str, message: PostedMessage | None) -> Json:
+    """A shortcut; one on a message brings that message, another has neither a channel nor a response_url."""
+    if message is None:
+        return _person(user) | {"type": "shortcut", "callback_id": callback_id, "action_ts": "0.0"}
+    return _person(user) | {
+        "type": "message_action",
+        "callback_id": callback_id,
+        "action_ts": "0.0",
+        "message_ts": message.ts,
+        "channel": {"id": message.channel, "name": "directmessage"},
+        "message": message.to_json(metadata=True),
+    }
+
+
 def click_payload(
     user: User,
     place: PostedMessage | View,

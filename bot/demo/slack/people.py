@@ -63,6 +63,14 @@ class Members:
         payload = payloads.command_payload(person, where, command or self._command, typed)
         return await self._act("slash_commands", user, payload, channel=where.id, answers=True)
 
+    async def shortcut(
+        self, user: str, callback_id: str, message: PostedMessage | None = None
+    ) -> Interaction:
+        """Choose one of the app's shortcuts: in Slack's own menu, or in that of a message."""
+        payload = payloads.shortcut_payload(self.workspace.users[user], callback_id, message)
+        channel = message.channel if message else ""
+        return await self._act("interactive", user, payload, channel=channel, answers=message is not None)
+
     async def click(
         self,
         user: str,

@@ -235,7 +235,7 @@ class SlackServer(Members):
             return ""
         if not any(payload.get(key) for key in ("text", "blocks", "attachments")):
             return "no_text"
-        if any(problem.refused for problem in check_message(payload)) or self._api.check_files(
+        if any(problem.refused for problem in check_message(payload)) or self._api.check_blocks(
             payload.get("blocks")
         ):
             self._api.note("response_url", check_message(payload))

@@ -310,6 +310,7 @@ class Workspace:
         self._clock = clock
         self.changed: Callable[[str, object], None] = _nobody_watches
         self.is_org_wide = False  # the app is installed for a whole organisation
+        self.lacks: frozenset[str] = frozenset()  # types of blocks that Slack has not given it yet
         self.most_messages, self.most_files = _MOST_MESSAGES, _MOST_FILES
         self._last_ts = 0
         self._numbers = itertools.count(1)

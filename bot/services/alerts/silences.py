@@ -13,6 +13,7 @@ from bot.domain.alerts.silences import (
     Silence,
     SilencedDown,
     SilenceRequest,
+    Unconfirmed,
     check_confirmed,
     check_reason,
     checked,
@@ -74,7 +75,25 @@ class SilenceService:
         and Unconfirmed by how many it covers.
         """
         require(actor, Action.SILENCE)
-        asked = parse_silence(text, self._zone, self._now())
+        return await self._silence(actor, parse_silence(text, self._zone, self._now()), channel, seen)
+
+    async def silence_gateway(
+        self, actor: Actor, gateway_id: str, until: datetime, reason: str | None, channel: str | None
+    ) -> Silence:
+        """Raises as ``silence`` does, and NotFound when the gateway is gone."""
+        require(actor, Action.SILENCE)
+        query = exactly(Field.ID, gateway_id)
+        if query is None:
+            raise InvalidInput(f"No query names {gateway_id} alone: its id has a * or a quote in it.")
+        asked = checked(SilenceRequest(query, until, reason), self._zone, self._now())
+        try:
+            return (await self._silence(actor, asked, channel, 1))[0]
+        except Unconfirmed as gone:
+            raise NotFound(f"The gateway {gateway_id} is not in the fleet any more.") from gone
+
+    async def _silence(
+        self, actor: Actor, asked: SilenceRequest, channel: str | None, seen: int | None
+    ) -> tuple[Silence, int]:
         query = await self._understand(asked.query)
         asked = replace(asked, query=query.text)
         covered = await self._matching(query)

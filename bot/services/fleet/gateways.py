@@ -174,6 +174,13 @@ class FleetService:
         async with self._database.read() as connection:
             return tuple(await fleet_search.by_ids(connection, ids, self._now()))
 
+    async def gateway(self, gateway_id: str) -> KnownGateway:
+        """The one of this id. Raises NotFound."""
+        found = await self.gateways([gateway_id])
+        if not found:
+            raise NotFound(f"The gateway {gateway_id} is not in the fleet any more.")
+        return found[0]
+
     async def find(self, text: str) -> KnownGateway:
         """The gateway with this id or exactly this name, in any case.
 

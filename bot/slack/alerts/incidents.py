@@ -21,13 +21,12 @@ from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import notes as note_views
 from bot.slack.alerts.views import silences as silence_views
-from bot.slack.alerts.views.words import NO_PORTAL
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature, NoteDrawing
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message, sentence
 from bot.slack.views.lists import Door, open_button
-from bot.slack.views.portal import Portal
+from bot.slack.views.portal import NO_PORTAL, Portal
 
 PauseRollout = Callable[[Actor, int, int | None, str], Awaitable[None]]
 """Who, which rollout, the newest entry of its timeline that a button was drawn with, and where."""

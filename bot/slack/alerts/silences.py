@@ -1,4 +1,4 @@
-"""Listeners for silences: three commands, the button on an incident's card, and its modal."""
+"""Listeners for silences: three commands, the buttons of alerts and gateways, and their dialog."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,6 @@ from bot.domain.alerts.silences import ReasonMissing, Unconfirmed, check_confirm
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
-from bot.domain.windows import parse_start
 from bot.services.alerts.silences import ENDED, ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
@@ -28,8 +27,9 @@ from bot.slack.incoming.requests import (
     ViewCalls,
 )
 from bot.slack.lists import ListHandler
-from bot.slack.views.blocks import Message
+from bot.slack.views.blocks import Message, View
 from bot.slack.views.lists import Door, open_button
+from bot.slack.views.modals import picked
 
 on = Declarations("Alerts")
 _ERRANDS = (
@@ -166,26 +166,46 @@ class SilenceListeners:
             click.trigger_id, views.silence_modal(incident, click.channel, covered, fleet)
         )
 
+    @on.click(ids.GATEWAY_SILENCE)
+    async def ask_about_gateway(self, click: Click) -> None:
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
+        await self._modals.open(click.trigger_id, views.gateway_dialog(click.gateway.id, click.channel))
+
     @on.submission(ids.INCIDENT_SILENCE)
     async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
-        """What cannot be is said at the field that it is about."""
-        values, now = submission.values, self._now()
-        day = values.get(ids.UNTIL)
-        try:
-            length = values.get(ids.DURATION, "")
-            until = parse_start(day, self._zone, now) if day else now + parse_duration(length)
-            await self._service.silence_incident(
-                submission.actor,
-                incident_id(submission.card.id),
-                until,
-                values.get(ids.REASON),
-                submission.card.channel or None,
+        asked = submission.card
+
+        async def act(until: datetime, reason: str | None) -> None:
+            one = incident_id(asked.id)
+            await self._service.silence_incident(submission.actor, one, until, reason, asked.channel or None)
+
+        return await self._silence_until(submission, act)
+
+    @on.submission(ids.GATEWAY_SILENCE)
+    async def silence_gateway(self, submission: Submission) -> SubmissionAnswer:
+        asked = submission.gateway
+
+        async def act(until: datetime, reason: str | None) -> View:
+            made = await self._service.silence_gateway(
+                submission.actor, asked.id, until, reason, asked.channel or None
             )
+            return views.silenced_dialog(made)
+
+        return await self._silence_until(submission, act)
+
+    async def _silence_until(
+        self, sent: Submission, act: Callable[[datetime, str | None], Awaitable[View | None]]
+    ) -> SubmissionAnswer:
+        """What cannot be is said at the field that it is about."""
+        moment, length = sent.values.get(ids.UNTIL), sent.values.get(ids.DURATION, "")
+        try:
+            until = picked(moment) if moment else self._now() + parse_duration(length)
+            return SubmissionAnswer(view=await act(until, sent.values.get(ids.REASON)))
         except ReasonMissing as missing:
             return SubmissionAnswer(errors={ids.REASON: missing.sentence})
         except InvalidInput as error:
-            return SubmissionAnswer(errors={ids.UNTIL if day else ids.DURATION: str(error)})
-        return SubmissionAnswer()
+            return SubmissionAnswer(errors={ids.UNTIL if moment else ids.DURATION: str(error)})
 
     async def draw_card(self, subject: str) -> Message:
         return views.card(*await self._service.shown(subject))

@@ -9,17 +9,28 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from bot.domain.access import Action, Actor
-from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.errors import InvalidInput
 from bot.domain.gateways import GatewayId
 from bot.domain.query import Field, Query, WordRead, bare_words, exactly, parse
 from bot.services.fleet.gateways import FleetService
+from bot.slack import ids
 from bot.slack.fleet.views import gateways as views
 from bot.slack.incoming.commands import unquoted
-from bot.slack.incoming.requests import CommandCall, Declarations, Errand, Feature
+from bot.slack.incoming.requests import (
+    Click,
+    CommandCall,
+    Declarations,
+    Errand,
+    Feature,
+    Submission,
+    SubmissionAnswer,
+    ViewCalls,
+)
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import Door, last_offset, open_button
+from bot.slack.views.lists import DEVICE, Door, last_offset, open_button
+from bot.slack.views.portal import NO_PORTAL, Portal
 
 Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
@@ -49,8 +60,17 @@ class FleetCommands:
     """Reads the fleet for anybody who may read."""
 
     def __init__(
-        self, fleet: FleetService, *, now: Callable[[], datetime], incident_of: Mention, rollout_of: Mention
+        self,
+        fleet: FleetService,
+        modals: ViewCalls,
+        *,
+        now: Callable[[], datetime],
+        incident_of: Mention,
+        rollout_of: Mention,
+        portal: Portal = NO_PORTAL,
     ) -> None:
+        self._portal = portal
+        self._modals = modals
         self._fleet = fleet
         self._now = now
         self._incident_of = incident_of
@@ -82,7 +102,7 @@ class FleetCommands:
     def lists(self) -> Mapping[str, ListHandler]:
         return {
             views.DEVICES: ListHandler(self._devices_page, self._renew, self._devices_file),
-            views.DEVICE: ListHandler(self._device_page, self._renew),
+            DEVICE: ListHandler(self._device_page, self._renew),
             views.TAGS: ListHandler(self._tags_page, self._renew),
             views.FIRMWARE: ListHandler(self._firmware_page, self._renew),
         }
@@ -139,6 +159,24 @@ class FleetCommands:
                 return
         await call.respond.answer(await self._firmware_page(call.actor, 0, model))
 
+    @on.click(ids.GATEWAY_FIND)
+    async def ask_which(self, click: Click) -> None:
+        """From Slack's menu of shortcuts."""
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to open a dialog. Please try once more.")
+        await self._modals.open(click.trigger_id, views.find_dialog())
+
+    @on.submission(ids.GATEWAY_FIND)
+    async def find(self, sent: Submission) -> SubmissionAnswer:
+        try:
+            query, _ = await self._fleet.understand(sent.values.get(ids.QUERY, ""))
+            check_question(query.text)
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.QUERY: str(error)})
+        page = await self._fleet.search(query, 0, views.DEVICES_PAGE)
+        found = views.found_dialog(page.rows, page.counts.total, query.text, self._now())
+        return SubmissionAnswer(view=found)
+
     async def _devices_page(self, _actor: Actor, offset: int, question: str) -> Message:
         return await self._page_of(parse(question), offset)
 
@@ -151,17 +189,17 @@ class FleetCommands:
         place = page.offset, query.text, page.as_of
         return views.devices(page.rows, page.counts, *place, self._now(), words, near)
 
-    async def _device_page(self, _actor: Actor, _offset: int, gateway_id: str) -> Message:
-        known = await self._fleet.gateways([gateway_id])
-        if not known:
-            raise NotFound(f"The gateway {gateway_id} is not in the fleet any more.")
-        gateway = known[0].gateway
+    async def _device_page(self, actor: Actor, _offset: int, gateway_id: str) -> Message:
+        known = await self._fleet.gateway(gateway_id)
+        gateway = known.gateway
         card = views.Card(
-            known[0],
+            known,
             await self._fleet.recent_events(gateway.id, _RECENT),
             (await self._fleet.snapshot_status()).as_of,
+            actor,
             await self._incident_of(gateway.id),
             await self._rollout_of(gateway.id),
+            self._portal.gateway(gateway.id, known.site),
         )
         return views.device(card, self._now())
 

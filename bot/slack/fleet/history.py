@@ -15,6 +15,7 @@ from bot.domain.query import Field, Query, exactly, parse
 from bot.services.fleet.gateways import CHUNK, FleetService
 from bot.services.fleet.history import HistoryService
 from bot.slack.fleet.views import history as views
+from bot.slack.fleet.views.gateways import HISTORY
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
@@ -42,7 +43,7 @@ class HistoryCommands:
         return {
             views.AVAILABILITY: ListHandler(self._sites_page, export=self._sites_file),
             views.WORST: ListHandler(self._worst_page, export=self._worst_file),
-            views.HISTORY: ListHandler(self._timeline_page),
+            HISTORY: ListHandler(self._timeline_page),
         }
 
     @on.command(

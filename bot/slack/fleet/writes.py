@@ -23,7 +23,16 @@ from bot.services.fleet.writes import FleetWrites
 from bot.slack import ids
 from bot.slack.fleet.views import writes as views
 from bot.slack.incoming.commands import unquoted
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
+from bot.slack.incoming.requests import (
+    Click,
+    CommandCall,
+    Declarations,
+    Feature,
+    Responder,
+    Submission,
+    SubmissionAnswer,
+    ViewCalls,
+)
 from bot.slack.incoming.turns import leave_turn
 from bot.slack.views.blocks import Message
 
@@ -46,6 +55,7 @@ class WriteCommands:
         fleet: FleetService,
         writes: FleetWrites,
         runs: WriteRunner,
+        modals: ViewCalls,
         *,
         now: Callable[[], datetime],
         progress_after: Sequence[timedelta] = PROGRESS_AFTER,
@@ -53,6 +63,7 @@ class WriteCommands:
         self._fleet = fleet
         self._writes = writes
         self._runs = runs
+        self._modals = modals
         self._now = now
         self._progress_after = progress_after
 
@@ -127,6 +138,51 @@ class WriteCommands:
         else:
             await click.respond.answer(views.write(undone, self._now()))
 
+    @on.click(ids.GATEWAY_RENAME, ids.GATEWAY_TAGS)
+    async def ask(self, click: Click) -> None:
+        """A dialog from the card of a gateway, filled in with what is there now."""
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to open a dialog. Please click once more.")
+        gateway = (await self._fleet.gateway(click.gateway.id)).gateway
+        dialog = views.rename_dialog if click.action_id == ids.GATEWAY_RENAME else views.tags_dialog
+        await self._modals.open(click.trigger_id, dialog(gateway, click.channel))
+
+    @on.submission(ids.GATEWAY_RENAME)
+    async def rename_in_dialog(self, sent: Submission) -> SubmissionAnswer:
+        known = await self._fleet.gateway(sent.gateway.id)
+        if sent.gateway.drawn != views.drawn_of([known.gateway.name or ""]):
+            now = f"“{known.gateway.name}”" if known.gateway.name else "without a name"
+            return _not_as_it_was(ids.NAME, f"It was renamed meanwhile, and is {now}.")
+        new_name, channel = sent.values.get(ids.NAME, ""), sent.gateway.channel or None
+        try:
+            write = await self._writes.propose_rename(sent.actor, channel, known, new_name)
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.NAME: str(error)})
+        return await self._carry_out_in_dialog(write)
+
+    @on.submission(ids.GATEWAY_TAGS)
+    async def tag_in_dialog(self, sent: Submission) -> SubmissionAnswer:
+        """What is missing from the list goes, what is new in it comes."""
+        gateway = (await self._fleet.gateway(sent.gateway.id)).gateway
+        if sent.gateway.drawn != views.drawn_of(gateway.tags):
+            return _not_as_it_was(ids.TAGS, "Its tags were changed meanwhile.")
+        lines = map(str.strip, sent.values.get(ids.TAGS, "").splitlines())
+        wanted = {fold(tag): tag for tag in lines if tag}
+        there = {fold(tag): tag for tag in gateway.tags}
+        add = [tag for key, tag in wanted.items() if key not in there]
+        remove = [tag for key, tag in there.items() if key not in wanted]
+        channel = sent.gateway.channel or None
+        try:
+            if not add and not remove:
+                raise InvalidInput("These are the tags that it has. Add a line, or take one out.")
+            write = await self._writes.propose_tags(sent.actor, channel, [gateway.id], add, remove)
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.TAGS: str(error)})
+        return await self._carry_out_in_dialog(write)
+
+    async def _carry_out_in_dialog(self, write: Write) -> SubmissionAnswer:
+        return SubmissionAnswer(view=views.ended_dialog(await self._runs.run(write.id), self._now()))
+
     async def _which(self, target: str) -> Query | Sequence[str]:
         """One gateway by its id or exact name; else, or where a field is named, what it says as a query."""
         query = await self._fleet.query_of(target)
@@ -182,6 +238,10 @@ class WriteCommands:
             if not write.is_running and not (undoing and undoing.is_running):
                 await click.respond.answer(views.write(write, self._now()))
             raise
+
+
+def _not_as_it_was(block_id: str, why: str) -> SubmissionAnswer:
+    return SubmissionAnswer(errors={block_id: f"{why} Close this and open the gateway again."})
 
 
 @dataclass(frozen=True, slots=True)

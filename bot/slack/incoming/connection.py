@@ -262,6 +262,7 @@ class SlackApp:
             )
         app.command(_ANY)(self.guard.acknowledge_first(self.arrivals.command))
         app.action(_ANY)(self.guard.acknowledge_first(self.arrivals.click))
+        app.shortcut(_ANY)(self.guard.acknowledge_first(self.arrivals.shortcut))
         app.view_submission(_ANY)(self.arrivals.submission)
         app.view_closed(_ANY)(self.guard.acknowledge_first(_nothing))
         app.event(_ANY)(self.guard.acknowledge_first(self.arrivals.event))

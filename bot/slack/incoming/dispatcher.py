@@ -43,6 +43,7 @@ Json = Mapping[str, Any]
 
 DECIDE_WITHIN: Final = 1.5  # seconds of Slack's three for a modal's decision
 SEEN_FOR: Final = 15 * 60.0  # seconds that an event is remembered; Slack repeats it for about six minutes
+NO_CARD: Final = "That message is no card of an open alert on which this can be done. Choose it on the card."
 _SETTLE: Final = 0.5  # seconds for an acknowledged view to be drawn before it is changed again
 
 
@@ -137,13 +138,22 @@ class Dispatcher:
 
     def click(self, body: Json) -> None:
         """A button, or a choice in a menu, wherever it was."""
-        pressed = payloads.press(body)
+        self._work_on(payloads.press(body))
+
+    def shortcut(self, body: Json) -> None:
+        """One of the app's entries in Slack's own menus: a button that need not be looked for."""
+        pressed = payloads.shortcut(body, self.bot_user_id)
+        self._work_on(pressed, NO_CARD if "message" in body and not pressed.value else "")
+
+    def _work_on(self, pressed: payloads.Press, refused: str = "") -> None:
         respond = self._way_back(pressed)
         attempt = AttemptedAction(
             pressed.action_id, pressed.channel, respond, user=pressed.user, about=pressed.about
         )
 
         async def work() -> None:
+            if refused:
+                raise InvalidInput(refused)
             try:
                 await self._press(pressed, attempt)
             finally:

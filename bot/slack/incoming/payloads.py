@@ -135,6 +135,39 @@ def press(body: Json) -> Press:
     )
 
 
+def shortcut(body: Json, bot_user_id: str | None) -> Press:
+    """A shortcut is the button of its name: on the message where it was chosen, or one that stands nowhere.
+
+    Its value is empty where the message is not the bot's or has no such button: there it means nothing.
+    """
+    action_id, message = str(body["callback_id"]), body.get("message")
+    is_ours = message is not None and bot_user_id in {None, message.get("user")}
+    value = _value_on(message, action_id) if message is not None and is_ours else ""
+    container = {"message_ts": body.get("message_ts"), "thread_ts": (message or {}).get("thread_ts")}
+    return Press(
+        user=str(body["user"]["id"]),
+        channel=str((body.get("channel") or {}).get("id") or ""),
+        action_id=action_id,
+        url=str(body.get("response_url") or ""),
+        on_answer=False,
+        value=value,
+        block_id="",
+        trigger_id=body.get("trigger_id"),
+        selected=None,
+        thread_ts=_thread_around(container),
+        view_id=None,
+        on_home=False,
+        metadata="",
+        values={},
+    )
+
+
+def _value_on(message: Json, action_id: str) -> str:
+    blocks: list[Json] = message.get("blocks") or []
+    elements = [one for block in blocks if block.get("type") == "actions" for one in block["elements"]]
+    return next((str(one["value"]) for one in elements if one.get("action_id") == action_id), "")
+
+
 def _thread_around(container: Json) -> str | None:
     """The thread that a message is a reply in.
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput
-from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, Ref
+from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref
 from bot.slack.views.blocks import Block, Message, View
 
 L = TypeVar("L", bound=Callable[..., Awaitable[None]])
-R = TypeVar("R", CardRef, PageRef, PlanRef, FreezeRef)
+R = TypeVar("R", CardRef, GatewayRef, PageRef, PlanRef, FreezeRef)
 S = TypeVar("S", bound=Callable[..., Awaitable["SubmissionAnswer"]])
 
 
@@ -64,8 +64,12 @@ class Click:
 
     @property
     def card(self) -> CardRef:
-        """Raises InvalidInput for a button about anything but one thing; so do the other three."""
+        """Raises InvalidInput for a button about anything but one thing; so do the others."""
         return _of_type(self.ref, CardRef)
+
+    @property
+    def gateway(self) -> GatewayRef:
+        return _of_type(self.ref, GatewayRef)
 
     @property
     def page(self) -> PageRef:
@@ -91,8 +95,12 @@ class Submission:
 
     @property
     def card(self) -> CardRef:
-        """Raises InvalidInput for a modal about anything but one thing; so do the other two."""
+        """Raises InvalidInput for a modal about anything but one thing; so do the others."""
         return _of_type(self.ref, CardRef)
+
+    @property
+    def gateway(self) -> GatewayRef:
+        return _of_type(self.ref, GatewayRef)
 
     @property
     def plan(self) -> PlanRef:

@@ -7,16 +7,17 @@ it does, so that no answer is lost.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import aiohttp
 
+from bot.slack.outgoing.newer_blocks import REFUSAL
 from bot.slack.outgoing.sending import said_twice, send
 from bot.slack.outgoing.web_api import BAD_TOKEN, GONE, NEVER_SENT, NO_PLACE, SlackFailed, Sleep, WebApi
-from bot.slack.views.blocks import File, Message, View, context, date, message, section
+from bot.slack.views.blocks import Block, File, Message, View, context, date, message, section
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class DirectResponder:
         for attempt in range(_TRIES):
             try:
                 await send(
-                    self._api.call,
+                    self._api,
                     "chat.postMessage",
                     said,
                     channel=channel,
@@ -159,9 +160,18 @@ class UrlResponder(DirectResponder):
         await super().add(said)
 
     async def _try(self, message: Message, replace: bool, attempt: int) -> "_Came":
+        newer = self._api.newer_blocks
+        if newer.suits(message):
+            came = await self._show(message, message.newer, replace, attempt)
+            if not came.is_refusal:
+                return came
+            newer.refused("by a response_url")
+        return await self._show(message, message.blocks, replace, attempt)
+
+    async def _show(self, message: Message, blocks: Sequence[Block], replace: bool, attempt: int) -> "_Came":
         payload: dict[str, Any] = {
             "text": message.text,
-            "blocks": list(message.blocks),
+            "blocks": list(blocks),
             "response_type": "ephemeral",
             "replace_original": replace,
         }
@@ -171,9 +181,11 @@ class UrlResponder(DirectResponder):
             async with self._api.session.post(
                 self._url, json=payload, proxy=self._api.network.proxy_for(self._url), allow_redirects=False
             ) as answer:
+                said = await answer.text()
                 if answer.status != 200:
-                    log.warning("response_url refused with %d: %.200s", answer.status, await answer.text())
-                return _Came(answer.status, _wait(answer.headers.get("Retry-After"), attempt))
+                    log.warning("response_url refused with %d: %.200s", answer.status, said)
+                wait = _wait(answer.headers.get("Retry-After"), attempt)
+                return _Came(answer.status, wait, is_refusal=REFUSAL in said)
         except NEVER_SENT as error:
             log.warning("response_url could not be reached: %s", type(error).__name__)
             return _Came(503, _wait(None, attempt))
@@ -188,6 +200,7 @@ class _Came:
 
     status: int
     wait: float
+    is_refusal: bool = False  # of the blocks
 
     @property
     def is_worth_another(self) -> bool:

@@ -5,11 +5,12 @@ It knows no cards and no database: what is sent, and whether it was, is its call
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from bot.slack.outgoing.newer_blocks import REFUSAL
 from bot.slack.outgoing.pace import Edits, NotYet, Posts, Retries
 from bot.slack.outgoing.pictures import illustrated
 from bot.slack.outgoing.web_api import BAD_BLOCKS, Json, SlackFailed, Sleep, WebApi
@@ -24,10 +25,16 @@ _PICTURE_WAITS = (2.0, 0.0)  # seconds after each refusal of a message with pict
 _SHORT_TEXT = 1900  # under half of what is taken: Slack may count emoji twice
 
 
-async def send(
-    call: Callable[..., Awaitable[Json]], method: str, drawn: Message, *, as_text: bool = True, **more: Any
-) -> Json:
-    """Sends it by ``call``; ``as_text``: in plain words if Slack does not take its blocks."""
+async def send(api: WebApi, method: str, drawn: Message, *, as_text: bool = True, **more: Any) -> Json:
+    """Sends it, in its newer form where that is taken; ``as_text``: in plain words if neither form is."""
+    call, newer = api.call, api.newer_blocks
+    if newer.suits(drawn):
+        try:
+            return await call(method, text=drawn.text, blocks=list(drawn.newer), **more)
+        except SlackFailed as error:
+            if error.code != REFUSAL:
+                raise
+            newer.refused(error.detail)
     try:
         return await call(method, text=drawn.text, blocks=list(drawn.blocks), **more)
     except SlackFailed as error:
@@ -94,7 +101,7 @@ class MessageSender:
         """Posts it; its turn was waited for. Raises SlackFailed."""
         await self._keep_distance()
         answer = await send(
-            self._api.call,
+            self._api,
             "chat.postMessage",
             drawn,
             channel=channel,
@@ -124,7 +131,7 @@ class MessageSender:
     async def edit(self, channel: str, ts: str, drawn: Message) -> None:
         """Edits a message of ours. Raises SlackFailed."""
         self._edit_pace.take(self._now())
-        await send(self._api.call, "chat.update", drawn, channel=channel, ts=ts)
+        await send(self._api, "chat.update", drawn, channel=channel, ts=ts)
         self.edits += 1
 
     def try_after(self, uid: str, channel: str, what: str, error: Exception) -> datetime:

@@ -21,6 +21,7 @@ from bot.domain.errors import StartupError, Unavailable
 from bot.network import DIRECT, Network
 from bot.services.shared import Shared
 from bot.slack.outgoing.methods import METHODS
+from bot.slack.outgoing.newer_blocks import NewerBlocks
 from bot.slack.views.blocks import File
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ class WebApi:
         )
         # The SDK takes the environment's, whatever NO_PROXY says.
         self.client.proxy = network.proxy_for(base_url)
+        self.newer_blocks = NewerBlocks()
         self._direct: dict[str, str] = {}
         self._names: Shared[str] = Shared(lambda: datetime.now(UTC), _NAMES_KEPT)
 

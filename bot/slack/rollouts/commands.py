@@ -67,6 +67,7 @@ class RolloutListeners:
         return {
             views.ROLLOUTS: ListHandler(self._rollouts_page),
             views.JOBS: ListHandler(self._jobs_page),
+            views.JOB: ListHandler(self._job_page),
             card.ROLLOUT: ListHandler(self._rollout_page, export=self._export),
             views.REPORT: ListHandler(self._report_page),
         }
@@ -114,11 +115,9 @@ class RolloutListeners:
 
     @on.command("job <id>", "Show one of the portal's jobs", examples=("job 9f2c",))
     async def job(self, call: CommandCall) -> None:
-        require(call.actor, Action.READ)
         if not call.text.strip():
             raise InvalidInput("Which job? “jobs” lists them with their ids; then: job <id>.")
-        line = await self._service.vendor_job(call.text)
-        await call.respond.answer(views.job(line.job, line.rollout_id, str))
+        await call.respond.answer(await self._job_page(call.actor, 0, call.text))
 
     @on.command(
         "freeze [everything|firmware <version>] [because <reason>]",
@@ -223,6 +222,11 @@ class RolloutListeners:
         entries = [(line.job, line.rollout_id) for line in found]
         known = offset + len(found) + int(more)  # how many there are in all is never asked
         return views.job_list(entries, PagePosition(views.JOBS, offset, known, PAGE))
+
+    async def _job_page(self, actor: Actor, _offset: int, text: str) -> Message:
+        require(actor, Action.READ)
+        line = await self._service.vendor_job(text)
+        return views.job(line.job, line.rollout_id, str)
 
     async def _rollout_page(self, actor: Actor, _offset: int, text: str) -> Message:
         require(actor, Action.READ)

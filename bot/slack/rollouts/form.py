@@ -10,7 +10,7 @@ from bot.domain.errors import BotError, InvalidInput
 from bot.domain.firmware import Firmware
 from bot.domain.query import Field, exactly
 from bot.domain.rollouts.status import DrawnPlan
-from bot.domain.windows import parse_start
+from bot.domain.windows import checked_start
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PlanRef
@@ -28,7 +28,7 @@ from bot.slack.rollouts.views import form as views
 from bot.slack.rollouts.views import lists as rollout_views
 from bot.slack.rollouts.views.form import Offers
 from bot.slack.views.blocks import Block, View, button
-from bot.slack.views.modals import modal
+from bot.slack.views.modals import modal, picked
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
 _NO_PLAN = ""
@@ -74,25 +74,27 @@ class RolloutForm:
         """From the command ``update`` alone."""
         require(call.actor, Action.REQUEST)
         assert call.trigger_id is not None, "a mention has none, and is answered with the usage"
-        await self._open(call.trigger_id, call.channel)
+        await self._open(call.trigger_id, call.channel, {})
 
     @on.click(ids.ROLLOUT_FORM)
     async def begin(self, click: Click) -> None:
-        """From the button on the home tab, where there is no channel."""
+        """From the home tab, where there is no channel, or from a gateway's card, which chooses for it."""
         require(click.actor, Action.REQUEST)
         if click.trigger_id is None:
             raise InvalidInput("Slack gave me no way to open a dialog. Please click once more.")
-        await self._open(click.trigger_id, click.channel)
+        asked = click.ref if isinstance(click.ref, PlanRef) else PlanRef()  # a shortcut has none
+        chosen = {ids.ROLLOUT_MODEL: asked.model, ids.ROLLOUT_PLACE: asked.query}
+        await self._open(click.trigger_id, click.channel, {key: text for key, text in chosen.items() if text})
 
-    async def _open(self, trigger_id: str, channel: str) -> None:
+    async def _open(self, trigger_id: str, channel: str, chosen: Mapping[str, str]) -> None:
         """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
         view_id = await self._screen.open(trigger_id, views.loading())
         try:
             form = views.form(
                 await self._offers(await self._firmware()),
-                {},
+                chosen,
                 views.nothing_chosen(),
-                _ref(_NO_PLAN, channel, {}),
+                _ref(_NO_PLAN, channel, chosen),
             )
         except BotError as error:
             form = views.closed(str(error))
@@ -159,7 +161,9 @@ class RolloutForm:
 
     def _start(self, values: Mapping[str, str]) -> datetime | None:
         text = values.get(ids.ROLLOUT_START, "")
-        return parse_start(text, self._rollouts.rules.zone, self._rollouts.now()) if text else None
+        if not text:
+            return None
+        return checked_start(picked(text), "That time", self._rollouts.rules.zone, self._rollouts.now())
 
     async def _offers(self, firmware: Sequence[Firmware]) -> Offers:
         files: dict[str, list[Firmware]] = {}

@@ -6,9 +6,10 @@ from typing import Any
 
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.slack.views.audit_words import audit_sentence
-from bot.slack.views.blocks import Message, bold, context, date, escape, lines, message, section, utc
+from bot.slack.views.blocks import Message, bold, context, date, escape, message, section, utc
 from bot.slack.views.lists import PagePosition, buttons
-from bot.slack.views.parts import row
+from bot.slack.views.parts import cells, row
+from bot.slack.views.tables import Cell, Row, Table, moment_cell, person_cell, text_cell, with_table
 
 AUDIT = "audit"
 PAGE = 10
@@ -27,9 +28,27 @@ def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str)
         )
         return message(f"No entries{about}. {hint}", [section(f"No entries{about}."), context(hint)])
     rows = [row(_line, entry) for entry in found]
-    return message(
-        "\n".join([f"{title}:", *rows]), [section(bold(title)), *lines(rows), *buttons(place, export=True)]
+    table = Table(
+        "Audit log",
+        ("When", "Who", "What", "About", "Outcome", "Change", "Reason"),
+        [Row(line, cells(_cells, one)) for line, one in zip(rows, found, strict=True)],
     )
+    said = "\n".join([f"{title}:", *rows])
+    return with_table(said, [section(bold(title))], table, buttons(place, export=True))
+
+
+def _cells(entry: AuditEntry) -> list[Cell]:
+    is_change = entry.before or entry.after
+    change = f"{entry.before or 'nothing'} → {entry.after or 'nothing'}" if is_change else None
+    return [
+        moment_cell(entry.at),
+        person_cell(entry.actor),
+        text_cell(entry.action.replace("_", " ")),
+        text_cell(entry.subject),
+        text_cell(f"{_EMOJI[entry.outcome]} {entry.outcome.value}"),
+        text_cell(change),
+        text_cell(entry.reason),
+    ]
 
 
 def unanswered(body: Mapping[str, Any]) -> Message:

@@ -53,6 +53,7 @@ class Message:
     """What is sent: ``text`` says the whole of it in plain words, for screen readers; blocks show it.
 
     ``pictures`` are shown below the blocks of a note; where Slack does not take them there, in its thread.
+    ``newer`` is the same as the blocks with those that not every workspace takes.
     ``is_over``: a card that nobody has seen yet need not be posted any more, a live note is not edited again.
     """
 
@@ -60,14 +61,19 @@ class Message:
     blocks: Sequence[Block] = field(default_factory=tuple)
     files: Sequence[File] = ()
     pictures: Sequence[File] = ()
+    newer: Sequence[Block] = ()
     is_over: bool = False
 
 
 def message(
-    text: str, blocks: Sequence[Block] = (), files: Sequence[File] = (), pictures: Sequence[File] = ()
+    text: str,
+    blocks: Sequence[Block] = (),
+    files: Sequence[File] = (),
+    pictures: Sequence[File] = (),
+    newer: Sequence[Block] = (),
 ) -> Message:
     """A message within Slack's limits. ``text`` may hold ``escape``d names, dates and our own marks."""
-    return Message(plain(text), fit(blocks), tuple(files), tuple(pictures))
+    return Message(plain(text), fit(blocks), tuple(files), tuple(pictures), tuple(newer))
 
 
 def sentence(text: str) -> Message:

@@ -1,15 +1,18 @@
 """What all lists with pages share: where a page stands, said in words, and the buttons that lead on."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from bot.slack import ids
 from bot.slack.ids import PageRef
-from bot.slack.views.blocks import Block, actions, button, count, menu, plain_name
+from bot.slack.views.blocks import Block, actions, button, count, lines, menu, plain_name, section
 
 T = TypeVar("T")
+DEVICE: Final = "device"  # the kind of list that one gateway is: every column's rows lead there
 _LONGEST_VALUE: Final = 150  # of an option of a menu
+_MOST_ROWS: Final = 8_000  # characters of the rows as JSON: a message holds a heading and buttons besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,12 @@ def buttons(place: PagePosition, *, refresh: bool = False, export: bool = False)
         _to(place, place.offset, "Refresh", ids.REFRESH) if refresh else None,
         _to(place, 0, "CSV", ids.EXPORT_CSV, "Send the whole list as a CSV file") if export else None,
     )
+
+
+def rows_with(shown: Sequence[str], beside: Sequence[Block | None]) -> list[Block]:
+    """Rows of a list, each with its button or none; without any where those would push rows out."""
+    rows = [section(line, one) for line, one in zip(shown, beside, strict=True)]
+    return rows if len(json.dumps(rows, ensure_ascii=False)) <= _MOST_ROWS else lines(shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Modals and the home tab as plain functions: the frame of a view, and what can be entered in it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
+from bot.domain.errors import InvalidInput
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
     Block,
@@ -100,13 +102,20 @@ def person_input(block_id: str, label: str, *, hint: str | None = None) -> Block
     return _input(block_id, label, element, False, hint)
 
 
-def date_input(
+def moment_input(
     block_id: str, label: str, *, initial: str | None = None, optional: bool = False, hint: str | None = None
 ) -> Block:
-    """A day in a modal; written ``2026-11-23``."""
-    element: Block = {"type": "datepicker", "action_id": block_id}
-    element |= given(initial_date=initial)
+    """A day and a time in a modal, in the zone of whoever picks it; ``picked`` reads what comes back."""
+    element: Block = {"type": "datetimepicker", "action_id": block_id}
+    element |= given(initial_date_time=int(picked(initial).timestamp()) if initial else None)
     return _input(block_id, label, element, optional, hint)
+
+
+def picked(text: str) -> datetime:
+    """The moment that was picked. Raises InvalidInput for what no picker sends."""
+    if not (text.isascii() and text.isdigit() and len(text) == 10):
+        raise InvalidInput("That is no moment. Please pick a day and a time.")
+    return datetime.fromtimestamp(int(text), UTC)
 
 
 def _input(block_id: str, label: str, element: Block, optional: bool, hint: str | None) -> Block:

@@ -32,6 +32,11 @@ def part(draw: Callable[P, list[Block]], *args: P.args, **kwargs: P.kwargs) -> l
     return _drawn([section(UNDRAWN)], draw, *args, **kwargs)
 
 
+def cells(draw: Callable[P, list[Block]], *args: P.args, **kwargs: P.kwargs) -> list[Block]:
+    """The cells of a row of a table; none, and so no table, for one that cannot be drawn."""
+    return _drawn([], draw, *args, **kwargs)
+
+
 def _drawn(otherwise: T, draw: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return draw(*args, **kwargs)

@@ -1,6 +1,7 @@
 """Links to the vendor's portal, by templates of whoever runs the bot. What fills them comes from outside."""
 
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 GATEWAY, SITE = "{gateway}", "{site}"  # the placeholders
@@ -19,6 +20,9 @@ class Portal:
 
     def site(self, site: str) -> str:
         return _filled(self.site_url, {SITE: site})
+
+
+NO_PORTAL: Final = Portal()
 
 
 def linked(text: str, url: str) -> str:

@@ -23,7 +23,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import buttons, cut_page
+from bot.slack.views.lists import buttons, cut_page, rows_with
 from bot.slack.views.parts import row
 
 SUBSCRIPTIONS = "subscriptions"  # the kind of the list
@@ -144,10 +144,9 @@ def listed(
     rows = [row(_line, one, here, around) for one in page]
     page_ref = PageRef(SUBSCRIPTIONS, place.offset, here)
     ends = [_end(one, page_ref) if may_end else None for one in page]
-    shown = [section(said, end) for said, end in zip(rows, ends, strict=True)]
     return message(
         "\n".join([title, *rows, defaults]),
-        [section(title), *shown, *buttons(place), context(defaults)],
+        [section(title), *rows_with(rows, ends), *buttons(place), context(defaults)],
     )
 
 

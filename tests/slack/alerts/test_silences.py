@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery
-from bot.domain.errors import InvalidInput, NotAllowed
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
@@ -17,36 +17,19 @@ from bot.services.rollouts.events import anywhere
 from bot.slack import ids
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.alerts.views import silences as views
-from bot.slack.ids import CardRef, Ref, decode
+from bot.slack.ids import CardRef, GatewayRef, Ref, decode
 from bot.slack.incoming.requests import Click, CommandCall, Submission
-from bot.slack.views.blocks import Message, View, utc
+from bot.slack.views.blocks import Message, utc
 from bot.storage import audit
 from bot.storage.db.engine import Database
 from bot.storage.fleet import search
-from tests.slack.shown import Answers, buttons, doors, sendable
+from tests.slack.shown import Answers, Modals, buttons, doors, sendable
 from tests.worlds.alerts import ANA, World
 from tests.worlds.builders import parsed
 from tests.worlds.databases import sqlite_url
 
 UTC = ZoneInfo("UTC")
 VIC = Actor("U0VIC00001", "Vic", Role.VIEWER)
-
-
-class Modals:
-    """Keeps what would be opened."""
-
-    def __init__(self) -> None:
-        self.opened: list[View] = []
-
-    async def open(self, trigger_id: str, view: View) -> str:
-        self.opened.append(view)
-        return "V0VIEW0001"
-
-    async def update(self, view_id: str, view: View) -> None:
-        self.opened.append(view)
-
-    async def publish(self, user_id: str, view: View) -> None:
-        self.opened.append(view)
 
 
 class Desk:
@@ -198,8 +181,25 @@ async def test_a_viewer_is_refused_before_the_window_opens(desk: Desk) -> None:
 async def test_what_cannot_be_is_said_at_its_field(desk: Desk) -> None:
     reason = (await desk.submits(duration="12h"))[ids.REASON]
     assert "because" not in reason, "that is how the command is told"
-    assert list(await desk.submits(duration="1h", until="2026-05-20", reason="paint")) == [ids.UNTIL]
-    assert await desk.submits(duration="1h", until="2026-05-06", reason="paint") == {}
+    late, soon = (str(int((desk.world.now + timedelta(days=days)).timestamp())) for days in (16, 2))
+    assert list(await desk.submits(duration="1h", until=late, reason="paint")) == [ids.UNTIL]
+    assert list(await desk.submits(duration="1h", until="2026-05-06", reason="paint")) == [ids.UNTIL]
+    assert await desk.submits(duration="1h", until=soon, reason="paint") == {}
+
+
+async def test_one_gateway_is_silenced_from_its_card_until_a_moment_that_is_picked(desk: Desk) -> None:
+    feature, ref = desk.listeners.feature(), GatewayRef("a", channel="C0OPS")
+    answers = Answers()
+    await feature.clicks[ids.GATEWAY_SILENCE](Click(ANA, "C0OPS", ids.GATEWAY_SILENCE, ref, answers, "t"))
+    assert decode(desk.modals.opened[-1]["private_metadata"]) == ref
+    until = {ids.UNTIL: str(int((desk.world.now + timedelta(hours=2)).timestamp()))}
+    done = await feature.submissions[ids.GATEWAY_SILENCE](Submission(ANA, ids.GATEWAY_SILENCE, ref, until))
+    assert "S-1" in str(done.view)
+    assert ids.SILENCE_END in str(done.view)
+    assert "S-1 id:a until" in await desk.says("silences")
+    gone = Submission(ANA, ids.GATEWAY_SILENCE, GatewayRef("nobody"), until)
+    with pytest.raises(NotFound, match="not in the fleet any more"):
+        await feature.submissions[ids.GATEWAY_SILENCE](gone)
 
 
 def test_the_coming_end_is_told_with_query_and_author() -> None:

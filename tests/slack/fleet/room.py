@@ -16,11 +16,12 @@ from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack.fleet.gateways import FleetCommands
 from bot.slack.fleet.writes import WriteCommands
+from bot.slack.ids import CardRef, decode
 from bot.slack.incoming.commands import CommandRouter, normalise
-from bot.slack.incoming.requests import Click, ClickListener, CommandCall
+from bot.slack.incoming.requests import Click, ClickListener, CommandCall, Submission, SubmissionAnswer
 from bot.slack.lists import list_clicks
 from bot.storage.db.engine import Database
-from tests.slack.shown import Answers, buttons
+from tests.slack.shown import Answers, Modals, buttons
 from tests.worlds.builders import fleet_service
 from tests.worlds.databases import sqlite_url
 
@@ -42,6 +43,7 @@ class Room:
     answers: Answers = field(default_factory=Answers)
     incidents: dict[str, str] = field(default_factory=dict)
     rollouts: dict[str, str] = field(default_factory=dict)
+    modals: Modals = field(default_factory=Modals)
 
     async def says(self, text: str, actor: Actor = ANA) -> str:
         """The plain text of the answer."""
@@ -53,8 +55,21 @@ class Room:
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:
         """``seen`` is the number of the answer whose button is clicked."""
         ref = buttons(self.answers.shown[seen])[action_id]
-        await self._listeners()[action_id](Click(actor, "C0OPS", action_id, ref, self.answers))
+        await self._listeners()[action_id](Click(actor, "C0OPS", action_id, ref, self.answers, "trigger"))
         return self.answers.last.text
+
+    async def presses(self, action_id: str, actor: Actor = ANA) -> None:
+        """A shortcut, which points at nothing."""
+        click = Click(actor, "", action_id, CardRef(""), self.answers, "trigger")
+        await self._listeners()[action_id](click)
+
+    async def submits(self, actor: Actor = ANA, **values: str) -> SubmissionAnswer:
+        """Sends the dialog that was opened last, with these values by the ids of their blocks."""
+        view = self.modals.opened[-1]
+        ref = decode(view["private_metadata"]) if "private_metadata" in view else CardRef("")
+        both = {**self._reading.feature().submissions, **self._writing.feature().submissions}
+        listener = both[view["callback_id"]]
+        return await listener(Submission(actor, view["callback_id"], ref, values))
 
     def now(self) -> datetime:
         return self.portal.clock.now()
@@ -73,17 +88,20 @@ class Room:
     @property
     def _reading(self) -> FleetCommands:
         return FleetCommands(
-            self.fleet, now=self.now, incident_of=self._incident_of, rollout_of=self._rollout_of
+            self.fleet, self.modals, now=self.now, incident_of=self._incident_of, rollout_of=self._rollout_of
         )
 
     @property
     def _writing(self) -> WriteCommands:
         writes = FleetWrites(Context(self.database, self.now))
         runs = WriteRunner(Context(self.database, self.now), self.client, owner="room")
-        return WriteCommands(self.fleet, writes, runs, now=self.now, progress_after=self.progress_after)
+        return WriteCommands(
+            self.fleet, writes, runs, self.modals, now=self.now, progress_after=self.progress_after
+        )
 
     def _listeners(self) -> Mapping[str, ClickListener]:
-        return {**list_clicks(self._reading.lists()), **self._writing.feature().clicks}
+        own = self._reading.feature().clicks
+        return {**list_clicks(self._reading.lists()), **own, **self._writing.feature().clicks}
 
     async def _incident_of(self, gateway_id: GatewayId) -> str | None:
         return self.incidents.get(gateway_id)

@@ -18,7 +18,7 @@ from bot.slack.fleet.history import HistoryCommands
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import list_clicks
 from tests.slack.incoming.connected import Bed, connected
-from tests.slack.shown import HOSTILE
+from tests.slack.shown import HOSTILE, Modals
 from tests.worlds.databases import sqlite_url
 from tests.worlds.fleet import World, rename, tag, world
 
@@ -54,7 +54,7 @@ def commands(fleet: World) -> HistoryCommands:
 
 def features(fleet: World) -> list[Feature]:
     listeners = commands(fleet)
-    reading = FleetCommands(fleet.fleet, now=fleet.now, incident_of=nobody, rollout_of=nobody)
+    reading = FleetCommands(fleet.fleet, Modals(), now=fleet.now, incident_of=nobody, rollout_of=nobody)
     return [listeners.feature(), Feature(clicks=list_clicks({**listeners.lists(), **reading.lists()}))]
 
 

@@ -44,6 +44,31 @@ async def test_a_gateway_is_renamed_and_shown_before_and_after(room: Room, typed
     assert room.device("bmac-0001").friendly_name == "Roof, north"
 
 
+async def test_a_gateway_is_renamed_from_its_card_and_the_dialog_says_how_it_ended(room: Room) -> None:
+    await room.says("device MT0001")
+    await room.clicks(ids.GATEWAY_RENAME)
+    assert "MT0001" in str(room.modals.opened[-1])
+    assert (await room.submits(name="MT0001")).errors[ids.NAME].startswith("bmac-0001 is called")
+    ended = await room.submits(name="Roof, north")
+    assert ids.WRITE_UNDO in str(ended.view)
+    assert room.device("bmac-0001").friendly_name == "Roof, north"
+    assert "renamed meanwhile" in (await room.submits(name="Cellar")).errors[ids.NAME]
+
+
+async def test_the_tags_of_a_gateway_are_edited_as_lines(room: Room) -> None:
+    await room.says("device bmac-0090")
+    await room.clicks(ids.GATEWAY_TAGS)
+    assert ids.TAGS in (await room.submits(tags="kyiv OFFICE\n")).errors
+    await room.submits(tags="roof\n\n north mast ")
+    assert room.device("bmac-0090").labels == ["roof", "north mast"]
+    assert "changed meanwhile" in (await room.submits(tags="")).errors[ids.TAGS]
+
+
+async def test_a_viewer_s_card_of_a_gateway_has_what_a_viewer_may_do(room: Room) -> None:
+    await room.says("device MT0001", VERA)
+    assert list(buttons(room.answers.last)) == [ids.OPEN, ids.REFRESH]
+
+
 async def test_undo_gives_the_old_name_back_and_its_button_goes(room: Room) -> None:
     await room.says("rename MT0001 Roof")
     text = await room.clicks(ids.WRITE_UNDO)

@@ -57,7 +57,7 @@ def test_a_hostile_name_harms_no_modal(text: str) -> None:
     inputs = [
         modals.text_input("reason", text, hint=text, placeholder=text),
         modals.select("duration", text, [("30m", text)], hint=text),
-        modals.date_input("until", text, initial="2026-11-23"),
+        modals.moment_input("until", text, initial="1795000000"),
     ]
     view = modals.modal(text, inputs, callback_id="x", submit=text, close=text, ref=CardRef("R-1", 3))
     assert problems_of_view(view) == []

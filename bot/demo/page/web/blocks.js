@@ -109,6 +109,7 @@ const ELEMENTS = {
   users_select: select, channels_select: select, conversations_select: select, external_select: select,
   datepicker: (one, place) => chooser('date', one, place, one.initial_date),
   timepicker: (one, place) => chooser('time', one, place, one.initial_time),
+  datetimepicker: (one, place) => chooser('datetime-local', one, { ...place, typed: localTime(place.typed) }, localTime(one.initial_date_time)),
   radio_buttons: (one, place) => options('radio', one, place),
   checkboxes: (one, place) => options('checkbox', one, place),
 };
@@ -165,6 +166,13 @@ function select(one, place, given) {
     });
   }
   return node;
+}
+
+/** A moment as seconds, as the field shows it in the reader's zone. */
+function localTime(seconds) {
+  if (!seconds) return undefined;
+  const moment = new Date(seconds * 1000);
+  return new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
 function chooser(type, one, place, initial) {
@@ -227,6 +235,7 @@ function inputField(one, place) {
 
 /** What stands in one input of a form: a text, an option's value, a list, or null for nothing. */
 export function inputValue(field) {
+  if (field.type === 'datetime-local') return field.value ? Math.floor(new Date(field.value) / 1000) : null;
   if (!field.classList.contains('options')) {
     return field.value === '' && !field.classList.contains('field-input') ? null : field.value;
   }

@@ -53,7 +53,7 @@ export function drawPanel(node, close, showTour) {
         el('div', { class: 'row' }, button('One gateway', 'gateway', length), button('Half the fleet', 'half', length, 'danger-text')),
         el('div', { class: 'row' }, site, button('Site goes offline', 'site', () => ({ site: site.value, ...length() }))),
         el('div', { class: 'row' }, button('One gateway flaps', 'flap'))),
-      group('Trouble outside', toggle('Meshtech is cut off', 'vendor', 'vendor-switch'), toggle('Slack answers 429', 'slack', 'slack-switch')),
+      group('Trouble outside', toggle('Meshtech is cut off', 'vendor', 'vendor-switch'), toggle('Slack answers 429', 'slack', 'slack-switch'), toggle('Slack without tables', 'old', 'old-switch')),
       group('Upload a firmware to the portal', model, kind,
         button('Upload', 'firmware', () => ({ model: model.value, behaviour: kind.value }))),
       group('Back to normal', el('div', { class: 'row' }, button('Mend everything', 'mend'), button('Start over', 'reset'))),
@@ -74,5 +74,6 @@ export function updatePanel(world) {
   facts.textContent = `${world.gateways} gateways · ${world.offline} offline${jobs}`;
   document.getElementById('vendor-switch').checked = world.vendor_down;
   document.getElementById('slack-switch').checked = world.slack_slow;
+  document.getElementById('old-switch').checked = world.slack_old;
   for (const one of document.querySelectorAll('.segment')) one.setAttribute('aria-pressed', String(Number(one.dataset.speed) === world.speed));
 }

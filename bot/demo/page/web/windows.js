@@ -67,7 +67,7 @@ function fields() {
 
 function stateValue(entry = {}) {
   return entry.value ?? entry.selected_option?.value ?? entry.selected_options?.map((option) => option.value)
-    ?? entry.selected_date ?? entry.selected_time ?? undefined;
+    ?? entry.selected_date ?? entry.selected_time ?? entry.selected_date_time ?? undefined;
 }
 
 function draw(view, kept, back) {

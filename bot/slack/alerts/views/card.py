@@ -13,7 +13,6 @@ from bot.domain.incident_kinds import Scope
 from bot.slack.alerts.views.buttons import details, hands, pause_rollout, silence
 from bot.slack.alerts.views.words import (
     NAME,
-    NO_PORTAL,
     causes,
     down_line,
     headline,
@@ -44,7 +43,7 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.incident_words import words_of
-from bot.slack.views.portal import Portal, linked
+from bot.slack.views.portal import NO_PORTAL, Portal, linked
 
 
 def card(

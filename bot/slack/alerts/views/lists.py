@@ -1,18 +1,18 @@
 """Incidents in lists and notes: what is open, the gateways of one, what a thread says. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident
+from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident, Leave
 from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.slack import ids
 from bot.slack.alerts.views.buttons import details, hands, silence
 from bot.slack.alerts.views.words import (
-    NO_PORTAL,
     counts,
     headline,
     in_hands,
     lasted,
+    lasts_online,
     left_line,
     said_of,
     where,
@@ -32,14 +32,15 @@ from bot.slack.views.blocks import (
     count,
     date,
     duration,
-    lines,
     message,
     section,
+    status,
 )
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import PagePosition, buttons
-from bot.slack.views.parts import part, row
-from bot.slack.views.portal import Portal
+from bot.slack.views.lists import DEVICE, Door, PagePosition, buttons
+from bot.slack.views.parts import cells, part, row
+from bot.slack.views.portal import NO_PORTAL, Portal
+from bot.slack.views.tables import Cell, Row, Table, moment_cell, text_cell, with_table
 
 ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
 ALERTS_PAGE, CLOSED_PAGE, INCIDENT_PAGE = 8, 10, 15
@@ -119,7 +120,35 @@ def gateways(
     heading = f"{bold(place.says('gateway'))} of {incident.title} {where(incident)}: {counts(tally)}"
     shown = [row(left_line, one, incident, portal) for one in page]
     text = "\n".join([f"{heading}.", *shown])
-    return message(text, [section(heading), *lines(shown), *buttons(place, refresh=True, export=True)])
+    table = Table(
+        f"Gateways of {incident.title}",
+        ("Gateway", "State", "Offline since", "Left", "Id"),
+        [
+            Row(line, cells(_cells, one, incident), Door(DEVICE, one.id, one.label))
+            for line, one in zip(shown, page, strict=True)
+        ],
+        "Open a gateway…",
+    )
+    return with_table(text, [section(heading)], table, buttons(place, refresh=True, export=True))
+
+
+_LEFT: Mapping[Leave | None, str] = {
+    Leave.RELEASED: "no longer in the fleet",
+    Leave.TAKEN: "in the alert of its rollout",
+    Leave.STILL_DOWN: status("offline"),
+}
+
+
+def _cells(one: AffectedGateway, incident: Incident) -> list[Cell]:
+    here = status("flapping" if lasts_online(incident) else "offline")
+    state = here if one.is_down else _LEFT.get(one.left_as, status("back", "online"))
+    return [
+        text_cell(one.label),
+        text_cell(state),
+        moment_cell(one.offline_since),
+        moment_cell(one.left_at),
+        text_cell(one.id),
+    ]
 
 
 def _listed_buttons(incident: Incident, offset: int, reader: str | None) -> list[Block]:

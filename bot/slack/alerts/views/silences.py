@@ -9,7 +9,7 @@ from bot.domain.alerts.silences import CHOICES, Silence, SilencedDown
 from bot.domain.audit import BOT
 from bot.slack import ids
 from bot.slack.alerts.views.words import where_plain
-from bot.slack.ids import CardRef, PageRef
+from bot.slack.ids import CardRef, GatewayRef, PageRef, Ref
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -29,8 +29,8 @@ from bot.slack.views.blocks import (
     sentence,
     status,
 )
-from bot.slack.views.lists import buttons, cut_page
-from bot.slack.views.modals import date_input, modal, select, text_input
+from bot.slack.views.lists import buttons, cut_page, rows_with
+from bot.slack.views.modals import modal, moment_input, select, text_input
 from bot.slack.views.parts import row
 
 SILENCES = "silences"  # the kind of the list
@@ -88,8 +88,7 @@ def listed(silences: Sequence[Silence], offset: int, *, may_end: bool = False) -
     rows = [row(line, one) for one in page]
     page_ref = PageRef(SILENCES, place.offset)
     ends = [end_button(one, page_ref) if may_end else None for one in page]
-    shown = [section(said, end) for said, end in zip(rows, ends, strict=True)]
-    return message("\n".join([title, *rows]), [section(title), *shown, *buttons(place)])
+    return message("\n".join([title, *rows]), [section(title), *rows_with(rows, ends), *buttons(place)])
 
 
 def end_button(silence: Silence, page: PageRef | None = None, text: str = "End") -> Block:
@@ -157,19 +156,42 @@ def ending(body: Mapping[str, Any]) -> Message:
 
 
 def silence_modal(incident: Incident, channel: str, covered: int, fleet: int) -> View:
-    """How long, and why. A date goes before a duration; ``channel`` is where the button was."""
+    """How long, and why. A moment goes before a duration; ``channel`` is where the button was."""
     held = f"Alerts {name(where_plain(incident), 80)} are held for a while, seven days at most"
+    return _dialog(
+        f"{held}: {bold(count(covered, 'gateway'))} of {fleet:,}.",
+        ids.INCIDENT_SILENCE,
+        CardRef(str(incident.id), incident.version, channel=channel),
+    )
+
+
+def gateway_dialog(gateway_id: str, channel: str) -> View:
+    """The same for one gateway, from its card."""
+    return _dialog(
+        f"The alerts of {code(gateway_id, 100)} are held for a while, seven days at most.",
+        ids.GATEWAY_SILENCE,
+        GatewayRef(gateway_id, channel=channel),
+    )
+
+
+def silenced_dialog(silence: Silence) -> View:
+    """In the place of the dialog: nothing else shows whoever silenced a gateway that it is done."""
+    shown = silenced(silence, 1)
+    return modal("Silence", [*shown.blocks, *actions(end_button(silence))], callback_id="said")
+
+
+def _dialog(held: str, callback_id: str, ref: Ref) -> View:
     why = "Why? Needed above 4 hours, and for more than half of the fleet"
     return modal(
         "Silence",
         [
-            section(f"{held}: {bold(count(covered, 'gateway'))} of {fleet:,}."),
+            section(held),
             select(ids.DURATION, "For", [(one, _WORDS[one]) for one in CHOICES], initial="1h"),
-            date_input(ids.UNTIL, "Or until a day, at most 7 days from now", optional=True),
+            moment_input(ids.UNTIL, "Or until, at most 7 days from now", optional=True),
             text_input(ids.REASON, why, optional=True, most=500),
         ],
-        callback_id=ids.INCIDENT_SILENCE,
-        ref=CardRef(str(incident.id), incident.version, channel=channel),
+        callback_id=callback_id,
+        ref=ref,
         submit="Silence",
     )
 

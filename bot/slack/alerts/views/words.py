@@ -25,10 +25,9 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.incident_words import words_of
-from bot.slack.views.portal import Portal, linked
+from bot.slack.views.portal import NO_PORTAL, Portal, linked
 
 NAME = 40  # characters of a name or a site, so that a page fits whatever they hold
-NO_PORTAL = Portal()
 
 
 def headline(incident: Incident) -> str:

@@ -1,7 +1,7 @@
 """The fleet as messages: lists of gateways, one gateway, its tags and firmware.
 
-Pure functions. A gateway in a list is one line that begins with its state, since ten sections would fill a
-screen; everything else about it is on its card.
+Pure functions. A gateway in a list is two lines that begin with its state, as high as the button beside them;
+everything else about it is on its card.
 """
 
 import re
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.domain.access import Action, Actor
 from bot.domain.firmware import Firmware, is_same_firmware
 from bot.domain.gateways import (
     Counts,
     FleetEvent,
     FleetEventKind,
+    Gateway,
     KnownGateway,
     RunningVersion,
     TagCount,
@@ -21,10 +23,11 @@ from bot.domain.gateways import (
 )
 from bot.domain.query import Field, Query, WordRead, exactly
 from bot.slack import ids
-from bot.slack.ids import PageRef, PlanRef
+from bot.slack.ids import GatewayRef, PageRef, PlanRef, Ref
 from bot.slack.views.blocks import (
     Block,
     Message,
+    View,
     actions,
     ago,
     bold,
@@ -38,14 +41,18 @@ from bot.slack.views.blocks import (
     lines,
     message,
     name,
+    plain_name,
     progress_bar,
     section,
     status,
 )
-from bot.slack.views.lists import Door, PagePosition, buttons, cut_page, open_button
-from bot.slack.views.parts import row
+from bot.slack.views.lists import DEVICE, Door, PagePosition, buttons, cut_page, open_button, rows_with
+from bot.slack.views.modals import modal, text_input
+from bot.slack.views.parts import cells, row
+from bot.slack.views.portal import linked
+from bot.slack.views.tables import Cell, Row, Table, moment_cell, number_cell, text_cell, with_table
 
-DEVICES, DEVICE, TAGS, FIRMWARE = "devices", "device", "tags", "firmware"
+DEVICES, HISTORY, TAGS, FIRMWARE = "devices", "history", "tags", "firmware"
 DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 20
 CSV_HEADING = (
     "id",
@@ -63,6 +70,7 @@ CSV_HEADING = (
 )
 _NEEDS_NO_QUOTES = re.compile(r"\w[\w.-]*")
 RUNNING_SHOWN = 6  # versions
+_FIND = "Find a gateway"
 _TAGS_IN_A_LINE = 2
 _NO_LISTING = (
     "I have no data from Meshtech yet: no poll has been completed. Ask for `status` to see what keeps it."
@@ -106,7 +114,55 @@ def devices(
     text = "\n".join([f"{title}, {age}.", *read, *shown])
     said = [context(" ".join(read))] if read else []
     others = [_other(word, *other) for word in words for other in word.others]
-    return message(text, [section(title), *said, *lines(shown), *others, *_foot(place, age, export=True)])
+    table = Table(
+        "Gateways",
+        ("Gateway", "State", "For", "Firmware", "Model", "Tags", "Id"),
+        [Row(line, cells(_cells, known, now), door(known)) for line, known in zip(shown, rows, strict=True)],
+        "Open a gateway…",
+    )
+    return with_table(text, [section(title), *said], table, [*others, *_foot(place, age, export=True)])
+
+
+def _cells(known: KnownGateway, now: datetime) -> list[Cell]:
+    gateway, length = known.gateway, known.online_or_offline_for(now)
+    marks = [mark for mark, holds in (("flapping", known.flapping), ("updating", known.updating)) if holds]
+    state = status(gateway.connectivity.value)
+    return [
+        text_cell(plain_name(gateway.label)),
+        text_cell(", ".join([state, *marks])),
+        number_cell(int(length.total_seconds()), duration(length)),
+        text_cell(gateway.firmware, "unknown"),
+        text_cell(gateway.model, "unknown"),
+        text_cell(", ".join(gateway.tags), "none"),
+        text_cell(gateway.id),
+    ]
+
+
+def find_dialog() -> View:
+    """Asks which gateway."""
+    return modal(
+        _FIND,
+        [text_input(ids.QUERY, "Name, id, tag or query", most=1000, placeholder="MT10225, or oslo offline")],
+        callback_id=ids.GATEWAY_FIND,
+        submit="Find",
+    )
+
+
+def found_dialog(rows: Sequence[KnownGateway], total: int, question: str, now: datetime) -> View:
+    """The first that match, the worst first, each with the button that sends its card as a direct message."""
+    title = f"{bold(count(total, 'gateway'))} for {code(question, 300)}"
+    shown = rows_with([row(device_line, one, now) for one in rows], [open_button(door(one)) for one in rows])
+    rest = [context("Only the first are shown: add a term, or ask for “devices” with this query.")]
+    small = [context("Open sends it to you as a direct message."), *(rest if total > len(rows) else [])]
+    blocks = [section(title), *shown, *small] if rows else [section(_nothing(question))]
+    return modal(_FIND, blocks, callback_id="said")
+
+
+def door(known: KnownGateway) -> Door:
+    """Where a row about a gateway leads."""
+    gateway = known.gateway
+    called = f"{plain_name(gateway.name, 40)} ({gateway.id})" if gateway.name else gateway.id
+    return Door(DEVICE, gateway.id, called)
 
 
 def _read(word: WordRead) -> str:
@@ -123,20 +179,25 @@ def _show(question: str) -> Block:
 
 
 def device_line(known: KnownGateway, now: datetime) -> str:
-    """One gateway on one line, its state as an emoji and a word first."""
+    """How one gateway is, its state as an emoji and a word first; below, what it is.
+
+    Its id begins a line, so that no line ends within it.
+    """
     gateway = known.gateway
     marks = [mark for mark, holds in (("flapping", known.flapping), ("updating", known.updating)) if holds]
-    facts = [
+    state = [
         f"{status(gateway.connectivity.value)} {bold(name(gateway.label, 40))}",
         f"for {duration(known.online_or_offline_for(now))}",
         *(status(mark) for mark in marks),
+        *(["changed, the next poll will confirm it"] if known.written_at else []),
+    ]
+    facts = [
+        *([code(gateway.id, 60)] if gateway.name else []),
         name(gateway.firmware, 30) if gateway.firmware else "firmware unknown",
         f"model {name(gateway.model, 20)}" if gateway.model else "model unknown",
         _few_tags(gateway.tags),
-        *(["changed, the next poll will confirm it"] if known.written_at else []),
-        *([code(gateway.id, 60)] if gateway.name else []),
     ]
-    return " · ".join(facts)
+    return "\n".join([" · ".join(state), " · ".join(facts)])
 
 
 def counts_text(counts: Counts) -> str:
@@ -172,13 +233,18 @@ def csv_row(known: KnownGateway) -> tuple[str | None, ...]:
 # ---- one gateway
 @dataclass(frozen=True, slots=True)
 class Card:
-    """All that the card of one gateway shows. ``incident`` and ``rollout`` are lines of mrkdwn, escaped."""
+    """All that the card of one gateway shows. ``incident`` and ``rollout`` are lines of mrkdwn, escaped.
+
+    ``actor`` is who looks at it: what they may not do has no button. ``url`` is its page in the portal.
+    """
 
     known: KnownGateway
     events: Sequence[FleetEvent]
     as_of: datetime | None
+    actor: Actor
     incident: str | None = None
     rollout: str | None = None
+    url: str = ""
 
 
 def device(card: Card, now: datetime) -> Message:
@@ -205,10 +271,36 @@ def device(card: Card, now: datetime) -> Message:
             section("\n".join([state, *remarks])),
             *fields(facts),
             *changes,
-            context(seen),
-            *actions(button("Refresh", ids.REFRESH, PageRef(DEVICE, 0, gateway.id))),
+            context(seen, *([linked("Open in portal", card.url)] if card.url else [])),
+            *_card_buttons(card),
         ],
     )
+
+
+def _card_buttons(card: Card) -> list[Block]:
+    """What can be done with it; ``Update`` opens the dialog with this gateway chosen."""
+    gateway, may = card.known.gateway, card.actor.may
+    called, ref = plain_name(gateway.label), GatewayRef(gateway.id)
+    query = exactly(Field.ID, gateway.id)
+    offered: list[tuple[Action, str, str, Ref]] = [
+        (Action.RENAME, "Rename…", ids.GATEWAY_RENAME, ref),
+        (Action.TAG, "Tags…", ids.GATEWAY_TAGS, ref),
+        *([(Action.SILENCE, "Silence…", ids.GATEWAY_SILENCE, ref)] if query else []),
+        *([(Action.REQUEST, "Update…", ids.ROLLOUT_FORM, _update_of(gateway, query))] if query else []),
+    ]
+    return actions(
+        *(
+            button(text, action_id, about, label=f"{text.removesuffix('…')}: {called}")
+            for action, text, action_id, about in offered
+            if may(action)
+        ),
+        open_button(Door(HISTORY, gateway.id, gateway.label), "History"),
+        button("Refresh", ids.REFRESH, PageRef(DEVICE, 0, gateway.id)),
+    )
+
+
+def _update_of(gateway: Gateway, query: str) -> PlanRef:
+    return PlanRef(model=gateway.model or "", query=query)
 
 
 def event_text(event: FleetEvent) -> str:
@@ -278,13 +370,30 @@ def firmware(
     shown: list[str] = []
     heading = None
     for file, on_it in page:
+        line = row(_firmware_line, file, on_it)
         if file.model != heading or not shown:
             heading = file.model
-            shown.append(bold(f"Model {name(heading, 40)}" if heading else "No model named"))
-        shown.append(row(_firmware_line, file, on_it))
+            line = f"{bold(f'Model {name(heading, 40)}' if heading else 'No model named')}\n{line}"
+        shown.append(line)
     title = bold(f"{place.says('file', 'files')} in Meshtech's list")
     said = "\n".join([*runs_text, f"{title}:", *shown])
-    return message(said, [*runs_blocks, section(title), *lines(shown), *buttons(place, refresh=True)])
+    above = [*runs_blocks, section(title)]
+    table = Table(
+        "Firmware files",
+        ("Version", "Model", "Gateways on it", "File", "Created"),
+        [Row(line, cells(_file_cells, *one)) for line, one in zip(shown, page, strict=True)],
+    )
+    return with_table(said, above, table, buttons(place, refresh=True))
+
+
+def _file_cells(file: Firmware, on_it: int) -> list[Cell]:
+    return [
+        text_cell(file.version, "no version"),
+        text_cell(file.model, "none named"),
+        number_cell(on_it, f"{on_it:,}"),
+        text_cell(file.file_name),
+        moment_cell(file.created_at),
+    ]
 
 
 def _runs(one: RunningVersion) -> str:

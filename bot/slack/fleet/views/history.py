@@ -16,7 +16,7 @@ from bot.domain.fleet.timeline import (
     WasSilenced,
 )
 from bot.domain.gateways import KnownGateway
-from bot.slack.fleet.views.gateways import DEVICE, event_text
+from bot.slack.fleet.views.gateways import HISTORY, event_text
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -32,10 +32,10 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.incident_words import words_of
-from bot.slack.views.lists import Door, PagePosition, buttons, cut_page, open_button
+from bot.slack.views.lists import DEVICE, Door, PagePosition, buttons, cut_page, open_button
 from bot.slack.views.parts import row
 
-AVAILABILITY, WORST, HISTORY = "availability", "worst", "history"
+AVAILABILITY, WORST = "availability", "worst"
 AVAILABILITY_PAGE, WORST_PAGE, HISTORY_PAGE = 20, 10, 20
 AVAILABILITY_HEADING = (
     "site",

@@ -3,16 +3,20 @@
 Pure functions. What a write means and whether it can be taken back is the domain's to say.
 """
 
+import zlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.fleet.writes import UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
+from bot.domain.errors import InvalidInput
+from bot.domain.fleet.writes import LONGEST, UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
+from bot.domain.gateways import Gateway
 from bot.slack import ids
 from bot.slack.fleet.views.gateways import all_tags
-from bot.slack.ids import CardRef
+from bot.slack.ids import CardRef, GatewayRef
 from bot.slack.views.blocks import (
     Block,
     Message,
+    View,
     actions,
     ago,
     bold,
@@ -31,10 +35,67 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
+from bot.slack.views.modals import modal, text_input
 
 _DIFFS = 10
 _FAILURES = 20
 _CUT = 60
+_MOST_TYPED = 3000  # of a field in a dialog
+
+
+def rename_dialog(gateway: Gateway, channel: str) -> View:
+    """Asks for the new name of one gateway; ``channel`` is where the button was."""
+    named = gateway.name or ""
+    return modal(
+        "Rename",
+        [
+            section(_called(gateway)),
+            text_input(ids.NAME, "New name", most=LONGEST, initial=named[:LONGEST] or None),
+        ],
+        callback_id=ids.GATEWAY_RENAME,
+        ref=GatewayRef(gateway.id, drawn_of([named]), channel),
+        submit="Rename",
+    )
+
+
+def tags_dialog(gateway: Gateway, channel: str) -> View:
+    """The tags of one gateway, to be edited. Raises InvalidInput where a dialog does not hold them."""
+    tags = "\n".join(gateway.tags)
+    if len(tags) > _MOST_TYPED:
+        raise InvalidInput(f"It has {len(gateway.tags)} tags, too many for a dialog: use the command “tag”.")
+    return modal(
+        "Tags",
+        [
+            section(_called(gateway)),
+            text_input(
+                ids.TAGS,
+                "Tags, one a line",
+                multiline=True,
+                most=_MOST_TYPED,
+                optional=True,
+                initial=tags or None,
+                hint="A line that you add is a new tag; a line that you take out is a tag that goes.",
+            ),
+        ],
+        callback_id=ids.GATEWAY_TAGS,
+        ref=GatewayRef(gateway.id, drawn_of(gateway.tags), channel),
+        submit="Save",
+    )
+
+
+def ended_dialog(it: Write, now: datetime) -> View:
+    """How it ended, with its Undo, in the place of the dialog that asked for it."""
+    title = {WriteKind.RENAME: "Rename", WriteKind.TAG: "Tags"}[it.kind]
+    return modal(title, write(it, now).blocks, callback_id="said")
+
+
+def drawn_of(texts: Sequence[str]) -> int:
+    """A sum of texts, to tell whether they are what a dialog showed."""
+    return zlib.crc32("\n".join(texts).encode())
+
+
+def _called(gateway: Gateway) -> str:
+    return f"{bold(name(gateway.label))}\n{code(gateway.id)}"
 
 
 def write(it: Write, now: datetime) -> Message:

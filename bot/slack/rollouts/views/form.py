@@ -11,9 +11,9 @@ from bot.slack import ids
 from bot.slack.ids import PlanRef
 from bot.slack.rollouts.views import lists
 from bot.slack.views.blocks import Block, View, context, divider, escape, section, utc
-from bot.slack.views.modals import modal, select, text_input
+from bot.slack.views.modals import modal, moment_input, select
 
-MOST_PLACES = 99  # a menu holds 100, and one of them is "everywhere"
+MOST_PLACES = 98  # a menu holds 100; one is "everywhere", and one may be what the dialog was opened for
 _LONGEST = 140  # of an option's value
 TITLE = "Update firmware"
 
@@ -40,20 +40,22 @@ def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], re
     shown = [_asks(ids.ROLLOUT_MODEL, "Model", models, chosen)]
     if versions:
         places = [one for one in offers.places if len(one[0]) <= _LONGEST]
-        everywhere = (ids.ROLLOUT_EVERYWHERE, "Everywhere")
+        everywhere = [(ids.ROLLOUT_EVERYWHERE, "Everywhere")]
+        asked = chosen.get(ids.ROLLOUT_PLACE, "")
+        offered = {ids.ROLLOUT_EVERYWHERE, *(query for query, _ in places[:MOST_PLACES])}
+        only = [] if asked in {"", *offered} or len(asked) > _LONGEST else [(asked, f"Only {asked}")]
+        shown_places = [*only, *everywhere, *places[:MOST_PLACES]]
         hint = None
         if len(places) > MOST_PLACES:
             hint = f"{MOST_PLACES} of {len(places):,} tags. The command update takes any query."
         shown += [
             _asks(ids.ROLLOUT_VERSION, "Version", versions, chosen),
-            _asks(ids.ROLLOUT_PLACE, "Which gateways", [everywhere, *places[:MOST_PLACES]], chosen, hint),
-            text_input(
+            _asks(ids.ROLLOUT_PLACE, "Which gateways", shown_places, chosen, hint),
+            moment_input(
                 ids.ROLLOUT_START,
                 "Start",
                 optional=True,
-                most=16,
                 initial=chosen.get(ids.ROLLOUT_START),
-                placeholder="22:00, or 2026-12-01 22:00",
                 hint="Left empty, it starts when it is approved.",
             ),
         ]

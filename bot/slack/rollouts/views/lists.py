@@ -51,9 +51,19 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import Door, PagePosition, buttons, open_button, open_menu
+from bot.slack.views.lists import Door, PagePosition, buttons, open_button, open_menu, rows_with
 from bot.slack.views.modals import modal, text_input
-from bot.slack.views.parts import row
+from bot.slack.views.parts import cells, row
+from bot.slack.views.tables import (
+    Cell,
+    Row,
+    Table,
+    moment_cell,
+    number_cell,
+    person_cell,
+    text_cell,
+    with_table,
+)
 
 REPORT = "report"  # the kind of list that its timeline is
 ROLLOUTS, JOBS, JOB = "rollouts", "jobs", "job"
@@ -306,7 +316,7 @@ def freezes(standing: Sequence[Freeze]) -> Message:
         for one in standing
     ]
     how = escape(HOW_TO_FREEZE)
-    blocks = [section(said, _unfreeze(one)) for one, said in zip(standing, shown, strict=True)]
+    blocks = rows_with(shown, [_unfreeze(one) for one in standing])
     if not standing:
         shown, blocks = ["Nothing is frozen."], [section("Nothing is frozen.")]
     return message(spoken([*shown, how]), [*blocks, context(how)])
@@ -412,8 +422,31 @@ def rollout_list(
         return said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
     shown = [row(_rollout_line, rollout, counts) for rollout, counts in entries]
     title, order = place.says("rollout"), place.in_order("those that go on first")
-    blocks = [section(bold(title) + order), *lines(shown), *buttons(place, refresh=True)]
-    return message(f"{title}{order}. " + ". ".join(shown) + ".", blocks)
+    table = Table(
+        "Rollouts",
+        ("Rollout", "State", "Firmware", "Verified", "Gateways", "Requested by", "Requested"),
+        [
+            Row(line, cells(_rollout_cells, *one), Door(ROLLOUT, str(one[0].id), one[0].title))
+            for line, one in zip(shown, entries, strict=True)
+        ],
+        "Open a rollout…",
+    )
+    text = f"{title}{order}. " + ". ".join(shown) + "."
+    return with_table(text, [section(bold(title) + order)], table, buttons(place, refresh=True))
+
+
+def _rollout_cells(rollout: Rollout, counts: Mapping[TargetState, int]) -> list[Cell]:
+    failed = sum(number for state, number in counts.items() if state.is_failure)
+    verified = counts.get(TargetState.VERIFIED, 0)
+    return [
+        text_cell(rollout.title),
+        text_cell(status(*state_words(rollout, failed))),
+        text_cell(rollout.firmware_version),
+        number_cell(verified, f"{verified:,} of {sum(counts.values()):,}"),
+        text_cell(rollout.query or WHOLE_FLEET),
+        person_cell(rollout.requester),
+        moment_cell(rollout.created_at),
+    ]
 
 
 def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
@@ -434,19 +467,38 @@ def job_list(entries: Sequence[tuple[VendorJob, RolloutId | None]], place: PageP
     shown = [row(_job_line, job, rollout_id) for job, rollout_id in entries]
     last = place.offset + len(entries)
     title = count(last, "job") if place.is_whole else f"Jobs {place.offset + 1:,}–{last:,}"
-    blocks = [section(f"{bold(title)}, newest first"), *lines(shown), *buttons(place, refresh=True)]
-    return message(f"{title}, newest first. " + ". ".join(shown) + ".", blocks)
+    table = Table(
+        "Jobs of the portal",
+        ("Job", "State", "Made by", "Created", "Id"),
+        [
+            Row(line, cells(_job_cells, *one), Door(JOB, one[0].id, f"job {one[0].id}"))
+            for line, one in zip(shown, entries, strict=True)
+        ],
+        "Open a job…",
+    )
+    text = f"{title}, newest first. " + ". ".join(shown) + "."
+    return with_table(text, [section(f"{bold(title)}, newest first")], table, buttons(place, refresh=True))
+
+
+def _job_cells(job: VendorJob, rollout_id: RolloutId | None) -> list[Cell]:
+    return [
+        text_cell(job.name),
+        text_cell(_job_state(job)),
+        text_cell(f"R-{rollout_id}" if rollout_id is not None else "the portal"),
+        moment_cell(job.created_at),
+        text_cell(job.id),
+    ]
 
 
 def _job_line(job: VendorJob, rollout_id: RolloutId | None) -> str:
     made_by = bold(f"R-{rollout_id}") if rollout_id is not None else "created in the portal"
     made = f" · {date(job.created_at)}" if job.created_at else ""
-    return f"{_job_status(job)} · {code(job.id)} · {name(job.name, 80)} · {made_by}{made}"
+    return f"{escape(_job_state(job))} · {code(job.id)} · {name(job.name, 80)} · {made_by}{made}"
 
 
-def _job_status(job: VendorJob) -> str:
+def _job_state(job: VendorJob) -> str:
     """A list of jobs does not say how their gateways fared: one that is completed may have failed on each."""
-    word = name(job.word, 30) if job.word else "unknown"
+    word = plain_name(job.word, 30) if job.word else "unknown"
     went_well = job.devices and all(one.progress is DeviceProgress.SUCCEEDED for one in job.devices)
     kind = {
         JobStatus.SCHEDULED: "waiting",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.access import Actor, Role
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import (
     Connectivity,
@@ -19,9 +20,10 @@ from bot.domain.gateways import (
 )
 from bot.slack import ids
 from bot.slack.fleet.views import gateways as views
-from bot.slack.ids import PageRef, PlanRef, decode
+from bot.slack.ids import GatewayRef, PageRef, PlanRef, decode
 from bot.slack.views.blocks import Message
-from tests.slack.shown import HOSTILE, NAMES, buttons, sendable, words
+from tests.slack.fleet.room import ANA
+from tests.slack.shown import HOSTILE, NAMES, buttons, doors, sendable, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SEEN = NOW - timedelta(seconds=20)
@@ -70,8 +72,8 @@ def devices(
     return sendable(views.devices(rows, found, offset, question, seen, NOW))
 
 
-def device(one: KnownGateway, *events: FleetEvent, **links: str) -> Message:
-    return sendable(views.device(views.Card(one, events, SEEN, **links), NOW))
+def device(one: KnownGateway, *events: FleetEvent, actor: Actor = ANA, **links: str) -> Message:
+    return sendable(views.device(views.Card(one, events, SEEN, actor, **links), NOW))
 
 
 def event(kind: FleetEventKind, before: str | None = None, after: str | None = None) -> FleetEvent:
@@ -79,9 +81,14 @@ def event(kind: FleetEventKind, before: str | None = None, after: str | None = N
 
 
 # ---- lists
-def test_a_gateway_in_a_list_is_one_line_that_begins_with_its_state_as_a_word() -> None:
+def test_a_gateway_in_a_list_begins_with_its_state_as_a_word_and_its_second_line_with_its_id() -> None:
     line = views.device_line(known(), NOW)
-    assert line == ("🔴 offline *MT1* · for 2 h 5 min · 3.4.1 · model 2011 · Kyiv-office · `bmac-0001`")
+    assert line == "🔴 offline *MT1* · for 2 h 5 min\n`bmac-0001` · 3.4.1 · model 2011 · Kyiv-office"
+
+
+def test_every_row_of_a_list_opens_its_gateway() -> None:
+    listed = devices([known(gateway(number)) for number in range(2)])
+    assert [str(ref) for _, ref in doors(listed)] == ["page.device.0.bmac-0000", "page.device.0.bmac-0001"]
 
 
 def test_a_gateway_without_a_name_is_called_by_its_id_once() -> None:
@@ -142,6 +149,12 @@ def test_a_page_of_any_names_is_within_slack_s_limits_and_keeps_its_buttons(name
     assert set(buttons(message)) == {ids.PAGE_NEXT, ids.PAGE_PREVIOUS, ids.REFRESH, ids.EXPORT_CSV}
 
 
+def test_no_row_gives_way_to_a_button() -> None:
+    listed = devices([hostile(HOSTILE * 12)] * 10, Counts(30, 30), 10)
+    assert "left out here" not in str(listed.blocks)
+    assert doors(listed) == []
+
+
 # ---- one gateway
 def test_a_card_shows_state_facts_and_the_last_changes() -> None:
     message = device(known(), event(FleetEventKind.FIRMWARE, "3.4.0", "3.4.1"))
@@ -157,7 +170,21 @@ def test_a_card_names_the_open_incident_and_the_rollout() -> None:
 
 
 def test_refresh_on_a_card_carries_the_gateway_s_id() -> None:
-    assert buttons(device(known())) == {ids.REFRESH: PageRef("device", 0, "bmac-0001")}
+    assert buttons(device(known()))[ids.REFRESH] == PageRef("device", 0, "bmac-0001")
+
+
+def test_a_card_has_a_button_for_each_thing_that_can_be_done_with_its_gateway() -> None:
+    gateway_ref = GatewayRef("bmac-0001")
+    assert buttons(device(known())) == {
+        ids.GATEWAY_RENAME: gateway_ref,
+        ids.GATEWAY_TAGS: gateway_ref,
+        ids.GATEWAY_SILENCE: gateway_ref,
+        ids.ROLLOUT_FORM: PlanRef(model="2011", query='id:"bmac-0001"'),
+        ids.OPEN: PageRef("history", 0, "bmac-0001"),
+        ids.REFRESH: PageRef("device", 0, "bmac-0001"),
+    }
+    viewer = Actor("U0VERA", "Vera", Role.VIEWER)
+    assert list(buttons(device(known(), actor=viewer))) == [ids.OPEN, ids.REFRESH]
 
 
 def test_a_card_leaves_out_what_the_vendor_does_not_say() -> None:
