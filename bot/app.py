@@ -196,6 +196,8 @@ class App:
     def _pruning(self) -> Mapping[str, Tick]:
         return {
             "prune": self._reporting.retention.prune,
+            "prune_rollouts": self._reporting.retention.prune_rollouts,
+            "prune_incidents": self._reporting.retention.prune_incidents,
             "prune_fleet": partial(self._fleet.gateways.prune, FLEET_HISTORY),
             "prune_writes": partial(self._fleet.writes.prune, WRITES_KEPT),
             "prune_cards": partial(self.publisher.prune, KEPT),

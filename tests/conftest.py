@@ -76,8 +76,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with a database runs on SQLite, and on PostgreSQL too where it carries the mark ``on_both``."""
-    on_both = metafunc.definition.get_closest_marker("on_both") or metafunc.config.getoption("all_on_both")
+    """A test with a database runs on SQLite, and on PostgreSQL too where it carries the mark ``on_both``.
+
+    With ``--all-on-both`` every test does, but one that carries ``on_sqlite``.
+    """
+    marked = metafunc.definition.get_closest_marker
+    on_both = marked("on_both") or (metafunc.config.getoption("all_on_both") and not marked("on_sqlite"))
     kinds = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)][: 2 if on_both else 1]
     for name in {"database_url", "empty_database_url"} & set(metafunc.fixturenames):
         metafunc.parametrize(name, kinds, indirect=True)

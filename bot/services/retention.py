@@ -1,10 +1,12 @@
 """Forgets rollouts and incidents that ended long ago, and what else nobody can ask for any more."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from bot.domain.audit import KEPT
 from bot.services.context import Context
 from bot.storage import retention as store
+from bot.storage.db.engine import Transaction
 
 
 class Retention:
@@ -15,13 +17,21 @@ class Retention:
         self._now = context.now
 
     async def prune(self) -> None:
-        """In small transactions: a long one would keep everybody else from writing."""
+        """What goes at once."""
         now = self._now()
         async with self._database.write() as connection:
             await store.forget_at_once(connection, now - KEPT, now)
-        while await self._some(now - KEPT):
-            pass
 
-    async def _some(self, before: datetime) -> bool:
-        async with self._database.write() as connection:
-            return await store.forget_some(connection, before)
+    async def prune_rollouts(self) -> None:
+        """In small transactions: a long one would keep everybody else from writing."""
+        await self._prune(store.forget_rollouts)
+
+    async def prune_incidents(self) -> None:
+        """As ``prune_rollouts``."""
+        await self._prune(store.forget_incidents)
+
+    async def _prune(self, forget_some: Callable[[Transaction, datetime], Awaitable[bool]]) -> None:
+        before, there_are_more = self._now() - KEPT, True
+        while there_are_more:
+            async with self._database.write() as connection:
+                there_are_more = await forget_some(connection, before)

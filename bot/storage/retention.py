@@ -45,15 +45,27 @@ async def forget_at_once(connection: Transaction, before: datetime, now: datetim
     await connection.execute(delete(plans).where(plans.c.expires_at < now - PLAN_KEPT))
 
 
-async def forget_some(connection: Transaction, before: datetime, most: int = MOST) -> bool:
-    """A part of one rollout or incident that had ended before then; False when there is none left."""
-    if (number := await _first(connection, _rollouts_over(before))) is not None:
-        await _forget(connection, CardKind.ROLLOUT, rollout_targets.c.rollout_id, number, most)
-        return True
-    if (number := await _first(connection, _incidents_over(before))) is not None:
-        await _forget(connection, CardKind.INCIDENT, incident_gateways.c.incident_id, number, most)
-        return True
-    return False
+async def forget_rollouts(connection: Transaction, before: datetime, most: int = MOST) -> bool:
+    """A part of one that had ended before then; False when there is none left."""
+    return await _some(
+        connection, CardKind.ROLLOUT, _rollouts_over(before), rollout_targets.c.rollout_id, most
+    )
+
+
+async def forget_incidents(connection: Transaction, before: datetime, most: int = MOST) -> bool:
+    """As ``forget_rollouts``."""
+    return await _some(
+        connection, CardKind.INCIDENT, _incidents_over(before), incident_gateways.c.incident_id, most
+    )
+
+
+async def _some(
+    connection: Transaction, kind: CardKind, over: Select[Any], of: Column[int], most: int
+) -> bool:
+    number = await _first(connection, over)
+    if number is not None:
+        await _forget(connection, kind, of, number, most)
+    return number is not None
 
 
 def _rollouts_over(before: datetime) -> Select[Any]:

@@ -21,6 +21,8 @@ from tests.worlds.alert_night import ALERTS, ANA, Night, night
 from tests.worlds.machine import Machine
 from tests.worlds.rollouts import START, WAVES, world
 
+pytestmark = pytest.mark.on_sqlite  # PostgreSQL tells its own time, which no test sets
+
 BACK, FORWARD = -timedelta(hours=1), timedelta(days=1)
 SECOND = timedelta(seconds=1)
 QUIET = [f"Lom/q{number}" for number in range(20)]  # so that nothing else is most of the fleet

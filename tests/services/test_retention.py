@@ -57,7 +57,9 @@ async def values(database: Database, *columns: Column[Any]) -> list[set[str]]:
 
 
 async def prune(database: Database, now: datetime) -> None:
-    await Retention(Context(database, lambda: now)).prune()
+    retention = Retention(Context(database, lambda: now))
+    for part in (retention.prune, retention.prune_rollouts, retention.prune_incidents):
+        await part()
 
 
 async def two_rollouts(it: World) -> None:
@@ -141,7 +143,7 @@ async def test_many_gateways_are_forgotten_a_part_at_a_time(database_url: str) -
         left = []
         for _ in range(2):
             async with it.database.write() as connection:
-                assert await store.forget_some(connection, it.clock.now() + KEPT, most=2)
+                assert await store.forget_rollouts(connection, it.clock.now() + KEPT, most=2)
             left.append(len(await it.states(RolloutId(1))))
         assert left == [1, 0]
         assert await values(it.database, rollouts.c.id) == [{"2"}]

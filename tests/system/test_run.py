@@ -18,6 +18,7 @@ from bot.demo.slack.workspace import OPERATOR, OPS, VIEWER
 from bot.domain.errors import StartupError
 from bot.settings.model import load_settings
 from tests.settings.test_settings import REQUIRED, load
+from tests.worlds.databases import sqlite_url
 from tests.worlds.process import IN_TIME, PASSWORD, outside
 
 # A wrong value for each setting; what a text of any kind may be has none.
@@ -292,8 +293,8 @@ LONG_AGO = (
     " VALUES ('w', 'rename', 'done', 2, 'U1', 't', 0, 0, 0)",
     "INSERT INTO cards (kind, subject, channel, wanted, shown, urgent, state, created_at)"
     " VALUES ('incident', '1', 'C1', 3, 3, 0, 'live', 0)",
-    "INSERT INTO notes (key, channel, kind, body, broadcast, state, created_at)"
-    " VALUES ('k', 'C1', 'x', '{}', 0, 'posted', 0)",
+    "INSERT INTO notes (key, channel, kind, body, broadcast, live, state, wanted, shown, created_at)"
+    " VALUES ('k', 'C1', 'x', '{}', 0, 0, 'posted', 1, 1, 0)",
 )
 
 
@@ -310,6 +311,22 @@ async def test_what_nobody_needs_any_more_is_forgotten(tmp_path: Path) -> None:
         finally:
             await app.stop()
         assert [world.rows(f"SELECT id FROM {table}") for table in ("writes", "cards", "notes")] == [[]] * 3
+
+
+async def test_one_failed_part_of_the_pruning_keeps_no_other_from_its_work(tmp_path: Path) -> None:
+    app = App(load(DATABASE_URL=sqlite_url(tmp_path)))
+    with closing(sqlite3.connect(tmp_path / "meshbot.db", timeout=IN_TIME)) as database:
+        for statement in (*LONG_AGO, "DROP TABLE writes", "ALTER TABLE rollout_targets RENAME TO gone"):
+            database.execute(statement)
+        database.execute("ALTER TABLE rollouts RENAME TO gone_too")
+        database.commit()
+        parts = {name: state for name, state in app.scheduler.ticks.items() if name.startswith("prune")}
+        for name in parts:
+            await app.scheduler.run_now(name)
+        await app.close()
+        failed = {name for name, state in parts.items() if state.failures}
+        left = [database.execute(f"SELECT id FROM {table}").fetchall() for table in ("cards", "notes")]
+    assert (failed, left) == ({"prune_writes", "prune_rollouts"}, [[], []])
 
 
 async def test_without_slack_it_stays_up_and_is_not_ready(tmp_path: Path) -> None:

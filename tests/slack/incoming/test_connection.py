@@ -229,6 +229,16 @@ async def test_a_mention_speaks_the_same_grammar_in_its_thread() -> None:
         assert reply.text == 'tag:"x"'
 
 
+async def test_a_mention_that_slack_has_wait_is_answered_once_behind_the_wait() -> None:
+    async with running() as (made, _, _):
+        made.slack.faults.rate_limit("chat.postMessage", retry_after=7)
+        place = made.slack.workspace
+        card = place.add(Shown(workspace.OPS, place.next_ts(), "A card", workspace.BOT_USER))
+        await made.slack.mention(VERA, workspace.OPS, "echo ack", card.ts)
+        said = [one.text for one in await made.slack.wait_for(lambda: place.thread(card)[1:])]
+        assert (said, 7.0 in made.slept) == (["ack"], True)
+
+
 async def answers_of(made: Bed, *replicas: IsNew) -> list[str]:
     """What replicas say to one mention that each of them is told of, and asks so whether it is new."""
     place = made.slack.workspace

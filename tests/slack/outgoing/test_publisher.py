@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
@@ -29,6 +30,7 @@ from bot.storage.cards import cards as wanted
 from bot.storage.cards import channels
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Database
+from bot.storage.db.leases import LASTS
 from bot.storage.db.tables import cards, notes
 from tests.slack.incoming.connected import Clock, bed
 from tests.worlds.databases import sqlite_url
@@ -631,6 +633,23 @@ async def test_a_note_is_drawn_again_when_the_database_is_back(stand: Stand) -> 
     stand.away = False
     await stand.publish(after=1)
     assert stand.thread() == ["a\nb"]
+
+
+async def test_what_could_not_be_given_back_is_taken_up_when_its_lease_is_over(stand: Stand) -> None:
+    """The database goes away behind a post: neither its result nor its failure can be written."""
+    await stand.open()
+    async with stand.database.write() as connection:
+        gone = "BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
+        await connection.exec_driver_sql(f"CREATE TRIGGER away BEFORE UPDATE OF try_after ON cards {gone}")
+    with pytest.raises(IntegrityError):
+        await stand.publish()
+    async with stand.database.write() as connection:
+        await connection.exec_driver_sql("DROP TRIGGER away")
+    await stand.publish(after=LASTS.total_seconds() - 1)
+    assert (await stand.publisher.backlog()).waiting == 1
+    await stand.publish(after=1)
+    await stand.publish(after=60)
+    assert (stand.texts(), (await stand.publisher.backlog()).waiting) == (["card 7"], 0)
 
 
 async def test_a_card_that_was_deleted_while_a_note_of_its_thread_waited_is_posted_again_once(
