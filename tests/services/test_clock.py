@@ -176,7 +176,7 @@ async def dark(tmp_path: Path) -> AsyncIterator[Night]:
     async with night(tmp_path, "Oslo/a", "Bergen/b", "Voss/c", *QUIET) as it:
         await it.bot.silences.silence(ANA, "tag:Voss for 20m", ALERTS)
         it.goes("offline", "a", "c")
-        assert await minutes_until(it, "gateway at Oslo") == 6
+        assert await minutes_until(it, "Oslo: 1 of 1 gateway") == 6
         it.goes("offline", "b")
         await it.passes(1)
         yield it
@@ -197,6 +197,6 @@ async def test_alerts_silences_and_reminders_come_when_they_would_have(dark: Nig
     await asyncio.sleep(0)
     await jumps(dark.machine, dark.database, by)
     await listing
-    assert await minutes_until(dark, "gateway at Bergen") == 5
+    assert await minutes_until(dark, "Bergen: 1 of 1 gateway") == 5
     assert await minutes_until(dark, "nobody has acknowledged") == 4
-    assert await minutes_until(dark, "gateway at Voss") == 5
+    assert await minutes_until(dark, "Voss: 1 of 1 gateway") == 5
