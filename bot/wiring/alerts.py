@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.domain.access import Action, Actor
 from bot.domain.alerts.incidents import AlertRules
 from bot.domain.query import Query
+from bot.services.alerts.coverage import Held
 from bot.services.alerts.engine import AlertEngine
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
@@ -29,6 +31,12 @@ class Alerts:
     reminders: Reminders
     silences: SilenceService
     maintenance: MaintenanceService
+
+    async def held_between(self, begins: datetime, ends: datetime) -> Held:
+        """When alerts were held between two moments, by a silence or a maintenance window."""
+        silenced = await self.silences.held_between(begins, ends)
+        planned = await self.maintenance.held_between(begins, ends)
+        return {one: (*silenced.get(one, ()), *planned.get(one, ())) for one in {**silenced, **planned}}
 
     async def visibility_lost(self) -> bool:
         return await self.engine.visibility_loss() is not None

@@ -168,6 +168,19 @@ class MaintenanceDown:
     first: tuple[str, ...]
 
 
+def openings_between(window: Maintenance, begins: datetime, ends: datetime) -> Iterator[Opening]:
+    """When it was open between two moments: not before it was planned, nor after it ended.
+
+    Of an opening that was skipped while it was open, nothing is known any more.
+    """
+    begins = max(begins, window.created_at)
+    ends = min(ends, window.ended_at or ends)
+    for opening in window.schedule.openings(begins):
+        if opening.begins >= ends:
+            return
+        yield Opening(max(opening.begins, begins), min(opening.ends, ends))
+
+
 # ---- what happens to one
 def opened(window: Maintenance) -> Maintenance:
     return replace(window, is_open=True)

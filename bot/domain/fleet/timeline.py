@@ -42,15 +42,15 @@ class TakenAlong:
 
 
 @dataclass(frozen=True, slots=True)
-class WasSilenced:
-    """So many of the gateways, for as long."""
+class AlertsHeld:
+    """By a silence or a maintenance window: of so many of the gateways, for as long."""
 
     at: datetime
     until: datetime
     gateways: int
 
 
-Happening: TypeAlias = GatewayChanged | JoinedAlert | TakenAlong | WasSilenced
+Happening: TypeAlias = GatewayChanged | JoinedAlert | TakenAlong | AlertsHeld
 
 
 @dataclass(frozen=True, slots=True)

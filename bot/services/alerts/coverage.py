@@ -3,7 +3,8 @@
 Silences and maintenance windows share it. Says nothing of when they hold.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 
 from bot.domain.access import Action, Actor
 from bot.domain.errors import NotAllowed
@@ -15,6 +16,7 @@ from bot.storage.alerts import routing, silences, storms
 
 _NAMED = 5  # gateways that are down and held
 
+Held = Mapping[str, Sequence[tuple[datetime, datetime]]]  # when the alerts of gateways were, by their ids
 Matching = Callable[[Query], Awaitable[Sequence[str]]]
 Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 

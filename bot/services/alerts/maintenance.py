@@ -19,6 +19,7 @@ from bot.domain.alerts.maintenance import (
     MaintenanceId,
     announcement_due,
     check_names_gateways,
+    openings_between,
     parse_maintenance,
     parse_number,
 )
@@ -28,7 +29,7 @@ from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query
-from bot.services.alerts.coverage import Coverage, Matching, Within
+from bot.services.alerts.coverage import Coverage, Held, Matching, Within
 from bot.services.context import Context
 from bot.storage import audit, listings
 from bot.storage.alerts import maintenance as store
@@ -198,6 +199,17 @@ class MaintenanceService:
     async def held(self) -> Collection[str]:
         """The ids of all gateways whose alerts a window holds now."""
         return await self._held_by([one for one in await self._planned() if one.holds(self._now())])
+
+    async def held_between(self, begins: datetime, ends: datetime) -> Held:
+        """When windows were open between two moments, by the ids of the gateways that they cover now."""
+        async with self._database.read() as connection:
+            windows = await store.between(connection, begins, ends)
+        held: dict[str, list[tuple[datetime, datetime]]] = {}
+        for one in windows:
+            if openings := [(each.begins, each.ends) for each in openings_between(one, begins, ends)]:
+                for id_ in await self._covered(one):
+                    held.setdefault(id_, []).extend(openings)
+        return held
 
     async def _planned(self) -> Sequence[Maintenance]:
         async with self._database.read() as connection:

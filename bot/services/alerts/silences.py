@@ -26,7 +26,7 @@ from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
-from bot.services.alerts.coverage import Coverage, Matching, Within
+from bot.services.alerts.coverage import Coverage, Held, Matching, Within
 from bot.services.context import Context
 from bot.storage import audit
 from bot.storage.alerts import incidents, membership, routing
@@ -37,8 +37,6 @@ from bot.storage.db.engine import Transaction
 
 ENDING = "silence_ending"  # the kind of the message that one is about to end
 ENDED = "silence_ended"  # of the one that somebody ended it, to those that get them again
-
-Held = Mapping[str, Sequence[tuple[datetime, datetime]]]
 
 
 class SilenceService:
@@ -208,7 +206,7 @@ class SilenceService:
             found = await store.active(connection, self._now())
         return {id_ for one in found for id_ in await self._covered(one)}
 
-    async def held(self, begins: datetime, ends: datetime) -> Held:
+    async def held_between(self, begins: datetime, ends: datetime) -> Held:
         """When gateways were silenced between two moments, by their ids: those that a silence covers now."""
         async with self._database.read() as connection:
             found = await store.between(connection, begins, ends)

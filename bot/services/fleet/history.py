@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.domain.errors import NotFound
 from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, Planned, Uptimes, WorstBy
-from bot.domain.fleet.timeline import MOST, Timeline, WasSilenced, changes, in_order
+from bot.domain.fleet.timeline import MOST, AlertsHeld, Timeline, changes, in_order
 from bot.domain.query import Query
 from bot.services.context import Context
 from bot.services.fleet.poll import no_collecting
@@ -57,13 +57,13 @@ class HistoryService:
         ends = self._now()
         begins = ends - period
         planned = await self._planned(begins, ends)
-        held = Counter(interval for id_ in ids for interval in planned.get(id_, ()))
-        silenced = [WasSilenced(since, until, many) for (since, until), many in held.items()]
+        counted = Counter(interval for id_ in ids for interval in planned.get(id_, ()))
+        held = [AlertsHeld(since, until, many) for (since, until), many in counted.items()]
         async with self._database.read() as connection:
             events = await timeline.events(connection, ids, begins, MOST + 1)
             alerts = await timeline.alerts(connection, ids, begins, MOST + 1)
             rollouts = await timeline.taken_along(connection, ids, begins, MOST + 1)
-        parts = (changes(events[:MOST]), alerts[:MOST], rollouts[:MOST], silenced)
+        parts = (changes(events[:MOST]), alerts[:MOST], rollouts[:MOST], held)
         is_cut = any(len(one) > MOST for one in (events, alerts, rollouts))
         found = await asyncio.to_thread(in_order, *parts)
         return Timeline(of, is_site, found, is_cut)

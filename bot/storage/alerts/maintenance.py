@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.maintenance import (
@@ -72,6 +72,19 @@ async def planned(connection: AsyncConnection) -> Sequence[Maintenance]:
         select(maintenance)
         .where(maintenance.c.opens_at.is_not(None))
         .order_by(maintenance.c.opens_at, maintenance.c.id)
+    )
+    return legible(rows, _window)
+
+
+async def between(connection: AsyncConnection, begins: datetime, ends: datetime) -> Sequence[Maintenance]:
+    """Those that may have been open between two moments."""
+    rows = await connection.execute(
+        select(maintenance)
+        .where(
+            maintenance.c.created_at < ends,
+            or_(maintenance.c.ended_at.is_(None), maintenance.c.ended_at > begins),
+        )
+        .order_by(maintenance.c.id)
     )
     return legible(rows, _window)
 

@@ -15,6 +15,7 @@ from bot.domain.alerts.maintenance import (
     closed,
     end,
     opened,
+    openings_between,
     parse_maintenance,
     skip,
     undo,
@@ -25,7 +26,7 @@ from bot.domain.query import parse
 from tests.worlds.builders import maintenance
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)  # a Monday
-DAY, WEEK = timedelta(days=1), timedelta(days=7)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 BECAUSE = "because the mast is painted"
 
 
@@ -202,3 +203,16 @@ def test_an_opening_is_announced_for_the_last_moment_that_has_come() -> None:
     assert announcement_due(opening, before, SATURDAY - timedelta(hours=5)) == SATURDAY - DAY
     assert announcement_due(opening, before, SATURDAY - timedelta(minutes=5)) == SATURDAY - timedelta(hours=1)
     assert announcement_due(opening, (), SATURDAY) is None
+
+
+def test_a_window_was_open_from_when_it_was_planned_until_it_ended_and_not_when_it_was_skipped() -> None:
+    asked = parse_maintenance(f"tag:oslo mon 07:00-09:00 weekly {BECAUSE}", "UTC", NOW)
+    window = maintenance(schedule=asked.schedule, opening=asked.schedule.next_opening(NOW), created_at=NOW)
+
+    def was_open(one: Maintenance) -> list[tuple[datetime, datetime]]:
+        return [(each.begins, each.ends) for each in openings_between(one, NOW - WEEK, NOW + 2 * WEEK)]
+
+    first, second = (NOW, NOW + HOUR), (NOW + WEEK - HOUR, NOW + WEEK + HOUR)
+    assert was_open(window) == [first, second, (NOW + 2 * WEEK - HOUR, NOW + 2 * WEEK)]
+    assert was_open(end(window, "U1", NOW + WEEK)) == [first, (NOW + WEEK - HOUR, NOW + WEEK)]
+    assert was_open(skip(window, None, NOW)) == [second, (NOW + 2 * WEEK - HOUR, NOW + 2 * WEEK)]

@@ -389,3 +389,15 @@ async def test_a_gateway_in_such_an_alert_knows_it(site: Site) -> None:
     async with site.world.database.read() as connection:
         number = await incidents.live_incident_of(connection, GatewayId("a"))
     assert number == (await site.world.only_incident()).id
+
+
+async def test_what_was_held_between_two_moments_is_known_afterwards(site: Site) -> None:
+    title = await site.plan()
+    await site.until(NINE + HOUR / 2)
+    assert sorted((await site.service.held_between(START, TEN)).items()) == [
+        ("a", [(NINE, TEN)]),
+        ("b", [(NINE, TEN)]),
+    ]
+    await site.service.end(ANA, title, "C0OPS")
+    assert (await site.service.held_between(START, TEN))["a"] == [(NINE, NINE + HOUR / 2)]
+    assert await site.service.held_between(TEN, TEN + HOUR) == {}

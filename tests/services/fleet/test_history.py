@@ -8,7 +8,7 @@ from sqlalchemy import insert
 
 from bot.domain.errors import NotFound
 from bot.domain.fleet.availability import Planned, WorstBy
-from bot.domain.fleet.timeline import GatewayChanged, JoinedAlert, TakenAlong, WasSilenced
+from bot.domain.fleet.timeline import AlertsHeld, GatewayChanged, JoinedAlert, TakenAlong
 from bot.domain.gateways import FleetEventKind
 from bot.domain.incident_kinds import IncidentKind
 from bot.domain.query import EVERYTHING, parse
@@ -122,7 +122,7 @@ async def test_alerts_rollouts_and_silences_stand_on_the_same_line_of_time(fleet
     told = await history(fleet, planned).timeline("Bergen", ["b", "c"], DAY, is_site=True)
     assert not told.is_cut
     silenced, alert, change = told.happenings
-    assert silenced == WasSilenced(now + MINUTE, now + HOUR, 2)
+    assert silenced == AlertsHeld(now + MINUTE, now + HOUR, 2)
     assert alert == JoinedAlert(now, 7, IncidentKind.OFFLINE, "Bergen", 1)
     assert isinstance(change, GatewayChanged)
     assert (change.event.kind, change.event.gateway_id) == (FleetEventKind.WENT_OFFLINE, "b")

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, SiteUptime, Uptime, WorstBy
 from bot.domain.fleet.timeline import (
+    AlertsHeld,
     GatewayChanged,
     Happening,
     JoinedAlert,
     TakenAlong,
     Timeline,
-    WasSilenced,
 )
 from bot.domain.gateways import KnownGateway
 from bot.slack.fleet.views.gateways import HISTORY, event_text
@@ -165,8 +165,8 @@ def _happening_line(one: Happening, names: Mapping[str, str]) -> str:
             said = f"alert {bold(f'A-{number}')}: {happened}{many}"
         case TakenAlong(_, number, version, _):
             said = f"rollout {bold(f'R-{number}')} to {name(version, 40)} began{many}"
-        case WasSilenced(_, until, _):
-            said = f"silenced until {date(until)}{many}"
+        case AlertsHeld(_, until, _):
+            said = f"alerts held until {date(until)}{many}"
     return f"• {date(one.at)}: {said}"
 
 
