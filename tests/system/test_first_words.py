@@ -54,7 +54,7 @@ FIRST = {
     "bmac-0001": ONE,
     "device MT0001": ONE,
     "gateway MT0001": ONE,
-    "history MT0001": "No changes yet",
+    "history MT0001": "Nothing happened to *MT0001*",
     "devices osl": "Did you mean `tag:oslo`?",
     "sites": "oslo",
     "tags": "bergen",
@@ -93,7 +93,7 @@ FIRST = {
     "note": "alert",
     "worst": "2 gateways* that had outages",
     "history": "MT10225",
-    "history oslo": "No gateway has the id or the name",
+    "history oslo": "Nothing happened to *oslo*",
     "maintenance": "No maintenance is planned",
     "planned work": "A maintenance window needs gateways, a day",
     "downtime": "No maintenance is planned",
@@ -148,15 +148,11 @@ async def test_what_people_type_first_leads_somewhere(tmp_path: Path) -> None:
     portal.labels = {"oslo", "bergen"}
     async with house(tmp_path, portal) as bot:
         await bot.app.fleet.refresh()
-        wrong = {}
-        for typed, leads_to in FIRST.items():
-            said = await bot.command(ADMIN, typed)
-            if leads_to not in said:
-                wrong[typed] = said[:300]
+        said = {typed: await bot.command(ADMIN, typed) for typed in FIRST}
 
-        known = {typed for typed in FIRST if KNOWN & set(typed.casefold().split())}
-        nowhere = {typed for typed in known if "No gateway matches" in await bot.command(ADMIN, typed)}
-
+    wrong = {typed: said[typed][:300] for typed, leads_to in FIRST.items() if leads_to not in said[typed]}
+    known = {typed for typed in FIRST if KNOWN & set(typed.casefold().split())}
+    nowhere = {typed for typed in known if "No gateway matches" in said[typed]}
     assert len(FIRST) >= 60
-    assert not wrong, "\n".join(f"{typed!r}: {said!r}" for typed, said in wrong.items())
+    assert not wrong, "\n".join(f"{typed!r}: {answer!r}" for typed, answer in wrong.items())
     assert nowhere == NONE_FITS

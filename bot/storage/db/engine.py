@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -202,7 +202,7 @@ class Database:
                 return question(connection)
 
         with _translated():
-            return await asyncio.get_running_loop().run_in_executor(threads, asked)
+            return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, asked)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

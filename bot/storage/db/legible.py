@@ -18,12 +18,12 @@ _left_out: ContextVar[list[str] | None] = ContextVar("left_out", default=None)
 
 
 def legible(rows: Iterable[Row[Any]], read: Callable[[Row[Any]], T]) -> list[T]:
-    """What can be read of them."""
+    """What can be read of them. The first column names a row."""
     found = []
     for row in rows:
         try:
             found.append(read(row))
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, OverflowError):
             log.exception("row %s cannot be read and is left out", row[0])
             if (noted := _left_out.get()) is not None:
                 noted.append(str(row[0]))

@@ -23,6 +23,7 @@ from bot.domain.gateways import (
     KnownGateway,
     fold,
 )
+from bot.storage.db.legible import legible
 from bot.storage.db.statements import Row, insert_rows, upsert_rows
 from bot.storage.db.tables import RANKS, fleet_events, gateway_tags, gateways
 from bot.storage.db.types import from_micros, micros, moment, plain, to_micros
@@ -68,12 +69,7 @@ def rows() -> Select[Any]:
 
 
 async def read(connection: AsyncConnection, statement: Select[Any]) -> list[KnownGateway]:
-    return known((await connection.execute(statement)).all())
-
-
-def known(found: Iterable[Sequence[Any]]) -> list[KnownGateway]:
-    """The gateways of rows that hold what ``rows`` selects and nothing more."""
-    return [_known(row) for row in found]
+    return legible((await connection.execute(statement)).all(), known)
 
 
 async def load(
@@ -169,7 +165,8 @@ async def forget_events(connection: AsyncConnection, before: datetime) -> int:
     return (await connection.execute(delete(fleet_events).where(fleet_events.c.at < before))).rowcount
 
 
-def _known(row: Any) -> KnownGateway:
+def known(row: Sequence[Any]) -> KnownGateway:
+    """The gateway of a row that holds what ``rows`` selects and nothing more."""
     (
         id_,
         name,

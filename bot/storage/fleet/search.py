@@ -27,6 +27,7 @@ from bot.domain.query import (
 )
 from bot.storage import listings
 from bot.storage.connectivity import flapping_ids
+from bot.storage.db.legible import legible
 from bot.storage.db.statements import among
 from bot.storage.db.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
 from bot.storage.db.types import UtcMicros
@@ -59,15 +60,13 @@ def page(
         return [], in_all, as_of
     statement = _page(query, far_between=(offset + limit) * _sparse(query) > total)
     found = connection.execute(statement, {"now": now, "offset": offset, "limit": limit}).all()
-    known = fleet.known(row[:-2] for row in found)
-    return (
-        [
-            replace(one, flapping=bool(row[-2]), updating=bool(row[-1])) if row[-2] or row[-1] else one
-            for row, one in zip(found, known, strict=True)
-        ],
-        in_all,
-        as_of,
-    )
+    return legible(found, _shown), in_all, as_of
+
+
+def _shown(row: Sequence[Any]) -> KnownGateway:
+    *rest, flapping, updating = row
+    known = fleet.known(rest)
+    return replace(known, flapping=bool(flapping), updating=bool(updating)) if flapping or updating else known
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -137,24 +137,24 @@ def test_no_startup_listings_hold_nothing() -> None:
 
 # ---- growth
 @pytest.mark.parametrize(
-    ("told", "down", "grown"),
+    ("told", "down", "of", "grown"),
     [
-        (0, 0, False),
-        (0, 1, True),
-        (1, 1, False),
-        (1, 2, True),
-        (2, 3, True),
-        (3, 4, False),
-        (3, 5, True),
-        (10, 14, False),
-        (10, 15, True),
-        (15, 10, False),
+        (0, 0, 100, False),
+        (0, 2, 100, False),
+        (0, 3, 100, True),
+        (3, 5, 100, False),
+        (3, 6, 100, True),
+        (10, 14, 100, False),
+        (10, 15, 100, True),
+        (15, 10, 100, False),
+        (2, 3, 4, True),  # from minor to major
+        (9, 10, 10, True),  # and to critical
     ],
 )
-def test_half_as_many_again_and_at_least_one_more_is_another_matter(
-    told: int, down: int, grown: bool
+def test_half_as_many_again_and_at_least_three_more_or_a_worse_severity_is_another_matter(
+    told: int, down: int, of: int, grown: bool
 ) -> None:
-    assert has_grown(Growth(IncidentId(4), told, down)) is grown
+    assert has_grown(Growth(IncidentId(4), told, down, of)) is grown
 
 
 # ---- a late acknowledgement
