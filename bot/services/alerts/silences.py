@@ -331,7 +331,7 @@ async def _tell(
 def _entry(
     actor: Actor, action: AuditAction, silence: Silence, now: datetime, channel: str | None
 ) -> AuditEntry:
-    covers = silence.query or f"gateways of incident {silence.incident_id}"
+    covers = silence.query or f"gateways of A-{silence.incident_id}"
     until = f"until {silence.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return AuditEntry(
         at=now,

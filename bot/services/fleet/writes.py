@@ -81,10 +81,10 @@ class FleetWrites:
             gateways = [known.gateway for known in matching]
             items = await asyncio.to_thread(numbered, pattern, gateways)
             if not items:
-                raise InvalidInput(f"{_counted(len(matching))} already as {pattern} would make it.")
+                raise _unchanged(len(matching), pattern)
             names = [item.after[0] for item in items]
             taken = await search.names_taken(connection, names, [one.id for one in gateways])
-            where = items[0].label if len(items) == 1 else f"{len(items)} gateways"
+            where = items[0].label if len(items) == 1 else f"{len(items):,} gateways"
             write = self._new(
                 WriteKind.RENAME,
                 actor,
@@ -121,8 +121,8 @@ class FleetWrites:
             items = await asyncio.to_thread(_taggings, matching, add, remove)
             change = " ".join([*(f"+{tag}" for tag in add), *(f"-{tag}" for tag in remove)])
             if not items:
-                raise InvalidInput(f"{_counted(len(matching))} already as {change} would make it.")
-            where = items[0].label if len(items) == 1 else f"{len(items)} gateways"
+                raise _unchanged(len(matching), change)
+            where = items[0].label if len(items) == 1 else f"{len(items):,} gateways"
             write = self._new(
                 WriteKind.TAG,
                 actor,
@@ -267,8 +267,10 @@ def _subject(which: Query | Sequence[str]) -> str:
     return which.text or "all gateways" if isinstance(which, Query) else ", ".join(which)
 
 
-def _counted(number: int) -> str:
-    return "This gateway is" if number == 1 else f"All {number} gateways are"
+def _unchanged(number: int, change: str) -> InvalidInput:
+    if number == 1:
+        return InvalidInput(f"This gateway is already as {change} would make it.")
+    return InvalidInput(f"All {number:,} gateways are already as {change} would make them.")
 
 
 def _taken(names: Sequence[str]) -> str | None:

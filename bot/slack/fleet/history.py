@@ -66,7 +66,7 @@ class HistoryCommands:
 
     @on.command(
         "history <gateway or site> [period]",
-        "Tell what happened: outages, versions, names, tags, alerts, rollouts, silences",
+        "Tell what happened: outages, versions, names, tags, alerts, rollouts, silences, maintenance",
         examples=("history MT10225", "history oslo 30d"),
     )
     async def history(self, call: CommandCall) -> None:

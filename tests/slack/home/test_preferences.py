@@ -43,7 +43,7 @@ async def test_whoami_tells_who_asks_their_role_and_whether_they_are_written_to(
 
 async def test_notify_off_is_kept_until_notify_on(commands: PreferenceCommands) -> None:
     assert "I do not write to you any more" in await said(commands, "notify", "off")
-    assert "I do not write to you since" in await said(commands, "whoami")
+    assert "I have not written to you since" in await said(commands, "whoami")
     assert "I write to you when it is your move" in await said(commands, "notify", " ON ")
     assert "I write to you about" in await said(commands, "whoami")
 

@@ -181,7 +181,7 @@ def when(schedule: Schedule) -> str:
         Every.MONTH_BY_WEEKDAY: f"on the {_NTH[schedule.nth]} {first:%A} of each month",
     }[schedule.every]
     if schedule.every is Every.MONTH and first.day > _LAST_DAY_OF_ALL:
-        often += " or its last"
+        often += ", or on its last day,"
     until = f" until {schedule.until.isoformat()}" if schedule.until else ""
     return f"{often} {first:%H:%M}–{schedule.ends:%H:%M}{until} ({escape(schedule.zone)})"
 

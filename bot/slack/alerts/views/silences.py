@@ -201,7 +201,7 @@ def what(silence: Silence) -> str:
     kept = None if silence.gateways is None else len(silence.gateways)
     return (
         _whose(silence.query, silence.limits, kept)
-        or f"the gateways of alert {silence.incident_id}{within(silence.limits)}"
+        or f"the gateways of A-{silence.incident_id}{within(silence.limits)}"
     )
 
 

@@ -186,7 +186,8 @@ def _counted(report: AvailabilityReport) -> str:
     if report.unseen:
         said.append(f"without data from Meshtech for {duration(report.unseen)}")
     if report.whole.uptime.planned:
-        said.append(f"silenced for {duration(report.whole.uptime.planned)}, all gateways taken together")
+        held = duration(report.whole.uptime.planned)
+        said.append(f"held by silences or maintenance for {held}, all gateways taken together")
     return "; ".join(said) + "."
 
 

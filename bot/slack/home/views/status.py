@@ -121,7 +121,7 @@ def notified(*, wants: bool) -> Message:
 def _written_to(muted_since: datetime | None) -> str:
     if muted_since is None:
         return f"I write to you about your updates and alerts: {code('notify off')} ends that."
-    return f"I do not write to you since {date(muted_since)}: {code('notify on')} changes that."
+    return f"I have not written to you since {date(muted_since)}: {code('notify on')} changes that."
 
 
 def bot_status(state: Status, now: datetime) -> Message:

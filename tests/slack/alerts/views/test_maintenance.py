@@ -28,7 +28,7 @@ SATURDAY = datetime.fromisoformat("2026-05-09T02:00")
         ),
         (
             Schedule("UTC", datetime.fromisoformat("2026-05-31T22:00"), time(1), Every.MONTH),
-            "on day 31 of each month or its last 22:00–01:00 (UTC)",
+            "on day 31 of each month, or on its last day, 22:00–01:00 (UTC)",
         ),
         (
             Schedule("UTC", SATURDAY, time(4), Every.MONTH_BY_WEEKDAY),
