@@ -4,6 +4,7 @@ It comes about as it would in earnest: a site goes offline, and people in Slack 
 it. Their first minute passes at once.
 """
 
+import asyncio
 import random
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,18 +15,25 @@ from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS, ROLL
 
 FAST = 20.0  # times as fast as usual
 AT_MOST = 30.0  # real seconds for each step: without it the page comes all the same
+_AGAIN = 0.1  # real seconds until the bot is asked again whether it has seen the fleet
 _SMALL_SITE, _OUTAGE = 12, timedelta(minutes=10)
 
 
-async def begin(slack: SlackServer, fleet: FleetSimulator, set_speed: Callable[[float], None]) -> None:
+async def begin(
+    slack: SlackServer,
+    fleet: FleetSimulator,
+    set_speed: Callable[[float], None],
+    at_most: float = AT_MOST,
+) -> None:
     """Raises TimeoutError where the bot does not do its part in time; the world is as usual again then."""
     usual = fleet.clock.speed
     _go(fleet, set_speed, max(usual, FAST))
     try:
-        await _listed(slack)
+        async with asyncio.timeout(at_most):
+            await _listed(slack, at_most)
         let_a_small_site_go(fleet, _OUTAGE)
-        await _update(slack, fleet)
-        await slack.wait_for(lambda: slack.workspace.in_channel(FLEET_ALERTS), AT_MOST)
+        await _update(slack, fleet, at_most)
+        await slack.wait_for(lambda: slack.workspace.in_channel(FLEET_ALERTS), at_most)
     finally:
         _go(fleet, set_speed, usual)
 
@@ -43,30 +51,31 @@ def _go(fleet: FleetSimulator, set_speed: Callable[[float], None], factor: float
     set_speed(factor)
 
 
-async def _listed(slack: SlackServer) -> None:
+async def _listed(slack: SlackServer, at_most: float) -> None:
     """Until the bot has seen the fleet."""
     while True:
-        answer = await _answer(slack, "devices")
+        answer = await _answer(slack, "devices", at_most)
         if "no poll has been completed" not in answer.text:
             return
+        await asyncio.sleep(_AGAIN)
 
 
-async def _update(slack: SlackServer, fleet: FleetSimulator) -> None:
+async def _update(slack: SlackServer, fleet: FleetSimulator, at_most: float) -> None:
     """The largest site gets the newest good firmware; whoever may approve does, and it starts."""
     site = max(fleet.labels, key=lambda label: len(fleet.at_site(label)), default=None)
     if site is None:
         return
-    plan = await _answer(slack, f'update site:"{site}" model:2011 to 3.5.0', keep=True)
+    plan = await _answer(slack, f'update site:"{site}" model:2011 to 3.5.0', at_most, keep=True)
     await slack.click(OPERATOR, plan, "rollout_request")
-    cards = await slack.wait_for(lambda: slack.workspace.in_channel(ROLLOUTS), AT_MOST)
+    cards = await slack.wait_for(lambda: slack.workspace.in_channel(ROLLOUTS), at_most)
     slack.workspace.delete_message(plan)
     await slack.click(APPROVER, cards[0], "rollout_approve")
-    await slack.wait_for(lambda: "running" in str(cards[0].blocks), AT_MOST)
+    await slack.wait_for(lambda: "running" in str(cards[0].blocks), at_most)
 
 
-async def _answer(slack: SlackServer, text: str, *, keep: bool = False) -> PostedMessage:
+async def _answer(slack: SlackServer, text: str, at_most: float, *, keep: bool = False) -> PostedMessage:
     act = await slack.command(OPERATOR, OPS, text)
-    answer: PostedMessage = (await slack.wait_for(lambda: act.responses, AT_MOST))[0]
+    answer: PostedMessage = (await slack.wait_for(lambda: act.responses, at_most))[0]
     if not keep:
         slack.workspace.delete_message(answer)
     return answer

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bot import log
 from bot.app import App
-from bot.demo.begin import begin, let_a_small_site_go
+from bot.demo.begin import AT_MOST, begin, let_a_small_site_go
 from bot.demo.fleet.simulator import FleetSimulator, SimulatorClock
 from bot.demo.page.panel import World
 from bot.demo.page.server import PageServer
@@ -101,7 +101,7 @@ class Demo:
     """The bot, its make-believe world and the page; one world after another in its life.
 
     In a `quiet` one nothing goes offline unless somebody makes it. In one that has `begun`, an alert is open
-    and an update runs when the page comes.
+    and an update runs when the page comes; each step towards that has ``at_most`` real seconds.
     """
 
     def __init__(
@@ -113,10 +113,11 @@ class Demo:
         keep: str | None = None,
         quiet: bool = False,
         begun: bool = False,
+        at_most: float = AT_MOST,
         hostile_names: bool = False,
     ):
         self._gateways, self._seed, self._speed, self._keep = gateways, seed, speed, keep
-        self._quiet, self._begun, self._hostile_names = quiet, begun, hostile_names
+        self._quiet, self._begun, self._at_most, self._hostile_names = quiet, begun, at_most, hostile_names
         self._rooms = contextlib.AsyncExitStack()
         self._changing = asyncio.Lock()
         self.world = World(SlackServer(), FleetSimulator(gateways=1))
@@ -163,7 +164,7 @@ class Demo:
             rooms.push_async_callback(app.stop)
             if self._begun:
                 with contextlib.suppress(TimeoutError, NotOnScreenError):  # a tiny fleet, a slow machine
-                    await begin(slack, fleet, app.set_speed)
+                    await begin(slack, fleet, app.set_speed, self._at_most)
         except BaseException:
             await rooms.aclose()
             raise

@@ -269,7 +269,6 @@ class AlertSettings(_Group):
         "08:00",
         "when the daily digest comes to the channel for alerts, in `MESHBOT_TIMEZONE`; `off`: never",
     )
-
     announce_maintenance: Durations = _setting(
         "1d,1h", "how long before it opens a maintenance window is announced, each time once; `off`: never"
     )

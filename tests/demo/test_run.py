@@ -70,7 +70,7 @@ async def test_a_port_among_many_that_are_taken_is_answered_with_one_sentence(ta
 
 
 async def test_an_alert_is_open_and_an_update_runs_when_the_page_comes() -> None:
-    demo = Demo(gateways=60, begun=True)
+    demo = Demo(gateways=60, begun=True, at_most=SOON)
     await demo.start()
     try:
         workspace = demo.world.slack.workspace

@@ -40,7 +40,7 @@ def test_every_setting_that_is_named_is_one(name: str) -> None:
     assert set(re.findall(r"\bMESHBOT_\w+", TEXTS[name])) <= known
 
 
-def test_the_cluster_s_secret_is_enough_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cluster_s_secret_is_enough_to_start() -> None:
     written = CLUSTER["Secret"]["stringData"]
     names = {name.removeprefix("MESHBOT_"): text for name, text in written.items()}
     assert load(**names).database_url.get_secret_value().startswith("postgresql://")

@@ -337,6 +337,7 @@ async def test_a_tag_on_several_that_died_with_the_bot_is_finished_once(tmp_path
         assert sorted(audited(world)) == [("tag", f"bmac-{number:012x}", "done") for number in range(4)]
 
 
+@pytest.mark.soak
 async def test_a_decision_whose_answer_died_with_the_bot_is_told_to_who_made_it(tmp_path: Path) -> None:
     async with outside(tmp_path, fleet(3)) as world:
         bot = await world.run()
@@ -460,6 +461,7 @@ AT_ONCE = {
 }
 
 
+@pytest.mark.soak
 async def test_on_a_restored_file_it_goes_on_with_its_update_and_its_alert(tmp_path: Path) -> None:
     await goes_on(tmp_path, SQLITE_RESTORED, sqlite_url(tmp_path), "")
 
@@ -472,6 +474,7 @@ async def test_on_a_restored_postgresql_it_goes_on_with_its_update_and_its_alert
     await goes_on(tmp_path, POSTGRESQL_RESTORED, postgres_url, "")
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 async def test_on_postgresql_it_goes_on_where_it_was_on_sqlite(
     tmp_path: Path, empty_postgres_url: str

@@ -138,7 +138,6 @@ class Uptimes:
         self._unseen, self._unseen_intervals = _Cuts(unseen), unseen
         self._planned = planned or {}
         self._running: dict[str, _Running] = {}
-        self._quiet: Counter[tuple[str, str, int]] = Counter()
         self._sites: dict[str, _Site] = {}
         self._worst: list[tuple[str, str, _Running]] = []
 
@@ -157,7 +156,8 @@ class Uptimes:
     def add_gateways(self, gateways: Iterable[Present]) -> None:
         """Those that are asked for."""
         take, planned, begins, ends = self._running.pop, self._planned, self._begins, self._ends
-        quiet, worst, sites = self._quiet, self._worst, self._sites
+        worst, sites = self._worst, self._sites
+        quiet: Counter[tuple[str, str, int]] = Counter()  # nothing happened to these, and many are alike
         for id_, site, state, first_seen in gateways:
             one = take(id_, None)
             if one is None:
@@ -170,14 +170,13 @@ class Uptimes:
             (sites.get(site) or self._site(site)).add(one)
             if one.outages or one.flapping:
                 worst.append((id_, site, one))
+        for (site, state, since), times in quiet.items():
+            one = _Running(_STATES[state], since, self._unseen, self._unseen)
+            one.become(None, ends)
+            self._site(site).add(one, times, times=times)
 
     def report(self) -> AvailabilityReport:
-        """Once all is added."""
-        for (site, state, since), gateways in self._quiet.items():
-            one = _Running(_STATES[state], since, self._unseen, self._unseen)
-            one.become(None, self._ends)
-            self._site(site).add(one, gateways, times=gateways)
-        self._quiet.clear()
+        """Once all is added. It changes nothing, so that several may ask at once, as with ``worst``."""
         whole, sites = _Site(""), set(self._sites.values())
         for part in sites:
             whole.add(part, part.gateways)

@@ -14,7 +14,7 @@ from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, Pla
 from bot.domain.fleet.timeline import MOST, AlertsHeld, Timeline, changes, in_order
 from bot.domain.query import Query
 from bot.services.context import Context
-from bot.services.fleet.poll import no_collecting
+from bot.services.fleet.collector import no_collecting
 from bot.services.shared import Shared
 from bot.storage import listings
 from bot.storage.fleet import availability as store

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -40,6 +39,7 @@ from bot.domain.gateways import (
 from bot.domain.visibility import ListingOutcome, visibility_loss
 from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
+from bot.services.fleet.collector import no_collecting
 from bot.storage import listings
 from bot.storage.db.engine import Transaction
 from bot.storage.db.leases import claim_tick, hold_tick, release_tick, repeated_beside
@@ -387,22 +387,6 @@ class FleetPoll:
 
 def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-
-
-@contextmanager
-def no_collecting() -> Iterator[None]:
-    """Spares the garbage collector a listing: its new objects, a million at first, stay as long as it lasts.
-
-    Looking through them again and again takes a sixth of the whole time, and holds the event loop up.
-    """
-    pause = gc.isenabled()
-    if pause:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if pause:
-            gc.enable()
 
 
 async def _waited_for(pages: AsyncIterator[DevicePage]) -> AsyncIterator[DevicePage]:

@@ -31,7 +31,7 @@ class PreferenceCommands:
         "notify <on|off>",
         "Have the bot write to you about your updates and alerts, or not",
         examples=("notify off",),
-        also=("notifications", "unmute"),
+        also=("notifications",),
     )
     async def notify(self, call: CommandCall) -> None:
         require(call.actor, Action.READ)

@@ -67,8 +67,8 @@ _INSTEAD: Final[Mapping[str, str]] = (
         "I cannot reboot a gateway: Meshtech gives me no way to. The update command changes its firmware.",
     )
     | dict.fromkeys(
-        ("take", "assign", "give", "mine", "note"),
-        "Say that in the thread of an alert, or press its buttons: the command alerts lists what is open.",
+        ("note",),
+        "A note goes with ack: say ack, the alert and the note. The command alerts lists what is open.",
     )
     | dict.fromkeys(
         ("export", "csv", "download"),
@@ -151,7 +151,10 @@ def said_to(bot_user_id: str | None, text: str) -> str:
 
 
 class CommandRouter:
-    """Sends a call to the command its first word names; ``help`` is its own."""
+    """Sends a call to the command its first word names; ``help`` is its own.
+
+    Raises ValueError for a word that two commands claim, or that is answered without one.
+    """
 
     def __init__(self, features: Sequence[Feature], slash: str) -> None:
         self._chapters: dict[str, list[Command]] = {}  # of ``help``, by their headings
@@ -159,8 +162,12 @@ class CommandRouter:
             if one.commands:
                 self._chapters.setdefault(one.title, []).extend(one.commands.values())
         self._commands = {word: command for one in features for word, command in one.commands.items()}
-        also = {word: command for command in self._commands.values() for word in command.also}
-        self._by_any_word = also | self._commands
+        self._by_any_word: dict[str, Command] = {}
+        for command in self._commands.values():
+            for word in (command.word, *command.also):
+                if word in self._by_any_word or word in _HELPS or word in _INSTEAD:
+                    raise ValueError(f"the word {word} is claimed twice")
+                self._by_any_word[word] = command
         self._guesses = [one.guess for one in features if one.guess is not None]
         self._in_threads = [(kind, listener) for one in features for kind, listener in one.in_threads.items()]
         self._errands = [errand for one in features for errand in one.errands]

@@ -196,12 +196,12 @@ class People:
 
     async def deciders(self, ids: Sequence[str]) -> Sequence[Actor]:
         """Each as somebody to be called: a person as they are now, a group as the role that it gives."""
-        return [
-            Actor(one, self._shown(one), self._highest([one]), limits=limits_of(self._grants_of(one)))
-            if one.startswith("S")
-            else await self.actor(one)
-            for one in ids
-        ]
+        return await asyncio.gather(*map(self._decider, ids))
+
+    async def _decider(self, one: str) -> Actor:
+        if not one.startswith("S"):
+            return await self.actor(one)
+        return Actor(one, self._shown(one), self._highest([one]), limits=limits_of(self._grants_of(one)))
 
     def _grants_of(self, group_id: str) -> list[Grant]:
         limit = self._scopes.get(group_id)

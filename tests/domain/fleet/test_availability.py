@@ -1,5 +1,6 @@
 """Availability against an independent computation: minute by minute, out of the log of events."""
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -220,6 +221,16 @@ def test_it_matters_not_in_which_parts_all_is_added() -> None:
     for some in gateways:
         parts.add_gateways([some])
     assert (whole.report(), whole.worst(WorstBy.OFTEN)) == (parts.report(), parts.worst(WorstBy.OFTEN))
+
+
+def test_a_report_changes_nothing_so_that_several_may_read_at_once() -> None:
+    uptimes = Uptimes(NOW - DAY, NOW)
+    uptimes.add_changes(outage("a", 5 * HOUR, HOUR))
+    uptimes.add_gateways([gateway("a"), gateway("b"), gateway("c", site="bergen")])
+    added = pickle.dumps(uptimes)
+    assert uptimes.report().whole.gateways == 3
+    assert uptimes.worst(WorstBy.LONGEST)[1] == 1
+    assert pickle.dumps(uptimes) == added
 
 
 def test_a_change_that_is_dated_before_the_one_before_it_comes_with_it() -> None:

@@ -236,6 +236,16 @@ def test_only_words_of_ours_are_logged() -> None:
     assert Desk().router.known("secret") == "help"
 
 
+@pytest.mark.parametrize("word", ["mute", "quiet", "reboot", "menu"])
+def test_a_word_has_one_owner(word: str) -> None:
+    async def listener(call: CommandCall) -> None: ...
+
+    mute = Command("mute", "Hold alerts", listener, also=("quiet",))
+    other = Command("hush", "Hold them as well", listener, also=(word,))
+    with pytest.raises(ValueError, match=f"{word} is claimed twice"):
+        CommandRouter([Feature({"mute": mute}), Feature({"hush": other})], "/mesh")
+
+
 def test_a_word_is_declared_once() -> None:
     on = Declarations("Gateways")
 

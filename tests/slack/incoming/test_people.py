@@ -93,6 +93,17 @@ async def test_who_decides_is_asked_for_anew_unless_it_was_within_five_seconds(m
     assert asked(made, "users.info") == known + 1
 
 
+async def test_those_who_decide_are_called_in_their_order_a_group_with_the_role_that_it_gives(
+    made: Bed,
+) -> None:
+    called = await made.people.deciders([workspace.ADMIN, workspace.OPERATORS, workspace.VIEWER])
+    assert [(one.user_id, one.role) for one in called] == [
+        (workspace.ADMIN, Role.ADMIN),
+        (workspace.OPERATORS, Role.OPERATOR),
+        (workspace.VIEWER, Role.VIEWER),
+    ]
+
+
 async def test_after_a_failure_nobody_is_asked_for_within_ten_seconds(made: Bed) -> None:
     made.slack.faults.fail("users.info", "internal_error", times=1)
     assert (await made.people.actor(workspace.VIEWER)).role is Role.NONE
