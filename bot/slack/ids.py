@@ -169,12 +169,17 @@ SAID_IN_THREADS: Final[Mapping[str, Mapping[str, str]]] = {
 
 # Whatever is written behind their words belongs to them: a note, a person.
 _WITH_WORDS: Final = frozenset({INCIDENT_ACK, INCIDENT_TAKE_OVER, INCIDENT_GIVE_BACK, INCIDENT_ASSIGN})
+# But these begin much else as well: “take a look”, “give me the list”, “release notes”.
+_OF_MANY_USES: Final = frozenset({"take", "give", "release"})
+_MEANS_THE_CARD = re.compile(
+    r"(?:(?:this|it)\b\s*)?(?:(?:over|back|because)\b.*|(?:a-\d+\b.*|\d+)?$)", re.IGNORECASE | re.DOTALL
+)
 
 
 def said_in_thread(kind: str, subject: str, word: str, rest: str) -> str | None:
     """The button that a word means about the card; None for what is about something else."""
     button = SAID_IN_THREADS.get(kind, {}).get(word)
-    takes_words = button in _WITH_WORDS
+    takes_words = button in _WITH_WORDS and (word not in _OF_MANY_USES or _MEANS_THE_CARD.fullmatch(rest))
     return button if takes_words or rest.casefold() in {"", "this", f"r-{subject}"} else None
 
 

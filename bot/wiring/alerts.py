@@ -108,6 +108,7 @@ def alert_listeners(
         ground.modals,
         actor_of=ground.people.actor,
         page=incidents.alerts_page,
+        slash=ground.settings.slack.command,
     )
     maintenance = MaintenanceListeners(alerts.maintenance)
     lists = {**incidents.lists(), **silences.lists(), **maintenance.lists()}

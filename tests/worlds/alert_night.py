@@ -84,7 +84,11 @@ class Bot:
         )
         self.people = People(self.api, operators=[GROUP], approvers=[], admins=[], now=now)
         handing = HandListeners(
-            self.alerts, Modals(self.api), actor_of=self.people.actor, page=self.listeners.alerts_page
+            self.alerts,
+            Modals(self.api),
+            actor_of=self.people.actor,
+            page=self.listeners.alerts_page,
+            slash="/mesh",
         )
         self.slack = SlackApp(
             self.api,

@@ -29,21 +29,32 @@ from bot.slack.views.blocks import Message
 on = Declarations("Alerts")
 
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{1,30})(?:\|[^>]*)?>")
-_ALL = re.compile(r"(all|everything)\b", re.IGNORECASE)
+_ALL = re.compile(r"(?:all|everything)\b", re.IGNORECASE)
 _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("ack", "acknowledge", "mine"), "ack"),
     **dict.fromkeys(("take", "takeover"), "take"),
     **dict.fromkeys(("unack", "give", "release"), "unack"),
     "assign": "assign",
 }
-# What people write behind a word, and means nothing more: “take over”, “give back”, “ack this”.
-_FILLERS = re.compile(r"(?:(?:over|back|this|it|to)(?:\s+|$))+", re.IGNORECASE)
+# What people write behind a word, and means nothing more: “take this over”, “give back”, “ack this”. Only in
+# front, so that a note keeps its words; “ack this is the mast” is a note.
+_FILLERS: Mapping[str, re.Pattern[str]] = {
+    word: re.compile(rf"(?:{more}(?:this|it)\b\s*(?=$|because\b|a-\d|<@))", re.IGNORECASE)
+    for word, more in {
+        "ack": "",
+        "take": r"(?:(?:this|it)\s+)?over\b[\s,:]*|",
+        "unack": r"(?:(?:this|it)\s+)?back\b[\s,:]*|",
+        "assign": r"(?:(?:this|it)\s+)?to\b\s*|",
+    }.items()
+}
 
 PageOf = Callable[[Actor, int, str], Awaitable[Message]]
 
 
 class HandListeners:
-    """Translate only. ``page`` draws the list of alerts, ``actor_of`` finds who gets one."""
+    """Translate only. ``page`` draws the list of alerts, ``actor_of`` finds who gets one; ``slash`` is the
+    command's name.
+    """
 
     def __init__(
         self,
@@ -52,11 +63,13 @@ class HandListeners:
         *,
         actor_of: Callable[[str], Awaitable[Actor]],
         page: PageOf,
+        slash: str,
     ) -> None:
         self._service = service
         self._modals = modals
         self._actor_of = actor_of
         self._page = page
+        self._slash = slash
 
     def feature(self) -> Feature:
         return on.of(
@@ -72,7 +85,7 @@ class HandListeners:
     async def in_thread(self, word: str, call: CommandCall) -> bool:
         """What somebody says of the alert in whose thread they say it, unless they name another."""
         assert call.about is not None
-        if word not in _WORDS:
+        if word not in _WORDS or ids.said_in_thread(*call.about, word, call.text) is None:
             return False
         await self._hand(_WORDS[word], call, incident_id(call.about[1]))
         return True
@@ -122,16 +135,19 @@ class HandListeners:
     async def _hand(self, what: str, call: CommandCall, here: IncidentId | None = None) -> None:
         actor, channel = call.actor, call.channel
         require(actor, Action.ACKNOWLEDGE)
-        asked = named_in(_FILLERS.sub("", call.written or call.text, count=1))
-        if what == "ack" and asked.incident is None and (everything := _ALL.match(asked.rest)):
+        asked = named_in(_without_fillers(what, call.written or call.text))
+        everything = _ALL.match(asked.rest) if what == "ack" and asked.incident is None else None
+        if everything and (here is None or everything[0] == asked.rest):
             note = asked.rest[everything.end() :].strip()
             taken = await self._service.acknowledge_all(actor, None, channel, note)
             await call.respond.answer(views.taken_all(taken, 0))
             return
         number = asked.incident if asked.incident is not None else here
         if number is None:
-            raise InvalidInput(f"Name the alert by its number: /mesh {what} A-10. Run alerts to see them.")
-        note = _FILLERS.sub("", asked.rest, count=1) if asked.incident is not None else asked.rest
+            raise InvalidInput(
+                f"Name the alert by its number: {self._slash} {what} A-10. {self._slash} alerts lists them."
+            )
+        note = _without_fillers(what, asked.rest) if asked.incident is not None else asked.rest
         match what:
             case "ack":
                 done = await self._service.acknowledge(actor, number, None, channel, note)
@@ -150,7 +166,7 @@ class HandListeners:
             return actor, ""
         found = _MENTION.search(text)
         if found is None:
-            raise InvalidInput("Say to whom, by a mention: assign A-10 @ana.")
+            raise InvalidInput(f"Say to whom, by a mention: {self._slash} assign A-10 @ana.")
         rest = f"{text[: found.start()]} {text[found.end() :]}"
         return await self._actor_of(found[1]), " ".join(rest.split())
 
@@ -178,7 +194,7 @@ class HandListeners:
     async def acknowledged_all(self, click: Click) -> None:
         drawn = lists.drawn_in(click.page.question)
         taken = await self._service.acknowledge_all(click.actor, drawn, click.channel)
-        await click.respond.answer(await self._page(click.actor, 0, ""))
+        await click.respond.answer(await self._page(click.actor, click.page.offset, ""))
         await click.respond.add(views.taken_all(taken, len(drawn) - len(taken)))
 
     @on.click(ids.INCIDENT_ASSIGN)
@@ -218,3 +234,8 @@ class HandListeners:
             return view(await self._service.incident(IncidentId(int(body["incident"]))), body)
 
         return draw
+
+
+def _without_fillers(what: str, text: str) -> str:
+    found = _FILLERS[what].match(text)
+    return text[found.end() :] if found else text

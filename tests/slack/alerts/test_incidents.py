@@ -17,6 +17,7 @@ from bot.services.alerts.notes import GATEWAYS, JOINED, RECOVERED
 from bot.slack import ids
 from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
+from bot.slack.alerts.views import lists as views
 from bot.slack.ids import CardRef, PageRef, Ref
 from bot.slack.incoming.requests import Click, CommandCall, Submission
 from bot.slack.lists import list_clicks
@@ -39,7 +40,9 @@ class Alerts(AlertListeners):
     def __init__(self, world: World) -> None:
         super().__init__(world.alerts, world.pause)
         self.modals = Modals()
-        self.hands = HandListeners(world.alerts, self.modals, actor_of=actor_of, page=self.alerts_page)
+        self.hands = HandListeners(
+            world.alerts, self.modals, actor_of=actor_of, page=self.alerts_page, slash="/fleet"
+        )
 
 
 async def actor_of(user_id: str) -> Actor:
@@ -417,7 +420,7 @@ async def test_commands_name_an_alert_by_its_number(world: World, listeners: Ale
     assert "You have it now" in await types(listeners, "take 2")
     assert "Ana has it now" in await types(listeners, "assign a-2 <@U0ANA00001>")
     assert "Nobody has it now" in await types(listeners, "unack A-2", ANA)
-    with pytest.raises(InvalidInput, match="Name the alert by its number"):
+    with pytest.raises(InvalidInput, match="Name the alert by its number: /fleet take A-10"):
         await types(listeners, "take")
 
 
@@ -433,6 +436,14 @@ async def test_all_that_nobody_has_are_acknowledged_at_once(world: World, listen
     assert ids.INCIDENT_ACK_ALL not in buttons(answers.last)
 
 
+async def test_the_page_on_which_all_are_acknowledged_is_drawn_again(world: World) -> None:
+    shown = [await world.alerts.incident(IncidentId(one)) for one in (1, 2)]
+    drawn = views.alerts(shown, 18, 8, NO_STORMS, has_channel=True)
+    ref = buttons(drawn)[ids.INCIDENT_ACK_ALL]
+    assert isinstance(ref, PageRef)
+    assert ref.offset == 8
+
+
 async def test_what_changed_since_the_list_was_drawn_stays_as_it_is(world: World, listeners: Alerts) -> None:
     drawn = (await alerts(listeners)).last
     await click(listeners, ids.INCIDENT_ACK, await oslo(world), BEN)
@@ -444,6 +455,54 @@ async def test_what_changed_since_the_list_was_drawn_stays_as_it_is(world: World
 async def test_ack_all_in_words_takes_what_nobody_has(world: World, listeners: Alerts) -> None:
     assert await types(listeners, "ack all power is out") == "You have 2 alerts now: A-1, A-2."
     assert await types(listeners, "ack all") == "Every open alert has somebody already."
+
+
+async def test_ack_all_in_a_thread_takes_all_only_where_nothing_follows(
+    world: World, listeners: Alerts
+) -> None:
+    await says(listeners, "ack all good, on my way")
+    assert [await holder(world, one) for one in (1, 2)] == [None, "Ben"]
+    assert await noted(world) == "all good, on my way"
+    assert await says(listeners, "ack all") == "You have 1 alert now: A-1."
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("ack on my way to the site", "on my way to the site"),
+        ("ack I edit the visit over there", "I edit the visit over there"),
+        ("ack this is the mast", "this is the mast"),
+        ("ack back in 5 minutes", "back in 5 minutes"),
+        ("ack this", None),
+        ("ack this because it is the mast", "it is the mast"),
+        ("ack A-2 it is over there", "it is over there"),
+        ("take over, I drive to it", "I drive to it"),
+        ("take A-2 over", None),
+        ("assign this to <@U0ANA00001> to go over", "to go over"),
+    ],
+)
+async def test_a_note_is_stored_whole(world: World, listeners: Alerts, text: str, note: str | None) -> None:
+    await says(listeners, text)
+    assert await noted(world) == note
+
+
+@pytest.mark.parametrize(
+    "text", ["take a look", "take it easy", "take 2 days off", "give me the list", "release notes"]
+)
+async def test_a_word_in_a_thread_that_goes_on_about_something_else_changes_nothing(
+    world: World, listeners: Alerts, text: str
+) -> None:
+    await had_by_ana(world, listeners)
+    word, _, rest = text.partition(" ")
+    call = CommandCall(ANA, "C0ALERTS", rest, Answers(), about=("incident", "2"))
+    assert not await listeners.hands.in_thread(word, call)
+    assert await holder(world) == "Ana"
+
+
+async def noted(world: World) -> str | None:
+    taken = (await world.alerts.incident(IncidentId(2))).acknowledged
+    assert taken is not None
+    return taken.note
 
 
 async def test_a_viewer_changes_nothing_about_who_has_it(world: World, listeners: Alerts) -> None:
@@ -459,7 +518,7 @@ async def test_a_viewer_changes_nothing_about_who_has_it(world: World, listeners
 
 async def test_who_has_it_is_in_the_log(world: World, listeners: Alerts) -> None:
     await had_by_ana(world, listeners)
-    await says(listeners, "take I am closer")
+    await says(listeners, "take because I am closer")
     await says(listeners, "assign <@U0ANA00001>")
     await says(listeners, "give back", ANA)
     rows = await world.rows(select(audit).order_by(audit.c.id))
