@@ -76,6 +76,10 @@ ANSWERED: Final = frozenset(
         AuditAction.UNDO_SUBSCRIPTION,
         AuditAction.SILENCE,
         AuditAction.UNSILENCE,
+        AuditAction.PLAN_MAINTENANCE,
+        AuditAction.SKIP_MAINTENANCE,
+        AuditAction.END_MAINTENANCE,
+        AuditAction.UNDO_MAINTENANCE,
         AuditAction.FREEZE,
         AuditAction.UNFREEZE,
     }

@@ -158,6 +158,20 @@ class Maintenance:
     def is_over(self) -> bool:
         return self.ended_by is not None
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether somebody closed it while it was open: the next poll tells what is down, and closes it."""
+        if self.opening is None:
+            return False
+        return self.is_over or self.schedule.day_of(self.opening) in self.schedule.skipped
+
+    @property
+    def coming(self) -> Opening | None:
+        """The opening that stays open or comes next; None where no opening follows."""
+        if self.opening is None or not self.is_closing:
+            return self.opening
+        return None if self.is_over else self.schedule.next_opening(self.opening.ends)
+
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceDown:
@@ -199,7 +213,7 @@ def skip(window: Maintenance, begins: datetime | None, now: datetime) -> Mainten
     ``begins``: the opening that the button was drawn with. Raises Stale when that is another one by now.
     """
     opening = _standing(window)
-    if begins is not None and begins != opening.begins:
+    if window.is_closing or (begins is not None and begins != opening.begins):
         raise Stale(
             f"That opening of {window.title} is over or skipped already. Its card shows the next one."
         )

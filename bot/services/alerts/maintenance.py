@@ -334,7 +334,7 @@ def _unknown(number: MaintenanceId) -> NotFound:
 
 def _body(window: Maintenance) -> dict[str, Any]:
     """What a message about it says."""
-    opening = window.opening
+    opening = window.coming
     return {
         "window": window.title,
         "query": window.query,
@@ -343,16 +343,17 @@ def _body(window: Maintenance) -> dict[str, Any]:
         "reason": window.reason,
         "begins": None if opening is None else opening.begins.isoformat(),
         "ends": None if opening is None else opening.ends.isoformat(),
-        "over": window.is_over,
+        "closing": window.is_closing,
     }
 
 
 def _entry(actor: Actor, action: AuditAction, window: Maintenance, now: datetime, channel: str) -> AuditEntry:
-    opening = window.opening
-    coming = "no opening"
+    opening = window.coming
+    coming = "no opening follows"
     if opening is not None:
         begins, ends = opening.begins.astimezone(UTC), opening.ends.astimezone(UTC)
-        coming = f"{begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
+        is_open = "is open" if begins <= now else "opens next"
+        coming = f"it {is_open} from {begins:%Y-%m-%d %H:%M} UTC to {ends:%Y-%m-%d %H:%M} UTC"
     return AuditEntry(
         at=now,
         actor=actor.user_id,

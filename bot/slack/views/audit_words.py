@@ -22,9 +22,9 @@ DONE: Final[Mapping[AuditAction, str]] = {
     AuditAction.SILENCE: "{who} silenced {what} {after}",
     AuditAction.UNSILENCE: "{who} ended the silence {what}",
     AuditAction.PLAN_MAINTENANCE: "{who} planned maintenance {what}: {after}",
-    AuditAction.SKIP_MAINTENANCE: "{who} skipped an opening of maintenance {what}: {after} is next",
+    AuditAction.SKIP_MAINTENANCE: "{who} skipped an opening of maintenance {what}: {after}",
     AuditAction.END_MAINTENANCE: "{who} ended maintenance {what}",
-    AuditAction.UNDO_MAINTENANCE: "{who} undid the last change of maintenance {what}: {after} is next",
+    AuditAction.UNDO_MAINTENANCE: "{who} undid the last change of maintenance {what}: {after}",
     AuditAction.ACKNOWLEDGE: "{who} acknowledged {what}",
     AuditAction.END_ACKNOWLEDGEMENT: "{who} ended the acknowledgement of {what}: {before}, now {after}",
     AuditAction.TAKE_OVER: "{who} took {what} over from {before}",
@@ -74,7 +74,7 @@ def audit_sentence(entry: AuditEntry, *, who: str = "") -> str:
     said = _refused(entry, who) if entry.outcome is Outcome.REFUSED else _done(entry, who)
     where = f" in {channel(entry.channel)}" if entry.channel else ""
     reason = f": {name(entry.reason.rstrip('.'), _REASON)}" if entry.reason else ""
-    return _MOMENT.sub(_for_the_reader, f"{said}{where}{reason}")
+    return f"{said}{where}{reason}"
 
 
 def _refused(entry: AuditEntry, who: str) -> str:
@@ -100,9 +100,14 @@ def _subject(subject: str) -> str:
 
 
 def _value(text: str | None) -> str:
-    """What an entry says of before or after; several tags stand on a line each."""
-    return name((text or "").replace("\n", ", ") or "nothing", _CHANGE)
+    """What an entry says of before or after; several tags stand on a line each, a time is the reader's."""
+    said = name((text or "").replace("\n", ", ") or "nothing", _CHANGE)
+    return _MOMENT.sub(_for_the_reader, said)
 
 
 def _for_the_reader(moment: re.Match[str]) -> str:
-    return date(datetime.strptime(moment[0], "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC))
+    """What people typed may look like a time and be none."""
+    try:
+        return date(datetime.strptime(moment[0], "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC))
+    except ValueError:
+        return moment[0]

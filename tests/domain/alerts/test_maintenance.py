@@ -169,6 +169,22 @@ def test_ending_what_is_open_closes_it_now_and_nothing_follows() -> None:
     assert (again.opening, again.ended_by) == (Opening(SATURDAY, SATURDAY + timedelta(hours=2)), None)
 
 
+def test_what_is_closed_while_open_closes_with_the_next_poll_and_knows_what_comes_then() -> None:
+    window = opened(maintenance())
+    assert (window.is_closing, window.coming) == (False, window.opening)
+    skipped = skip(window, None, OPEN)
+    assert (skipped.is_closing, skipped.coming) == (True, window.schedule.next_opening(SATURDAY + DAY))
+    ended = end(window, "U0ANA00001", OPEN)
+    assert (ended.is_closing, ended.coming) == (True, None)
+    assert not closed(ended, OPEN).is_closing
+    assert not undo(skipped, skipped.decided, "U0ANA00001", OPEN).is_closing
+
+
+def test_what_closes_already_is_not_skipped_once_more() -> None:
+    with pytest.raises(Stale, match="over or skipped already"):
+        skip(skip(opened(maintenance()), None, OPEN), None, OPEN)
+
+
 def test_an_ended_window_is_neither_skipped_nor_ended_again() -> None:
     after = end(maintenance(), "U0ANA00001", NOW)
     assert (after.opening, after.ended_by, after.last) == (None, "U0ANA00001", Change.ENDED)

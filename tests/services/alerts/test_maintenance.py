@@ -21,6 +21,7 @@ from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
 from bot.storage import audit
 from bot.storage.alerts import incidents
+from bot.storage.cards.owed import answering
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards
 from bot.storage.fleet import search
@@ -356,7 +357,36 @@ async def test_each_decision_is_in_the_audit_log_with_its_reason(site: Site) -> 
         found = await audit.find(connection, AuditQuery(words=("m-1",)), 10, 0)
     assert [one.action for one in found] == ["maintenance_undo", "maintenance_end", "maintenance"]
     assert {one.reason for one in found} == {"the mast is painted"}
-    assert found[-1].after == "2026-05-04 09:00 to 2026-05-04 10:00 UTC"
+    assert found[-1].after == "it opens next from 2026-05-04 09:00 UTC to 2026-05-04 10:00 UTC"
+    assert found[1].after == "no opening follows"
+
+
+async def test_the_audit_log_and_the_note_of_a_window_skipped_while_open_tell_of_the_next_opening(
+    site: Site,
+) -> None:
+    await site.plan("tag:oslo mon 09:00-10:00 weekly because of patches")
+    await site.until(NINE)
+    await site.service.skip(ANA, "M-1", "C0OPS")
+    async with site.world.database.read() as connection:
+        (found, _) = await audit.find(connection, AuditQuery(words=("m-1",)), 10, 0)
+    assert found.after == "it opens next from 2026-05-11 09:00 UTC to 2026-05-11 10:00 UTC"
+    (note,) = [one for one in await site.world.notes() if one.kind == CHANGED]
+    assert (note.body["closing"], note.body["begins"]) == (True, (NINE + 7 * DAY).isoformat())
+
+
+async def test_whoever_plans_skips_ends_or_undoes_hears_of_it_though_the_answer_is_lost(site: Site) -> None:
+    async with answering(site.world.database, lambda: site.world.now):
+        await site.plan("tag:oslo mon 09:00-10:00 weekly because of patches")
+        await site.service.skip(ANA, "M-1", "C0OPS")
+        ended = await site.service.end(ANA, "M-1", "C0OPS")
+        await site.service.undo(ANA, "M-1", "C0OPS", ended.decided)
+        owed = [one for one in await site.world.notes() if one.kind == audit.UNANSWERED]
+    assert sorted(one.body["action"] for one in owed) == [
+        "maintenance",
+        "maintenance_end",
+        "maintenance_skip",
+        "maintenance_undo",
+    ]
 
 
 async def test_an_alert_tells_of_maintenance_of_its_gateways_that_is_near(site: Site) -> None:

@@ -59,6 +59,23 @@ def test_a_time_in_an_entry_is_in_the_readers_zone() -> None:
     assert told == f"<@U0ANA00001> silenced S-1 (tag:oslo) until {date(NOW)}"
 
 
+def test_what_people_typed_is_shown_as_they_typed_it_though_it_looks_like_a_time() -> None:
+    no_day = "2026-02-30 10:00 UTC"
+    assert said(AuditAction.RENAME, "bmac-1", before="A", after=no_day).endswith(f"from A to {no_day}")
+    typed = said(AuditAction.FREEZE, "everything", reason="since 2026-03-02 12:00 UTC")
+    assert typed == "<@U0ANA00001> froze everything: since 2026-03-02 12:00 UTC"
+    assert "`silence until 2026-03-02 12:00 UTC`" in refused("silence", "until 2026-03-02 12:00 UTC")
+
+
+def test_both_ends_of_an_opening_are_in_the_readers_zone() -> None:
+    after = "it opens next from 2026-03-02 12:00 UTC to 2026-03-02 12:00 UTC"
+    told = said(AuditAction.SKIP_MAINTENANCE, "M-1: tag:oslo", after=after)
+    assert told == (
+        "<@U0ANA00001> skipped an opening of maintenance M-1 (tag:oslo): "
+        f"it opens next from {date(NOW)} to {date(NOW)}"
+    )
+
+
 def test_what_failed_is_not_said_to_be_done() -> None:
     failed = AuditEntry(NOW, "U0ANA00001", AuditAction.RENAME, "bmac-1", Outcome.FAILED, "A", "B")
     assert audit_sentence(failed) == "<@U0ANA00001> could not rename bmac-1 from A to B"

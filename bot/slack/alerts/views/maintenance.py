@@ -36,6 +36,7 @@ WINDOWS = "windows"  # the kind of the list
 PAGE = 8
 _DOWN_SHOWN = 5  # windows beside what is open
 _REASON = 300
+_CLOSING = "It closes with the next poll."
 _NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", -1: "last"}
 _LAST_DAY_OF_ALL = 28
 
@@ -127,6 +128,7 @@ def down(found: Sequence[MaintenanceDown]) -> list[str]:
 def _down_line(one: MaintenanceDown) -> str:
     window = one.window
     until = f" until {date(window.opening.ends)}" if window.opening else ""
+    until = " until the next poll" if window.is_closing else until
     reason = name(window.reason, 100)
     return f"{bold(window.title)} {whose(window)}{until}: {reason}. {offline(one.down, one.first)}"
 
@@ -188,20 +190,26 @@ def when(schedule: Schedule) -> str:
 
 def _coming(window: Maintenance) -> str:
     """The opening that is open or comes next."""
-    opening, schedule = window.opening, window.schedule
+    opening, schedule = window.coming, window.schedule
+    closing = f"{_CLOSING} " if window.is_closing else ""
     if opening is None:
-        return "No opening follows."
+        return f"{closing}No opening follows."
     often = f" It opens {when(schedule)}." if schedule.every is not Every.ONCE else ""
-    if window.is_open:
+    if window.is_open and not window.is_closing:
         return f"It is open until {date(opening.ends)}.{often}"
-    return f"It is open from {date(opening.begins)} to {date(opening.ends)}.{often}"
+    return f"{closing}{_is_open(opening.begins, opening.ends, again=window.is_closing)}{often}"
 
 
 def _next_of(body: Mapping[str, Any]) -> str:
-    if body["over"] or not body["begins"]:
-        return "No opening follows: their alerts come as usual."
+    closing = f"{_CLOSING} " if body["closing"] else ""
+    if not body["begins"]:
+        return f"{closing}No opening follows: their alerts come as usual."
     begins, ends = (datetime.fromisoformat(str(body[end])) for end in ("begins", "ends"))
-    return f"It is open from {date(begins)} to {date(ends)}."
+    return f"{closing}{_is_open(begins, ends, again=bool(closing))}"
+
+
+def _is_open(begins: datetime, ends: datetime, *, again: bool) -> str:
+    return f"It is open{' again' if again else ''} from {date(begins)} to {date(ends)}."
 
 
 def _whose_of(body: Mapping[str, Any]) -> str:
@@ -227,7 +235,8 @@ def _card_buttons(window: Maintenance, page: PageRef | None = None) -> list[Bloc
         confirm=confirm(f"End {title}?", "It opens no more; Undo brings it back.", "End"),
         label=f"End the window {title}",
     )
-    return actions(skip if window.schedule.every is not Every.ONCE else None, end)
+    may_skip = window.schedule.every is not Every.ONCE and not window.is_closing
+    return actions(skip if may_skip else None, end)
 
 
 def _undo(window: Maintenance) -> Block:

@@ -2,15 +2,26 @@
 
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from bot.domain.alerts.maintenance import Change, Every, MaintenanceDown, MaintenanceId, Schedule, end, opened
+from bot.domain.alerts.maintenance import (
+    Change,
+    Every,
+    MaintenanceDown,
+    MaintenanceId,
+    Schedule,
+    end,
+    opened,
+    skip,
+)
 from bot.slack import ids
 from bot.slack.alerts.views import maintenance as views
 from bot.slack.alerts.views.card import card as alert_card
 from bot.slack.ids import CardRef
+from bot.slack.views.blocks import date as moment
 from tests.slack.alerts.views.test_card import incident
 from tests.slack.shown import HOSTILE, LONG, buttons, sendable
 from tests.worlds.builders import MONDAY, alert_rules, maintenance
@@ -73,6 +84,23 @@ def test_a_card_says_that_it_is_open_and_who_ended_it() -> None:
     assert buttons(over) == {}
 
 
+def test_a_window_that_was_closed_while_open_says_that_the_next_poll_closes_it_and_what_follows() -> None:
+    window = opened(maintenance())
+    assert window.opening is not None
+    now = window.opening.begins + timedelta(hours=1)
+    again = window.schedule.next_opening(window.opening.ends)
+    assert again is not None
+    for shown in (views.decided, partial(views.card, covered=7), views.line):
+        skipped = str(shown(skip(window, None, now)))
+        assert f"It closes with the next poll. It is open again from {moment(again.begins)} to" in skipped
+        assert ids.MAINTENANCE_SKIP not in skipped
+        assert "It closes with the next poll. No opening follows." in str(
+            shown(end(window, "U0BEN00001", now))
+        )
+    down = MaintenanceDown(skip(window, None, now), 1, ("MT1",))
+    assert "until the next poll: the mast" in views.down([down])[1]
+
+
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -89,8 +117,15 @@ def test_who_changed_what_is_told_and_answered(what: Change, said: str) -> None:
 
 
 def test_where_no_opening_follows_alerts_come_as_usual() -> None:
-    over = BODY | {"what": "ended", "who": "U0BEN00001", "over": True}
-    assert "No opening follows: their alerts come as usual." in views.changed(over).text
+    over = BODY | {"what": "ended", "who": "U0BEN00001", "begins": None, "ends": None}
+    assert "ended it. No opening follows: their alerts come as usual." in views.changed(over).text
+
+
+def test_the_note_about_an_open_window_says_that_the_next_poll_closes_it() -> None:
+    closing = BODY | {"what": "skipped", "who": "U0BEN00001", "closing": True}
+    assert "It closes with the next poll. It is open again from" in views.changed(closing).text
+    ended = closing | {"what": "ended", "begins": None, "ends": None}
+    assert "ended it. It closes with the next poll. No opening follows" in views.changed(ended).text
 
 
 def test_an_announcement_says_from_when_until_when_and_whose_alerts_do_not_come() -> None:
@@ -133,5 +168,5 @@ BODY: dict[str, Any] = {
     "reason": "the mast is painted",
     "begins": MONDAY.isoformat(),
     "ends": (MONDAY + timedelta(hours=2)).isoformat(),
-    "over": False,
+    "closing": False,
 }
