@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS
-from tests.browser.room import PNG, Room, button, buttons, open_room, section, sure
+from tests.browser.room import PNG, Room, button, buttons, open_room, section, sure, words
 
 pytestmark = pytest.mark.browser
 
@@ -215,6 +215,28 @@ async def test_on_a_narrow_window_the_channels_come_as_a_drawer(room: Room) -> N
     await expect(link).to_be_hidden()
     width = await room.tab.evaluate("document.documentElement.scrollWidth")
     assert width == 420, "nothing sticks out to the side"
+
+
+async def test_a_menu_of_people_or_channels_outside_a_message_lists_the_workspace_s_own(room: Room) -> None:
+    await room.tab.get_by_role("link", name="Meshbot").click()
+    await room.tab.get_by_role("tab", name="Home").click()
+    await expect(room.tab.get_by_role("heading", name="Your fleet")).to_be_visible()
+    menus = [
+        {"type": f"{kind}_select", "action_id": kind, "placeholder": words(kind)}
+        for kind in ("users", "conversations")
+    ]
+    await room.client.views_publish(user_id=OPERATOR, view={"type": "home", "blocks": [buttons(*menus)]})
+    for kind, listed in (("users", "Ana Moe"), ("conversations", "#ops")):
+        menu = room.tab.get_by_role("combobox", name=kind)
+        await expect(menu.locator("option", has_text=listed)).to_have_count(1)
+
+
+async def test_on_a_phone_the_menu_of_people_has_their_names(room: Room) -> None:
+    await room.tab.set_viewport_size({"width": 400, "height": 800})
+    await room.tab.get_by_role("button", name="You are").click()
+    await expect(
+        room.tab.get_by_role("menuitemradio").filter(has_text="Ana Moe").locator("b")
+    ).to_be_visible()
 
 
 async def test_light_and_dark_follow_the_reader_and_the_toggle(room: Room) -> None:

@@ -77,10 +77,11 @@ class Acts:
             )
         if thread:
             raise NotDoneError(f"{command} is not supported in threads. Sorry! Write @Meshbot {text}".strip())
-        act = await self._slack.command(self._user, channel, text, command, mangled=True)
+        words = self._mentions(mangle(text), labelled=True)
+        act = await self._slack.command(self._user, channel, words, command)
         return _told(await act.ack, f"{command} failed with the error")
 
-    def _mentions(self, text: str) -> str:
+    def _mentions(self, text: str, *, labelled: bool = False) -> str:
         users = self._slack.workspace.users.values()
         people = {user.real_name: user.id for user in users} | {user.name: user.id for user in users}
         channels = {
@@ -88,7 +89,7 @@ class Acts:
             for channel in self._slack.workspace.channels.values()
             if not channel.im_user and not channel.is_private
         }
-        return typed(text, people, channels)
+        return typed(text, people, channels, labelled=labelled)
 
     def _open_thread(self, channel: str, thread: str | None) -> None:
         root = self._slack.workspace.find(channel, thread) if thread else None

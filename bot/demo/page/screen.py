@@ -4,6 +4,7 @@ Messages go as they crossed the wire; drawing them is the page's business. A pag
 of each channel and asks for older ones when somebody scrolls up to them.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -184,10 +185,22 @@ class Screen:
         }
 
 
-def typed(text: str, people: Mapping[str, str], channels: Mapping[str, str]) -> str:
-    """What Slack makes of names somebody picked: `@Ana Moe` and `#ops` become mentions; the longest first."""
-    for name, user in sorted(people.items(), key=lambda pair: -len(pair[0])):
-        text = text.replace(f"@{name}", f"<@{user}>")
-    for name, channel in sorted(channels.items(), key=lambda pair: -len(pair[0])):
-        text = text.replace(f"#{name}", f"<#{channel}|{name}>")
+def typed(
+    text: str, people: Mapping[str, str], channels: Mapping[str, str], *, labelled: bool = False
+) -> str:
+    """What Slack makes of names: `@Ana Moe`, `@ana` and `#ops` become mentions; the longest first.
+
+    ``labelled``: with the name behind the id, as in a command whose manifest says `should_escape`.
+    """
+    people = {name.casefold(): user for name, user in people.items()}
+
+    def mention(found: re.Match[str]) -> str:
+        if found[1] == "#":
+            return f"<#{channels[found[2]]}|{found[2]}>"
+        label = f"|{found[2]}" if labelled else ""
+        return f"<@{people[found[2].casefold()]}{label}>"
+
+    for sign, names, flags in (("@", people, re.IGNORECASE), ("#", channels, re.NOFLAG)):
+        longest_first = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+        text = re.sub(rf"(?<![\w<])({sign})({longest_first})(?![\w-])", mention, text, flags=flags)
     return text

@@ -10,6 +10,7 @@ import pytest
 
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.page.panel import World
+from bot.demo.page.screen import typed
 from bot.demo.page.server import PageServer
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import ADMIN, APPROVER, BOT_USER, GUEST, OPERATOR, OPS, ROLLOUTS, PostedMessage
@@ -240,3 +241,25 @@ async def test_what_is_typed_arrives_as_slack_would_send_it(
     await act(http, page, OPERATOR, "say", channel=OPS, text="<b> & @Ana Moe in #rollouts")
     (message,) = slack.workspace.in_channel(OPS)
     assert message.text == f"&lt;b&gt; &amp; <@{APPROVER}> in <#{ROLLOUTS}|rollouts>"
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("assign A-1 @Ana Moe look", f"assign A-1 <@{APPROVER}|Ana Moe> look"),
+        ("assign A-1 @ana", f"assign A-1 <@{APPROVER}|ana>"),
+        ("audit #rollouts", f"audit <#{ROLLOUTS}|rollouts>"),
+        ("find @anabel x@ana #rollouts-2", "find @anabel x@ana #rollouts-2"),
+    ],
+)
+def test_people_and_channels_typed_in_a_command_are_sent_as_mentions(written: str, sent: str) -> None:
+    people = {"Ana Moe": APPROVER, "ana": APPROVER}
+    assert typed(written, people, {"rollouts": ROLLOUTS}, labelled=True) == sent
+
+
+async def test_a_command_typed_on_the_page_carries_its_mentions(
+    page: PageServer, http: aiohttp.ClientSession, slack: SlackServer
+) -> None:
+    await act(http, page, OPERATOR, "say", channel=OPS, text="/mesh assign A-1 @ana")
+    (sent,) = [one for one in slack.events if one.kind == "act"]
+    assert sent.detail["text"] == f"assign A-1 <@{APPROVER}|ana>"

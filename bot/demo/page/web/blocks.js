@@ -1,6 +1,6 @@
 // Block Kit as nodes. Whoever draws says what a click does (`place.act`) and what was typed so far (`place.values`).
 
-import { el, icon, popup } from './dom.js';
+import { el, icon, popup, state } from './dom.js';
 import { mrkdwn, plain, richText, words } from './mrkdwn.js';
 import { confirmed } from './windows.js';
 
@@ -150,8 +150,8 @@ function overflow(one, place) {
 
 /** A menu of options, grouped or not. In a form its value is read on submission, elsewhere a choice is a click. */
 function select(one, place, given) {
-  const groups = one.option_groups ?? [{ options: given ?? one.options ?? place.choices?.(one.type) ?? [] }];
-  const chosen = place.typed ?? one.initial_option?.value ?? '';
+  const groups = one.option_groups ?? [{ options: given ?? one.options ?? listed(one.type) }];
+  const chosen = place.typed ?? one.initial_option?.value ?? one.initial_user ?? one.initial_channel ?? one.initial_conversation ?? '';
   const node = el('select', { class: 'select', 'aria-label': place.labelled ? null : plain(one.placeholder) || 'Choose' },
     el('option', { value: '', disabled: !place.optional, hidden: !place.optional }, plain(one.placeholder) || 'Choose an option'));
   for (const group of groups) {
@@ -166,6 +166,13 @@ function select(one, place, given) {
     });
   }
   return node;
+}
+
+/** What stands in a menu of people or channels, which Slack fills in by itself. */
+function listed(type) {
+  const text = (words) => ({ type: 'plain_text', emoji: false, text: words });
+  if (type.startsWith('users')) return Object.entries(state.people).map(([id, one]) => ({ value: id, text: text(one.name) }));
+  return [...state.channels.values()].map((one) => ({ value: one.id, text: text(one.direct ? one.name : `#${one.name}`) }));
 }
 
 /** A moment as seconds, as the field shows it in the reader's zone. */

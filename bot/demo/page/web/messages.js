@@ -40,19 +40,11 @@ function content(message) {
       act: (element, index, selected) => act('click', {
         channel: message.channel, ts: message.ts, action_id: element.action_id, value: element.value, index, selected,
       }),
-      choices: listed,
     }));
   } else if (message.text) node.append(el('div', { class: 'text' }, mrkdwn(message.text)));
   if (message.edited) node.append(el('span', { class: 'quiet edited', text: ' (edited)' }));
   for (const file of message.files ?? []) node.append(fileNode(file));
   return node;
-}
-
-/** What stands in a menu of people or channels. */
-function listed(type) {
-  const text = (words) => ({ type: 'plain_text', emoji: false, text: words });
-  if (type.startsWith('users')) return Object.entries(state.people).map(([id, one]) => ({ value: id, text: text(one.name) }));
-  return [...state.channels.values()].map((one) => ({ value: one.id, text: text(one.direct ? one.name : `#${one.name}`) }));
 }
 
 function fileNode(file) {

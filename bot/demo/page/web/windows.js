@@ -67,7 +67,8 @@ function fields() {
 
 function stateValue(entry = {}) {
   return entry.value ?? entry.selected_option?.value ?? entry.selected_options?.map((option) => option.value)
-    ?? entry.selected_date ?? entry.selected_time ?? entry.selected_date_time ?? undefined;
+    ?? entry.selected_date ?? entry.selected_time ?? entry.selected_date_time
+    ?? entry.selected_user ?? entry.selected_channel ?? entry.selected_conversation ?? undefined;
 }
 
 function draw(view, kept, back) {
