@@ -39,6 +39,7 @@ from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 
 MOST_AT_ONCE = 100  # alerts that one person acknowledges with one word
+_IN_ONE_TRANSACTION = 10  # of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,20 @@ class AlertService:
         channel: str | None = None,
         note: str | None = None,
     ) -> Sequence[Incident]:
-        """Those that nobody has are theirs: of those that were ``drawn``, what is as it was; else all."""
+        """Those that nobody has are theirs: of those that were ``drawn``, what is as it was; else all.
+
+        A few in each transaction: who else writes gets in between.
+        """
         require(actor, Action.ACKNOWLEDGE)
         by = Acknowledgement(actor.user_id, actor.name, self._now(), checked_note(note))
-        async with self._database.write() as connection:
-            some = await hands.unacknowledged(connection, MOST_AT_ONCE) if drawn is None else drawn
-            taken = [await self._acknowledge(connection, by, *one, channel) for one in sorted(some)]
+        if drawn is None:
+            async with self._database.read() as connection:
+                drawn = await hands.unacknowledged(connection, MOST_AT_ONCE)
+        taken: list[Incident | None] = []
+        for start in range(0, len(drawn), _IN_ONE_TRANSACTION):
+            some = sorted(drawn)[start : start + _IN_ONE_TRANSACTION]
+            async with self._database.write() as connection:
+                taken += [await self._acknowledge(connection, by, *one, channel) for one in some]
         return [one for one in taken if one is not None]
 
     async def take_over(

@@ -87,14 +87,12 @@ async def tell_assigned(connection: Transaction, incident: Incident, to: Acknowl
 
 async def tell_recovered(connection: Transaction, ids: Sequence[IncidentId], at: datetime) -> None:
     """One quiet line in the thread of each, which mentions whoever has it; what the channel was told ends."""
+    had = await hands.who_has(connection, ids) if ids else {}
     for incident_id in ids:
-        incident = await incidents.load(connection, incident_id)
-        assert incident is not None, "it has just ended"
-        had = incident.acknowledged
-        once = {"user": had.user_id} if had is not None else None
+        once = {"user": had[incident_id]} if incident_id in had else None
         key, body = f"{notes_of(incident_id)}recovered", {"incident": incident_id}
         await cards.add_note(connection, about(incident_id), key, RECOVERED, body, at, once=once)
-        await cards.touch_notes(connection, notes_of(incident_id))
+    await cards.touch_notes(connection, *map(notes_of, ids))
 
 
 def notes_of(incident_id: IncidentId) -> str:

@@ -1,6 +1,6 @@
 """In whose hands incidents are, as rows: each change is one statement about what still is as it was drawn."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +50,16 @@ async def unacknowledged(connection: AsyncConnection, most: int) -> Sequence[tup
         .limit(most)
     )
     return [(IncidentId(row.id), row.version) for row in rows]
+
+
+async def who_has(connection: AsyncConnection, ids: Collection[IncidentId]) -> Mapping[IncidentId, str]:
+    """The Slack user ids of those who have one of the incidents, by incident."""
+    rows = await connection.execute(
+        select(incidents.c.id, incidents.c.acknowledged_by).where(
+            incidents.c.id.in_(ids), incidents.c.acknowledged_by.is_not(None)
+        )
+    )
+    return {IncidentId(row.id): row.acknowledged_by for row in rows}
 
 
 async def _hand_to(

@@ -10,12 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy import ColumnElement, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.engine import mark_touched
 from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import broken_channels, cards, notes
+
+_PREFIXES = 100  # in one statement: SQLite takes conditions only so deep
 
 
 class CardKind(StrEnum):
@@ -177,16 +179,15 @@ async def add_message(
     )
 
 
-async def touch_notes(connection: AsyncConnection, prefix: str) -> None:
-    """Says that what live notes and messages tell has changed: those whose keys begin like this."""
-    changed = await connection.execute(
-        update(notes)
-        .where(
-            notes.c.live,
-            notes.c.state.in_(("waiting", "live")),
-            notes.c.key.startswith(prefix, autoescape=True),
+async def touch_notes(connection: AsyncConnection, *prefixes: str) -> None:
+    """Says that what live notes and messages tell has changed: those whose keys begin like one of these."""
+    for start in range(0, len(prefixes), _PREFIXES):
+        some = prefixes[start : start + _PREFIXES]
+        begins = or_(*(notes.c.key.startswith(prefix, autoescape=True) for prefix in some))
+        changed = await connection.execute(
+            update(notes)
+            .where(notes.c.live, notes.c.state.in_(("waiting", "live")), begins)
+            .values(wanted=notes.c.wanted + 1)
         )
-        .values(wanted=notes.c.wanted + 1)
-    )
-    if changed.rowcount:
-        mark_touched(connection)
+        if changed.rowcount:
+            mark_touched(connection)

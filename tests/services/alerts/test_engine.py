@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import Cut, Leave, Thresholds
 from bot.domain.errors import NotAllowed, NotFound, Stale, Unavailable
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
-from bot.services.alerts.notes import JOINED, RECOVERED
+from bot.services.alerts.notes import JOINED, RECOVERED, tell_recovered
 from bot.storage.alerts import membership as store
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, incidents
@@ -35,6 +35,16 @@ async def one_dark(database: Database, channel: str | None = "C0ALERTS") -> Worl
     world.now += MINUTE
     await world.engine.tick()
     assert (await world.only_incident()).state is IncidentState.OPEN
+    return world
+
+
+async def many_dark(database: Database, number: int) -> World:
+    """A world in which the gateways of so many sites are in a posted incident each."""
+    names = [f"g{one:02}" for one in range(number)]
+    rules = alert_rules(storm_gateways=1000, storm_share=1000)
+    world = await World.begin(database, *(f"Site {one}/{one}" for one in names), rules=rules)
+    world.goes("offline", *names)
+    await world.passes(7)
     return world
 
 
@@ -327,6 +337,20 @@ async def test_recovery_edits_the_card_and_says_one_quiet_line(database: Databas
     assert [(note.kind, note.broadcast) for note in await world.notes()] == [(RECOVERED, False)]
 
 
+async def test_the_end_of_many_is_told_with_one_look_at_who_had_them(database: Database) -> None:
+    world = await many_dark(database, 12)
+    await world.alerts.acknowledge(ANA, IncidentId(3), None)
+    asked: list[str] = []
+    listens = event.listens_for(database.engine.sync_engine, "before_cursor_execute")
+    listens(lambda _connection, _cursor, statement, *_: asked.append(statement))
+    async with database.write() as connection:
+        await tell_recovered(connection, [IncidentId(number) for number in range(1, 13)], world.now)
+    assert sum("FROM incidents" in one for one in asked) == 1
+    assert sum(one.startswith("UPDATE notes") for one in asked) == 1
+    called = [note.body.get("user") for note in await world.notes() if note.kind == RECOVERED]
+    assert called == [None, None, "U0ANA00001", *[None] * 9]
+
+
 async def test_an_incident_lasts_until_its_last_gateway_is_back(database: Database) -> None:
     world = await one_dark(database)
     world.goes("offline", "b")
@@ -405,6 +429,21 @@ async def test_an_acknowledgement_is_shown_at_once_and_audited(database: Databas
         "C0ALERTS",
         "done",
     )
+
+
+async def test_all_at_once_lets_who_else_writes_in_between(database: Database) -> None:
+    world = await many_dark(database, 12)
+    taken: list[int] = [0]  # in each transaction
+    engine = database.engine.sync_engine
+    event.listens_for(engine, "commit")(lambda _connection: taken.append(0))
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        taken[-1] += statement.startswith("UPDATE incidents")
+
+    done = await world.alerts.acknowledge_all(ANA)
+    assert [one.id for one in done] == list(range(1, 13))
+    assert [number for number in taken if number] == [10, 2]
 
 
 @pytest.mark.on_both
