@@ -352,8 +352,8 @@ def _entry(actor: Actor, action: AuditAction, window: Maintenance, now: datetime
     coming = "no opening follows"
     if opening is not None:
         begins, ends = opening.begins.astimezone(UTC), opening.ends.astimezone(UTC)
-        is_open = "is open" if begins <= now else "opens next"
-        coming = f"it {is_open} from {begins:%Y-%m-%d %H:%M} UTC to {ends:%Y-%m-%d %H:%M} UTC"
+        which = "it is open from" if begins <= now else "the next opening is"
+        coming = f"{which} {begins:%Y-%m-%d %H:%M} UTC to {ends:%Y-%m-%d %H:%M} UTC"
     return AuditEntry(
         at=now,
         actor=actor.user_id,

@@ -357,7 +357,7 @@ async def test_each_decision_is_in_the_audit_log_with_its_reason(site: Site) -> 
         found = await audit.find(connection, AuditQuery(words=("m-1",)), 10, 0)
     assert [one.action for one in found] == ["maintenance_undo", "maintenance_end", "maintenance"]
     assert {one.reason for one in found} == {"the mast is painted"}
-    assert found[-1].after == "it opens next from 2026-05-04 09:00 UTC to 2026-05-04 10:00 UTC"
+    assert found[-1].after == "the next opening is 2026-05-04 09:00 UTC to 2026-05-04 10:00 UTC"
     assert found[1].after == "no opening follows"
 
 
@@ -369,7 +369,7 @@ async def test_the_audit_log_and_the_note_of_a_window_skipped_while_open_tell_of
     await site.service.skip(ANA, "M-1", "C0OPS")
     async with site.world.database.read() as connection:
         (found, _) = await audit.find(connection, AuditQuery(words=("m-1",)), 10, 0)
-    assert found.after == "it opens next from 2026-05-11 09:00 UTC to 2026-05-11 10:00 UTC"
+    assert found.after == "the next opening is 2026-05-11 09:00 UTC to 2026-05-11 10:00 UTC"
     (note,) = [one for one in await site.world.notes() if one.kind == CHANGED]
     assert (note.body["closing"], note.body["begins"]) == (True, (NINE + 7 * DAY).isoformat())
 

@@ -439,9 +439,17 @@ async def test_all_that_nobody_has_are_acknowledged_at_once(world: World, listen
 async def test_the_page_on_which_all_are_acknowledged_is_drawn_again(world: World) -> None:
     shown = [await world.alerts.incident(IncidentId(one)) for one in (1, 2)]
     drawn = views.alerts(shown, 18, 8, NO_STORMS, has_channel=True)
+    asked: list[int] = []
+
+    async def page(_actor: Actor, offset: int, _question: str) -> Message:
+        asked.append(offset)
+        return drawn
+
+    listeners = HandListeners(world.alerts, Modals(), actor_of=actor_of, page=page, slash="/mesh")
     ref = buttons(drawn)[ids.INCIDENT_ACK_ALL]
-    assert isinstance(ref, PageRef)
-    assert ref.offset == 8
+    clicked = Click(ANA, "C0ALERTS", ids.INCIDENT_ACK_ALL, ref, Answers())
+    await listeners.feature().clicks[ids.INCIDENT_ACK_ALL](clicked)
+    assert asked == [8]
 
 
 async def test_what_changed_since_the_list_was_drawn_stays_as_it_is(world: World, listeners: Alerts) -> None:

@@ -68,11 +68,11 @@ def test_what_people_typed_is_shown_as_they_typed_it_though_it_looks_like_a_time
 
 
 def test_both_ends_of_an_opening_are_in_the_readers_zone() -> None:
-    after = "it opens next from 2026-03-02 12:00 UTC to 2026-03-02 12:00 UTC"
+    after = "the next opening is 2026-03-02 12:00 UTC to 2026-03-02 12:00 UTC"
     told = said(AuditAction.SKIP_MAINTENANCE, "M-1: tag:oslo", after=after)
     assert told == (
         "<@U0ANA00001> skipped an opening of maintenance M-1 (tag:oslo): "
-        f"it opens next from {date(NOW)} to {date(NOW)}"
+        f"the next opening is {date(NOW)} to {date(NOW)}"
     )
 
 
