@@ -4,12 +4,17 @@ Knows neither the vendor's wire nor the database.
 """
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, TypeAlias
 
 GatewayId = NewType("GatewayId", str)
+Interval: TypeAlias = tuple[datetime, datetime]
+"""From a moment to a later one, which is no part of it."""
+Held: TypeAlias = Mapping[str, Sequence[Interval]]
+"""When a silence or a maintenance window holds the alerts of gateways, by their ids."""
 
 NO_SITE = "no tag"
 MISSED_POLLS = 3  # times as long as from one listing to the next: nothing is seen of the fleet

@@ -19,14 +19,13 @@ from bot.domain.subscriptions import (
     parse_number,
     parse_subscription,
 )
-from bot.services.context import Context
+from bot.services.context import Context, Within
 from bot.storage import audit
 from bot.storage import subscriptions as store
 from bot.storage.cards import cards, channels
 from bot.storage.db.engine import Transaction
 
 TOLD = "subscription_told"  # the kind of the note to a channel that gains or loses something
-Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
 
 
 class SubscriptionService:

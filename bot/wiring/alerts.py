@@ -1,13 +1,15 @@
 """The column of alerts: its services and rules, and what it listens to in Slack."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.access import Action, Actor
 from bot.domain.alerts.incidents import AlertRules
+from bot.domain.gateways import Held
 from bot.domain.query import Query
-from bot.services.alerts.coverage import Held
+from bot.services.alerts.coverage import by_gateway
 from bot.services.alerts.engine import AlertEngine
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
@@ -18,7 +20,6 @@ from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners, PauseRollout
 from bot.slack.alerts.maintenance import MaintenanceListeners
 from bot.slack.alerts.silences import SilenceListeners
-from bot.slack.views.portal import Portal
 from bot.wiring.ground import Ground, Listeners
 
 
@@ -32,11 +33,13 @@ class Alerts:
     silences: SilenceService
     maintenance: MaintenanceService
 
-    async def held_between(self, begins: datetime, ends: datetime) -> Held:
-        """When alerts were held between two moments, by a silence or a maintenance window."""
+    async def held_between(
+        self, begins: datetime, ends: datetime, wanted: Collection[str] | None = None
+    ) -> Held:
+        """When alerts were held between two moments: of the gateways with these ids, or of all."""
         silenced = await self.silences.held_between(begins, ends)
         planned = await self.maintenance.held_between(begins, ends)
-        return {one: (*silenced.get(one, ()), *planned.get(one, ())) for one in {**silenced, **planned}}
+        return await asyncio.to_thread(by_gateway, [*silenced, *planned], wanted)
 
     async def visibility_lost(self) -> bool:
         return await self.engine.visibility_loss() is not None
@@ -86,14 +89,13 @@ def alert_listeners(
     understand: Callable[[str], Awaitable[Query]],
 ) -> tuple[Listeners, AlertListeners]:
     """With the listeners themselves, which the fleet asks about a gateway."""
-    portal = ground.settings.portal
     incidents = AlertListeners(
         alerts.incidents,
         pause_rollout,
         reminded=lambda: ground.people.handles(ground.settings.alerts.escalate_to),
         silenced_down=alerts.silences.down,
         understand=understand,
-        portal=Portal(portal.gateway_url, portal.site_url),
+        portal=ground.portal,
         maintenance=alerts.maintenance,
     )
     silences = SilenceListeners(

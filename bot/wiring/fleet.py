@@ -8,14 +8,13 @@ from bot.domain.gateways import MISSED_POLLS
 from bot.domain.query import EVERYTHING, Query
 from bot.services.fleet.charts import ChartService
 from bot.services.fleet.gateways import FleetService
-from bot.services.fleet.history import HistoryService, PlannedBetween
+from bot.services.fleet.history import HeldBetween, HistoryService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.gateways import FleetCommands, Mention
 from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.writes import WriteCommands
-from bot.slack.views.portal import Portal
 from bot.wiring.ground import Ground, Listeners
 
 
@@ -60,26 +59,25 @@ def build_fleet(ground: Ground) -> Fleet:
 
 
 def fleet_listeners(
-    fleet: Fleet, ground: Ground, *, incident_of: Mention, rollout_of: Mention, planned: PlannedBetween
+    fleet: Fleet, ground: Ground, *, incident_of: Mention, rollout_of: Mention, held: HeldBetween
 ) -> Listeners:
     """``incident_of`` and ``rollout_of`` say what the other columns have of a gateway.
 
-    ``planned`` tells when work was planned on which gateways.
+    ``held`` tells when alerts were held.
     """
-    portal = ground.settings.portal
     reading = FleetCommands(
         fleet.gateways,
         ground.modals,
         now=ground.now,
         incident_of=incident_of,
         rollout_of=rollout_of,
-        portal=Portal(portal.gateway_url, portal.site_url),
+        portal=ground.portal,
     )
     writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, ground.modals, now=ground.now)
     charts = ChartListeners(fleet.charts, zone=ground.zone)
     unseen_after = MISSED_POLLS * ground.settings.fleet.poll_every
     history = HistoryCommands(
-        HistoryService(ground.context, planned=planned, unseen_after=unseen_after), fleet.gateways
+        HistoryService(ground.context, held=held, unseen_after=unseen_after), fleet.gateways
     )
     return Listeners(
         (reading.feature(), history.feature(), charts.feature(), writing.feature()),

@@ -18,6 +18,7 @@ from bot.slack.incoming.requests import Feature
 from bot.slack.lists import ListHandler
 from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
+from bot.slack.views.portal import Portal
 from bot.storage.db.engine import Database
 
 
@@ -49,6 +50,10 @@ class Ground:
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.settings.timezone)
+
+    @property
+    def portal(self) -> Portal:
+        return Portal(self.settings.portal.gateway_url, self.settings.portal.site_url)
 
     @property
     def modals(self) -> Modals:

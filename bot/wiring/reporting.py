@@ -8,11 +8,12 @@ from bot.domain.query import Query
 from bot.domain.subscriptions import SubscriptionContext
 from bot.services.audit import AuditService
 from bot.services.channels import BrokenChannels
+from bot.services.context import Within
 from bot.services.digests import DigestService
 from bot.services.heard import Heard
 from bot.services.people import ChangedPeople, Preferences
 from bot.services.retention import Retention
-from bot.services.subscriptions import SubscriptionService, Within
+from bot.services.subscriptions import SubscriptionService
 from bot.slack.audit import AuditCommands
 from bot.slack.home.preferences import PreferenceCommands
 from bot.slack.home.status import StatusCommands

@@ -64,7 +64,7 @@ def build_slack(
                 ground,
                 incident_of=incidents.line_of,
                 rollout_of=rollouts.line_of,
-                planned=alerts.held_between,
+                held=alerts.held_between,
             ),
             rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,

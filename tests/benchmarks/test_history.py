@@ -10,15 +10,15 @@ import random
 import sqlite3
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from bot.domain.fleet.availability import Planned, WorstBy
-from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind
+from bot.domain.fleet.availability import WorstBy
+from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, Held
 from bot.domain.query import EVERYTHING, parse
 from bot.services.context import Context
 from bot.services.fleet import history
@@ -103,7 +103,7 @@ async def file_size(database: Database) -> int:
         return int(pages or 0) * int(await connection.scalar(text("PRAGMA page_size")) or 0)
 
 
-async def silenced(begins: datetime, ends: datetime) -> Planned:
+async def silenced(begins: datetime, ends: datetime, _wanted: Collection[str] | None) -> Held:
     """Sixty silences of a site each, of four hours."""
     held: dict[str, list[tuple[datetime, datetime]]] = {}
     for n in range(60):
@@ -124,7 +124,7 @@ async def test_each_report_beside_the_bare_sql(database: Database, tmp_path: Pat
 
     def report() -> history.HistoryService:
         context = Context(database, lambda: NOW)
-        return history.HistoryService(context, planned=silenced, unseen_after=3 * MINUTE)
+        return history.HistoryService(context, held=silenced, unseen_after=3 * MINUTE)
 
     everything = by_hand(EVENTS, QUIET)
     site = parse("tag:site-7")

@@ -14,7 +14,7 @@ from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import OPS
 
 Json = dict[str, Any]
-Change = Callable[[Json], str]
+Control = Callable[[Json], str]
 
 SPEEDS = (1.0, 10.0, 60.0)
 BEHAVIOURS: dict[Behaviour, str] = {
@@ -82,7 +82,7 @@ class World:
 
     def change(self, what: str, options: Json) -> str:
         """Make something happen; a sentence that says what. Raises NotPossibleError."""
-        changes: dict[str, Change] = {
+        changes: dict[str, Control] = {
             "gateway": self._gateway,
             "site": self._site,
             "half": self._half,

@@ -9,7 +9,7 @@ or to keep; moments are microseconds since 1970 here, as the database has them.
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,6 +22,8 @@ from bot.domain.gateways import (
     FLAPPING_WITHIN,
     Connectivity,
     FleetEventKind,
+    Held,
+    Interval,
     fold,
 )
 
@@ -29,11 +31,7 @@ LONGEST = timedelta(days=90)  # what happened to gateways is kept for so long
 # The rest of what happens to a gateway is not about being there or being online.
 TRACKED = CONNECTIVITY_KINDS | {FleetEventKind.APPEARED, FleetEventKind.VANISHED}
 
-Interval: TypeAlias = tuple[datetime, datetime]
-"""From a moment to a later one, which is no part of it."""
-Planned = Mapping[str, Sequence[Interval]]
-"""When work was planned on gateways, by their ids."""
-Change: TypeAlias = tuple[str, int, str, str | None]
+Transition: TypeAlias = tuple[str, int, str, str | None]
 """Of which gateway, when, of which kind, and the state that its event holds."""
 Present: TypeAlias = tuple[str, str, str, int]
 """What a gateway is now: its id, its site, its state, and when it was first seen."""
@@ -131,7 +129,7 @@ class Uptimes:
         begins: datetime,
         ends: datetime,
         unseen: Sequence[Interval] = (),
-        planned: Planned | None = None,
+        planned: Held | None = None,
     ) -> None:
         self._between = begins, ends
         self._begins, self._ends = _micros(begins), _micros(ends)
@@ -141,7 +139,7 @@ class Uptimes:
         self._sites: dict[str, _Site] = {}
         self._worst: list[tuple[str, str, _Running]] = []
 
-    def add_changes(self, changes: Iterable[Change]) -> None:
+    def add_changes(self, changes: Iterable[Transition]) -> None:
         """Those of gateways that are asked for, and perhaps of others."""
         running, begins, ends = self._running, self._begins, self._ends
         for id_, at, kind, state in changes:

@@ -3,22 +3,34 @@
 Silences and maintenance windows share it. Says nothing of when they hold.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from copy import copy
+from typing import TypeAlias
 
 from bot.domain.access import Action, Actor
 from bot.domain.errors import NotAllowed
+from bot.domain.gateways import Held, Interval
 from bot.domain.query import Query, parse
 from bot.domain.subscriptions import Topic
-from bot.services.context import Context
+from bot.services.context import Context, Within
 from bot.storage import subscriptions
 from bot.storage.alerts import routing, silences, storms
 
 _NAMED = 5  # gateways that are down and held
 
-Held = Mapping[str, Sequence[tuple[datetime, datetime]]]  # when the alerts of gateways were, by their ids
 Matching = Callable[[Query], Awaitable[Sequence[str]]]
-Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
+HeldTogether: TypeAlias = tuple[Sequence[Interval], Sequence[str]]
+"""When one silence or window held alerts, and of which gateways, by their ids."""
+
+
+def by_gateway(held: Sequence[HeldTogether], wanted: Collection[str] | None) -> Held:
+    """Of the wanted ids, or of all. It may take long: beside the event loop."""
+    found: dict[str, list[Interval]] = {}
+    asked = None if wanted is None else set(wanted)
+    for intervals, covered in held:
+        for id_ in covered if asked is None else asked.intersection(covered):
+            found.setdefault(id_, []).extend(intervals)
+    return found
 
 
 class Coverage:
@@ -31,6 +43,19 @@ class Coverage:
         self._channel = channel
         self.matching = matching
         self.within = within
+
+    def once(self) -> "Coverage":
+        """For work in which the same queries come again: each is matched once."""
+        found: dict[str, Sequence[str]] = {}
+
+        async def matching(query: Query) -> Sequence[str]:
+            if query.text not in found:
+                found[query.text] = await self.matching(query)
+            return found[query.text]
+
+        twin = copy(self)
+        twin.matching = matching
+        return twin
 
     async def of(self, query: str, limits: Sequence[str]) -> Sequence[str]:
         """The ids that match now, always within the limits."""

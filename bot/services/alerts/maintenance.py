@@ -29,8 +29,8 @@ from bot.domain.errors import NotFound, Stale
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query
-from bot.services.alerts.coverage import Coverage, Held, Matching, Within
-from bot.services.context import Context
+from bot.services.alerts.coverage import Coverage, HeldTogether, Matching
+from bot.services.context import Context, Within
 from bot.storage import audit, listings
 from bot.storage.alerts import maintenance as store
 from bot.storage.alerts import membership, storms
@@ -200,15 +200,14 @@ class MaintenanceService:
         """The ids of all gateways whose alerts a window holds now."""
         return await self._held_by([one for one in await self._planned() if one.holds(self._now())])
 
-    async def held_between(self, begins: datetime, ends: datetime) -> Held:
-        """When windows were open between two moments, by the ids of the gateways that they cover now."""
+    async def held_between(self, begins: datetime, ends: datetime) -> Sequence[HeldTogether]:
+        """When windows were open between two moments, and the gateways that they cover now."""
         async with self._database.read() as connection:
             windows = await store.between(connection, begins, ends)
-        held: dict[str, list[tuple[datetime, datetime]]] = {}
+        coverage, held = self._coverage.once(), list[HeldTogether]()
         for one in windows:
             if openings := [(each.begins, each.ends) for each in openings_between(one, begins, ends)]:
-                for id_ in await self._covered(one):
-                    held.setdefault(id_, []).extend(openings)
+                held.append((openings, await coverage.of(one.query, one.limits)))
         return held
 
     async def _planned(self) -> Sequence[Maintenance]:

@@ -26,8 +26,8 @@ from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
-from bot.services.alerts.coverage import Coverage, Held, Matching, Within
-from bot.services.context import Context
+from bot.services.alerts.coverage import Coverage, HeldTogether, Matching
+from bot.services.context import Context, Within
 from bot.storage import audit
 from bot.storage.alerts import incidents, membership, routing
 from bot.storage.alerts import silences as store
@@ -198,7 +198,7 @@ class SilenceService:
     async def count_active(self) -> int:
         """How many hold now."""
         async with self._database.read() as connection:
-            return len(await store.active(connection, self._now()))
+            return await store.count_active(connection, self._now())
 
     async def silenced(self) -> Collection[str]:
         """The ids of all gateways that a silence covers now."""
@@ -206,15 +206,12 @@ class SilenceService:
             found = await store.active(connection, self._now())
         return {id_ for one in found for id_ in await self._covered(one)}
 
-    async def held_between(self, begins: datetime, ends: datetime) -> Held:
-        """When gateways were silenced between two moments, by their ids: those that a silence covers now."""
+    async def held_between(self, begins: datetime, ends: datetime) -> Sequence[HeldTogether]:
+        """When silences held between two moments, and the gateways that they cover now."""
         async with self._database.read() as connection:
             found = await store.between(connection, begins, ends)
-        held: dict[str, list[tuple[datetime, datetime]]] = {}
-        for one in found:
-            for id_ in await self._covered(one):
-                held.setdefault(id_, []).append((one.created_at, one.until))
-        return held
+        coverage = self._coverage.once()
+        return [([(one.created_at, one.until)], await self._covered(one, coverage)) for one in found]
 
     async def down(self, actor: Actor) -> Sequence[SilencedDown]:
         """What is offline and silenced now, by silence; those that hold nothing offline are left out."""
@@ -233,17 +230,20 @@ class SilenceService:
         )
         return covered
 
-    async def _covered(self, silence: Silence) -> Sequence[str]:
+    async def _covered(self, silence: Silence, coverage: Coverage | None = None) -> Sequence[str]:
         """The ids of the gateways that it holds now, always within the limits of its author."""
-        found = silence.gateways
+        coverage = coverage or self._coverage
+        found: Sequence[str] | None = silence.gateways
         if found is None:
-            found = tuple(await self._matched(silence.query, silence.incident_id))
-        return await self._coverage.limited(found, silence.limits)
+            found = await self._matched(silence.query, silence.incident_id, coverage.matching)
+        return await coverage.limited(found, silence.limits)
 
-    async def _matched(self, query: str, incident_id: IncidentId | None) -> Sequence[str]:
+    async def _matched(
+        self, query: str, incident_id: IncidentId | None, matching: Matching | None = None
+    ) -> Sequence[str]:
         """The ids of the gateways of the query; without one, of the incident."""
         if query:
-            return await self._matching(parse(query))
+            return await (matching or self._matching)(parse(query))
         if incident_id is None:
             return []
         async with self._database.read() as connection:

@@ -5,13 +5,14 @@ It is worked out beside the event loop, for all who ask for the same within a mo
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from bot.domain.errors import NotFound
-from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, Planned, Uptimes, WorstBy
+from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, Uptimes, WorstBy
 from bot.domain.fleet.timeline import MOST, AlertsHeld, Timeline, changes, in_order
+from bot.domain.gateways import Held
 from bot.domain.query import Query
 from bot.services.context import Context
 from bot.services.fleet.collector import no_collecting
@@ -23,17 +24,20 @@ from bot.storage.fleet import timeline
 KEPT: Final = timedelta(seconds=30)  # for who turns the page
 NOBODY: Final = "No gateway matches, so there is nothing to report. Try devices with that query."
 
-PlannedBetween = Callable[[datetime, datetime], Awaitable[Planned]]
-"""When work was planned on which gateways between two moments."""
+HeldBetween = Callable[[datetime, datetime, Collection[str] | None], Awaitable[Held]]
+"""When alerts were held between two moments: those of the gateways with these ids, or with None of all."""
 
 
 class HistoryService:
-    """``planned`` tells of planned work. What was not seen for ``unseen_after`` is time without data."""
+    """``held`` tells when alerts were held: such time does not count.
 
-    def __init__(self, context: Context, *, planned: PlannedBetween, unseen_after: timedelta) -> None:
+    What was not seen for ``unseen_after`` is time without data.
+    """
+
+    def __init__(self, context: Context, *, held: HeldBetween, unseen_after: timedelta) -> None:
         self._database = context.database
         self._now = context.now
-        self._planned = planned
+        self._held = held
         self._unseen_after = unseen_after
         self._uptimes = Shared[Uptimes](context.now, KEPT)
 
@@ -56,8 +60,8 @@ class HistoryService:
         """What happened to these gateways over a period that ends now."""
         ends = self._now()
         begins = ends - period
-        planned = await self._planned(begins, ends)
-        counted = Counter(interval for id_ in ids for interval in planned.get(id_, ()))
+        planned = await self._held(begins, ends, ids)
+        counted = Counter(interval for found in planned.values() for interval in found)
         held = [AlertsHeld(since, until, many) for (since, until), many in counted.items()]
         async with self._database.read() as connection:
             events = await timeline.events(connection, ids, begins, MOST + 1)
@@ -74,7 +78,7 @@ class HistoryService:
     async def _measure(self, query: Query, period: timedelta) -> Uptimes:
         ends = self._now()
         begins = ends - period
-        planned = await self._planned(begins, ends)
+        planned = await self._held(begins, ends, None)
         found = 0
         with no_collecting():  # what is made stays as long as this lasts, and is made twice as fast
             async with self._database.read() as connection:

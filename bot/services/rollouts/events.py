@@ -4,7 +4,7 @@ One function writes all of it inside the transaction of what it tells about. A n
 timeline entry, and is drawn from that.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bot.domain.access import Action, Actor
@@ -36,9 +36,6 @@ from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import events
 from bot.storage.rollouts import rollouts as store
-
-Within = Callable[[Actor, Action, Sequence[str]], Awaitable[None]]
-"""Refuses somebody who is limited to a part of the fleet when one of these gateways is outside of it."""
 
 BY_ITSELF = "meshbot"
 NOTE = "rollout_event"

@@ -42,10 +42,10 @@ from bot.domain.rollouts.rollout import (
 )
 from bot.domain.rollouts.staleness import RolloutAct
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
-from bot.services.context import Context
+from bot.services.context import Context, Within
 from bot.services.questions import VendorQuestions
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
-from bot.services.rollouts.events import Within, about, anywhere, record_event, tell_requester
+from bot.services.rollouts.events import about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
 from bot.services.rollouts.start_checks import StartChecks, StartFinding
 from bot.storage.cards import cards

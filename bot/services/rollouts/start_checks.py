@@ -12,7 +12,7 @@ from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.plan import has_drifted
 from bot.domain.rollouts.rollout import Rollout
 from bot.meshtech.errors import MeshtechError
-from bot.services.rollouts.events import Within
+from bot.services.context import Within
 from bot.services.rollouts.jobs import FLEET_NOT_VISIBLE, RolloutContext
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import targets

@@ -12,9 +12,9 @@ from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resu
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.staleness import RolloutAct
-from bot.services.context import Context
+from bot.services.context import Context, Within
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision
-from bot.services.rollouts.events import Within, anywhere, record_freeze, tell_of_freeze
+from bot.services.rollouts.events import anywhere, record_freeze, tell_of_freeze
 from bot.storage import audit
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store

@@ -29,7 +29,7 @@ from bot.slack.incoming.requests import (
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import DEVICE, Door, last_offset, open_button
+from bot.slack.views.lists import DEVICE, DEVICES, Door, last_offset, open_button
 from bot.slack.views.portal import NO_PORTAL, Portal
 
 Mention = Callable[[GatewayId], Awaitable[str | None]]
@@ -46,12 +46,12 @@ _ERRANDS = (
     Errand(
         "See what is offline",
         ("offline", "oslo offline for 24h"),
-        open_button(Door(views.DEVICES, "is:offline", "what is offline"), "Show"),
+        open_button(Door(DEVICES, "is:offline", "what is offline"), "Show"),
     ),
     Errand(
         "Find a gateway",
         ("MT10225", "oslo fw:<3.4.1"),
-        open_button(Door(views.DEVICES, "", "all gateways"), "List"),
+        open_button(Door(DEVICES, "", "all gateways"), "List"),
     ),
 )
 
@@ -101,7 +101,7 @@ class FleetCommands:
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {
-            views.DEVICES: ListHandler(self._devices_page, self._renew, self._devices_file),
+            DEVICES: ListHandler(self._devices_page, self._renew, self._devices_file),
             DEVICE: ListHandler(self._device_page, self._renew),
             views.TAGS: ListHandler(self._tags_page, self._renew),
             views.FIRMWARE: ListHandler(self._firmware_page, self._renew),

@@ -50,11 +50,7 @@ async def find(connection: AsyncConnection, silence: SilenceId) -> Silence | Non
 
 async def find_active(connection: AsyncConnection, silence: SilenceId, now: datetime) -> Silence | None:
     """None when it does not hold now."""
-    rows = await connection.execute(
-        select(silences).where(
-            silences.c.id == silence, silences.c.until > now, silences.c.ended_by.is_(None)
-        )
-    )
+    rows = await connection.execute(select(silences).where(silences.c.id == silence, _holds(now)))
     row = rows.first()
     return None if row is None else _silence(row)
 
@@ -62,11 +58,15 @@ async def find_active(connection: AsyncConnection, silence: SilenceId, now: date
 async def active(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
     """Those that hold now, the first to end first."""
     rows = await connection.execute(
-        select(silences)
-        .where(silences.c.until > now, silences.c.ended_by.is_(None))
-        .order_by(silences.c.until, silences.c.id)
+        select(silences).where(_holds(now)).order_by(silences.c.until, silences.c.id)
     )
     return legible(rows, _silence)
+
+
+async def count_active(connection: AsyncConnection, now: datetime) -> int:
+    """How many hold now."""
+    found = await connection.execute(select(func.count()).select_from(silences).where(_holds(now)))
+    return found.scalar_one()
 
 
 async def between(connection: AsyncConnection, begins: datetime, ends: datetime) -> Sequence[Silence]:
@@ -76,14 +76,14 @@ async def between(connection: AsyncConnection, begins: datetime, ends: datetime)
         .where(silences.c.created_at < ends, silences.c.until > begins)
         .order_by(silences.c.id)
     )
-    return [_silence(row) for row in rows]
+    return legible(rows, _silence)
 
 
 async def end(connection: AsyncConnection, silence: SilenceId, by: str, now: datetime) -> Silence | None:
     """The silence that somebody ended early; None when it does not hold any more."""
     ended = await connection.execute(
         update(silences)
-        .where(silences.c.id == silence, silences.c.until > now, silences.c.ended_by.is_(None))
+        .where(silences.c.id == silence, _holds(now))
         .values(ended_by=by, until=now)
         .returning(*silences.c)
     )
@@ -139,6 +139,10 @@ async def record_over(connection: AsyncConnection, silence: SilenceId, by: str) 
     await connection.execute(
         update(silences).where(silences.c.id == silence, silences.c.ended_by.is_(None)).values(ended_by=by)
     )
+
+
+def _holds(now: datetime) -> ColumnElement[bool]:
+    return (silences.c.until > now) & silences.c.ended_by.is_(None)
 
 
 def _is_untold() -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.fleet.availability import TRACKED, Change, Present
+from bot.domain.fleet.availability import TRACKED, Present, Transition
 from bot.domain.query import Query
 from bot.storage.db.tables import fleet_events, gateways
 from bot.storage.db.types import plain
@@ -20,7 +20,7 @@ _FEW = 10  # one gateway of so many is so few that their changes are looked for 
 
 async def changes(
     connection: AsyncConnection, query: Query, begins: datetime, now: datetime
-) -> AsyncIterator[Sequence[Change]]:
+) -> AsyncIterator[Sequence[Transition]]:
     """In the order in which they were written; those of others too where many match."""
     event = fleet_events.c
     statement = (

@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.fleet.availability import (
-    Change,
-    Interval,
     Present,
+    Transition,
     Uptime,
     Uptimes,
     WorstBy,
 )
-from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind
+from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, Interval
 from bot.storage.db.types import to_micros
 from tests.worlds.builders import LONG_AGO, NOW
 
@@ -97,7 +96,7 @@ def log_of(history: History, gateway: int) -> list[FleetEvent]:
     return events
 
 
-def changes_of(history: History) -> list[Change]:
+def changes_of(history: History) -> list[Transition]:
     """Of all of them in the order of time."""
     log = [one for gateway in range(len(history.lives)) for one in log_of(history, gateway)]
     return [
@@ -164,15 +163,15 @@ def test_availability_is_what_counting_every_step_gives(history: History) -> Non
 
 
 # ---- rule by rule
-def outage(id_: str, ago: timedelta, length: timedelta) -> list[Change]:
+def outage(id_: str, ago: timedelta, length: timedelta) -> list[Transition]:
     return [went(id_, NOW - ago), came(id_, NOW - ago + length)]
 
 
-def went(id_: str, at: datetime) -> Change:
+def went(id_: str, at: datetime) -> Transition:
     return id_, to_micros(at), FleetEventKind.WENT_OFFLINE, ON
 
 
-def came(id_: str, at: datetime) -> Change:
+def came(id_: str, at: datetime) -> Transition:
     return id_, to_micros(at), FleetEventKind.CAME_BACK, OFF
 
 
@@ -180,7 +179,7 @@ def gateway(id_: str = "a", state: Connectivity = ON, site: str = "oslo") -> Pre
     return id_, site, state, to_micros(LONG_AGO)
 
 
-def day(*changes: Change, unseen: Sequence[Interval] = (), planned: Sequence[Interval] = ()) -> Uptime:
+def day(*changes: Transition, unseen: Sequence[Interval] = (), planned: Sequence[Interval] = ()) -> Uptime:
     """Of a gateway that is online now."""
     uptimes = Uptimes(NOW - DAY, NOW, unseen, {"a": planned})
     uptimes.add_changes(changes)

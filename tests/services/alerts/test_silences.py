@@ -13,6 +13,7 @@ from bot.domain.alerts.silences import ReasonMissing, Unconfirmed
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
+from bot.services.alerts.coverage import by_gateway
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
 from bot.slack import ids
@@ -31,6 +32,7 @@ class Room:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.matched: list[str] = []
         self.service = SilenceService(
             Context(world.database, lambda: world.now),
             understand=parsed,
@@ -43,6 +45,7 @@ class Room:
         world.restart()
 
     async def _matching(self, query: Query) -> Sequence[str]:
+        self.matched.append(query.text)
         async with self.world.database.read() as connection:
             return await search.ids(connection, query, self.world.now)
 
@@ -116,6 +119,17 @@ async def test_a_silence_that_is_ended_early_silences_no_more(room: Room) -> Non
     assert await room.service.active(ANA) == []
     with pytest.raises(NotFound):
         await room.service.unsilence(ANA, title, "C0OPS")
+
+
+async def test_of_silences_that_are_alike_the_gateways_are_looked_for_once(room: Room) -> None:
+    for _ in range(3):
+        await room.silence("tag:oslo for 1h")
+    room.matched.clear()
+    begins = room.world.now
+    held = by_gateway(await room.service.held_between(begins, begins + 60 * MINUTE), {"a", "nowhere"})
+    assert (list(held), len(held["a"])) == (["a"], 3)
+    assert room.matched == ["tag:oslo"]
+    assert await room.service.count_active() == 3
 
 
 async def test_a_silenced_gateway_does_not_flap_nor_join(room: Room) -> None:

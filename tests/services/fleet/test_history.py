@@ -1,15 +1,15 @@
 """Reports out of a real database: what listings left there is what counts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import insert
 
 from bot.domain.errors import NotFound
-from bot.domain.fleet.availability import Planned, WorstBy
+from bot.domain.fleet.availability import WorstBy
 from bot.domain.fleet.timeline import AlertsHeld, GatewayChanged, JoinedAlert, TakenAlong
-from bot.domain.gateways import FleetEventKind
+from bot.domain.gateways import FleetEventKind, Held
 from bot.domain.incident_kinds import IncidentKind
 from bot.domain.query import EVERYTHING, parse
 from bot.services.context import Context
@@ -33,11 +33,11 @@ async def fleet(database_url: str) -> AsyncIterator[World]:
         yield made
 
 
-def history(fleet: World, planned: Planned | None = None, seen_within: timedelta = DAY) -> HistoryService:
-    async def work(begins: datetime, ends: datetime) -> Planned:
-        return planned or {}
+def history(fleet: World, planned: Held | None = None, seen_within: timedelta = DAY) -> HistoryService:
+    async def work(begins: datetime, ends: datetime, wanted: Collection[str] | None) -> Held:
+        return {id_: held for id_, held in (planned or {}).items() if wanted is None or id_ in wanted}
 
-    return HistoryService(Context(fleet.database, fleet.now), planned=work, unseen_after=seen_within)
+    return HistoryService(Context(fleet.database, fleet.now), held=work, unseen_after=seen_within)
 
 
 async def goes(fleet: World, id_: str, *, online: bool | None) -> None:

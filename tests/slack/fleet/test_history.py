@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.demo.slack.workspace import OPERATOR, OPS, PostedMessage, SharedFile
-from bot.domain.fleet.availability import Planned
+from bot.domain.gateways import Held
 from bot.services.context import Context
 from bot.services.fleet.history import HistoryService
 from bot.slack import ids
@@ -41,15 +41,13 @@ async def fleet(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def nothing_planned(begins: datetime, ends: datetime) -> Planned:
+async def nothing_held(begins: datetime, ends: datetime, wanted: Collection[str] | None) -> Held:
     return {}
 
 
 def commands(fleet: World) -> HistoryCommands:
     context = Context(fleet.database, fleet.now)
-    return HistoryCommands(
-        HistoryService(context, planned=nothing_planned, unseen_after=2 * HOUR), fleet.fleet
-    )
+    return HistoryCommands(HistoryService(context, held=nothing_held, unseen_after=2 * HOUR), fleet.fleet)
 
 
 def features(fleet: World) -> list[Feature]:

@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.domain.alerts.maintenance import Change, Every, Maintenance, MaintenanceDown, Schedule
+from bot.domain.alerts.maintenance import (
+    LAST_DAY_OF_ALL,
+    Change,
+    Every,
+    Maintenance,
+    MaintenanceDown,
+    Schedule,
+)
 from bot.domain.audit import BOT
 from bot.slack import ids
 from bot.slack.alerts.views.silences import asks_first, offline, within
@@ -38,7 +45,6 @@ _DOWN_SHOWN = 5  # windows beside what is open
 _REASON = 300
 _CLOSING = "It closes with the next poll."
 _NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", -1: "last"}
-_LAST_DAY_OF_ALL = 28
 
 
 def planned(window: Maintenance, covered: int) -> Message:
@@ -182,7 +188,7 @@ def when(schedule: Schedule) -> str:
         Every.MONTH: f"on day {first.day} of each month",
         Every.MONTH_BY_WEEKDAY: f"on the {_NTH[schedule.nth]} {first:%A} of each month",
     }[schedule.every]
-    if schedule.every is Every.MONTH and first.day > _LAST_DAY_OF_ALL:
+    if schedule.every is Every.MONTH and first.day > LAST_DAY_OF_ALL:
         often += ", or on its last day,"
     until = f" until {schedule.until.isoformat()}" if schedule.until else ""
     return f"{often} {first:%H:%M}–{schedule.ends:%H:%M}{until} ({escape(schedule.zone)})"

@@ -46,13 +46,22 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import DEVICE, Door, PagePosition, buttons, cut_page, open_button, rows_with
+from bot.slack.views.lists import (
+    DEVICE,
+    DEVICES,
+    Door,
+    PagePosition,
+    buttons,
+    cut_page,
+    open_button,
+    rows_with,
+)
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.parts import cells, row
 from bot.slack.views.portal import linked
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, number_cell, text_cell, with_table
 
-DEVICES, HISTORY, TAGS, FIRMWARE = "devices", "history", "tags", "firmware"
+HISTORY, TAGS, FIRMWARE = "history", "tags", "firmware"
 DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 20
 CSV_HEADING = (
     "id",

@@ -10,7 +10,7 @@ from bot.domain.rollouts.rollout import Rollout, TargetState
 from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.lists import ALERTS, INCIDENT
 from bot.slack.alerts.views.words import headline, said_of, where_plain
-from bot.slack.fleet.views.gateways import DEVICES, device_line
+from bot.slack.fleet.views.gateways import device_line
 from bot.slack.rollouts.views.card import ROLLOUT, state_words, tally_words
 from bot.slack.rollouts.views.lists import ROLLOUTS
 from bot.slack.views.blocks import (
@@ -29,7 +29,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import DEVICE, Door, open_menu
+from bot.slack.views.lists import DEVICE, DEVICES, Door, open_menu
 from bot.slack.views.parts import UNDRAWN, left_out, row
 
 _TITLES: Final[Mapping[DigestPart, str]] = {  # in the order in which they are told

@@ -51,7 +51,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import Door, PagePosition, buttons, open_button, open_menu, rows_with
+from bot.slack.views.lists import DEVICES, Door, PagePosition, buttons, open_button, open_menu, rows_with
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.parts import cells, row
 from bot.slack.views.tables import (
@@ -165,7 +165,7 @@ def _instead(made: Plan) -> list[Block]:
     if not made.counts()[TargetClass.OFFLINE]:
         return []
     again = PlanRef("", "", made.model, made.version, made.query, made.firmware.id)
-    offline = Door("devices", f"{made.query} is:offline".strip(), "the offline ones")
+    offline = Door(DEVICES, f"{made.query} is:offline".strip(), "the offline ones")
     return [
         button("Look again", ids.ROLLOUT_REPLAN, again, style="primary"),
         open_button(offline, "List the offline ones"),
