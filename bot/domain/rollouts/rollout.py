@@ -126,6 +126,7 @@ class Rollout:
     wave_settled_at: datetime | None = None  # when the last gateway of the open waves settled
     gate_from: datetime | None = None  # what settled before was looked at by a person
     reason: str | None = None  # why it paused, was aborted, denied …
+    paused_by: str | None = None  # who paused it last; None: a gate did, or nobody
     held: str | None = None  # what keeps gateways from being started now, in words
     through_freeze: str | None = None  # an admin's reason to go on in spite of a freeze
     reminded: bool = False
@@ -371,18 +372,18 @@ def pause(rollout: Rollout, actor: Actor) -> Rollout:
     require(actor, Action.STEER)
     if rollout.state not in {RolloutState.RUNNING, RolloutState.PROMOTION}:
         raise Stale(_is_now(rollout, "paused"))
-    return paused(rollout, f"paused by {actor.name}")
+    return replace(paused(rollout, f"paused by {actor.name}"), paused_by=actor.user_id)
 
 
 def paused(rollout: Rollout, reason: str) -> Rollout:
-    """By a person or by itself."""
-    return replace(rollout, state=RolloutState.PAUSED, reason=reason, held=None)
+    """By itself."""
+    return replace(rollout, state=RolloutState.PAUSED, reason=reason, paused_by=None, held=None)
 
 
 def is_paused_by_itself(rollout: Rollout) -> bool:
     """By a gate, whose reason it has."""
-    why = rollout.reason
-    return rollout.state is RolloutState.PAUSED and why is not None and not why.startswith("paused by ")
+    is_paused = rollout.state is RolloutState.PAUSED and rollout.reason is not None
+    return is_paused and rollout.paused_by is None
 
 
 def resume(

@@ -227,6 +227,7 @@ rollouts = _numbered(
     Column("wave_settled_at", UtcMicros),
     Column("gate_from", UtcMicros),  # what settled before was looked at by a person
     Column("reason", Text),
+    Column("paused_by", String(32)),
     Column("held", Text),
     Column("through_freeze", Text),
     Column("reminded", Boolean, nullable=False),

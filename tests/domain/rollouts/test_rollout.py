@@ -186,6 +186,14 @@ def test_a_paused_rollout_does_not_start_its_next_wave() -> None:
     assert machine.advance(paused, counts, NOW + timedelta(days=1), rollout_rules()) == paused
 
 
+def test_whether_a_person_or_a_gate_paused_it_is_told_by_no_wording() -> None:
+    by_olga = machine.pause(running(), OLGA)
+    by_gate = machine.paused(running(), "paused by a gate: 5 of 5 failed")
+    assert [machine.is_paused_by_itself(one) for one in (by_olga, by_gate, running())] == [False, True, False]
+    again = machine.pause(machine.resume(by_gate, OLGA, NOW), OLGA)
+    assert (again.paused_by, machine.paused(again, "canary").paused_by) == (OLGA.user_id, None)
+
+
 def test_a_resumed_rollout_asks_for_promotion_again_and_forgets_old_failures() -> None:
     counts = {(1, TargetState.FAILED): 1, (1, TargetState.VERIFIED): 4, (2, TargetState.WAITING): 3}
     later = NOW + timedelta(hours=1)

@@ -382,6 +382,7 @@ def _create_tables() -> None:
         sa.Column("wave_settled_at", UtcMicros(), nullable=True),
         sa.Column("gate_from", UtcMicros(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("paused_by", sa.String(length=32), nullable=True),
         sa.Column("held", sa.Text(), nullable=True),
         sa.Column("through_freeze", sa.Text(), nullable=True),
         sa.Column("reminded", sa.Boolean(), nullable=False),
