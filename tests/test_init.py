@@ -232,4 +232,4 @@ async def test_where_slack_calls_the_bot_it_asks_for_the_signing_secret(desk: De
 
 
 def test_the_link_fits_into_what_browsers_take() -> None:
-    assert len(new_app_link(manifest(http_url=f"https://{'bot.' * 20}example.com"))) < 2_500
+    assert len(new_app_link(manifest(http_url=f"https://{'bot.' * 20}example.com"))) < 4_000

@@ -18,6 +18,7 @@ from bot.services.audit import AuditService
 from bot.services.context import Context
 from bot.settings.files import open_to_others
 from bot.settings.model import load_settings
+from bot.settings.sources import SettingsError
 from bot.settings.values import show_url
 from bot.storage import audit
 from bot.storage.db.engine import Database
@@ -294,14 +295,20 @@ def test_an_address_is_shown_without_user_info_and_query(written: str, shown: st
 def test_no_address_in_the_settings_shows_its_secrets() -> None:
     variables = {
         "MESHBOT_DATABASE_URL": "postgresql://bot:hidden@db/meshbot?sslpassword=hidden",
-        "MESHBOT_MESHTECH__AUTH_URL": "https://me:hidden@portal.example?key=hidden",
-        "MESHBOT_MESHTECH__API_URL": "https://me:hidden@portal.example",
-        "MESHBOT_SLACK__API_URL": "https://me:hidden@slack.example/api",
         "MESHBOT_MESHTECH__ROUTES__LIST_JOBS": "GET https://me:hidden@portal.example/jobs?key=hidden",
     }
     settings = load_settings({**REQUIRED, **variables}, env_file=None, secrets_dir=None)
 
     assert [line.variable for line in settings.describe() if "hidden" in line.value] == []
+
+
+def test_an_address_that_is_refused_for_its_secrets_does_not_show_them() -> None:
+    names = ("MESHBOT_MESHTECH__AUTH_URL", "MESHBOT_MESHTECH__API_URL", "MESHBOT_SLACK__API_URL")
+    variables = dict.fromkeys(names, "https://me:hidden@portal.example/api?key=hidden")
+    with pytest.raises(SettingsError) as refused:
+        load_settings({**REQUIRED, **variables}, env_file=None, secrets_dir=None)
+    assert all(name in str(refused.value) for name in names)
+    assert "hidden" not in str(refused.value)
 
 
 def test_a_file_with_secrets_that_others_may_read_is_said(tmp_path: Path) -> None:

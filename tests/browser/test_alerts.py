@@ -45,7 +45,7 @@ async def test_a_dark_site_is_one_card_that_also_says_when_it_is_over(quick: Dem
     panel = person.tab.get_by_role("complementary", name="Make things happen")
     await panel.get_by_role("combobox", name="Site").select_option("trondheim")
     await panel.get_by_role("button", name="Site goes offline").click()
-    card = cards(person, "at trondheim")
+    card = cards(person, "A-\\d+ trondheim: ")
     await expect(card).to_contain_text("trondheim: 18 of 18 gateways offline")
     stamp = await card.get_attribute("data-ts")
     quick.world.fleet.connect(quick.world.fleet.at_site("trondheim"))
@@ -62,9 +62,9 @@ async def test_half_the_fleet_gone_is_visibility_loss_first_and_a_storm_if_it_st
     before = await person.tab.locator("#pane .message").count()
     await panel.get_by_role("combobox", name="For how long").select_option("until it is mended")
     await panel.get_by_role("button", name="Half the fleet").click()
-    await expect(cards(person, "No data from Meshtech")).to_have_count(1)
+    await expect(cards(person, "no data from Meshtech")).to_have_count(1)
     storm = cards(person, "mass outage at ")
-    await expect(storm).to_contain_text(re.compile(r"mass outage at \d sites: 1\d\d of 240 gateways"))
+    await expect(storm).to_contain_text(re.compile(r"mass outage at \d+ sites: 1\d\d of 240 gateways"))
     assert await person.tab.locator("#pane .message").count() == before + 2
     assert quick.world.slack.problems == []
 

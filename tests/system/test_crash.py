@@ -251,7 +251,7 @@ async def lives_to_the_end(world: Outside) -> PostedMessage:
     await world.shows(card, "Wave 3")
     await world.shows(card, "30 of 30 verified")
     thread = world.slack.workspace.thread
-    await world.slack.wait_for(lambda: any("is finished" in note.text for note in thread(card)), IN_TIME)
+    await world.slack.wait_for(lambda: any(" finished: " in note.text for note in thread(card)), IN_TIME)
     assert await world.stop(bot) == 0
     return card
 
