@@ -157,7 +157,7 @@ async def test_a_channel_that_subscribed_and_was_archived_is_named_with_the_numb
             await subscriptions.add(connection, channel, draft, workspace.OPERATOR, right.now())
     await database.close()
     fault = await right.fault()
-    assert "#archived is archived (subscription 2). Unarchive it, or end it with “unsubscribe 2”" in fault
+    assert "#archived is archived (subscription 2). Unarchive it, or end it with /mesh unsubscribe 2" in fault
 
 
 async def test_no_channel_for_alerts_is_a_fault_and_none_for_rollouts_is_not(right: SetUp) -> None:

@@ -114,7 +114,7 @@ def _settings(settings: Settings, unusable: Mapping[str, str]) -> Iterator[Findi
     if settings.channels.alerts is None and "MESHBOT_CHANNELS__ALERTS" not in unusable:
         yield wrong(
             "default channels",
-            "an alert that no subscription matches is shown nowhere but in the command “alerts”. "
+            f"an alert that no subscription matches is shown nowhere but in {settings.slack.command} alerts. "
             "Set MESHBOT_CHANNELS__ALERTS to a channel's id.",
             "MESHBOT_CHANNELS__ALERTS",
         )

@@ -49,7 +49,9 @@ async def slack(
                 yield await _trial(api, where, variable, settings.slack.command)
         for where, numbers in (await _subscribed(settings)).items():
             named = f"subscription {', '.join(map(str, numbers))}"
-            yield await _channel(api, where, named, f"end it with “unsubscribe {numbers[0]}”")
+            yield await _channel(
+                api, where, named, f"end it with {settings.slack.command} unsubscribe {numbers[0]}"
+            )
         if not any(one.startswith("MESHBOT_ACCESS__") for one in unusable):
             async for finding in access(settings, api, team):
                 yield finding

@@ -162,8 +162,8 @@ def parse_subscription(text: str) -> Draft:
 def _cards(topic: Topic, rest: Sequence[str]) -> Draft:
     if len(rest) > 1 and rest[-2].casefold() in {"at", "in"}:
         raise InvalidInput(
-            f"Only a digest comes at a time of its own, in a zone of its own: “{USAGE[Topic.DIGEST]}”. "
-            f"Cards come when something happens: “{USAGE[topic]}”."
+            f"Only a digest comes at a time of its own, in a zone of its own: “/mesh {USAGE[Topic.DIGEST]}”. "
+            f"Cards come when something happens: “/mesh {USAGE[topic]}”."
         )
     query = parse(" ".join(rest))
     faring = next((term for term in query.single_terms if term.field in FARING), None)
@@ -179,9 +179,7 @@ def parse_number(text: str) -> SubscriptionId:
     """``3``. Raises InvalidInput."""
     match = re.fullmatch(r"#?(\d{1,15})", text.strip())
     if match is None:
-        raise InvalidInput(
-            "Name the subscription by its number, such as “unsubscribe 3”; “subscriptions” lists them."
-        )
+        raise InvalidInput("Name the subscription by its number, such as 3. /mesh subscriptions lists them.")
     return SubscriptionId(int(match[1]))
 
 
@@ -193,7 +191,7 @@ def _topic(word: str) -> Topic:
     near: Sequence[str] = (
         [_OTHER_WORDS[folded]] if folded in _OTHER_WORDS else get_close_matches(folded, known, 1)
     )
-    hint = f"Did you mean “{USAGE[Topic(near[0])]}”? " if near else ""
+    hint = f"Did you mean “/mesh {USAGE[Topic(near[0])]}”? " if near else ""
     raise InvalidInput(f"I cannot subscribe a channel to “{word[:40]}”. {hint}{_usages()}")
 
 
@@ -244,4 +242,4 @@ def _zones() -> Mapping[str, str]:
 
 
 def _usages() -> str:
-    return "There are: " + ", ".join(f"“{usage}”" for usage in USAGE.values()) + "."
+    return "There are: " + ", ".join(f"“/mesh {usage}”" for usage in USAGE.values()) + "."

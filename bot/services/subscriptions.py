@@ -73,7 +73,8 @@ class SubscriptionService:
         if not covered and draft.query.terms:
             raise InvalidInput(
                 f"No gateway matches “{draft.query.text}” now, so nothing was subscribed. "
-                f"Try the query with “devices {draft.query.text}” first. The grammar: {USAGE[draft.topic]}."
+                f"Try the query with /mesh devices {draft.query.text} first. "
+                f"The grammar: /mesh {USAGE[draft.topic]}."
             )
         async with self._database.write() as connection:
             before = await store.find(connection, channel, draft)
@@ -82,7 +83,7 @@ class SubscriptionService:
             if before is None and await store.count_of(connection, channel) >= MOST:
                 raise InvalidInput(
                     f"This channel has {MOST} subscriptions, which is the most. End one first: "
-                    "“subscriptions” lists them."
+                    "/mesh subscriptions lists them."
                 )
             if made is None or not is_as_asked(made, draft):
                 made = await store.add(connection, channel, draft, actor.user_id, now)
@@ -106,10 +107,12 @@ class SubscriptionService:
             if ended is None and drawn is not None:
                 raise Stale(
                     f"Subscription {number} was ended, or changed, meanwhile. "
-                    "“subscriptions” lists those there are."
+                    "/mesh subscriptions lists those there are."
                 )
             if ended is None:
-                raise NotFound(f"There is no subscription {number}. “subscriptions” lists those there are.")
+                raise NotFound(
+                    f"There is no subscription {number}. /mesh subscriptions lists those there are."
+                )
             await audit.record(connection, _entry(actor, AuditAction.UNSUBSCRIBE, now, ended, None))
             await self._tell(connection, actor, ended, None, now)
         return ended
@@ -128,7 +131,8 @@ class SubscriptionService:
                 found = await store.remove(connection, number, now, version)
             if found is None:
                 raise Stale(
-                    "That was taken back, or changed again, meanwhile. “subscriptions” lists those there are."
+                    "That was taken back, or changed again, meanwhile. "
+                    "/mesh subscriptions lists those there are."
                 )
             ended = found if back is None else None
             await audit.record(connection, _entry(actor, AuditAction.UNDO_SUBSCRIPTION, now, ended, back))

@@ -87,7 +87,9 @@ class SubscriptionListeners:
     async def undo(self, click: Click) -> None:
         number = ids.number(click.card.id)
         if number is None:
-            raise Stale("That button names no subscription any more. “subscriptions” lists those there are.")
+            raise Stale(
+                "That button names no subscription any more. /mesh subscriptions lists those there are."
+            )
         one, is_back = await self._service.undo(click.actor, SubscriptionId(number), click.card.version)
         await click.respond.answer(views.undone(one, is_back=is_back))
 

@@ -98,7 +98,13 @@ def web_api_of(settings: Settings, network: Network) -> WebApi:
     """Slack, with a pool of connections of its own. Raises StartupError."""
     network.proxy_for(settings.slack.api_url)  # before there is a pool to close
     token = settings.slack.bot_token.get_secret_value()
-    return WebApi(token, new_session(network), base_url=settings.slack.api_url, network=network)
+    return WebApi(
+        token,
+        new_session(network),
+        base_url=settings.slack.api_url,
+        network=network,
+        command=settings.slack.command,
+    )
 
 
 def client_of(settings: Settings, network: Network, now: Callable[[], datetime]) -> MeshtechClient:

@@ -40,8 +40,8 @@ def test_what_stands_in_quotes_is_no_time() -> None:
     ("text", "said"),
     [
         ("", "subscribe digest [query]"),
-        ("oflline tag:oslo", "Did you mean “subscribe offline [query] [only here]”"),
-        ("alerts", "Did you mean “subscribe offline [query] [only here]”"),
+        ("oflline tag:oslo", "Did you mean “/mesh subscribe offline [query] [only here]”"),
+        ("alerts", "Did you mean “/mesh subscribe offline [query] [only here]”"),
         ("xyzzy", "subscribe rollouts [query]"),
         ("digest at 25:00", "write it as 08:00"),
         ("digest at 8am", "write it as 08:00"),

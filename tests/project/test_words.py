@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ FORBIDDEN = re.search(r"Nobody reads these: (.*?)\.", (ROOT / "docs/glossary.md"
 assert FORBIDDEN is not None
 WORDS = re.findall(r"\*(\w+)\*", FORBIDDEN[1])
 PATTERN = re.compile(rf"\b(?:{'|'.join(WORDS)})s?\b", re.IGNORECASE)
+TABLE = (ROOT / "docs/commands.md").read_text(encoding="utf-8").partition("\n## ")[0]
+COMMANDS = "|".join(re.findall(r"^\| `([a-z]+)", TABLE, re.MULTILINE))
+NO_SLASH = re.compile(
+    rf"“(?:{COMMANDS})(?=[ ”]|$)|`(?:{COMMANDS}) "
+    rf"|\b(?:[Rr]un|[Tt]ry|[Ss]end|[Ww]rite it as|[Ll]ike this:|[Cc]ommand|[Aa]sk for) [“`]?(?:{COMMANDS})\b"
+)
 _LOGS = {"debug", "info", "warning", "error", "exception", "critical"}
 
 
@@ -30,21 +37,38 @@ def texts(source: str) -> Iterator[str]:
             yield from [node.value] if " " in node.value.strip() else []
 
 
-def test_no_text_of_the_bot_has_a_word_that_nobody_reads() -> None:
+@cache
+def every_text() -> list[tuple[Path, str]]:
+    """Those of the bot, each with its file."""
     files = [
         path
         for one in TEXTS
         for path in ([ROOT / "bot" / one] if "." in one else (ROOT / "bot" / one).rglob("*.py"))
     ]
-    found = [
-        f"{path.relative_to(ROOT)}: {text}"
-        for path in files
-        for text in texts(path.read_text(encoding="utf-8"))
-        if PATTERN.search(text)
-    ]
-
     assert len(files) > 100
-    assert found == []
+    return [(path, text) for path in files for text in texts(path.read_text(encoding="utf-8"))]
+
+
+def said_with(pattern: re.Pattern[str]) -> list[str]:
+    return [f"{path.relative_to(ROOT)}: {text}" for path, text in every_text() if pattern.search(text)]
+
+
+def test_no_text_of_the_bot_has_a_word_that_nobody_reads() -> None:
+    assert said_with(PATTERN) == []
+
+
+def test_a_text_that_names_a_command_has_its_slash() -> None:
+    assert len(COMMANDS.split("|")) > 30
+    assert said_with(NO_SLASH) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Run alerts to see them.", "“windows” lists them.", "use the command “tag”.", "Try devices first."],
+)
+def test_a_command_without_its_slash_is_found(text: str) -> None:
+    assert NO_SLASH.search(text)
+    assert not NO_SLASH.search("Run the update again. /mesh windows lists “weekly” ones; try /mesh devices.")
 
 
 @pytest.mark.parametrize(

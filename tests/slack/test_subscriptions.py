@@ -117,7 +117,7 @@ async def test_the_answer_says_what_comes_for_how_many_and_in_whose_stead(room: 
     assert 'this channel gets a card for each alert of tag:"Kyiv office" (subscription 1)' in said
     assert "38 gateways now" in said
     assert f"They go to <#{ALERTS}> as before." in said
-    assert "“unsubscribe 1” ends it" in said
+    assert "/mesh unsubscribe 1 ends it" in said
     (one,) = await room.live()
     assert (one.channel, one.query, one.by) == (OPS, 'tag:"Kyiv office"', ANA.user_id)
 
@@ -148,7 +148,7 @@ async def test_each_topic_and_default_is_told_in_its_own_words(room: Room) -> No
     assert f"The usual digest comes to <#{ALERTS}> as before." in room.answers.last.text
     assert "07:30 (UTC)" in await room.says("subscribe digest tag:oslo at 7:30 in utc")
     room.around = SubscriptionContext(None, ALERTS, "UTC", None, time(8))
-    assert "nowhere but in “alerts”" in await room.says("subscribe offline tag:oslo")
+    assert "nowhere but in /mesh alerts" in await room.says("subscribe offline tag:oslo")
     assert f"They go to <#{ALERTS}> as before." in await room.says("subscribe rollouts tag:oslo")
 
 
@@ -279,7 +279,7 @@ async def test_undo_does_nothing_once_something_else_happened(room: Room) -> Non
 
 
 async def test_what_there_is_none_of_cannot_be_ended(room: Room) -> None:
-    with pytest.raises(NotFound, match="“subscriptions” lists"):
+    with pytest.raises(NotFound, match="/mesh subscriptions lists"):
         await room.says("unsubscribe 7")
 
 

@@ -69,7 +69,7 @@ def refuse_acknowledgement(incident: Incident | None, user_id: str, now: datetim
     if taken is None:
         return _changed(incident, now)
     who = "You" if taken.user_id == user_id else taken.name
-    then = "." if who == "You" else f": “take {incident.title}” takes it over."
+    then = "." if who == "You" else f": /mesh take {incident.title} takes it over."
     return Stale(f"{who} acknowledged {incident.title} {_when(taken, now)}{then}")
 
 

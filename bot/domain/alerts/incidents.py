@@ -343,5 +343,5 @@ def forgotten() -> NotFound:
     """The sentence for a button of an incident that is not there."""
     return NotFound(
         f"I do not know that alert any more: one is forgotten {KEPT.days} days after its end. "
-        "Run alerts to see what is open."
+        "/mesh alerts lists what is open."
     )

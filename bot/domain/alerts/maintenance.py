@@ -28,7 +28,7 @@ MaintenanceId = NewType("MaintenanceId", int)
 FURTHEST = timedelta(days=366)  # the first opening from now
 LAST_DAY_OF_ALL = 28  # every month has it
 _TRIES = 3  # days of a name: the first may be over, the second left out by a clock change
-USAGE = "Write it as “maintenance tag:oslo sat 02:00-04:00 weekly because the mast is being painted”."
+USAGE = "Write it as /mesh maintenance tag:oslo sat 02:00-04:00 weekly because the mast is being painted."
 
 
 class Every(StrEnum):
@@ -245,7 +245,7 @@ def undo(window: Maintenance, decided: int, by: str, now: datetime) -> Maintenan
 
 def _standing(window: Maintenance) -> Opening:
     if window.is_over or window.opening is None:
-        raise Stale(f"{window.title} is over. “windows” lists those that are planned.")
+        raise Stale(f"{window.title} is over. /mesh windows lists those that are planned.")
     return window.opening
 
 
@@ -321,7 +321,7 @@ def parse_number(text: str) -> MaintenanceId:
     """``M-3`` or ``3``. Raises InvalidInput."""
     match = re.fullmatch(r"(?:m-?)?(\d{1,15})", text.strip(), re.IGNORECASE | re.ASCII)
     if match is None:
-        raise InvalidInput("Name the window by its number, such as M-3; “windows” lists them.")
+        raise InvalidInput("Name the window by its number, such as M-3; /mesh windows lists them.")
     return MaintenanceId(int(match[1]))
 
 

@@ -22,7 +22,7 @@ ASKED_ABOVE = 20  # gateways
 ASKED_PART = 10  # more than one of so many gateways
 LONGEST_TEXT = 1500  # characters of a request, which a button carries while it waits for a yes
 USAGE = (
-    "Write it as “silence tag:oslo for 4h because the mast is being painted”, "
+    "Write it as /mesh silence tag:oslo for 4h because the mast is being painted, "
     "or with “until 22:00” instead of “for”."
 )
 
@@ -143,5 +143,7 @@ def parse_number(text: str) -> SilenceId:
     """``S-3`` or ``3``. Raises InvalidInput."""
     match = re.fullmatch(r"(?:s-?)?(\d{1,15})", text.strip(), re.IGNORECASE)
     if match is None:
-        raise InvalidInput("Name the silence by its number, such as “unsilence S-3”; “silences” lists them.")
+        raise InvalidInput(
+            "Name the silence by its number, such as /mesh unsilence S-3. /mesh silences lists them."
+        )
     return SilenceId(int(match[1]))

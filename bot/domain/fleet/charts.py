@@ -24,7 +24,7 @@ MOST_MODELS, MOST_BARS = 4, 10
 # What a track is made of: the rest of what happens to a gateway is not about being there or being online.
 TRACKED = CONNECTIVITY_KINDS | {FleetEventKind.APPEARED, FleetEventKind.VANISHED}
 
-_USAGE = "Write it as “chart offline tag:oslo 7d” or “chart firmware model:2011”."
+_USAGE = "Write it as /mesh chart offline tag:oslo 7d or /mesh chart firmware model:2011."
 _MICROSECOND = timedelta(microseconds=1)
 _STEPS = [timedelta(seconds=seconds) for seconds in (10, 30, 60, 120, 300, 900, 1800)] + [
     timedelta(hours=hours) for hours in (1, 2, 4, 8, 12, 24)

@@ -245,7 +245,7 @@ def make_plan(
     known = list(matches)
     if not known:
         raise InvalidInput(
-            "No gateway matches that query, so there is nothing to update. Try devices with it first."
+            "No gateway matches that query, so there is nothing to update. Try /mesh devices with it first."
         )
     classes = {one.gateway.id: classify(one, firmware.model, firmware.version, around) for one in known}
     taking_part = [one for one in known if classes[one.gateway.id].takes_part]

@@ -328,7 +328,7 @@ def _about(window: Maintenance) -> About:
 
 
 def _unknown(number: MaintenanceId) -> NotFound:
-    return NotFound(f"There is no maintenance window M-{number}. “windows” lists those that are planned.")
+    return NotFound(f"There is no maintenance window M-{number}. /mesh windows lists those that are planned.")
 
 
 def _body(window: Maintenance) -> dict[str, Any]:

@@ -300,7 +300,7 @@ def _about(silence: Silence) -> About:
 
 
 def _is_over(number: int) -> NotFound:
-    return NotFound(f"No silence S-{number} holds now. “silences” lists those that do.")
+    return NotFound(f"No silence S-{number} holds now. /mesh silences lists those that do.")
 
 
 def _body(silence: Silence) -> dict[str, Any]:

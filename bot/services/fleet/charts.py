@@ -9,7 +9,7 @@ from bot.domain.query import Query
 from bot.services.context import Context
 from bot.storage.fleet import charts as store
 
-NOTHING = "No gateway matches, so there is nothing to draw. Try devices with that query."
+NOTHING = "No gateway matches, so there is nothing to draw. Try /mesh devices with that query."
 
 
 class ChartService:

@@ -22,7 +22,7 @@ from bot.storage.fleet import availability as store
 from bot.storage.fleet import timeline
 
 KEPT: Final = timedelta(seconds=30)  # for who turns the page
-NOBODY: Final = "No gateway matches, so there is nothing to report. Try devices with that query."
+NOBODY: Final = "No gateway matches, so there is nothing to report. Try /mesh devices with that query."
 
 HeldBetween = Callable[[datetime, datetime, Collection[str] | None], Awaitable[Held]]
 """When alerts were held between two moments: those of the gateways with these ids, or with None of all."""

@@ -221,7 +221,9 @@ class FleetWrites:
             )
         found = await search.by_ids(connection, ids, now)
         if not found:
-            raise NotFound(f"No gateway matches {_subject(which)}. Try the same words with devices first.")
+            raise NotFound(
+                f"No gateway matches {_subject(which)}. Try the same words with /mesh devices first."
+            )
         return found
 
     async def _decide(self, actor: Actor, write_id: str, version: int, state: WriteState) -> Write:

@@ -455,7 +455,7 @@ class RolloutRequests:
         """The rollout that ``R-7``, ``r7`` or ``7`` names. Raises InvalidInput."""
         digits = text.strip().lower().removeprefix("r").removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 18):
-            raise InvalidInput("A rollout is named like R-7. The command “rollouts” lists them.")
+            raise InvalidInput("A rollout is named like R-7. /mesh rollouts lists them.")
         return RolloutId(int(digits))
 
     async def page(self, offset: int, limit: int = 10) -> RolloutPage:

@@ -203,5 +203,5 @@ def incident_id(text: str) -> IncidentId:
     """Raises NotFound for a button that names none."""
     number = ids.number(text)
     if number is None:
-        raise NotFound("That button names no alert any more. Run alerts to see what is open.")
+        raise NotFound("That button names no alert any more. /mesh alerts lists what is open.")
     return IncidentId(number)

@@ -23,8 +23,8 @@ from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.lists import PagePosition, last_offset
 
-_USAGE: Final = "Write it as “availability tag:oslo 30d” or “worst often tag:oslo 30d”."
-_HISTORY: Final = "Write it as “history MT10225 30d” or “history oslo”."
+_USAGE: Final = "Write it as /mesh availability tag:oslo 30d or /mesh worst often tag:oslo 30d."
+_HISTORY: Final = "Write it as /mesh history MT10225 30d or /mesh history oslo."
 
 on = Declarations("Gateways")
 

@@ -37,6 +37,6 @@ class PreferenceCommands:
         require(call.actor, Action.READ)
         wanted = call.text.strip().casefold()
         if wanted not in {"on", "off"}:
-            raise InvalidInput("Write it like this: notify off, or: notify on. “whoami” shows which it is.")
+            raise InvalidInput("Write /mesh notify off or /mesh notify on. /mesh whoami shows which it is.")
         await self._preferences.set_muted(call.actor.user_id, muted=wanted == "off")
         await call.respond.answer(views.notified(wants=wanted == "on"))

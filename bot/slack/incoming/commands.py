@@ -64,15 +64,15 @@ _ALL: Final = "all"  # the topic of ``help`` that lists every command
 _INSTEAD: Final[Mapping[str, str]] = (
     dict.fromkeys(
         ("reboot", "restart", "reset"),
-        "I cannot reboot a gateway: Meshtech gives me no way to. The update command changes its firmware.",
+        "I cannot reboot a gateway: Meshtech gives me no way to. /mesh update changes its firmware.",
     )
     | dict.fromkeys(
         ("note",),
-        "A note goes with ack: say ack, the alert and the note. The command alerts lists what is open.",
+        "A note goes with the acknowledgement: /mesh ack A-10 on my way. /mesh alerts lists what is open.",
     )
     | dict.fromkeys(
         ("export", "csv", "download"),
-        "Each list has a button CSV, which sends it to you as a file: ask for devices, an alert or audit.",
+        "Each list has a button CSV, which sends it to you as a file: try /mesh devices or /mesh audit.",
     )
 )
 _FURTHER: Final = (

@@ -340,7 +340,7 @@ class People:
             return NOT_NOW
         return (
             f"Slack does not tell me who is in a user group ({', '.join(lasting)}). That does not pass by "
-            "itself: “status” says what whoever runs the bot can do."
+            "itself: /mesh status says what whoever runs the bot can do."
         )
 
     def _is(self, one: str, own: Sequence[str]) -> bool:

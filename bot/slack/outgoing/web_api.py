@@ -22,7 +22,7 @@ from bot.network import DIRECT, Network
 from bot.services.shared import Shared
 from bot.slack.outgoing.methods import METHODS
 from bot.slack.outgoing.newer_blocks import NewerBlocks
-from bot.slack.views.blocks import File
+from bot.slack.views.blocks import COMMAND, File, with_command
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,11 @@ class WebApi:
         *,
         base_url: str = "https://slack.com/api/",
         network: Network = DIRECT,
+        command: str = COMMAND,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.session = session
+        self.command = command
         self.base_url = base_url
         self.scopes: frozenset[str] = frozenset()
         self.server_time: datetime | None = None  # Slack's own, when it last answered auth.test
@@ -168,6 +170,7 @@ class WebApi:
     async def call(self, method: str, *, token: str | None = None, **arguments: Any) -> Json:
         """One call of one of ``METHODS``. Raises SlackFailed. Arguments that are None are left out."""
         given = {key: value for key, value in arguments.items() if value is not None}
+        given = with_command(given, self.command)
         headers = {"Authorization": f"Bearer {token}"} if token else None
         sent: Json = {"data": _form(given)} if METHODS[method].form else {"json": given}
         try:

@@ -220,7 +220,7 @@ def rollout_id(ref: CardRef) -> RolloutId:
     """Raises NotFound for a button, or a dialog, that names none."""
     number = ids.number(ref.id)
     if number is None:
-        raise NotFound("That button names no rollout any more. The command “rollouts” lists them.")
+        raise NotFound("That button names no rollout any more. /mesh rollouts lists them.")
     return RolloutId(number)
 
 

@@ -33,7 +33,7 @@ from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.lists import PagePosition, last_offset
 
 PAGE = 10
-USAGE = "Write it like this: update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."
+USAGE = "Write it like this: /mesh update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."
 _CSV = ["id", "name", "site", "firmware before", "wave", "class", "state", "reason", "attempts", "away (s)"]
 
 
@@ -116,7 +116,7 @@ class RolloutListeners:
     @on.command("job <id>", "Show one of the portal's jobs", examples=("job 9f2c",))
     async def job(self, call: CommandCall) -> None:
         if not call.text.strip():
-            raise InvalidInput("Which job? “jobs” lists them with their ids; then: job <id>.")
+            raise InvalidInput("Which job? /mesh jobs lists them with their ids; then: /mesh job <id>.")
         await call.respond.answer(await self._job_page(call.actor, 0, call.text))
 
     @on.command(
@@ -143,7 +143,7 @@ class RolloutListeners:
             await self._modals.open(call.trigger_id, views.freeze_modal(held, asked))
         else:
             raise InvalidInput(
-                f"Why? Nothing is frozen yet. Say it like this: freeze {asked.subject} because <reason>."
+                f"Why? Nothing is frozen yet. Write /mesh freeze {asked.subject} because <reason>."
             )
 
     @on.click(ids.FREEZE)
@@ -291,6 +291,6 @@ def parse_freeze(text: str) -> tuple[str, str]:
     )
     if match is None:
         raise InvalidInput(
-            "Write it like this: freeze firmware 3.6.0 because it bricks; or: freeze everything because …"
+            "Write /mesh freeze firmware 3.6.0 because it bricks, or /mesh freeze everything because …"
         )
     return unquoted(match["version"] or ""), (match["reason"] or "").strip()

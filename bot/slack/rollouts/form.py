@@ -104,7 +104,7 @@ class RolloutForm:
     async def choose(self, click: Click) -> None:
         """Draws the plan of what is chosen now; the dialog remembers which plan that is, and of what."""
         if click.view_id is None:
-            raise InvalidInput("That dialog is gone. Send the command “update” again.")
+            raise InvalidInput("That dialog is gone. Send /mesh update again.")
         async with self._turns.setdefault(click.view_id, asyncio.Lock()):
             form = await self._form(click.actor, click.plan.channel, click.values)
             await self._screen.update(click.view_id, form)

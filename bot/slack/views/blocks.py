@@ -36,6 +36,8 @@ _OWN_MARK = re.compile(rf"(?<!{BREAK})(?:`([^`\n]*)`|[*`~])(?!{BREAK})")
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}")
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{1,30}")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+COMMAND: Final = "/mesh"
+_HINT = re.compile(rf"(?<![\w/]){COMMAND}(?= [a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +325,28 @@ def fit(blocks: Sequence[Block], *, most: int = MOST_BLOCKS, size: int = MOST_SI
         context(f"… {left} left out here: Slack takes no more in one message."),
         *kept[end:],
     ]
+
+
+# ---- hints
+def with_command(sent: Any, command: str) -> Any:
+    """What is sent to Slack, with the workspace's own command in the hints that its texts give.
+
+    Every hint is written with ``/mesh``, also in the domain, which does not know how the command is called.
+    Only what people read is touched, never what a button carries.
+    """
+    if command == COMMAND:
+        return sent
+    if isinstance(sent, Mapping):
+        return {key: _worded(key, value, command) for key, value in sent.items()}
+    return [with_command(one, command) for one in sent] if isinstance(sent, list | tuple) else sent
+
+
+def _worded(key: str, value: Any, command: str) -> Any:
+    if key == "errors":  # of a dialog: what is wrong with each input
+        return {block_id: _HINT.sub(command, str(text)) for block_id, text in value.items()}
+    if key == "text" and isinstance(value, str):
+        return _HINT.sub(command, value)
+    return with_command(value, command)
 
 
 # ---- below: the small print of Block Kit

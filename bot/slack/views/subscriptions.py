@@ -57,7 +57,7 @@ def subscribed(done: Subscribed, around: SubscriptionContext, *, shared_outside:
             f"{status('warning')}: people of another organisation are in this channel, "
             "and read what comes here."
         )
-    small = f"“unsubscribe {one.id}” ends it, “subscriptions” lists all."
+    small = f"`/mesh unsubscribe {one.id}` ends it, `/mesh subscriptions` lists all."
     undo = actions(_undo(one)) if done.is_new else []
     text = "\n".join([title, *rows, small])
     return message(text, [section(title), *lines(rows), *undo, context(small)])
@@ -70,7 +70,7 @@ def unsubscribed(one: Subscription, around: SubscriptionContext) -> Message:
         f"(subscription {bold(str(one.id))})."
     )
     rows = [] if one.topic is Topic.DIGEST else ["The cards that are there stay, and are kept up to date."]
-    small = f"To have it again, press Undo, or say “subscribe {code(one.words, 1200)}” there."
+    small = f"To have it again, press Undo, or say “/mesh subscribe {code(one.words, 1200)}” there."
     text = "\n".join([title, *rows, small])
     return message(text, [section(title), *lines(rows), *actions(_undo(one)), context(small)])
 
@@ -113,13 +113,14 @@ def broken(body: Mapping[str, Any], around: SubscriptionContext) -> Message:
     if numbers:
         rows.append(
             "To mend it: have the channel back, say /invite to me there, and subscribe again. Until then "
-            f"these wait: {', '.join(numbers)}. “unsubscribe” ends them."
+            f"these wait: {', '.join(numbers)}. `/mesh unsubscribe` ends them."
         )
     for place, variable in ((around.alerts, "ALERTS"), (around.rollouts, "ROLLOUTS")):
         if place == where:
             rows.append(
                 f"It is the default channel in MESHBOT_CHANNELS__{variable}: have it back and say /invite to "
-                "me there, or name another and start me again. “alerts” and “rollouts” list what there is."
+                "me there, or name another and start me again. "
+                "`/mesh alerts` and `/mesh rollouts` list what there is."
             )
     return message("\n".join([title, *rows]), [section(title), *lines(rows)])
 
@@ -135,7 +136,7 @@ def listed(
     """A page of all, those of the asker's channel first; ``may_end``: with a button that ends each."""
     defaults = _defaults(around)
     if not everyone:
-        said = "No channel has subscribed to anything yet: “help subscribe” shows how."
+        said = "No channel has subscribed to anything yet: /mesh help subscribe shows how."
         return message(f"{said}\n{defaults}", [section(said), context(defaults)])
     page, place = cut_page(everyone, SUBSCRIPTIONS, offset, PAGE, here)
     number = sum(one.channel == here for one in everyone)
@@ -191,7 +192,7 @@ def _instead(one: Subscription, around: SubscriptionContext) -> list[str]:
     default = around.default(one.topic)
     if default is None:
         if one.topic is Topic.OFFLINE:
-            soon.append("An alert that no subscription matches is shown nowhere but in “alerts”.")
+            soon.append("An alert that no subscription matches is shown nowhere but in `/mesh alerts`.")
         if one.topic is Topic.ROLLOUTS:
             soon.append(
                 "Their cards do not go to the channel in which they are requested, unless it subscribed."
@@ -208,7 +209,9 @@ def _instead(one: Subscription, around: SubscriptionContext) -> list[str]:
 
 def _defaults(around: SubscriptionContext) -> str:
     alerts = (
-        f"alerts go to {channel(around.alerts)}" if around.alerts else "alerts are listed by “alerts” only"
+        f"alerts go to {channel(around.alerts)}"
+        if around.alerts
+        else "alerts are listed by `/mesh alerts` only"
     )
     rollouts = channel(around.rollouts) if around.rollouts else "the channel of their request"
     return f"Besides, {alerts}, and rollouts to {rollouts}, unless an admin subscribed with “only here”."

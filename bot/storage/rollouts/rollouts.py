@@ -150,9 +150,9 @@ async def _unknown(connection: Transaction, rollout_id: RolloutId) -> NotFound:
     if 0 < rollout_id < (newest or 0):
         return NotFound(
             f"R-{rollout_id} is no longer kept: a rollout is forgotten {KEPT.days} days after its end. "
-            "The command “rollouts” lists those that are kept."
+            "/mesh rollouts lists those that are kept."
         )
-    return NotFound(f"There is no rollout R-{rollout_id}. The command “rollouts” lists them.")
+    return NotFound(f"There is no rollout R-{rollout_id}. /mesh rollouts lists them.")
 
 
 async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[tuple[Rollout, ...], int]:

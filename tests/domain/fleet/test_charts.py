@@ -204,4 +204,4 @@ def test_a_chart_is_a_kind_a_query_and_a_period(text: str, asked: ChartRequest) 
 def test_what_cannot_be_drawn_is_told_with_what_can(text: str, says: str) -> None:
     with pytest.raises(InvalidInput, match=says) as refused:
         parse_chart(text)
-    assert "chart offline tag:oslo 7d" in str(refused.value)
+    assert "/mesh chart offline tag:oslo 7d" in str(refused.value)

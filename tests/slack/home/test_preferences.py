@@ -38,7 +38,7 @@ async def test_whoami_tells_who_asks_their_role_and_whether_they_are_written_to(
 ) -> None:
     told = await said(commands, "whoami")
     assert "You are <@U0ANA00001>, a viewer." in told
-    assert "I write to you about your updates and alerts: notify off ends that." in told
+    assert "I write to you about your updates and alerts: /mesh notify off ends that." in told
 
 
 async def test_notify_off_is_kept_until_notify_on(commands: PreferenceCommands) -> None:

@@ -57,6 +57,15 @@ async def test_a_channel_s_name_is_asked_for_once_in_ten_minutes_and_again_where
         assert len(made.slack.called("conversations.info")) == 3
 
 
+async def test_a_hint_names_the_configured_command_in_an_answer_in_a_thread_and_on_the_home_tab() -> None:
+    async with connected([Parrot().feature()]) as (made, _):
+        made.api.command = "/lab"
+        assert await made.says(OTTO, "say try /mesh tags") == "try /lab tags"
+        assert (await in_a_thread(made, "say try /mesh tags")).text == "try /lab tags"
+        await made.modals.publish(OTTO, modals.home([blocks.section("Try /mesh tags.")]))
+        assert "Try /lab tags." in str(made.slack.called("views.publish")[-1])
+
+
 async def test_what_is_added_after_a_click_in_a_thread_stays_in_that_thread() -> None:
     async with connected([Parrot().feature()]) as (made, _):
         answer = await in_a_thread(made, "say hello")

@@ -273,14 +273,14 @@ async def test_what_a_name_says_does_not_matter(desk: Desk) -> None:
 
 async def test_freeze_alone_shows_what_is_frozen_and_how_to_freeze(desk: Desk) -> None:
     assert (
-        "Nothing is frozen. To hold every start: freeze everything because"
+        "Nothing is frozen. To hold every start: /mesh freeze everything because"
         in (await desk.says("freeze", ADA)).text
     )
     await desk.says(f"freeze firmware {NEW} because it bricks", ADA)
     shown = (await desk.says("freeze", ADA)).text
     assert f"Firmware {NEW} is frozen by <@U0ADAM>" in shown
     assert "it bricks" in shown
-    assert "“unfreeze” ends it" in shown
+    assert "/mesh unfreeze ends it" in shown
 
 
 async def test_what_is_frozen_has_its_unfreeze_which_is_about_the_freeze_that_was_seen(desk: Desk) -> None:
@@ -405,5 +405,5 @@ def test_a_freeze_is_of_everything_or_of_one_firmware(text: str, parsed: tuple[s
 
 
 def test_a_freeze_that_is_not_understood_is_told_how() -> None:
-    with pytest.raises(InvalidInput, match="Write it like this"):
+    with pytest.raises(InvalidInput, match="Write /mesh freeze firmware"):
         parse_freeze("3.6.0 it bricks")

@@ -215,3 +215,16 @@ def test_a_home_tab_takes_a_hundred_blocks() -> None:
     view = modals.home(rows_of(150, 10))
     assert len(view["blocks"]) == 100
     assert problems_of_view(view) == []
+
+
+def test_a_hint_names_the_workspaces_own_command_and_a_button_keeps_what_it_carries() -> None:
+    button = blocks.button("Show", "show", CardRef("/mesh tags"))
+    said = blocks.message("Run /mesh alerts.", [blocks.section("`/mesh alerts` or a/mesh x"), button])
+    sent = {"text": said.text, "blocks": list(said.blocks), "errors": {"x": "See /mesh tags."}}
+
+    assert blocks.with_command(sent, "/mesh") is sent
+    shown = blocks.with_command(sent, "/lab")
+    assert shown["text"] == "Run /lab alerts."
+    assert shown["blocks"][0]["text"]["text"] == "`/lab alerts` or a/mesh x"
+    assert shown["blocks"][1] == button
+    assert shown["errors"] == {"x": "See /lab tags."}

@@ -161,7 +161,7 @@ def _visibility_lost_card(incident: Incident, groups: Sequence[str], page: PageR
         doubt = "So many do not go at once; it is likelier that the data is wrong."
         then = "When the polls are as before, this card says so; if three more say the same, it is an outage."
     else:
-        doubt = "Run status to read what Meshtech answered."
+        doubt = "`/mesh status` says what Meshtech answered."
         then = "When a poll succeeds again, this card says so."
     said, taken = f"{_lost(incident)} {begun} {doubt}", _in_whose_hands(incident, groups)
     buttons = actions(*hands(incident, page))

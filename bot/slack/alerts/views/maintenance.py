@@ -105,7 +105,7 @@ def card(window: Maintenance, covered: int) -> Message:
 def listed(windows: Sequence[Maintenance], offset: int, *, may_end: bool = False) -> Message:
     """A page of those that are open or to come, each with its buttons for whoever may press them."""
     if not windows:
-        return sentence("No maintenance is planned. “help maintenance” shows how to plan some.")
+        return sentence("No maintenance is planned. /mesh help maintenance shows how to plan some.")
     page, place = cut_page(windows, WINDOWS, offset, PAGE)
     title = f"{bold(place.says('maintenance window'))}, the first to open first"
     rows = [row(line, one) for one in page]

@@ -82,7 +82,7 @@ RUNNING_SHOWN = 6  # versions
 _FIND = "Find a gateway"
 _TAGS_IN_A_LINE = 2
 _NO_LISTING = (
-    "I have no data from Meshtech yet: no poll has been completed. Ask for `status` to see what keeps it."
+    "I have no data from Meshtech yet: no poll has been completed. `/mesh status` says what keeps it."
 )
 
 
@@ -161,7 +161,7 @@ def found_dialog(rows: Sequence[KnownGateway], total: int, question: str, now: d
     """The first that match, the worst first, each with the button that sends its card as a direct message."""
     title = f"{bold(count(total, 'gateway'))} for {code(question, 300)}"
     shown = rows_with([row(device_line, one, now) for one in rows], [open_button(door(one)) for one in rows])
-    rest = [context("Only the first are shown: add a term, or ask for “devices” with this query.")]
+    rest = [context("Only the first are shown: add a term, or or try `/mesh devices` with this query.")]
     small = [context("Open sends it to you as a direct message."), *(rest if total > len(rows) else [])]
     blocks = [section(title), *shown, *small] if rows else [section(_nothing(question))]
     return modal(_FIND, blocks, callback_id="said")
@@ -341,7 +341,7 @@ def tags(rows: Sequence[TagCount], offset: int, seen: datetime | None, now: date
         return message(_NO_LISTING, [section(_NO_LISTING), *buttons(place, refresh=True)])
     age = as_of(seen, now)
     if not page:
-        text = "No gateway has a tag yet. Give one with `tag <id or name> +oslo`.".translate(_ANGLES)
+        text = "No gateway has a tag yet. Give one with `/mesh tag <id or name> +oslo`.".translate(_ANGLES)
         return message(text, [section(text), *_foot(place, age)])
     shown = [row(_tag_line, tag) for tag in page]
     title = bold(place.says("tag"))
@@ -438,7 +438,7 @@ def _nothing(question: str) -> str:
         return "The fleet is empty: the last poll found no gateway."
     return (
         f"No gateway matches {code(question, 300)}. Leave a term out, put `*` where a part may differ "
-        "(`name:MT*`), or ask for `tags` to see the tags there are."
+        "(`name:MT*`), or see the tags with `/mesh tags`."
     )
 
 

@@ -90,7 +90,7 @@ def worst(
         return message(text, [section(text)])
     title = f"{bold(place.says('gateway'))} that had outages{of} {over}, {_ORDERS[by]}"
     shown = [(row(_gateway_line, one, known.get(one.id)), _door(one, known.get(one.id))) for one in page]
-    others = " or ".join(code(f"worst {one}") for one in WorstBy if one is not by)
+    others = " or ".join(code(f"/mesh worst {one}") for one in WorstBy if one is not by)
     foot = f"Ask for {others} to see them in another order."
     blocks: list[Block] = [section(title), *(section(text, door) for text, door in shown), context(foot)]
     text = "\n".join([f"{title}:", *(text for text, _ in shown), foot])

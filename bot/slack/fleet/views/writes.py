@@ -62,7 +62,7 @@ def tags_dialog(gateway: Gateway, channel: str) -> View:
     """The tags of one gateway, to be edited. Raises InvalidInput where a dialog does not hold them."""
     tags = "\n".join(gateway.tags)
     if len(tags) > _MOST_TYPED:
-        raise InvalidInput(f"It has {len(gateway.tags)} tags, too many for a dialog: use the command “tag”.")
+        raise InvalidInput(f"It has {len(gateway.tags)} tags, too many for a dialog: use /mesh tag.")
     return modal(
         "Tags",
         [

@@ -120,8 +120,8 @@ def notified(*, wants: bool) -> Message:
 
 def _written_to(muted_since: datetime | None) -> str:
     if muted_since is None:
-        return f"I write to you about your updates and alerts: {code('notify off')} ends that."
-    return f"I have not written to you since {date(muted_since)}: {code('notify on')} changes that."
+        return f"I write to you about your updates and alerts: {code('/mesh notify off')} ends that."
+    return f"I have not written to you since {date(muted_since)}: {code('/mesh notify on')} changes that."
 
 
 def bot_status(state: Status, now: datetime) -> Message:
@@ -208,7 +208,7 @@ def _slack(state: Status) -> str:
     if not state.cards_broken:
         return f"{way}; {waiting}"
     refused = f"{state.cards_broken:,} refused by Slack"
-    return f"{way}; {waiting}, {refused}: “subscriptions” and the log name the channel"
+    return f"{way}; {waiting}, {refused}: `/mesh subscriptions` and the log name the channel"
 
 
 def _unwritable(since: datetime) -> str:

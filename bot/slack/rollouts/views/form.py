@@ -47,7 +47,7 @@ def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], re
         shown_places = [*only, *everywhere, *places[:MOST_PLACES]]
         hint = None
         if len(places) > MOST_PLACES:
-            hint = f"{MOST_PLACES} of {len(places):,} tags. The command update takes any query."
+            hint = f"{MOST_PLACES} of {len(places):,} tags. /mesh update takes any query."
         shown += [
             _asks(ids.ROLLOUT_VERSION, "Version", versions, chosen),
             _asks(ids.ROLLOUT_PLACE, "Which gateways", shown_places, chosen, hint),

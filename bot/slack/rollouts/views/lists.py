@@ -303,8 +303,9 @@ def override_modal(ref: CardRef, callback_id: str, prompt: str) -> View:
 
 
 HOW_TO_FREEZE = (
-    "To hold every start: freeze everything because <reason>. To hold one firmware: "
-    "freeze firmware <version> because <reason>. What has started is still judged, and “unfreeze” ends it."
+    "To hold every start: /mesh freeze everything because <reason>. To hold one firmware: "
+    "/mesh freeze firmware <version> because <reason>. What has started is still judged, and "
+    "/mesh unfreeze ends it."
 )
 
 
@@ -370,7 +371,7 @@ def frozen(effect: FreezeEffect) -> Message:
     holds = f"It holds {held}." if held else "No rollout waits for it now."
     return said(
         f"🧊 {_frozen(freeze.firmware_version)} is frozen: {name(freeze.reason, 400)}. {holds} "
-        "What has started is still judged; “unfreeze” ends it."
+        "What has started is still judged; `/mesh unfreeze` ends it."
     )
 
 

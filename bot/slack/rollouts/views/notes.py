@@ -197,7 +197,7 @@ def told_of_freeze(body: Mapping[str, Any]) -> Message:
         freed = freed_words(rollouts, still)
         return said(f"🔄 {led}: {who} unfroze {what}, which was frozen: {why}. {freed}")
     led = f"{numbers_of(rollouts)} held" if rollouts else "No rollout held"
-    return said(f"🧊 {led}: {who} froze {what}: {why}. “unfreeze” ends it.")
+    return said(f"🧊 {led}: {who} froze {what}: {why}. `/mesh unfreeze` ends it.")
 
 
 def freed_words(rollouts: Sequence[RolloutId], still_held: Mapping[RolloutId, str]) -> str:

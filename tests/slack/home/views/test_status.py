@@ -99,7 +99,7 @@ def test_a_database_that_takes_no_changes_is_told_and_one_that_does_is_not() -> 
 
 
 def test_cards_that_slack_refuses_are_told() -> None:
-    assert "1 card waits to be shown, 2 refused by Slack: “subscriptions” and the log" in said(
+    assert "1 card waits to be shown, 2 refused by Slack: /mesh subscriptions and the log" in said(
         replace(WELL, cards_waiting=1, cards_broken=2)
     )
 
