@@ -102,7 +102,7 @@ def test_what_is_said_of_a_silence_begins_with_its_number() -> None:
 
 def test_what_is_said_of_a_maintenance_window_begins_with_its_number() -> None:
     window = window_of(query=f"site:{LONG}", reason=LONG)
-    moments = {"begins": NOW.isoformat(), "ends": NOW.isoformat(), "over": False}
+    moments = {"begins": NOW.isoformat(), "ends": NOW.isoformat(), "over": False, "closing": False}
     body = {"window": "M-1", "query": f"site:{LONG}", "limits": [], "by": "U0ANA00001", "reason": LONG}
     assert unnamed(maintenance.card(window, 4).text) is None
     assert unnamed(maintenance.card(end(window, "U0ANA00001", NOW), 4).text) is None
