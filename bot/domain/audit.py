@@ -184,25 +184,31 @@ def with_people(text: str, names: Mapping[str, Sequence[str]]) -> str:
 
     Raises InvalidInput for a name that nobody has.
     """
-    ids: dict[str, list[str]] = {}
-    for user_id, called in names.items():
-        for name in called:
-            ids.setdefault(" ".join(_words(name.casefold())), []).append(user_id)
     words, meant = _words(text), []
     while words:
         if not words[0].startswith("@"):
             meant.append(words.pop(0))
             continue
-        folded = [word.casefold() for word in words]
-        folded[0] = folded[0].removeprefix("@")
-        length = next((end for end in range(len(words), 0, -1) if " ".join(folded[:end]) in ids), 0)
-        if not length:
+        ids, length = called_so(words, names)
+        if not ids:
             raise InvalidInput(
                 f"Nobody called {words[0]} is in the audit log. Choose a person from Slack's list."
             )
-        meant += [f"<@{user_id}>" for user_id in dict.fromkeys(ids[" ".join(folded[:length])])]
+        meant += [f"<@{user_id}>" for user_id in ids]
         del words[:length]
     return " ".join(meant)
+
+
+def called_so(words: Sequence[str], names: Mapping[str, Sequence[str]]) -> tuple[Sequence[str], int]:
+    """Who is called as the words begin, ``@Ana Berg on her way``, and how many words the name takes."""
+    ids: dict[str, list[str]] = {}
+    for user_id, called in names.items():
+        for name in called:
+            ids.setdefault(" ".join(_words(name.casefold())), []).append(user_id)
+    folded = [" ".join(_words(word.casefold())) for word in words]
+    folded[0] = folded[0].removeprefix("@")
+    length = next((end for end in range(len(words), 0, -1) if " ".join(folded[:end]) in ids), 0)
+    return (list(dict.fromkeys(ids[" ".join(folded[:length])])) if length else [], length)
 
 
 def with_channels(text: str, names: Mapping[str, str], *, all_known: bool) -> str:

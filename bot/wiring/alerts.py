@@ -1,7 +1,7 @@
 """The column of alerts: its services and rules, and what it listens to in Slack."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
+from bot.services.audit import AuditService
 from bot.settings.model import Settings
 from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners, PauseRollout
@@ -105,10 +106,16 @@ def alert_listeners(
         zone=ground.zone,
         now=ground.now,
     )
+    log = AuditService(ground.context)
+
+    async def called(actor: Actor) -> Mapping[str, Sequence[str]]:
+        return await ground.people.names([*await log.actors(actor), *ground.people.known()])
+
     hands = HandListeners(
         alerts.incidents,
         ground.modals,
         actor_of=ground.people.actor,
+        called=called,
         page=incidents.alerts_page,
         slash=ground.settings.slack.command,
     )

@@ -78,6 +78,14 @@ async def test_an_entry_is_a_sentence_that_tells_who_what_before_after_where_and
     assert text.endswith(f"✅ {date(NOW - timedelta(minutes=1))}: {said}")
 
 
+async def test_the_head_draws_the_person_and_the_channel_that_were_asked_for(
+    database: Database, commands: AuditCommands
+) -> None:
+    await record(database, entry(1, channel="C0OPS00001"))
+    text = (await asked(commands, f"<@{ANA}|ana> <#C0OPS00001|ops> bmac")).last.text
+    assert text.startswith(f"1 entry for <@{ANA}> <#C0OPS00001> bmac:")
+
+
 @pytest.mark.parametrize(
     ("question", "subjects"),
     [

@@ -53,6 +53,10 @@ ANA = Actor(workspace.OPERATOR, "Ana", Role.OPERATOR)
 GROUP = workspace.OPERATORS
 
 
+async def _nobody(_actor: Actor) -> dict[str, list[str]]:
+    return {}
+
+
 class Bot:
     """One process of the bot: what ``bot/app.py`` builds of it, but for rollouts and the scheduler."""
 
@@ -87,6 +91,7 @@ class Bot:
             self.alerts,
             Modals(self.api),
             actor_of=self.people.actor,
+            called=_nobody,
             page=self.listeners.alerts_page,
             slash="/mesh",
         )

@@ -339,6 +339,13 @@ def number_in(text: str) -> IncidentId | None:
     return IncidentId(int(found[1])) if found else None
 
 
+def missing(number: IncidentId, newest: int) -> NotFound:
+    """The sentence for a number that names nothing: it was never given, or is forgotten."""
+    if number <= newest:
+        return forgotten()
+    return NotFound(f"There is no alert A-{number}: “alerts” lists those there are.")
+
+
 def forgotten() -> NotFound:
     """The sentence for a button of an incident that is not there."""
     return NotFound(

@@ -20,7 +20,7 @@ from bot.domain.alerts.incidents import (
     AffectedGateway,
     AlertRules,
     Incident,
-    forgotten,
+    missing,
 )
 from bot.domain.alerts.search import ClosedSearch
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
@@ -129,7 +129,7 @@ class AlertService:
         require(actor, Action.ACKNOWLEDGE)
         by = Acknowledgement(actor.user_id, actor.name, self._now(), checked_note(note))
         async with self._database.write() as connection:
-            incident = check_as_drawn(await incidents.load(connection, incident_id), version, by.at)
+            incident = check_as_drawn(await _found(connection, incident_id), version, by.at)
             before = check_take_over(incident, actor)
             if before is None:
                 taken = await self._acknowledge(connection, by, incident_id, incident.version, channel)
@@ -146,7 +146,7 @@ class AlertService:
         require(actor, Action.ACKNOWLEDGE)
         now = self._now()
         async with self._database.write() as connection:
-            incident = check_as_drawn(await incidents.load(connection, incident_id), version, now)
+            incident = check_as_drawn(await _found(connection, incident_id), version, now)
             had = check_give_back(incident, actor)
             if not await hands.give_back(connection, incident_id, incident.version, actor.user_id, now):
                 return await _refused(connection, incident_id, had)
@@ -172,7 +172,7 @@ class AlertService:
         require(actor, Action.ACKNOWLEDGE)
         to = Acknowledgement(person.user_id, person.name, self._now(), checked_note(note), actor.user_id)
         async with self._database.write() as connection:
-            incident = check_as_drawn(await incidents.load(connection, incident_id), version, to.at)
+            incident = check_as_drawn(await _found(connection, incident_id), version, to.at)
             check_assign(incident, person)
             had = incident.acknowledged
             entry = _entry(actor.user_id, AuditAction.ASSIGN, incident, to.at, channel, to.note)
@@ -277,10 +277,15 @@ class AlertService:
 
 async def _load(connection: Transaction, incident_id: IncidentId, now: datetime) -> Incident:
     """Raises NotFound."""
+    return _as_of(await _found(connection, incident_id), now)
+
+
+async def _found(connection: Transaction, incident_id: IncidentId) -> Incident:
+    """Raises NotFound."""
     incident = await incidents.load(connection, incident_id)
     if incident is None:
-        raise forgotten()
-    return _as_of(incident, now)
+        raise missing(incident_id, await incidents.newest(connection))
+    return incident
 
 
 def _as_of(incident: Incident, now: datetime) -> Incident:

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.incidents import Incident, forgotten
+from bot.domain.alerts.incidents import Incident, missing
 from bot.domain.alerts.silences import (
     ANNOUNCED,
     Silence,
@@ -286,7 +286,7 @@ async def _load_to_silence(connection: Transaction, incident_id: IncidentId) -> 
     """Raises NotFound, Stale, or InvalidInput for one that has no gateways."""
     incident = await incidents.load(connection, incident_id)
     if incident is None:
-        raise forgotten()
+        raise missing(incident_id, await incidents.newest(connection))
     if not incident.state.is_live:
         raise Stale(f"The alert {incident.place} is over, so there is nothing left to silence.")
     if not incident.kind.rules.may_be_silenced:

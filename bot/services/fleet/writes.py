@@ -170,10 +170,10 @@ class FleetWrites:
         async with self._database.read() as connection:
             return await writes.load(connection, write_id)
 
-    async def last_of(self, actor: Actor) -> Write | None:
-        """The latest that somebody had done, which may have been taken back already."""
+    async def last_to_undo(self, actor: Actor) -> Write | None:
+        """The latest of somebody's changes that can still be taken back."""
         async with self._database.read() as connection:
-            write_id = await writes.last_of(connection, actor.user_id)
+            write_id = await writes.last_to_undo(connection, actor.user_id, self._now())
             return await writes.load(connection, write_id) if write_id else None
 
     async def prune(self, older_than: timedelta) -> None:

@@ -1,12 +1,13 @@
 """Listeners for who has an alert: buttons, a dialog, and four words, which its thread knows too."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.hands import named_in
 from bot.domain.alerts.incidents import Incident
+from bot.domain.audit import called_so
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.services.alerts.incidents import AlertService
@@ -52,7 +53,8 @@ PageOf = Callable[[Actor, int, str], Awaitable[Message]]
 
 
 class HandListeners:
-    """Translate only. ``page`` draws the list of alerts, ``actor_of`` finds who gets one; ``slash`` is the
+    """Translate only. ``page`` draws the list of alerts, ``actor_of`` finds who gets one, ``called``
+    how those are called who may be meant by a name that was typed; ``slash`` is the
     command's name.
     """
 
@@ -62,12 +64,14 @@ class HandListeners:
         modals: ViewCalls,
         *,
         actor_of: Callable[[str], Awaitable[Actor]],
+        called: Callable[[Actor], Awaitable[Mapping[str, Sequence[str]]]],
         page: PageOf,
         slash: str,
     ) -> None:
         self._service = service
         self._modals = modals
         self._actor_of = actor_of
+        self._called = called
         self._page = page
         self._slash = slash
 
@@ -166,9 +170,22 @@ class HandListeners:
             return actor, ""
         found = _MENTION.search(text)
         if found is None:
-            raise InvalidInput(f"Say to whom, by a mention: {self._slash} assign A-10 @ana.")
+            return await self._typed(actor, text)
         rest = f"{text[: found.start()]} {text[found.end() :]}"
         return await self._actor_of(found[1]), " ".join(rest.split())
+
+    async def _typed(self, actor: Actor, text: str) -> tuple[Actor, str]:
+        """Who is called as somebody typed it, where Slack made no mention of it."""
+        before, _, after = text.partition("@")
+        if not (words := after.split()):
+            raise InvalidInput(f"Say to whom, by a mention: {self._slash} assign A-10 @ana.")
+        people, length = called_so(words, await self._called(actor))
+        if not people:
+            raise InvalidInput(f"I know nobody called @{words[0]}. Choose a person from Slack's list.")
+        if len(people) > 1:
+            called = " ".join(words[:length])
+            raise InvalidInput(f"{len(people)} people are called @{called}. Choose one from Slack's list.")
+        return await self._actor_of(people[0]), " ".join([*before.split(), *words[length:]])
 
     # ---- buttons
     @on.click(ids.INCIDENT_ACK)

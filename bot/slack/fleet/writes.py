@@ -87,7 +87,12 @@ class WriteCommands:
             await call.respond.answer(views.write(write, self._now()))
             return
         which, new_name = parse_rename(call.text)
-        gateway = await self._fleet.find(which)
+        try:
+            gateway = await self._fleet.find(which)
+        except NotFound as error:
+            if ":" not in which:
+                raise
+            raise InvalidInput(_same_name(which, new_name)) from error
         write = await self._writes.propose_rename(call.actor, call.channel, gateway, new_name)
         await self._carry_out(write, call.respond)
 
@@ -109,8 +114,8 @@ class WriteCommands:
     @on.command("undo", "Take back your last rename or change of tags", needs="operator")
     async def undo_last(self, call: CommandCall) -> None:
         """Shows it with its Undo button: what was done since is seen first."""
-        last = await self._writes.last_of(call.actor)
-        if last is None or not last.may_be_undone(self._now()):
+        last = await self._writes.last_to_undo(call.actor)
+        if last is None:
             raise NotFound("There is nothing of yours that can be taken back now.")
         await call.respond.answer(views.last(last, self._now()))
 
@@ -266,6 +271,15 @@ def parse_rename(text: str) -> tuple[str, str]:
     if not which or not new_name:
         raise InvalidInput(f"I need a gateway and its new name: {RENAME}. Quotes hold a name with spaces.")
     return which, new_name
+
+
+def _same_name(query: str, new_name: str) -> str:
+    """Said where several gateways would get one name."""
+    base = unquoted(new_name.removeprefix("to ")) or "OSL"
+    return (
+        f"No gateway is called {query}. A name for several gateways needs {{n}}, which counts them: "
+        f'rename {query} to "{base}-{{n:03}}".'
+    )
 
 
 def parse_names(text: str) -> tuple[str, str] | None:

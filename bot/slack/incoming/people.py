@@ -216,6 +216,12 @@ class People:
         found = {user_id: self._users.value(user_id) for user_id in user_ids}
         return {user_id: person.names for user_id, person in found.items() if person and person.names}
 
+    def known(self) -> Sequence[str]:
+        """The ids of those who have a role, and of those whom Slack told about, as far as is known."""
+        named = [one for ids in self._configured.values() for one in ids if not one.startswith("S")]
+        members = [one for group in self._groups_wanted for one in self._groups.value(group) or ()]
+        return list(dict.fromkeys([*named, *members, *self._users.known()]))
+
     def cached_actor(self, user_id: str) -> Actor | None:
         """Who they are, if that is known without asking; for decisions that Slack waits for."""
         self._refresh(user_id, FRESH)

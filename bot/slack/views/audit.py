@@ -1,12 +1,24 @@
 """The audit log as a list and as rows of a file. Pure functions."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.slack.views.audit_words import audit_sentence
-from bot.slack.views.blocks import Message, bold, context, date, escape, message, section, utc
+from bot.slack.views.blocks import (
+    Message,
+    bold,
+    channel,
+    context,
+    date,
+    escape,
+    mention,
+    message,
+    section,
+    utc,
+)
 from bot.slack.views.lists import PagePosition, buttons
 from bot.slack.views.parts import cells, row
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, person_cell, text_cell, with_table
@@ -20,7 +32,7 @@ _EMOJI = {Outcome.DONE: "✅", Outcome.FAILED: "❌", Outcome.REFUSED: "🚫"}  
 def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str) -> Message:
     """A page, newest first."""
     place = PagePosition(AUDIT, offset, total, PAGE, question)
-    about = f" for {escape(question)}" if question else ""
+    about = f" for {_asked(question)}" if question else ""
     title = f"{place.says('entry', 'entries')}{about}"
     if not found:
         hint = (
@@ -35,6 +47,14 @@ def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str)
     )
     said = "\n".join([f"{title}:", *rows])
     return with_table(said, [section(bold(title))], table, buttons(place, export=True))
+
+
+def _asked(question: str) -> str:
+    """As it was asked, with its people and channels drawn as such."""
+    drawn = {"@": mention, "#": channel}
+    between, *found = re.split(r"<([@#])([A-Z0-9]+)(?:\|[^>]*)?>", question)
+    parts = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return escape(between) + "".join(f"{drawn[sign](id_)}{escape(more)}" for sign, id_, more in parts)
 
 
 def _cells(entry: AuditEntry) -> list[Cell]:

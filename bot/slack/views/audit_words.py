@@ -60,6 +60,11 @@ _FAILED: Final[Mapping[AuditAction, str]] = {
     AuditAction.UNDO_RENAME: "{who} could not undo a rename: {what} is not {after} again",
     AuditAction.UNDO_TAG: "{who} could not undo a change of tags: {what} does not have {after} again",
 }
+_TRIED: Final[Mapping[str, str]] = {  # with buttons that have their purpose from another one
+    ids.INCIDENT_ASSIGN: "assign an alert",
+    ids.INCIDENT_TAKE_OVER: "take an alert over",
+    ids.INCIDENT_GIVE_BACK: "give an alert back",
+}
 _NUMBERED = re.compile(r"([A-Z]-\d+): (.+)", re.DOTALL)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
 _CHANGE, _REASON = 120, 300  # characters
@@ -81,7 +86,7 @@ def _refused(entry: AuditEntry, who: str) -> str:
     """A button has a purpose; whatever else was tried is shown as it was typed."""
     if (purpose := ids.PURPOSES.get(entry.action)) is not None:
         about = f" ({name(entry.subject, _CHANGE)})" if entry.subject else ""
-        return f"{who} was not allowed to {purpose.value}{about}"
+        return f"{who} was not allowed to {_TRIED.get(entry.action, purpose.value)}{about}"
     return f"{who} was not allowed to use {code(f'{entry.action} {entry.subject}', _CHANGE)}"
 
 

@@ -56,6 +56,11 @@ async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident
     return await _with_silence(connection, await _with_last_outage(connection, incident, row.site_folded))
 
 
+async def newest(connection: AsyncConnection) -> int:
+    """The highest number of those that are kept; 0 where there is none."""
+    return await connection.scalar(select(func.max(incidents.c.id))) or 0
+
+
 async def open_joined(connection: AsyncConnection, at: datetime) -> Sequence[IncidentId]:
     """Incidents that are posted and not over, of gateways that can have something in common, that one of
     them joined then.

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Text, cast, delete, insert, select, update
+from sqlalchemy import Row, Text, cast, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import NotFound
@@ -66,11 +66,19 @@ async def load(connection: AsyncConnection, write_id: str) -> Write:
     return _write(found, await _items(connection, write_id), undone_by)
 
 
-async def last_of(connection: AsyncConnection, actor: str) -> str | None:
-    """The id of the latest that somebody had carried out, not counting what took another one back."""
-    done = writes.c.state == WriteState.DONE.value
-    found = select(writes.c.id).where(writes.c.actor == actor, done, writes.c.undoes.is_(None))
-    return await connection.scalar(found.order_by(writes.c.created_at.desc()).limit(1))
+async def last_to_undo(connection: AsyncConnection, actor: str, now: datetime) -> str | None:
+    """The id of the latest that somebody had carried out and can still take back."""
+    undos = writes.alias()
+    done = write_items.c.state == ItemState.DONE.value
+    found = select(writes.c.id).where(
+        writes.c.actor == actor,
+        writes.c.state == WriteState.DONE.value,
+        writes.c.undoes.is_(None),
+        writes.c.expires_at > now,
+        ~exists().where(undos.c.undoes == writes.c.id),
+        exists().where(write_items.c.write_id == writes.c.id, done),
+    )
+    return await connection.scalar(found.order_by(writes.c.expires_at.desc()).limit(1))
 
 
 async def _items(connection: AsyncConnection, write_id: str) -> list[WriteItem]:

@@ -41,13 +41,17 @@ class Alerts(AlertListeners):
         super().__init__(world.alerts, world.pause)
         self.modals = Modals()
         self.hands = HandListeners(
-            world.alerts, self.modals, actor_of=actor_of, page=self.alerts_page, slash="/fleet"
+            world.alerts, self.modals, actor_of=actor_of, called=called, page=self.alerts_page, slash="/fleet"
         )
 
 
 async def actor_of(user_id: str) -> Actor:
     people = {one.user_id: one for one in (ANA, BEN)}
     return people.get(user_id) or Actor(user_id, "Vera", Role.VIEWER)
+
+
+async def called(_actor: Actor) -> dict[str, list[str]]:
+    return {ANA.user_id: ["ana", "Ana Moe"], BEN.user_id: ["ben"], "U0BEN00002": ["ben", "Ben Vik"]}
 
 
 @pytest.fixture
@@ -399,6 +403,30 @@ async def test_a_thread_knows_the_words_and_its_answer_names_site_and_number(
     assert answer in await says(listeners, text)
 
 
+@pytest.mark.parametrize("who", ["@ana", "@Ana Moe,", "@ANA MOE", "to @ana"])
+async def test_an_alert_is_assigned_to_whom_somebody_names(listeners: Alerts, who: str) -> None:
+    assert "Ana has it now" in await types(listeners, f"assign A-2 {who} the mast is down")
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [("@zoe", "I know nobody called @zoe"), ("@ben", "2 people are called @ben"), ("@", "Say")],
+)
+async def test_an_alert_is_not_assigned_to_a_name_that_is_not_one_person_s(
+    listeners: Alerts, who: str, said: str
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        await types(listeners, f"assign A-2 {who}")
+
+
+@pytest.mark.parametrize("word", ["ack", "take", "unack"])
+async def test_of_a_number_that_was_never_given_it_is_said_that_there_is_no_such_alert(
+    listeners: Alerts, word: str
+) -> None:
+    with pytest.raises(NotFound, match="There is no alert A-99: “alerts” lists those there are"):
+        await types(listeners, f"{word} A-99")
+
+
 async def test_give_back_in_a_thread_frees_the_alert(world: World, listeners: Alerts) -> None:
     await had_by_ana(world, listeners)
     assert (await says(listeners, "give back", ANA)).endswith("Nobody has it now.")
@@ -445,7 +473,9 @@ async def test_the_page_on_which_all_are_acknowledged_is_drawn_again(world: Worl
         asked.append(offset)
         return drawn
 
-    listeners = HandListeners(world.alerts, Modals(), actor_of=actor_of, page=page, slash="/mesh")
+    listeners = HandListeners(
+        world.alerts, Modals(), actor_of=actor_of, called=called, page=page, slash="/mesh"
+    )
     ref = buttons(drawn)[ids.INCIDENT_ACK_ALL]
     clicked = Click(ANA, "C0ALERTS", ids.INCIDENT_ACK_ALL, ref, Answers())
     await listeners.feature().clicks[ids.INCIDENT_ACK_ALL](clicked)

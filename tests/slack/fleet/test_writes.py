@@ -86,6 +86,29 @@ async def test_undo_shows_the_last_change_as_one_that_still_holds(room: Room) ->
     assert room.device("bmac-0001").friendly_name == "MT0001"
 
 
+async def test_undo_shows_the_latest_change_that_can_still_be_taken_back(room: Room) -> None:
+    await room.says("rename MT0001 Roof")
+    await room.says("rename MT0002 Mast")
+    await room.clicks(ids.WRITE_UNDO)
+    assert "Roof" in await room.says("undo")
+    await room.clicks(ids.WRITE_UNDO)
+    with pytest.raises(NotFound, match="nothing of yours"):
+        await room.says("undo")
+
+
+async def test_the_age_of_a_change_counts_from_when_it_was_carried_out(room: Room) -> None:
+    await room.says("tag tag:oslo +roof")
+    room.later(minutes=8)
+    await room.clicks(ids.WRITE_CONFIRM)
+    assert "Your last change, just now." in await room.says("undo")
+
+
+async def test_one_name_for_several_gateways_is_answered_with_the_form_that_counts_them(room: Room) -> None:
+    for asked in ('rename tag:oslo to "OSL"', "rename tag:oslo OSL"):
+        with pytest.raises(InvalidInput, match=r'needs \{n\}.*: rename tag:oslo to "OSL-\{n:03\}"'):
+            await room.says(asked)
+
+
 async def test_a_second_undo_is_refused_and_loses_its_button(room: Room) -> None:
     await room.says("rename MT0001 Roof")
     await room.clicks(ids.WRITE_UNDO)

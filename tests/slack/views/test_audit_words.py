@@ -90,6 +90,9 @@ def test_a_refusal_says_what_somebody_tried_and_what_they_read() -> None:
     assert refused("rename", "MT1 Roof") == (
         "<@U0VERA0001> was not allowed to use `rename MT1 Roof`: Ask an admin"
     )
+    assert refused(ids.INCIDENT_ASSIGN, "A-1") == (
+        "<@U0VERA0001> was not allowed to assign an alert (A-1): Ask an admin"
+    )
     assert refused(ids.ROLLOUT_APPROVE, "R-1") == (
         "<@U0VERA0001> was not allowed to approve a firmware rollout (R-1): Ask an admin"
     )

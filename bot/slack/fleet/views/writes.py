@@ -153,7 +153,8 @@ def _result(it: Write, now: datetime) -> Message:
 def last(it: Write, now: datetime) -> Message:
     """Somebody's last change, which they may undo: as it was done, and that it still is so."""
     shown = _result(it, now)
-    head = f"Your last change, {ago(now - it.created_at)}. It still holds: press Undo to take it back."
+    done_at = it.expires_at - UNDO_WITHIN
+    head = f"Your last change, {ago(now - done_at)}. It still holds: press Undo to take it back."
     return message(f"{head}\n{shown.text}", [section(head), *shown.blocks])
 
 
