@@ -343,7 +343,7 @@ def missing(number: IncidentId, newest: int) -> NotFound:
     """The sentence for a number that names nothing: it was never given, or is forgotten."""
     if number <= newest:
         return forgotten()
-    return NotFound(f"There is no alert A-{number}: “alerts” lists those there are.")
+    return NotFound(f"There is no alert A-{number}: /mesh alerts lists those there are.")
 
 
 def forgotten() -> NotFound:

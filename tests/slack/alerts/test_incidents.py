@@ -423,7 +423,7 @@ async def test_an_alert_is_not_assigned_to_a_name_that_is_not_one_person_s(
 async def test_of_a_number_that_was_never_given_it_is_said_that_there_is_no_such_alert(
     listeners: Alerts, word: str
 ) -> None:
-    with pytest.raises(NotFound, match="There is no alert A-99: “alerts” lists those there are"):
+    with pytest.raises(NotFound, match="There is no alert A-99: /mesh alerts lists those there are"):
         await types(listeners, f"{word} A-99")
 
 
