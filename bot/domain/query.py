@@ -8,7 +8,7 @@ it to SQL with the same answers. Knows neither Slack's way of mangling text nor 
 
 import difflib
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -202,6 +202,8 @@ class Query:
     @property
     def text(self) -> str:
         """The query in its one canonical spelling; parsing it gives an equal query."""
+        if self == ALL:
+            return "all"
         return " ".join(term.text for term in self.terms)
 
     @property
@@ -215,14 +217,23 @@ class Query:
 
 
 EVERYTHING = Query()
+# The same when somebody says so, which is not the same as saying nothing.
+ALL = Query((Term(Field.ANY, (Pattern("*", inside=True),)),))
+_ALL = frozenset({("all",), ("everything",), ("all", "gateways"), ("all", "devices")})
 
 
 def parse(text: str) -> Query:
-    """Understands a query. Raises InvalidInput naming the term and what would be right."""
+    """Understands a query. Raises InvalidInput naming the term and what would be right.
+
+    A lone "all" is the whole fleet; in quotes it is looked for in ids and names.
+    """
     text = text.replace("\0", "").encode(errors="replace").decode()
     if len(text) > LONGEST:
         raise InvalidInput(f"The query has {len(text)} characters; {LONGEST} are the most. Ask in two parts.")
-    query = Query(tuple(_terms(_joined(_words(text)))))
+    words = list(_joined(_words(text)))
+    if tuple(map(_bare, words)) in _ALL:
+        return ALL
+    query = Query(tuple(_terms(words)))
     if (values := sum(len(term.values) for term in query.single_terms)) > MOST_VALUES:
         raise InvalidInput(f"The query has {values} values; {MOST_VALUES} are the most. Ask in two parts.")
     return query
@@ -405,7 +416,7 @@ def _bare(word: _Word) -> str | None:
     return None if any(char.quoted for char in word) else _plain(word).casefold()
 
 
-def _terms(words: Iterator[_Word]) -> Iterator[Term | Either]:
+def _terms(words: Iterable[_Word]) -> Iterator[Term | Either]:
     """Raises InvalidInput for an ``or`` that does not stand between two terms."""
     before: Term | Either | None = None
     is_open = False

@@ -98,7 +98,7 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     try:
         moment = _ahead(day, at, zone, now)
     except OverflowError as error:  # of year 1 or 9999, which another zone does not have
-        raise _no_such_time(text) from error
+        raise no_such_time(text) from error
     if step is not None:
         return moment if moment > now else _utc(day + step, at, zone)
     return checked_start(moment, said, zone, now)
@@ -116,13 +116,14 @@ def read_local(text: str, today: date) -> tuple[date, time, timedelta | None]:
         if day and match["hour"] == "24":  # the end of that day
             day += timedelta(days=1)
     except (ValueError, OverflowError) as error:
-        raise _no_such_time(text) from error
+        raise no_such_time(text) from error
     if day is None:
         return today, at, timedelta(days=1)
     return day, at, timedelta(days=WEEK) if match["weekday"] else None
 
 
-def _no_such_time(text: str) -> InvalidInput:
+def no_such_time(text: str) -> InvalidInput:
+    """Why a time that has the right form is refused."""
     return InvalidInput(f"There is no such time as “{text[:40]}”. Write {_HOW}.")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.domain.access import Action, Actor, require
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
-from bot.domain.query import Query, parse
+from bot.domain.query import ALL, EVERYTHING, Query, parse
 from bot.domain.subscriptions import (
     MOST,
     USAGE,
@@ -63,7 +63,8 @@ class SubscriptionService:
         """
         require(actor, Action.SUBSCRIBE)
         draft = parse_subscription(text)
-        draft = replace(draft, query=await self._understand(draft.query.text))
+        query = await self._understand(draft.query.text)
+        draft = replace(draft, query=EVERYTHING if query == ALL else query)
         await self._check_place(channel)
         async with self._database.read() as connection:
             there = await store.find(connection, channel, draft)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bot.domain.errors import InvalidInput
 from bot.domain.gateways import Connectivity, KnownGateway
 from bot.domain.query import (
+    ALL,
     LONGEST,
     MOST_VALUES,
     MOST_WILDCARDS,
@@ -208,6 +209,19 @@ def test_a_query_has_one_spelling(text: str, canonical: str) -> None:
 @pytest.mark.parametrize(("text", "taken"), [("102\x0025", "10225"), ("name:half\ud83d", "name:half?")])
 def test_what_no_database_takes_is_mended(text: str, taken: str) -> None:
     assert parse(text).text == taken
+
+
+@pytest.mark.parametrize("text", ["all", "Everything", " all  gateways ", "ALL devices", "*", "all and"])
+def test_a_lone_all_is_the_whole_fleet(text: str) -> None:
+    assert parse(text) == ALL
+    assert ALL.matches(ONE, NOW)
+    assert parse(ALL.text) == ALL
+
+
+@pytest.mark.parametrize("text", ['"all"', "-all", "all oslo", "oslo,all", "hall"])
+def test_in_quotes_or_beside_others_all_is_a_word_to_look_for(text: str) -> None:
+    assert parse(text) != ALL
+    assert parse(text).text == text
 
 
 @given(words | st.text())

@@ -224,6 +224,12 @@ async def test_what_is_there_already_is_said_kindly_and_stays(room: Room) -> Non
     assert await room.live() == before
 
 
+async def test_all_is_the_whole_fleet_as_saying_nothing_is(room: Room) -> None:
+    await room.says("subscribe offline all")
+    assert [one.query for one in await room.live()] == [""]
+    assert "already" in await room.says("subscribe offline everything")
+
+
 async def test_another_time_changes_the_digest_that_is_there(room: Room) -> None:
     await room.says("subscribe digest")
     assert "changed: this channel gets" in (await room.says("subscribe digest at 17:00"))

@@ -21,7 +21,7 @@ from bot.domain.audit import BOT
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.query import FARING, Query
 from bot.domain.subscriptions import parse_zone
-from bot.domain.windows import WEEK, WEEKDAY, opening_of, read_local
+from bot.domain.windows import WEEK, WEEKDAY, no_such_time, opening_of, read_local
 
 MaintenanceId = NewType("MaintenanceId", int)
 
@@ -276,14 +276,16 @@ def announcement_due(opening: Opening, before: Sequence[timedelta], now: datetim
 
 # ---- what a person may write
 _DAY = rf"today|tonight|tomorrow|(?:next )?(?:{WEEKDAY})|\d{{4}}-\d{{1,2}}-\d{{1,2}}"
+_FILLER = "(?:on|at|from)"
 _TIME = r"\d{1,2}(?::\d{2})?(?: ?[ap]m)?"
 _OPTION = r"weekly|monthly|until \S+|in \S+"
 _ASKED = re.compile(
-    rf"(?P<query>.+?) (?:(?P<day>{_DAY})(?: at)? )?(?P<begins>{_TIME}) ?(?:-|–|—|to) ?(?P<ends>{_TIME})"
+    rf"(?P<query>.+?) (?:(?:{_FILLER}|(?P<weekly>every)(?= (?:{WEEKDAY}))) )?"
+    rf"(?:(?P<day>{_DAY})(?: {_FILLER})? )?(?P<begins>{_TIME}) ?(?:-|–|—|to) ?(?P<ends>{_TIME})"
     rf"(?P<options>(?: (?:{_OPTION}))*)",
     re.ASCII | re.IGNORECASE,
 )
-_IS_A_DAY = re.compile(_DAY, re.ASCII | re.IGNORECASE)
+_IS_A_DAY = re.compile(rf"{_DAY}|{_FILLER}|every", re.ASCII | re.IGNORECASE)
 _IS_AN_OPTION = re.compile(_OPTION, re.IGNORECASE)
 
 
@@ -343,9 +345,13 @@ def _schedule(match: re.Match[str], options: dict[str, str], zone: str, now: dat
     begins, ends = (read_local(match[end], today)[1] for end in ("begins", "ends"))
     if begins == ends:
         raise InvalidInput("A maintenance window is shorter than a day: choose another end.")
-    day, _, step = read_local(match["day"] or match["begins"], today)
+    said = " ".join(filter(None, [match["day"], match["begins"]]))
+    day, _, step = read_local(said, today)
     for _ in range(_TRIES):
-        opening = opening_of(day, begins, ends, ZoneInfo(zone))
+        try:
+            opening = opening_of(day, begins, ends, ZoneInfo(zone))
+        except OverflowError as error:  # near the first day of all, or the last
+            raise no_such_time(said) from error
         if step is None or (opening is not None and opening[1] > now):
             break
         day += step
@@ -353,6 +359,8 @@ def _schedule(match: re.Match[str], options: dict[str, str], zone: str, now: dat
         raise InvalidInput("That window would be over before it begins. Please choose a later day.")
     if opening[0] > now + FURTHEST:
         raise InvalidInput(f"That is too far away: {FURTHEST.days} days from now at most.")
+    if match["weekly"] and "monthly" not in options:
+        options["weekly"] = ""
     every = _every(options, by_weekday=bool(match["day"]) and step is not None)
     return Schedule(zone, datetime.combine(day, begins), ends, every, _until(options, every, day, today))
 

@@ -18,6 +18,7 @@ UNDO_WITHIN = timedelta(minutes=10)
 CONFIRM_WITHIN = timedelta(minutes=10)
 START_WITHIN = timedelta(minutes=1)
 MOST_GATEWAYS = 10_000  # in one write: two requests each keep the portal busy for half an hour
+_PLACE = re.compile(r"\{[^{}]*\}")
 _NUMBER = re.compile(r"\{n(?::0?([1-9]))?\}")
 LONGEST = 128  # characters of a name or a tag; what the vendor accepts is not documented
 
@@ -120,7 +121,12 @@ class Write:
 
 
 def checked_name(text: str) -> str:
-    """A new name without its outer spaces. Raises InvalidInput."""
+    """A new name of one gateway without its outer spaces. Raises InvalidInput."""
+    if is_pattern(text):
+        raise InvalidInput(
+            f"“{text.strip()}” has a place for a number, which is for several gateways: "
+            'rename tag:oslo to "OSL-{n:03}".'
+        )
     return _checked(text, "name")
 
 
@@ -142,19 +148,22 @@ def checked_change(add: Iterable[str], remove: Iterable[str]) -> tuple[list[str]
 
 def is_pattern(name: str) -> bool:
     """Whether a new name has a place for a number, so that it is for several gateways."""
-    return _NUMBER.search(name) is not None
+    return _PLACE.search(name) is not None
 
 
 def numbered(pattern: str, gateways: Iterable[Gateway]) -> list[WriteItem]:
     """New names of gateways, counted from 1 in the order of their present names; those that change nothing
     count and are left out. Raises InvalidInput.
     """
-    if len(_NUMBER.findall(pattern)) != 1:
+    places = _PLACE.findall(pattern)
+    if len(places) != 1:
         raise InvalidInput(f"“{pattern}” needs one {{n}} or {{n:03}} for the number, and has several.")
+    if not _NUMBER.fullmatch(places[0]):
+        raise InvalidInput(f"{places[0]} is no place for a number: write {{n}}, or {{n:03}} for 001, 002, …")
     in_order = sorted(gateways, key=lambda one: (fold(one.label), one.id))
     items = []
     for number, gateway in enumerate(in_order, 1):
-        name = checked_name(_NUMBER.sub(lambda place: f"{number:0{place[1] or 1}}", pattern))  # noqa: B023
+        name = _checked(_NUMBER.sub(lambda place: f"{number:0{place[1] or 1}}", pattern), "name")  # noqa: B023
         if name != gateway.name:
             before = (gateway.name,) if gateway.name else ()
             items.append(WriteItem(gateway.id, gateway.label, before, (name,)))

@@ -16,7 +16,7 @@ from typing import Any
 from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.fleet.writes import Write, is_pattern
 from bot.domain.gateways import fold
-from bot.domain.query import Field, Query
+from bot.domain.query import ALL, Field, Query
 from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.write_runs import ENDED, WriteRunner
 from bot.services.fleet.writes import FleetWrites
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 PROGRESS_AFTER = (timedelta(seconds=2), timedelta(seconds=15), timedelta(seconds=60))
 RENAME = "rename <id, name or query> <new name>"
 TAG = "tag <id, name or query> +tag … -tag …"
+_TO = re.compile(r"^to\s+", re.IGNORECASE)
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 
 
@@ -191,7 +192,7 @@ class WriteCommands:
     async def _which(self, target: str) -> Query | Sequence[str]:
         """One gateway by its id or exact name; else, or where a field is named, what it says as a query."""
         query = await self._fleet.query_of(target)
-        if any(term.field is not Field.ANY for term in query.single_terms):
+        if query == ALL or any(term.field is not Field.ANY for term in query.single_terms):
             return query
         try:
             return [(await self._fleet.find(unquoted(target))).gateway.id]
@@ -259,7 +260,7 @@ class TagChange:
 
 
 def parse_rename(text: str) -> tuple[str, str]:
-    """The gateway and its new name. Raises InvalidInput."""
+    """The gateway and its new name, which may follow "to". Raises InvalidInput."""
     text = text.strip()
     if text.startswith('"'):
         which, closing, rest = text[1:].partition('"')
@@ -267,7 +268,7 @@ def parse_rename(text: str) -> tuple[str, str]:
             raise InvalidInput(f"A quote is not closed: {text}. Put a second \" behind the gateway's name.")
     else:
         which, _, rest = text.partition(" ")
-    which, new_name = which.strip(), unquoted(rest)
+    which, new_name = which.strip(), unquoted(_TO.sub("", rest.strip(), count=1))
     if not which or not new_name:
         raise InvalidInput(f"I need a gateway and its new name: {RENAME}. Quotes hold a name with spaces.")
     return which, new_name

@@ -46,6 +46,9 @@ def at(text: str) -> datetime:
         ("tonight 23:00 to 01:00", "2026-05-04 23:00", "2026-05-05 01:00"),
         ("tomorrow 02:00-04:00", "2026-05-05 02:00", "2026-05-05 04:00"),
         ("2026-12-24 at 02:00-04:00", "2026-12-24 02:00", "2026-12-24 04:00"),
+        ("on sat from 02:00-04:00", "2026-05-09 02:00", "2026-05-09 04:00"),
+        ("From sat 02:00-04:00", "2026-05-09 02:00", "2026-05-09 04:00"),
+        ("from 22:00 to 24:00", "2026-05-04 22:00", "2026-05-05 00:00"),
     ],
 )
 def test_a_window_opens_first_on_the_next_day_of_that_name(said: str, begins: str, ends: str) -> None:
@@ -56,8 +59,38 @@ def test_a_window_opens_first_on_the_next_day_of_that_name(said: str, begins: st
 
 
 @pytest.mark.parametrize(
+    ("said", "begins"),
+    [
+        ("sat 24:00-02:00", "2026-05-10 00:00"),
+        ("tomorrow 24:00-02:00", "2026-05-06 00:00"),
+        ("2026-12-24 24:00-02:00", "2026-12-25 00:00"),
+    ],
+)
+def test_24_00_is_the_midnight_that_ends_its_day(said: str, begins: str) -> None:
+    asked = parse_maintenance(f"tag:x {said} {BECAUSE}", "UTC", NOW)
+    (opening,) = asked.schedule.openings(NOW)
+    assert opening == Opening(at(begins), at(begins) + 2 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("said", "zone"),
+    [
+        ("9999-12-31 23:00-02:00", "UTC"),
+        ("9999-12-31 24:00-02:00", "UTC"),
+        ("0001-01-01 00:00-01:00", "Asia/Tokyo"),
+        ("9999-12-31 01:00-24:00", "America/Los_Angeles"),
+    ],
+)
+def test_a_day_at_the_end_of_the_calendar_is_refused_in_a_sentence(said: str, zone: str) -> None:
+    with pytest.raises(InvalidInput, match="There is no such time as"):
+        parse_maintenance(f"all {said} in {zone} {BECAUSE}", "UTC", NOW)
+
+
+@pytest.mark.parametrize(
     ("said", "every", "second"),
     [
+        ("every sat 02:00-04:00", Every.WEEK, "2026-05-16 00:00"),
+        ("every saturday 02:00-04:00 monthly", Every.MONTH_BY_WEEKDAY, "2026-06-13 00:00"),
         ("sat 02:00-04:00 weekly", Every.WEEK, "2026-05-16 00:00"),
         ("sat 02:00-04:00 monthly", Every.MONTH_BY_WEEKDAY, "2026-06-13 00:00"),
         ("2026-05-31 02:00-04:00 monthly", Every.MONTH, "2026-06-30 00:00"),
@@ -84,6 +117,7 @@ def test_a_window_that_comes_again_may_have_a_last_day() -> None:
     ("said", "answer"),
     [
         (f"sat 02:00-04:00 {BECAUSE}", "needs gateways before its day"),
+        (f"on sat 02:00-04:00 {BECAUSE}", "needs gateways before its day"),
         (f"tag:oslo sat {BECAUSE}", "needs gateways, a day, and from when until when"),
         ("tag:oslo sat 02:00-04:00", "add “because …”"),
         (f"tag:oslo sat 02:00-02:00 {BECAUSE}", "shorter than a day"),
@@ -183,6 +217,17 @@ def test_what_is_closed_while_open_closes_with_the_next_poll_and_knows_what_come
 def test_what_closes_already_is_not_skipped_once_more() -> None:
     with pytest.raises(Stale, match="over or skipped already"):
         skip(skip(opened(maintenance()), None, OPEN), None, OPEN)
+
+
+def test_undo_opens_what_was_skipped_while_open_once_more() -> None:
+    window = opened(maintenance())
+    skipped = skip(window, SATURDAY, OPEN)
+    with pytest.raises(Stale):
+        skip(skipped, SATURDAY, OPEN)
+    later = OPEN + timedelta(minutes=1)
+    assert undo(skipped, skipped.decided, "U0ANA00001", later).opening == window.opening
+    told = closed(skipped, later)
+    assert undo(told, told.decided, "U0ANA00001", later).opening == window.opening
 
 
 def test_an_ended_window_is_neither_skipped_nor_ended_again() -> None:

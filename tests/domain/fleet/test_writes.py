@@ -97,6 +97,14 @@ def test_names_are_numbered_in_the_order_of_the_present_ones(pattern: str, names
     assert numbered(pattern, [replace(one, name=names[0]) for one in fleet[:1]]) == []
 
 
-@pytest.mark.parametrize("name", ["OSL", "OSL-{m}", "OSL-{n:}", "OSL-{n:03d}"])
-def test_a_name_without_a_place_for_a_number_is_no_pattern(name: str) -> None:
-    assert not is_pattern(name)
+@pytest.mark.parametrize("pattern", ["X-{m}", "X-{n:}", "X-{n:03d}", "X-{n:003}", "X-{n:010}", "X-{}"])
+def test_a_bad_place_for_a_number_is_refused_and_never_written_literally(pattern: str) -> None:
+    assert is_pattern(pattern)
+    with pytest.raises(InvalidInput, match=r"is no place for a number: write \{n\}"):
+        numbered(pattern, [gateway("x")])
+    with pytest.raises(InvalidInput, match="which is for several gateways"):
+        checked_name(pattern)
+
+
+def test_a_name_without_braces_is_no_pattern() -> None:
+    assert not is_pattern("OSL")

@@ -313,6 +313,17 @@ async def test_part_of_a_name_tags_all_that_have_it_after_a_preview(room: Room) 
     assert ids.WRITE_CONFIRM in buttons(room.answers.last)
 
 
+async def test_all_changes_the_whole_fleet_after_a_preview_and_never_one_that_has_it_in_its_name(
+    room: Room,
+) -> None:
+    await room.says("rename MT0001 Hall-A")
+    fleet = len(room.portal.devices)
+    assert f"+roof on {fleet} gateways" in await room.says("tag all +roof")
+    assert f"{fleet} gateways to X-{{n}}" in await room.says("rename everything to X-{n}")
+    await room.says('tag "all" +roof')
+    assert room.device("bmac-0001").labels == ["oslo", "roof"]
+
+
 async def test_a_viewer_tags_nothing(room: Room) -> None:
     with pytest.raises(NotAllowed):
         await room.says("tag MT0001 +roof", VERA)
@@ -333,6 +344,21 @@ def test_a_quote_around_the_gateway_that_is_not_closed_is_named() -> None:
 
 def test_quotes_within_a_new_name_stay() -> None:
     assert parse_rename('MT1 5" pipe') == ("MT1", '5" pipe')
+
+
+@pytest.mark.parametrize(
+    ("text", "new_name"),
+    [
+        ("MT1 to Roof", "Roof"),
+        ('MT1 To  "Roof, north"', "Roof, north"),
+        ('"MT1" to Roof', "Roof"),
+        ("MT1 to", "to"),
+        ('MT1 "to Roof"', "to Roof"),
+        ("MT1 together", "together"),
+    ],
+)
+def test_the_word_to_before_a_new_name_is_no_part_of_it(text: str, new_name: str) -> None:
+    assert parse_rename(text) == ("MT1", new_name)
 
 
 @pytest.mark.parametrize(
