@@ -159,6 +159,12 @@ class Maintenance:
         return self.ended_by is not None
 
     @property
+    def never_opened(self) -> bool:
+        """Whether it ended before its first opening."""
+        first = replace(self.schedule, skipped=()).next_opening(self.created_at)
+        return self.ended_at is not None and (first is None or self.ended_at <= first.begins)
+
+    @property
     def is_closing(self) -> bool:
         """Whether somebody closed it while it was open: the next poll tells what is down, and closes it."""
         if self.opening is None:

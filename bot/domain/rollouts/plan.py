@@ -28,7 +28,7 @@ class TargetClass(StrEnum):
 
     ELIGIBLE = "eligible"
     ALREADY = "already on it"
-    WRONG_MODEL = "another model"
+    WRONG_MODEL = "of another model"
     OFFLINE = "offline"
     FLAPPING = "flapping"
     BUSY = "in another rollout"

@@ -279,7 +279,7 @@ def _same_name(query: str, new_name: str) -> str:
     base = unquoted(new_name.removeprefix("to ")) or "OSL"
     return (
         f"No gateway is called {query}. A name for several gateways needs {{n}}, which counts them: "
-        f'rename {query} to "{base}-{{n:03}}".'
+        f'“/mesh rename {query} to "{base}-{{n:03}}"”.'
     )
 
 

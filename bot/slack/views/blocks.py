@@ -203,7 +203,7 @@ def status(word: str, kind: str | None = None) -> str:
 
 def nothing_matches() -> str:
     """Said of a query that was accepted, and may hold a slip."""
-    return f"{status('no gateway', 'warning')} matches now. Please look at the query if that is a surprise."
+    return f"{status('No gateway', 'warning')} matches now. Please look at the query if that is a surprise."
 
 
 # ---- blocks

@@ -94,7 +94,7 @@ async def test_the_answer_names_the_silence_its_gateways_and_its_end(desk: Desk)
 
 async def test_a_silence_of_nothing_waits_for_a_second_yes_and_says_so(desk: Desk) -> None:
     said = await desk.says("silence", "tag:osol for 1h")
-    assert "no gateway matches now" in said
+    assert "No gateway matches now" in said
     assert "Nothing is silenced until" in said
     assert "as S-1" in await desk.confirms()
     assert "tag:osol" in await desk.says("silences")

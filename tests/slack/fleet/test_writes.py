@@ -105,7 +105,7 @@ async def test_the_age_of_a_change_counts_from_when_it_was_carried_out(room: Roo
 
 async def test_one_name_for_several_gateways_is_answered_with_the_form_that_counts_them(room: Room) -> None:
     for asked in ('rename tag:oslo to "OSL"', "rename tag:oslo OSL"):
-        with pytest.raises(InvalidInput, match=r'needs \{n\}.*: rename tag:oslo to "OSL-\{n:03\}"'):
+        with pytest.raises(InvalidInput, match=r'needs \{n\}.* rename tag:oslo to "OSL-\{n:03\}"'):
             await room.says(asked)
 
 

@@ -88,11 +88,9 @@ def card(window: Maintenance, covered: int) -> Message:
     by, reason = mention(window.by), name(window.reason, _REASON)
     if window.is_over and window.opening is None:
         whom = "" if window.ended_by == BOT else f" by {mention(str(window.ended_by))}"
+        held = "It never opened." if window.never_opened else f"It held the alerts of {whose(window)}."
         ended = "" if window.ended_at is None else f" {date(window.ended_at)}"
-        text = (
-            f"{bold(window.title)}, maintenance planned by {by}, ended{ended}{whom}: {reason}. "
-            f"It held the alerts of {whose(window)}."
-        )
+        text = f"{bold(window.title)}, maintenance planned by {by}, ended{ended}{whom}: {reason}. {held}"
         return message(text, [section(text)])
     text = (
         f"{status('maintenance')} {bold(window.title)}, planned by {by}: {reason}. {_coming(window)} "
@@ -107,7 +105,7 @@ def listed(windows: Sequence[Maintenance], offset: int, *, may_end: bool = False
     if not windows:
         return sentence("No maintenance is planned. /mesh help maintenance shows how to plan some.")
     page, place = cut_page(windows, WINDOWS, offset, PAGE)
-    title = f"{bold(place.says('maintenance window'))}, the first to open first"
+    title = f"{bold(place.says('maintenance window'))}{place.in_order('the first to open first')}"
     rows = [row(line, one) for one in page]
     shown = [section(title)]
     for one, said in zip(page, rows, strict=True):

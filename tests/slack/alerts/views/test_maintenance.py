@@ -61,7 +61,7 @@ def test_an_answer_says_what_is_held_when_and_what_happens_at_the_end_with_undo(
     assert "It opens every Saturday 02:00–04:00 (UTC)." in drawn.text
     assert "what is still offline at the end alerts at once" in drawn.text
     assert buttons(drawn) == {ids.MAINTENANCE_UNDO: CardRef("1", 1)}
-    assert "no gateway matches now" in views.planned(maintenance(), 0).text
+    assert "No gateway matches now" in views.planned(maintenance(), 0).text
 
 
 def test_a_card_has_buttons_to_skip_just_the_opening_that_it_shows_and_to_end_the_window() -> None:
