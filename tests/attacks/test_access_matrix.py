@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -253,7 +254,7 @@ async def a_subscription(bench: Bench, place: str) -> Ref:
 
 
 async def a_silence(bench: Bench, place: str) -> Ref:
-    asked = PageRef("silence", 3, f"tag:{place} for 1h")
+    asked = PageRef("silence", 3, f"{token_hex(8)} tag:{place} for 1h")
     said = (await bench.presses(BOSS, ids.SILENCE_CONFIRM, asked)).last.text
     found = re.search(r"S-(\d+)", said)
     assert found, said
@@ -261,14 +262,14 @@ async def a_silence(bench: Bench, place: str) -> Ref:
 
 
 async def a_question(bench: Bench, place: str) -> Ref:
-    return PageRef("silence", 3, f"tag:{place} for 1h")
+    return PageRef("silence", 3, f"{token_hex(8)} tag:{place} for 1h")
 
 
 WORK = "tag:{place} sat 02:00-04:00 weekly because of the mast"
 
 
 async def a_plan_of_work(bench: Bench, place: str) -> Ref:
-    return PageRef("windows", 3, WORK.format(place=place))
+    return PageRef("windows", 3, f"{token_hex(8)} {WORK.format(place=place)}")
 
 
 async def a_window(bench: Bench, place: str) -> Ref:

@@ -222,6 +222,7 @@ async def test_a_maintenance_window_that_ended_a_year_ago_is_forgotten(database:
             made = await window(
                 connection, asked, ("U0ANA00001", "Ana"), world.now, limits=(), opening=None, announced=None
             )
+            assert made is not None
             await connection.execute(
                 update(maintenance).where(maintenance.c.id == made.id).values(ended_at=ended)
             )

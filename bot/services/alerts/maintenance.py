@@ -25,7 +25,7 @@ from bot.domain.alerts.maintenance import (
 )
 from bot.domain.alerts.silences import check_confirmed
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
-from bot.domain.errors import NotFound, Stale
+from bot.domain.errors import AlreadyDone, NotFound, Stale
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query
@@ -72,11 +72,17 @@ class MaintenanceService:
 
     # ---- people
     async def plan(
-        self, actor: Actor, text: str, channel: str, seen: int | None = None
+        self,
+        actor: Actor,
+        text: str,
+        channel: str,
+        seen: int | None = None,
+        asked_once: str | None = None,
     ) -> tuple[Maintenance, int]:
         """The window, and how many gateways it covers now.
 
-        ``seen``: somebody said yes when it covered so many. Raises NotAllowed, InvalidInput, Unconfirmed.
+        ``seen``: somebody said yes when it covered so many, to the question ``asked_once``. Raises
+        NotAllowed, InvalidInput, Unconfirmed, and AlreadyDone for a second yes.
         """
         require(actor, Action.MAINTAIN)
         now = self._now()
@@ -99,7 +105,10 @@ class MaintenanceService:
                 limits=limits,
                 opening=opening,
                 announced=told,
+                asked_once=asked_once,
             )
+            if made is None:
+                raise AlreadyDone("That is planned already. /mesh windows lists it.")
             await audit.record(connection, _entry(actor, AuditAction.PLAN_MAINTENANCE, made, now, channel))
             await cards.open_cards(connection, _about(made), places, now)
             await self._touch(connection, made, covered)

@@ -22,7 +22,7 @@ from bot.domain.alerts.silences import (
     parse_silence,
 )
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
-from bot.domain.errors import InvalidInput, NotFound, Stale
+from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
@@ -65,15 +65,22 @@ class SilenceService:
         self._now = context.now
 
     async def silence(
-        self, actor: Actor, text: str, channel: str, seen: int | None = None
+        self,
+        actor: Actor,
+        text: str,
+        channel: str,
+        seen: int | None = None,
+        asked_once: str | None = None,
     ) -> tuple[Silence, int]:
         """The silence, and how many gateways it covers now.
 
-        ``seen``: somebody said yes when it covered so many. Raises NotAllowed, InvalidInput; ReasonMissing
-        and Unconfirmed by how many it covers.
+        ``seen``: somebody said yes when it covered so many, to the question ``asked_once``. Raises
+        NotAllowed, InvalidInput; ReasonMissing and Unconfirmed by how many it covers; AlreadyDone for a
+        second yes.
         """
         require(actor, Action.SILENCE)
-        return await self._silence(actor, parse_silence(text, self._zone, self._now()), channel, seen)
+        asked = parse_silence(text, self._zone, self._now())
+        return await self._silence(actor, asked, channel, seen, asked_once)
 
     async def silence_gateway(
         self, actor: Actor, gateway_id: str, until: datetime, reason: str | None, channel: str | None
@@ -90,7 +97,12 @@ class SilenceService:
             raise NotFound(f"The gateway {gateway_id} is not in the fleet any more.") from gone
 
     async def _silence(
-        self, actor: Actor, asked: SilenceRequest, channel: str | None, seen: int | None
+        self,
+        actor: Actor,
+        asked: SilenceRequest,
+        channel: str | None,
+        seen: int | None,
+        asked_once: str | None = None,
     ) -> tuple[Silence, int]:
         query = await self._understand(asked.query)
         asked = replace(asked, query=query.text)
@@ -105,10 +117,17 @@ class SilenceService:
                 "that do. Nothing was silenced."
             )
         check_confirmed(len(covered), fleet, seen)
-        return await self._add(actor, asked, None, channel, covered, kept), len(covered)
+        made = await self._add(actor, asked, None, channel, covered, kept, asked_once)
+        return made, len(covered)
 
     async def silence_incident(
-        self, actor: Actor, incident_id: IncidentId, until: datetime, reason: str | None, channel: str | None
+        self,
+        actor: Actor,
+        incident_id: IncidentId,
+        until: datetime,
+        reason: str | None,
+        channel: str | None,
+        asked_once: str | None = None,
     ) -> Silence:
         """Of a site's incident the whole site, else the gateways in it. Raises Stale when it is over.
 
@@ -120,7 +139,7 @@ class SilenceService:
         covered = await self._matched(query, incident_id)
         await self._within(actor, Action.SILENCE, covered)
         check_reason(asked, len(covered), await self._coverage.fleet_size())
-        return await self._add(actor, asked, incident_id, channel, covered)
+        return await self._add(actor, asked, incident_id, channel, covered, asked_once=asked_once)
 
     async def coverage(self, actor: Actor, incident_id: IncidentId) -> tuple[int, int]:
         """How many gateways a silence of the incident would cover, of how many. Raises as that does."""
@@ -143,6 +162,7 @@ class SilenceService:
         channel: str | None,
         covered: Sequence[str],
         kept: Sequence[str] | None = None,
+        asked_once: str | None = None,
     ) -> Silence:
         places = await self._coverage.places(covered)
         limits = [limit.text for limit in actor.limits_for(Action.SILENCE)]
@@ -151,7 +171,11 @@ class SilenceService:
             if incident is not None:
                 await _load_to_silence(connection, incident)  # it may have ended since it was read
             by = (actor.user_id, actor.name)
-            made = await store.add(connection, asked, incident, by, now, limits=limits, gateways=kept)
+            made = await store.add(
+                connection, asked, incident, by, now, limits=limits, gateways=kept, asked_once=asked_once
+            )
+            if made is None:
+                raise AlreadyDone("That is silenced already. /mesh silences lists it.")
             await audit.record(connection, _entry(actor, AuditAction.SILENCE, made, now, channel))
             await cards.open_cards(connection, _about(made), places, now)
             if incident is not None:

@@ -1,5 +1,6 @@
 """Listeners for maintenance windows: four commands, and the buttons of their cards and answers."""
 
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -51,14 +52,23 @@ class MaintenanceListeners:
     @on.click(ids.MAINTENANCE_CONFIRM)
     async def confirm(self, click: Click) -> None:
         """The button carries what was asked and how many gateways it covered; both are checked anew."""
-        asked = click.page
-        await click.respond.answer(await self._plan(click.actor, asked.question, click.channel, asked.offset))
+        asked_once, _, text = click.page.question.partition(" ")
+        said = await self._plan(click.actor, text, click.channel, click.page.offset, asked_once)
+        await click.respond.answer(said)
 
-    async def _plan(self, actor: Actor, text: str, channel: str, seen: int | None = None) -> Message:
+    async def _plan(
+        self,
+        actor: Actor,
+        text: str,
+        channel: str,
+        seen: int | None = None,
+        asked_once: str | None = None,
+    ) -> Message:
+        """A question has a name of its own, so that two clicks on its button are one yes."""
         try:
-            return views.planned(*await self._service.plan(actor, text, channel, seen))
+            return views.planned(*await self._service.plan(actor, text, channel, seen, asked_once))
         except Unconfirmed as question:
-            return views.confirmation(text, question.covered, question.fleet)
+            return views.confirmation(text, question.covered, question.fleet, secrets.token_hex(8))
 
     @on.command("windows", "List maintenance that is planned", also=("maintenances",))
     async def windows(self, call: CommandCall) -> None:

@@ -1,6 +1,7 @@
 """Listeners for silences: three commands, the buttons of alerts and gateways, and their dialog."""
 
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -83,7 +84,13 @@ class SilenceListeners:
         return True
 
     async def _silence_alert(
-        self, actor: Actor, one: IncidentId, text: str, channel: str, seen: int | None = None
+        self,
+        actor: Actor,
+        one: IncidentId,
+        text: str,
+        channel: str,
+        seen: int | None = None,
+        asked_once: str | None = None,
     ) -> Message:
         """What covers much is asked about first, with a button that says yes to what was typed."""
         require(actor, Action.SILENCE)
@@ -92,9 +99,12 @@ class SilenceListeners:
         try:
             check_confirmed(covered, fleet, seen)
         except Unconfirmed as question:
-            asked = PageRef(views.SILENCE_OF_ALERT, question.covered, f"{one} {text}")
-            return views.confirmation(text, question.covered, question.fleet, asked)
-        made = await self._service.silence_incident(actor, one, wanted.until, wanted.reason, channel)
+            asked = f"{secrets.token_hex(8)} {one} {text}"
+            ref = PageRef(views.SILENCE_OF_ALERT, question.covered, asked)
+            return views.confirmation(text, ref, question.fleet)
+        made = await self._service.silence_incident(
+            actor, one, wanted.until, wanted.reason, channel, asked_once
+        )
         return views.silenced(made, covered)
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -112,22 +122,35 @@ class SilenceListeners:
 
     @on.click(ids.SILENCE_CONFIRM)
     async def confirm(self, click: Click) -> None:
-        """The button carries what was asked and how many gateways it covered; both are checked anew."""
+        """The button carries what was asked and how many gateways it covered; both are checked anew.
+
+        A question has a name of its own, so that two clicks on its button are one yes.
+        """
         asked = click.page
+        asked_once, _, text = asked.question.partition(" ")
         if asked.kind == views.SILENCE_OF_ALERT:
-            number, _, text = asked.question.partition(" ")
+            number, _, text = text.partition(" ")
             said = await self._silence_alert(
-                click.actor, incident_id(number), text, click.channel, asked.offset
+                click.actor, incident_id(number), text, click.channel, asked.offset, asked_once
             )
         else:
-            said = await self._silence(click.actor, asked.question, click.channel, asked.offset)
+            said = await self._silence(click.actor, text, click.channel, asked.offset, asked_once)
         await click.respond.answer(said)
 
-    async def _silence(self, actor: Actor, text: str, channel: str, seen: int | None = None) -> Message:
+    async def _silence(
+        self,
+        actor: Actor,
+        text: str,
+        channel: str,
+        seen: int | None = None,
+        asked_once: str | None = None,
+    ) -> Message:
         try:
-            return views.silenced(*await self._service.silence(actor, text, channel, seen))
+            return views.silenced(*await self._service.silence(actor, text, channel, seen, asked_once))
         except Unconfirmed as question:
-            return views.confirmation(text, question.covered, question.fleet)
+            asked = f"{secrets.token_hex(8)} {text}"
+            ref = PageRef(views.SILENCES, question.covered, asked)
+            return views.confirmation(text, ref, question.fleet)
 
     @on.command("silences", "List silences", also=("mutes",))
     async def silences(self, call: CommandCall) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.maintenance import (
@@ -19,7 +19,7 @@ from bot.domain.alerts.maintenance import (
 from bot.domain.incident_kinds import IncidentId
 from bot.storage.alerts.membership import IS_LIVE
 from bot.storage.db.legible import legible
-from bot.storage.db.statements import among
+from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import incident_gateways, incidents, maintenance
 
 
@@ -32,8 +32,11 @@ async def add(
     limits: Sequence[str],
     opening: Opening | None,
     announced: datetime | None,
-) -> Maintenance:
-    """``limits`` are those of its author, ``announced`` as if it had been announced then."""
+    asked_once: str | None = None,
+) -> Maintenance | None:
+    """``limits`` are those of its author, ``announced`` as if it had been announced then. None when the yes
+    to the question ``asked_once`` planned one before.
+    """
     schedule = asked.schedule
     values = {
         "query": asked.query,
@@ -55,9 +58,13 @@ async def add(
         "version": 1,
         "decided": 1,
         "last": Change.PLANNED.value,
+        "asked": asked_once,
     }
-    made = await connection.execute(insert(maintenance).values(values).returning(*maintenance.c))
-    return _window(made.one())
+    made = await connection.execute(
+        insert_or_ignore(connection, maintenance, values).returning(*maintenance.c)
+    )
+    row = made.first()
+    return None if row is None else _window(row)
 
 
 async def find(connection: AsyncConnection, number: MaintenanceId) -> Maintenance | None:

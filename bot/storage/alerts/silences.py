@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.silences import Silence, SilenceId, SilenceRequest
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.storage.db.legible import legible
-from bot.storage.db.statements import among
+from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import gateways as fleet
 from bot.storage.db.tables import incident_gateways, silences
 
@@ -25,8 +25,11 @@ async def add(
     *,
     limits: Sequence[str],
     gateways: Sequence[str] | None,
-) -> Silence:
-    """``gateways``, where it holds these and no others; ``limits`` are those of its author."""
+    asked_once: str | None = None,
+) -> Silence | None:
+    """``gateways``, where it holds these and no others; ``limits`` are those of its author. None when the
+    yes to the question ``asked_once`` made one before.
+    """
     values = {
         "query": asked.query,
         "incident_id": incident,
@@ -37,9 +40,11 @@ async def add(
         "until": asked.until,
         "limits": list(limits),
         "gateways": None if gateways is None else list(gateways),
+        "asked": asked_once,
     }
-    made = await connection.execute(insert(silences).values(values).returning(*silences.c))
-    return _silence(made.one())
+    made = await connection.execute(insert_or_ignore(connection, silences, values).returning(*silences.c))
+    row = made.first()
+    return None if row is None else _silence(row)
 
 
 async def find(connection: AsyncConnection, silence: SilenceId) -> Silence | None:

@@ -396,6 +396,7 @@ silences = _numbered(
     Column("until", UtcMicros, nullable=False, index=True),
     Column("announced_at", UtcMicros),
     Column("ended_by", String(32)),
+    Column("asked", String(16), unique=True),  # the question to which it was the yes
 )
 # A maintenance window: when it opens first and how often, and the opening that is open or comes next.
 maintenance = _numbered(
@@ -421,6 +422,7 @@ maintenance = _numbered(
     Column("last", String(16), nullable=False),  # what a person did: planned, skipped, ended, undone
     Column("ended_by", String(32)),
     Column("ended_at", UtcMicros),
+    Column("asked", String(16), unique=True),  # the question to which it was the yes
 )
 subscriptions = _numbered(
     "subscriptions",

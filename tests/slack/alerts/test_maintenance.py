@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.access import Actor, Role
-from bot.domain.errors import NotAllowed, Stale
+from bot.domain.errors import AlreadyDone, NotAllowed, Stale
 from bot.slack import ids
 from bot.slack.alerts.maintenance import MaintenanceListeners
 from bot.slack.incoming.requests import Click, CommandCall
@@ -70,7 +70,11 @@ async def test_a_large_window_says_what_it_covers_and_waits_for_its_button(desk:
     said = await desk.says("maintenance", "tag:voss sat 02:00-04:00 because of patches")
     assert "holds the alerts of 30 gateways of 32" in said
     assert "Nothing is planned until you confirm it." in said
-    assert "as M-1" in await desk.presses(ids.MAINTENANCE_CONFIRM, desk.answers.last)
+    question = desk.answers.last
+    assert "as M-1" in await desk.presses(ids.MAINTENANCE_CONFIRM, question)
+    with pytest.raises(AlreadyDone, match="planned already"):
+        await desk.presses(ids.MAINTENANCE_CONFIRM, question)
+    assert "M-2" not in await desk.says("windows")
 
 
 async def test_a_list_has_buttons_for_who_may_and_is_drawn_again(desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery
-from bot.domain.errors import InvalidInput, NotAllowed, NotFound
+from bot.domain.errors import AlreadyDone, InvalidInput, NotAllowed, NotFound
 from bot.domain.query import Query
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
@@ -63,6 +63,9 @@ class Desk:
     async def confirms(self) -> str:
         """Presses the button of the last answer."""
         (ref,) = buttons(self.answers.last).values()
+        return await self.presses(ref)
+
+    async def presses(self, ref: Ref) -> str:
         click = Click(ANA, "C0OPS", ids.SILENCE_CONFIRM, ref, self.answers)
         await self.listeners.feature().clicks[ids.SILENCE_CONFIRM](click)
         return sendable(self.answers.last).text
@@ -105,7 +108,11 @@ async def test_a_large_silence_says_what_it_covers_and_waits_for_its_button(desk
     assert "Nothing is silenced until" not in said, "two of 32 gateways"
     said = await desk.says("silence", "name:* id:v1* for 1h")
     assert "holds the alerts of 11 gateways of 32" in said
+    (ref,) = buttons(desk.answers.last).values()
     assert "as S-2" in await desk.confirms()
+    with pytest.raises(AlreadyDone, match="silenced already"):
+        await desk.presses(ref)
+    assert "S-3" not in await desk.says("silences")
 
 
 async def test_the_answer_says_that_a_silence_of_a_state_holds_those_of_now(desk: Desk) -> None:

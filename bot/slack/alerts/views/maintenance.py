@@ -59,12 +59,12 @@ def planned(window: Maintenance, covered: int) -> Message:
     return message(text, [section(text), *actions(_undo(window))])
 
 
-def confirmation(text: str, covered: int, fleet: int) -> Message:
+def confirmation(text: str, covered: int, fleet: int, asked_once: str) -> Message:
     """What a window would cover, before it is planned for so much, or for nothing."""
     yes = button(
         "Plan it",
         ids.MAINTENANCE_CONFIRM,
-        PageRef(WINDOWS, covered, text),
+        PageRef(WINDOWS, covered, f"{asked_once} {text}"),
         label="Plan it for them all the same",
     )
     return asks_first(f"maintenance {text}", covered, fleet, yes, "Nothing is planned until you confirm it.")

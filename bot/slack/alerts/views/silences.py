@@ -52,18 +52,20 @@ def silenced(silence: Silence, covered: int) -> Message:
     return message(text, [section(text)])
 
 
-def confirmation(text: str, covered: int, fleet: int, asked_again: PageRef | None = None) -> Message:
+def confirmation(text: str, question: PageRef, fleet: int) -> Message:
     """What a silence would cover, before it holds so much, or nothing; its button says yes to just that.
 
-    ``asked_again`` is what the button carries where the text alone does not say which alert it is about.
+    The ``question`` is what its button carries, with how many gateways it covers.
     """
     yes = button(
         "Silence",
         ids.SILENCE_CONFIRM,
-        asked_again or PageRef(SILENCES, covered, text),
+        question,
         label="Silence them all the same",
     )
-    return asks_first(f"silence {text}", covered, fleet, yes, "Nothing is silenced until you confirm it.")
+    return asks_first(
+        f"silence {text}", question.offset, fleet, yes, "Nothing is silenced until you confirm it."
+    )
 
 
 def asks_first(asked: str, covered: int, fleet: int, yes: Block, small: str) -> Message:

@@ -305,7 +305,9 @@ def _create_tables() -> None:
         sa.Column("last", sa.String(length=16), nullable=False),
         sa.Column("ended_by", sa.String(length=32), nullable=True),
         sa.Column("ended_at", UtcMicros(), nullable=True),
+        sa.Column("asked", sa.String(length=16), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_maintenance")),
+        sa.UniqueConstraint("asked", name=op.f("uq_maintenance_asked")),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -410,7 +412,9 @@ def _create_tables() -> None:
         sa.Column("until", UtcMicros(), nullable=False),
         sa.Column("announced_at", UtcMicros(), nullable=True),
         sa.Column("ended_by", sa.String(length=32), nullable=True),
+        sa.Column("asked", sa.String(length=16), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
+        sa.UniqueConstraint("asked", name=op.f("uq_silences_asked")),
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_silences_until"), "silences", ["until"], unique=False)
