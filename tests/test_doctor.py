@@ -1,6 +1,7 @@
 """`meshbot doctor`: each broken set-up is named with its fix, and a right one leaves with exit status 0."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -399,12 +400,39 @@ async def test_what_is_said_as_json_holds_every_finding_and_the_status(right: Se
 async def test_a_file_that_others_may_read_is_noted_and_closed_when_it_is_asked_for(
     right: SetUp, tmp_path: Path
 ) -> None:
-    (tmp_path / "meshbot.db").touch(0o644)
+    sqlite_url(tmp_path)
+    (tmp_path / "meshbot.db").chmod(0o644)
     assert await right.examined() == 0
     assert any(line.startswith("note   files: ") for line in right.said)
     await doctor.run(load(**right.variables), fix=True, now=right.now, say=right.said.append)
     assert any(line.startswith("fixed  files: ") for line in right.said)
     assert (tmp_path / "meshbot.db").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("what", ["text", "empty", "link", "second name"])
+async def test_the_doctor_changes_no_file_but_a_database_of_its_own(
+    right: SetUp, tmp_path: Path, what: str
+) -> None:
+    named, other = tmp_path / "meshbot.db", tmp_path / "other"
+    sqlite_url(tmp_path, "other")
+    match what:
+        case "link":
+            named.symlink_to(other)
+        case "second name":
+            named.hardlink_to(other)
+        case _:
+            named.write_text("root:x:0:0\n" if what == "text" else "")
+    named.chmod(0o644)
+    os.utime(named, (0, 0))
+    before = named.stat(), named.read_bytes()
+    await doctor.run(load(**right.variables), fix=True, now=right.now, say=right.said.append)
+    assert named.stat().st_mode == before[0].st_mode
+    assert not [line for line in right.said if line.startswith("fixed")]
+    if what in {"text", "empty"}:
+        after = named.stat()
+        assert (after.st_mtime, named.read_bytes()) == (before[0].st_mtime, before[1])
+    else:
+        assert any("its mode is left" in line for line in right.said)
 
 
 @pytest.mark.postgres

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.doctor.findings import Finding, Findings, fatal, ok
 from bot.domain.errors import BotError
+from bot.settings.files import is_sqlite
 from bot.settings.model import Settings
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, known, migrate, needed, require_changes, require_owner
@@ -17,7 +18,7 @@ DATABASE_URL = "MESHBOT_DATABASE_URL"
 async def database(settings: Settings) -> Findings:
     url = settings.database_url.get_secret_value()
     try:
-        if finding := file_to_be(url):
+        if finding := unopened(url):
             yield finding
             return
         opened = Database.open(url)
@@ -36,13 +37,22 @@ async def database(settings: Settings) -> Findings:
     yield _schema(have, url, is_sqlite=opened.is_sqlite)
 
 
-def file_to_be(url: str) -> Finding | None:
-    """What can be said of a SQLite file that is not there yet; looking into it would make it."""
+def unopened(url: str) -> Finding | None:
+    """What is said of a file that is no SQLite database, or not yet: to open it would change or make it."""
     path = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    if not url.startswith("sqlite:") or path.exists():
+    if not url.startswith("sqlite:") or is_sqlite(path):
         return None
     folder = path.absolute().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    if os.path.exists(path):  # Path's raises where the folder may not be searched
+        is_to_be = os.path.isfile(path) and not path.stat().st_size and os.access(path, os.W_OK)
+        if not is_to_be:
+            return fatal(
+                "database",
+                f"{DATABASE_URL}: the database does not open ({path} is no SQLite file, or may not be read): "
+                "name a file that the bot's user may write, or restore a backup of it.",
+                DATABASE_URL,
+            )
+    elif not folder.is_dir() or not os.access(folder, os.W_OK):
         return fatal(
             "database",
             f"{folder} does not exist or may not be written to. Create it for the bot's user, or set "

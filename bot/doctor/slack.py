@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from bot.doctor.database import file_to_be
+from bot.doctor.database import unopened
 from bot.doctor.findings import Finding, Findings, clock, fatal, note, ok, wrong
 from bot.doctor.people import MISSING_SCOPE, access
 from bot.domain.errors import BotError
@@ -144,7 +144,7 @@ async def _subscribed(settings: Settings) -> dict[str, list[int]]:
     url = settings.database_url.get_secret_value()
     found: dict[str, list[int]] = {}
     with contextlib.suppress(BotError):
-        if file_to_be(url) is None:
+        if unopened(url) is None:
             database = Database.open(url)
             try:
                 if await current(database) == needed():

@@ -19,6 +19,7 @@ _LINE = re.compile(
         (?P<rest>(\s+\#[^\r\n]*)?\s*)""",
     re.DOTALL | re.VERBOSE,
 )
+_SQLITE = b"SQLite format 3\0"  # how its files begin: sqlite.org/fileformat.html
 _NEEDS_QUOTES = re.compile(r"""^['"\s]|(^|\s)\#|[\r\n]|\s$""")
 
 
@@ -34,11 +35,35 @@ def open_to_others(database_url: str, env_file: str | Path = ".env") -> Iterator
 
 
 def close_to_others(path: Path) -> None:
-    """Takes from others what ``open_to_others`` complains about. Raises StartupError."""
+    """Takes from others what ``open_to_others`` complains about. Raises StartupError.
+
+    Only of a file of one's own, and never through a link: its mode is not ours to change.
+    """
+    not_ours = StartupError(f"{path} is a link or somebody else's, so its mode is left as it is.")
+    if path.is_symlink():
+        raise not_ours
     try:
-        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~stat.S_IRWXO)
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
+                raise not_ours
+            os.fchmod(opened, stat.S_IMODE(found.st_mode) & ~stat.S_IRWXO)
+        finally:
+            os.close(opened)
     except OSError as error:
         raise StartupError(f"{path} cannot be changed: {error.strerror}.") from error
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether it is a file that may be read, and a SQLite database by its first bytes."""
+    try:
+        if not path.is_file():  # to open a pipe would wait for its writer
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 def _is_open(path: Path) -> bool:
@@ -49,7 +74,8 @@ def _is_open(path: Path) -> bool:
 
 
 def _sqlite_file(url: str) -> Path | None:
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else None
+    path = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    return path if url.startswith("sqlite:") and is_sqlite(path) else None
 
 
 def names_in(path: Path) -> set[str]:

@@ -314,7 +314,7 @@ def test_an_address_that_is_refused_for_its_secrets_does_not_show_them() -> None
 def test_a_file_with_secrets_that_others_may_read_is_said(tmp_path: Path) -> None:
     env, database = tmp_path / ".env", tmp_path / "meshbot.db"
     for file in (env, database):
-        file.touch()
+        file.write_bytes(b"SQLite format 3\0")
         file.chmod(0o644)
 
     said = [sentence for _, sentence in open_to_others(f"sqlite:///{database}", env)]

@@ -159,7 +159,8 @@ class Database:
                 )
             if path and path != ":memory:":
                 with suppress(OSError):  # of one that cannot be made, more is said when it is opened
-                    Path(path).touch(0o600)  # nobody else reads what is in it
+                    if not Path(path).exists():  # touching changes its time
+                        Path(path).touch(0o600)  # nobody else reads what is in it
             return cls(*(_Connections.to_sqlite(parsed, size) for size in _SIZES))
         return cls(*(_Connections.to_postgresql(parsed, size, patience) for size in _SIZES))
 
