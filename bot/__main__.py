@@ -7,6 +7,7 @@ heavy is loaded. What keeps a command from working is one sentence on standard e
 import argparse
 import asyncio
 import contextlib
+import errno
 import gc
 import io
 import json
@@ -21,9 +22,11 @@ from bot.domain.errors import BotError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from bot.init import Init
     from bot.settings.model import Settings
 
 INTERRUPTED = 130
+UNREAD = 141  # as of any program whose reader has gone, like head
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,12 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.run
     try:
-        return command(chosen)
+        status = command(chosen)
+        sys.stdout.flush()
+        return status
     except BotError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        _write_no_more()
+        return UNREAD
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _write_no_more()
+        print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
+        return 2
+
+
+def _write_no_more() -> None:
+    """What is left in the buffer goes nowhere; else Python complains of it when it ends."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,12 +89,17 @@ def _parser() -> argparse.ArgumentParser:
         "init",
         help="set the bot up: the Slack app, its tokens, the account, channels and people",
         description="Asks for what is missing or wrong, tries each answer, and writes it to .env in this "
-        "folder. A flag answers its question. @FILE stands for the lines of a file, one word on each.",
-        fromfile_prefix_chars="@",  # so that no secret stands in the list of processes
+        "folder. A flag answers its question.",
     )
     init.set_defaults(run=_init)
     for flag, metavar, answers in ANSWERS:
         init.add_argument(f"--{flag}", metavar=metavar, help=answers)
+    init.add_argument(
+        "--answers",
+        metavar="FILE",
+        help="a file of them, so that no secret stands in the list of processes: on each line a flag without "
+        "its dashes, = and the answer, as bot-token=xoxb-…",
+    )
     init.add_argument("--http", type=_public_address, metavar="URL", help="as of meshbot manifest")
     init.add_argument("--command", type=_slash_command, help="another slash command than /mesh")
     init.add_argument("--yes", action="store_true", help="ask nothing: what is missing is an error")
@@ -201,17 +226,27 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 def _init(chosen: argparse.Namespace) -> int:
     from bot import log
-    from bot.init import Init
+    from bot.init import Init, answers_in
 
     log.configure("error", "console", [])
     answers = {flag: getattr(chosen, flag.replace("-", "_")) for flag, *_ in ANSWERS}
+    flags = {flag: answer for flag, answer in answers.items() if answer is not None}
     run = Init(
-        given={flag: answer for flag, answer in answers.items() if answer is not None},
+        given={**(answers_in(chosen.answers) if chosen.answers else {}), **flags},
         may_ask=sys.stdin.isatty() and not chosen.yes,
         http_url=chosen.http,
         command=chosen.command,
     )
-    return asyncio.run(run.run())
+    return ask(run)
+
+
+def ask(run: "Init") -> int:
+    """The exit status of a run of init, also of one that somebody leaves in the middle."""
+    try:
+        return asyncio.run(run.run())
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D
+        print("Stopped. What was right stands in .env; `meshbot init` asks for the rest.", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
@@ -302,9 +337,10 @@ def _audit(chosen: argparse.Namespace) -> int:
             service = AuditService(Context(database, lambda: datetime.now(UTC)))
             if chosen.what == "verify":
                 return await service.verify()
-            async for chunk in service.export(chosen.since):
-                for entry in chunk:
-                    print(json.dumps(entry, ensure_ascii=False))
+            async with contextlib.aclosing(service.export(chosen.since)) as chunks:
+                async for chunk in chunks:
+                    for entry in chunk:
+                        print(json.dumps(entry))  # in ASCII: some readers end a line at U+2028 too
             return None
         finally:
             await database.close()

@@ -21,8 +21,16 @@ import questionary
 from bot.doctor import run as doctor
 from bot.doctor.findings import Finding, Findings, fatal
 from bot.doctor.people import APPROVERS, SELF_APPROVAL, access
-from bot.doctor.portal import ACCOUNT, meshtech
-from bot.doctor.slack import APP_TOKEN, bot_token, default_channel, default_channels, scopes, way_in
+from bot.doctor.portal import ACCOUNT, PORTAL_URLS, meshtech
+from bot.doctor.slack import (
+    APP_TOKEN,
+    SLACK_URL,
+    bot_token,
+    default_channel,
+    default_channels,
+    scopes,
+    way_in,
+)
 from bot.domain.errors import StartupError
 from bot.network import Network
 from bot.settings.files import names_in, write_settings
@@ -34,6 +42,7 @@ from bot.wiring.ground import web_api_of
 ENV_FILE: Final = Path(".env")
 SIGNING_SECRET: Final = "MESHBOT_SLACK__SIGNING_SECRET"  # noqa: S105 - the name of a setting
 _COMMAND: Final = "MESHBOT_SLACK__COMMAND"
+_ADDRESSES: Final = {SLACK_URL, *PORTAL_URLS}
 _SEARCH: Final = "(type to search)"
 _SEVERAL: Final = "(type to search, Space chooses)"
 _PAGE: Final = 200  # of a list, as Slack recommends
@@ -190,6 +199,8 @@ class Init:
             if asked or wrong:
                 for finding in wrong or found:
                     self.say(f"  {finding}")
+            if to_mend & _ADDRESSES:
+                raise StartupError("No answer mends that. Run `meshbot init` again when it is reached.")
             asked = [flag for flag in flags if QUESTIONS[flag].variable in to_mend]
             if not asked:
                 break
@@ -306,6 +317,32 @@ class Init:
             "",
         ):
             self.say(line)
+
+
+def answers_in(path: str) -> dict[str, str]:
+    """The answers in a file, by their flag: ``bot-token=xoxb-…``, one on each line.
+
+    Raises StartupError, which quotes nothing of it: what is written wrong may be a secret.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise StartupError(f"--answers {path}: it is not written in UTF-8.") from error
+    except (OSError, ValueError) as error:  # the last for a NUL in its name
+        reason = getattr(error, "strerror", None) or "no file has such a name"
+        raise StartupError(f"--answers {path} cannot be read: {reason}.") from error
+    answers = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        flag, equals, answer = line.partition("=")
+        if not equals or flag.strip() not in QUESTIONS:
+            raise StartupError(
+                f"--answers {path}: line {number} is no answer. Write one of {', '.join(QUESTIONS)}, then = "
+                "and the answer."
+            )
+        answers[flag.strip()] = answer.strip()
+    return answers
 
 
 def new_app_link(made: Mapping[str, Any]) -> str:

@@ -11,13 +11,13 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from bot.__main__ import ANSWERS
+from bot.__main__ import ANSWERS, ask, main
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import message_text
 from bot.domain.errors import StartupError
-from bot.init import QUESTIONS, Init, new_app_link
+from bot.init import QUESTIONS, Init, answers_in, new_app_link
 from bot.settings.model import load_settings
 from bot.slack.manifest import manifest
 from tests.worlds.process import APP_TOKEN, BOT_TOKEN, PASSWORD
@@ -229,6 +229,65 @@ async def test_where_slack_calls_the_bot_it_asks_for_the_signing_secret(desk: De
     (made,) = parse_qs(urlsplit(link).query)["manifest_json"]
     assert "https://bot.example.com/slack/events" in made
     assert "/mesh-test" in made
+
+
+async def test_a_slack_that_does_not_answer_is_said_once_and_no_token_is_asked_for_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESHBOT_SLACK__API_URL", "http://127.0.0.1:9/")
+    run = desk.run()
+    with pytest.raises(StartupError, match="No answer mends that"):
+        await desk.types(run, *ACCOUNT)
+    assert run.asked == 1
+    assert [line for line in desk.said if "Slack does not answer" in line] == [desk.said[-1]]
+    with pytest.raises(StartupError, match="No answer mends that"):
+        await desk.calls(FLAGS)
+
+
+async def test_an_answer_from_a_file_is_taken_as_it_stands(desk: Desk) -> None:
+    file = desk.folder / "answers"
+    answers = {**FLAGS, "password": "@gehe=im -x"}
+    lines = "\n".join(f"{flag}={answer}" for flag, answer in answers.items())
+    file.write_text(f"# ours\n\n{lines}\n")
+    assert answers_in(str(file)) == answers
+
+
+@pytest.mark.parametrize(
+    "written", [b"--password geheim\n", b"geheim=1\n", b"password\ngeheim", b"geheim\xff"]
+)
+def test_a_file_of_answers_that_is_written_wrong_is_one_sentence_without_its_secrets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: bytes
+) -> None:
+    (tmp_path / "answers").write_bytes(written)
+    assert main(["init", "--yes", "--answers", f"{tmp_path}/answers"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "geheim" not in said
+
+
+def test_a_file_of_answers_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--yes", "--answers", "/nowhere"]) == 2
+    assert "--answers /nowhere cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_flag_takes_a_name_that_begins_with_an_at_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--yes", "--operators", "@operators"]) == 2
+    assert capsys.readouterr().err.startswith("Nobody is asked here, so give --bot-token")
+
+
+@pytest.mark.parametrize("keys", ["\x03", "\x04", ""], ids=["Ctrl-C", "Ctrl-D", "no more input"])
+def test_whoever_leaves_in_the_middle_reads_a_sentence_and_the_status_is_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], keys: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
+        keyboard.send_text(keys)
+        keyboard.close()
+        assert ask(Init({}, may_ask=True, secrets_dir=None, say=print)) == 130
+    assert capsys.readouterr().err.startswith("Stopped.")
 
 
 def test_the_link_fits_into_what_browsers_take() -> None:

@@ -187,13 +187,29 @@ def test_a_manifest_for_http_names_the_address_it_is_given(tmp_path: Path) -> No
     assert 'command: "/mesh-test"' in done.stdout
 
 
+@pytest.mark.parametrize(("reader", "status", "said"), [("gone", 141, ""), ("full", 2, "No space left")])
+def test_output_that_nobody_takes_ends_the_command_without_a_traceback(
+    reader: str, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if reader == "gone":
+        read, written = os.pipe()
+        os.close(read)
+    else:
+        written = os.open("/dev/full", os.O_WRONLY)
+    with open(written, "w", encoding="utf-8") as out, redirect_stdout(out):
+        assert main(["manifest"]) == status
+    assert said in capsys.readouterr().err
+
+
 def test_the_audit_log_is_handed_out_as_lines_of_json_from_a_day_on(tmp_path: Path) -> None:
     async def write() -> None:
         database = Database.open(url)
         async with database.write() as connection:
             for days in (9, 2):
                 at = datetime(2026, 1, 10, tzinfo=UTC) - timedelta(days=days)
-                await record(connection, AuditEntry(at, "U0ANA", AuditAction.TAG, "Tromsø", Outcome.DONE))
+                await record(
+                    connection, AuditEntry(at, "U0ANA", AuditAction.TAG, "Tromsø\u2028", Outcome.DONE)
+                )
         await database.close()
 
     url = sqlite_url(tmp_path)
@@ -201,7 +217,8 @@ def test_the_audit_log_is_handed_out_as_lines_of_json_from_a_day_on(tmp_path: Pa
     variables = {**REQUIRED, "MESHBOT_DATABASE_URL": url}
     every = meshbot(tmp_path, "audit", "export", **variables).stdout.splitlines()
     assert [json.loads(line)["at"][:10] for line in every] == ["2026-01-01", "2026-01-08"]
-    assert "Tromsø" in every[0]
+    assert json.loads(every[0])["subject"] == "Tromsø\u2028"
+    assert every[0].isascii()
     later = meshbot(tmp_path, "audit", "export", "--since", "2026-01-02", **variables).stdout.splitlines()
     assert later == every[1:]
     wrong = meshbot(tmp_path, "audit", "export", "--since", "yesterday", **variables)

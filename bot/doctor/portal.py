@@ -14,6 +14,7 @@ from bot.settings.model import Settings
 from bot.wiring.ground import client_of
 
 ACCOUNT = ("MESHBOT_MESHTECH__USERNAME", "MESHBOT_MESHTECH__PASSWORD")
+PORTAL_URLS = ("MESHBOT_MESHTECH__AUTH_URL", "MESHBOT_MESHTECH__API_URL")
 
 
 async def meshtech(settings: Settings, network: Network, now: Callable[[], datetime]) -> Findings:
@@ -27,14 +28,15 @@ async def meshtech(settings: Settings, network: Network, now: Callable[[], datet
         await client.check()
     except BotError as error:
         hosts = f"{urlsplit(portal.auth_url).netloc} and {urlsplit(portal.api_url).netloc}"
-        reach = (
-            " If it stays so, see whether this machine reaches these hosts, and look at "
-            "MESHBOT_MESHTECH__AUTH_URL and MESHBOT_MESHTECH__API_URL."
-            if isinstance(error, VendorUnavailable)
-            else ""
-        )
+        reach, mended_by = "", ACCOUNT
+        if isinstance(error, VendorUnavailable):
+            reach = (
+                " If it stays so, see whether this machine reaches these hosts, and look at "
+                f"{' and '.join(PORTAL_URLS)}."
+            )
+            mended_by = PORTAL_URLS
         yield wrong(
-            "Meshtech", f"{error}{reach} (Asked: {hosts}, as the account {portal.username}.)", *ACCOUNT
+            "Meshtech", f"{error}{reach} (Asked: {hosts}, as the account {portal.username}.)", *mended_by
         )
     else:
         yield ok("Meshtech", "the account logs in and lists gateways")

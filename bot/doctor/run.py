@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 from bot.doctor.database import DATABASE_URL, database
 from bot.doctor.findings import Finding, Findings, Verdict, fatal, note, ok, wrong
 from bot.doctor.portal import contract, meshtech
-from bot.doctor.slack import slack
+from bot.doctor.slack import SLACK_URL, slack
 from bot.domain.errors import BotError
 from bot.network import Network
 from bot.settings.files import close_to_others, open_to_others
 from bot.settings.model import Settings
 from bot.slack.outgoing.web_api import BOT_TOKEN
 
-_SLACK = {BOT_TOKEN, "MESHBOT_SLACK__API_URL"}
+_SLACK = {BOT_TOKEN, SLACK_URL}
 _WORDS = ("Everything holds.", "{} to mend.", "{} to mend before the bot starts.")
 
 

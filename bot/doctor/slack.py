@@ -20,6 +20,7 @@ from bot.storage.db.schema import current, needed
 from bot.wiring.ground import web_api_of
 
 APP_TOKEN = "MESHBOT_SLACK__APP_TOKEN"  # noqa: S105 - the name of a setting
+SLACK_URL = "MESHBOT_SLACK__API_URL"
 
 
 async def slack(
@@ -76,8 +77,8 @@ def _token_refused(error: SlackFailed, what: str, variable: str) -> Finding:
         return wrong(
             what,
             f"Slack does not answer: {error.detail}. Check that this machine reaches https://slack.com, and "
-            "MESHBOT_SLACK__API_URL if it is set.",
-            variable,
+            f"{SLACK_URL} if it is set.",
+            SLACK_URL,
         )
     refused = str(refused_token(error, variable))
     return fatal(what, refused, variable) if error.code in BAD_TOKEN else wrong(what, refused, variable)

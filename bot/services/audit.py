@@ -1,6 +1,6 @@
 """The audit log for the whole house: looking into it, refusals no service came to see, forgetting by age."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -146,7 +146,7 @@ class AuditService:
         async with self._database.read() as connection:
             return await audit.verify(connection)
 
-    async def export(self, since: datetime | None) -> AsyncIterator[Sequence[Mapping[str, object]]]:
+    async def export(self, since: datetime | None) -> AsyncGenerator[Sequence[Mapping[str, object]], None]:
         """Every entry from a moment on, for whoever has the database, the oldest first, some at a time."""
         async with self._database.read() as connection:
             async for chunk in audit.exported(connection, since):

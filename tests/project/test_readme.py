@@ -33,7 +33,7 @@ def block_after(words: str) -> list[str]:
 
 
 def answers(slack: SlackServer, portal: FleetSimulator) -> str:
-    """What ``meshbot init`` would ask, a word on each line."""
+    """What ``meshbot init`` would ask, an answer on each line."""
     given = {
         "bot-token": slack.bot_token,
         "app-token": slack.app_token,
@@ -43,7 +43,7 @@ def answers(slack: SlackServer, portal: FleetSimulator) -> str:
         "operators": workspace.OPERATORS,
         "approvers": f"{workspace.APPROVER},{workspace.APPROVER_2}",
     }
-    return "".join(f"--{flag}={answer}\n" for flag, answer in given.items())
+    return "\n".join(f"{flag}={answer}" for flag, answer in given.items())
 
 
 def test_the_settings_that_are_written_by_hand_are_enough(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ async def lead_to_a_connected_bot(lines: list[str], tmp_path: Path) -> None:
         commands = commands.replace("<this repository>", str(ROOT)).replace(
             "/opt/meshbot", str(tmp_path / "venv")
         )
-        commands = commands.replace("/meshbot init\n", "/meshbot init --yes @../answers\n")
-        assert "@../answers" in commands
+        commands = commands.replace("/meshbot init\n", "/meshbot init --yes --answers ../answers\n")
+        assert "--answers ../answers" in commands
         (tmp_path / "answers").write_text(answers(slack, portal), encoding="utf-8")
         elsewhere = {
             "MESHBOT_SLACK__API_URL": slack.api_url,
