@@ -301,7 +301,8 @@ def _move(chosen: argparse.Namespace) -> int:
     from bot.storage.db.moving import move
 
     async def copy() -> int:
-        source, target = Database.open(chosen.source), Database.open(chosen.target)
+        source = Database.open(chosen.source, named="FROM")
+        target = Database.open(chosen.target, named="TO")
         try:
             return await move(source, target)
         finally:

@@ -187,6 +187,17 @@ def test_a_manifest_for_http_names_the_address_it_is_given(tmp_path: Path) -> No
     assert 'command: "/mesh-test"' in done.stdout
 
 
+def test_a_database_that_cannot_be_moved_is_named_by_its_argument(tmp_path: Path) -> None:
+    source, nobody = sqlite_url(tmp_path), "postgresql://u:geheim@127.0.0.1:1/x"
+    to = meshbot(tmp_path, "move-database", source, nobody)
+    (tmp_path / "text").write_text("no rows" * 100)
+    from_ = meshbot(tmp_path, "move-database", f"sqlite:///{tmp_path}/text", nobody)
+    assert (to.returncode, from_.returncode) == (2, 2)
+    assert to.stderr.startswith("TO: the database does not open")
+    assert from_.stderr.startswith("FROM: the database does not open")
+    assert "geheim" not in to.stderr
+
+
 @pytest.mark.parametrize(("reader", "status", "said"), [("gone", 141, ""), ("full", 2, "No space left")])
 def test_output_that_nobody_takes_ends_the_command_without_a_traceback(
     reader: str, status: int, said: str, capsys: pytest.CaptureFixture[str]

@@ -134,7 +134,9 @@ class Database:
     later would fail at once when another has written meanwhile, whatever the busy timeout says.
     """
 
-    def __init__(self, own: _Connections, peoples: _Connections) -> None:
+    def __init__(self, named: str, own: _Connections, peoples: _Connections) -> None:
+        self.named = named
+        """Who says where it is: a setting, or an argument; complaints begin with it."""
         self._own = own
         self._peoples = peoples
         self.is_sqlite = own.reader is not None
@@ -145,7 +147,7 @@ class Database:
         """Since when it takes no changes, by ``check_writing``: a disk that is full can still be read."""
 
     @classmethod
-    def open(cls, url: str, *, patience: float = _POOL_PATIENCE) -> Self:
+    def open(cls, url: str, *, patience: float = _POOL_PATIENCE, named: str = SETTING) -> Self:
         """Raises StartupError when the URL is not one of ours. Nothing is connected yet.
 
         ``patience``: seconds that somebody waits for one of PostgreSQL's connections.
@@ -155,14 +157,14 @@ class Database:
             path = parsed.database
             if path and path != ":memory:" and not Path(path).absolute().parent.is_dir():
                 raise StartupError(
-                    f"{SETTING} names the file {path}, and its folder does not exist: create the folder."
+                    f"{named} names the file {path}, and its folder does not exist: create the folder."
                 )
             if path and path != ":memory:":
                 with suppress(OSError):  # of one that cannot be made, more is said when it is opened
                     if not Path(path).exists():  # touching changes its time
                         Path(path).touch(0o600)  # nobody else reads what is in it
-            return cls(*(_Connections.to_sqlite(parsed, size) for size in _SIZES))
-        return cls(*(_Connections.to_postgresql(parsed, size, patience) for size in _SIZES))
+            return cls(named, *(_Connections.to_sqlite(parsed, size) for size in _SIZES))
+        return cls(named, *(_Connections.to_postgresql(parsed, size, patience) for size in _SIZES))
 
     @property
     def engine(self) -> AsyncEngine:

@@ -3,14 +3,16 @@
 The bot is stopped meanwhile. What it had begun is free for whoever goes on, since nobody holds a lease then.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import Column, Table, func, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import StartupError
-from bot.storage.db.engine import Database
+from bot.storage.db.engine import Database, reason
 from bot.storage.db.schema import current, migrate, needed
 from bot.storage.db.tables import metadata, ticks
 from bot.storage.db.types import EPOCH
@@ -38,11 +40,27 @@ async def move(source: Database, target: Database) -> int:
                 raise StartupError(f"The new database is not empty: there are rows in {table.name}.")
         for table in metadata.sorted_tables:
             async for chunk in _rows(old, table):
-                await new.execute(insert(table), chunk)
+                await _insert(new, table, chunk)
                 rows += len(chunk)
             if (number := table.autoincrement_column) is not None:
                 await _go_on_counting(old, new, number)
     return rows
+
+
+async def _insert(new: AsyncConnection, table: Table, chunk: list[dict[str, Any]]) -> None:
+    """All of them, also where it is cancelled meanwhile: psycopg 3.3 fails in the midst of a pipeline."""
+    inserting = asyncio.ensure_future(new.execute(insert(table), chunk))
+    try:
+        await asyncio.shield(inserting)
+    except asyncio.CancelledError:
+        await asyncio.wait({inserting})
+        raise
+    except (DataError, IntegrityError) as error:
+        why = reason(error).partition(': "')[0]  # behind it stands what is in the row
+        raise StartupError(
+            f"PostgreSQL refuses a row of {table.name} ({why}), so nothing was copied: "
+            "mend the row in the file."
+        ) from error
 
 
 async def _rows(old: AsyncConnection, table: Table) -> AsyncIterator[list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import StartupError, Unavailable
-from bot.storage.db.engine import SETTING, Database, reason
+from bot.storage.db.engine import Database, reason
 from bot.storage.db.tables import metadata
 
 _ALONE = text("SELECT pg_advisory_xact_lock(7235946)")  # any number that is ours
@@ -55,7 +55,7 @@ async def migrate(database: Database) -> tuple[str | None, str]:
             async with database.write() as connection:
                 if not database.is_sqlite:  # of several that start at once one does it, and the others wait
                     await connection.execute(_ALONE)
-                await connection.run_sync(_upgrade)
+                await connection.run_sync(_upgrade, database.named)
     return before, needed()
 
 
@@ -63,10 +63,11 @@ async def require_changes(database: Database) -> None:
     """Raises StartupError when a database with our schema may only be read; changes nothing."""
     if not database.is_sqlite:
         async with _looking(database) as connection:
-            await _require_primary(connection)
+            await _require_primary(database, connection)
             if denied := (await connection.scalars(_DENIED, _OURS)).all():
                 raise StartupError(
-                    f"{SETTING}: its role may not use {denied[0]}: let the role that ran `meshbot migrate` "
+                    f"{database.named}: its role may not use {denied[0]}: let the role that ran "
+                    "`meshbot migrate` "
                     "run the bot, or grant this one SELECT, INSERT, UPDATE and DELETE on all tables, and "
                     "USAGE on all sequences."
                 )
@@ -79,18 +80,18 @@ async def require_owner(database: Database) -> None:
     if database.is_sqlite:
         return
     async with _looking(database) as connection:
-        await _require_primary(connection)
+        await _require_primary(database, connection)
         role, schema, may_create = (await connection.execute(_MAY_CREATE)).one()
     if not may_create:
         raise StartupError(
-            f"{SETTING}: the role {role} may not create tables in the schema {schema or 'public'}: make it "
-            f"the owner of the database (ALTER DATABASE … OWNER TO {role}) or grant it CREATE there."
+            f"{database.named}: the role {role} may not create tables in the schema {schema or 'public'}: "
+            f"make it the owner of the database (ALTER DATABASE … OWNER TO {role}) or grant it CREATE there."
         )
 
 
-async def _require_primary(connection: AsyncConnection) -> None:
+async def _require_primary(database: Database, connection: AsyncConnection) -> None:
     if await connection.scalar(text("SHOW transaction_read_only")) == "on":
-        raise _takes_no_changes("it may only be read", is_sqlite=False)
+        raise _takes_no_changes(database, "it may only be read")
 
 
 @contextmanager
@@ -99,16 +100,16 @@ def _told(database: Database) -> Iterator[None]:
     try:
         yield
     except (Unavailable, DBAPIError) as error:
-        raise _takes_no_changes(reason(error.__cause__ or error), is_sqlite=database.is_sqlite) from error
+        raise _takes_no_changes(database, reason(error.__cause__ or error)) from error
 
 
-def _takes_no_changes(why: str, *, is_sqlite: bool) -> StartupError:
+def _takes_no_changes(database: Database, why: str) -> StartupError:
     how = (
         "let the bot's user write the file and its folder, and see that its disk has room"
-        if is_sqlite
+        if database.is_sqlite
         else "name the primary there, and not a standby"
     )
-    return StartupError(f"{SETTING}: the database takes no changes ({why}): {how}.")
+    return StartupError(f"{database.named}: the database takes no changes ({why}): {how}.")
 
 
 async def current(database: Database) -> str | None:
@@ -121,8 +122,8 @@ async def current(database: Database) -> str | None:
             encoding = await connection.scalar(text("SHOW server_encoding"))
             if encoding != "UTF8":
                 raise StartupError(
-                    f"{SETTING}: the database has the encoding {encoding}, which cannot hold every name: "
-                    "make another with ENCODING 'UTF8' TEMPLATE template0, and name that."
+                    f"{database.named}: the database has the encoding {encoding}, which cannot hold "
+                    "every name: make another with ENCODING 'UTF8' TEMPLATE template0, and name that."
                 )
         return await connection.run_sync(_current)
 
@@ -139,7 +140,9 @@ async def _looking(database: Database) -> AsyncIterator[AsyncConnection]:
             if database.is_sqlite
             else "start it, or correct its address, its role and what that may do there"
         )
-        raise StartupError(f"{SETTING}: the database does not open ({reason(error)}): {how}.") from error
+        raise StartupError(
+            f"{database.named}: the database does not open ({reason(error)}): {how}."
+        ) from error
 
 
 _MAY_CREATE = text(
@@ -183,10 +186,17 @@ def _current(connection: Connection) -> str | None:
     return revision
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, named: str) -> None:
     from alembic import command
     from alembic.config import Config
 
+    if _current(connection) is None:
+        there = set(inspect(connection).get_table_names())
+        if foreign := sorted(there & set(metadata.tables)):
+            raise StartupError(
+                f"{named}: the database has a table {foreign[0]} that is not the bot's: "
+                "name an empty database."
+            )
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection

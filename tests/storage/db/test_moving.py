@@ -1,5 +1,6 @@
 """From SQLite to PostgreSQL: no row is lost or changed, and no number is given twice."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,11 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    event,
     func,
     insert,
     select,
+    update,
 )
 
 from bot.domain.errors import StartupError
@@ -99,3 +102,49 @@ async def test_what_is_not_empty_is_left_alone(old: Database, new: Database) -> 
         await move(old, new)
     with pytest.raises(StartupError, match="in this order"):
         await move(new, old)
+
+
+async def test_a_copy_that_is_cancelled_in_the_midst_ends_and_leaves_no_row(
+    old: Database, new: Database
+) -> None:
+    async with old.write() as connection:
+        rows = [
+            {**row, "id": number, "query": str(number)}
+            for row in await rows_of(old, subscriptions)
+            for number in (8, 9)
+        ]
+        await connection.execute(insert(subscriptions), rows)
+
+    @event.listens_for(new.engine.sync_engine, "before_cursor_execute")
+    def cancel(
+        _connection: object, _cursor: object, _text: str, _rows: object, _context: object, many: bool
+    ) -> None:
+        if many:
+            copying.get_loop().call_soon(copying.cancel)
+
+    copying = asyncio.ensure_future(move(old, new))
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    assert await rows_of(new, subscriptions) == []
+
+
+async def test_a_row_that_postgresql_refuses_is_told_by_its_table_and_the_reason(
+    old: Database, new: Database
+) -> None:
+    async with old.write() as connection:
+        await connection.execute(update(subscriptions).values(query="geheim\0"))
+    with pytest.raises(StartupError, match=r"a row of subscriptions \(.*NUL.*\), so nothing") as caught:
+        await move(old, new)
+    assert "geheim" not in str(caught.value)
+    assert await rows_of(new, subscriptions) == []
+
+
+async def test_a_table_of_somebody_else_in_the_new_database_is_named(
+    old: Database, empty_postgres_url: str
+) -> None:
+    target = Database.open(empty_postgres_url, named="TO")
+    async with target.write() as connection:
+        await connection.exec_driver_sql("CREATE TABLE gateways (id int)")
+    with pytest.raises(StartupError, match="TO: the database has a table gateways that is not the bot's"):
+        await move(old, target)
+    await target.close()
