@@ -19,7 +19,7 @@ from bot.doctor.portal import contract, meshtech
 from bot.doctor.slack import SLACK_URL, slack
 from bot.domain.errors import BotError
 from bot.network import Network
-from bot.settings.files import close_to_others, open_to_others
+from bot.settings.files import close_to_others, is_sqlite, open_to_others
 from bot.settings.model import Settings
 from bot.slack.outgoing.web_api import BOT_TOKEN
 
@@ -128,7 +128,8 @@ def _settings(settings: Settings, unusable: Mapping[str, str]) -> Iterator[Findi
 def _files(settings: Settings) -> Iterator[Finding]:
     """What every user of the machine may read; to close it is safe."""
     for path, sentence in open_to_others(settings.database_url.get_secret_value()):
-        yield replace(note("files", sentence), fix=partial(_close, path))
+        if path.name == ".env" or is_sqlite(path):
+            yield replace(note("files", sentence), fix=partial(_close, path))
 
 
 async def _close(path: Path) -> str:

@@ -24,7 +24,10 @@ _NEEDS_QUOTES = re.compile(r"""^['"\s]|(^|\s)\#|[\r\n]|\s$""")
 
 
 def open_to_others(database_url: str, env_file: str | Path = ".env") -> Iterator[tuple[Path, str]]:
-    """Each, and a sentence with what to do."""
+    """Each, and a sentence with what to do.
+
+    Opens none: a process that closes a file drops SQLite's locks on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
     for path, holds in (
         (Path(env_file), "passwords and tokens"),
         (_sqlite_file(database_url), "the database"),
@@ -56,7 +59,10 @@ def close_to_others(path: Path) -> None:
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether it is a file that may be read, and a SQLite database by its first bytes."""
+    """Whether it is a file that may be read, and a SQLite database by its first bytes.
+
+    Only for who has no connection to it: closing it would drop SQLite's locks.
+    """
     try:
         if not path.is_file():  # to open a pipe would wait for its writer
             return False
@@ -75,7 +81,7 @@ def _is_open(path: Path) -> bool:
 
 def _sqlite_file(url: str) -> Path | None:
     path = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    return path if url.startswith("sqlite:") and is_sqlite(path) else None
+    return path if url.startswith("sqlite:") else None
 
 
 def names_in(path: Path) -> set[str]:

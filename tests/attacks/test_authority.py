@@ -240,7 +240,7 @@ async def test_a_bare_freeze_holds_nothing_and_a_whole_one_is_asked_about_and_to
 ) -> None:
     async with lab(tmp_path) as made:
         card = await requested(made)
-        assert "To hold every start: freeze everything" in await made.command(ADMIN, "freeze")
+        assert "To hold every start: /mesh freeze everything" in await made.command(ADMIN, "freeze")
         await made.command(ADMIN, "freeze everything because of the fair")
         await made.click(APPROVER, "rollout_approve", card)
         assert "running" in await made.command(OPERATOR, "rollout R-1")

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -349,3 +351,21 @@ async def test_the_start_says_which_files_others_may_read(tmp_path: Path) -> Non
         await world.stop(bot)
         warnings = [str(line["event"]) for line in bot.entries() if line["level"] == "warning"]
     assert [sentence for sentence in warnings if sentence.startswith(".env holds")] != []
+
+
+_TAKES_IT = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+
+
+async def test_to_look_who_may_read_a_database_leaves_its_locks(tmp_path: Path) -> None:
+    url, path = sqlite_url(tmp_path), sqlite_url(tmp_path).removeprefix("sqlite:///")
+    database = Database.open(url)
+    await migrate(database)
+    os.chmod(path, 0o644)
+    async with database.write():
+        assert list(open_to_others(url, tmp_path / "none"))
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _TAKES_IT, path, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await other.communicate()
+    await database.close()
+    assert b"database is locked" in said
