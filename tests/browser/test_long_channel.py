@@ -192,6 +192,7 @@ async def keeping_fewer(script: Route) -> None:
     await script.fulfill(response=answer, body=text.replace("MOST = 2500", "MOST = 250"))
 
 
+@pytest.mark.soak  # on a busy machine the page may scroll once more before it settles
 async def test_somebody_who_reads_far_up_stays_there_while_messages_come(filled: Room) -> None:
     await opened(filled, LONG)
     await filled.tab.evaluate(SCROLL, [20, 2])

@@ -212,7 +212,7 @@ async def test_who_loses_a_deadlock_does_it_again(postgres_url: str) -> None:
     """Ours holds “a” and wants “b”, a patient other the other way round; the impatient one is told."""
     patient, tries = f"{postgres_url}&options=-c%20deadlock_timeout%3D60s", []
     async with (
-        closing(Database.open(f"{postgres_url}&options=-c%20deadlock_timeout%3D20ms")) as ours,
+        closing(Database.open(f"{postgres_url}&options=-c%20deadlock_timeout%3D1s")) as ours,
         closing(Database.open(patient)) as theirs,
     ):
         for name in ("a", "b"):
