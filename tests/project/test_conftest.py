@@ -1,9 +1,13 @@
 """The database fixtures themselves: everything in tests/storage stands on them."""
 
+import asyncio
+from pathlib import Path
+
 import psycopg
 import pytest
 
-from tests.worlds import postgres
+from bot.storage.db.engine import Database
+from tests.worlds import databases, postgres
 
 
 @pytest.mark.postgres
@@ -39,3 +43,21 @@ async def test_what_a_test_left_in_a_postgresql_database_the_next_does_not_find(
 @pytest.mark.on_both
 def test_every_kind_of_database_is_named_by_its_url(database_url: str) -> None:
     assert database_url.startswith(("sqlite:///", "postgresql://"))
+
+
+async def test_a_connection_whose_transaction_still_begins_is_closed_after_that(tmp_path: Path) -> None:
+    with databases.sqlite_in_the_loop():
+        url = databases.sqlite_url(tmp_path)
+        waits, holds = Database.open(url), Database.open(url)
+        async with waits.read() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        async with holds.write():
+            begins = asyncio.ensure_future(raw.execute("BEGIN IMMEDIATE"))
+            await asyncio.sleep(0)
+            closes = asyncio.ensure_future(raw.close())
+            await asyncio.sleep(0)
+        await closes
+        assert begins.done()
+        await waits.close()
+        await holds.close()

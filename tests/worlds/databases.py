@@ -122,20 +122,33 @@ class _Inline:
     """What is put into this queue is done at once, but for the beginning of a transaction.
 
     Others take a turn there. One that writes may have to wait for the end of another: it begins in a thread.
+    What comes meanwhile waits for it: SQLite crashes where one thread closes what another still uses.
     """
 
+    def __init__(self) -> None:
+        self._beginning: asyncio.Future[Any] | None = None
+
     def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
-        future, function = item
+        if self._beginning is None:
+            self._do(*item)
+        else:
+            self._beginning.add_done_callback(lambda _: self.put_nowait(item))
+
+    def _do(self, future: asyncio.Future[Any] | None, function: Callable[[], Any]) -> None:
         statement = function.args[:1] if isinstance(function, partial) else ()
         if future is None:
             function()
         elif statement == ("BEGIN IMMEDIATE",):
-            begun = future.get_loop().run_in_executor(None, function)
-            begun.add_done_callback(lambda begun: _settle(future, begun.result))
+            self._beginning = future.get_loop().run_in_executor(None, function)
+            self._beginning.add_done_callback(lambda begun: self._begun(future, begun))
         elif statement == ("BEGIN",):
             future.get_loop().call_soon(_settle, future, function)
         else:
             _settle(future, function)
+
+    def _begun(self, future: asyncio.Future[Any], begun: asyncio.Future[Any]) -> None:
+        self._beginning = None
+        _settle(future, begun.result)
 
 
 def _settle(future: asyncio.Future[Any], function: Callable[[], Any]) -> None:
