@@ -149,6 +149,7 @@ class FleetPoll:
         self._pages: Pages = {}  # of the last listing
         self._digests_of: int | None = None  # the completed listing that left the database so
         self._is_mine = False
+        self._is_unreleased = False
 
     async def take_in(self, apart: timedelta) -> ListingResult | None:
         """One pass over all pages.
@@ -156,6 +157,8 @@ class FleetPoll:
         None when another process is at it, when the last pass began less than ``apart`` ago, or when it
         failed; the listing's row then says why.
         """
+        if self._is_unreleased:
+            await self._release()
         async with self._database.read() as connection:
             if not await self._is_due(connection, apart):
                 return None
@@ -165,7 +168,13 @@ class FleetPoll:
             async with repeated_beside(self._claim):
                 return await self._claimed(apart)
         finally:
-            await release_tick(self._database, TICK, self._owner, self._now())
+            await self._release()
+
+    async def _release(self) -> None:
+        """Repeated with the next look where the database does not take it. Raises Unavailable then."""
+        self._is_unreleased = True
+        await release_tick(self._database, TICK, self._owner, self._now())
+        self._is_unreleased = False
 
     async def _is_due(self, connection: Transaction, apart: timedelta) -> bool:
         """One that is not over, of a process that is gone, is begun anew at once."""

@@ -68,6 +68,7 @@ class RolloutRunner:
         self._visibility_lost = visibility_lost
         self._listed_at = listed_at
         self._owner = owner
+        self._unreleased: dict[RolloutId, tuple[int, datetime | None]] = {}
 
     async def advance(self) -> None:
         """Moves on every rollout that is due and that no other process holds; for a tick.
@@ -75,7 +76,10 @@ class RolloutRunner:
         One rollout that fails does not hold up the others.
         """
         async with self._context.database.write() as connection:
+            for rollout_id, release in self._unreleased.items():
+                await store.release(connection, rollout_id, self._owner, *release)
             claimed = await store.claim_due(connection, self._owner, self._context.now())
+        self._unreleased.clear()
         results = await asyncio.gather(*map(self._advance_claimed, claimed), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -91,8 +95,14 @@ class RolloutRunner:
         except BotError as error:
             log.warning("%s waits: %s", rollout.title, error)
         finally:
-            async with self._context.database.write() as connection:
-                await store.release(connection, rollout_id, self._owner, rollout.version, due_at)
+            await self._release(rollout_id, rollout.version, due_at)
+
+    async def _release(self, rollout_id: RolloutId, seen_version: int, due_at: datetime | None) -> None:
+        """Repeated before the next claim where the database does not take it. Raises Unavailable then."""
+        self._unreleased[rollout_id] = (seen_version, due_at)
+        async with self._context.database.write() as connection:
+            await store.release(connection, rollout_id, self._owner, seen_version, due_at)
+        del self._unreleased[rollout_id]
 
     async def _advance_one(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
         """The rollout as it is then, and when it is due again."""

@@ -10,9 +10,10 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from bot.domain.errors import BotError, Unavailable
@@ -26,12 +27,22 @@ from bot.slack.views.blocks import Message, fit, message
 from bot.storage.cards import channels, outbox
 from bot.storage.cards.outbox import Backlog, CardClaim, Note, NoteClaim
 from bot.storage.db.engine import Database, Transaction, repeated
+from bot.storage.db.leases import LASTS
 
 log = logging.getLogger(__name__)
 
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """What gives a claim back, until it would have ended by itself."""
+
+    claim: CardClaim | NoteClaim
+    record: Callable[[Transaction], Awaitable[None]]
+    until: datetime
 
 
 class Publisher:
@@ -61,6 +72,7 @@ class Publisher:
         self._owner = owner
         self._cards_in_hand: set[int] = set()  # whatever became of their leases meanwhile
         self._notes_in_hand: set[int] = set()
+        self._unreleased: list[_Release] = []  # the database did not take them; their claims are in hand
         self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()
         self._awake = asyncio.Event()
         self._stopping = False
@@ -93,6 +105,9 @@ class Publisher:
 
     async def publish(self) -> None:
         """Shows everything that is due now."""
+        unreleased, self._unreleased = self._unreleased, []
+        for release in unreleased:
+            await self._release(release)
         async with self._database.read() as connection:
             now = self._now()
             pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
@@ -123,7 +138,7 @@ class Publisher:
             claim = await outbox.claim_card(connection, pace, self._owner, now, self._cards_in_hand)
         if claim is None:
             return False
-        async with self._in_hand(self._cards_in_hand, claim.id, claim):
+        async with self._in_hand(claim):
             problem = await catch(self._show(claim))
             if isinstance(problem, Exception):
                 await self._card_failed(claim, problem)
@@ -132,16 +147,43 @@ class Publisher:
         return True
 
     @contextlib.asynccontextmanager
-    async def _in_hand(
-        self, those: set[int], number: int, claim: CardClaim | NoteClaim
-    ) -> AsyncIterator[None]:
+    async def _in_hand(self, claim: CardClaim | NoteClaim) -> AsyncIterator[None]:
         """No other worker takes it meanwhile, and no other process while this one lives."""
+        those, number = self._hand_of(claim)
         those.add(number)
         try:
             async with outbox.kept(self._database, claim, self._now):
                 yield
         finally:
+            if not any(release.claim is claim for release in self._unreleased):
+                those.discard(number)
+
+    def _hand_of(self, claim: CardClaim | NoteClaim) -> tuple[set[int], int]:
+        if isinstance(claim, CardClaim):
+            return self._cards_in_hand, claim.id
+        return self._notes_in_hand, claim.notes[0].id
+
+    async def _give_back(
+        self, claim: CardClaim | NoteClaim, record: Callable[[Transaction], Awaitable[None]]
+    ) -> None:
+        """Repeated with each ``publish`` while the database does not take it and the lease still runs."""
+        await self._release(_Release(claim, record, self._now() + LASTS))
+
+    async def _release(self, release: _Release) -> None:
+        problem = await catch(self._write(release.record))
+        those, number = self._hand_of(release.claim)
+        if not isinstance(problem, Exception):
             those.discard(number)
+            return
+        log.error("what I publish could not be given back: %s", problem)
+        if self._now() < release.until:
+            self._unreleased.append(release)
+        else:
+            those.discard(number)
+
+    async def _write(self, record: Callable[[Transaction], Awaitable[None]]) -> None:
+        async with self._database.write() as connection:
+            await record(connection)
 
     async def _next_notes(self) -> bool:
         now = self._now()
@@ -151,7 +193,7 @@ class Publisher:
             claim = claim or await outbox.claim_edit(connection, pace, self._owner, now, self._notes_in_hand)
         if claim is None:
             return False
-        async with self._in_hand(self._notes_in_hand, claim.notes[0].id, claim):
+        async with self._in_hand(claim):
             problem = await catch(self._say(claim))
             if isinstance(problem, Exception):
                 await self._notes_failed(claim, problem)
@@ -217,33 +259,48 @@ class Publisher:
 
     async def _card_failed(self, claim: CardClaim, error: Exception) -> None:
         if isinstance(error, SlackFailed) and error.code in GONE and claim.ts is not None:
-            await self._repost(claim.id, claim.ts, claim.channel, error)
+            await self._give_back(
+                claim,
+                partial(self._repost, card_id=claim.id, ts=claim.ts, channel=claim.channel, error=error),
+            )
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             self.sender.forget(claim.uid)
-            await self._break_card(claim.id, claim.channel, error, claim.owner)
+            await self._give_back(
+                claim,
+                partial(
+                    self._break_card, card_id=claim.id, channel=claim.channel, error=error, owner=claim.owner
+                ),
+            )
             return
         what = f"card {claim.about.kind} {claim.about.subject}"
         after = self.sender.try_after(claim.uid, claim.channel, what, error)
-        async with self._database.write() as connection:
-            await outbox.record_failure(connection, claim, after, may_have_worked=_unsure(error))
+        await self._give_back(
+            claim,
+            partial(outbox.record_failure, claim=claim, try_after=after, may_have_worked=_unsure(error)),
+        )
 
-    async def _repost(self, card_id: int, ts: str, channel: str, error: SlackFailed) -> None:
+    async def _repost(
+        self, connection: Transaction, card_id: int, ts: str, channel: str, error: SlackFailed
+    ) -> None:
         """Posts once more what somebody deleted; what is deleted again is left alone."""
         self._drawn.pop(card_id, None)
-        async with self._database.write() as connection:
-            if await outbox.record_gone(connection, card_id, ts, error.code):
-                log.info("a card in %s is gone (%s); I post it again", channel, error.code)
-                return
-        await self._break_card(card_id, channel, error)
+        if await outbox.record_gone(connection, card_id, ts, error.code):
+            log.info("a card in %s is gone (%s); I post it again", channel, error.code)
+        else:
+            await self._break_card(connection, card_id, channel, error)
 
     async def _break_card(
-        self, card_id: int, channel: str, error: SlackFailed, owner: str | None = None
+        self,
+        connection: Transaction,
+        card_id: int,
+        channel: str,
+        error: SlackFailed,
+        owner: str | None = None,
     ) -> None:
         log.warning("a card in %s cannot be shown: %s", channel, error.code)
-        async with self._database.write() as connection:
-            await outbox.record_broken(connection, card_id, f"{error.code}: {error}", owner)
-            await self._break_channel(connection, channel, error)
+        await outbox.record_broken(connection, card_id, f"{error.code}: {error}", owner)
+        await self._break_channel(connection, channel, error)
 
     async def _break_channel(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
         """Nothing can be posted there any more: that is told, and what it alone showed goes elsewhere."""
@@ -349,25 +406,32 @@ class Publisher:
     async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
         if claim.is_edit and isinstance(error, SlackFailed) and error.code in GONE | NO_PLACE:
             log.info("a note in %s cannot be edited any more: %s", claim.channel, error.code)
-            async with self._database.write() as connection:
-                await outbox.record_notes_posted(connection, claim, claim.ts or "")
+            await self._give_back(claim, partial(outbox.record_notes_posted, claim=claim, ts=claim.ts or ""))
             return
         if isinstance(error, SlackFailed) and error.code in GONE and claim.card_id and claim.thread_ts:
-            await self._release_notes(claim, self._now(), error)
-            await self._repost(claim.card_id, claim.thread_ts, claim.channel, error)
+            await self._give_back(claim, partial(self._repost_above, claim=claim, error=error))
             return
         if isinstance(error, SlackFailed) and error.code in NO_PLACE:
             log.warning("a note in %s cannot be shown: %s", claim.channel, error.code)
-            async with self._database.write() as connection:
-                await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
-                await self._break_channel(connection, claim.channel, error)
+            await self._give_back(claim, partial(self._break_notes, claim=claim, error=error))
             return
         after = self.sender.try_after(claim.notes[0].uid, claim.channel, f"note {claim.notes[0].id}", error)
-        await self._release_notes(claim, after, error)
+        await self._give_back(
+            claim,
+            partial(
+                outbox.record_notes_failure, claim=claim, try_after=after, may_have_worked=_unsure(error)
+            ),
+        )
 
-    async def _release_notes(self, claim: NoteClaim, after: datetime, error: Exception) -> None:
-        async with self._database.write() as connection:
-            await outbox.record_notes_failure(connection, claim, after, may_have_worked=_unsure(error))
+    async def _repost_above(self, connection: Transaction, claim: NoteClaim, error: SlackFailed) -> None:
+        """The card of its thread is gone; the notes follow when it is posted again."""
+        await outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=_unsure(error))
+        if claim.card_id and claim.thread_ts:
+            await self._repost(connection, claim.card_id, claim.thread_ts, claim.channel, error)
+
+    async def _break_notes(self, connection: Transaction, claim: NoteClaim, error: SlackFailed) -> None:
+        await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
+        await self._break_channel(connection, claim.channel, error)
 
 
 def _unsure(error: Exception) -> bool:

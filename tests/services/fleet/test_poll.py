@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, KnownGateway, ListingResult
@@ -21,8 +22,9 @@ from bot.domain.query import EVERYTHING
 from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
-from bot.services.fleet.poll import SLOW
+from bot.services.fleet.poll import SLOW, TICK
 from bot.storage.db.engine import Database
+from bot.storage.db.tables import ticks
 from tests.meshtech import vendor
 from tests.worlds.builders import examples, fleet_service
 from tests.worlds.databases import sqlite_url
@@ -283,6 +285,23 @@ async def test_a_listing_whose_lease_another_replica_took_meanwhile_writes_nothi
         running.world.api.then(vendor.page(row("a", "new")))
         assert await running.fleet.take_in_listing() is None
         assert [known.gateway.name for known in (await running.snapshot()).values()] == ["old"]
+
+
+async def test_a_listing_that_could_not_be_given_back_is_when_the_database_is_back(tmp_path: Path) -> None:
+    async with portal(tmp_path) as running:
+        await running.shows([row("a", "x")])
+        async with running.database.write() as connection:
+            await connection.exec_driver_sql(
+                "CREATE TRIGGER away BEFORE UPDATE OF owner ON ticks WHEN NEW.owner = '' "
+                "BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
+            )
+        with pytest.raises(IntegrityError):
+            await running.shows([row("a", "x")])
+        async with running.database.write() as connection:
+            await connection.exec_driver_sql("DROP TRIGGER away")
+        assert await running.fleet.take_in_listing() is None  # it is too early for the next
+        async with running.database.read() as connection:
+            assert await connection.scalar(select(ticks.c.owner).where(ticks.c.name == TICK)) == ""
 
 
 async def test_a_first_listing_that_a_crash_cut_short_is_no_fleet_yet(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus, TargetStatus
 from bot.domain.access import Role
@@ -16,7 +18,8 @@ from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutState, TargetState
 from bot.meshtech.sending import ATTEMPTS
 from bot.services.rollouts.events import ENTRY, FREEZE_TOLD, NOTE
-from bot.storage.db.tables import notes
+from bot.storage.db.tables import notes, rollouts
+from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, QUICK, World, world
 
 SLOWLY = replace(QUICK, per_site=0.25)  # two of eight at once
@@ -509,3 +512,21 @@ def end(it: World, status: TargetStatus) -> None:
     for gateway, target in list(job.devices.items()):
         if not target.status.is_final:
             it.portal._finish(job, gateway, status, None)
+
+
+async def test_a_rollout_that_could_not_be_given_back_is_when_the_database_is_back(tmp_path: Path) -> None:
+    async with world(sqlite_url(tmp_path), rules=QUICK, quick=True) as it:
+        await it.running()
+        async with it.database.write() as connection:
+            await connection.exec_driver_sql(
+                "CREATE TRIGGER away BEFORE UPDATE OF lease_until ON rollouts WHEN NEW.lease_until IS NULL "
+                "BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
+            )
+        with pytest.raises(IntegrityError):
+            await it.runner.advance()
+        async with it.database.write() as connection:
+            await connection.exec_driver_sql("DROP TRIGGER away")
+        await it.runner.advance()
+        async with it.database.read() as connection:
+            assert await connection.scalar(select(rollouts.c.lease_until)) is None
+        assert it.started_more_than_once() == {}

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
@@ -635,21 +634,59 @@ async def test_a_note_is_drawn_again_when_the_database_is_back(stand: Stand) -> 
     assert stand.thread() == ["a\nb"]
 
 
-async def test_what_could_not_be_given_back_is_taken_up_when_its_lease_is_over(stand: Stand) -> None:
+@asynccontextmanager
+async def refused(stand: Stand, table: str) -> AsyncIterator[None]:
     """The database goes away behind a post: neither its result nor its failure can be written."""
-    await stand.open()
+    gone = "BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
     async with stand.database.write() as connection:
-        gone = "BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
-        await connection.exec_driver_sql(f"CREATE TRIGGER away BEFORE UPDATE OF try_after ON cards {gone}")
-    with pytest.raises(IntegrityError):
-        await stand.publish()
+        await connection.exec_driver_sql(f"CREATE TRIGGER away BEFORE UPDATE OF try_after ON {table} {gone}")
+    yield
     async with stand.database.write() as connection:
         await connection.exec_driver_sql("DROP TRIGGER away")
-    await stand.publish(after=LASTS.total_seconds() - 1)
-    assert (await stand.publisher.backlog()).waiting == 1
+
+
+@pytest.mark.parametrize("table", ["cards", "notes"])
+async def test_a_failed_release_is_repeated_when_the_database_is_back(stand: Stand, table: str) -> None:
+    await stand.open()
+    if table == "notes":
+        await stand.publish()
+        await stand.note("a")
+    async with refused(stand, table):
+        await stand.publish()
+        await stand.publish(after=1)
     await stand.publish(after=1)
-    await stand.publish(after=60)
-    assert (stand.texts(), (await stand.publisher.backlog()).waiting) == (["card 7"], 0)
+    await stand.another().publish()  # which need not wait until the lease is over
+    assert ((await stand.publisher.backlog()).waiting, stand.texts()) == (0, ["card 7"])
+    assert stand.thread() == (["a"] if table == "notes" else [])
+
+
+@pytest.mark.parametrize("table", ["cards", "notes"])
+async def test_what_could_not_be_given_back_is_taken_up_when_its_lease_is_over(
+    stand: Stand, table: str
+) -> None:
+    await stand.open()
+    if table == "notes":
+        await stand.publish()
+        await stand.note("a")
+    async with refused(stand, table):
+        await stand.publish()
+    await stand.another().publish()
+    assert (await stand.publisher.backlog()).waiting == 1
+    stand.clock.advance(seconds=LASTS.total_seconds())
+    await stand.another().publish()
+    assert ((await stand.publisher.backlog()).waiting, stand.texts()) == (0, ["card 7"])
+    assert stand.thread() == (["a"] if table == "notes" else [])
+
+
+async def test_a_release_that_fails_for_good_holds_up_nothing_else(stand: Stand) -> None:
+    await stand.open()
+    await stand.publish()
+    await stand.note("a")
+    async with refused(stand, "notes"):
+        for number in range(12):
+            await stand.change(f"number {number}", urgent=True)
+            await stand.publish(after=1)
+        assert (stand.texts(), stand.thread()) == (["number 11"], ["a"])
 
 
 async def test_a_card_that_was_deleted_while_a_note_of_its_thread_waited_is_posted_again_once(
