@@ -1,7 +1,7 @@
 """Leases: a row that one process works on alone, for as long as it says every few seconds that it still does.
 
-They are short, so that others go on soon after a crash, and renewed beside the work, so that a call of any length
-keeps what it is for. A release that the database did not take is repeated by who holds it, before its next claim.
+They are short, so that others go on soon after a crash, and renewed beside the work, so that a call of any
+length keeps what it is for. A release that the database did not take is repeated before the next claim.
 """
 
 import asyncio
