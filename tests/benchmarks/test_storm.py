@@ -38,6 +38,7 @@ from tests.worlds.builders import alert_rules, fleet_service
 from tests.worlds.databases import sqlite_url
 
 GATEWAYS = 100_000
+FEW = 3
 SIZES = (1_000, 10_000, 40_000)
 ROOT = Path(__file__).parents[2]
 
@@ -132,6 +133,10 @@ async def of_the_bot(vendor: Portal, folder: Path, size: int) -> Cost:
     )
     assert process.stdin is not None
     assert process.stdout is not None
+    for gateways in (FEW, 0):
+        assert await process.stdout.readline() == b"next\n"
+        await asyncio.to_thread(vendor.disconnect, gateways)
+        process.stdin.write(b"go\n")
     assert await process.stdout.readline() == b"idle\n"
     await asyncio.to_thread(vendor.disconnect, size)
     said, calls = len(slack.called("chat.postMessage")), len(slack.calls)
@@ -140,10 +145,10 @@ async def of_the_bot(vendor: Portal, folder: Path, size: int) -> Cost:
     report = json.loads(await process.stdout.readline())
     first = await posted - report["ended"]
     await process.wait()
-    (card,) = slack.workspace.in_channel(FLEET_ALERTS)
-    assert f"{size:,} gateways" in card.text
+    *_, card = slack.workspace.in_channel(FLEET_ALERTS)
+    assert f" of {GATEWAYS:,} gateways" in card.text
     assert SHARED in card.text
-    posts = len([call for call in slack.called("chat.postMessage") if not call.args.get("thread_ts")])
+    posts = len([call for call in slack.called("chat.postMessage")[said:] if not call.args.get("thread_ts")])
     await slack.stop()
     assert slack.problems == []
     return Cost(

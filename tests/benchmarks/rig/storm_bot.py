@@ -77,6 +77,10 @@ async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, c
     fleet.tell(evaluate)
     for _ in range(2):
         await fleet.take_in_listing()
+    for _ in range(2):  # an outage of few gateways, and its end: a bot that has lived for a day
+        print("next", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        await fleet.take_in_listing()
     gc.collect()
     gc.freeze()  # as `meshbot run` does
     report.idle = resident()
