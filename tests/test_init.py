@@ -291,4 +291,4 @@ def test_whoever_leaves_in_the_middle_reads_a_sentence_and_the_status_is_130(
 
 
 def test_the_link_fits_into_what_browsers_take() -> None:
-    assert len(new_app_link(manifest(http_url=f"https://{'bot.' * 20}example.com"))) < 4_000
+    assert len(new_app_link(manifest("/mesh", http_url=f"https://{'bot.' * 20}example.com"))) < 4_000

@@ -43,7 +43,7 @@ from bot.meshtech.models import (
     read_page,
     text,
 )
-from bot.meshtech.routes import MAX_RESULTS, NEXT_TOKEN, Operation, RouteTable
+from bot.meshtech.routes import MAX_RESULTS, Operation, RouteTable
 from bot.meshtech.sending import Counters, VendorCall, VendorSender, unreadable
 from bot.network import DIRECT, Network
 
@@ -94,11 +94,11 @@ class MeshtechClient:
         password: str,
         *,
         now: Callable[[], datetime],
+        page_size: int,
+        most_gateways: int,
+        next_token_parameter: str,
         network: Network = DIRECT,
-        page_size: int = 250,
         max_pages: int = MAX_PAGES,
-        most_gateways: int = MOST_ITEMS,
-        next_token_parameter: str = NEXT_TOKEN,
         routes: Mapping[str, str] | None = None,
         fields: Mapping[str, Mapping[str, str]] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,

@@ -119,9 +119,7 @@ class Difference:
     compared: bool = True
 
 
-def compare(
-    document: Json, table: RouteTable, *, api_url: str, next_token: str = NEXT_TOKEN
-) -> list[Difference]:
+def compare(document: Json, table: RouteTable, *, api_url: str, next_token: str) -> list[Difference]:
     """Operation by operation, in our table's order; ``table`` has the settings of now."""
     offered = operations(document, api_url)
     found = {operation: _same(table, operation, offered, api_url) for operation in ROUTES}

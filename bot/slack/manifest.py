@@ -37,7 +37,7 @@ SHORTCUTS: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 
 
-def manifest(command: str = "/mesh", http_url: str | None = None) -> dict[str, Any]:
+def manifest(command: str, http_url: str | None = None) -> dict[str, Any]:
     """For Socket Mode, or for HTTP when the bot's public address is given."""
     url = http_url.rstrip("/") if http_url else None
     if url and not url.endswith(PATH):

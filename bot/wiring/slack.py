@@ -81,7 +81,6 @@ def build_slack(
         # One process remembers by itself which requests it has had.
         is_first=of_one_process if ground.database.is_sqlite else reporting.heard.is_new,
         is_new=reporting.heard.is_new,
-        command=settings.slack.command,
         app_token=app_token.get_secret_value() if app_token else None,
         signing_secret=signing_secret.get_secret_value() if signing_secret else None,
     )

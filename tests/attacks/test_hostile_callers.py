@@ -243,7 +243,7 @@ async def test_an_answer_goes_to_no_address_but_slacks(door: Door) -> None:
 )
 async def test_an_address_is_slacks_or_the_configured_base_or_is_not_used(url: str, takes: bool) -> None:
     async with aiohttp.ClientSession() as session:
-        api = WebApi("xoxb-1", session, base_url="https://slack.test:8443/api/")
+        api = WebApi("xoxb-1", session, base_url="https://slack.test:8443/api/", command="/mesh")
 
         assert api.is_slacks(url) is takes
 

@@ -29,7 +29,7 @@ from bot.slack.incoming.turns import RUNNING, WAITING, leave_turn
 from bot.slack.views.blocks import File, sentence
 from bot.storage.db.engine import Database, work_for_people
 from tests.slack.incoming.connected import Clock, connected
-from tests.worlds.builders import NOW
+from tests.worlds.builders import NOW, PAGING
 from tests.worlds.databases import sqlite_url
 from tests.worlds.fleet import world
 from tests.worlds.house import AUDITOR, House, house
@@ -175,7 +175,7 @@ async def test_listing_and_rollouts_have_connections_to_the_portal_of_their_own(
     portal = FleetSimulator(gateways=3)
     await portal.start()
     own = MeshtechClient(
-        portal.auth_url, portal.api_url, portal.username, portal.password, now=portal.clock.now
+        portal.auth_url, portal.api_url, portal.username, portal.password, now=portal.clock.now, **PAGING
     )
     peoples = own.beside()
     hangs = portal.faults.add("LIST_FIRMWARE", FaultKind.SLOW, None)

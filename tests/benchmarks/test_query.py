@@ -29,7 +29,7 @@ from bot.storage.db.schema import migrate
 from bot.storage.db.tables import listings
 from bot.storage.db.types import to_micros
 from bot.storage.fleet import gateways
-from tests.worlds.builders import NOW, fleet_service, known
+from tests.worlds.builders import NOW, PAGING, fleet_service, known
 
 GATEWAYS = 100_000
 TURNS = 30
@@ -95,7 +95,7 @@ async def test_a_query_against_the_same_sql_by_hand(database: Database, tmp_path
     def now() -> datetime:
         return datetime.now(UTC)
 
-    client = MeshtechClient("http://127.0.0.1:1", "http://127.0.0.1:1", "-", "-", now=now)
+    client = MeshtechClient("http://127.0.0.1:1", "http://127.0.0.1:1", "-", "-", now=now, **PAGING)
     service = fleet_service(Context(database, lambda: NOW), client)
     bare = sqlite3.connect(f"{tmp_path}/fleet.db", check_same_thread=False)
     bare.execute("PRAGMA cache_size=-32000")

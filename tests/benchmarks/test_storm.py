@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from tests.benchmarks.rig.memory import peak, resident, worked
 from tests.benchmarks.rig.portal import PASSWORD, SHARED, USERNAME, Portal, portal
 from tests.slack.incoming.connected import bed
 from tests.worlds.alerts import World
-from tests.worlds.builders import alert_rules, fleet_service
+from tests.worlds.builders import PAGING, alert_rules, fleet_service
 from tests.worlds.databases import sqlite_url
 
 GATEWAYS = 100_000
@@ -109,7 +109,7 @@ async def first_listing(vendor: Portal, path: Path) -> None:
     database = Database.open(f"sqlite:///{path}")
     await migrate(database)
     client = MeshtechClient(
-        vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=lambda: datetime.now(UTC)
+        vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=lambda: datetime.now(UTC), **PAGING
     )
     await fleet_service(Context(database, lambda: datetime.now(UTC)), client).take_in_listing()
     await client.aclose()
@@ -240,7 +240,13 @@ async def test_two_hundred_dark_sites_are_shown_though_slack_takes_one_message_a
         await world.passes(7)
         feature = AlertListeners(world.alerts, world.pause).feature()
         publisher = Publisher(
-            made.api, world.database, feature.cards, feature.notes, owner="bot", now=lambda: datetime.now(UTC)
+            made.api,
+            world.database,
+            feature.cards,
+            feature.notes,
+            owner="bot",
+            edit_every=timedelta(seconds=15),
+            now=lambda: datetime.now(UTC),
         )
         began = time.monotonic()
         running = asyncio.create_task(publisher.run())

@@ -8,14 +8,14 @@ import pytest
 from bot.demo.fleet.contract import DEFAULT_ROUTES, openapi
 from bot.meshtech.contract import Difference, compare
 from bot.meshtech.openapi import words_of
-from bot.meshtech.routes import Operation, RouteTable
+from bot.meshtech.routes import NEXT_TOKEN, Operation, RouteTable
 
 API = "https://iot.example"
 
 
 def compared(document: Any, **overrides: Any) -> dict[Operation, Difference]:
     table = RouteTable(API, overrides.get("routes"), overrides.get("fields"))
-    return {one.operation: one for one in compare(document, table, api_url=API)}
+    return {one.operation: one for one in compare(document, table, api_url=API, next_token=NEXT_TOKEN)}
 
 
 def portal(routes: dict[str, str] | None = None, **fields: dict[str, str]) -> Any:

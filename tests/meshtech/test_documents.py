@@ -10,7 +10,7 @@ import pytest
 from bot.domain.errors import StartupError
 from bot.meshtech.contract import Difference, compare, fetch
 from bot.meshtech.openapi import operations
-from bot.meshtech.routes import Operation, RouteTable
+from bot.meshtech.routes import NEXT_TOKEN, Operation, RouteTable
 from bot.network import DIRECT
 
 API = "https://iot.example"
@@ -44,7 +44,7 @@ def document(paths: Any, **more: Any) -> Any:
 
 def compared(found: Any, api_url: str = API) -> dict[Operation, Difference]:
     table = RouteTable(api_url)
-    return {one.operation: one for one in compare(found, table, api_url=api_url)}
+    return {one.operation: one for one in compare(found, table, api_url=api_url, next_token=NEXT_TOKEN)}
 
 
 def settings(found: Any, api_url: str = API) -> dict[str, str]:

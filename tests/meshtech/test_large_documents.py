@@ -14,11 +14,11 @@ SECONDS, MEGABYTES = 5.0, 200.0  # of the processor's time, and at most in memor
 READ = """
 import asyncio, json, sys
 from bot.meshtech.contract import compare, fetch
-from bot.meshtech.routes import RouteTable
+from bot.meshtech.routes import NEXT_TOKEN, RouteTable
 from bot.network import DIRECT
 from tests.benchmarks.rig.memory import peak, worked
 where, api = sys.argv[1:]
-found = compare(asyncio.run(fetch(where, DIRECT)), RouteTable(api), api_url=api)
+found = compare(asyncio.run(fetch(where, DIRECT)), RouteTable(api), api_url=api, next_token=NEXT_TOKEN)
 print(json.dumps([{name: value for one in found for name, value in one.settings.items()}, worked(), peak()]))
 """
 

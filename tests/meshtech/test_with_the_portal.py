@@ -23,6 +23,7 @@ from bot.meshtech.errors import (
 )
 from tests.demo.fleet.portal import running_portal
 from tests.meshtech.vendor import Clock, Naps
+from tests.worlds.builders import PAGING
 
 PAGE = 7
 
@@ -48,7 +49,7 @@ def connect(portal: FleetSimulator, page_size: int = PAGE) -> MeshtechClient:
         portal.password,
         now=portal.clock.now,
         sleep=Naps(Clock()),
-        page_size=page_size,
+        **PAGING | {"page_size": page_size},
     )
 
 
@@ -226,9 +227,9 @@ async def test_a_portal_of_another_shape_is_met_by_settings(portal: FleetSimulat
         portal.username,
         portal.password,
         now=portal.clock.now,
-        page_size=PAGE,
         routes={"GET_DEVICE": "GET /v2/things/{id}"},
         fields={"LIST_DEVICES": {"id": "thing", "friendlyName": "name", "items": "things"}},
+        **PAGING | {"page_size": PAGE},
     )
 
     found = await fleet(client)

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.meshtech.client import MeshtechClient
+from tests.worlds.builders import PAGING
 
 USERNAME = "bot@example.org"
 PASSWORD = "correct-horse battery/staple"
@@ -187,7 +188,7 @@ async def world(**settings: Any) -> AsyncIterator[World]:
             now=clock,
             sleep=naps,
             randomness=random.Random(1),
-            **settings,
+            **PAGING | settings,
         )
         try:
             yield World(vendor, clock, naps, client)

@@ -46,7 +46,7 @@ async def test_a_secret_in_a_message_is_seen(leaks: Leaks) -> None:
     slack = SlackServer()
     await slack.start()
     session = new_session()
-    api = WebApi(slack.bot_token, session, base_url=slack.api_url)
+    api = WebApi(slack.bot_token, session, base_url=slack.api_url, command="/mesh")
     await api.call("chat.postMessage", channel=OPS, text="All is well")
     assert leaks.found == []
     await api.call("chat.postMessage", channel=OPS, text=f"I use {SECRETS[0]}")

@@ -17,11 +17,11 @@ from tests.slack.manifest_rules import faults, schemas
 from tests.system.test_access import house
 
 ROOT = Path(__file__).parents[2]
-FORMS = [manifest(), manifest("/mesh-test"), manifest(http_url="https://bot.example.com")]
+FORMS = [manifest("/mesh"), manifest("/mesh-test"), manifest("/mesh", http_url="https://bot.example.com")]
 
 
 def test_the_file_in_the_repository_is_the_generated_one() -> None:
-    assert (ROOT / "manifest.yml").read_text(encoding="utf-8") == as_yaml(manifest())
+    assert (ROOT / "manifest.yml").read_text(encoding="utf-8") == as_yaml(manifest("/mesh"))
 
 
 def test_socket_mode_needs_no_address() -> None:
@@ -31,7 +31,7 @@ def test_socket_mode_needs_no_address() -> None:
 
 @pytest.mark.parametrize("address", ["https://bot.example.com", "https://bot.example.com/slack/events"])
 def test_http_mode_sends_everything_to_one_address(address: str) -> None:
-    made = manifest(http_url=address)
+    made = manifest("/mesh", address)
     url = "https://bot.example.com/slack/events"
     assert made["settings"]["socket_mode_enabled"] is False
     assert made["settings"]["event_subscriptions"]["request_url"] == url

@@ -42,7 +42,7 @@ from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, notes
-from tests.worlds.builders import alert_rules, fleet_service
+from tests.worlds.builders import PAGING, alert_rules, fleet_service
 from tests.worlds.databases import sqlite_url
 from tests.worlds.machine import Machine
 
@@ -64,10 +64,16 @@ class Bot:
         now, database = night.now, night.database
         context = Context(database, now)
         self.session = new_session()
-        self.api = WebApi(night.slack.bot_token, self.session, base_url=night.slack.api_url)
+        self.api = WebApi(night.slack.bot_token, self.session, base_url=night.slack.api_url, command="/mesh")
         portal = night.portal
         self.client = MeshtechClient(
-            portal.auth_url, portal.api_url, portal.username, portal.password, now=now, sleep=no_wait
+            portal.auth_url,
+            portal.api_url,
+            portal.username,
+            portal.password,
+            now=now,
+            sleep=no_wait,
+            **PAGING,
         )
         self.fleet = fleet_service(context, self.client)
         self.silences = SilenceService(
@@ -110,6 +116,7 @@ class Bot:
             self.slack.cards,
             self.slack.notes,
             owner=secrets.token_hex(8),
+            edit_every=timedelta(seconds=15),
             now=now,
             sleep=night.sleep,
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from hypothesis import settings
@@ -171,6 +171,14 @@ def rollout_rules(**changes: Any) -> RolloutRules:
 async def parsed(text: str) -> Query:
     """Understands a query as a fleet does that knows none of its words."""
     return parse(text)
+
+
+PAGING: Final[dict[str, Any]] = {
+    "page_size": 250,
+    "most_gateways": 200_000,
+    "next_token_parameter": "NextToken",
+}
+"""How a client lists, where a test does not care."""
 
 
 def fleet_service(context: Context, client: MeshtechClient, **settings: Any) -> FleetService:

@@ -19,7 +19,7 @@ from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, fleet_events
-from tests.worlds.builders import OPERATOR, fleet_service
+from tests.worlds.builders import OPERATOR, PAGING, fleet_service
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -52,8 +52,8 @@ class World:
             self.portal.username,
             self.portal.password,
             now=self.now,
-            page_size=self._page_size,
             sleep=no_wait,
+            **PAGING | {"page_size": self._page_size},
         )
         self._clients.append(client)
         return (

@@ -135,7 +135,9 @@ async def house(folder: Path, portal: FleetSimulator | None = None, **variables:
     try:
         await slack.wait_for(lambda: slack.connected > 0)  # the second socket opens two seconds later
         await app.scheduler.run_now("listing")
-        yield House(app, slack, portal, WebApi(slack.bot_token, session, base_url=slack.api_url))
+        yield House(
+            app, slack, portal, WebApi(slack.bot_token, session, base_url=slack.api_url, command="/mesh")
+        )
     finally:
         await app.stop()
         await session.close()

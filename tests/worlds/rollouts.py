@@ -29,7 +29,7 @@ from bot.services.rollouts.steering import RolloutSteering
 from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets
-from tests.worlds.builders import fleet_service, rollout_rules
+from tests.worlds.builders import PAGING, fleet_service, rollout_rules
 from tests.worlds.machine import Machine
 
 START = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -144,6 +144,7 @@ class World:
             routes=routes,
             fields=fields,
             sleep=_at_once,
+            **PAGING,
         )
 
     @property

@@ -60,7 +60,7 @@ class Publisher:
         *,
         owner: str,
         now: Callable[[], datetime],
-        edit_every: timedelta = timedelta(seconds=15),
+        edit_every: timedelta,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._api = api

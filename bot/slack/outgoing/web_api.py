@@ -22,7 +22,7 @@ from bot.network import DIRECT, Network
 from bot.services.shared import Shared
 from bot.slack.outgoing.methods import METHODS
 from bot.slack.outgoing.newer_blocks import NewerBlocks
-from bot.slack.views.blocks import COMMAND, File, with_command
+from bot.slack.views.blocks import File, with_command
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +127,9 @@ class WebApi:
         token: str,
         session: aiohttp.ClientSession,
         *,
-        base_url: str = "https://slack.com/api/",
+        base_url: str,
+        command: str,
         network: Network = DIRECT,
-        command: str = COMMAND,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.session = session

@@ -18,7 +18,7 @@ from bot.services.context import Context
 from bot.services.fleet.gateways import FleetService
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
-from tests.worlds.builders import fleet_service
+from tests.worlds.builders import PAGING, fleet_service
 
 USERNAME, PASSWORD = "demo", "demo-password"
 SHARED = "uplink-7"
@@ -79,7 +79,9 @@ async def fleet_of(vendor: Portal, folder: Path, page_size: int = 250) -> AsyncI
     """The bot's own view of a portal, with its database in the folder."""
     database = Database.open(f"sqlite:///{folder}/fleet.db")
     await migrate(database)
-    client = MeshtechClient(vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=now, page_size=page_size)
+    client = MeshtechClient(
+        vendor.auth_url, vendor.api_url, USERNAME, PASSWORD, now=now, **PAGING | {"page_size": page_size}
+    )
     yield fleet_service(Context(database, now), client)
     await client.aclose()
     await database.close()

@@ -23,7 +23,7 @@ from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
 from tests.benchmarks.rig.memory import forget_peak, peak, resident, worked
 from tests.benchmarks.rig.portal import PASSWORD, USERNAME
-from tests.worlds.builders import alert_rules, fleet_service
+from tests.worlds.builders import PAGING, alert_rules, fleet_service
 
 # Nobody waits for time to pass: the listing that shows the storm opens it. The work is the same.
 RULES = alert_rules(
@@ -51,14 +51,16 @@ class Report:
 
 async def live(database_url: str, auth_url: str, api_url: str, slack_url: str, channel: str) -> None:
     report, session, database = Report(), new_session(), Database.open(database_url)
-    client = MeshtechClient(auth_url, api_url, USERNAME, PASSWORD, now=now)
+    client = MeshtechClient(auth_url, api_url, USERNAME, PASSWORD, now=now, **PAGING)
     fleet = fleet_service(Context(database, now), client)
     engine = AlertEngine(Context(database, now), rules=RULES, default_channel=channel)
     alerts = AlertService(Context(database, now), rules=RULES, default_channel=channel)
     feature = AlertListeners(alerts, no_pause).feature()
-    api = WebApi("xoxb-demo", session, base_url=slack_url)
+    api = WebApi("xoxb-demo", session, base_url=slack_url, command="/mesh")
     await api.call("auth.test")
-    publisher = Publisher(api, database, feature.cards, feature.notes, owner="bot", now=now)
+    publisher = Publisher(
+        api, database, feature.cards, feature.notes, owner="bot", edit_every=timedelta(seconds=15), now=now
+    )
 
     async def evaluate(taken: ListingResult) -> None:
         report.ended, began = time.monotonic(), worked()

@@ -26,7 +26,7 @@ from bot.services.fleet.poll import SLOW, TICK
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import ticks
 from tests.meshtech import vendor
-from tests.worlds.builders import examples, fleet_service
+from tests.worlds.builders import PAGING, examples, fleet_service
 from tests.worlds.databases import sqlite_url
 from tests.worlds.fleet import world as fleet_world
 
@@ -227,7 +227,12 @@ async def test_a_page_in_the_bytes_of_last_time_is_not_looked_into(tmp_path: Pat
     async with fleet_world(sqlite_url(tmp_path), "a", "b", "c", "d", "e", page_size=2) as made:
         portal, now = made.portal, made.now
         client = Watched(
-            portal.auth_url, portal.api_url, portal.username, portal.password, now=now, page_size=2
+            portal.auth_url,
+            portal.api_url,
+            portal.username,
+            portal.password,
+            now=now,
+            **PAGING | {"page_size": 2},
         )
         fleet = fleet_service(Context(made.database, now), client)
         await made.taken(fleet)

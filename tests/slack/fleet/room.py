@@ -22,7 +22,7 @@ from bot.slack.incoming.requests import Click, ClickListener, CommandCall, Submi
 from bot.slack.lists import list_clicks
 from bot.storage.db.engine import Database
 from tests.slack.shown import Answers, Modals, buttons
-from tests.worlds.builders import fleet_service
+from tests.worlds.builders import PAGING, fleet_service
 from tests.worlds.databases import sqlite_url
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -137,7 +137,9 @@ async def opened(folder: Path, *devices: Device, listed: bool = True) -> AsyncIt
     await portal.start()
     database = Database.open(sqlite_url(folder))
     now = portal.clock.now
-    client = MeshtechClient(portal.auth_url, portal.api_url, portal.username, portal.password, now=now)
+    client = MeshtechClient(
+        portal.auth_url, portal.api_url, portal.username, portal.password, now=now, **PAGING
+    )
     try:
         room = Room(portal, database, client, fleet_service(Context(database, now), client))
         if listed:

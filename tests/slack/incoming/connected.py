@@ -80,7 +80,7 @@ async def bed(slack: SlackServer | None = None) -> AsyncIterator[Bed]:
         slept.append(seconds)
         await asyncio.sleep(0)
 
-    api = WebApi(slack.bot_token, session, base_url=slack.api_url, sleep=sleep)
+    api = WebApi(slack.bot_token, session, base_url=slack.api_url, command="/mesh", sleep=sleep)
     people = People(
         api,
         operators=[workspace.OPERATORS],

@@ -70,6 +70,7 @@ class Stand:
                 LATE: late,
             },
             owner=secrets.token_hex(8),
+            edit_every=timedelta(seconds=15),
             now=self.clock.now,
             sleep=self.sleep,
         )
@@ -841,7 +842,7 @@ async def test_the_loop_survives_a_database_that_does_not_answer(
     stand: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     empty = Database.open(f"sqlite:///{tmp_path}/empty.db")
-    publisher = Publisher(stand.api, empty, {}, {}, owner="one", now=stand.clock.now)
+    publisher = Publisher(stand.api, empty, {}, {}, owner="one", edit_every=timedelta(), now=stand.clock.now)
     running = asyncio.create_task(publisher.run())
     async with asyncio.timeout(10):
         while "I go on" not in caplog.text:
