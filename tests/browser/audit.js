@@ -26,7 +26,7 @@ function unnamed() {
 }
 
 // WCAG 2: 4.5 to 1 for texts, 3 to 1 for large ones.
-function pale() {
+function pale(root = document.body) {
   const parse = (text) => text.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0, 0];
   const light = ([r, g, b]) => [r, g, b].map((one) => one / 255).map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
     .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
@@ -41,7 +41,7 @@ function pale() {
     return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255]);
   };
   const found = [];
-  for (const node of document.querySelectorAll('body *')) {
+  for (const node of root.querySelectorAll("*")) {
     const says = [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim());
     if (!says || !node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) || node.closest('.unseen, :disabled, .skip, option')) continue;
     const style = getComputedStyle(node);

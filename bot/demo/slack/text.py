@@ -33,7 +33,7 @@ def view_text(view: View, names: Mapping[str, str] | None = None) -> str:
 
 def readable(text: str, names: Mapping[str, str] | None = None) -> str:
     """A text with Slack's markup as a person reads it: entities, mentions, dates and links resolved."""
-    shown = _TOKEN.sub(lambda match: _token(match[1], names or {}), text)
+    shown = _TOKEN.sub(lambda match: _token(match[1], names or {}), text.replace("\N{NO-BREAK SPACE}", " "))
     return shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 

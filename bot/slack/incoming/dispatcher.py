@@ -29,7 +29,7 @@ from bot.slack.outgoing.responses import (
     lost,
 )
 from bot.slack.outgoing.web_api import SlackFailed, Sleep, WebApi
-from bot.slack.views.blocks import sentence, with_command
+from bot.slack.views.blocks import sentence, typeset
 from bot.slack.views.modals import in_words
 from bot.slack.views.parts import left_out
 from bot.storage.db.legible import noting_what_is_left_out
@@ -228,7 +228,7 @@ class Dispatcher:
         if known:
             await asyncio.wait({task}, timeout=self._decide_within)
         if task.done() and not task.cancelled():
-            await ack(**with_command(_acknowledgement(task.result()), self._api.command))
+            await ack(**typeset(_acknowledgement(task.result()), self._api.command))
             self._guard.observe(sent.callback_id, attempt.answered.aclose)
             return
         await ack(response_action="update", view=said_view(sent.title, "I am working on it…"))

@@ -17,7 +17,7 @@ import aiohttp
 from bot.slack.outgoing.newer_blocks import REFUSAL
 from bot.slack.outgoing.sending import said_twice, send
 from bot.slack.outgoing.web_api import BAD_TOKEN, GONE, NEVER_SENT, NO_PLACE, SlackFailed, Sleep, WebApi
-from bot.slack.views.blocks import Block, File, Message, View, context, date, message, section, with_command
+from bot.slack.views.blocks import Block, File, Message, View, context, date, message, section, typeset
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class UrlResponder(DirectResponder):
         try:
             async with self._api.session.post(
                 self._url,
-                json=with_command(payload, self._api.command),
+                json=typeset(payload, self._api.command),
                 proxy=self._api.network.proxy_for(self._url),
                 allow_redirects=False,
             ) as answer:

@@ -22,7 +22,7 @@ from bot.network import DIRECT, Network
 from bot.services.shared import Shared
 from bot.slack.outgoing.methods import METHODS
 from bot.slack.outgoing.newer_blocks import NewerBlocks
-from bot.slack.views.blocks import File, with_command
+from bot.slack.views.blocks import File, typeset
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ class WebApi:
     async def call(self, method: str, *, token: str | None = None, **arguments: Any) -> Json:
         """One call of one of ``METHODS``. Raises SlackFailed. Arguments that are None are left out."""
         given = {key: value for key, value in arguments.items() if value is not None}
-        given = with_command(given, self.command)
+        given = typeset(given, self.command)
         headers = {"Authorization": f"Bearer {token}"} if token else None
         sent: Json = {"data": _form(given)} if METHODS[method].form else {"json": given}
         try:

@@ -38,6 +38,10 @@ _CHANNEL = re.compile(r"[CG][A-Z0-9]{1,30}")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 COMMAND: Final = "/mesh"
 _HINT = re.compile(rf"(?<![\w/]){COMMAND}(?= [a-z])")
+# A length or a share, but not in what is meant to be copied, nor in a date that Slack writes.
+_AMOUNT = re.compile(
+    r"(?P<kept>`[^`\n]*`|<[^<>\n]*>)|\d (?:d|h|min|s|%)(?!\w)(?: \d+ (?:h|min|s)(?!\w))?",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,26 +331,31 @@ def fit(blocks: Sequence[Block], *, most: int = MOST_BLOCKS, size: int = MOST_SI
     ]
 
 
-# ---- hints
-def with_command(sent: Any, command: str) -> Any:
-    """What is sent to Slack, with the workspace's own command in the hints that its texts give.
+# ---- on the way out
+def typeset(sent: Any, command: str) -> Any:
+    """What is sent to Slack: the workspace's own command in its hints, and no unit away from its number.
 
-    Every hint is written with ``/mesh``, also in the domain, which does not know how the command is called.
+    Every hint is written with ``/mesh``, also in the domain, which does not know how the command is called;
+    and every number is written with a plain space before its unit.
     Only what people read is touched, never what a button carries.
     """
-    if command == COMMAND:
-        return sent
     if isinstance(sent, Mapping):
-        return {key: _worded(key, value, command) for key, value in sent.items()}
-    return [with_command(one, command) for one in sent] if isinstance(sent, list | tuple) else sent
+        is_shown = sent.get("type") == "mrkdwn"
+        return {key: _typeset(key, value, command, is_shown) for key, value in sent.items()}
+    return [typeset(one, command) for one in sent] if isinstance(sent, list | tuple) else sent
 
 
-def _worded(key: str, value: Any, command: str) -> Any:
+def _typeset(key: str, value: Any, command: str, is_shown: bool) -> Any:
     if key == "errors":  # of a dialog: what is wrong with each input
         return {block_id: _HINT.sub(command, str(text)) for block_id, text in value.items()}
     if key == "text" and isinstance(value, str):
-        return _HINT.sub(command, value)
-    return with_command(value, command)
+        text = _HINT.sub(command, value)
+        return _AMOUNT.sub(_unbroken, text) if is_shown else text
+    return typeset(value, command)
+
+
+def _unbroken(match: re.Match[str]) -> str:
+    return match[0] if match["kept"] else match[0].replace(" ", "\N{NO-BREAK SPACE}")
 
 
 # ---- below: the small print of Block Kit

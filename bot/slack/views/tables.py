@@ -29,12 +29,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``caption`` is read to who does not see the table; ``opens`` stands in the menu below it."""
+    """``caption`` is read to who does not see the table; ``opens`` stands in the menu below it.
+
+    ``is_wide``: on a phone its lines leave no room for a button beside them, so they have the menu too.
+    """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Row]
     opens: str = "Open…"
+    is_wide: bool = False
 
 
 def with_table(text: str, above: Sequence[Block], table: Table, below: Sequence[Block]) -> Message:
@@ -77,8 +81,8 @@ def _rich(element: Block) -> Cell:
 
 
 def _in_lines(table: Table) -> list[Block]:
-    if not any(row.door for row in table.rows):
-        return lines(row.line for row in table.rows)
+    if table.is_wide or not any(row.door for row in table.rows):
+        return [*lines(row.line for row in table.rows), *_menu(table)]
     doors = [open_button(row.door) if row.door else None for row in table.rows]
     return rows_with([row.line for row in table.rows], doors)
 
@@ -91,8 +95,11 @@ def _as_block(table: Table) -> list[Block]:
         "page_size": min(max(len(table.rows), 1), 100),
         "rows": [header, *([*row.cells] for row in table.rows)],
     }
-    menu = open_menu(table.opens, [row.door for row in table.rows if row.door])
-    return [block, *actions(menu)]
+    return [block, *_menu(table)]
+
+
+def _menu(table: Table) -> list[Block]:
+    return actions(open_menu(table.opens, [row.door for row in table.rows if row.door]))
 
 
 def _is_within_limits(table: Table) -> bool:

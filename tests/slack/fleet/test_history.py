@@ -85,7 +85,7 @@ async def test_somebody_sees_the_worst_gateways_and_opens_one(fleet: World) -> N
         assert (
             "1 gateway that had outages for tag:oslo in the last 1 d, offline most often first" in said.text
         )
-        assert "MT5 g5 · 1 outage of 1 h" in said.text
+        assert "MT5 · 1 outage of 1 h" in said.text
         opened = await made.slack.click(OPERATOR, said, ids.OPEN)
         await made.slack.wait_for(lambda: opened.responses)
         assert "🔴 offline MT5 for 1 h" in opened.responses[0].text

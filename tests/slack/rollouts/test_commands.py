@@ -228,7 +228,9 @@ async def test_a_button_that_names_no_rollout_is_refused_with_a_sentence(desk: D
 async def test_rollouts_are_listed_shown_and_reported(desk: Desk) -> None:
     assert "There is no rollout yet" in (await desk.says("rollouts")).text
     await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
-    assert "running · R-1 · 9.0.0 for tag:oslo, 0 of 8 verified" in (await desk.says("rollouts", VERA)).text
+    assert (
+        "R-1 · 🔄 running · 9.0.0 for tag:oslo, 0 of 8 verified" in (await desk.says("rollouts", VERA)).text
+    )
     shown = await desk.says("rollout R-1", VERA)
     assert "R-1: firmware 9.0.0 for 8 gateways" in shown.text
     report = (await desk.says("report r1", VERA)).text
@@ -252,7 +254,8 @@ async def test_jobs_from_the_portal_are_told_from_those_of_a_rollout(desk: Desk)
     gateway = list(desk.it.portal.devices)[7]
     made = desk.it.portal.create_job("by hand", desk.it.firmware.id, [gateway])
     listed = (await desk.says("jobs", VERA)).text
-    assert "by hand · created in the portal" in listed
+    assert f"{made.id} · by hand" in listed
+    assert "SCHEDULED · created in the portal · " in listed
     assert "· R-1 ·" in listed
     assert "0 of 1 finished. 1 QUEUED." in (await desk.says(f"job {made.id}", VERA)).text
 

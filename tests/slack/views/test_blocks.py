@@ -222,9 +222,27 @@ def test_a_hint_names_the_workspaces_own_command_and_a_button_keeps_what_it_carr
     said = blocks.message("Run /mesh alerts.", [blocks.section("`/mesh alerts` or a/mesh x"), button])
     sent = {"text": said.text, "blocks": list(said.blocks), "errors": {"x": "See /mesh tags."}}
 
-    assert blocks.with_command(sent, "/mesh") is sent
-    shown = blocks.with_command(sent, "/lab")
+    assert blocks.typeset(sent, "/mesh") == sent
+    shown = blocks.typeset(sent, "/lab")
     assert shown["text"] == "Run /lab alerts."
     assert shown["blocks"][0]["text"]["text"] == "`/lab alerts` or a/mesh x"
     assert shown["blocks"][1] == button
     assert shown["errors"] == {"x": "See /lab tags."}
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("for 2 h 5 min, 48 % of 3 gateways", "for 2\xa0h\xa05\xa0min, 48\xa0% of 3 gateways"),
+        ("1 d ago, 3 dogs, 2 seconds", "1\xa0d ago, 3 dogs, 2 seconds"),
+        ("`silence oslo for 2 h` holds", "`silence oslo for 2 h` holds"),
+        ("since <!date^1^{time}|5 min ago>", "since <!date^1^{time}|5 min ago>"),
+    ],
+)
+def test_no_line_ends_between_a_number_and_its_unit_and_what_is_copied_stays(
+    written: str, shown: str
+) -> None:
+    sent = {"text": written, "blocks": [blocks.section(written), blocks.header("2 h")]}
+    typeset = blocks.typeset(sent, "/mesh")
+    assert typeset["blocks"][0]["text"]["text"] == shown
+    assert (typeset["text"], typeset["blocks"][1]) == (written, blocks.header("2 h"))

@@ -275,8 +275,9 @@ def _is_now(one: AffectedGateway) -> str:
 
 
 def _named(one: AffectedGateway, portal: Portal) -> str:
+    """Its id, which so stands near the beginning of a line where none ends, and its name."""
     named = linked(bold(name(one.label, NAME)), portal.gateway(one.id, one.site))
-    return named + (f" {code(one.id)}" if one.label != one.id else "")
+    return (f"{code(one.id)} " if one.label != one.id else "") + named
 
 
 def more(number: int) -> list[str]:

@@ -62,7 +62,7 @@ from bot.slack.views.portal import linked
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, number_cell, text_cell, with_table
 
 HISTORY, TAGS, FIRMWARE = "history", "tags", "firmware"
-DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 20
+DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 10
 CSV_HEADING = (
     "id",
     "name",
@@ -523,10 +523,10 @@ def _tag_line(one: TagCount) -> str:
 
 
 def _firmware_line(file: Firmware, running: int) -> str:
+    """The file's name begins a line, so that no line ends within it."""
     facts = [
         f"• {name(file.version, 40) if file.version else 'no version'}",
         f"{count(running, 'gateway')} on it",
-        *([name(file.file_name)] if file.file_name else []),
         *([date(file.created_at)] if file.created_at else []),
     ]
-    return " · ".join(facts)
+    return "\n".join([" · ".join(facts), *([code(file.file_name)] if file.file_name else [])])

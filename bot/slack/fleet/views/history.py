@@ -139,13 +139,12 @@ def _site_line(one: SiteUptime) -> str:
 
 def _gateway_line(one: GatewayUptime, known: KnownGateway | None) -> str:
     facts = [
-        f"{bold(name(known.gateway.label if known else one.id, 40))} {code(one.id)}",
+        bold(name(known.gateway.label if known else one.id, 40)),
         *_outages(one.uptime),
         *([f"flapped {count(one.uptime.flapping, 'time')}"] if one.uptime.flapping else []),
         f"{_percent(one.uptime)} available",
-        name(one.site, 40),
     ]
-    return " · ".join(facts)
+    return "\n".join([" · ".join(facts), f"{code(one.id)} · {name(one.site, 40)}"])
 
 
 def _door(one: GatewayUptime, known: KnownGateway | None) -> Block | None:

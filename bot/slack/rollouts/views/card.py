@@ -100,9 +100,9 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
                 *([("Starts", start)] if start else []),
                 ("Query", code(rollout.query or WHOLE_FLEET)),
                 ("Model", code(rollout.model)),
-                ("File", file_words(rollout.firmware)),
             ]
         ),
+        section(f"{bold('File')}\n{file_words(rollout.firmware)}"),  # no half of a line is wide enough for it
         *lines(progress),
         *(section(notice) for notice in notices),
         *incident_blocks(rollout_status.incidents),

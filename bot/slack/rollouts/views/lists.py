@@ -456,7 +456,7 @@ def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
     done = f", {tally_words(counts)}" if rollout.started_at else ""
     query = code(rollout.query or WHOLE_FLEET)
     return (
-        f"{status(word, kind)} · {bold(rollout.title)} · {code(rollout.firmware_version)} for {query}"
+        f"{bold(rollout.title)} · {status(word, kind)} · {code(rollout.firmware_version)} for {query}"
         f"{done} · {mention(rollout.requester)} {date(rollout.created_at)}{starts_words(rollout)}"
     )
 
@@ -476,6 +476,7 @@ def job_list(entries: Sequence[tuple[VendorJob, RolloutId | None]], place: PageP
             for line, one in zip(shown, entries, strict=True)
         ],
         "Open a job…",
+        is_wide=True,
     )
     text = f"{title}, newest first. " + ". ".join(shown) + "."
     return with_table(text, [section(f"{bold(title)}, newest first")], table, buttons(place, refresh=True))
@@ -494,7 +495,7 @@ def _job_cells(job: VendorJob, rollout_id: RolloutId | None) -> list[Cell]:
 def _job_line(job: VendorJob, rollout_id: RolloutId | None) -> str:
     made_by = bold(f"R-{rollout_id}") if rollout_id is not None else "created in the portal"
     made = f" · {date(job.created_at)}" if job.created_at else ""
-    return f"{escape(_job_state(job))} · {code(job.id)} · {name(job.name, 80)} · {made_by}{made}"
+    return f"{escape(_job_state(job))} · {made_by}{made}\n{code(job.id)} · {name(job.name, 80)}"
 
 
 def _job_state(job: VendorJob) -> str:

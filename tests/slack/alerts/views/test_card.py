@@ -143,8 +143,8 @@ def test_a_card_that_is_over_says_how_long_it_took_and_offers_nothing_to_acknowl
     drawn = card(over())
     assert heading(drawn) == "🟢 A-7 Kyiv-office: over, 2 gateways were offline"
     assert f"Offline from {date(NOW)} to {date(NOW + 17 * MINUTE)}, 17 min in all." in drawn.text
-    assert f"🟢 back MT1 bmac-0001 since {date(NOW + 16 * MINUTE)}, after 15 min" in drawn.text
-    assert "released MT2" in drawn.text
+    assert f"🟢 back bmac-0001 MT1 since {date(NOW + 16 * MINUTE)}, after 15 min" in drawn.text
+    assert "released bmac-0002 MT2" in drawn.text
     assert list(buttons(drawn)) == [ids.INCIDENT_DETAILS]
 
 
@@ -340,8 +340,8 @@ def test_a_flapping_card_that_is_over_says_how_each_is_now() -> None:
     on = gateway(1, left_at=NOW + 90 * MINUTE, left_as=Leave.BACK)
     off = gateway(2, left_at=NOW + 90 * MINUTE, left_as=Leave.STILL_DOWN)
     shown = replace(over(), kind=IncidentKind.FLAPPING, first=(on, off))
-    assert "🟢 online MT1 bmac-0001 for the last hour" in card(shown).text
-    assert "🔴 offline MT2 bmac-0002 for the last hour" in card(shown).text
+    assert "🟢 online bmac-0001 MT1 for the last hour" in card(shown).text
+    assert "🔴 offline bmac-0002 MT2 for the last hour" in card(shown).text
 
 
 def test_what_did_not_return_is_louder_and_names_rollout_and_firmware() -> None:
@@ -441,7 +441,7 @@ def test_the_card_about_visibility_loss_says_whom_it_reminds() -> None:
 def test_a_flapping_card_says_how_each_gateway_is_now_and_since_when() -> None:
     restless = replace(gateway(1), state=Connectivity.ONLINE, changed_at=NOW + 9 * MINUTE)
     text = card(replace(incident(restless), kind=IncidentKind.FLAPPING)).text
-    assert f"🟡 flapping MT1 bmac-0001, online since {date(NOW + 9 * MINUTE)}" in text
+    assert f"🟡 flapping bmac-0001 MT1, online since {date(NOW + 9 * MINUTE)}" in text
 
 
 def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
@@ -515,7 +515,7 @@ def test_a_card_leads_to_the_portal_where_that_has_an_address() -> None:
     portal = Portal("https://p.example/g/{gateway}", "https://p.example/s/{site}")
     shown = incident(site="Kyiv office")
     drawn = sendable(incident_card.card(shown, RULES, portal=portal))
-    assert "<https://p.example/g/bmac-0001|*MT1*> `bmac-0001`" in words(drawn)
+    assert "`bmac-0001` <https://p.example/g/bmac-0001|*MT1*>" in words(drawn)
     assert "<https://p.example/s/Kyiv%20office|Kyiv office in the portal>" in words(drawn)
     assert "p.example" not in words(card(shown))
 

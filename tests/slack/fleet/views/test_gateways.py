@@ -245,9 +245,8 @@ def test_firmware_is_grouped_by_model_with_the_gateways_that_run_it() -> None:
         (firmware("1.0.0", "3000"), 2),
     ]
     text = sendable(views.firmware(rows, "", [], 0)).text
-    assert text.startswith(
-        "3 files in Meshtech's list:\nModel 2011\n• 3.5.0 · 0 gateways on it · gw-3.5.0.bin · "
-    )
+    assert text.startswith("3 files in Meshtech's list:\nModel 2011\n• 3.5.0 · 0 gateways on it · ")
+    assert "\ngw-3.5.0.bin\n" in text
     assert "• 3.4.1 · 38 gateways on it" in text
     assert text.index("38 gateways") < text.index("Model 3000") < text.index("2 gateways")
 
@@ -278,7 +277,7 @@ def test_a_model_without_firmware_is_answered_with_those_that_have_some() -> Non
 
 def test_pages_of_firmware_keep_the_model() -> None:
     message = sendable(views.firmware([(firmware(), 1)] * 50, "2011", [], 20))
-    assert buttons(message)[ids.PAGE_NEXT] == PageRef("firmware", 40, "2011")
+    assert buttons(message)[ids.PAGE_NEXT] == PageRef("firmware", 30, "2011")
 
 
 @pytest.mark.parametrize("name", NAMES)
