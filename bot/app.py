@@ -21,6 +21,7 @@ from bot.metrics import BotMetrics
 from bot.scheduler import Scheduler, Tick
 from bot.services.clock import Clock, WallClock, machine_time
 from bot.services.fleet.gateways import LOOK_EVERY
+from bot.services.sites.book import SiteBook
 from bot.settings.model import Settings
 from bot.slack.home.views.status import OpenWork, Status
 from bot.slack.incoming.connection import SlackApp
@@ -51,11 +52,18 @@ class App:
         self._publishing: asyncio.Task[None] | None = None
         self._ground = ground = lay_ground(settings, self.clock.now)
         self._fleet = fleet = build_fleet(ground)
+        self._sites = SiteBook(
+            ground.context,
+            within=fleet.gateways.require_within,
+            contacts=ground.people.contacts,
+            zone=settings.timezone,
+        )
         self._alerts = build_alerts(
             ground,
             understand=fleet.gateways.query_of,
             matching=fleet.gateways.ids_matching,
             within=fleet.gateways.require_within,
+            groups_at=self._sites.groups_at,
         )
         self._rollouts = build_rollouts(
             ground,
@@ -80,6 +88,7 @@ class App:
             self._rollouts,
             self._alerts,
             self._reporting,
+            self._sites,
             status=self._status,
             world_time=self.clock.now if isinstance(self.clock, WallClock) else machine_time,
         )
@@ -200,6 +209,7 @@ class App:
             "prune_incidents": self._reporting.retention.prune_incidents,
             "prune_fleet": partial(self._fleet.gateways.prune, FLEET_HISTORY),
             "prune_writes": partial(self._fleet.writes.prune, WRITES_KEPT),
+            "prune_sites": partial(self._sites.prune, WRITES_KEPT),
             "prune_cards": partial(self.publisher.prune, KEPT),
             "prune_audit": self._reporting.audit.prune,
         }

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack.server import SlackServer
-from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, PostedMessage
+from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPERATORS, OPS, ROLLOUTS, PostedMessage
 
 FAST = 20.0  # times as fast as usual
 AT_MOST = 30.0  # real seconds for each step: without it the page comes all the same
@@ -31,6 +31,7 @@ async def begin(
     try:
         async with asyncio.timeout(at_most):
             await _listed(slack, at_most)
+        await _describe(slack, small_site(fleet), at_most)
         let_a_small_site_go(fleet, _OUTAGE)
         await _update(slack, fleet, at_most)
         await slack.wait_for(lambda: slack.workspace.in_channel(FLEET_ALERTS), at_most)
@@ -39,11 +40,16 @@ async def begin(
 
 
 def let_a_small_site_go(fleet: FleetSimulator, length: timedelta) -> None:
-    """Always the same site of a fleet, where it has a small one."""
+    if (site := small_site(fleet)) is not None:
+        fleet.darken_site(site, length)
+
+
+def small_site(fleet: FleetSimulator) -> str | None:
+    """Always the same site of a fleet; None where it has no small one."""
     sizes = {device.site: len(fleet.at_site(device.site)) for device in fleet.devices.values() if device.site}
     most = max(_SMALL_SITE, len(fleet.devices) // 20)
-    if small := sorted(site for site, size in sizes.items() if 2 <= size <= most):
-        fleet.darken_site(random.Random(fleet.seed).choice(small), length)
+    small = sorted(site for site, size in sizes.items() if 2 <= size <= most)
+    return random.Random(fleet.seed).choice(small) if small else None
 
 
 def _go(fleet: FleetSimulator, set_speed: Callable[[float], None], factor: float) -> None:
@@ -58,6 +64,14 @@ async def _listed(slack: SlackServer, at_most: float) -> None:
         if "no poll has been completed" not in answer.text:
             return
         await asyncio.sleep(_AGAIN)
+
+
+async def _describe(slack: SlackServer, site: str | None, at_most: float) -> None:
+    """What the site book says of the site that goes offline: the card of its alert tells of it."""
+    if site is None:
+        return
+    for said in (f"call {OPERATORS}", "hours Mo-Fr 07:00-16:00", "note The key is at the reception"):
+        await _answer(slack, f'describe "{site}" {said}', at_most)
 
 
 async def _update(slack: SlackServer, fleet: FleetSimulator, at_most: float) -> None:

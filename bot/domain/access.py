@@ -51,6 +51,7 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge an alert"
     SILENCE = "silence alerts"
     MAINTAIN = "plan maintenance"
+    DESCRIBE = "edit the entry of a site"
     SUBSCRIBE = "subscribe a channel"
     DIVERT = "keep cards out of the default channel"
 
@@ -71,6 +72,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.ACKNOWLEDGE: Role.OPERATOR,
     Action.SILENCE: Role.OPERATOR,
     Action.MAINTAIN: Role.OPERATOR,
+    Action.DESCRIBE: Role.OPERATOR,
     Action.SUBSCRIBE: Role.OPERATOR,
     Action.DIVERT: Role.ADMIN,
 }

@@ -39,6 +39,8 @@ class AuditAction(StrEnum):
     SKIP_MAINTENANCE = "maintenance_skip"
     END_MAINTENANCE = "maintenance_end"
     UNDO_MAINTENANCE = "maintenance_undo"
+    DESCRIBE = "site_edit"
+    UNDO_DESCRIPTION = "site_undo"
     ACKNOWLEDGE = "incident_ack"
     END_ACKNOWLEDGEMENT = "incident_ack_ended"
     TAKE_OVER = "incident_take_over"

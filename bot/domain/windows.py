@@ -5,6 +5,7 @@ change makes a night an hour shorter or longer.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -26,6 +27,54 @@ class Window:
     ends: time
 
 
+_WINDOW = re.compile(r"(?:(?P<days>[A-Za-z,-]+) )?(?P<begins>\d\d:\d\d)-(?P<ends>\d\d:\d\d)")
+_SHORT_DAYS = ("mo", "tu", "we", "th", "fr", "sa", "su")
+
+
+def parse_window(text: str) -> Window:
+    """``Mo-Fr 22:00-05:00``; the days may be a list, or be left out. Raises InvalidInput."""
+    match = _WINDOW.fullmatch(" ".join(text.split()))
+    if match is None:
+        raise InvalidInput("a window is written like Mo-Fr 22:00-05:00")
+    ends = "00:00" if match["ends"] == "24:00" else match["ends"]
+    return Window(_window_days(match["days"] or "Mo-Su"), _window_time(match["begins"]), _window_time(ends))
+
+
+def show_window(window: Window) -> str:
+    """As it may be written."""
+    return f"{_show_days(sorted(window.days))} {window.begins:%H:%M}-{window.ends:%H:%M}"
+
+
+def _show_days(days: Sequence[int]) -> str:
+    """``Mo-Fr`` of days that follow one another, else ``Mo,We``."""
+    first, last = (_SHORT_DAYS[day].title() for day in (days[0], days[-1]))
+    if len(days) > 2 and days[-1] - days[0] == len(days) - 1:
+        return f"{first}-{last}"
+    return ",".join(_SHORT_DAYS[day].title() for day in days)
+
+
+def _window_days(text: str) -> frozenset[int]:
+    days: set[int] = set()
+    for item in filter(None, text.split(",")):
+        first, _, last = item.partition("-")
+        start, end = _window_day(first), _window_day(last or first)
+        days.update((start + offset) % WEEK for offset in range((end - start) % WEEK + 1))
+    return frozenset(days)
+
+
+def _window_day(text: str) -> int:
+    if text.lower() not in _SHORT_DAYS:
+        raise InvalidInput("a day of a window is one of Mo, Tu, We, Th, Fr, Sa, Su")
+    return _SHORT_DAYS.index(text.lower())
+
+
+def _window_time(text: str) -> time:
+    hour, minute = int(text[:2]), int(text[3:])
+    if hour > 23 or minute > 59:
+        raise InvalidInput("a time of a window is between 00:00 and 23:59, or 24:00 at its end")
+    return time(hour, minute)
+
+
 def may_start(window: Window | None, zone: ZoneInfo, now: datetime) -> bool:
     """Whether a gateway may be started now: inside a window, and not shortly before its end."""
     return window is None or any(begin <= now < last for begin, last in _around(window, zone, now))
@@ -38,24 +87,46 @@ def next_start(window: Window | None, zone: ZoneInfo, now: datetime) -> datetime
     return min(max(begin, now) for begin, last in _around(window, zone, now) if last > now)
 
 
+def open_now(windows: Iterable[Window], zone: ZoneInfo, now: datetime) -> tuple[bool, datetime | None]:
+    """Whether one of the windows is open now, and until when that stays so; None: always, or for ever."""
+    for begin, end in _openings(windows, zone, now):
+        if begin <= now < end:
+            return True, end if end < now + timedelta(days=WEEK) else None
+        if begin > now:
+            return False, begin
+    return False, None
+
+
 def _around(window: Window, zone: ZoneInfo, now: datetime) -> list[tuple[datetime, datetime]]:
-    """The windows near a moment, each up to the last moment at which something may be started.
+    """The windows near a moment, each up to the last moment at which something may be started."""
+    # A window of less than an hour is not eaten up by what is kept free at its end.
+    return [
+        (begin, end - min(STOP_BEFORE_END, (end - begin) / 2))
+        for begin, end in _openings([window], zone, now)
+    ]
+
+
+def _openings(windows: Iterable[Window], zone: ZoneInfo, now: datetime) -> list[tuple[datetime, datetime]]:
+    """From when until when some windows are open near a moment, in order.
 
     Windows that touch are one: nothing ends where the next begins.
     """
     today = now.astimezone(zone).date()
+    days = [today + timedelta(days=shift) for shift in range(-1, 2 * WEEK + 2)]
+    all_of = [
+        opening_of(day, one.begins, one.ends, zone)
+        for one in windows
+        for day in days
+        if day.weekday() in one.days
+    ]
     near: list[tuple[datetime, datetime]] = []
-    for shift in range(-1, 2 * WEEK + 2):
-        day = today + timedelta(days=shift)
-        opening = opening_of(day, window.begins, window.ends, zone) if day.weekday() in window.days else None
-        if opening is None:  # one that a clock change leaves out is none: the next is a week later
-            continue
-        if near and opening[0] <= near[-1][1]:
-            near[-1] = (near[-1][0], max(near[-1][1], opening[1]))
+    # One that a clock change leaves out is none: the next is a week later.
+    for begin, end in sorted(opening for opening in all_of if opening is not None):
+        if near and begin <= near[-1][1]:
+            near[-1] = (near[-1][0], max(near[-1][1], end))
         else:
-            near.append(opening)
-    # A window of less than an hour is not eaten up by what is kept free at its end.
-    return [(begin, end - min(STOP_BEFORE_END, (end - begin) / 2)) for begin, end in near]
+            near.append((begin, end))
+    return near
 
 
 def opening_of(day: date, begins: time, ends: time, zone: ZoneInfo) -> tuple[datetime, datetime] | None:

@@ -31,6 +31,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from bot.domain.alerts import storms
 from bot.domain.rollouts import plan
+from bot.domain.windows import Window, show_window
 from bot.settings import values
 from bot.settings.sources import PREFIX, SettingsError, sources
 
@@ -97,7 +98,7 @@ Groups = Annotated[tuple[str, ...], Kind(values.groups, show=",".join)]
 Threshold = Annotated[values.Threshold | None, Kind(values.threshold, show=values.show_threshold)]
 TimeOfDay = Annotated[time | None, Kind(values.time_of_day, show=values.show_time_of_day)]
 Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves)]
-Window = Annotated[values.Window | None, Kind(values.window, show=values.show_window)]
+WindowOrNone = Annotated[Window | None, Kind(values.window, show=lambda one: show_window(one) if one else "")]
 Route = Annotated[str, Kind(values.route, show=values.show_url)]
 FieldNames = Annotated[dict[str, str], Kind(values.field_names, show=values.show_field_names)]
 # Names of variables reach the models in small letters.
@@ -264,7 +265,9 @@ class AlertSettings(_Group):
     startup_listings: Annotated[int, Kind(values.whole(0, 1000))] = _setting(
         "2", "polls completed after a start before any new alert"
     )
-    escalate_to: Groups = _setting("", "user-group ids that are reminded; empty: none")
+    escalate_to: Groups = _setting(
+        "", "user-group ids that are reminded, unless a site has its own; empty: none"
+    )
     digest_at: TimeOfDay = _setting(
         "08:00",
         "when the daily digest comes to the channel for alerts, in `MESHBOT_TIMEZONE`; `off`: never",
@@ -318,7 +321,7 @@ class RolloutSettings(_Group):
     overdue_after: Duration = _setting("45m", "a gateway that has not finished by then is overdue")
     return_within: Duration = _setting("20m", "a gateway that has not come back by then did not return")
     stable_for: DurationOrZero = _setting("10m", "online on the new version before it counts as verified")
-    window: Window = _setting("", "`Mo-Fr 22:00-05:00`: when gateways may be started; empty: always")
+    window: WindowOrNone = _setting("", "`Mo-Fr 22:00-05:00`: when gateways may be started; empty: always")
 
 
 class LogSettings(_Group):

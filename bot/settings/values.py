@@ -16,10 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot.domain.errors import InvalidInput
 from bot.domain.query import parse
 from bot.domain.rollouts.plan import DEFAULT_WAVES
+from bot.domain.windows import Window, parse_window
 from bot.network import names_a_server
 
-# Days as 0 (Monday) to 6, then from when until when. An end that is not after its start is the next day's.
-Window = tuple[tuple[int, ...], time, time]
 # So many gateways, and a share of the fleet: either may be missing.
 Threshold = tuple[int | None, float | None]
 # A count of gateways is an int, a share of them a float: 5 and 0.05.
@@ -29,8 +28,6 @@ HIDDEN = "••••••"
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
-_DAYS = ("mo", "tu", "we", "th", "fr", "sa", "su")
-_WINDOW = re.compile(r"(?:(?P<days>[A-Za-z,-]+) )?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
 _LONGEST = timedelta(days=3660)
 
 
@@ -370,43 +367,10 @@ def show_waves(value: Waves | None) -> str:
 
 def window(text: str) -> Window | None:
     """``Mo-Fr 22:00-05:00``; the days may be left out or be a list; nothing is None: always."""
-    if not text:
-        return None
-    match = _WINDOW.fullmatch(" ".join(text.split()))
-    if not match:
-        raise ValueError("a window is written like Mo-Fr 22:00-05:00")
-    end = "00:00" if match["end"] == "24:00" else match["end"]
-    return _days(match["days"] or "Mo-Su"), _time(match["start"]), _time(end)
-
-
-def _days(text: str) -> tuple[int, ...]:
-    days: set[int] = set()
-    for item in _items(text):
-        first, _, last = item.partition("-")
-        start, end = _day(first), _day(last or first)
-        days.update((start + offset) % 7 for offset in range((end - start) % 7 + 1))
-    return tuple(sorted(days))
-
-
-def _day(text: str) -> int:
-    if text.lower() not in _DAYS:
-        raise ValueError("a day of a window is one of Mo, Tu, We, Th, Fr, Sa, Su")
-    return _DAYS.index(text.lower())
-
-
-def _time(text: str) -> time:
-    hour, minute = int(text[:2]), int(text[3:])
-    if hour > 23 or minute > 59:
-        raise ValueError("a time of a window is between 00:00 and 23:59, or 24:00 at its end")
-    return time(hour, minute)
-
-
-def show_window(value: Window | None) -> str:
-    if value is None:
-        return ""
-    days, start, end = value
-    named = "Mo-Su" if len(days) == 7 else ",".join(_DAYS[day].title() for day in days)
-    return f"{named} {start:%H:%M}-{end:%H:%M}"
+    try:
+        return parse_window(text) if text else None
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
 
 
 def timezone(text: str) -> str:

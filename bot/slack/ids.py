@@ -57,6 +57,11 @@ GATEWAY_RENAME: Final = "gateway_rename"
 GATEWAY_TAGS: Final = "gateway_tags"
 GATEWAY_SILENCE: Final = "gateway_silence"
 GATEWAY_FIND: Final = "gateway_find"
+SITE_EDIT: Final = "site_edit"
+SITE_SILENCE: Final = "site_silence"
+SITE_UNDO: Final = "site_undo"
+SITES_CSV: Final = "sites_csv"
+SITES_CONFIRM: Final = "sites_confirm"
 OPEN: Final = "open"  # shows what a row is about below the row's list
 # These stand on answers only, also on one in a thread, where it is a message that everybody sees.
 ON_ANSWERS: Final = frozenset(
@@ -69,6 +74,7 @@ ON_ANSWERS: Final = frozenset(
         INCIDENT_ACK_ALL,
         MAINTENANCE_CONFIRM,
         MAINTENANCE_UNDO,
+        SITE_UNDO,
         PAGE_NEXT,
         PAGE_PREVIOUS,
         REFRESH,
@@ -96,6 +102,10 @@ NOTE: Final = "note"
 NAME: Final = "name"
 TAGS: Final = "tags"
 QUERY: Final = "query"
+CSV: Final = "csv"
+
+# Their value names a site as the question.
+OF_A_SITE: Final = frozenset({SITE_EDIT, SITE_SILENCE})
 
 # What each button, and the modal of the same name, is for: checked before its listener is asked. What is not
 # named here only shows something.
@@ -138,6 +148,11 @@ PURPOSES: Final[Mapping[str, Action]] = {
     MAINTENANCE_SKIP: Action.MAINTAIN,
     MAINTENANCE_END: Action.MAINTAIN,
     MAINTENANCE_UNDO: Action.MAINTAIN,
+    SITE_EDIT: Action.DESCRIBE,
+    SITE_UNDO: Action.DESCRIBE,
+    SITES_CSV: Action.DESCRIBE,
+    SITES_CONFIRM: Action.DESCRIBE,
+    SITE_SILENCE: Action.SILENCE,
 }
 
 # The words that are a button of the card in whose thread somebody says them, by the kind of the card.
@@ -298,8 +313,10 @@ def about(action_id: str, ref: Ref) -> str:
     """What a button or modal points at, as the audit log calls it."""
     if isinstance(ref, FreezeRef):
         return ref.subject
+    if isinstance(ref, PageRef):
+        return ref.question if action_id in OF_A_SITE else ref.kind
     if not isinstance(ref, CardRef):
-        return ref.kind if isinstance(ref, PageRef) else ref.id
+        return ref.id
     kind = action_id.partition("_")[0]
     if number(ref.id) is None:
         return ref.id

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.access import Action, Actor
-from bot.domain.alerts.incidents import AlertRules
+from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.gateways import Held
 from bot.domain.query import Query
 from bot.services.alerts.coverage import by_gateway
 from bot.services.alerts.engine import AlertEngine
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
-from bot.services.alerts.reminders import Reminders
+from bot.services.alerts.reminders import GroupsAt, Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.settings.model import Settings
 from bot.slack.alerts.hands import HandListeners
-from bot.slack.alerts.incidents import AlertListeners, PauseRollout
+from bot.slack.alerts.incidents import AlertListeners, PauseRollout, SaidOfSite
 from bot.slack.alerts.maintenance import MaintenanceListeners
 from bot.slack.alerts.silences import SilenceListeners
 from bot.wiring.ground import Ground, Listeners
@@ -52,8 +52,12 @@ def build_alerts(
     understand: Callable[[str], Awaitable[Query]],
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Callable[[Actor, Action, Sequence[str]], Awaitable[None]],
+    groups_at: GroupsAt,
 ) -> Alerts:
-    """``understand`` reads a query, ``matching`` names its gateways, ``within`` refuses who may not."""
+    """``understand`` reads a query, ``matching`` names its gateways, ``within`` refuses who may not.
+
+    ``groups_at`` tells which groups are to be called for some sites.
+    """
     settings, context, channel = ground.settings, ground.context, ground.settings.channels.alerts
     rules = alert_rules(settings)
     silences = SilenceService(
@@ -76,7 +80,7 @@ def build_alerts(
     return Alerts(
         AlertEngine(context, rules=rules, default_channel=channel, silenced=held),
         AlertService(context, rules=rules, default_channel=channel),
-        Reminders(context, groups=settings.alerts.escalate_to, silenced=held),
+        Reminders(context, groups=settings.alerts.escalate_to, groups_at=groups_at, silenced=held),
         silences,
         maintenance,
     )
@@ -88,12 +92,21 @@ def alert_listeners(
     *,
     pause_rollout: PauseRollout,
     understand: Callable[[str], Awaitable[Query]],
+    said_of_site: SaidOfSite,
 ) -> tuple[Listeners, AlertListeners]:
-    """With the listeners themselves, which the fleet asks about a gateway."""
+    """With the listeners themselves, which the fleet asks about a gateway and the sites about a site.
+
+    ``said_of_site`` tells what is known of one.
+    """
+
+    async def reminded(incident: Incident) -> Sequence[str]:
+        return ground.people.handles(await alerts.reminders.groups_of(incident))
+
     incidents = AlertListeners(
         alerts.incidents,
         pause_rollout,
-        reminded=lambda: ground.people.handles(ground.settings.alerts.escalate_to),
+        reminded=reminded,
+        said_of_site=said_of_site,
         silenced_down=alerts.silences.down,
         understand=understand,
         portal=ground.portal,

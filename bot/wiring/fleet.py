@@ -12,7 +12,7 @@ from bot.services.fleet.history import HeldBetween, HistoryService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
-from bot.slack.fleet.gateways import FleetCommands, Mention
+from bot.slack.fleet.gateways import FleetCommands, Mention, SaidOfSite
 from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.writes import WriteCommands
 from bot.wiring.ground import Ground, Listeners
@@ -59,11 +59,17 @@ def build_fleet(ground: Ground) -> Fleet:
 
 
 def fleet_listeners(
-    fleet: Fleet, ground: Ground, *, incident_of: Mention, rollout_of: Mention, held: HeldBetween
-) -> Listeners:
-    """``incident_of`` and ``rollout_of`` say what the other columns have of a gateway.
+    fleet: Fleet,
+    ground: Ground,
+    *,
+    incident_of: Mention,
+    rollout_of: Mention,
+    said_of_site: SaidOfSite,
+    held: HeldBetween,
+) -> tuple[Listeners, HistoryCommands]:
+    """``incident_of``, ``rollout_of`` and ``said_of_site`` say what the other columns have of a gateway.
 
-    ``held`` tells when alerts were held.
+    ``held`` tells when alerts were held. With the listeners themselves, which the sites ask about a site.
     """
     reading = FleetCommands(
         fleet.gateways,
@@ -71,6 +77,7 @@ def fleet_listeners(
         now=ground.now,
         incident_of=incident_of,
         rollout_of=rollout_of,
+        said_of_site=said_of_site,
         portal=ground.portal,
     )
     writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, ground.modals, now=ground.now)
@@ -79,7 +86,5 @@ def fleet_listeners(
     history = HistoryCommands(
         HistoryService(ground.context, held=held, unseen_after=unseen_after), fleet.gateways
     )
-    return Listeners(
-        (reading.feature(), history.feature(), charts.feature(), writing.feature()),
-        {**reading.lists(), **history.lists()},
-    )
+    features = (reading.feature(), history.feature(), charts.feature(), writing.feature())
+    return Listeners(features, {**reading.lists(), **history.lists()}), history

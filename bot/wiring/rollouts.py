@@ -14,7 +14,6 @@ from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import RolloutId
-from bot.domain.windows import Window
 from bot.services.context import Within
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
@@ -124,15 +123,8 @@ def rollout_rules(settings: Settings) -> RolloutRules:
         overdue_after=rollouts.overdue_after,
         return_within=rollouts.return_within,
         stable_for=rollouts.stable_for,
-        window=_window(settings),
+        window=rollouts.window,
         zone=ZoneInfo(settings.timezone),
         look_for=rollouts.look_for,
         poll_every=settings.jobs.poll_every,
     )
-
-
-def _window(settings: Settings) -> Window | None:
-    if settings.rollouts.window is None:
-        return None
-    days, begins, ends = settings.rollouts.window
-    return Window(frozenset(days), begins, ends)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.services.answers import LATE, LateAnswers
+from bot.services.sites.book import SiteBook
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes
 from bot.slack.home.tab import HomeTab
@@ -15,6 +16,7 @@ from bot.slack.incoming.signed import of_one_process
 from bot.slack.lists import OnExported, list_clicks
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.responses import late
+from bot.slack.sites.book import SaidOfSite, SiteListeners
 from bot.slack.views.audit import unanswered
 from bot.storage.audit import UNANSWERED
 from bot.wiring.alerts import Alerts, alert_listeners
@@ -39,6 +41,7 @@ def build_slack(
     rollouts: Rollouts,
     alerts: Alerts,
     reporting: Reporting,
+    sites: SiteBook,
     *,
     status: Callable[[], Awaitable[Status]],
     world_time: Callable[[], datetime],
@@ -48,9 +51,24 @@ def build_slack(
     Raises ValueError when two features claim the same name."""
     settings = ground.settings
     app_token, signing_secret = settings.slack.app_token, settings.slack.signing_secret
+    said: list[SaidOfSite] = []
+    of_sites = SiteListeners(sites, ground.modals, said=said)
     of_alerts, incidents = alert_listeners(
-        alerts, ground, pause_rollout=rollouts.pause, understand=fleet.gateways.query_of
+        alerts,
+        ground,
+        pause_rollout=rollouts.pause,
+        understand=fleet.gateways.query_of,
+        said_of_site=of_sites.facts_of,
     )
+    of_fleet, history = fleet_listeners(
+        fleet,
+        ground,
+        incident_of=incidents.line_of,
+        rollout_of=rollouts.line_of,
+        said_of_site=of_sites.facts_of,
+        held=alerts.held_between,
+    )
+    said += [history.of_site, incidents.of_site]
     home = _home(ground, fleet, rollouts, alerts)
     digests = DigestNotes(reporting.digests, fleet.charts, command=settings.slack.command)
     answers = LateAnswers(ground.context, world_time)
@@ -59,13 +77,8 @@ def build_slack(
         ground.people,
         _joined(
             reporting.audit.exported,
-            fleet_listeners(
-                fleet,
-                ground,
-                incident_of=incidents.line_of,
-                rollout_of=rollouts.line_of,
-                held=alerts.held_between,
-            ),
+            of_fleet,
+            Listeners((of_sites.feature(),), of_sites.lists()),
             rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
             of_alerts,
             reporting_listeners(reporting, ground, status=status),

@@ -26,7 +26,7 @@ from bot.domain.query import parse
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref
-from bot.slack.incoming.requests import Click, CommandCall, Submission
+from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
 from tests.slack.shown import Answers, buttons
@@ -100,8 +100,10 @@ class Bench:
         await self.made.app.slack.arrivals.pressed(Click(actor, OPS, action_id, ref, answers, "trigger"))
         return answers
 
-    async def submits(self, actor: Actor, callback_id: str, ref: Ref, values: Mapping[str, str]) -> None:
-        await self.made.app.slack.arrivals.submitted(Submission(actor, callback_id, ref, values))
+    async def submits(
+        self, actor: Actor, callback_id: str, ref: Ref, values: Mapping[str, str]
+    ) -> SubmissionAnswer:
+        return await self.made.app.slack.arrivals.submitted(Submission(actor, callback_id, ref, values))
 
 
 Try = Callable[[Bench, Actor, str], Awaitable[object]]
@@ -149,6 +151,22 @@ def submission(role: Role, among: Among, callback_id: str, point: Point, **value
         await bench.submits(actor, callback_id, ref, values)
 
     return Row(role, among, tries)
+
+
+async def pastes_rows(bench: Bench, actor: Actor, place: str) -> SubmissionAnswer:
+    """What the preview of the site book asks to be confirmed."""
+    rows = {ids.CSV: f"site,note\n{place},{next(bench.numbers)}"}
+    return await bench.submits(actor, ids.SITES_CSV, NOWHERE, rows)
+
+
+async def confirms_rows(bench: Bench, actor: Actor, place: str) -> None:
+    """What the same person proposed when they had every role."""
+    ref: Ref = NOWHERE
+    if actor.may(Action.DESCRIBE):
+        preview = (await pastes_rows(bench, BOSS, place)).view
+        assert preview is not None
+        ref = ids.decode(preview["private_metadata"])
+    await bench.submits(actor, ids.SITES_CONFIRM, ref, {})
 
 
 # ---- what buttons and dialogs point at
@@ -277,6 +295,21 @@ async def a_window(bench: Bench, place: str) -> Ref:
     return buttons(said.last)[ids.MAINTENANCE_UNDO]
 
 
+async def a_site(bench: Bench, place: str) -> Ref:
+    """Drawn with the newest version of its entry."""
+    drawn = (await bench.calls(BOSS, f"site {place}")).last
+    return buttons(drawn)[ids.SITE_EDIT]
+
+
+async def a_site_to_silence(bench: Bench, place: str) -> Ref:
+    return PageRef("site", 3, place)
+
+
+async def a_described_site(bench: Bench, place: str) -> Ref:
+    said = await bench.calls(BOSS, f"describe {place} note {next(bench.numbers)}")
+    return buttons(said.last)[ids.SITE_UNDO]
+
+
 async def an_alert(bench: Bench, place: str) -> Ref:
     return CardRef(str(1 + PLACES.index(place)), 1)
 
@@ -314,6 +347,9 @@ COMMANDS: Mapping[str, Row] = {
     "windows": command(VIEWER, ALL, "windows"),
     "skip": command(OPERATOR, THEIRS, "skip M-{ref}", a_window),
     "end": command(OPERATOR, THEIRS, "end M-{ref}", a_window),
+    "sites": command(VIEWER, ALL, "sites"),
+    "site": command(VIEWER, ALL, "site {place}"),
+    "describe": command(OPERATOR, THEIRS, "describe {place} note {n}"),
     "subscribe": command(OPERATOR, THEIRS, "subscribe offline tag:{place}"),
     "subscriptions": command(VIEWER, ALL, "subscriptions"),
     "unsubscribe": command(OPERATOR, THEIRS, "unsubscribe {ref}", a_subscription),
@@ -347,6 +383,8 @@ CLICKS: Mapping[str, Row] = {
         (OPERATOR, THEIRS, a_silence, "silence_end"),
         (OPERATOR, THEIRS, a_plan_of_work, "maintenance_confirm"),
         (OPERATOR, THEIRS, a_window, "maintenance_skip maintenance_end maintenance_undo"),
+        (OPERATOR, ALL, a_site, "site_edit site_silence sites_csv"),
+        (OPERATOR, THEIRS, a_described_site, "site_undo"),
         (OPERATOR, THEIRS, a_subscription, "subscription_undo subscription_end"),
     )
     for one in names.split()
@@ -360,6 +398,10 @@ SUBMISSIONS: Mapping[str, Row] = {
     "gateway_rename": submission(OPERATOR, THEIRS, "gateway_rename", a_gateway, name="Roof"),
     "gateway_tags": submission(OPERATOR, THEIRS, "gateway_tags", a_gateway, tags="roof"),
     "gateway_silence": submission(OPERATOR, THEIRS, "gateway_silence", a_gateway, duration="1h"),
+    "site_edit": submission(OPERATOR, THEIRS, "site_edit", a_site, note="a note"),
+    "site_silence": submission(OPERATOR, THEIRS, "site_silence", a_site_to_silence, duration="1h"),
+    "sites_csv": Row(OPERATOR, THEIRS, pastes_rows),
+    "sites_confirm": Row(OPERATOR, THEIRS, confirms_rows),
     "freeze": submission(ADMIN, FLEET, "freeze", a_freeze, reason="it bricks"),
     "incident_assign": submission(OPERATOR, ALL, "incident_assign", nothing, person=ANA),
     "incident_silence": submission(OPERATOR, THEIRS, "incident_silence", an_alert, duration="1h"),

@@ -24,14 +24,17 @@ from bot.domain.fleet.writes import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import gates, plan, verdict
 from bot.domain.rollouts.plan import TargetClass
+from bot.domain.sites import book as sites
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.rollouts import steering
+from bot.services.sites.book import CONFIRM_WITHIN
 from bot.settings.model import OPERATIONS, Settings
 from bot.slack.incoming import people
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words
 from bot.slack.rollouts.views.lists import CLASS_WORDS
+from bot.slack.sites.views.book import MOST_PASTED
 from bot.storage.cards.outbox import Backlog
 from bot.storage.retention import PLAN_KEPT
 from bot.wiring.alerts import alert_rules
@@ -330,6 +333,11 @@ def _claims() -> list[str]:
         f"(`WAVES`); with fewer than {plan.SMALL_BELOW} of them, {small[0]} gateway, then {small[1]}, "
         "then the rest",
         f"a reason of up to {steering.MOST_REASON:,} characters",
+        f"Hours are up to {sites.MOST_WINDOWS} windows such as `Mo-Fr 07:00-16:00`",
+        f"A text has {sites.LONGEST} characters at most",
+        f"{MOST_PASTED:,} characters and {sites.MOST_AT_ONCE} sites at once",
+        f"within {_minutes(CONFIRM_WITHIN)} minutes",
+        f"as a whole, for {app.WRITES_KEPT.days} days",
         f"stable for {_hours(plan.STABLE_CANARY)} hours",
         f"At most {_share(rules.per_site)} of a site",
         f"{rules.batch} in one job of Meshtech's (`BATCH`)",

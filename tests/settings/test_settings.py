@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.domain.windows import Window
 from bot.settings import values
 from bot.settings.model import Settings, load_settings
 from bot.settings.sources import SettingsError
@@ -339,7 +340,7 @@ def test_waves_that_do_not_grow_are_refused(text: str) -> None:
     ],
 )
 def test_a_window_is_days_and_two_times(text: str, days: tuple[int, ...], start: time, end: time) -> None:
-    assert load(ROLLOUTS__WINDOW=text).rollouts.window == (days, start, end)
+    assert load(ROLLOUTS__WINDOW=text).rollouts.window == Window(frozenset(days), start, end)
 
 
 @pytest.mark.parametrize(

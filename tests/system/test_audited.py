@@ -152,6 +152,11 @@ async def maintenance(made: House) -> Done:
     return OTTO, "maintenance"
 
 
+async def describe(made: House) -> Done:
+    await says(made, OTTO, f"describe {made.portal.devices[gateway(made)].site} owner Telenor")
+    return OTTO, ids.SITE_EDIT
+
+
 async def subscribe(made: House) -> Done:
     await says(made, OTTO, "subscribe offline")
     return OTTO, "subscribe"
@@ -169,6 +174,7 @@ SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
     Action.ACKNOWLEDGE: acknowledge,
     Action.SILENCE: silence,
     Action.MAINTAIN: maintenance,
+    Action.DESCRIBE: describe,
     Action.SUBSCRIBE: subscribe,
     Action.DIVERT: divert,
     Action.REQUEST: request,

@@ -23,7 +23,7 @@ from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.access import Actor, Role
-from bot.domain.alerts.incidents import AlertRules
+from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.gateways import ListingResult
 from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.engine import AlertEngine
@@ -51,6 +51,10 @@ MINUTE = timedelta(minutes=1)
 ALERTS = workspace.FLEET_ALERTS
 ANA = Actor(workspace.OPERATOR, "Ana", Role.OPERATOR)
 GROUP = workspace.OPERATORS
+
+
+async def _oncall(_incident: Incident) -> Sequence[str]:
+    return ["@oncall"]
 
 
 async def _nobody(_actor: Actor) -> dict[str, list[str]]:
@@ -88,7 +92,7 @@ class Bot:
         self.engine = AlertEngine(context, rules=night.rules, default_channel=ALERTS, silenced=silenced)
         self.reminders = Reminders(context, groups=[GROUP], silenced=silenced)
         self.alerts = AlertService(context, rules=night.rules, default_channel=ALERTS)
-        self.listeners = AlertListeners(self.alerts, night.pause, reminded=lambda: ["@oncall"])
+        self.listeners = AlertListeners(self.alerts, night.pause, reminded=_oncall)
         silencing = SilenceListeners(
             self.silences, Modals(self.api), incident=self.alerts.incident, zone=ZoneInfo("UTC"), now=now
         )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.reminders import is_acknowledged_for_long, reminders_due
+from bot.domain.incident_kinds import IncidentId, Scope
 from bot.services.alerts.notes import about, notes_of
 from bot.services.context import Context
 from bot.storage.alerts import incidents
@@ -14,18 +15,31 @@ ESCALATED = "incident_escalated"
 STILL_YOURS = "incident_still_yours"
 
 
+GroupsAt = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+
+
+async def no_groups(_sites: Collection[str]) -> Mapping[str, str]:
+    """Where no site has one of its own."""
+    return {}
+
+
 class Reminders:
-    """``groups`` are told of what nobody has; none: nobody is. ``silenced`` tells whose alerts are held."""
+    """``groups`` are told of what nobody has, where its site has no group of its own; ``groups_at`` tells
+    those of some sites by their names. Where there is none, nobody is told. ``silenced`` tells whose alerts
+    are held.
+    """
 
     def __init__(
         self,
         context: Context,
         *,
         groups: Sequence[str],
+        groups_at: GroupsAt = no_groups,
         silenced: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self._database = context.database
         self._groups = list(groups)
+        self._groups_at = groups_at
         self._silenced = silenced
         self._now = context.now
 
@@ -34,6 +48,9 @@ class Reminders:
         async with self._database.read() as connection:
             glance = await incidents.open_at_a_glance(connection)
         due = [incident for incident in glance if self._is_due(incident)]
+        if not self._groups:
+            own = await self._own_groups(due)
+            due = [one for one in due if one.acknowledged is not None or one.id in own]
         silenced = await self._silenced() if due else ()
         told = 0
         for one in due:
@@ -50,12 +67,24 @@ class Reminders:
 
     def _is_due(self, incident: Incident) -> bool:
         now = self._now()
-        if is_acknowledged_for_long(incident, now):
-            return True
-        return bool(self._groups) and reminders_due(incident, now) > incident.reminded
+        return is_acknowledged_for_long(incident, now) or reminders_due(incident, now) > incident.reminded
+
+    async def groups_of(self, incident: Incident) -> Sequence[str]:
+        """Who is reminded of what nobody has: the group of its site, where it has one."""
+        own = await self._own_groups([incident])
+        return [own[incident.id]] if incident.id in own else self._groups
+
+    async def _own_groups(self, some: Sequence[Incident]) -> Mapping[IncidentId, str]:
+        """Those of the sites that alerts are about."""
+        sites = {one.id: one.site for one in some if one.kind.rules.scope is Scope.SITE}
+        groups = await self._groups_at(set(sites.values())) if sites else {}
+        return {number: groups[site] for number, site in sites.items() if site in groups}
 
     async def _remind(self, incident: Incident) -> bool:
         now, taken, down = self._now(), incident.acknowledged, incident.tally.down
+        groups = await self.groups_of(incident) if taken is None else ()
+        if taken is None and not groups:
+            return False
         async with self._database.write() as connection:
             if taken is not None:
                 said = await store.record_asked(connection, incident, now)
@@ -65,7 +94,7 @@ class Reminders:
             else:
                 due = reminders_due(incident, now)
                 said = await store.record_reminded(connection, incident, due)
-                once, body = {"groups": self._groups}, {"incident": incident.id, "down": down}
+                once, body = {"groups": groups}, {"incident": incident.id, "down": down}
                 kind, key = ESCALATED, f"{notes_of(incident.id)}v{incident.version}/escalated/{due}"
             if said:
                 await cards.add_note(

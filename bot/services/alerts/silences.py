@@ -96,6 +96,20 @@ class SilenceService:
         except Unconfirmed as gone:
             raise NotFound(f"The gateway {gateway_id} is not in the fleet any more.") from gone
 
+    async def silence_site(
+        self, actor: Actor, site: str, until: datetime, reason: str | None, *, seen: int
+    ) -> tuple[Silence, int]:
+        """All gateways of a site, and how many they are. Raises as ``silence`` does."""
+        require(actor, Action.SILENCE)
+        asked = checked(SilenceRequest(_query_of_site(site), until, reason), self._zone, self._now())
+        return await self._silence(actor, asked, None, seen)
+
+    async def coverage_of_site(self, actor: Actor, site: str) -> tuple[int, int]:
+        """How many gateways a silence of a site would cover, of how many. Raises InvalidInput, NotAllowed."""
+        require(actor, Action.SILENCE)
+        covered = await self._matching(parse(_query_of_site(site)))
+        return len(covered), await self._coverage.fleet_size()
+
     async def _silence(
         self,
         actor: Actor,
@@ -304,6 +318,13 @@ class SilenceService:
                     shown = await routing.channels_with(connection, covered)
                     places = filter(None, dict.fromkeys([self._channel, *shown, one.by]))
                     await _tell(connection, one, ENDING, list(places), _body(one), now)
+
+
+def _query_of_site(site: str) -> str:
+    query = exactly(Field.SITE, site)
+    if query is None:
+        raise InvalidInput(f"No query names the site {site} alone: its name has a * or a quote in it.")
+    return query
 
 
 async def _load_to_silence(connection: Transaction, incident_id: IncidentId) -> Incident:

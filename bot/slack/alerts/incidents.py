@@ -9,7 +9,7 @@ from bot.domain.alerts.search import closed_search
 from bot.domain.alerts.silences import SilencedDown
 from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import GatewayId
-from bot.domain.incident_kinds import IncidentId
+from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Query, parse
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
@@ -24,14 +24,18 @@ from bot.slack.alerts.views import silences as silence_views
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature, NoteDrawing
 from bot.slack.lists import ListFile, ListHandler, check_question
-from bot.slack.views.blocks import Message, sentence
+from bot.slack.views.blocks import Message, count, sentence
 from bot.slack.views.lists import Door, open_button
 from bot.slack.views.portal import NO_PORTAL, Portal
 
 PauseRollout = Callable[[Actor, int, int | None, str], Awaitable[None]]
 """Who, which rollout, the newest entry of its timeline that a button was drawn with, and where."""
 
+_AT_A_SITE = 3  # open alerts that its card names
 _LISTS = {"devices", "gateways", "list", "alert"}
+
+SaidOfSite = Callable[[str], Awaitable[Sequence[str]]]
+"""What another feature says of a site: lines of mrkdwn with its names escaped."""
 
 SilencedDownOf = Callable[[Actor], Awaitable[Sequence[SilencedDown]]]
 """What is offline while a silence holds its alerts."""
@@ -45,11 +49,22 @@ async def as_written(text: str) -> Query:
     return parse(text)
 
 
+async def nobody(_incident: Incident) -> Sequence[str]:
+    """Who is reminded where no groups are."""
+    return ()
+
+
+async def nothing(_site: str) -> Sequence[str]:
+    """What is said of a site where no book is."""
+    return ()
+
+
 class AlertListeners:
     """Translate only: parse, one call of the service, render.
 
     ``pause_rollout`` is another feature's: who may is checked there. ``reminded`` names the groups that hear
-    of what nobody acknowledges, so that a card can say when. ``silenced_down`` is listed below what is open;
+    of what nobody acknowledges, so that a card can say when, and ``said_of_site`` what is known of its site.
+    ``silenced_down`` is listed below what is open;
     so is what ``maintenance`` holds, of which cards tell too. ``understand`` reads the query of those that
     are over.
     """
@@ -59,7 +74,8 @@ class AlertListeners:
         service: AlertService,
         pause_rollout: PauseRollout,
         *,
-        reminded: Callable[[], Sequence[str]] = tuple,
+        reminded: Callable[[Incident], Awaitable[Sequence[str]]] = nobody,
+        said_of_site: SaidOfSite = nothing,
         silenced_down: SilencedDownOf | None = None,
         understand: Callable[[str], Awaitable[Query]] = as_written,
         portal: Portal = NO_PORTAL,
@@ -70,6 +86,7 @@ class AlertListeners:
         self._maintenance = maintenance
         self._silenced_down = silenced_down
         self._reminded = reminded
+        self._said_of_site = said_of_site
         self._service = service
         self._pause_rollout = pause_rollout
 
@@ -99,6 +116,13 @@ class AlertListeners:
         """What a gateway's own card says about the incident that it is in."""
         incident = await self._service.incident_of(gateway_id)
         return views.line(incident) if incident is not None else None
+
+    async def of_site(self, site: str) -> Sequence[str]:
+        """What the card of a site says of open alerts."""
+        found = await self._service.at_sites([site])
+        shown = [await self._service.incident(one.id) for one in found[:_AT_A_SITE]]
+        more = len(found) - len(shown)
+        return [*map(views.line, shown), *([f"and {count(more, 'more open alert')}"] if more else [])]
 
     async def in_thread(self, word: str, call: CommandCall) -> bool:
         """What somebody says of the alert in whose thread they say it."""
@@ -184,8 +208,11 @@ class AlertListeners:
 
     async def _card(self, incident: Incident, page: PageRef | None = None) -> Message:
         planned = await self._maintenance.of_incident(incident.id) if self._maintenance is not None else ()
-        notice = maintenance_views.notice(planned)
-        return cards.card(incident, self._service.rules, self._reminded(), self._portal, page, notice)
+        of_site = incident.kind.rules.scope is Scope.SITE and incident.state.is_live
+        known = await self._said_of_site(incident.site) if of_site else ()
+        besides = [*maintenance_views.notice(planned), *known]
+        groups = await self._reminded(incident)
+        return cards.card(incident, self._service.rules, groups, self._portal, page, besides)
 
     async def _gateways_page(self, actor: Actor, offset: int, question: str) -> Message:
         require(actor, Action.READ)

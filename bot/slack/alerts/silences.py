@@ -195,6 +195,14 @@ class SilenceListeners:
             raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
         await self._modals.open(click.trigger_id, views.gateway_dialog(click.gateway.id, click.channel))
 
+    @on.click(ids.SITE_SILENCE)
+    async def ask_about_site(self, click: Click) -> None:
+        if click.trigger_id is None:
+            raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
+        site = click.page.question
+        covered, fleet = await self._service.coverage_of_site(click.actor, site)
+        await self._modals.open(click.trigger_id, views.site_dialog(site, covered, fleet))
+
     @on.submission(ids.INCIDENT_SILENCE)
     async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
         asked = submission.card
@@ -214,6 +222,19 @@ class SilenceListeners:
                 submission.actor, asked.id, until, reason, asked.channel or None
             )
             return views.silenced_dialog(made)
+
+        return await self._silence_until(submission, act)
+
+    @on.submission(ids.SITE_SILENCE)
+    async def silence_site(self, submission: Submission) -> SubmissionAnswer:
+        """The dialog said how many gateways it covers."""
+        asked = submission.page
+
+        async def act(until: datetime, reason: str | None) -> View:
+            made, covered = await self._service.silence_site(
+                submission.actor, asked.question, until, reason, seen=asked.offset
+            )
+            return views.silenced_dialog(made, covered)
 
         return await self._silence_until(submission, act)
 

@@ -35,6 +35,9 @@ from bot.slack.views.portal import NO_PORTAL, Portal
 Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
 
+SaidOfSite = Callable[[str, str], Awaitable[Sequence[str]]]
+"""The same of a gateway's site, as the card of the gateway shows it: by their names, the site's first."""
+
 _RECENT = 5
 _NOTHING_SAID = re.compile(
     r"^(?:(?:all|the|me|us|devices|gateways|which|what|many|much|is|are)(?: |$))+", re.IGNORECASE
@@ -56,6 +59,11 @@ _ERRANDS = (
 )
 
 
+async def nothing(_site: str, _gateway_id: str) -> Sequence[str]:
+    """What is said of a site where no book is."""
+    return ()
+
+
 class FleetCommands:
     """Reads the fleet for anybody who may read."""
 
@@ -67,6 +75,7 @@ class FleetCommands:
         now: Callable[[], datetime],
         incident_of: Mention,
         rollout_of: Mention,
+        said_of_site: SaidOfSite = nothing,
         portal: Portal = NO_PORTAL,
     ) -> None:
         self._portal = portal
@@ -75,6 +84,7 @@ class FleetCommands:
         self._now = now
         self._incident_of = incident_of
         self._rollout_of = rollout_of
+        self._said_of_site = said_of_site
 
     def feature(self) -> Feature:
         return on.of(self, guess=self.guess, errands=_ERRANDS)
@@ -133,9 +143,9 @@ class FleetCommands:
         known = await self._fleet.find(wanted)
         await call.respond.answer(await self._device_page(call.actor, 0, known.gateway.id))
 
-    @on.command("tags", "List tags with their gateways", also=("sites", "site", "labels", "label"))
+    @on.command("tags", "List tags with their gateways", also=("labels", "label"))
     async def tags(self, call: CommandCall) -> None:
-        """``site oslo`` asks for those of one."""
+        """``label oslo`` asks for the gateways of one."""
         if call.text.strip():
             await self.devices(call)
         else:
@@ -200,6 +210,7 @@ class FleetCommands:
             await self._incident_of(gateway.id),
             await self._rollout_of(gateway.id),
             self._portal.gateway(gateway.id, known.site),
+            await self._said_of_site(known.site, gateway.id),
         )
         return views.device(card, self._now())
 

@@ -15,16 +15,17 @@ from bot.domain.query import Field, Query, exactly, parse
 from bot.services.fleet.gateways import CHUNK, FleetService
 from bot.services.fleet.history import HistoryService
 from bot.slack.fleet.views import history as views
-from bot.slack.fleet.views.gateways import HISTORY
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import PagePosition, last_offset
+from bot.slack.views.lists import HISTORY, PagePosition, last_offset
 
 _USAGE: Final = "Write it as /mesh availability tag:oslo 30d or /mesh worst often tag:oslo 30d."
 _HISTORY: Final = "Write it as /mesh history MT10225 30d or /mesh history oslo."
+
+OF_SITE: Final = timedelta(days=30)  # that the card of a site tells of
 
 on = Declarations("Gateways")
 
@@ -71,6 +72,16 @@ class HistoryCommands:
     )
     async def history(self, call: CommandCall) -> None:
         await call.respond.answer(await self._timeline_page(call.actor, 0, call.text))
+
+    async def of_site(self, site: str) -> Sequence[str]:
+        """What the card of a site says of its availability, and of its last alerts and rollouts."""
+        query = exactly(Field.SITE, site)
+        ids = await self._fleet.ids_matching(parse(query)) if query else []
+        if query is None or not ids:
+            return ()
+        report = await self._history.availability(parse(query), OF_SITE)
+        told = await self._history.timeline(site, ids, OF_SITE, is_site=True)
+        return views.of_site(report, told)
 
     async def _timeline_page(self, _actor: Actor, offset: int, question: str) -> Message:
         text, period = split_period(question, SHORTEST, LONGEST, _HISTORY)

@@ -7,12 +7,14 @@ matter. On Enterprise Grid somebody has an id of the organisation besides the wo
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from bot.domain.access import NOT_NOW, Actor, Grant, Role, limits_of
+from bot.domain.audit import called_so
 from bot.domain.query import Query
 from bot.slack.outgoing.web_api import SlackFailed, WebApi
 
@@ -38,6 +40,10 @@ _LASTING: Mapping[str, str] = {
     "missing_scope": "the app lacks a scope: add usergroups:read and users:read, then reinstall it",
     "permission_denied": "the app may not read it: an owner of the workspace has to allow that",
 }
+
+
+# A mention, an id alone, or one behind a name.
+_BY_ID = re.compile(r"(?:<[@!](?:subteam\^)?|@|.*\()?([SUW](?=[A-Z0-9]*\d)[A-Z0-9]{5,30})(?:\|[^>]*)?[)>]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +244,24 @@ class People:
             if not self._handles.is_known(one):
                 self._handles.refresh(one)
         return [self._shown(one) for one in group_ids]
+
+    async def contacts(self, texts: Collection[str]) -> Mapping[str, str]:
+        """User groups and people that somebody typed, each as ``@oslo-field (S0OSLO0001)``.
+
+        What names none, or several, is left out. Raises SlackFailed.
+        """
+        answer = await self._api.call("usergroups.list")
+        groups = {str(one["id"]): str(one.get("handle") or one.get("name")) for one in answer["usergroups"]}
+        by_id = {text: match[1] for text in texts if (match := _BY_ID.fullmatch(text.strip()))}
+        people = await self.names([*(one for one in by_id.values() if one[0] != "S"), *self.known()])
+        called = {**{one: (handle,) for one, handle in groups.items()}, **people}
+        found: dict[str, str] = {}
+        for text in texts:
+            words = text.split()
+            ids, length = called_so(words, called) if text not in by_id else ([by_id[text]], len(words))
+            if len(ids) == 1 and length == len(words) and ids[0] in called:
+                found[text] = f"{'@' if ids[0] in groups else ''}{called[ids[0]][0]} ({ids[0]})"
+        return found
 
     async def admins(self) -> Sequence[str] | None:
         """Everybody who is an admin; None while Slack does not tell who is in their groups."""

@@ -103,6 +103,10 @@ class Submission:
         return _of_type(self.ref, GatewayRef)
 
     @property
+    def page(self) -> PageRef:
+        return _of_type(self.ref, PageRef)
+
+    @property
     def plan(self) -> PlanRef:
         return _of_type(self.ref, PlanRef)
 

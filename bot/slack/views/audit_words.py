@@ -25,6 +25,8 @@ DONE: Final[Mapping[AuditAction, str]] = {
     AuditAction.SKIP_MAINTENANCE: "{who} skipped an opening of maintenance {what}: {after}",
     AuditAction.END_MAINTENANCE: "{who} ended maintenance {what}",
     AuditAction.UNDO_MAINTENANCE: "{who} undid the last change of maintenance {what}: {after}",
+    AuditAction.DESCRIBE: "{who} changed the entry of {what} from {before} to {after}",
+    AuditAction.UNDO_DESCRIPTION: "{who} undid a change of the entry of {what}: {after} again, not {before}",
     AuditAction.ACKNOWLEDGE: "{who} acknowledged {what}",
     AuditAction.END_ACKNOWLEDGEMENT: "{who} ended the acknowledgement of {what}: {before}, now {after}",
     AuditAction.TAKE_OVER: "{who} took {what} over from {before}",

@@ -12,6 +12,8 @@ from bot.slack.views.blocks import Block, actions, button, count, lines, menu, p
 T = TypeVar("T")
 DEVICE: Final = "device"  # the kind of list that one gateway is: every column's rows lead there
 DEVICES: Final = "devices"  # that of gateways, to which they lead too
+HISTORY: Final = "history"  # what happened to a gateway, or at a site
+SITE: Final = "site"  # one site
 _LONGEST_VALUE: Final = 150  # of an option of a menu
 _MOST_ROWS: Final = 8_000  # characters of the rows as JSON: a message holds a heading and buttons besides
 

@@ -1,5 +1,6 @@
 """Links to the vendor's portal, by templates of whoever runs the bot. What fills them comes from outside."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -16,10 +17,10 @@ class Portal:
 
     def gateway(self, gateway_id: str, site: str = "") -> str:
         """Empty without a template, or without the site that it wants."""
-        return _filled(self.gateway_url, {GATEWAY: gateway_id, SITE: site})
+        return filled(self.gateway_url, {GATEWAY: gateway_id, SITE: site})
 
     def site(self, site: str) -> str:
-        return _filled(self.site_url, {SITE: site})
+        return filled(self.site_url, {SITE: site})
 
 
 NO_PORTAL: Final = Portal()
@@ -30,8 +31,10 @@ def linked(text: str, url: str) -> str:
     return f"<{url.replace('&', '&amp;')}|{text.replace('|', '¦')}>" if url else text
 
 
-def _filled(template: str, values: dict[str, str]) -> str:
-    """Nothing where a value is missing, or is dots alone: a browser takes those as a step in the path."""
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """A template as an address. Nothing where a value is missing, or is dots alone, which a browser takes as
+    a step in the path.
+    """
     for placeholder, value in values.items():
         if placeholder in template:
             if not value.strip("."):

@@ -183,6 +183,26 @@ write_items = Table(
     Column("state", String(16), nullable=False),  # waiting, done, failed, left
     Column("error", Text),
 )
+# The site book: what is known of a site, whether or not gateways stand there now.
+sites = Table(
+    "sites",
+    metadata,
+    Column("folded", _Folded, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("entry", JSON, nullable=False),  # text by field
+    Column("version", Integer, nullable=False),  # rises with each change
+)
+# A change of entries: proposed by a file, done, undone.
+site_changes = Table(
+    "site_changes",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("actor", String(32), nullable=False),
+    Column("created_at", UtcMicros, nullable=False, index=True),
+    Column("changes", JSON, nullable=False),  # the name of each site, what was said of it and what is
+    Column("unchanged", Integer, nullable=False),
+)
 
 # ---- rollouts
 # A plan that was drawn and may be requested; requesting it leaves the rollout's number here.

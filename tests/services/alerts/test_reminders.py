@@ -1,6 +1,7 @@
 """Who is reminded of an incident, and when that stops."""
 
-from collections.abc import AsyncIterator, Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,15 +20,29 @@ from tests.worlds.databases import sqlite_url
 GROUPS = ["S0ONCALL01"]
 
 
+class Killed(Exception):
+    """The process ends in the middle of a tick."""
+
+
 class Room:
     """One dark gateway in a posted incident, and reminders."""
 
     def __init__(self, world: World, groups: list[str]) -> None:
         self.world = world
         self.hushed: set[str] = set()
+        self.of_sites: dict[str, str] = {}
+        self.dies = False
         self.reminders = Reminders(
-            Context(world.database, lambda: world.now), groups=groups, silenced=self._silenced
+            Context(world.database, lambda: world.now),
+            groups=groups,
+            groups_at=self._of_sites,
+            silenced=self._silenced,
         )
+
+    async def _of_sites(self, sites: Collection[str]) -> Mapping[str, str]:
+        if self.dies:
+            raise Killed
+        return {one: self.of_sites[one] for one in sites if one in self.of_sites}
 
     async def _silenced(self) -> Collection[str]:
         return self.hushed
@@ -89,6 +104,34 @@ async def test_the_copy_in_a_channel_where_nothing_can_be_posted_calls_nobody(wo
 
 async def test_without_groups_nobody_is_told(world: World) -> None:
     assert await Room(world, []).after(timedelta(hours=2)) == []
+
+
+async def test_the_group_of_a_site_is_told_in_place_of_the_others(world: World) -> None:
+    room = Room(world, GROUPS)
+    room.of_sites = {"Oslo": "S0OSLO0001"}
+    await room.after(timedelta(minutes=10))
+    (note,) = await world.notes()
+    assert note.body["groups"] == ["S0OSLO0001"]
+
+
+async def test_the_group_of_a_site_is_told_where_there_are_no_others(world: World) -> None:
+    room = Room(world, [])
+    room.of_sites = {"Oslo": "S0OSLO0001"}
+    assert await room.after(timedelta(minutes=10)) == [ESCALATED]
+
+
+async def test_two_replicas_of_which_one_dies_tell_the_group_of_a_site_once(world: World) -> None:
+    dying, other, third = (Room(world, GROUPS) for _ in range(3))
+    for room in (dying, other, third):
+        room.of_sites = {"Oslo": "S0OSLO0001"}
+    world.now = (await world.only_incident()).post_at + timedelta(minutes=10)
+    dying.dies = True
+    ended = await asyncio.gather(
+        dying.reminders.tick(), other.reminders.tick(), third.reminders.tick(), return_exceptions=True
+    )
+    assert [type(one) for one in ended].count(Killed) == 1
+    assert await Room(world, GROUPS).reminders.tick() == 0  # who starts again finds it said
+    assert [note.body["groups"] for note in await world.notes()] == [["S0OSLO0001"]]
 
 
 async def test_an_acknowledgement_stops_escalation(world: World) -> None:

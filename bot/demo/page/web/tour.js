@@ -10,7 +10,7 @@ const STEPS = [
   { title: 'Ask the bot', at: '#pane .composer', text: () => `${state.choices.slash} devices is:offline lists what is offline; ${state.choices.slash} alone shows what the bot can do.`, type: () => `${state.choices.slash} devices is:offline` },
   { title: 'Update firmware', at: '#pane .composer', text: () => 'Draw a plan, and press Request approval.', type: () => `${state.choices.slash} update tag:bergen model:2011 to 3.5.0` },
   { title: 'Be somebody else', at: '#seat', text: () => 'A viewer looks, an operator changes, an approver approves. Become Ana Moe, approve the update on its card in #rollouts, and promote it when its canary is done.' },
-  { title: 'Make things happen', at: '#open-world', text: () => `Let a site go offline, and watch its card come to #fleet-alerts, and its end; what goes offline in a window that ${state.choices.slash} maintenance plans is held until its end. Firmware 3.6.0 to 3.6.5 is bad, each in a way of its own: watch a rollout stop.`, type: () => `${state.choices.slash} update tag:oslo model:2011 to 3.6.1` },
+  { title: 'Make things happen', at: '#open-world', text: () => `Let a site go offline, and watch its card come to #fleet-alerts, and its end; what goes offline in a window that ${state.choices.slash} maintenance plans is held until its end. ${state.choices.slash} sites lists all sites; the card of the alert says whom to call for its own, out of the site book. Firmware 3.6.0 to 3.6.5 is bad, each in a way of its own: watch a rollout stop.`, type: () => `${state.choices.slash} update tag:oslo model:2011 to 3.6.1` },
 ];
 
 let card = null;

@@ -52,11 +52,11 @@ def card(
     groups: Sequence[str] = (),
     portal: Portal = NO_PORTAL,
     page: PageRef | None = None,
-    planned: Sequence[str] = (),
+    besides: Sequence[str] = (),
 ) -> Message:
     """The one message about an incident, from its first post to its end. ``groups``: who is reminded of what
     nobody acknowledges, by names that ring at nobody. ``page``: of the answer that shows it, if it is none.
-    ``planned``: what is to be said of maintenance.
+    ``besides``: what is to be said of maintenance and of its site.
     """
     has_gateways = incident.kind.rules.trouble is not None
     if not incident.state.is_live:
@@ -64,7 +64,7 @@ def card(
         return replace(drawn, is_over=True)
     if not has_gateways:
         return _visibility_lost_card(incident, groups, page)
-    return _open_card(incident, rules, groups, portal, page, planned)
+    return _open_card(incident, rules, groups, portal, page, besides)
 
 
 def _open_card(
@@ -73,7 +73,7 @@ def _open_card(
     groups: Sequence[str],
     portal: Portal,
     page: PageRef | None,
-    planned: Sequence[str],
+    besides: Sequence[str],
 ) -> Message:
     tally = incident.tally
     said = [*said_of(incident), *_history(incident, portal)]
@@ -85,13 +85,13 @@ def _open_card(
         header(headline_plain(incident)),
         section(" ".join(said)),
         *lines([*shown, *rest]),
-        *lines(planned),
+        *lines(besides),
         section(taken),
         context(happens),
         *actions(*hands(incident, page), silence(incident), pause_rollout(incident), details(incident)),
     ]
     return message(
-        "\n".join([f"{headline(incident)}. {' '.join(said)}", *shown, *rest, *planned, taken, happens]),
+        "\n".join([f"{headline(incident)}. {' '.join(said)}", *shown, *rest, *besides, taken, happens]),
         blocks,
     )
 

@@ -29,7 +29,7 @@ from bot.slack.views.blocks import (
     sentence,
     status,
 )
-from bot.slack.views.lists import buttons, cut_page, rows_with
+from bot.slack.views.lists import SITE, buttons, cut_page, rows_with
 from bot.slack.views.modals import modal, moment_input, select, text_input
 from bot.slack.views.parts import row
 
@@ -176,9 +176,19 @@ def gateway_dialog(gateway_id: str, channel: str) -> View:
     )
 
 
-def silenced_dialog(silence: Silence) -> View:
-    """In the place of the dialog: nothing else shows whoever silenced a gateway that it is done."""
-    shown = silenced(silence, 1)
+def site_dialog(site: str, covered: int, fleet: int) -> View:
+    """The same for a site, from its card."""
+    which = f"{bold(count(covered, 'gateway'))} of {fleet:,}, at {name(site)},"
+    return _dialog(
+        f"The alerts of {which} are held for a while, seven days at most.",
+        ids.SITE_SILENCE,
+        PageRef(SITE, covered, site),
+    )
+
+
+def silenced_dialog(silence: Silence, covered: int = 1) -> View:
+    """In the place of the dialog: nothing else shows whoever silenced it that it is done."""
+    shown = silenced(silence, covered)
     return modal("Silence", [*shown.blocks, *actions(end_button(silence))], callback_id="said")
 
 

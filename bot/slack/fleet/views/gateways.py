@@ -49,6 +49,7 @@ from bot.slack.views.blocks import (
 from bot.slack.views.lists import (
     DEVICE,
     DEVICES,
+    HISTORY,
     Door,
     PagePosition,
     buttons,
@@ -61,7 +62,7 @@ from bot.slack.views.parts import cells, row
 from bot.slack.views.portal import linked
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, number_cell, text_cell, with_table
 
-HISTORY, TAGS, FIRMWARE = "history", "tags", "firmware"
+TAGS, FIRMWARE = "tags", "firmware"
 DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 10
 CSV_HEADING = (
     "id",
@@ -254,6 +255,7 @@ class Card:
     incident: str | None = None
     rollout: str | None = None
     url: str = ""
+    of_site: Sequence[str] = ()  # lines of mrkdwn too
 
 
 def device(card: Card, now: datetime) -> Message:
@@ -497,6 +499,7 @@ def _remarks(card: Card) -> list[str]:
         remarks.append(f"{status('warning')}: missing from the last {count(known.missed, 'poll')}")
     remarks += [f"Alert: {card.incident}"] if card.incident else []
     remarks += [f"Rollout: {card.rollout}"] if card.rollout else []
+    remarks += card.of_site
     return remarks
 
 

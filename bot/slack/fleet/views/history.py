@@ -16,7 +16,7 @@ from bot.domain.fleet.timeline import (
     Timeline,
 )
 from bot.domain.gateways import KnownGateway
-from bot.slack.fleet.views.gateways import HISTORY, event_text
+from bot.slack.fleet.views.gateways import event_text
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -32,7 +32,7 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.incident_words import words_of
-from bot.slack.views.lists import DEVICE, Door, PagePosition, buttons, cut_page, open_button
+from bot.slack.views.lists import DEVICE, HISTORY, Door, PagePosition, buttons, cut_page, open_button
 from bot.slack.views.parts import row
 
 AVAILABILITY, WORST = "availability", "worst"
@@ -48,6 +48,7 @@ AVAILABILITY_HEADING = (
     "longest outage hours",
 )
 WORST_HEADING = ("id", "name", "site", *AVAILABILITY_HEADING[2:], "flapping")
+_OF_SITE = 6  # alerts and rollouts on the card of a site
 _ORDERS = {
     WorstBy.LONGEST: "offline longest first",
     WorstBy.OFTEN: "offline most often first",
@@ -71,6 +72,20 @@ def availability(report: AvailabilityReport, query: str, offset: int, question: 
 def availability_row(one: SiteUptime) -> tuple[str, ...]:
     """One row under AVAILABILITY_HEADING."""
     return (one.site, str(one.gateways), *_numbers(one.uptime))
+
+
+def of_site(report: AvailabilityReport, told: Timeline) -> list[str]:
+    """What the card of a site says: how available it was, its last alerts and rollouts."""
+    over = _length(report.ends - report.begins)
+    happened = [one for one in told.happenings if isinstance(one, JoinedAlert | TakenAlong)]
+    shown = [row(_happening_line, one, {"": ""}) for one in happened[:_OF_SITE]]
+    more = len(happened) - len(shown)
+    return [
+        f"{_percent(report.whole.uptime)} available over the last {over}.",
+        *([f"Alerts and rollouts of the last {over}:"] if shown else []),
+        *shown,
+        *([f"and {more:,} more before"] if more else []),
+    ]
 
 
 # ---- gateways

@@ -156,7 +156,7 @@ def test_what_is_offline_and_held_is_listed_with_its_window() -> None:
 
 def test_the_card_of_an_alert_tells_of_maintenance_of_its_gateways() -> None:
     notice = views.notice([maintenance()])
-    drawn = sendable(alert_card(incident(), alert_rules(), planned=notice))
+    drawn = sendable(alert_card(incident(), alert_rules(), besides=notice))
     assert "M-1 of its gateways: the mast is painted. It is open from" in drawn.text
 
 

@@ -397,6 +397,25 @@ def _create_tables() -> None:
     )
     op.create_index("ix_rollouts_due_at", "rollouts", ["due_at"], unique=False)
     op.create_table(
+        "site_changes",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("actor", sa.String(length=32), nullable=False),
+        sa.Column("created_at", UtcMicros(), nullable=False),
+        sa.Column("changes", sa.JSON(), nullable=False),
+        sa.Column("unchanged", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_site_changes")),
+    )
+    op.create_index(op.f("ix_site_changes_created_at"), "site_changes", ["created_at"], unique=False)
+    op.create_table(
+        "sites",
+        sa.Column("folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("entry", sa.JSON(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("folded", name=op.f("pk_sites")),
+    )
+    op.create_table(
         "silences",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False

@@ -1,0 +1,194 @@
+"""``sites``, ``site`` and ``describe``: the site book in commands, dialogs and files."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from bot.domain.access import Action, Actor, require
+from bot.domain.errors import InvalidInput
+from bot.domain.gateways import fold
+from bot.domain.query import Field, exactly
+from bot.domain.sites.book import SiteField
+from bot.services.sites.book import Mistaken, SiteBook, SiteRow
+from bot.slack import ids
+from bot.slack.incoming.commands import unquoted
+from bot.slack.incoming.requests import (
+    Click,
+    CommandCall,
+    Declarations,
+    Feature,
+    Submission,
+    SubmissionAnswer,
+    ViewCalls,
+)
+from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.sites.views import book as views
+from bot.slack.views.blocks import Message, View
+from bot.slack.views.csv_file import CsvFile, read_csv
+from bot.slack.views.lists import SITE
+
+SaidOfSite = Callable[[str], Awaitable[Sequence[str]]]
+"""What another feature says of a site: lines of mrkdwn with its names escaped."""
+
+_CSV = "csv"  # behind ``sites``: change entries by a file
+_MISTAKES = 5  # that a dialog names
+_FIELD = "|".join(SiteField)
+_DESCRIBED = re.compile(
+    rf'(?:"([^"]+)"|(.+?))\s+({_FIELD})\s+(?:is\s+|to\s+)?(.+)', re.IGNORECASE | re.DOTALL
+)
+_USAGE = (
+    f"Write it as /mesh describe oslo call @oslo-field, with one of {', '.join(SiteField)}; a “-” clears it."
+)
+
+on = Declarations("Sites")
+
+
+class SiteListeners:
+    """Translate only: parse, one call of the service, render. ``said`` is what the other features tell."""
+
+    def __init__(self, book: SiteBook, modals: ViewCalls, *, said: Sequence[SaidOfSite] = ()) -> None:
+        self._book = book
+        self._modals = modals
+        self._said = said
+
+    def feature(self) -> Feature:
+        return on.of(self)
+
+    def lists(self) -> Mapping[str, ListHandler]:
+        return {
+            views.SITES: ListHandler(self._page, export=self._export),
+            SITE: ListHandler(self._card),
+        }
+
+    async def facts_of(self, site: str, gateway: str = "") -> Sequence[str]:
+        """What the cards of alerts and gateways say of a site."""
+        return views.facts_of(site, await self._book.entry_of(site), self._book.now(), gateway)
+
+    @on.command(
+        "sites [part of a name]",
+        "List sites with whom to call, and change what is known of them by CSV",
+        examples=("sites", "sites osl", "sites csv"),
+    )
+    async def sites(self, call: CommandCall) -> None:
+        if call.text.strip().casefold() == _CSV:
+            require(call.actor, Action.DESCRIBE)
+            await self._open(call.trigger_id)
+        else:
+            check_question(call.text)
+            await call.respond.answer(await self._page(call.actor, 0, unquoted(call.text)))
+
+    @on.command(
+        "site <name>",
+        "Show one site: whom to call, access hours, links, gateways, alerts, availability",
+        examples=("site oslo",),
+    )
+    async def site(self, call: CommandCall) -> None:
+        wanted = unquoted(call.text)
+        check_question(wanted)
+        page = self._card if wanted else self._page
+        await call.respond.answer(await page(call.actor, 0, wanted))
+
+    @on.command(
+        "describe <site> <owner|call|hours|note|runbook|map|portal> <text>",
+        "Say whom to call for a site, when one gets in, and what else to know, with Undo",
+        needs="operator",
+        examples=(
+            "describe oslo call @oslo-field",
+            "describe oslo hours Mo-Fr 07:00-16:00 in Europe/Oslo",
+            "describe oslo map https://maps.example.com/oslo",
+        ),
+    )
+    async def describe(self, call: CommandCall) -> None:
+        match = _DESCRIBED.fullmatch((call.written or call.text).strip())
+        if match is None:
+            raise InvalidInput(_USAGE)
+        field = SiteField(match[3].casefold())
+        row = SiteRow((match[1] or match[2]).strip(), {field: unquoted(match[4])})
+        try:
+            change = await self._book.describe(call.actor, row, call.channel)
+        except Mistaken as wrong:
+            raise InvalidInput(wrong.mistakes[0].why) from wrong
+        await call.respond.answer(views.changed(change))
+
+    @on.click(ids.SITE_UNDO)
+    async def undo(self, click: Click) -> None:
+        change = await self._book.undo(click.actor, click.card.id, click.channel or None)
+        await click.respond.answer(views.changed(change))
+
+    # ---- dialogs
+    @on.click(ids.SITE_EDIT)
+    async def ask(self, click: Click) -> None:
+        site = await self._book.find(click.page.question)
+        await self._open(click.trigger_id, views.edit_dialog(site))
+
+    @on.submission(ids.SITE_EDIT)
+    async def edit(self, sent: Submission) -> SubmissionAnswer:
+        asked = sent.page
+        if (await self._book.find(asked.question)).version != asked.offset:
+            changed = "Somebody changed this entry meanwhile. Close this, and open it again."
+            return SubmissionAnswer(errors={SiteField.OWNER.value: changed})
+        said = {one: sent.values.get(one.value, "") for one in SiteField}
+        try:
+            change = await self._book.describe(sent.actor, SiteRow(asked.question, said))
+        except Mistaken as wrong:
+            return SubmissionAnswer(errors={one.column: one.why for one in wrong.mistakes})
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={SiteField.OWNER.value: str(error)})
+        return SubmissionAnswer(view=views.done_dialog(change))
+
+    @on.click(ids.SITES_CSV)
+    async def ask_for_rows(self, click: Click) -> None:
+        await self._open(click.trigger_id)
+
+    @on.submission(ids.SITES_CSV)
+    async def preview(self, sent: Submission) -> SubmissionAnswer:
+        """What the rows would change, or all that is wrong with them."""
+        try:
+            read = read_csv(sent.values.get(ids.CSV, ""), views.COLUMNS, ["site"])
+            rows = [
+                SiteRow(
+                    one.cells.get("site", ""),
+                    {SiteField(name): text for name, text in one.cells.items() if name != "site"},
+                    one.line,
+                )
+                for one in read
+            ]
+            change = await self._book.propose(sent.actor, rows)
+        except Mistaken as wrong:
+            said = str(wrong).splitlines()
+            more = [f"… and {len(said) - _MISTAKES} more."] if len(said) > _MISTAKES else []
+            return SubmissionAnswer(errors={ids.CSV: "\n".join([*said[:_MISTAKES], *more])})
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.CSV: str(error)})
+        return SubmissionAnswer(view=views.preview_dialog(change))
+
+    @on.submission(ids.SITES_CONFIRM)
+    async def confirm(self, sent: Submission) -> SubmissionAnswer:
+        change = await self._book.confirm(sent.actor, sent.card.id)
+        return SubmissionAnswer(view=views.done_dialog(change))
+
+    async def _open(self, trigger_id: str | None, view: View | None = None) -> None:
+        """A dialog; that of the file, where no other is meant."""
+        if trigger_id is None:
+            raise InvalidInput(
+                "Slack gave me no way to open a dialog. Please try once more, with /mesh sites."
+            )
+        await self._modals.open(trigger_id, view or views.csv_dialog())
+
+    # ---- what is drawn
+    async def _card(self, actor: Actor, _offset: int, name: str) -> Message:
+        site = await self._book.find(name)
+        said = [line for tell in self._said for line in await tell(site.name)]
+        devices = exactly(Field.SITE, site.name)
+        may_edit = actor.may(Action.DESCRIBE)
+        return views.card(site, self._book.now(), said, devices, may_edit=may_edit)
+
+    async def _page(self, actor: Actor, offset: int, question: str) -> Message:
+        found = [one for one in await self._book.every(actor) if fold(question) in fold(one.name)]
+        return views.listed(found, question, offset, may_edit=actor.may(Action.DESCRIBE))
+
+    async def _export(self, actor: Actor, question: str) -> ListFile:
+        found = [one for one in await self._book.every(actor) if fold(question) in fold(one.name)]
+        file = CsvFile(views.COLUMNS)
+        file.add(views.csv_row(one) for one in found)
+        made = self._book.now()
+        return ListFile(f"sites-{made:%Y-%m-%d-%H%M}.csv", "Sites", file.content(), file.rows)
