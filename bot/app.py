@@ -6,7 +6,7 @@ It owns the clock and the tasks. Nothing below it reads a setting or knows what 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -51,7 +51,7 @@ class App:
         self._draining = False
         self._publishing: asyncio.Task[None] | None = None
         self._ground = ground = lay_ground(settings, self.clock.now)
-        self._fleet = fleet = build_fleet(ground)
+        self._fleet = fleet = build_fleet(ground, frozen=self._frozen)
         self._sites = SiteBook(
             ground.context,
             within=fleet.gateways.require_within,
@@ -81,6 +81,7 @@ class App:
             covered=fleet.covered,
             matching=fleet.gateways.ids_matching,
             within=fleet.gateways.require_within,
+            policies=fleet.policies.states,
         )
         self._slack = build_slack(
             ground,
@@ -222,6 +223,11 @@ class App:
         """How many are open; None in HTTP mode."""
         return await self.slack.connected_count() if self._ground.settings.slack.app_token else None
 
+    async def _frozen(self) -> Callable[[str], str | None]:
+        """What says of a version why no update to it would start now."""
+        freezes = await self._rollouts.steering.freezes()
+        return lambda version: next((one.says() for one in freezes if one.holds(version)), None)
+
     async def _listed_at(self) -> datetime | None:
         return (await self.fleet.snapshot_status()).as_of
 
@@ -254,6 +260,7 @@ class App:
             await self._rollouts.requests.count_going_on(),
             await self._alerts.silences.count_active(),
             await self._rollouts.steering.freezes(),
+            await self._fleet.policies.states(),
         )
 
     async def _readiness(self) -> Readiness:

@@ -52,6 +52,7 @@ class Action(StrEnum):
     SILENCE = "silence alerts"
     MAINTAIN = "plan maintenance"
     DESCRIBE = "edit the entry of a site"
+    POLICY = "say which firmware is wanted or bad"
     SUBSCRIBE = "subscribe a channel"
     DIVERT = "keep cards out of the default channel"
 
@@ -73,6 +74,7 @@ _NEEDS: Mapping[Action, Role] = {
     Action.SILENCE: Role.OPERATOR,
     Action.MAINTAIN: Role.OPERATOR,
     Action.DESCRIBE: Role.OPERATOR,
+    Action.POLICY: Role.OPERATOR,
     Action.SUBSCRIBE: Role.OPERATOR,
     Action.DIVERT: Role.ADMIN,
 }
@@ -167,6 +169,15 @@ def require_within(actor: Actor, action: Action, gateways: Iterable[KnownGateway
         f"You may {action} only among the gateways of {_either(limits)}, and this touches others: "
         f"{names}{more}. Narrow the query, or ask {_article(role_needed(action))} of those gateways.",
     )
+
+
+def require_some(actor: Actor, action: Action, covered: Sequence[str], *, title: str, by: str) -> None:
+    """Raises NotAllowed when it covers nothing, somebody else made it, and the actor is limited."""
+    if not covered and by != actor.user_id and actor.limits_for(action):
+        raise NotAllowed(
+            f"{title} covers no gateway now, so I cannot tell that it is among yours. "
+            "Ask whoever made it, or an operator of the whole fleet."
+        )
 
 
 def require_everywhere(actor: Actor, action: Action) -> None:

@@ -41,6 +41,9 @@ class AuditAction(StrEnum):
     UNDO_MAINTENANCE = "maintenance_undo"
     DESCRIBE = "site_edit"
     UNDO_DESCRIPTION = "site_undo"
+    POLICY = "policy"
+    END_POLICY = "policy_end"
+    UNDO_POLICY = "policy_undo"
     ACKNOWLEDGE = "incident_ack"
     END_ACKNOWLEDGEMENT = "incident_ack_ended"
     TAKE_OVER = "incident_take_over"
@@ -82,6 +85,9 @@ ANSWERED: Final = frozenset(
         AuditAction.SKIP_MAINTENANCE,
         AuditAction.END_MAINTENANCE,
         AuditAction.UNDO_MAINTENANCE,
+        AuditAction.POLICY,
+        AuditAction.END_POLICY,
+        AuditAction.UNDO_POLICY,
         AuditAction.FREEZE,
         AuditAction.UNFREEZE,
     }

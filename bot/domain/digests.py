@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
+from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Counts, KnownGateway
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.rollout import Rollout, TargetState
@@ -37,6 +38,7 @@ class DigestPart(StrEnum):
     """What a digest tells beside the numbers of the fleet: each is the name of a field of ``Digest``."""
 
     LONG_OFFLINE = "long_offline"
+    POLICIES = "policies"
     FLAPPING = "flapping"
     INCIDENTS = "incidents"
     ROLLOUTS = "rollouts"
@@ -59,6 +61,7 @@ class Digest:
     rollouts: Sequence[tuple[Rollout, Mapping[TargetState, int]]] = ()  # under way
     catch_up: Sequence[tuple[Rollout, int]] = ()  # how many of its skipped gateways are back
     silences: Sequence[Silence] = ()  # that end soon
+    policies: Sequence[PolicyState] = ()  # that gateways do not comply with
     missing: Sequence[DigestPart] = ()  # those that could not be told
     left_out: Mapping[DigestPart, int] = field(default_factory=dict)  # rows of each that could not be read
 
@@ -69,7 +72,10 @@ class Digest:
     @property
     def is_quiet(self) -> bool:
         """Whether nobody has to do or to know anything: one line says so."""
-        waits = (self.incidents, self.rollouts, self.catch_up, self.silences, self.missing, self.left_out)
+        waits = (
+            *(self.incidents, self.rollouts, self.catch_up, self.silences, self.policies),
+            *(self.missing, self.left_out),
+        )
         return not (self.long_offline.total or self.flapping.total or any(waits) or self.is_stale)
 
 

@@ -2,6 +2,7 @@
 
     BotError
     ├── InvalidInput      what was typed cannot be understood or done; the text says what would be right
+    │   └── Unconfirmed   it is about many gateways, or none: whoever asked has to say yes first
     ├── NotFound          no gateway, rollout, job or incident answers to that name
     ├── NotAllowed        the role is missing; the text names it and who has it
     ├── AlreadyDone       the click repeats one's own: it was done the first time
@@ -14,6 +15,11 @@ Each text is one or two whole sentences for a person and says what to do next. I
 shows it in Slack escapes it. The vendor adapter adds its own children in ``bot/meshtech/errors.py``.
 """
 
+from typing import Final
+
+ASKED_ABOVE: Final = 20  # gateways
+ASKED_PART: Final = 10  # more than one of so many gateways
+
 
 class BotError(Exception):
     """Anything a person may read. ``str(error)`` is the sentence."""
@@ -21,6 +27,22 @@ class BotError(Exception):
 
 class InvalidInput(BotError):
     """What was typed cannot be understood, or cannot be done to what it names."""
+
+
+class Unconfirmed(InvalidInput):
+    """It covers much, or nothing: whoever asked has to say yes to ``covered`` gateways of ``fleet``."""
+
+    def __init__(self, covered: int, fleet: int) -> None:
+        self.covered, self.fleet = covered, fleet
+        super().__init__(f"That covers {covered:,} of {fleet:,} gateways now. Please confirm it.")
+
+
+def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
+    """Raises Unconfirmed unless it is small, or somebody said yes when it covered ``seen`` gateways."""
+    if 0 < covered <= ASKED_ABOVE and covered * ASKED_PART <= fleet:
+        return
+    if seen is None or covered > seen or (not covered and seen):
+        raise Unconfirmed(covered, fleet)
 
 
 class NotFound(BotError):

@@ -1,4 +1,4 @@
-"""Firmware and update jobs as the portal has them, whoever made them.
+"""Firmware and update jobs as the portal has them, whoever made them; and what is wanted or known to be bad.
 
 Decides what a vendor's status word means, and which of two versions is the newer. A word that nobody knows
 is kept as it is, shown as it is, and never counts as the end of anything. Knows neither the vendor's wire nor
@@ -16,6 +16,7 @@ from typing import NewType, Self
 from bot.domain.gateways import GatewayId, fold
 
 FirmwareId = NewType("FirmwareId", str)
+PolicyId = NewType("PolicyId", int)
 JobId = NewType("JobId", str)
 
 
@@ -123,6 +124,38 @@ class VendorJob:
     created_at: datetime | None = None
     completed_at: datetime | None = None
     devices: tuple[JobDevice, ...] = ()
+
+
+class PolicyKind(StrEnum):
+    WANTED = "wanted"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwarePolicy:
+    """What is said of a version on the gateways of ``query``, which is empty for all of them: they are to run
+    it, or it is known to be bad.
+    """
+
+    id: PolicyId
+    kind: PolicyKind
+    version: str
+    query: str
+    by: str
+    by_name: str
+    created_at: datetime
+    reason: str | None = None
+    link: str | None = None
+    ended_by: str | None = None
+
+    @property
+    def title(self) -> str:
+        return f"P-{self.id}"
+
+    def says(self) -> str:
+        """What it says and why, as plain text: ``3.3.0 is known to be bad (P-2): CVE-2026-1``."""
+        what = "wanted" if self.kind is PolicyKind.WANTED else "known to be bad"
+        return f"{self.version} is {what} ({self.title}){f': {self.reason}' if self.reason else ''}"
 
 
 def _letters(word: str) -> str:

@@ -21,6 +21,7 @@ from bot.domain.digests import (
     due_since,
     narrowed,
 )
+from bot.domain.fleet.policy import PolicyState
 from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState, TargetState
@@ -67,7 +68,7 @@ class DigestService:
 
     ``usual_at`` and ``zone`` count where a subscription names none. ``stable_for`` is how long a skipped
     gateway must be back before it may catch up, ``stale_after`` how old the newest listing may be before a
-    digest says so.
+    digest says so, ``policies`` how the gateways of a query stand to the firmware policy.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class DigestService:
         zone: ZoneInfo,
         stable_for: timedelta,
         stale_after: timedelta,
+        policies: Callable[[Query], Awaitable[Sequence[PolicyState]]],
     ) -> None:
+        self._policies = policies
         self._database = context.database
         self._channel = channel
         self._at = at
@@ -164,7 +167,11 @@ class DigestService:
             DigestPart.CATCH_UP: self._catch_up,
             DigestPart.SILENCES: _ending,
         }
-        return {part: partial(self._part, find) for part, find in finds.items()}
+        found = {part: partial(self._part, find) for part, find in finds.items()}
+        return {**found, DigestPart.POLICIES: self._not_complied_with}
+
+    async def _not_complied_with(self, digest: Digest) -> Sequence[PolicyState]:
+        return [one for one in await self._policies(parse(digest.query)) if one.affected]
 
     async def _part(self, find: _Find, digest: Digest) -> Any:
         async with self._database.read() as connection:

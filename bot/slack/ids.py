@@ -45,6 +45,9 @@ SUBSCRIPTION_UNDO: Final = "subscription_undo"
 SILENCE_CONFIRM: Final = "silence_confirm"
 MAINTENANCE_CONFIRM: Final = "maintenance_confirm"
 MAINTENANCE_UNDO: Final = "maintenance_undo"
+POLICY_CONFIRM: Final = "policy_confirm"
+POLICY_END: Final = "policy_end"
+POLICY_UNDO: Final = "policy_undo"
 PAGE_NEXT: Final = "page_next"
 PAGE_PREVIOUS: Final = "page_previous"
 REFRESH: Final = "refresh"
@@ -75,6 +78,9 @@ ON_ANSWERS: Final = frozenset(
         MAINTENANCE_CONFIRM,
         MAINTENANCE_UNDO,
         SITE_UNDO,
+        POLICY_CONFIRM,
+        POLICY_END,
+        POLICY_UNDO,
         PAGE_NEXT,
         PAGE_PREVIOUS,
         REFRESH,
@@ -95,6 +101,7 @@ ROLLOUT_EVERYWHERE: Final = "everywhere"
 
 # Inputs of modals: the block and its element share a name
 REASON: Final = "reason"
+LINK: Final = "link"
 DURATION: Final = "duration"
 UNTIL: Final = "until"
 PERSON: Final = "person"
@@ -153,6 +160,9 @@ PURPOSES: Final[Mapping[str, Action]] = {
     SITES_CSV: Action.DESCRIBE,
     SITES_CONFIRM: Action.DESCRIBE,
     SITE_SILENCE: Action.SILENCE,
+    POLICY_CONFIRM: Action.POLICY,
+    POLICY_END: Action.POLICY,
+    POLICY_UNDO: Action.POLICY,
 }
 
 # The words that are a button of the card in whose thread somebody says them, by the kind of the card.
@@ -306,6 +316,7 @@ _NUMBERED = {
     "incident": "A",
     "silence": "S",
     "maintenance": "M",
+    "policy": "P",
 }  # how people write the numbers of things
 
 

@@ -15,6 +15,7 @@ from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import (
     cards,
     changed_people,
+    firmware_policies,
     gateway_claims,
     heard,
     incident_gateways,
@@ -35,13 +36,14 @@ _LIVE = [state.value for state in LIVE]
 
 
 async def forget_at_once(connection: Transaction, before: datetime, now: datetime) -> None:
-    """Silences and maintenance windows that had ended before then, plans that nobody can request, and changes
-    that nobody waits for.
+    """Silences, maintenance windows and firmware policies that had ended before then, plans that nobody can
+    request, and changes that nobody waits for.
     """
     await connection.execute(delete(changed_people).where(changed_people.c.at < before))
     await connection.execute(delete(heard).where(heard.c.at < now - HEARD_KEPT))
     await connection.execute(delete(silences).where(silences.c.until < before))
     await connection.execute(delete(maintenance).where(maintenance.c.ended_at < before))
+    await connection.execute(delete(firmware_policies).where(firmware_policies.c.ended_at < before))
     await connection.execute(delete(plans).where(plans.c.expires_at < now - PLAN_KEPT))
 
 

@@ -1,6 +1,6 @@
 """The column of the fleet: its services, and what it listens to in Slack."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bot.domain.firmware import Firmware
@@ -9,11 +9,13 @@ from bot.domain.query import EVERYTHING, Query
 from bot.services.fleet.charts import ChartService
 from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.history import HeldBetween, HistoryService
+from bot.services.fleet.policy import PolicyService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.gateways import FleetCommands, Mention, SaidOfSite
 from bot.slack.fleet.history import HistoryCommands
+from bot.slack.fleet.policy import PolicyListeners
 from bot.slack.fleet.writes import WriteCommands
 from bot.wiring.ground import Ground, Listeners
 
@@ -26,6 +28,7 @@ class Fleet:
     writes: FleetWrites
     runs: WriteRunner
     charts: ChartPictures
+    policies: PolicyService
 
     async def covered(self, query: Query) -> int:
         """How many gateways a query names."""
@@ -41,20 +44,29 @@ class Fleet:
         return [one.tag for one in await self.gateways.tags()]
 
 
-def build_fleet(ground: Ground) -> Fleet:
+def build_fleet(ground: Ground, *, frozen: Callable[[], Awaitable[Callable[[str], str | None]]]) -> Fleet:
+    """``frozen`` is the rollouts'."""
     settings, context = ground.settings, ground.context
+    gateways = FleetService(
+        context,
+        ground.client,
+        questions=ground.questions,
+        site_tag=settings.fleet.site_tag,
+        owner=ground.owner,
+        listing_every=settings.fleet.poll_every,
+    )
     return Fleet(
-        FleetService(
-            context,
-            ground.client,
-            questions=ground.questions,
-            site_tag=settings.fleet.site_tag,
-            owner=ground.owner,
-            listing_every=settings.fleet.poll_every,
-        ),
+        gateways,
         FleetWrites(context),
         WriteRunner(context, ground.peoples_client, owner=ground.owner, site_tag=settings.fleet.site_tag),
         ChartPictures(ChartService(context), now=context.now),
+        PolicyService(
+            context,
+            understand=gateways.query_of,
+            within=gateways.require_within,
+            frozen=frozen,
+            channel=settings.channels.rollouts,
+        ),
     )
 
 
@@ -78,13 +90,18 @@ def fleet_listeners(
         incident_of=incident_of,
         rollout_of=rollout_of,
         said_of_site=said_of_site,
+        policies=fleet.policies.states,
         portal=ground.portal,
     )
+    policy = PolicyListeners(fleet.policies, ground.modals, renew=reading.renew)
     writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, ground.modals, now=ground.now)
     charts = ChartListeners(fleet.charts, zone=ground.zone)
     unseen_after = MISSED_POLLS * ground.settings.fleet.poll_every
     history = HistoryCommands(
         HistoryService(ground.context, held=held, unseen_after=unseen_after), fleet.gateways
     )
-    features = (reading.feature(), history.feature(), charts.feature(), writing.feature())
-    return Listeners(features, {**reading.lists(), **history.lists()}), history
+    features = (
+        *(reading.feature(), policy.feature(), history.feature()),
+        *(charts.feature(), writing.feature()),
+    )
+    return Listeners(features, {**reading.lists(), **policy.lists(), **history.lists()}), history

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bot.domain.digests import STALE
+from bot.domain.fleet.policy import PolicyState
 from bot.domain.query import Query
 from bot.domain.subscriptions import SubscriptionContext
 from bot.services.audit import AuditService
@@ -42,8 +43,11 @@ def build_reporting(
     covered: Callable[[Query], Awaitable[int]],
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Within,
+    policies: Callable[[Query], Awaitable[Sequence[PolicyState]]],
 ) -> Reporting:
-    """``understand`` reads a query, ``covered`` counts the gateways of a query, ``matching`` lists them."""
+    """``understand`` reads a query, ``covered`` counts the gateways of a query, ``matching`` lists them,
+    ``policies`` says how they stand to the firmware policy.
+    """
     context, settings = ground.context, ground.settings
     digests = DigestService(
         context,
@@ -53,6 +57,7 @@ def build_reporting(
         zone=ground.zone,
         stable_for=settings.rollouts.stable_for,
         stale_after=max(STALE, settings.fleet.poll_every * 3),
+        policies=policies,
     )
     return Reporting(
         SubscriptionService(

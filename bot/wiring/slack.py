@@ -124,6 +124,7 @@ def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> H
         alerts.incidents,
         alerts.silences,
         alerts.maintenance,
+        fleet.policies,
         ground.modals,
         chart=LatestChart(fleet.charts, ground.api, zone=ground.zone, now=ground.now).blocks,
         actor_of=ground.people.actor,

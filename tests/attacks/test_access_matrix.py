@@ -310,6 +310,23 @@ async def a_described_site(bench: Bench, place: str) -> Ref:
     return buttons(said.last)[ids.SITE_UNDO]
 
 
+async def a_policy(bench: Bench, place: str) -> Ref:
+    """Of one version each time: what is said already is not said twice."""
+    asked = f"{token_hex(8)} bad 1.0.{next(bench.numbers)} for tag:{place} because it bricks"
+    said = await bench.presses(BOSS, ids.POLICY_CONFIRM, PageRef("policy", 3, asked))
+    return buttons(said.last)[ids.POLICY_END]
+
+
+async def an_ended_policy(bench: Bench, place: str) -> Ref:
+    said = await bench.presses(BOSS, ids.POLICY_END, await a_policy(bench, place))
+    return buttons(said.last)[ids.POLICY_UNDO]
+
+
+async def a_policy_to_say(bench: Bench, place: str) -> Ref:
+    said = f"want 8.0.{next(bench.numbers)} for tag:{place}"
+    return PageRef("policy", 3, f"{token_hex(8)} {said}")
+
+
 async def an_alert(bench: Bench, place: str) -> Ref:
     return CardRef(str(1 + PLACES.index(place)), 1)
 
@@ -320,6 +337,7 @@ COMMANDS: Mapping[str, Row] = {
     "device": command(VIEWER, ALL, "device {id}"),
     "tags": command(VIEWER, ALL, "tags"),
     "firmware": command(VIEWER, ALL, "firmware"),
+    "policy": command(VIEWER, ALL, "policy"),
     "availability": command(VIEWER, ALL, "availability"),
     "worst": command(VIEWER, ALL, "worst"),
     "history": command(VIEWER, ALL, "history {id}"),
@@ -385,6 +403,9 @@ CLICKS: Mapping[str, Row] = {
         (OPERATOR, THEIRS, a_window, "maintenance_skip maintenance_end maintenance_undo"),
         (OPERATOR, ALL, a_site, "site_edit site_silence sites_csv"),
         (OPERATOR, THEIRS, a_described_site, "site_undo"),
+        (OPERATOR, THEIRS, a_policy_to_say, "policy_confirm"),
+        (OPERATOR, THEIRS, a_policy, "policy_end"),
+        (OPERATOR, THEIRS, an_ended_policy, "policy_undo"),
         (OPERATOR, THEIRS, a_subscription, "subscription_undo subscription_end"),
     )
     for one in names.split()
@@ -403,12 +424,16 @@ SUBMISSIONS: Mapping[str, Row] = {
     "sites_csv": Row(OPERATOR, THEIRS, pastes_rows),
     "sites_confirm": Row(OPERATOR, THEIRS, confirms_rows),
     "freeze": submission(ADMIN, FLEET, "freeze", a_freeze, reason="it bricks"),
+    "policy_confirm": submission(OPERATOR, THEIRS, "policy_confirm", a_policy_to_say, reason="it bricks"),
     "incident_assign": submission(OPERATOR, ALL, "incident_assign", nothing, person=ANA),
     "incident_silence": submission(OPERATOR, THEIRS, "incident_silence", an_alert, duration="1h"),
 }
 # What the same command or button needs more for.
 BESIDES: Mapping[str, Row] = {
     "`rename … to` a pattern": command(OPERATOR, THEIRS, "rename tag:{place} to {n}-{{n}}"),
+    "`policy want`": command(OPERATOR, THEIRS, "policy want 7.0.{n} for tag:{place}"),
+    "`policy bad`": command(OPERATOR, THEIRS, "policy bad 6.0.{n} for tag:{place} because it bricks"),
+    "`policy end`": command(OPERATOR, THEIRS, "policy end P-{ref}", a_policy),
     "`subscribe … only here`": command(ADMIN, THEIRS, "subscribe offline tag:{place} only here"),
     "approving a downgrade": click(ADMIN, THEIRS, "rollout_approve", a_downgrade),
 }

@@ -28,6 +28,7 @@ from bot.slack.views import blocks
 from tests.benchmarks.rig.portal import fleet_of, now, portal
 from tests.slack.incoming.connected import connected
 from tests.slack.shown import Modals
+from tests.worlds.builders import no_policies
 
 WARM, TURNS = 20, 300
 GATEWAYS = 100_000
@@ -101,7 +102,9 @@ async def test_a_command_is_acknowledged_while_a_fleet_is_taken_in(tmp_path: Pat
 
     with portal(GATEWAYS) as vendor:
         async with fleet_of(vendor, tmp_path) as fleet:
-            listeners = FleetCommands(fleet, Modals(), now=now, incident_of=nothing, rollout_of=nothing)
+            listeners = FleetCommands(
+                fleet, Modals(), now=now, incident_of=nothing, rollout_of=nothing, policies=no_policies
+            )
             feature = listeners.feature()
             async with connected([feature]) as (made, app):
                 print(f"\nwhile {GATEWAYS:,} gateways are taken in, ms; goal p99 100, never above 1,000")

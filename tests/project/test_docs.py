@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from bot import app
 from bot.__main__ import main
 from bot.app import App
-from bot.domain import digests, subscriptions, visibility
+from bot.domain import digests, errors, subscriptions, visibility
 from bot.domain.access import Role
 from bot.domain.alerts import maintenance, reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
@@ -27,6 +27,7 @@ from bot.domain.rollouts.plan import TargetClass
 from bot.domain.sites import book as sites
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
+from bot.services.fleet import policy
 from bot.services.rollouts import steering
 from bot.services.sites.book import CONFIRM_WITHIN
 from bot.settings.model import OPERATIONS, Settings
@@ -291,7 +292,7 @@ def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
     for said in (
         f"| what happened to gateways, and the record of polls | {app.FLEET_HISTORY.days} days |",
         f"notes in their threads, after their last change | {KEPT.days} days |",
-        f"after their end; silences and maintenance windows | {KEPT.days} days |",
+        f"after their end; silences, maintenance windows and firmware policies | {KEPT.days} days |",
         f"that nobody requested | {PLAN_KEPT.days} day after they have expired |",
         f"refuses to change one | {KEPT.days} days |",
         f"which Undo needs | {app.WRITES_KEPT.days} days |",
@@ -369,9 +370,10 @@ def _claims() -> list[str]:
         f"become {_share(GROWN_BY)} more than when the channel was last told, and {GROWN_LEAST} at least",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
         f"for {silences.LONGEST.days} days at most, and above {_hours(silences.REASON_ABOVE)} hours",
-        f"more than {silences.ASKED_ABOVE} gateways, or of more than "
-        f"{_share(1 / silences.ASKED_PART)} of the fleet",
+        f"more than {errors.ASKED_ABOVE} gateways, or of more than "
+        f"{_share(1 / errors.ASKED_PART)} of the fleet",
         f"announced {_minutes(silences.ANNOUNCED)} minutes before",
+        f"appeared within {policy.NEW.days} day,",
         f"within {maintenance.FURTHEST.days} days. It asks first",
         f"{settings.alerts.announce_maintenance[0].days} day and "
         f"{_hours(settings.alerts.announce_maintenance[1])} hour before it opens (`ANNOUNCE_MAINTENANCE`)",

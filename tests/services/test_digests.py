@@ -18,7 +18,7 @@ from bot.storage.alerts import silences
 from bot.storage.cards import channels
 from bot.storage.db.engine import Database, Transaction
 from tests.worlds.alerts import ANA, MINUTE, World, rollout
-from tests.worlds.builders import whole_digest
+from tests.worlds.builders import no_policies, whole_digest
 
 OSLO = ZoneInfo("Europe/Oslo")
 HOUR, DAY = 60 * MINUTE, timedelta(days=1)
@@ -38,6 +38,7 @@ class Morning:
         """One more process, or the same one after a restart."""
         return DigestService(
             Context(self.world.database, lambda: self.world.now),
+            policies=no_policies,
             channel=channel,
             at=at,
             usual_at=usual_at,

@@ -12,10 +12,10 @@ from bot.demo.slack.text import readable
 FIRST = 60  # characters that a locked phone shows
 # A text with one of these words is about something that has a number, or about some number of it.
 _ABOUT = re.compile(
-    r"\b(?:[RASM]-\d+|(?:gateway|alert|rollout|job|site|silence|subscription)s?)\b", re.IGNORECASE
+    r"\b(?:[RASMP]-\d+|(?:gateway|alert|rollout|job|site|silence|subscription)s?)\b", re.IGNORECASE
 )
 _NUMBERED = re.compile(
-    r"\b[RASM]-\d+\b|\b[Ss]ubscription \d+\b"
+    r"\b[RASMP]-\d+\b|\b[Ss]ubscription \d+\b"
     r"|\b(?:\d[\d,.]*|[Nn]o) (?:of \d[\d,]* )?(?:more |open |new )?"
     r"(?:gateway|alert|rollout|job|site|silence|subscription|card)s?\b"
 )

@@ -37,7 +37,8 @@ BUTTONS: Mapping[Role, str] = {
     "gateway_rename gateway_tags gateway_silence "
     "site_edit site_silence site_undo sites_csv "
     "incident_pause_rollout subscription_undo subscription_end silence_confirm silence_end "
-    "maintenance_confirm maintenance_skip maintenance_end maintenance_undo",
+    "maintenance_confirm maintenance_skip maintenance_end maintenance_undo "
+    "policy_confirm policy_end policy_undo",
     Role.APPROVER: "rollout_approve rollout_deny",
     Role.ADMIN: "freeze unfreeze",
 }

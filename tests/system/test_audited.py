@@ -152,6 +152,11 @@ async def maintenance(made: House) -> Done:
     return OTTO, "maintenance"
 
 
+async def policy(made: House) -> Done:
+    await made.click(OTTO, ids.POLICY_CONFIRM, await says(made, OTTO, "policy want 3.5.0"))
+    return OTTO, "policy"
+
+
 async def describe(made: House) -> Done:
     await says(made, OTTO, f"describe {made.portal.devices[gateway(made)].site} owner Telenor")
     return OTTO, ids.SITE_EDIT
@@ -175,6 +180,7 @@ SHOWN: Mapping[Action, Callable[[House], Awaitable[Done]]] = {
     Action.SILENCE: silence,
     Action.MAINTAIN: maintenance,
     Action.DESCRIBE: describe,
+    Action.POLICY: policy,
     Action.SUBSCRIBE: subscribe,
     Action.DIVERT: divert,
     Action.REQUEST: request,

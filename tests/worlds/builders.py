@@ -1,5 +1,6 @@
 """Values with valid defaults: a test names only what its rule is about."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
@@ -12,8 +13,9 @@ from bot.domain.alerts.incidents import AlertRules
 from bot.domain.alerts.maintenance import Every, Maintenance, MaintenanceId, Schedule
 from bot.domain.digests import Digest
 from bot.domain.firmware import Firmware, FirmwareId
+from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
-from bot.domain.query import Query, parse
+from bot.domain.query import EVERYTHING, Query, parse
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
 from bot.meshtech.client import MeshtechClient
@@ -29,6 +31,11 @@ MONDAY = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)  # when rollouts are requested
 
 OPERATOR = Actor("U0OPER0001", "Ola", Role.OPERATOR)
 VIEWER = Actor("U0VIEW0001", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Ola"})
+
+
+async def no_policies(_query: Query = EVERYTHING) -> Sequence[PolicyState]:
+    """Nothing is wanted of firmware, and nothing is known to be bad."""
+    return ()
 
 
 def limited(actor: Actor, *queries: str) -> Actor:

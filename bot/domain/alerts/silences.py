@@ -18,8 +18,6 @@ LONGEST = timedelta(days=7)
 REASON_ABOVE = timedelta(hours=4)
 CHOICES = ("30m", "1h", "4h", "12h", "24h")
 ANNOUNCED = timedelta(minutes=15)  # before its end
-ASKED_ABOVE = 20  # gateways
-ASKED_PART = 10  # more than one of so many gateways
 LONGEST_TEXT = 1500  # characters of a request, which a button carries while it waits for a yes
 USAGE = (
     "Write it as /mesh silence tag:oslo for 4h because the mast is being painted, "
@@ -33,14 +31,6 @@ class ReasonMissing(InvalidInput):
     def __init__(self, what: str) -> None:
         self.sentence = f"A silence of {what} needs a reason, for those who wonder."
         super().__init__(f"{self.sentence.removesuffix('.')}: add “because …”.")
-
-
-class Unconfirmed(InvalidInput):
-    """It holds much, or nothing: whoever asked has to say yes to ``covered`` gateways of ``fleet``."""
-
-    def __init__(self, covered: int, fleet: int) -> None:
-        self.covered, self.fleet = covered, fleet
-        super().__init__(f"That covers {covered:,} of {fleet:,} gateways now. Please confirm it.")
 
 
 BECAUSE = re.compile(r"\s+because\s+", re.IGNORECASE)
@@ -129,14 +119,6 @@ def check_reason(asked: SilenceRequest, covered: int, fleet: int) -> None:
     """Raises ReasonMissing for most of the fleet without one."""
     if covered * 2 > fleet and not asked.reason:
         raise ReasonMissing("more than half of the fleet")
-
-
-def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
-    """Raises Unconfirmed unless it is small, or somebody said yes when it covered ``seen`` gateways."""
-    if 0 < covered <= ASKED_ABOVE and covered * ASKED_PART <= fleet:
-        return
-    if seen is None or covered > seen or (not covered and seen):
-        raise Unconfirmed(covered, fleet)
 
 
 def parse_number(text: str) -> SilenceId:

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from copy import copy
 from typing import TypeAlias
 
-from bot.domain.access import Action, Actor
-from bot.domain.errors import NotAllowed
+from bot.domain.access import Action, Actor, require_some
 from bot.domain.gateways import Held, Interval
 from bot.domain.query import Query, parse
 from bot.domain.subscriptions import Topic
@@ -72,11 +71,7 @@ class Coverage:
         self, actor: Actor, action: Action, covered: Sequence[str], *, title: str, by: str
     ) -> None:
         """Who is limited ends what is within that, and of what covers nothing their own."""
-        if not covered and by != actor.user_id and actor.limits_for(action):
-            raise NotAllowed(
-                f"{title} covers no gateway now, so I cannot tell that it is among yours. "
-                "Ask whoever made it, or an operator of the whole fleet."
-            )
+        require_some(actor, action, covered, title=title, by=by)
         await self.within(actor, action, covered)
 
     async def places(self, covered: Sequence[str]) -> Sequence[str]:

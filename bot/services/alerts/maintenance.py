@@ -23,9 +23,8 @@ from bot.domain.alerts.maintenance import (
     parse_maintenance,
     parse_number,
 )
-from bot.domain.alerts.silences import check_confirmed
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
-from bot.domain.errors import AlreadyDone, NotFound, Stale
+from bot.domain.errors import AlreadyDone, NotFound, Stale, check_confirmed
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query

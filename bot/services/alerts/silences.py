@@ -13,8 +13,6 @@ from bot.domain.alerts.silences import (
     Silence,
     SilencedDown,
     SilenceRequest,
-    Unconfirmed,
-    check_confirmed,
     check_reason,
     checked,
     means_those_of_now,
@@ -22,7 +20,7 @@ from bot.domain.alerts.silences import (
     parse_silence,
 )
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
-from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
+from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale, Unconfirmed, check_confirmed
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse

@@ -1,15 +1,15 @@
 """Listeners for maintenance windows: four commands, and the buttons of their cards and answers."""
 
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from bot.domain.access import Action, Actor
 from bot.domain.alerts.maintenance import Maintenance
-from bot.domain.alerts.silences import Unconfirmed
 from bot.services.alerts.maintenance import CHANGED, SOON, MaintenanceService
 from bot.slack import ids
 from bot.slack.alerts.views import maintenance as views
+from bot.slack.incoming.questions import NOT_ASKED, Yes, asking_first, yes_to
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
 from bot.slack.lists import ListHandler
 from bot.slack.views.blocks import Message
@@ -51,24 +51,14 @@ class MaintenanceListeners:
 
     @on.click(ids.MAINTENANCE_CONFIRM)
     async def confirm(self, click: Click) -> None:
-        """The button carries what was asked and how many gateways it covered; both are checked anew."""
-        asked_once, _, text = click.page.question.partition(" ")
-        said = await self._plan(click.actor, text, click.channel, click.page.offset, asked_once)
-        await click.respond.answer(said)
+        yes, text = yes_to(click.page)
+        await click.respond.answer(await self._plan(click.actor, text, click.channel, yes))
 
-    async def _plan(
-        self,
-        actor: Actor,
-        text: str,
-        channel: str,
-        seen: int | None = None,
-        asked_once: str | None = None,
-    ) -> Message:
-        """A question has a name of its own, so that two clicks on its button are one yes."""
-        try:
-            return views.planned(*await self._service.plan(actor, text, channel, seen, asked_once))
-        except Unconfirmed as question:
-            return views.confirmation(text, question.covered, question.fleet, secrets.token_hex(8))
+    async def _plan(self, actor: Actor, text: str, channel: str, yes: Yes = NOT_ASKED) -> Message:
+        async def act() -> Message:
+            return views.planned(*await self._service.plan(actor, text, channel, yes.seen, yes.asked_once))
+
+        return await asking_first(act(), partial(views.confirmation, text), views.WINDOWS, text)
 
     @on.command("windows", "List maintenance that is planned", also=("maintenances",))
     async def windows(self, call: CommandCall) -> None:

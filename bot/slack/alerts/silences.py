@@ -1,22 +1,22 @@
 """Listeners for silences: three commands, the buttons of alerts and gateways, and their dialog."""
 
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.silences import ReasonMissing, Unconfirmed, check_confirmed, parse_silence
+from bot.domain.alerts.silences import ReasonMissing, parse_silence
 from bot.domain.durations import parse_duration
-from bot.domain.errors import InvalidInput
+from bot.domain.errors import InvalidInput, check_confirmed
 from bot.domain.incident_kinds import IncidentId
 from bot.services.alerts.silences import ENDED, ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
-from bot.slack.ids import PageRef
+from bot.slack.incoming.questions import NOT_ASKED, Yes, asking_first, yes_to
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,
@@ -84,28 +84,20 @@ class SilenceListeners:
         return True
 
     async def _silence_alert(
-        self,
-        actor: Actor,
-        one: IncidentId,
-        text: str,
-        channel: str,
-        seen: int | None = None,
-        asked_once: str | None = None,
+        self, actor: Actor, one: IncidentId, text: str, channel: str, yes: Yes = NOT_ASKED
     ) -> Message:
-        """What covers much is asked about first, with a button that says yes to what was typed."""
-        require(actor, Action.SILENCE)
-        wanted = parse_silence(text, self._zone, self._now())
-        covered, fleet = await self._service.coverage(actor, one)
-        try:
-            check_confirmed(covered, fleet, seen)
-        except Unconfirmed as question:
-            asked = f"{secrets.token_hex(8)} {one} {text}"
-            ref = PageRef(views.SILENCE_OF_ALERT, question.covered, asked)
-            return views.confirmation(text, ref, question.fleet)
-        made = await self._service.silence_incident(
-            actor, one, wanted.until, wanted.reason, channel, asked_once
-        )
-        return views.silenced(made, covered)
+        async def act() -> Message:
+            require(actor, Action.SILENCE)
+            wanted = parse_silence(text, self._zone, self._now())
+            covered, fleet = await self._service.coverage(actor, one)
+            check_confirmed(covered, fleet, yes.seen)
+            made = await self._service.silence_incident(
+                actor, one, wanted.until, wanted.reason, channel, yes.asked_once
+            )
+            return views.silenced(made, covered)
+
+        draw = partial(views.confirmation, text)
+        return await asking_first(act(), draw, views.SILENCE_OF_ALERT, f"{one} {text}")
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SILENCES: ListHandler(self._page)}
@@ -122,35 +114,20 @@ class SilenceListeners:
 
     @on.click(ids.SILENCE_CONFIRM)
     async def confirm(self, click: Click) -> None:
-        """The button carries what was asked and how many gateways it covered; both are checked anew.
-
-        A question has a name of its own, so that two clicks on its button are one yes.
-        """
-        asked = click.page
-        asked_once, _, text = asked.question.partition(" ")
-        if asked.kind == views.SILENCE_OF_ALERT:
+        yes, text = yes_to(click.page)
+        if click.page.kind == views.SILENCE_OF_ALERT:
             number, _, text = text.partition(" ")
-            said = await self._silence_alert(
-                click.actor, incident_id(number), text, click.channel, asked.offset, asked_once
-            )
+            said = await self._silence_alert(click.actor, incident_id(number), text, click.channel, yes)
         else:
-            said = await self._silence(click.actor, text, click.channel, asked.offset, asked_once)
+            said = await self._silence(click.actor, text, click.channel, yes)
         await click.respond.answer(said)
 
-    async def _silence(
-        self,
-        actor: Actor,
-        text: str,
-        channel: str,
-        seen: int | None = None,
-        asked_once: str | None = None,
-    ) -> Message:
-        try:
-            return views.silenced(*await self._service.silence(actor, text, channel, seen, asked_once))
-        except Unconfirmed as question:
-            asked = f"{secrets.token_hex(8)} {text}"
-            ref = PageRef(views.SILENCES, question.covered, asked)
-            return views.confirmation(text, ref, question.fleet)
+    async def _silence(self, actor: Actor, text: str, channel: str, yes: Yes = NOT_ASKED) -> Message:
+        async def act() -> Message:
+            made = await self._service.silence(actor, text, channel, yes.seen, yes.asked_once)
+            return views.silenced(*made)
+
+        return await asking_first(act(), partial(views.confirmation, text), views.SILENCES, text)
 
     @on.command("silences", "List silences", also=("mutes",))
     async def silences(self, call: CommandCall) -> None:

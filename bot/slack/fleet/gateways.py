@@ -10,11 +10,13 @@ from datetime import datetime
 
 from bot.domain.access import Action, Actor
 from bot.domain.errors import InvalidInput
+from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import GatewayId
 from bot.domain.query import Field, Query, WordRead, bare_words, exactly, parse
 from bot.services.fleet.gateways import FleetService
 from bot.slack import ids
 from bot.slack.fleet.views import gateways as views
+from bot.slack.fleet.views.policy import with_policy
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import (
     Click,
@@ -75,9 +77,11 @@ class FleetCommands:
         now: Callable[[], datetime],
         incident_of: Mention,
         rollout_of: Mention,
+        policies: Callable[[], Awaitable[Sequence[PolicyState]]],
         said_of_site: SaidOfSite = nothing,
         portal: Portal = NO_PORTAL,
     ) -> None:
+        self._policies = policies
         self._portal = portal
         self._modals = modals
         self._fleet = fleet
@@ -111,10 +115,10 @@ class FleetCommands:
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {
-            DEVICES: ListHandler(self._devices_page, self._renew, self._devices_file),
-            DEVICE: ListHandler(self._device_page, self._renew),
-            views.TAGS: ListHandler(self._tags_page, self._renew),
-            views.FIRMWARE: ListHandler(self._firmware_page, self._renew),
+            DEVICES: ListHandler(self._devices_page, self.renew, self._devices_file),
+            DEVICE: ListHandler(self._device_page, self.renew),
+            views.TAGS: ListHandler(self._tags_page, self.renew),
+            views.FIRMWARE: ListHandler(self._firmware_page, self.renew),
         }
 
     @on.command(
@@ -225,7 +229,9 @@ class FleetCommands:
             found = {one.firmware.model for one in await self._fleet.firmware()}
             models = sorted(one for one in found if one)
         running = await self._fleet.running(model or None)
-        return views.firmware(rows, model, models, offset, running, may_update=actor.may(Action.REQUEST))
+        may_update = actor.may(Action.REQUEST)
+        drawn = views.firmware(rows, model, models, offset, running, may_update=may_update)
+        return with_policy(drawn, () if model or offset else await self._policies(), may_update=may_update)
 
     async def _devices_file(self, _actor: Actor, question: str) -> ListFile:
         file = CsvFile(views.CSV_HEADING)
@@ -235,7 +241,8 @@ class FleetCommands:
         title = f"Gateways for {question}" if question else "All gateways"
         return ListFile(f"gateways-{made:%Y-%m-%d-%H%M}.csv", title, file.content(), file.rows)
 
-    async def _renew(self, _actor: Actor) -> str | None:
+    async def renew(self, _actor: Actor) -> str | None:
+        """Has the fleet listed; says what kept it from being newer, if anything."""
         status = await self._fleet.refresh()
         if not status.consecutive_failures:
             return None

@@ -19,6 +19,7 @@ from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
 from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.policy import PolicyService
 from bot.services.rollouts.requests import RolloutLine, RolloutRequests
 from bot.slack import ids
 from bot.slack.home.views import tab as views
@@ -53,6 +54,7 @@ class HomeTab:
         alerts: AlertService,
         silences: SilenceService,
         maintenance: MaintenanceService,
+        policies: PolicyService,
         screen: ViewCalls,
         *,
         chart: Callable[[], Awaitable[Sequence[Block]]],
@@ -65,6 +67,7 @@ class HomeTab:
         self._alerts = alerts
         self._silences = silences
         self._maintenance = maintenance
+        self._policies = policies
         self._screen = screen
         self._newest_chart = chart
         self._chart: Sequence[Block] = ()
@@ -149,6 +152,7 @@ class HomeTab:
     def _parts(self) -> Mapping[str, Callable[[Actor], Awaitable[list[Block]]]]:
         return {
             "The fleet": self._fleet_part,
+            "Firmware policy": self._policy_part,
             "Rollouts": self._rollouts_part,
             "Open alerts": self._alerts_part,
             "Silences": self._silences_part,
@@ -160,6 +164,9 @@ class HomeTab:
         versions = (await self._fleet.versions())[: views.VERSIONS]
         shown = views.fleet(counts, listed_at, versions, self._chart, self._now())
         return [*shown, *(views.start() if actor.may(Action.REQUEST) else [])]
+
+    async def _policy_part(self, actor: Actor) -> list[Block]:
+        return views.policies(await self._policies.states(), may_update=actor.may(Action.REQUEST))
 
     async def _rollouts_part(self, actor: Actor) -> list[Block]:
         page = await self._rollouts.page(0, _LOOKED_AT)

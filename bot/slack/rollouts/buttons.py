@@ -104,7 +104,7 @@ class RolloutButtons:
                 click.channel,
                 chosen.query,
                 chosen.version,
-                chosen.model,
+                chosen.model or None,
                 _start(chosen),
                 file=chosen.file or None,
             )

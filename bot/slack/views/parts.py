@@ -7,7 +7,19 @@ import logging
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
-from bot.slack.views.blocks import Block, count, section
+from bot.slack.ids import PageRef
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    bold,
+    code,
+    context,
+    count,
+    message,
+    nothing_matches,
+    section,
+)
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -20,6 +32,24 @@ def left_out(rows: int) -> str:
     """In the place of what storage could not read."""
     is_missing = f"{count(rows, 'row')} {'is' if rows == 1 else 'are'} missing here and cannot be read"
     return f"⚠️ {is_missing}: an error of mine, which whoever runs the bot finds in the log."
+
+
+def asks_first(
+    asked: str,
+    question: PageRef,
+    fleet: int,
+    yes: Block,
+    small: str,
+    *,
+    does: str = "holds the alerts of",
+    would: str = "would hold",
+) -> Message:
+    """What was ``asked`` covers much, or nothing: the button ``yes`` says that it is meant."""
+    if question.offset:
+        said = f"{code(asked, 600)} {does} {bold(count(question.offset, 'gateway'))} of {fleet:,}."
+    else:
+        said = f"{nothing_matches()} {code(asked, 600)} {would} what matches later."
+    return message(f"{said}\n{small}", [section(said), *actions(yes), context(small)])
 
 
 def row(draw: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str:

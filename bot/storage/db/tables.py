@@ -444,6 +444,21 @@ maintenance = _numbered(
     Column("ended_at", UtcMicros),
     Column("asked", String(16), unique=True),  # the question to which it was the yes
 )
+# What is said of a version of firmware: wanted or bad, on the gateways of a query (empty: on all).
+firmware_policies = _numbered(
+    "firmware_policies",
+    Column("kind", String(16), nullable=False),
+    Column("version", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("by", String(32), nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("reason", Text),
+    Column("link", Text),
+    Column("ended_by", String(32)),
+    Column("ended_at", UtcMicros),
+    Column("asked", String(16), unique=True),  # the question to which it was the yes
+)
 subscriptions = _numbered(
     "subscriptions",
     Column("channel", String(32), nullable=False),

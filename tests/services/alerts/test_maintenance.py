@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import func, select
 
 from bot.domain.access import Action, Actor, require_within
-from bot.domain.alerts.silences import Unconfirmed
 from bot.domain.audit import AuditQuery
-from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale, Unconfirmed
 from bot.domain.gateways import GatewayId, Held
 from bot.domain.incident_kinds import IncidentKind
 from bot.domain.query import Query

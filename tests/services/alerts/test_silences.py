@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.access import Action, Actor, Role, require_within
-from bot.domain.alerts.silences import ReasonMissing, Unconfirmed
-from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.alerts.silences import ReasonMissing
+from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale, Unconfirmed
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
 from bot.services.alerts.coverage import by_gateway

@@ -15,7 +15,7 @@ from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.services.digests import DigestService
 from bot.slack.home.views.digests import digest as digest_view
 from bot.slack.rollouts.views import lists, notes
-from tests.worlds.builders import whole_digest
+from tests.worlds.builders import no_policies, whole_digest
 from tests.worlds.rollouts import ADA, MINUTE, MODEL, OLGA, PAUL, WAVES, World, world
 
 ORDERED = ["3.5.0-rc1", "v3.7.0", "3.5", "3.6.0.2", "3.9.0+g1a2b3c", "3.05.0"]
@@ -35,6 +35,7 @@ async def fleet(database_url: str) -> AsyncIterator[World]:
 def digests(it: World) -> DigestService:
     return DigestService(
         it.context,
+        policies=no_policies,
         channel="C0ALERTS",
         at=time(8),
         usual_at=time(8),

@@ -22,7 +22,7 @@ from bot.slack.incoming.requests import Click, ClickListener, CommandCall, Submi
 from bot.slack.lists import list_clicks
 from bot.storage.db.engine import Database
 from tests.slack.shown import Answers, Modals, buttons
-from tests.worlds.builders import PAGING, fleet_service
+from tests.worlds.builders import PAGING, fleet_service, no_policies
 from tests.worlds.databases import sqlite_url
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -88,7 +88,12 @@ class Room:
     @property
     def _reading(self) -> FleetCommands:
         return FleetCommands(
-            self.fleet, self.modals, now=self.now, incident_of=self._incident_of, rollout_of=self._rollout_of
+            self.fleet,
+            self.modals,
+            now=self.now,
+            incident_of=self._incident_of,
+            rollout_of=self._rollout_of,
+            policies=no_policies,
         )
 
     @property

@@ -19,6 +19,7 @@ from bot.slack.incoming.requests import Feature
 from bot.slack.lists import list_clicks
 from tests.slack.incoming.connected import Bed, connected
 from tests.slack.shown import HOSTILE, Modals
+from tests.worlds.builders import no_policies
 from tests.worlds.databases import sqlite_url
 from tests.worlds.fleet import World, rename, tag, world
 
@@ -52,7 +53,9 @@ def commands(fleet: World) -> HistoryCommands:
 
 def features(fleet: World) -> list[Feature]:
     listeners = commands(fleet)
-    reading = FleetCommands(fleet.fleet, Modals(), now=fleet.now, incident_of=nobody, rollout_of=nobody)
+    reading = FleetCommands(
+        fleet.fleet, Modals(), now=fleet.now, incident_of=nobody, rollout_of=nobody, policies=no_policies
+    )
     return [listeners.feature(), Feature(clicks=list_clicks({**listeners.lists(), **reading.lists()}))]
 
 

@@ -1,5 +1,6 @@
 """A home tab before a real fleet with rollouts, on a screen that keeps what is drawn on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
+from bot.services.fleet.policy import PolicyService
 from bot.slack.home.tab import HomeTab
 from bot.slack.outgoing.web_api import SlackFailed
 from bot.slack.views.blocks import Block, View, image
@@ -74,6 +76,19 @@ def maintenance_of(it: World) -> MaintenanceService:
     )
 
 
+def policies_of(it: World) -> PolicyService:
+    async def frozen() -> Callable[[str], str | None]:
+        return lambda _version: None
+
+    return PolicyService(
+        Context(it.database, it.clock.now),
+        understand=it.fleet.query_of,
+        within=it.fleet.require_within,
+        frozen=frozen,
+        channel=None,
+    )
+
+
 def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
     alerts = AlertService(Context(it.database, it.clock.now), rules=alert_rules(), default_channel=None)
 
@@ -86,6 +101,7 @@ def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
         alerts,
         silences_of(it),
         maintenance_of(it),
+        policies_of(it),
         screen,
         chart=screen.chart,
         actor_of=actor_of,

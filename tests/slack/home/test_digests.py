@@ -13,6 +13,7 @@ from bot.slack.fleet.charts import ChartPictures
 from bot.slack.home.digests import DigestNotes
 from bot.slack.views.parts import UNDRAWN, left_out
 from tests.slack.home.room import spoil_one, spoil_rollouts
+from tests.worlds.builders import no_policies
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import MINUTE, World, world
 
@@ -32,6 +33,7 @@ class Charts:
 def digests(it: World) -> DigestNotes:
     service = DigestService(
         it.context,
+        policies=no_policies,
         channel="C0ALERTS",
         at=time(8),
         usual_at=time(8),

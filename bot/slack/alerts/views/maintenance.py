@@ -14,7 +14,7 @@ from bot.domain.alerts.maintenance import (
 )
 from bot.domain.audit import BOT
 from bot.slack import ids
-from bot.slack.alerts.views.silences import asks_first, offline, within
+from bot.slack.alerts.views.silences import offline, within
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
     Block,
@@ -37,7 +37,7 @@ from bot.slack.views.blocks import (
     utc,
 )
 from bot.slack.views.lists import buttons, cut_page
-from bot.slack.views.parts import part, row
+from bot.slack.views.parts import asks_first, part, row
 
 WINDOWS = "windows"  # the kind of the list
 PAGE = 8
@@ -59,15 +59,10 @@ def planned(window: Maintenance, covered: int) -> Message:
     return message(text, [section(text), *actions(_undo(window))])
 
 
-def confirmation(text: str, covered: int, fleet: int, asked_once: str) -> Message:
+def confirmation(text: str, question: PageRef, fleet: int) -> Message:
     """What a window would cover, before it is planned for so much, or for nothing."""
-    yes = button(
-        "Plan it",
-        ids.MAINTENANCE_CONFIRM,
-        PageRef(WINDOWS, covered, f"{asked_once} {text}"),
-        label="Plan it for them all the same",
-    )
-    return asks_first(f"maintenance {text}", covered, fleet, yes, "Nothing is planned until you confirm it.")
+    yes = button("Plan it", ids.MAINTENANCE_CONFIRM, question, label="Plan it for them all the same")
+    return asks_first(f"maintenance {text}", question, fleet, yes, "Nothing is planned until you confirm it.")
 
 
 def decided(window: Maintenance) -> Message:

@@ -18,7 +18,6 @@ from bot.slack.views.blocks import (
     bold,
     button,
     code,
-    context,
     count,
     date,
     mention,
@@ -31,7 +30,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.lists import SITE, buttons, cut_page, rows_with
 from bot.slack.views.modals import modal, moment_input, select, text_input
-from bot.slack.views.parts import row
+from bot.slack.views.parts import asks_first, row
 
 SILENCES = "silences"  # the kind of the list
 SILENCE_OF_ALERT = "silence_of_alert"  # of a question about the gateways of one alert
@@ -57,24 +56,8 @@ def confirmation(text: str, question: PageRef, fleet: int) -> Message:
 
     The ``question`` is what its button carries, with how many gateways it covers.
     """
-    yes = button(
-        "Silence",
-        ids.SILENCE_CONFIRM,
-        question,
-        label="Silence them all the same",
-    )
-    return asks_first(
-        f"silence {text}", question.offset, fleet, yes, "Nothing is silenced until you confirm it."
-    )
-
-
-def asks_first(asked: str, covered: int, fleet: int, yes: Block, small: str) -> Message:
-    """What was ``asked`` holds much, or nothing: the button ``yes`` says that it is meant."""
-    if covered:
-        said = f"{code(asked, 600)} holds the alerts of {bold(count(covered, 'gateway'))} of {fleet:,}."
-    else:
-        said = f"{nothing_matches()} {code(asked, 600)} would hold what matches later."
-    return message(f"{said}\n{small}", [section(said), *actions(yes), context(small)])
+    yes = button("Silence", ids.SILENCE_CONFIRM, question, label="Silence them all the same")
+    return asks_first(f"silence {text}", question, fleet, yes, "Nothing is silenced until you confirm it.")
 
 
 def unsilenced(silence: Silence) -> Message:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, Role, role_needed
+from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Counts, SnapshotStatus
 from bot.domain.rollouts.rollout import Freeze, RolloutState
 from bot.slack.fleet.views.gateways import as_of, counts_text
+from bot.slack.fleet.views.policy import POLICIES, summary
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -46,13 +48,16 @@ _LOG_IN_EMOJI = {"logged in": "done", "not logged in yet": "waiting"}
 
 @dataclass(frozen=True, slots=True)
 class OpenWork:
-    """What goes on: alerts, and those that nobody has; rollouts by state; silences; what is frozen."""
+    """What goes on: alerts, and those that nobody has; rollouts by state; silences; what is frozen; how the
+    fleet stands to the firmware policy.
+    """
 
     alerts: int = 0
     unacknowledged: int = 0
     rollouts: Mapping[RolloutState, int] = field(default_factory=dict)
     silences: int = 0
     freezes: Sequence[Freeze] = ()
+    policies: Sequence[PolicyState] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,7 @@ def _work(work: OpenWork) -> list[tuple[str, str, str | None]]:
         ("Rollouts", ", ".join(going_on) or "none goes on", "rollouts"),
         ("Silences", f"{work.silences:,}", "silences"),
         ("Freezes", f"{len(work.freezes):,}{f': {frozen}' if frozen else ''}", None),
+        *([("Firmware policy", summary(work.policies), POLICIES)] if work.policies else []),
     ]
 
 

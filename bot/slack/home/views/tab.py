@@ -7,12 +7,14 @@ from datetime import datetime
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.maintenance import Maintenance
 from bot.domain.alerts.silences import Silence
+from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Counts
 from bot.domain.rollouts.rollout import Rollout
 from bot.slack import ids
 from bot.slack.alerts.views import lists as alert_views
 from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import silences as silence_views
+from bot.slack.fleet.views import policy as policy_views
 from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.ids import CardRef, PlanRef
 from bot.slack.rollouts.views import lists as rollout_views
@@ -99,6 +101,16 @@ def fleet(
         *chart,
         context(seen),
     ]
+
+
+def policies(states: Sequence[PolicyState], *, may_update: bool) -> list[Block]:
+    """What gateways are behind, and what runs though it is known to be bad."""
+    if not states:
+        return []
+    open_ = policy_views.shown_beside(states, may_update=may_update)
+    everything = open_button(policy_views.ALL_POLICIES, "Show all")
+    said = "What is not as it should be:" if open_ else "Every gateway is as it should be."
+    return [header("Firmware policy"), section(said, everything), *open_]
 
 
 def start() -> list[Block]:

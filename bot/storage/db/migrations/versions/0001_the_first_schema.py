@@ -128,6 +128,26 @@ def _create_tables() -> None:
     op.create_index("ix_fleet_events_at", "fleet_events", ["at"], unique=False)
     op.create_index("ix_fleet_events_gateway_id_at", "fleet_events", ["gateway_id", "at"], unique=False)
     op.create_table(
+        "firmware_policies",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("by", sa.String(length=32), nullable=False),
+        sa.Column("by_name", sa.Text(), nullable=False),
+        sa.Column("created_at", UtcMicros(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("link", sa.Text(), nullable=True),
+        sa.Column("ended_by", sa.String(length=32), nullable=True),
+        sa.Column("ended_at", UtcMicros(), nullable=True),
+        sa.Column("asked", sa.String(length=16), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_firmware_policies")),
+        sa.UniqueConstraint("asked", name=op.f("uq_firmware_policies_asked")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "freezes",
         sa.Column("firmware_version", sa.String(), nullable=False),
         sa.Column("by", sa.String(length=32), nullable=False),
