@@ -78,7 +78,12 @@ class Redactor:
             form
             for secret in secrets
             if len(secret) >= _SHORTEST_SECRET
-            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1])
+            for form in (
+                secret,
+                quote(secret, safe="", errors="replace"),
+                json.dumps(secret)[1:-1],
+                repr(secret)[1:-1],
+            )
         }
         # The longest first, or a secret that begins like another would leave its tail behind.
         known = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))

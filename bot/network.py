@@ -15,7 +15,7 @@ from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from bot.domain.errors import StartupError
 
@@ -66,6 +66,12 @@ class Network:
                 "written like %40 for @ and %2F for /."
             )
         return proxy
+
+    def proxy_for_aiohttp(self, url: str) -> str | None:
+        """The same, so written that name and password are sent as UTF-8, as all others send them: by itself
+        aiohttp sends Latin-1, and crashes on what that lacks."""
+        proxy = self.proxy_for(url)
+        return proxy and re.sub(r"(?<=//)[^@]*(?=@)", _as_utf_8, proxy)
 
     def _excepts(self, host: str, port: int) -> bool:
         """By NO_PROXY: ``*`` is for all, all else for one server or more, with a port for that alone."""
@@ -161,6 +167,19 @@ def names_a_server(address: str) -> bool:
         return is_possible and address.isprintable() and " " not in address
     except ValueError:  # a UnicodeError is one
         return False
+
+
+def _as_utf_8(user_info: re.Match[str]) -> str:
+    parts = user_info[0].split(":", 1)
+    return ":".join(quote(unquote_to_bytes(part).decode("latin-1"), safe="") for part in parts)
+
+
+def is_this_machine(host: str) -> bool:
+    """Nobody in between reads what is sent there, encrypted or not."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 DIRECT = Network()  # without a proxy, with the authorities of this machine

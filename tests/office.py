@@ -13,8 +13,8 @@ from pathlib import Path
 
 import trustme
 
-USER, PASSWORD = "bot@office", "s3cret/word"
-WRITTEN = "bot%40office:s3cret%2Fword"
+USER, PASSWORD = "bot@office", "s3cret/wørd€"
+WRITTEN = "bot%40office:s3cret%2Fwørd%E2%82%AC"
 
 
 @dataclass

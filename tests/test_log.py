@@ -108,6 +108,10 @@ def test_a_known_secret_is_redacted_in_every_form_it_travels_in(output: Output) 
     assert "staple" not in output.text
 
 
+def test_a_secret_that_is_no_text_is_redacted_too() -> None:
+    assert log.Redactor(["s3cret-\udcff"]).text("it is s3cret-\udcff") == f"it is {log.REDACTED}"
+
+
 def test_a_traceback_is_redacted(output: Output) -> None:
     try:
         raise ValueError(f"refused {PASSWORD} and {JWT}")

@@ -62,6 +62,7 @@ def test_a_proxy_is_found_where_other_programs_find_it(
         ("ftp://proxy", "must be http://host:port"),
         ("http://me:s3@cret@proxy:1", "written like %40 for @"),
         ("me:s3/cret@proxy:1", "written like %40 for @"),
+        ("me:s3cret\udcff@proxy:1", "must be http://host:port"),
         ("http://proxy:port", "must be http://host:port"),
         ("http://", "must be http://host:port"),
         ("http://proxy:99999", "must be http://host:port"),

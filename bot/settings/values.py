@@ -8,7 +8,6 @@ end up on a terminal.
 import re
 from collections.abc import Callable
 from datetime import time, timedelta
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +16,7 @@ from bot.domain.errors import InvalidInput
 from bot.domain.query import parse
 from bot.domain.rollouts.plan import DEFAULT_WAVES
 from bot.domain.windows import Window, parse_window
-from bot.network import names_a_server
+from bot.network import is_this_machine, names_a_server
 
 # So many gateways, and a share of the fleet: either may be missing.
 Threshold = tuple[int | None, float | None]
@@ -162,17 +161,10 @@ def _check_way(address: str) -> None:
     if not names_a_server(address):
         raise ValueError("its host and port must be ones that can be: a port is between 1 and 65535")
     parts = urlsplit(address)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
         raise ValueError(
             "it must begin with https://, since secrets go there; http:// is for a server on this machine"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def database_url(text: str) -> str:

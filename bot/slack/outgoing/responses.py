@@ -181,7 +181,7 @@ class UrlResponder(DirectResponder):
             async with self._api.session.post(
                 self._url,
                 json=typeset(payload, self._api.command),
-                proxy=self._api.network.proxy_for(self._url),
+                proxy=self._api.network.proxy_for_aiohttp(self._url),
                 allow_redirects=False,
             ) as answer:
                 said = await answer.text()

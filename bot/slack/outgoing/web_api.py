@@ -152,7 +152,7 @@ class WebApi:
             logger=quiet_logger(),
         )
         # The SDK takes the environment's, whatever NO_PROXY says.
-        self.client.proxy = network.proxy_for(base_url)
+        self.client.proxy = network.proxy_for_aiohttp(base_url)
         self.newer_blocks = NewerBlocks()
         self._direct: dict[str, str] = {}
         self._names: Shared[str] = Shared(lambda: datetime.now(UTC), _NAMES_KEPT)
@@ -287,7 +287,8 @@ class WebApi:
         form = aiohttp.FormData()
         form.add_field("file", content, filename=name, content_type="application/octet-stream")
         try:
-            async with self.session.post(url, data=form, proxy=self.network.proxy_for(url)) as answer:
+            proxy = self.network.proxy_for_aiohttp(url)
+            async with self.session.post(url, data=form, proxy=proxy) as answer:
                 if answer.status != 200:
                     raise SlackFailed("files.upload", BROKEN, detail=f"HTTP {answer.status}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
