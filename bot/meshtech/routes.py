@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from bot.domain.errors import InvalidInput, StartupError
+from bot.network import is_this_machine
 
 Json = Any  # decoded JSON of the vendor's
 
@@ -234,6 +235,9 @@ def _override(operation: Operation, text: str) -> Route:
         raise StartupError(f"{setting} has a {{…}} in its host: only the path may have one; {example}.")
     if not template.startswith("/") or template.startswith("//"):
         absolute_url(template.partition("?")[0], f"{setting}, after its method,")
+        there = urlsplit(template)
+        if there.scheme == "http" and not is_this_machine(there.hostname or ""):
+            raise StartupError(f"{setting} has http://, which is for this machine alone: {example}.")
     if re.search(r"[\s#]", template):
         raise StartupError(f"{setting} has a space or a # in its path: {example}.")
     _check_variables(operation, setting, template, example)

@@ -38,7 +38,8 @@ from bot.settings.sources import PREFIX, SettingsError, sources
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-# What may be overridden in the vendor's interface: all that its documentation leaves open.
+# The vendor's operations. The route may be set of those that its documentation leaves open, and the names in
+# all: a portal may call them otherwise than it documents.
 OPERATIONS = (
     "GET_DEVICE",
     "LIST_LABELS",
@@ -49,6 +50,7 @@ OPERATIONS = (
     "GET_JOB",
     "CANCEL_JOB",
 )
+DOCUMENTED = ("LIST_DEVICES", "RENAME_DEVICE", "CREATE_LABEL", "REMOVE_LABEL")
 NO_DEFAULT = ("required", "one of the two")  # what docs/settings.md says in place of one
 
 
@@ -489,7 +491,8 @@ def _variable(path: Iterable[object]) -> str:
 def _variables(path: tuple[str, ...]) -> list[str]:
     """The variables that fill one setting: one, or one for each operation."""
     if path in {("meshtech", "routes"), ("meshtech", "fields")}:
-        return [_variable((*path, operation)) for operation in OPERATIONS]
+        operations = OPERATIONS if "routes" in path else (*DOCUMENTED, *OPERATIONS)
+        return [_variable((*path, operation)) for operation in operations]
     return [_variable(path)]
 
 

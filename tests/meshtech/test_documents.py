@@ -12,6 +12,7 @@ from bot.meshtech.contract import Difference, compare, fetch
 from bot.meshtech.openapi import operations
 from bot.meshtech.routes import NEXT_TOKEN, Operation, RouteTable
 from bot.network import DIRECT
+from tests.settings.test_settings import load
 
 API = "https://iot.example"
 TEXT = {"type": "string"}
@@ -48,12 +49,10 @@ def compared(found: Any, api_url: str = API) -> dict[Operation, Difference]:
 
 
 def settings(found: Any, api_url: str = API) -> dict[str, str]:
-    """What is recommended, without what all settings begin with."""
-    return {
-        name.removeprefix("MESHBOT_MESHTECH__"): value
-        for one in compared(found, api_url).values()
-        for name, value in one.settings.items()
-    }
+    """What is recommended, without what all settings begin with. The bot starts with it."""
+    named = {name: value for one in compared(found, api_url).values() for name, value in one.settings.items()}
+    load(**{name.removeprefix("MESHBOT_"): value for name, value in named.items()})
+    return {name.removeprefix("MESHBOT_MESHTECH__"): value for name, value in named.items()}
 
 
 def route(paths: Any, operation: str, api_url: str = API, **more: Any) -> str | None:
@@ -333,7 +332,11 @@ def test_a_server_on_our_host_is_left_out_of_the_path(server: str, api_url: str,
 
 
 @pytest.mark.parametrize(
-    "url", ["https://{tenant}.elsewhere.example", "/{tenant}", "https://[bad/", "https://x:y"]
+    "url",
+    [
+        *("https://{tenant}.elsewhere.example", "/{tenant}", "https://[bad/", "https://x:y"),
+        *("http://elsewhere.example", "http://iot.example:8080"),
+    ],
 )
 def test_nothing_is_recommended_on_a_server_that_cannot_be_named(url: str) -> None:
     paths = {"/fota/tasks": {"post": described(thing("id"), thing("name"))}}

@@ -30,7 +30,7 @@ from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.fleet import policy
 from bot.services.rollouts import steering
 from bot.services.sites.book import CONFIRM_WITHIN
-from bot.settings.model import OPERATIONS, Settings
+from bot.settings.model import DOCUMENTED, OPERATIONS, Settings
 from bot.slack.incoming import people
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words
@@ -187,7 +187,7 @@ def test_the_dashboard_for_grafana_asks_whichever_prometheus_is_chosen() -> None
 def test_the_table_of_operations_is_the_one_the_bot_uses() -> None:
     expected = [
         f"| `{operation}` | `{route.method} {route.template}` | "
-        + ("documented | |" if route.documented else f"assumed | {_names(route.names)}|")
+        + f"{'documented' if route.documented else 'assumed'} | {_names(route.names)}|"
         for operation, route in ROUTES.items()
     ]
     assert re.findall(r"^\| `[A-Z_]+` \| `.*\|$", DOCUMENTS["docs/meshtech.md"], re.MULTILINE) == expected
@@ -197,8 +197,9 @@ def _names(names: frozenset[str]) -> str:
     return "".join(f"`{name}` " for name in sorted(names))
 
 
-def test_what_is_assumed_can_be_set_and_what_is_documented_cannot() -> None:
+def test_the_routes_of_what_is_assumed_can_be_set_and_those_of_what_is_documented_cannot() -> None:
     assert set(OPERATIONS) == {str(operation) for operation, route in ROUTES.items() if not route.documented}
+    assert set(DOCUMENTED) == {str(operation) for operation, route in ROUTES.items() if route.documented}
 
 
 # ---- the house
