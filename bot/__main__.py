@@ -419,15 +419,14 @@ def _document(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    from pathlib import Path
-
+    from bot.settings.files import sqlite_file
     from bot.settings.values import database_url
 
     try:
         url = database_url(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).is_file():
+    if (path := sqlite_file(url)) and not path.is_file():
         raise argparse.ArgumentTypeError("there is no such file")
     return url
 

@@ -3,11 +3,10 @@
 import os
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from bot.doctor.findings import Finding, Findings, fatal, ok
 from bot.domain.errors import BotError
-from bot.settings.files import is_sqlite
+from bot.settings.files import is_sqlite, sqlite_file
 from bot.settings.model import Settings
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, known, migrate, needed, require_changes, require_owner
@@ -39,8 +38,8 @@ async def database(settings: Settings) -> Findings:
 
 def unopened(url: str) -> Finding | None:
     """What is said of a file that is no SQLite database, or not yet: to open it would change or make it."""
-    path = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    if not url.startswith("sqlite:") or is_sqlite(path):
+    path = sqlite_file(url)
+    if path is None or is_sqlite(path):
         return None
     folder = path.absolute().parent
     if os.path.exists(path):  # Path's raises where the folder may not be searched

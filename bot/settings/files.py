@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from dotenv.parser import Binding, parse_stream
 
@@ -30,7 +31,7 @@ def open_to_others(database_url: str, env_file: str | Path = ".env") -> Iterator
     """
     for path, holds in (
         (Path(env_file), "passwords and tokens"),
-        (_sqlite_file(database_url), "the database"),
+        (sqlite_file(database_url), "the database"),
     ):
         if path is not None and _is_open(path):
             said = f"{path} holds {holds}, and every user of this machine may read it: run chmod o= {path}."
@@ -79,9 +80,9 @@ def _is_open(path: Path) -> bool:
         return False
 
 
-def _sqlite_file(url: str) -> Path | None:
-    path = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    return path if url.startswith("sqlite:") else None
+def sqlite_file(url: str) -> Path | None:
+    """Where a SQLite database is; None for another one."""
+    return Path(unquote(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:") else None
 
 
 def names_in(path: Path) -> set[str]:

@@ -174,7 +174,7 @@ def database_url(text: str) -> str:
         raise ValueError("it must be sqlite:/// and a file, or postgresql:// and a host and database")
     if "\0" in unquote(text):
         raise ValueError("it must not hold a NUL (%00): what follows it would be lost")
-    if text.startswith("sqlite:") and ("?" in text or text == "sqlite:///:memory:"):
+    if text.startswith("sqlite:") and ("?" in text or unquote(text) == "sqlite:///:memory:"):
         raise ValueError("it must be sqlite:/// and the path of a file, with nothing after it")
     if text.startswith("postgresql:"):
         _check_server(text.removeprefix("postgresql://"))
@@ -201,6 +201,8 @@ def _check_server(text: str) -> None:
     hosts = [host, *asked.get("host", []), *asked.get("hostaddr", [])]
     if any("," in one for one in hosts) or len(asked.get("host", [])) > 1:
         raise ValueError("it names several hosts: name the primary, or what leads to it")
+    if twice := [name for name, given in asked.items() if len(given) > 1]:
+        raise ValueError(f"it has {twice[0]} more than once")
     server = host if host and not host.startswith(":") else f"localhost{host}"
     if not all(
         names_a_server(f"//{one}") for one in (server, *(f"h:{port}" for port in asked.get("port", [])))

@@ -314,18 +314,19 @@ def test_an_address_that_is_refused_for_its_secrets_does_not_show_them() -> None
 
 
 def test_a_file_with_secrets_that_others_may_read_is_said(tmp_path: Path) -> None:
-    env, database = tmp_path / ".env", tmp_path / "meshbot.db"
+    env, database = tmp_path / ".env", tmp_path / "the bot.db"
+    url = f"sqlite:///{tmp_path}/the%20bot.db"
     for file in (env, database):
         file.write_bytes(b"SQLite format 3\0")
         file.chmod(0o644)
 
-    said = [sentence for _, sentence in open_to_others(f"sqlite:///{database}", env)]
-    assert [sentence.split()[0] for sentence in said] == [str(env), str(database)]
+    said = [sentence for _, sentence in open_to_others(url, env)]
+    assert [sentence.partition(" holds")[0] for sentence in said] == [str(env), str(database)]
     assert all("chmod o= " in sentence for sentence in said)
 
     for file in (env, database):
         file.chmod(0o640)
-    assert list(open_to_others(f"sqlite:///{database}", env)) == []
+    assert list(open_to_others(url, env)) == []
     assert list(open_to_others("postgresql://db/meshbot", tmp_path / "none")) == []
 
 

@@ -4,7 +4,7 @@ Only those that something outside is compared with stand where they are: what th
 what a message in Slack carries, and the audit log, which is never rewritten.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import case, or_, select, update
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import audit, cards, gateways, maintenance, metadata, notes, plans, rollouts, ticks
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.types import UtcMicros, from_micros
 
 _WRITTEN: Final = "written"  # the row of ``ticks`` with the time that all stored moments go by
 RECENT: Final = timedelta(days=8)  # no rule but forgetting looks further back
@@ -42,9 +42,10 @@ async def time_there(connection: AsyncConnection) -> datetime | None:
     """The time of the database's own machine; None for SQLite, which has none."""
     if connection.dialect.name == "sqlite":
         return None
-    found = await connection.exec_driver_sql("SELECT clock_timestamp()")
-    there: datetime = found.scalar_one()
-    return there.astimezone(UTC)
+    # As a number: how a time is written hangs on the database's DateStyle, of which its driver reads one.
+    since_1970 = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+    found = await connection.exec_driver_sql(f"SELECT {since_1970}")
+    return from_micros(found.scalar_one())
 
 
 async def write(connection: AsyncConnection, now: datetime) -> None:
