@@ -2,7 +2,8 @@
 
     BotError
     ├── InvalidInput      what was typed cannot be understood or done; the text says what would be right
-    │   └── Unconfirmed   it is about many gateways, or none: whoever asked has to say yes first
+    │   ├── Unconfirmed   it is about many gateways, or none: whoever asked has to say yes first
+    │   └── Mistaken      rows that were pasted cannot; the text says it by line and column
     ├── NotFound          no gateway, rollout, job or incident answers to that name
     ├── NotAllowed        the role is missing; the text names it and who has it
     ├── AlreadyDone       the click repeats one's own: it was done the first time
@@ -15,6 +16,8 @@ Each text is one or two whole sentences for a person and says what to do next. I
 shows it in Slack escapes it. The vendor adapter adds its own children in ``bot/meshtech/errors.py``.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 ASKED_ABOVE: Final = 20  # gateways
@@ -43,6 +46,27 @@ def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
         return
     if seen is None or covered > seen or (not covered and seen):
         raise Unconfirmed(covered, fleet)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What cannot be: in which line, under which column, and why."""
+
+    line: int
+    column: str
+    why: str
+
+
+class Mistaken(InvalidInput):
+    """All that is wrong with some rows: the text names the first few."""
+
+    SHOWN = 5
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = mistakes
+        said = [f"Line {one.line}, {one.column}: {one.why}" for one in mistakes[: self.SHOWN]]
+        more = len(mistakes) - len(said)
+        super().__init__("\n".join([*said, *([f"… and {more} more."] if more else [])]))
 
 
 class NotFound(BotError):

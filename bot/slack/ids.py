@@ -60,6 +60,7 @@ GATEWAY_RENAME: Final = "gateway_rename"
 GATEWAY_TAGS: Final = "gateway_tags"
 GATEWAY_SILENCE: Final = "gateway_silence"
 GATEWAY_FIND: Final = "gateway_find"
+NAMES_CSV: Final = "names_csv"
 SITE_EDIT: Final = "site_edit"
 SITE_SILENCE: Final = "site_silence"
 SITE_UNDO: Final = "site_undo"
@@ -148,6 +149,7 @@ PURPOSES: Final[Mapping[str, Action]] = {
     UNFREEZE: Action.FREEZE,
     GATEWAY_RENAME: Action.RENAME,
     GATEWAY_TAGS: Action.TAG,
+    NAMES_CSV: Action.RENAME,
     GATEWAY_SILENCE: Action.SILENCE,
     SILENCE_CONFIRM: Action.SILENCE,
     SILENCE_END: Action.SILENCE,

@@ -68,7 +68,7 @@ def build_slack(
         said_of_site=of_sites.facts_of,
         held=alerts.held_between,
     )
-    said += [history.of_site, incidents.of_site]
+    said += [incidents.of_site, history.of_site]
     home = _home(ground, fleet, rollouts, alerts)
     digests = DigestNotes(reporting.digests, fleet.charts, command=settings.slack.command)
     answers = LateAnswers(ground.context, world_time)

@@ -159,6 +159,11 @@ async def pastes_rows(bench: Bench, actor: Actor, place: str) -> SubmissionAnswe
     return await bench.submits(actor, ids.SITES_CSV, NOWHERE, rows)
 
 
+async def pastes_names(bench: Bench, actor: Actor, place: str) -> None:
+    rows = {ids.CSV: f"id,name\n{spare(place)},Roof {next(bench.numbers)}"}
+    await bench.submits(actor, ids.NAMES_CSV, NOWHERE, rows)
+
+
 async def confirms_rows(bench: Bench, actor: Actor, place: str) -> None:
     """What the same person proposed when they had every role."""
     ref: Ref = NOWHERE
@@ -419,6 +424,8 @@ SUBMISSIONS: Mapping[str, Row] = {
     "gateway_rename": submission(OPERATOR, THEIRS, "gateway_rename", a_gateway, name="Roof"),
     "gateway_tags": submission(OPERATOR, THEIRS, "gateway_tags", a_gateway, tags="roof"),
     "gateway_silence": submission(OPERATOR, THEIRS, "gateway_silence", a_gateway, duration="1h"),
+    "names_csv": Row(OPERATOR, THEIRS, pastes_names),
+    "write_confirm": submission(OPERATOR, THEIRS, "write_confirm", a_proposal),
     "site_edit": submission(OPERATOR, THEIRS, "site_edit", a_site, note="a note"),
     "site_silence": submission(OPERATOR, THEIRS, "site_silence", a_site_to_silence, duration="1h"),
     "sites_csv": Row(OPERATOR, THEIRS, pastes_rows),

@@ -61,6 +61,8 @@ LISTS: Mapping[str, str] = {
     "history": 'history "Roof, north tower"',
     "history of a site": "history oslo",
     "tags": "tags",
+    "sites": "sites",
+    "site": "site oslo",
     "status": "status",
 }
 FORMS = {"as a table": frozenset[str](), "in lines": frozenset({"data_table"})}

@@ -35,7 +35,7 @@ from bot.slack.incoming import people
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words
 from bot.slack.rollouts.views.lists import CLASS_WORDS
-from bot.slack.sites.views.book import MOST_PASTED
+from bot.slack.views.modals import MOST_PASTED
 from bot.storage.cards.outbox import Backlog
 from bot.storage.retention import PLAN_KEPT
 from bot.wiring.alerts import alert_rules

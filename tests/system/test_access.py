@@ -42,7 +42,7 @@ BUTTONS: Mapping[Role, str] = {
     Role.APPROVER: "rollout_approve rollout_deny",
     Role.ADMIN: "freeze unfreeze",
 }
-ONLY_DIALOGS = {"sites_confirm": Role.OPERATOR}  # whose name no button has
+ONLY_DIALOGS = {"sites_confirm": Role.OPERATOR, "names_csv": Role.OPERATOR}  # whose name no button has
 WRITTEN = {button: role for role, buttons in BUTTONS.items() for button in buttons.split()}
 COMMANDS = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 REFUSALS = ("you need to be", "Guests and people from other organisations cannot")

@@ -6,13 +6,13 @@ who asked the vendor nor how a write is stored.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.errors import InvalidInput, Stale
-from bot.domain.gateways import Gateway, fold
+from bot.domain.errors import InvalidInput, Mistake, Mistaken, Stale
+from bot.domain.gateways import Gateway, GatewayId, fold
 
 UNDO_WITHIN = timedelta(minutes=10)
 CONFIRM_WITHIN = timedelta(minutes=10)
@@ -168,6 +168,41 @@ def numbered(pattern: str, gateways: Iterable[Gateway]) -> list[WriteItem]:
             before = (gateway.name,) if gateway.name else ()
             items.append(WriteItem(gateway.id, gateway.label, before, (name,)))
     return items
+
+
+@dataclass(frozen=True, slots=True)
+class NewName:
+    """A row of a file: the id of a gateway and its new name."""
+
+    line: int
+    gateway_id: str
+    name: str
+
+
+def renamed(rows: Sequence[NewName], gateways: Mapping[GatewayId, Gateway]) -> list[WriteItem]:
+    """New names from a file; those that change nothing are left out. Raises Mistaken."""
+    items: dict[str, WriteItem] = {}
+    lines: dict[str, int] = {}  # of the names, folded
+    mistakes: list[Mistake] = []
+    for row in rows:
+        gateway = gateways.get(GatewayId(row.gateway_id))
+        if gateway is None:
+            mistakes.append(Mistake(row.line, "id", f"No gateway has the id “{row.gateway_id[:60]}”."))
+            continue
+        if gateway.id in items:
+            mistakes.append(Mistake(row.line, "id", f"{gateway.id} is there twice."))
+        try:
+            name = checked_name(row.name)
+        except InvalidInput as error:
+            mistakes.append(Mistake(row.line, "name", str(error)))
+            continue
+        if (other := lines.setdefault(fold(name), row.line)) != row.line:
+            mistakes.append(Mistake(row.line, "name", f"Line {other} has “{name}” too."))
+        before = (gateway.name,) if gateway.name else ()
+        items[gateway.id] = WriteItem(gateway.id, gateway.label, before, (name,))
+    if mistakes:
+        raise Mistaken(mistakes)
+    return [one for one in items.values() if one.before != one.after]
 
 
 def tagging(gateway: Gateway, add: Iterable[str], remove: Iterable[str]) -> WriteItem | None:

@@ -15,6 +15,7 @@ from bot.domain.fleet.writes import (
     MOST_GATEWAYS,
     START_WITHIN,
     ItemState,
+    NewName,
     Write,
     WriteItem,
     WriteKind,
@@ -22,11 +23,12 @@ from bot.domain.fleet.writes import (
     checked_change,
     checked_name,
     numbered,
+    renamed,
     require_undoable,
     tagging,
     undoing,
 )
-from bot.domain.gateways import KnownGateway, fold
+from bot.domain.gateways import Gateway, KnownGateway, fold
 from bot.domain.query import Query
 from bot.services.context import Context
 from bot.storage.db.engine import Transaction
@@ -80,22 +82,46 @@ class FleetWrites:
             require_within(actor, Action.RENAME, matching, self._now())
             gateways = [known.gateway for known in matching]
             items = await asyncio.to_thread(numbered, pattern, gateways)
-            if not items:
-                raise _unchanged(len(matching), pattern)
-            names = [item.after[0] for item in items]
-            taken = await search.names_taken(connection, names, [one.id for one in gateways])
-            where = items[0].label if len(items) == 1 else f"{len(items):,} gateways"
-            write = self._new(
-                WriteKind.RENAME,
-                actor,
-                channel,
-                f"rename {where} to {pattern}",
-                items,
-                running=False,
-                unchanged=len(matching) - len(items),
-                warning=_taken(taken),
+            return await self._propose_renames(connection, actor, channel, items, gateways, pattern)
+
+    async def propose_renames(self, actor: Actor, channel: str | None, rows: Sequence[NewName]) -> Write:
+        """New names from a file, proposed as ``propose_names`` does it. Raises Mistaken too."""
+        require(actor, Action.RENAME)
+        async with self._database.write() as connection:
+            found = await search.by_ids(connection, [one.gateway_id for one in rows], self._now())
+            require_within(actor, Action.RENAME, found, self._now())
+            gateways = {known.gateway.id: known.gateway for known in found}
+            items = renamed(rows, gateways)
+            return await self._propose_renames(
+                connection, actor, channel, items, list(gateways.values()), "names from a file"
             )
-            await writes.add(connection, write)
+
+    async def _propose_renames(
+        self,
+        connection: Transaction,
+        actor: Actor,
+        channel: str | None,
+        items: Sequence[WriteItem],
+        gateways: Sequence[Gateway],
+        to: str,
+    ) -> Write:
+        """Of these gateways those change for which there is an item. Raises InvalidInput for none."""
+        if not items:
+            raise _unchanged(len(gateways), to)
+        names = [item.after[0] for item in items]
+        taken = await search.names_taken(connection, names, [one.id for one in gateways])
+        where = items[0].label if len(items) == 1 else f"{len(items):,} gateways"
+        write = self._new(
+            WriteKind.RENAME,
+            actor,
+            channel,
+            f"rename {where} to {to}",
+            items,
+            running=False,
+            unchanged=len(gateways) - len(items),
+            warning=_taken(taken),
+        )
+        await writes.add(connection, write)
         return write
 
     async def propose_tags(

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from bot.domain.access import Action, Actor, refused, require
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
-from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.errors import InvalidInput, Mistake, Mistaken, NotAllowed, NotFound, Stale
 from bot.domain.gateways import fold
 from bot.domain.sites.book import (
     MOST_AT_ONCE,
@@ -49,23 +49,6 @@ class SiteRow:
     site: str
     fields: Mapping[SiteField, str]
     line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """What cannot be: in which line, under which column, and why."""
-
-    line: int
-    column: str
-    why: str
-
-
-class Mistaken(InvalidInput):
-    """All that is wrong with what somebody wants to say."""
-
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        self.mistakes = mistakes
-        super().__init__("\n".join(f"Line {one.line}, {one.column}: {one.why}" for one in mistakes))
 
 
 class SiteBook:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.domain.access import Action, require
 from bot.domain.errors import InvalidInput, NotFound, Stale
-from bot.domain.fleet.writes import Write, is_pattern
+from bot.domain.fleet.writes import NewName, Write, is_pattern
 from bot.domain.gateways import fold
 from bot.domain.query import ALL, Field, Query
 from bot.services.fleet.gateways import FleetService
@@ -35,6 +36,7 @@ from bot.slack.incoming.requests import (
 )
 from bot.slack.incoming.turns import leave_turn
 from bot.slack.views.blocks import Message
+from bot.slack.views.csv_file import read_csv
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +81,16 @@ class WriteCommands:
         RENAME,
         "Rename a gateway, or number the names of several, with Undo",
         needs="operator",
-        examples=('rename MT10225 "Roof, north"', 'rename tag:oslo to "OSL-{n:03}"'),
+        examples=('rename MT10225 "Roof, north"', 'rename tag:oslo to "OSL-{n:03}"', "rename csv"),
     )
     async def rename(self, call: CommandCall) -> None:
+        """``rename csv`` opens a dialog for the rows of a file."""
+        if call.text.strip().casefold() == "csv":
+            require(call.actor, Action.RENAME)
+            if call.trigger_id is None:
+                raise InvalidInput("A dialog opens only from the command itself: type it in a channel.")
+            await self._modals.open(call.trigger_id, views.names_dialog(call.channel))
+            return
         if many := parse_names(call.text):
             query = await self._fleet.query_of(many[0])
             write = await self._writes.propose_names(call.actor, call.channel, query, many[1])
@@ -164,6 +173,23 @@ class WriteCommands:
             write = await self._writes.propose_rename(sent.actor, channel, known, new_name)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.NAME: str(error)})
+        return await self._carry_out_in_dialog(write)
+
+    @on.submission(ids.NAMES_CSV)
+    async def names_in_dialog(self, sent: Submission) -> SubmissionAnswer:
+        """What the rows would change, or all that is wrong with them."""
+        try:
+            read = read_csv(sent.values.get(ids.CSV, ""), views.NAMES, views.NAMES)
+            rows = [NewName(one.line, one.cells.get("id", ""), one.cells.get("name", "")) for one in read]
+            write = await self._writes.propose_renames(sent.actor, sent.card.channel or None, rows)
+        except InvalidInput as error:
+            return SubmissionAnswer(errors={ids.CSV: str(error)})
+        return SubmissionAnswer(view=views.preview_dialog(write, self._now()))
+
+    @on.submission(ids.WRITE_CONFIRM)
+    async def confirm_in_dialog(self, sent: Submission) -> SubmissionAnswer:
+        """It may take long: the dialog says so meanwhile."""
+        write = await self._writes.confirm(sent.actor, sent.card.id, sent.card.version)
         return await self._carry_out_in_dialog(write)
 
     @on.submission(ids.GATEWAY_TAGS)

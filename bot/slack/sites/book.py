@@ -4,11 +4,11 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.errors import InvalidInput
+from bot.domain.errors import InvalidInput, Mistaken
 from bot.domain.gateways import fold
 from bot.domain.query import Field, exactly
 from bot.domain.sites.book import SiteField
-from bot.services.sites.book import Mistaken, SiteBook, SiteRow
+from bot.services.sites.book import SiteBook, SiteRow
 from bot.slack import ids
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import (
@@ -30,7 +30,6 @@ SaidOfSite = Callable[[str], Awaitable[Sequence[str]]]
 """What another feature says of a site: lines of mrkdwn with its names escaped."""
 
 _CSV = "csv"  # behind ``sites``: change entries by a file
-_MISTAKES = 5  # that a dialog names
 _FIELD = "|".join(SiteField)
 _DESCRIBED = re.compile(
     rf'(?:"([^"]+)"|(.+?))\s+({_FIELD})\s+(?:is\s+|to\s+)?(.+)', re.IGNORECASE | re.DOTALL
@@ -153,10 +152,6 @@ class SiteListeners:
                 for one in read
             ]
             change = await self._book.propose(sent.actor, rows)
-        except Mistaken as wrong:
-            said = str(wrong).splitlines()
-            more = [f"… and {len(said) - _MISTAKES} more."] if len(said) > _MISTAKES else []
-            return SubmissionAnswer(errors={ids.CSV: "\n".join([*said[:_MISTAKES], *more])})
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.CSV: str(error)})
         return SubmissionAnswer(view=views.preview_dialog(change))

@@ -64,7 +64,7 @@ def read_csv(text: str, columns: Collection[str], needed: Collection[str]) -> li
 
     Columns that are not asked for are passed over. Raises InvalidInput naming the line.
     """
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff").replace("\0", "")
     heading = text.partition("\n")[0]
     delimiter = max("\t;,", key=heading.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

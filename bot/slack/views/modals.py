@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.domain.errors import InvalidInput
+from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.views.blocks import (
     Block,
@@ -20,6 +21,7 @@ from bot.slack.views.blocks import (
 )
 
 MOST_BLOCKS: Final = 100
+MOST_PASTED: Final = 3000  # characters, which is what an input of Slack takes
 _MOST_SIZE: Final = 60_000  # of all blocks as JSON; a view takes 250 kB
 
 
@@ -90,6 +92,19 @@ def select(
 ) -> Block:
     """A choice in a modal, among (value, text) pairs."""
     return _input(block_id, label, menu(block_id, placeholder, options, initial), optional, hint)
+
+
+def pasting(title: str, said: str, columns: Sequence[str], callback_id: str, ref: Ref | None = None) -> View:
+    """A modal in which rows of a CSV file are pasted; they come back as ``ids.CSV``."""
+    rows = text_input(
+        ids.CSV,
+        "Rows",
+        multiline=True,
+        most=MOST_PASTED,
+        placeholder=",".join(columns),
+        hint=f"{MOST_PASTED:,} characters at once: a longer file goes in parts.",
+    )
+    return modal(title, [section(said), rows], callback_id=callback_id, ref=ref, submit="Preview")
 
 
 def person_input(block_id: str, label: str, *, hint: str | None = None) -> Block:

@@ -20,6 +20,7 @@ from bot.slack.ids import CardRef, decode
 from bot.slack.incoming.commands import CommandRouter, normalise
 from bot.slack.incoming.requests import Click, ClickListener, CommandCall, Submission, SubmissionAnswer
 from bot.slack.lists import list_clicks
+from bot.slack.views.blocks import Message, View
 from bot.storage.db.engine import Database
 from tests.slack.shown import Answers, Modals, buttons
 from tests.worlds.builders import PAGING, fleet_service, no_policies
@@ -49,7 +50,7 @@ class Room:
         """The plain text of the answer."""
         router = CommandRouter([self._reading.feature(), self._writing.feature()], "/mesh")
         word, rest = router.split(normalise(text))
-        await router.route(word, CommandCall(actor, "C0OPS", rest, self.answers))
+        await router.route(word, CommandCall(actor, "C0OPS", rest, self.answers, "trigger"))
         return self.answers.last.text
 
     async def clicks(self, action_id: str, actor: Actor = ANA, *, seen: int = -1) -> str:
@@ -57,6 +58,11 @@ class Room:
         ref = buttons(self.answers.shown[seen])[action_id]
         await self._listeners()[action_id](Click(actor, "C0OPS", action_id, ref, self.answers, "trigger"))
         return self.answers.last.text
+
+    async def clicks_on(self, view: View, action_id: str, actor: Actor = ANA) -> None:
+        """A button in a dialog."""
+        ref = buttons(Message("", view["blocks"]))[action_id]
+        await self._listeners()[action_id](Click(actor, "", action_id, ref, self.answers, "trigger"))
 
     async def presses(self, action_id: str, actor: Actor = ANA) -> None:
         """A shortcut, which points at nothing."""

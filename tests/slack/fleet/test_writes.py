@@ -166,6 +166,34 @@ async def test_several_are_numbered_after_a_preview_that_names_collisions_and_ta
         await room.says('rename tag:oslo to "X-{n}"', VERA)
 
 
+async def test_the_rows_of_a_file_rename_after_a_preview_that_names_collisions_and_are_undone(
+    room: Room,
+) -> None:
+    await room.says("rename bmac-0002 Roof")
+    await room.list_again()
+    await room.says("rename csv")
+    wrong = await room.submits(csv="id,name\nnobody,A\nbmac-0001,\nbmac-0001,B\nbmac-0003,b")
+    assert [line.partition(": ")[0] for line in wrong.errors[ids.CSV].splitlines()] == [
+        "Line 2, id",
+        "Line 3, name",
+        "Line 5, name",
+    ]
+    assert "no column name" in (await room.submits(csv="id\nbmac-0001")).errors[ids.CSV]
+    preview = await room.submits(csv="Name;x;ID\nRoof;1;bmac-0001\nMT0003;2;bmac-0003")
+    assert preview.view is not None
+    assert "Other gateways are called Roof already." in str(preview.view)
+    assert "Rename 1 gateway" in str(preview.view["submit"])
+    assert room.device("bmac-0001").friendly_name == "MT0001", "nothing is changed yet"
+    await room.modals.open("trigger", preview.view)
+    done = await room.submits()
+    assert room.device("bmac-0001").friendly_name == "Roof"
+    assert done.view is not None
+    await room.clicks_on(done.view, ids.WRITE_UNDO)
+    assert room.device("bmac-0001").friendly_name == "MT0001"
+    with pytest.raises(NotAllowed):
+        await room.says("rename csv", VERA)
+
+
 async def test_a_viewer_renames_nothing(room: Room) -> None:
     with pytest.raises(NotAllowed):
         await room.says("rename MT0001 Roof", VERA)

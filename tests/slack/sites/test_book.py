@@ -105,7 +105,11 @@ async def test_the_list_has_each_site_with_its_gateways_and_a_door(desk: Desk) -
     said = await desk.says("sites")
     assert "3 sites, by name" in said
     assert "Oslo 2 gateways, 🔴 1 offline. No entry" in said
-    assert [ref.question for _, ref in doors(desk.answers.last) if isinstance(ref, PageRef)] == [
+    assert [
+        ref.question
+        for action, ref in doors(desk.answers.last)
+        if action == ids.OPEN and isinstance(ref, PageRef)
+    ] == [
         HOSTILE.strip(),
         "Bodø",
         "Oslo",
@@ -119,7 +123,7 @@ async def test_an_entry_is_made_by_words_shown_on_the_card_of_the_site_and_undon
     await desk.says("describe Oslo hours Mo-Fr 07:00-16:00 in Europe/Oslo")
     await desk.says("describe Oslo map https://maps.example.com/?q={site}")
     said = await desk.says("describe Oslo call @oslo-field")
-    assert "Oslo: call nothing → @oslo-field (S0OSLO0001)" in said
+    assert "Oslo · Call: nothing → @oslo-field (S0OSLO0001)" in said
     undo = buttons(desk.answers.last)[ids.SITE_UNDO]
     card = await desk.says("site OSLO", VERA)  # on a Sunday
     # A Sunday at noon.

@@ -35,8 +35,9 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.modals import modal, text_input
+from bot.slack.views.modals import modal, pasting, text_input
 
+NAMES = ("id", "name")  # the columns of a file with new names
 _DIFFS = 10
 _FAILURES = 20
 _CUT = 60
@@ -80,6 +81,29 @@ def tags_dialog(gateway: Gateway, channel: str) -> View:
         callback_id=ids.GATEWAY_TAGS,
         ref=GatewayRef(gateway.id, drawn_of(gateway.tags), channel),
         submit="Save",
+    )
+
+
+def names_dialog(channel: str) -> View:
+    """Where the rows of a file are pasted; ``channel`` is where that was asked for."""
+    said = (
+        "Paste rows with their heading. The columns are id and name, as the CSV button of `/mesh devices` "
+        "has them; others are passed over. A gateway that is not there keeps its name."
+    )
+    return pasting("Rename by CSV", said, NAMES, ids.NAMES_CSV, CardRef("names", channel=channel))
+
+
+def preview_dialog(it: Write, now: datetime) -> View:
+    """What the rows would change: nothing is changed until it is confirmed."""
+    shown = [block for block in write(it, now).blocks if block["type"] != "actions"]
+    amount = count(len(it.items), "gateway")
+    return modal(
+        "Rename by CSV",
+        shown,
+        callback_id=ids.WRITE_CONFIRM,
+        ref=CardRef(it.id, it.version),
+        submit=f"Rename {amount}",
+        close="Cancel",
     )
 
 

@@ -40,7 +40,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.lists import DEVICES, HISTORY, SITE, Door, buttons, cut_page, open_button, rows_with
-from bot.slack.views.modals import modal, text_input
+from bot.slack.views.modals import modal, pasting, text_input
 from bot.slack.views.parts import row
 from bot.slack.views.portal import GATEWAY, filled, linked
 from bot.slack.views.portal import SITE as PLACE_OF_SITE
@@ -48,7 +48,6 @@ from bot.slack.views.portal import SITE as PLACE_OF_SITE
 SITES: Final = "sites"  # the kind of the list
 COLUMNS: Final = ("site", *(one.value for one in SiteField))
 PAGE = 8
-MOST_PASTED: Final = 3000  # characters, which is what an input of Slack takes
 _SHOWN = 10  # changes of a preview
 _CUT = 80
 _LABELS: Final = {
@@ -70,7 +69,10 @@ _HINTS: Final = {
 # ---- a site
 def card(site: Site, now: datetime, said: Sequence[str], devices: str | None, *, may_edit: bool) -> Message:
     """All of one site; ``said`` is what other features say of it, ``devices`` the query of its gateways."""
-    facts = [(_LABELS[one], _fact(one, site, now)) for one in SiteField if one in site.entry]
+    facts = [
+        (_LABELS[one], _fact(one, site, now)) for one in SiteField if one in site.entry and one not in LINKS
+    ]
+    facts += [("Links", " · ".join(links))] if (links := _links(site.name, site.entry, "")) else []
     empty = [] if facts else ["The site book says nothing of it yet."]
     door = None
     if devices is not None and not site.has_vanished:
@@ -124,8 +126,6 @@ def facts_of(site: str, entry: Entry, now: datetime, gateway: str = "") -> list[
 
 def _fact(field: SiteField, site: Site, now: datetime) -> str:
     text = site.entry[field]
-    if field in LINKS:
-        return _link(field, text, site.name, "") or code(text, LONGEST)
     if field is SiteField.HOURS:
         return f"{code(text)}\n{_access(site.entry, now)}"
     contact = called(site.entry) if field is SiteField.CALL else None
@@ -170,10 +170,9 @@ def listed(sites: Sequence[Site], question: str, offset: int, *, may_edit: bool)
     return message(
         "\n".join([title, *rows]),
         [
-            section(title),
+            section(title, paste if may_edit else None),
             *rows_with(rows, doors),
             *buttons(place, export=True),
-            *(actions(paste) if may_edit else []),
         ],
     )
 
@@ -215,19 +214,11 @@ def edit_dialog(site: Site) -> View:
 
 def csv_dialog() -> View:
     """Where the rows of a file are pasted."""
-    top = (
+    said = (
         "Paste rows with their heading, as the CSV button of `/mesh sites` sends them, or out of a "
         "spreadsheet. A column that is not there stays as it is; an empty cell clears what was there."
     )
-    pasted = text_input(
-        ids.CSV,
-        "Rows",
-        multiline=True,
-        most=MOST_PASTED,
-        placeholder=",".join(COLUMNS),
-        hint="3,000 characters at once: a longer file goes in parts.",
-    )
-    return modal("Sites by CSV", [section(top), pasted], callback_id=ids.SITES_CSV, submit="Preview")
+    return pasting("Sites by CSV", said, COLUMNS, ids.SITES_CSV)
 
 
 def preview_dialog(change: SiteChange) -> View:
@@ -268,8 +259,10 @@ def _rows(change: SiteChange) -> list[str]:
 
 
 def _diff(item: SiteItem) -> str:
-    told = [f"{one} {_said(item.before, one)} → {bold(_said(item.after, one))}" for one in item.fields]
-    return f"{bold(name(item.site))}: {'; '.join(told)}"
+    told = [
+        f"{_LABELS[one]}: {_said(item.before, one)} → {bold(_said(item.after, one))}" for one in item.fields
+    ]
+    return f"{bold(name(item.site))} · {' · '.join(told)}"
 
 
 def _said(entry: Entry, field: SiteField) -> str:
