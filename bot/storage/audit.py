@@ -29,7 +29,7 @@ from bot.domain.audit import (
 )
 from bot.storage.cards.owed import owe
 from bot.storage.db.engine import Transaction, after_commit, before_commit
-from bot.storage.db.legible import legible
+from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.statements import insert_or_lock
 from bot.storage.db.tables import audit, audit_chain
 
@@ -123,7 +123,7 @@ async def chunks(
     before: ColumnElement[bool] = true()
     while most > 0:
         found = await connection.execute(_newest(query, min(most, _CHUNK)).where(before))
-        if not (rows := found.all()):
+        if not (rows := legible_rows(found)):
             return
         yield legible(rows, _entry)
         most -= len(rows)

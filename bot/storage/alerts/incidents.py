@@ -25,7 +25,7 @@ from bot.domain.alerts.incidents import (
 from bot.domain.gateways import GatewayId, fold
 from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
 from bot.domain.query import Query
-from bot.storage.db.legible import legible
+from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.tables import (
     RANKS,
     gateways,
@@ -101,8 +101,8 @@ async def larger_than(
 
 async def live(connection: AsyncConnection, limit: int, offset: int) -> tuple[Incident, ...]:
     """Those that are live, with tallies and silences: what nobody has first, then the worst, the newest."""
-    rows = (await connection.execute(select(incidents).where(incidents.c.state.in_(_LIVE)))).all()
-    found = await _told(connection, rows)
+    rows = await connection.execute(select(incidents).where(incidents.c.state.in_(_LIVE)))
+    found = await _told(connection, legible_rows(rows))
     found = sorted(found, key=lambda one: (one.acknowledged is not None, one.rank, -one.id))
     page = found[offset : offset + limit]
     return tuple([await _with_silence(connection, await _with_sites(connection, one)) for one in page])
@@ -134,7 +134,7 @@ async def closed(
         .limit(limit)
         .offset(offset)
     )
-    found = await _told(connection, rows.all())
+    found = await _told(connection, legible_rows(rows))
     return int(total.scalar_one()), tuple([await _with_sites(connection, one) for one in found])
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from sqlalchemy import Row
+from sqlalchemy import Result, Row
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -18,16 +18,30 @@ _left_out: ContextVar[list[str] | None] = ContextVar("left_out", default=None)
 
 
 def legible(rows: Iterable[Row[Any]], read: Callable[[Row[Any]], T]) -> list[T]:
-    """What can be read of them. The first column names a row."""
+    """What can be read of them. The first column names a row.
+
+    A result reads times as its rows are taken out: so they are taken one by one, without its iterator, which
+    would end at the first that cannot be read.
+    """
     found = []
-    for row in rows:
+    left = rows if isinstance(rows, Result) else iter(rows)
+    while True:
+        name = "with a time that is none"
         try:
+            row = next(left)
+            name = str(row[0])
             found.append(read(row))
+        except StopIteration:
+            return found
         except (ValueError, TypeError, LookupError, OverflowError):
-            log.exception("row %s cannot be read and is left out", row[0])
+            log.exception("row %s cannot be read and is left out", name)
             if (noted := _left_out.get()) is not None:
-                noted.append(str(row[0]))
-    return found
+                noted.append(name)
+
+
+def legible_rows(found: Result[Any]) -> list[Row[Any]]:
+    """Of a result whose rows are needed before they are read."""
+    return legible(found, lambda row: row)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from bot.domain.rollouts.rollout import (
 from bot.storage.db import leases
 from bot.storage.db.engine import Database, Transaction
 from bot.storage.db.leases import is_free, is_held, taken
-from bot.storage.db.legible import legible
+from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import freezes, plans, rollout_approvals, rollout_events, rollout_targets, rollouts
 from bot.storage.rollouts.targets import CHUNK
@@ -158,11 +158,11 @@ async def _unknown(connection: Transaction, rollout_id: RolloutId) -> NotFound:
 async def load_many(connection: Transaction, limit: int, offset: int) -> tuple[tuple[Rollout, ...], int]:
     """Those that still go on first, then the newest; and how many there are."""
     going_on = rollouts.c.state.in_(GOING_ON)
-    rows = (
+    rows = legible_rows(
         await connection.execute(
             _with_last_event().order_by(going_on.desc(), rollouts.c.id.desc()).limit(limit).offset(offset)
         )
-    ).all()
+    )
     total = (await connection.execute(select(func.count()).select_from(rollouts))).scalar_one()
     approvals = await _approvals(connection, [RolloutId(row.id) for row in rows])
     return tuple(legible(rows, lambda row: _rollout(row, approvals))), total

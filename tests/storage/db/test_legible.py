@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack.workspace import ADMIN
 from bot.slack.views.parts import left_out
 from bot.storage.db.engine import Database
-from tests.worlds.databases import sqlite_url
+from bot.storage.db.legible import legible, legible_rows, noting_what_is_left_out
+from bot.storage.db.tables import ticks
 from tests.worlds.house import house
 
 ASKS: dict[str, tuple[str, ...]] = {
@@ -31,7 +33,7 @@ async def test_a_row_that_cannot_be_read_says_so_and_the_others_are_listed(
         first, second, *_ = made.portal.devices
         for asked, gateway in zip(ASKS[command], (first, second), strict=False):
             await made.command(ADMIN, asked.format(gateway))
-        database = Database.open(sqlite_url(tmp_path))
+        database = Database.open(f"sqlite:///{tmp_path}/meshbot.db")
         async with database.write() as connection:
             await connection.exec_driver_sql(SPOILS[command].format(first))
         await database.close()
@@ -39,3 +41,16 @@ async def test_a_row_that_cannot_be_read_says_so_and_the_others_are_listed(
     assert second in listed
     assert first not in listed
     assert left_out(1) in listed
+
+
+@pytest.mark.on_both
+async def test_a_time_that_cannot_be_read_spoils_its_row_only(database: Database) -> None:
+    rows = "('a', '', 1), ('b', '', 9000000000000000000), ('c', '', 2)"
+    in_order = select(ticks).order_by(ticks.c.name)
+    async with database.write() as connection:
+        await connection.exec_driver_sql(f"INSERT INTO ticks (name, owner, lease_until) VALUES {rows}")
+        with noting_what_is_left_out() as noted:
+            read = legible(await connection.execute(in_order), lambda row: row.name)
+            taken = [row.name for row in legible_rows(await connection.execute(in_order))]
+    assert read == taken == ["a", "c"]
+    assert len(noted) == 2
