@@ -7,7 +7,8 @@ from typing import Any
 from bot.slack.outgoing.web_api import UNREACHABLE, SlackFailed, WebApi
 from bot.slack.views.blocks import File
 
-_SKEW = timedelta(minutes=1)  # between our clock and Slack's
+# Our clock may be that far ahead of Slack's: a post from before the search begins would be made twice.
+_SKEW = timedelta(minutes=15)
 _PAGES = 5
 _HISTORY = frozenset({"channels:history", "groups:history"})
 

@@ -212,7 +212,8 @@ class Publisher:
 
     async def _post_card(self, claim: CardClaim, drawn: Message) -> None:
         if claim.attempted_at is not None:
-            found = await find_post(self._api, "card", claim.uid, claim.channel, None, claim.attempted_at)
+            since = min(claim.attempted_at, self._now())  # of a clock that was set back since then
+            found = await find_post(self._api, "card", claim.uid, claim.channel, None, since)
             if found:
                 async with self._database.write() as connection:
                     await outbox.record_found(connection, claim, claim.channel, found)
@@ -320,9 +321,8 @@ class Publisher:
             return
         first, found = claim.notes[0].uid, claim.ts
         if found is None and claim.attempted_at is not None:
-            found = await find_post(
-                self._api, "note", first, claim.channel, claim.thread_ts, claim.attempted_at
-            )
+            since = min(claim.attempted_at, self._now())
+            found = await find_post(self._api, "note", first, claim.channel, claim.thread_ts, since)
             if found is None:
                 drawn = said_twice(drawn)
         if found:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from bot.slack.views.blocks import File, Message
 from bot.storage.cards import cards as wanted
 from bot.storage.cards import channels
 from bot.storage.cards.cards import About, CardKind
+from bot.storage.db import moments
 from bot.storage.db.engine import Database
 from bot.storage.db.leases import LASTS
 from bot.storage.db.tables import cards, notes
@@ -525,6 +526,27 @@ async def test_an_answer_that_was_lost_is_looked_for_and_not_repeated(stand: Sta
     await stand.publish(after=3)
     await stand.publish(after=15)
     assert stand.texts() == ["new"]
+
+
+@pytest.mark.parametrize(("ahead", "set_back"), [(10, False), (60, True)])
+async def test_a_lost_answer_is_looked_for_by_a_clock_that_is_ahead_too(
+    stand: Stand, ahead: int, set_back: bool
+) -> None:
+    by = timedelta(minutes=ahead)
+    stand.clock.moment = datetime.now(UTC) + by
+    await stand.open()
+    await stand.publish()
+    stand.slack.faults.lose_answer("chat.postMessage", times=2)
+    await stand.open("8")
+    await stand.note("a")
+    await stand.publish()
+    if set_back:
+        stand.clock.moment -= by
+        async with stand.database.write() as connection:
+            await moments.move(connection, -by, stand.clock.now())
+    for _ in range(3):
+        await stand.publish(after=3)
+    assert (stand.texts(), stand.thread()) == (["card 7", "card 8"], ["a"])
 
 
 async def test_a_restart_between_a_post_and_its_record_posts_nothing_twice(stand: Stand) -> None:
