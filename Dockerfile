@@ -1,13 +1,14 @@
-# The first stage has pip and what builds; the second has only what runs. How to renew the digest of both stands in
-# docs/operations.md.
+# The first stage has pip and what builds; the second has only what runs, and of it what is imported is compiled. How to
+# renew the digest of both stands in docs/operations.md.
 FROM python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea AS build
 WORKDIR /build
-RUN python -m venv /opt/meshbot
-COPY requirements.lock ./
-RUN /opt/meshbot/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+RUN python -m venv --without-pip /opt/meshbot
+COPY requirements-charts.lock ./
+RUN pip --python /opt/meshbot/bin/python install --no-cache-dir --no-compile --require-hashes -r requirements-charts.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY bot ./bot
-RUN /opt/meshbot/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN pip --python /opt/meshbot/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
+    && /opt/meshbot/bin/python -c "import bot.app, bot.doctor.run, bot.init, matplotlib.backends.backend_agg, matplotlib.dates"
 
 FROM python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 RUN useradd --system --uid 10001 --home-dir /data meshbot && install -d -o meshbot /data

@@ -1,12 +1,12 @@
 # Everything here sets up .venv by itself, from requirements-dev.lock, and again when that file changes.
-# `make demo` alone takes requirements.lock.
+# `make demo` alone takes requirements-charts.lock.
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 READY := .venv/.installed-$(firstword $(shell cksum < requirements-dev.lock))
 # What the bot itself needs, half as large; whoever has the rest has this too.
-LIGHT := .venv/.light-$(firstword $(shell cksum < requirements.lock))
+LIGHT := .venv/.light-$(firstword $(shell cksum < requirements-charts.lock))
 PORT := 8065
 PYTEST := $(BIN)/python -m pytest
 # Tests wait about a third of their time, so two cores take three of them at once.
@@ -27,7 +27,7 @@ help:
 	@echo "make bench   measure speed and memory against the bare thing"
 	@echo "make soak    the long tests, and the suite with more examples and every database test on PostgreSQL"
 	@echo "make audit   ask what weaknesses are known of the versions in the lock"
-	@echo "make lock    write both lock files from pyproject.toml; what is locked stays as it is"
+	@echo "make lock    write the three lock files from pyproject.toml; what is locked stays as it is"
 	@echo "make upgrade    the same, with the newest of everything"
 	@echo "make licences    write the list of licences from what the lock names"
 	@echo "make pictures    take the pictures of the README anew"
@@ -79,7 +79,7 @@ soak: $(READY)
 audit: $(READY)
 	@.ci/audit
 
-licences: NAMES = $(shell grep -oE '^[a-zA-Z0-9_.-]+==' requirements.lock | tr -d = | sort -u)
+licences: NAMES = $(shell grep -oE '^[a-zA-Z0-9_.-]+==' requirements-charts.lock | tr -d = | sort -u)
 licences: $(READY)
 	sed -i '/^|/d' docs/licences.md
 	$(BIN)/uv tool run --quiet pip-licenses@5.5.5 --python $(BIN)/python --from=mixed --format=markdown --with-system \
@@ -96,15 +96,16 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 lock: $(READY)
 	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra dev --output-file requirements-dev.lock
+	$(LOCK) --extra charts --output-file requirements-charts.lock
+	$(LOCK) --extra charts --extra dev --output-file requirements-dev.lock
 
 upgrade: NEWEST := --upgrade
 upgrade: lock
 
 $(READY): LOCKED = requirements-dev.lock
-$(LIGHT): LOCKED = requirements.lock
+$(LIGHT): LOCKED = requirements-charts.lock
 $(READY): requirements-dev.lock
-$(LIGHT): requirements.lock
+$(LIGHT): requirements-charts.lock
 $(READY) $(LIGHT):
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Meshbot needs Python 3.11 or newer: install it, or say where it is: make PYTHON=/path/to/python"; \
@@ -114,7 +115,7 @@ $(READY) $(LIGHT):
 		echo "The virtual environment could not be made: on Debian and Ubuntu, apt-get install python3-venv first."; \
 		exit 1; } >&2
 	@echo "Installing what $(LOCKED) names into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $(LOCKED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
 	@rm -f .venv/.installed-* .venv/.light-*
 	@touch $@

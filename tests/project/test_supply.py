@@ -22,7 +22,7 @@ def test_the_image_is_built_on_a_base_that_a_digest_names() -> None:
 
 
 def test_every_package_of_the_image_has_its_licence_in_the_list_and_no_other() -> None:
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "requirements-charts.lock").read_text(encoding="utf-8")
     listed = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w.-]+) +\| (.+?) +\|", listed, re.MULTILINE)
     licences = {canonical(name): licence for name, licence in rows if name != "Name"}

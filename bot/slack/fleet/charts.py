@@ -37,7 +37,7 @@ class ChartPictures:
         self._pictures = Shared[File](now, KEPT)
 
     async def offline(self, query: Query, period: timedelta, zone: ZoneInfo) -> File:
-        """Who was offline. Raises NotFound when there is nothing to draw, and Unavailable."""
+        """Who was offline. Raises NotFound where there is nothing to draw, or to draw with; Unavailable."""
 
         async def drawn() -> File:
             async with self._turn:
@@ -94,8 +94,8 @@ class ChartListeners:
 class LatestChart:
     """The offline chart of the whole fleet as blocks: one upload in ten minutes, however many look at it.
 
-    There are none where there is nothing to draw yet or Slack took no file. The first call of ten minutes
-    takes a second or two; those who call meanwhile wait for it and share it. Raises Unavailable.
+    There are none where there is nothing to draw yet, or to draw with, or Slack took no file. The first call
+    of ten minutes takes a second or two; those who call meanwhile wait and share it. Raises Unavailable.
     """
 
     def __init__(

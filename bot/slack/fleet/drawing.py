@@ -11,11 +11,12 @@ import os
 import pickle
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import bot
-from bot.domain.errors import Unavailable
+from bot.domain.errors import NotFound, Unavailable
 from bot.slack.views.blocks import File
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,15 @@ _POLITE: Final = 5  # what the process gives way to: the bot itself
 
 
 async def drawn_apart(view: Callable[..., File], *arguments: Any) -> File:
-    """In a process of its own. Raises Unavailable when it does not end well."""
+    """In a process of its own.
+
+    Raises NotFound where what draws is not installed, and Unavailable when it does not end well.
+    """
+    if find_spec("matplotlib") is None:
+        raise NotFound(
+            "Charts need the bot's extra “charts”, which is not installed here. Ask whoever runs the bot to "
+            "add it."
+        )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", __name__),

@@ -1,6 +1,7 @@
 """Charts on their way to people: through a local Slack, out of a real database."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from bot.domain.fleet.charts import firmware_chart
 from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
 from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, ChartPictures, LatestChart
-from bot.slack.fleet.drawing import Draw
+from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views.charts import firmware_picture
 from bot.slack.views.blocks import File
 from bot.slack.views.modals import home
@@ -135,3 +136,13 @@ async def test_without_a_past_or_without_an_upload_there_is_no_latest_chart(flee
     async with bed(SlackServer(scopes=frozenset({"chat:write"}))) as made:
         latest = LatestChart(charts(fleet), made.api, zone=UTC, now=fleet.now)
         assert await latest.blocks() == []
+
+
+async def test_without_the_plotting_library_a_chart_says_so_and_nobody_else_misses_it(
+    fleet: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    drawing = charts(fleet, drawn_apart)
+    async with connected([ChartListeners(drawing, zone=UTC).feature()]) as (made, _):
+        assert "the bot's extra “charts”" in await made.says(OPERATOR, "chart offline 1h")
+        assert await LatestChart(drawing, made.api, zone=UTC, now=fleet.now).blocks() == []
