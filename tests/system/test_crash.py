@@ -7,6 +7,7 @@ in which three waves are requested, approved, promoted and flashed.
 """
 
 import asyncio
+import itertools
 import random
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
+import psycopg
 import pytest
 
 from bot.__main__ import main
@@ -32,6 +34,7 @@ from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, inside, outsid
 pytestmark = pytest.mark.timeout(300)
 
 GATEWAYS, BATCH = 60, 20
+SITES = 4  # with an alert each
 WAVES = "5,50%,100%"
 JOBS = {1: [5], 2: [5, 20, 5], 3: [5, 20, 5, 20, 10]}  # gateways in each job, once a wave was started
 STEP = timedelta(minutes=3)  # of the portal's clock between two lives: something changes in each
@@ -408,10 +411,10 @@ def audited(world: Outside) -> list[tuple[str, str, str]]:
 # ---- on a copy of its database
 @dataclass(frozen=True)
 class Copied:
-    """A backup that is taken while the bot runs, or a move after it has stopped; then the new address."""
+    """A backup that is taken while the bot runs, and put back after it has stopped."""
 
-    running: Callable[[Outside, str], object]
-    stopped: Callable[[Outside, str, str], str]
+    back_up: Callable[[Outside, str], object]
+    restore: Callable[[Outside, str], object]
 
 
 def _back_up_file(world: Outside, _url: str) -> None:
@@ -420,11 +423,10 @@ def _back_up_file(world: Outside, _url: str) -> None:
         old.backup(copy)  # what the program sqlite3 calls .backup
 
 
-def _restore_file(world: Outside, url: str, _other: str) -> str:
+def _restore_file(world: Outside, _url: str) -> None:
     for end in ("-wal", "-shm"):
         Path(f"{world.database}{end}").unlink(missing_ok=True)
     (world.folder / "copy.db").replace(world.database)
-    return url
 
 
 def _postgresql(world: Outside, program: str, *words: str) -> None:
@@ -437,20 +439,12 @@ def _dump(world: Outside, url: str) -> None:
     _postgresql(world, "pg_dump", "--format=custom", f"--dbname={url}", "--file")
 
 
-def _restore_dump(world: Outside, url: str, _other: str) -> str:
+def _restore_dump(world: Outside, url: str) -> None:
     _postgresql(world, "pg_restore", "--clean", f"--dbname={url}")
-    return url
-
-
-def _move(_world: Outside, url: str, other: str) -> str:
-    with ThreadPoolExecutor(1) as thread:  # a command has an event loop of its own
-        assert thread.submit(main, ["move-database", url, other]).result() == 0
-    return other
 
 
 SQLITE_RESTORED = Copied(_back_up_file, _restore_file)
 POSTGRESQL_RESTORED = Copied(_dump, _restore_dump)
-MOVED = Copied(lambda _world, _url: None, _move)
 AT_ONCE = {
     "ALERTS__OFFLINE_AFTER": "0",
     "ALERTS__OFFLINE_LISTINGS": "1",
@@ -463,7 +457,7 @@ AT_ONCE = {
 
 @pytest.mark.soak
 async def test_on_a_restored_file_it_goes_on_with_its_update_and_its_alert(tmp_path: Path) -> None:
-    await goes_on(tmp_path, SQLITE_RESTORED, sqlite_url(tmp_path), "")
+    await goes_on(tmp_path, SQLITE_RESTORED, sqlite_url(tmp_path))
 
 
 @pytest.mark.soak
@@ -471,18 +465,10 @@ async def test_on_a_restored_file_it_goes_on_with_its_update_and_its_alert(tmp_p
 async def test_on_a_restored_postgresql_it_goes_on_with_its_update_and_its_alert(
     tmp_path: Path, postgres_url: str
 ) -> None:
-    await goes_on(tmp_path, POSTGRESQL_RESTORED, postgres_url, "")
+    await goes_on(tmp_path, POSTGRESQL_RESTORED, postgres_url)
 
 
-@pytest.mark.soak
-@pytest.mark.postgres
-async def test_on_postgresql_it_goes_on_where_it_was_on_sqlite(
-    tmp_path: Path, empty_postgres_url: str
-) -> None:
-    await goes_on(tmp_path, MOVED, sqlite_url(tmp_path), empty_postgres_url)
-
-
-async def goes_on(folder: Path, copied: Copied, url: str, other: str) -> None:
+async def goes_on(folder: Path, copied: Copied, url: str) -> None:
     """In the middle of the canary, with an alert open: nothing is started or posted twice."""
     portal = fleet(12, speed=1)
     portal.add_device(Device("bmac-b", "MT2", "2011", ["bergen"], False, portal.clock.now(), "3.4.1"))
@@ -494,17 +480,13 @@ async def goes_on(folder: Path, copied: Copied, url: str, other: str) -> None:
             await world.slack.click(OPERATOR, plan, "rollout_request")
             card = await world.message(ROLLOUTS, "R-1")
             await world.slack.click(APPROVER, card, "rollout_approve")
-            async with asyncio.timeout(IN_TIME):
-                while not portal.jobs:
-                    await world.reached("LIST_DEVICES")
-            copied.running(world, url)
-        world.variables["MESHBOT_DATABASE_URL"] = copied.stopped(world, url, other)
+            await has_jobs(world, 1)
+            copied.back_up(world, url)
+        copied.restore(world, url)
         async with inside(world):
             portal.clock.advance(4 * STEP)
             await promotes(world)
-            async with asyncio.timeout(IN_TIME):
-                while len(portal.jobs) < 2:
-                    await world.reached("LIST_DEVICES")
+            await has_jobs(world, 2)
             portal.connect(["bmac-b"])
             portal.clock.advance(4 * STEP)
             await world.shows(card, "finished")
@@ -513,3 +495,84 @@ async def goes_on(folder: Path, copied: Copied, url: str, other: str) -> None:
         assert [one for one in world.in_channel(ROLLOUTS) if not one.is_reply] == [card]
         assert [one for one in world.in_channel(FLEET_ALERTS) if not one.is_reply] == [alert]
         world.check_nothing_is_wrong()
+
+
+# ---- from SQLite to PostgreSQL
+@pytest.mark.postgres
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("gateways", "batch", "seed"),
+    [(GATEWAYS, BATCH, 1), *(pytest.param(10_000, 500, seed, marks=pytest.mark.soak) for seed in (1, 2, 3))],
+)
+async def test_killed_in_the_middle_of_a_wave_and_moved_it_goes_on_and_does_nothing_twice(
+    gateways: int, batch: int, seed: int, tmp_path: Path, empty_postgres_url: str
+) -> None:
+    choose, url = random.Random(seed), sqlite_url(tmp_path)
+    waves = [in_batches(ends, batch) for ends in (5, gateways // 2 - 5, gateways - gateways // 2)]
+    jobs = sorted(itertools.chain(*waves))
+    portal = fleet(gateways)
+    dark = [f"bmac-{number}" for number in range(2 * SITES)]
+    for number, mac in enumerate(dark):
+        site = f"site-{number % SITES}"
+        portal.add_device(Device(mac, f"MT{number}", "2011", [site], False, portal.clock.now(), "3.4.1"))
+    settings = {"CHANNELS__ALERTS": FLEET_ALERTS, "ROLLOUTS__WAVES": WAVES, "ROLLOUTS__BATCH": str(batch)}
+    async with outside(tmp_path, portal, DATABASE_URL=url, **settings, **AT_ONCE) as world:
+        bot = await world.run()
+        alerts = [await world.message(FLEET_ALERTS, f"site-{number}") for number in range(SITES)]
+        await acts(world)
+        card = await world.message(ROLLOUTS, "R-1")
+        await has_jobs(world, 1)
+        portal.clock.advance(TO_THE_END)
+        await world.shows(card, "waiting for promotion")
+        if choose.random() < 0.5:  # then one note is posted of which the bot does not hear
+            world.slack.faults.lose_answer("chat.postMessage")
+            world.slack.faults.hang("conversations.replies", times=100)
+        world.slack.faults.hang("chat.postMessage", times=1_000)
+        kind = choose.choice(["hang", "slow", "lost_answer"])
+        middle = portal.faults.add("CREATE_JOB", kind, after=choose.randrange(1, len(waves[1])))
+        portal.connect(dark[:SITES])
+        await world.slack.click(APPROVER, card, "rollout_promote")
+        async with asyncio.timeout(IN_TIME):
+            await middle.reached.wait()
+        await world.kill(bot)
+        portal.faults.clear()
+        world.slack.faults.clear()
+        await what_was_sent_has_come(world)
+        assert world.rows("SELECT 1 FROM notes WHERE state = 'waiting'")
+        assert world.rows("SELECT count(*) FROM incidents WHERE state = 'open'") == [(SITES,)]
+        assert 1 < len(portal.jobs) <= 1 + len(waves[1])
+
+        with ThreadPoolExecutor(1) as thread:  # a command has an event loop of its own
+            moving = thread.submit(main, ["move-database", url, empty_postgres_url])
+            assert moving.result() == 0
+        bot = await world.run(MESHBOT_DATABASE_URL=empty_postgres_url)
+        await has_jobs(world, len(jobs))
+        portal.connect(dark)
+        portal.clock.advance(TO_THE_END)
+        await world.shows(card, "finished")
+        for alert in alerts:
+            await world.shows(alert, "over, 2 gateways were offline")
+        with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+            while connection.execute("SELECT 1 FROM notes WHERE state = 'waiting'").fetchone():
+                await world.reached("LIST_DEVICES")
+        assert await world.stop(bot) == 0
+        assert {len(started) for started in portal.starts.values()} == {1}
+        assert sorted(len(job.devices) for job in portal.jobs.values()) == jobs
+        for channel, cards in ((ROLLOUTS, [card]), (FLEET_ALERTS, alerts)):
+            tops = {one.ts for one in world.in_channel(channel) if not one.is_reply}
+            assert tops == {one.ts for one in cards}
+        for posted in (card, *alerts):
+            notes = [line for note in world.slack.workspace.thread(posted) for line in note.text.splitlines()]
+            assert len(notes) == len(set(notes))
+        world.check_nothing_is_wrong()
+
+
+def in_batches(gateways: int, batch: int) -> list[int]:
+    return [min(batch, gateways - begun) for begun in range(0, gateways, batch)]
+
+
+async def has_jobs(world: Outside, number: int) -> None:
+    """Time goes by until the portal has so many jobs."""
+    while len(world.portal.jobs) < number:
+        world.portal.clock.advance(STEP)
+        await world.reached("LIST_DEVICES")
