@@ -18,6 +18,7 @@ from bot.domain.query import Query, parse
 from bot.domain.rollouts.rollout import Rollout, TargetState
 
 LATE = timedelta(hours=4)  # a digest of the morning is no use in the afternoon
+LATE_IN_A_MONTH = timedelta(days=7)  # but what tells of a month still is
 PATIENCE = timedelta(minutes=10)  # for a listing that is newer than the moment of the digest
 LONG = parse("is:offline for:>24h")
 FLAPPING = parse("is:flapping")
@@ -91,6 +92,12 @@ def due_since(at: time, zone: ZoneInfo, now: datetime) -> datetime | None:
         if timedelta(0) <= now - moment.astimezone(UTC) < LATE:
             return moment
     return None
+
+
+def month_due_since(at: time, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """The same of what comes on the first day of a month about the month before."""
+    moment = datetime.combine(now.astimezone(zone).date().replace(day=1), at, zone)
+    return moment if timedelta(0) <= now - moment.astimezone(UTC) < LATE_IN_A_MONTH else None
 
 
 def narrowed(query: Query, by: Query) -> Query:

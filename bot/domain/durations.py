@@ -7,6 +7,7 @@ from bot.domain.errors import InvalidInput
 
 LONGEST = timedelta(days=3650)
 _FORM = re.compile(r"(?:(\d{1,9})w)?(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
 _PERIOD = re.compile(r"(?:\d+[wdhms])+", re.ASCII | re.IGNORECASE)
 
 
@@ -33,6 +34,12 @@ def split_period(text: str, least: timedelta, most: timedelta, usage: str) -> tu
         limits = f"{in_one_unit(least)} at least and {in_one_unit(most)} at most"
         raise InvalidInput(f"It goes back {limits}, not {last}. {usage}")
     return rest.strip(), period
+
+
+def split_month(text: str) -> tuple[str, str | None]:
+    """``tag:oslo 2026-11``: the last word, where it is a month, and what is before it."""
+    rest, _, last = text.strip().rpartition(" ")
+    return (rest.strip(), last) if _MONTH.fullmatch(last) else (text.strip(), None)
 
 
 def in_one_unit(length: timedelta) -> str:

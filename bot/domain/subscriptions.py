@@ -27,12 +27,14 @@ class Topic(StrEnum):
     OFFLINE = "offline"
     ROLLOUTS = "rollouts"
     DIGEST = "digest"
+    AVAILABILITY = "availability"  # once a month
 
 
 USAGE: Mapping[Topic, str] = {
     Topic.OFFLINE: "subscribe offline [query] [only here]",
     Topic.ROLLOUTS: "subscribe rollouts [query] [only here]",
     Topic.DIGEST: "subscribe digest [query] [at <HH:MM>] [in <IANA zone>] [only here]",
+    Topic.AVAILABILITY: "subscribe availability [query] [monthly] [at <HH:MM>] [in <IANA zone>]",
 }
 _OTHER_WORDS: Mapping[str, Topic] = {
     "alert": Topic.OFFLINE,
@@ -46,6 +48,8 @@ _OTHER_WORDS: Mapping[str, Topic] = {
     "daily": Topic.DIGEST,
     "report": Topic.DIGEST,
     "summary": Topic.DIGEST,
+    "monthly": Topic.AVAILABILITY,
+    "uptime": Topic.AVAILABILITY,
 }
 _WORD = re.compile(r'(?:"[^"]*"?|[^\s"])+')
 
@@ -74,7 +78,8 @@ class Subscription:
         """What asks for it again."""
         at = f"at {self.at:%H:%M}" if self.at else ""
         zone, only = f"in {self.zone}" if self.zone else "", "only here" if self.only else ""
-        return " ".join(filter(None, [self.topic, self.query, at, zone, only]))
+        often = "monthly" if self.topic is Topic.AVAILABILITY else ""
+        return " ".join(filter(None, [self.topic, self.query, often, at, zone, only]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ class SubscriptionContext:
     def default(self, topic: Topic) -> str | None:
         """The channel that gets them whoever subscribed; None: there is none."""
         digests = None if self.digest_at is None else self.alerts
-        return {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts, Topic.DIGEST: digests}[topic]
+        places = {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts, Topic.DIGEST: digests}
+        return places.get(topic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,11 @@ def parse_subscription(text: str) -> Draft:
     only = [word.casefold() for word in rest[-2:]] == ["only", "here"]
     if only:
         del rest[-2:]
-    draft = _digest(rest) if topic is Topic.DIGEST else _cards(topic, rest)
+    if topic is Topic.AVAILABILITY:
+        if only:
+            raise InvalidInput("What tells of availability comes to no other channel: leave “only here” out.")
+        rest = [word for word in rest if word.casefold() != "monthly"]
+    draft = _cards(topic, rest) if topic in {Topic.OFFLINE, Topic.ROLLOUTS} else _timed(topic, rest)
     return replace(draft, only=only)
 
 
@@ -195,7 +205,7 @@ def _topic(word: str) -> Topic:
     raise InvalidInput(f"I cannot subscribe a channel to “{word[:40]}”. {hint}{_usages()}")
 
 
-def _digest(words: Sequence[str]) -> Draft:
+def _timed(topic: Topic, words: Sequence[str]) -> Draft:
     """The time and the zone stand at the end, in either order."""
     rest = list(words)
     said: dict[str, str] = {}
@@ -207,7 +217,7 @@ def _digest(words: Sequence[str]) -> Draft:
         raise InvalidInput(f"After “{key}” stands {missing}.")
     query = parse(" ".join(rest))
     at = parse_time(said["at"]) if "at" in said else None
-    return Draft(Topic.DIGEST, query, at, parse_zone(said["in"]) if "in" in said else None)
+    return Draft(topic, query, at, parse_zone(said["in"]) if "in" in said else None)
 
 
 def parse_time(text: str) -> time:

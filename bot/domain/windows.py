@@ -149,6 +149,20 @@ def _ahead(day: date, at: time, zone: ZoneInfo, now: datetime) -> datetime:
     return next((moment for fold in (0, 1) if (moment := _utc(day, at.replace(fold=fold), zone)) > now), now)
 
 
+def month_between(month: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """From when until when ``2026-11`` lasts. Raises InvalidInput for a month that is none."""
+    try:
+        first = date.fromisoformat(f"{month}-01")
+        return _utc(first, time(0), zone), _utc(month_after(first), time(0), zone)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(f"There is no month “{month[:20]}”. Write it as 2026-11.") from error
+
+
+def month_after(first: date) -> date:
+    """The first day of the next month."""
+    return (first + timedelta(days=31)).replace(day=1)
+
+
 def later(now: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
     """The same local time so many days later, though a week with a clock change has 169 hours."""
     return max(now + by, (now.astimezone(zone) + by).astimezone(UTC))

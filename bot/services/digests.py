@@ -19,6 +19,7 @@ from bot.domain.digests import (
     DigestPart,
     Listed,
     due_since,
+    month_due_since,
     narrowed,
 )
 from bot.domain.fleet.policy import PolicyState
@@ -37,6 +38,7 @@ from bot.storage.fleet import search
 from bot.storage.rollouts import retries, rollouts, targets
 
 DIGEST = "digest"  # the kind of the message
+MONTHLY = "availability_monthly"  # of the one about a month
 _Find = Callable[[Transaction, Query, datetime], Awaitable[Any]]  # what a field of a digest holds
 _MOST = 50  # rollouts and incidents that are looked at
 _TAKEN_UP = {RolloutState.FINISHED, RolloutState.RUNNING, RolloutState.PAUSED}
@@ -44,7 +46,9 @@ _TAKEN_UP = {RolloutState.FINISHED, RolloutState.RUNNING, RolloutState.PAUSED}
 
 @dataclass(frozen=True, slots=True)
 class _Destination:
-    """Where a digest goes every day. ``since`` is when that was decided: no digest is due before."""
+    """Where a digest goes every day, or what tells of a month. ``since`` is when that was decided: none is
+    due before.
+    """
 
     key: str
     number: int | None  # of the subscription
@@ -53,9 +57,16 @@ class _Destination:
     at: time
     zone: ZoneInfo
     since: datetime
+    kind: str = DIGEST  # of the message
 
-    def body(self) -> dict[str, Any]:
+    def due_since(self, now: datetime) -> datetime | None:
+        due = month_due_since if self.kind == MONTHLY else due_since
+        return due(self.at, self.zone, now)
+
+    def body(self, moment: datetime) -> dict[str, Any]:
+        """Of the message that is due since then; what tells of a month tells of the one before."""
         return {
+            "month": f"{moment - timedelta(days=1):%Y-%m}",
             "number": self.number,
             "query": self.query,
             "at": f"{self.at:%H:%M}",
@@ -104,29 +115,28 @@ class DigestService:
         async with self._database.read() as connection:
             seen = (await listings.status(connection)).as_of
             due = [] if seen is None else await self._due(connection, seen, now)
-            known = await store.written(connection, [key for key, _ in due])
-        if not (new := [(key, one) for key, one in due if key not in known]):
+            known = await store.written(connection, [key for key, *_ in due])
+        if not (new := [found for found in due if found[0] not in known]):
             return
         async with self._database.write() as connection:
-            for key, one in new:
-                await cards.add_message(connection, one.channel, key, DIGEST, one.body(), now)
+            for key, one, moment in new:
+                await cards.add_message(connection, one.channel, key, one.kind, one.body(moment), now)
 
     async def _due(
         self, connection: Transaction, seen: datetime, now: datetime
-    ) -> list[tuple[str, _Destination]]:
+    ) -> list[tuple[str, _Destination, datetime]]:
         due = []
         for one in await self._destinations(connection):
-            moment = due_since(one.at, one.zone, now)
+            moment = one.due_since(now)
             if moment is None or moment < one.since:
                 continue
             if seen >= moment or now >= max(moment, self._started_at) + PATIENCE:
-                due.append((f"{DIGEST}/{one.key}/{moment:%Y-%m-%d}", one))
+                due.append((f"{one.kind}/{one.key}/{moment:%Y-%m-%d}", one, moment))
         return due
 
     async def _destinations(self, connection: Transaction) -> list[_Destination]:
-        subscribed_to = [
-            one for one in await subscribed.of_topic(connection, Topic.DIGEST) if one.broken is None
-        ]
+        topics = {Topic.DIGEST: DIGEST, Topic.AVAILABILITY: MONTHLY}
+        timed = [one for topic in topics for one in await subscribed.of_topic(connection, topic)]
         found = [
             _Destination(
                 str(one.id),
@@ -136,9 +146,12 @@ class DigestService:
                 one.at or self._usual_at,
                 ZoneInfo(one.zone) if one.zone else self._zone,
                 one.created_at,
+                topics[one.topic],
             )
-            for one in subscribed_to
+            for one in timed
+            if one.broken is None
         ]
+        subscribed_to = [one for one in timed if one.topic is Topic.DIGEST and one.broken is None]
         if self._channel is None or self._at is None:
             return found
         if any(one.only or (one.channel == self._channel and not one.query) for one in subscribed_to):

@@ -66,6 +66,7 @@ SITE_SILENCE: Final = "site_silence"
 SITE_UNDO: Final = "site_undo"
 SITES_CSV: Final = "sites_csv"
 SITES_CONFIRM: Final = "sites_confirm"
+CHART: Final = "chart"
 OPEN: Final = "open"  # shows what a row is about below the row's list
 # These stand on answers only, also on one in a thread, where it is a message that everybody sees.
 ON_ANSWERS: Final = frozenset(

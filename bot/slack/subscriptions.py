@@ -49,13 +49,14 @@ class SubscriptionListeners:
         return {views.SUBSCRIPTIONS: ListHandler(self._page)}
 
     @on.command(
-        "subscribe <offline|rollouts|digest> [query] [at <HH:MM>] [in <IANA zone>] [only here]",
-        "Bring alerts, rollouts or a daily digest to this channel",
+        "subscribe <offline|rollouts|digest|availability> [query] [at <HH:MM>] [in <IANA zone>] [only here]",
+        "Bring alerts, rollouts, a daily digest or each month's availability to this channel",
         needs="operator",
         examples=(
             "subscribe offline tag:Kyiv-office",
             "subscribe rollouts model:2011",
             "subscribe digest tag:oslo at 07:30 in Europe/Oslo",
+            "subscribe availability tag:oslo monthly",
         ),
         also=("watch", "follow", "digest"),
     )

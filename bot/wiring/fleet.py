@@ -98,7 +98,7 @@ def fleet_listeners(
     charts = ChartListeners(fleet.charts, zone=ground.zone)
     unseen_after = MISSED_POLLS * ground.settings.fleet.poll_every
     history = HistoryCommands(
-        HistoryService(ground.context, held=held, unseen_after=unseen_after), fleet.gateways
+        HistoryService(ground.context, held=held, unseen_after=unseen_after), fleet.gateways, zone=ground.zone
     )
     features = (
         *(reading.feature(), policy.feature(), history.feature()),

@@ -70,7 +70,9 @@ def build_slack(
     )
     said += [incidents.of_site, history.of_site]
     home = _home(ground, fleet, rollouts, alerts)
-    digests = DigestNotes(reporting.digests, fleet.charts, command=settings.slack.command)
+    digests = DigestNotes(
+        reporting.digests, fleet.charts, month=history.month, command=settings.slack.command
+    )
     answers = LateAnswers(ground.context, world_time)
     app = SlackApp(
         ground.api,

@@ -385,7 +385,7 @@ COMMANDS: Mapping[str, Row] = {
 CLICKS: Mapping[str, Row] = {
     one: click(role, among, one, point)
     for role, among, point, names in (
-        (VIEWER, ALL, page, "page_next page_previous open gateway_find refresh export_csv help"),
+        (VIEWER, ALL, page, "page_next page_previous open gateway_find refresh export_csv help chart"),
         (VIEWER, ALL, an_alert, "incident_details"),
         (OPERATOR, THEIRS, a_proposal, "write_confirm write_cancel"),
         (OPERATOR, THEIRS, a_change, "write_undo"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.durations import parse_duration
+from bot.domain.durations import parse_duration, split_month
 from bot.domain.errors import InvalidInput
 
 
@@ -34,3 +34,15 @@ def test_ten_years_are_the_longest() -> None:
 def test_any_text_is_a_duration_or_an_explained_error(text: str) -> None:
     with suppress(InvalidInput):
         assert parse_duration(text) >= timedelta()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("tag:oslo 2026-11", ("tag:oslo", "2026-11")),
+        ("2026-11", ("", "2026-11")),
+        ("oslo 7d", ("oslo 7d", None)),
+    ],
+)
+def test_a_month_is_the_last_word(text: str, found: tuple[str, str | None]) -> None:
+    assert split_month(text) == found

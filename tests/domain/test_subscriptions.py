@@ -37,8 +37,17 @@ def test_what_stands_in_quotes_is_no_time() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["availability tag:oslo monthly at 07:30", "availability monthly tag:oslo at 07:30"]
+)
+def test_what_tells_of_a_month_has_a_query_and_a_time(text: str) -> None:
+    assert parse_subscription(text) == Draft(Topic.AVAILABILITY, parse("tag:oslo"), time(7, 30))
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("availability only here", "to no other channel"),
+        ("monthly", "subscribe availability [query] [monthly]"),
         ("", "subscribe digest [query]"),
         ("oflline tag:oslo", "Did you mean “/mesh subscribe offline [query] [only here]”"),
         ("alerts", "Did you mean “/mesh subscribe offline [query] [only here]”"),

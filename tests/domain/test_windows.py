@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
-from bot.domain.windows import Window, may_start, next_start, opening_of, parse_start
+from bot.domain.windows import Window, may_start, month_between, next_start, opening_of, parse_start
 
 OSLO = ZoneInfo("Europe/Oslo")
 NIGHTS = Window(frozenset(range(5)), time(22), time(5))
@@ -188,3 +188,17 @@ def test_the_last_of_windows_that_touch_keeps_its_end_free() -> None:
     weekend = Window(frozenset({5, 6}), time(0), time(0))
     assert may_start(weekend, OSLO, oslo("2026-05-09 23:45"))
     assert not may_start(weekend, OSLO, oslo("2026-05-10 23:45"))
+
+
+def test_a_month_lasts_from_local_midnight_to_local_midnight() -> None:
+    begins, ends = month_between("2026-10", ZoneInfo("Europe/Oslo"))
+    assert (begins, ends) == (
+        datetime(2026, 9, 30, 22, tzinfo=UTC),
+        datetime(2026, 10, 31, 23, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize("month", ["2026-13", "0000-01", "9999-12", "2026-1"])
+def test_a_month_that_there_is_not_is_refused(month: str) -> None:
+    with pytest.raises(InvalidInput, match="Write it as 2026-11"):
+        month_between(month, ZoneInfo("UTC"))

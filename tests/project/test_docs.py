@@ -339,6 +339,8 @@ def _claims() -> list[str]:
         f"A text has {sites.LONGEST} characters at most",
         f"{MOST_PASTED:,} characters and {sites.MOST_AT_ONCE} sites at once",
         f"within {_minutes(CONFIRM_WITHIN)} minutes",
+        "A month such as `2026-11`",
+        f"up to {digests.LATE_IN_A_MONTH.days} days late",
         f"as a whole, for {app.WRITES_KEPT.days} days",
         f"stable for {_hours(plan.STABLE_CANARY)} hours",
         f"At most {_share(rules.per_site)} of a site",

@@ -12,7 +12,7 @@ from bot.domain.alerts.silences import SilenceRequest
 from bot.domain.digests import LATE, PATIENCE, Digest, DigestPart
 from bot.domain.subscriptions import parse_subscription
 from bot.services.context import Context
-from bot.services.digests import DigestService
+from bot.services.digests import MONTHLY, DigestService
 from bot.storage import subscriptions
 from bot.storage.alerts import silences
 from bot.storage.cards import channels
@@ -85,6 +85,32 @@ async def test_a_digest_is_wanted_once_however_many_ticks_replicas_and_restarts_
     for service in (morning.service, morning.service, morning.another(), morning.another()):
         await service.tick()
     assert await morning.wanted() == [("C0ALERTS", "")]
+
+
+@pytest.mark.on_both
+async def test_what_tells_of_a_month_is_wanted_once_on_the_first_of_the_next(morning: Morning) -> None:
+    await morning.subscribe("availability tag:oslo monthly at 07:30")
+    first = datetime(2026, 12, 1, 6, 30, tzinfo=UTC)  # in Oslo
+    for at in (EIGHT, first - MINUTE, first, first + DAY, first + 5 * DAY):
+        await morning.listed(at)
+        for service in (morning.service, morning.another()):
+            await service.tick()
+        await morning.another().tick()
+    notes = [one for one in await morning.world.notes() if one.kind == MONTHLY]
+    assert [(one.channel, one.body["query"], one.body["month"]) for one in notes] == [
+        ("C0OPS", "tag:oslo", "2026-11")
+    ]
+
+
+async def test_a_month_is_told_of_up_to_a_week_late_and_not_before_the_subscription(morning: Morning) -> None:
+    await morning.subscribe("availability")
+    await morning.listed(datetime(2026, 12, 7, 20, tzinfo=UTC))
+    await morning.subscribe("availability model:2011")
+    await morning.service.tick()
+    await morning.listed(datetime(2027, 1, 8, 8, tzinfo=UTC))
+    await morning.service.tick()
+    notes = [one for one in await morning.world.notes() if one.kind == MONTHLY]
+    assert [(one.body["query"], one.body["month"]) for one in notes] == [("", "2026-11")]
 
 
 async def test_every_day_has_its_own(morning: Morning) -> None:

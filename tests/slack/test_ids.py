@@ -14,7 +14,7 @@ PUBLIC = {
     "refresh export_csv reason duration until person note incident_ack_all "
     "incident_take_over incident_give_back incident_assign open unfreeze subscription_end "
     "gateway_rename gateway_tags gateway_silence gateway_find "
-    "names_csv site_edit site_silence site_undo sites_csv sites_confirm"
+    "chart names_csv site_edit site_silence site_undo sites_csv sites_confirm"
 }
 
 

@@ -29,7 +29,7 @@ KINDS: Mapping[str, Mapping[str, object]] = {
 }
 # The lowest role that may press it, or submit the modal of that name.
 BUTTONS: Mapping[Role, str] = {
-    Role.VIEWER: "page_next page_previous open gateway_find refresh export_csv help incident_details",
+    Role.VIEWER: "page_next page_previous open gateway_find refresh export_csv help chart incident_details",
     Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "

@@ -148,7 +148,7 @@ class Uptimes:
             if one is None:
                 one = running[id_] = self._start(id_, was, begins)
             one.become(becomes, min(at, ends))
-            if was and becomes:
+            if was and becomes and at <= ends:
                 one.note(at)
 
     def add_gateways(self, gateways: Iterable[Present]) -> None:

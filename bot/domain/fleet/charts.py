@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate, pairwise
 
-from bot.domain.durations import split_period
+from bot.domain.durations import split_month, split_period
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import firmware_key
 from bot.domain.gateways import CONNECTIVITY_KINDS, FleetEventKind, fold
@@ -40,11 +40,12 @@ class ChartKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChartRequest:
-    """Which chart somebody wants. ``period`` is None where none was given."""
+    """Which chart somebody wants. ``period`` and ``month`` are None where none was given."""
 
     kind: ChartKind
     query: str
     period: timedelta | None
+    month: str | None = None  # as 2026-11
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,16 @@ class FirmwareChart:
 
 
 def parse_chart(text: str) -> ChartRequest:
-    """``offline tag:oslo 7d``: a kind, a query, and a period as the last word. Raises InvalidInput."""
+    """``offline tag:oslo 7d``: a kind, a query, a period or a month as the last word. Raises InvalidInput."""
     word, _, rest = text.strip().partition(" ")
     if word.casefold() not in {kind.value for kind in ChartKind}:
         said = f"There is no chart of “{word[:40]}”" if word else "Which chart"
         raise InvalidInput(f"{said}: there are offline and firmware. {_USAGE}")
-    return ChartRequest(ChartKind(word.casefold()), *split_period(rest, SHORTEST, LONGEST, _USAGE))
+    kind = ChartKind(word.casefold())
+    query, month = split_month(rest)
+    if month is not None:
+        return ChartRequest(kind, query, None, month)
+    return ChartRequest(kind, *split_period(rest, SHORTEST, LONGEST, _USAGE))
 
 
 class Replay:

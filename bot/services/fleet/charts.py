@@ -1,7 +1,7 @@
 """Charts of the fleet: reads what they are made of, and has the numbers worked out beside the event loop."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.domain.errors import NotFound
 from bot.domain.fleet.charts import YOUNGEST, FirmwareChart, OfflineChart, Replay, firmware_chart
@@ -19,16 +19,19 @@ class ChartService:
         self._database = context.database
         self._now = context.now
 
-    async def offline(self, query: Query, period: timedelta) -> OfflineChart:
-        """The share offline over a period that ends now. Raises NotFound when there is nothing to draw."""
+    async def offline(self, query: Query, period: timedelta, ends: datetime | None = None) -> OfflineChart:
+        """The share offline over a period that ends now, or at a moment before.
+
+        Raises NotFound when there is nothing to draw.
+        """
         now = self._now()
         async with self._database.read() as connection:
             since = await store.known_since(connection, query, now)
             if since is None:
                 raise NotFound(NOTHING)
-            if now - since < YOUNGEST:
+            if (ends or now) - since < YOUNGEST:
                 raise NotFound("I have known these gateways for less than a minute. Ask again in a minute.")
-            replay = Replay(since, period, now)
+            replay = Replay(since, period, ends or now)
             async for some in store.tracks(connection, query, replay.begins, now):
                 await asyncio.to_thread(replay.add, some)
         return await asyncio.to_thread(replay.chart)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from bot.domain.errors import NotFound
-from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, Uptimes, WorstBy
+from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.fleet.availability import LONGEST, AvailabilityReport, GatewayUptime, Uptimes, WorstBy
 from bot.domain.fleet.timeline import MOST, AlertsHeld, Timeline, changes, in_order
 from bot.domain.gateways import Held
 from bot.domain.query import Query
@@ -46,6 +46,19 @@ class HistoryService:
         uptimes = await self._of(query, period)
         return await asyncio.to_thread(uptimes.report)
 
+    async def availability_between(
+        self, query: Query, begins: datetime, ends: datetime
+    ) -> AvailabilityReport:
+        """The same of a month, or of what there is of it. Raises InvalidInput for one of another time."""
+        now = self._now()
+        if begins >= now:
+            raise InvalidInput("That month has not begun yet.")
+        if now - ends > LONGEST:
+            raise InvalidInput(f"That is too long ago: I look back {LONGEST.days} days at most.")
+        ends = min(ends, now)
+        uptimes = await self._of(query, ends - begins, ends)
+        return await asyncio.to_thread(uptimes.report)
+
     async def worst(
         self, query: Query, period: timedelta, by: WorstBy, first: int = 0, most: int | None = None
     ) -> tuple[list[GatewayUptime], int]:
@@ -72,21 +85,22 @@ class HistoryService:
         found = await asyncio.to_thread(in_order, *parts)
         return Timeline(of, is_site, found, is_cut)
 
-    async def _of(self, query: Query, period: timedelta) -> Uptimes:
-        return await self._uptimes.get((query.text, period), lambda: self._measure(query, period))
+    async def _of(self, query: Query, period: timedelta, ends: datetime | None = None) -> Uptimes:
+        return await self._uptimes.get(
+            (query.text, period, ends), lambda: self._measure(query, period, ends or self._now())
+        )
 
-    async def _measure(self, query: Query, period: timedelta) -> Uptimes:
-        ends = self._now()
-        begins = ends - period
+    async def _measure(self, query: Query, period: timedelta, ends: datetime) -> Uptimes:
+        begins, now = ends - period, self._now()
         planned = await self._held(begins, ends, None)
         found = 0
         with no_collecting():  # what is made stays as long as this lasts, and is made twice as fast
             async with self._database.read() as connection:
                 unseen = await listings.unseen(connection, begins, ends, self._unseen_after)
                 uptimes = Uptimes(begins, ends, unseen, planned)
-                async for some in store.changes(connection, query, begins, ends):
+                async for some in store.changes(connection, query, begins, now):
                     await asyncio.to_thread(uptimes.add_changes, some)
-                async for gateways in store.present(connection, query, ends):
+                async for gateways in store.present(connection, query, now):
                     await asyncio.to_thread(uptimes.add_gateways, gateways)
                     found += len(gateways)
         if not found:

@@ -9,15 +9,17 @@ from zoneinfo import ZoneInfo
 from bot.domain.errors import NotFound
 from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
 from bot.domain.query import EVERYTHING, Query, parse
+from bot.domain.windows import month_between
 from bot.services.fleet.charts import ChartService
 from bot.services.shared import Shared
+from bot.slack import ids
 from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views import charts as views
-from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
 from bot.slack.lists import check_question
 from bot.slack.outgoing.pictures import uploaded
 from bot.slack.outgoing.web_api import WebApi
-from bot.slack.views.blocks import Block, File, context, date
+from bot.slack.views.blocks import Block, File, Message, context, date
 
 FRESH_FOR: Final = timedelta(minutes=10)
 KEPT: Final = timedelta(seconds=30)  # a picture, for who asks for the same
@@ -36,15 +38,17 @@ class ChartPictures:
         self._turn = asyncio.Lock()
         self._pictures = Shared[File](now, KEPT)
 
-    async def offline(self, query: Query, period: timedelta, zone: ZoneInfo) -> File:
+    async def offline(
+        self, query: Query, period: timedelta, zone: ZoneInfo, ends: datetime | None = None
+    ) -> File:
         """Who was offline. Raises NotFound where there is nothing to draw, or to draw with; Unavailable."""
 
         async def drawn() -> File:
             async with self._turn:
-                numbers = await self._numbers.offline(query, period)
+                numbers = await self._numbers.offline(query, period, ends)
                 return await self._draw(views.offline_picture, numbers, zone, query.text)
 
-        return await self._pictures.get(("offline", query.text, period, zone.key), drawn)
+        return await self._pictures.get(("offline", query.text, period, zone.key, ends), drawn)
 
     async def firmware(self, query: Query) -> File:
         """Who runs which firmware now. Raises NotFound when nothing matches, and Unavailable."""
@@ -79,16 +83,27 @@ class ChartListeners:
     )
     async def chart(self, call: CommandCall) -> None:
         """To the asker's direct messages: a file cannot be for one person only where others read along."""
-        asked = parse_chart(call.text)
+        await call.respond.answer(await self._send(call.text, call.respond))
+
+    @on.click(ids.CHART)
+    async def chart_beside(self, click: Click) -> None:
+        """From a list or a message that tells in numbers what the chart shows."""
+        await click.respond.add(await self._send(click.page.question, click.respond))
+
+    async def _send(self, text: str, respond: Responder) -> Message:
+        asked = parse_chart(text)
         check_question(asked.query)
         query = parse(asked.query)
-        if asked.kind is ChartKind.OFFLINE:
+        if asked.kind is ChartKind.FIRMWARE:
+            picture = await self._pictures.firmware(query)
+        elif asked.month is None:
             picture = await self._pictures.offline(query, asked.period or DEFAULT_PERIOD, self._zone)
         else:
-            picture = await self._pictures.firmware(query)
-        await call.respond.send_file(picture.name, picture.content, picture.title, picture.alt)
-        no_past = asked.kind is ChartKind.FIRMWARE and asked.period is not None
-        await call.respond.answer(views.sent(picture, no_past=no_past))
+            begins, ends = month_between(asked.month, self._zone)
+            picture = await self._pictures.offline(query, ends - begins, self._zone, ends)
+        await respond.send_file(picture.name, picture.content, picture.title, picture.alt)
+        has_past = asked.period is not None or asked.month is not None
+        return views.sent(picture, no_past=asked.kind is ChartKind.FIRMWARE and has_past)
 
 
 class LatestChart:

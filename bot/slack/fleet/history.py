@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from bot.domain.access import Actor
-from bot.domain.durations import in_one_unit, split_period
+from bot.domain.durations import in_one_unit, split_month, split_period
 from bot.domain.errors import InvalidInput, NotFound
-from bot.domain.fleet.availability import LONGEST, GatewayUptime, WorstBy
+from bot.domain.fleet.availability import LONGEST, AvailabilityReport, GatewayUptime, WorstBy
 from bot.domain.fleet.charts import DEFAULT_PERIOD, SHORTEST
 from bot.domain.fleet.timeline import GatewayChanged
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Field, Query, exactly, parse
+from bot.domain.windows import month_between
 from bot.services.fleet.gateways import CHUNK, FleetService
 from bot.services.fleet.history import HistoryService
 from bot.slack.fleet.views import history as views
@@ -31,9 +33,10 @@ on = Declarations("Gateways")
 
 
 class HistoryCommands:
-    """Reads what was, for anybody who may read."""
+    """Reads what was, for anybody who may read. ``zone`` is that of months."""
 
-    def __init__(self, history: HistoryService, fleet: FleetService) -> None:
+    def __init__(self, history: HistoryService, fleet: FleetService, *, zone: ZoneInfo) -> None:
+        self._zone = zone
         self._history = history
         self._fleet = fleet
 
@@ -48,9 +51,9 @@ class HistoryCommands:
         }
 
     @on.command(
-        "availability [query] [period]",
+        "availability [query] [period or month]",
         "Show how much of the time gateways were online, by site",
-        examples=("availability", "availability tag:oslo 30d"),
+        examples=("availability", "availability tag:oslo 30d", "availability 2026-11"),
         also=("uptime", "sla"),
     )
     async def availability(self, call: CommandCall) -> None:
@@ -107,16 +110,31 @@ class HistoryCommands:
         changed = {one.event.gateway_id for one in page if isinstance(one, GatewayChanged)}
         gateways = await self._fleet.gateways(sorted(changed))
         names = {str(one.gateway.id): one.gateway.label for one in gateways}
-        return views.timeline(told, page, names, period, place)
+        of = exactly(Field.SITE if told.is_site else Field.ID, wanted)
+        return views.timeline(told, page, names, period, place, of)
 
     async def _sites_page(self, _actor: Actor, offset: int, question: str) -> Message:
-        query, period = await self._asked(question)
-        report = await self._history.availability(query, period)
-        return views.availability(report, query.text, offset, _again(query, period))
+        report, query, when = await self._report(question)
+        return views.availability(report, query.text, offset, when)
+
+    async def month(self, query: str, month: str, number: int) -> Message:
+        """What a channel gets that subscribed: the availability in a month."""
+        report, asked, when = await self._report(f"{query} {month}")
+        return views.monthly(report, asked.text, when, number)
+
+    async def _report(self, text: str) -> tuple[AvailabilityReport, Query, str]:
+        """With the query, and the period or month of it as it may be asked for again."""
+        rest, month = split_month(text)
+        if month is None:
+            query, period = await self._asked(text)
+            return await self._history.availability(query, period), query, in_one_unit(period)
+        check_question(rest)
+        query = await self._fleet.query_of(rest)
+        begins, ends = month_between(month, self._zone)
+        return await self._history.availability_between(query, begins, ends), query, month
 
     async def _sites_file(self, _actor: Actor, question: str) -> ListFile:
-        query, period = await self._asked(question)
-        report = await self._history.availability(query, period)
+        report, _, _ = await self._report(question)
         file = CsvFile(views.AVAILABILITY_HEADING)
         file.add(views.availability_row(one) for one in report.sites)
         named = f"availability-{report.ends:%Y-%m-%d-%H%M}.csv"
@@ -129,7 +147,8 @@ class HistoryCommands:
         if total and not found:  # the list became shorter since the button was drawn
             offset = last_offset(total, views.WORST_PAGE)
             found, total = await self._history.worst(query, period, by, offset, views.WORST_PAGE)
-        place = PagePosition(views.WORST, offset, total, views.WORST_PAGE, f"{by} {_again(query, period)}")
+        again = f"{by} {query.text} {in_one_unit(period)}"
+        place = PagePosition(views.WORST, offset, total, views.WORST_PAGE, again)
         return views.worst(found, await self._known(found), by, period, query.text, place)
 
     async def _worst_file(self, _actor: Actor, question: str) -> ListFile:
@@ -156,8 +175,3 @@ def _order(text: str) -> tuple[WorstBy, str]:
     word, _, rest = text.strip().partition(" ")
     is_order = word.casefold() in set(WorstBy)
     return (WorstBy(word.casefold()), rest) if is_order else (WorstBy.LONGEST, text)
-
-
-def _again(query: Query, period: timedelta) -> str:
-    """What a button of the answer asks."""
-    return f"{query.text} {in_one_unit(period)}".strip()

@@ -1,7 +1,7 @@
 """The daily digest as a message with its charts; it is drawn when its turn to be posted comes."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,27 +10,40 @@ from bot.domain.digests import Digest
 from bot.domain.errors import NotFound, Unavailable
 from bot.domain.fleet.charts import DEFAULT_PERIOD
 from bot.domain.query import parse
-from bot.services.digests import DIGEST, DigestService
+from bot.services.digests import DIGEST, MONTHLY, DigestService
 from bot.slack.fleet.charts import ChartPictures
 from bot.slack.home.views import digests as views
 from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature
-from bot.slack.views.blocks import File, Message
+from bot.slack.views.blocks import File, Message, sentence
 from bot.storage.db.legible import noting_what_is_left_out
 
 log = logging.getLogger(__name__)
 
 
-class DigestNotes:
-    """Draws one kind of note. ``command`` is what people type to look further."""
+Month = Callable[[str, str, int], Awaitable[Message]]
 
-    def __init__(self, service: DigestService, charts: ChartPictures, *, command: str) -> None:
+
+class DigestNotes:
+    """Draws the notes that come at their time. ``month`` draws what tells of a month: of a query, which
+    month, for which subscription. ``command`` is what people type to look further.
+    """
+
+    def __init__(self, service: DigestService, charts: ChartPictures, *, month: Month, command: str) -> None:
         self._service = service
+        self._month = month
         self._charts = charts
         self._command = command
 
     def feature(self) -> Feature:
-        return Feature(notes={DIGEST: self.draw})
+        return Feature(notes={DIGEST: self.draw, MONTHLY: self.draw_month})
+
+    async def draw_month(self, body: Mapping[str, Any]) -> Message:
+        """Where nothing matches any more, that is said."""
+        try:
+            return await self._month(str(body["query"]), str(body["month"]), int(body["number"]))
+        except NotFound as error:
+            return sentence(f"Subscription {body['number']} to the availability in {body['month']}: {error}")
 
     async def draw(self, body: Mapping[str, Any]) -> Message:
         """A quiet day has no pictures. Raises Unavailable when the database does not answer."""

@@ -58,14 +58,17 @@ def cut_page(
     return rows[start : start + size], PagePosition(kind, start, len(rows), size, question)
 
 
-def buttons(place: PagePosition, *, refresh: bool = False, export: bool = False) -> list[Block]:
-    """Previous, Next, Refresh and CSV, as far as each has something to do."""
+def buttons(
+    place: PagePosition, *, refresh: bool = False, export: bool = False, more: Block | None = None
+) -> list[Block]:
+    """Previous, Next, Refresh and CSV, as far as each has something to do; ``more`` stands behind them."""
     before, after = max(place.offset - place.size, 0), place.offset + place.size
     return actions(
         _to(place, before, "Previous", ids.PAGE_PREVIOUS) if place.offset > 0 else None,
         _to(place, after, "Next", ids.PAGE_NEXT) if after < place.total else None,
         _to(place, place.offset, "Refresh", ids.REFRESH) if refresh else None,
         _to(place, 0, "CSV", ids.EXPORT_CSV, "Send the whole list as a CSV file") if export else None,
+        more,
     )
 
 

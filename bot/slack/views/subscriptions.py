@@ -29,6 +29,7 @@ from bot.slack.views.parts import row
 SUBSCRIPTIONS = "subscriptions"  # the kind of the list
 PAGE = 10
 
+_TIMED = {Topic.DIGEST, Topic.AVAILABILITY}  # what comes at a time, and no cards
 _REASONS: Mapping[str, str] = {
     "channel_is_archived": "the channel is archived",
     "is_archived": "the channel is archived",
@@ -69,7 +70,7 @@ def unsubscribed(one: Subscription, around: SubscriptionContext) -> Message:
         f"{status('ended', 'done')}: {channel(one.channel)} no longer gets {_what(one, around)} "
         f"(subscription {bold(str(one.id))})."
     )
-    rows = [] if one.topic is Topic.DIGEST else ["The cards that are there stay, and are kept up to date."]
+    rows = [] if one.topic in _TIMED else ["The cards that are there stay, and are kept up to date."]
     small = f"To have it again, press Undo, or say “/mesh subscribe {code(one.words, 1200)}” there."
     text = "\n".join([title, *rows, small])
     return message(text, [section(title), *lines(rows), *actions(_undo(one)), context(small)])
@@ -88,6 +89,7 @@ def told(body: Mapping[str, Any]) -> Message:
         Topic.OFFLINE: "the alerts of",
         Topic.ROLLOUTS: "the rollouts of",
         Topic.DIGEST: "a daily digest of",
+        Topic.AVAILABILITY: "each month the availability of",
     }
     whose = code(str(body["query"]), 200) if body["query"] else "the whole fleet"
     topic = Topic(body["topic"])
@@ -158,7 +160,7 @@ def _why(reason: str) -> str:
 
 def _line(one: Subscription, here: str, around: SubscriptionContext) -> str:
     place = "here" if one.channel == here else f"in {channel(one.channel)}"
-    at = f", {_daily(one, around)}" if one.topic is Topic.DIGEST else ""
+    at = f", {_when(one, around)}" if one.topic in _TIMED else ""
     only = " only" if one.only else ""
     said = f"{bold(str(one.id))} {one.topic} {_whose(one)}{at}, {place}{only}, by {mention(one.by)}"
     if one.broken is None:
@@ -169,7 +171,9 @@ def _line(one: Subscription, here: str, around: SubscriptionContext) -> str:
 
 def _what(one: Subscription, around: SubscriptionContext) -> str:
     if one.topic is Topic.DIGEST:
-        return f"a digest of {_whose(one)} {_daily(one, around)}"
+        return f"a digest of {_whose(one)} {_when(one, around)}"
+    if one.topic is Topic.AVAILABILITY:
+        return f"the availability of {_whose(one)} {_when(one, around)}"
     thing = "alert" if one.topic is Topic.OFFLINE else "rollout"
     return f"a card for each {thing} of {_whose(one)}"
 
@@ -178,8 +182,9 @@ def _whose(one: Subscription) -> str:
     return code(one.query, 200) if one.query else "the whole fleet"
 
 
-def _daily(one: Subscription, around: SubscriptionContext) -> str:
-    return f"every day at {one.at or around.usual_at:%H:%M} ({escape(one.zone or around.zone)})"
+def _when(one: Subscription, around: SubscriptionContext) -> str:
+    day = "every day" if one.topic is Topic.DIGEST else "on the first of each month, of the month before,"
+    return f"{day} at {one.at or around.usual_at:%H:%M} ({escape(one.zone or around.zone)})"
 
 
 def _how_many(done: Subscribed) -> str:

@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,10 +16,11 @@ from bot.services.fleet.history import HistoryService
 from bot.slack import ids
 from bot.slack.fleet.gateways import FleetCommands
 from bot.slack.fleet.history import HistoryCommands
+from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import list_clicks
 from tests.slack.incoming.connected import Bed, connected
-from tests.slack.shown import HOSTILE, Modals
+from tests.slack.shown import HOSTILE, Modals, buttons, sendable
 from tests.worlds.builders import no_policies
 from tests.worlds.databases import sqlite_url
 from tests.worlds.fleet import World, rename, tag, world
@@ -48,7 +50,9 @@ async def nothing_held(begins: datetime, ends: datetime, wanted: Collection[str]
 
 def commands(fleet: World) -> HistoryCommands:
     context = Context(fleet.database, fleet.now)
-    return HistoryCommands(HistoryService(context, held=nothing_held, unseen_after=2 * HOUR), fleet.fleet)
+    return HistoryCommands(
+        HistoryService(context, held=nothing_held, unseen_after=2 * HOUR), fleet.fleet, zone=ZoneInfo("UTC")
+    )
 
 
 def features(fleet: World) -> list[Feature]:
@@ -80,6 +84,20 @@ async def test_somebody_asks_how_available_the_sites_were_and_takes_the_file_alo
         (file,) = await files(made)
     rows = list(csv.DictReader(io.StringIO((file.content or b"").decode("utf-8-sig"))))
     assert [(row["gateways"], row["outages"]) for row in rows] == [("1", "1"), ("11", "1")]
+
+
+async def test_somebody_asks_for_a_month_and_a_channel_gets_it_with_its_file_and_chart(fleet: World) -> None:
+    async with connected(features(fleet)) as (made, _):
+        said = await answer(made, "availability tag:oslo 2026-03")
+        assert "available: 1 site for tag:oslo in 2026-03" in said.text.split("\n")[0]
+        assert "has not begun yet" in await made.says(OPERATOR, "availability 2026-04")
+        assert "90 days at most" in await made.says(OPERATOR, "availability 2025-10")
+    drawn = sendable(await commands(fleet).month("tag:oslo", "2026-03", 4))
+    assert "Subscription 4; `/mesh unsubscribe 4` ends it" in str(drawn.blocks)
+    assert buttons(drawn) == {
+        ids.EXPORT_CSV: PageRef("availability", 0, "tag:oslo 2026-03"),
+        ids.CHART: PageRef("chart", 0, "offline tag:oslo 2026-03"),
+    }
 
 
 async def test_somebody_sees_the_worst_gateways_and_opens_one(fleet: World) -> None:

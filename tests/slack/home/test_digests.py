@@ -11,6 +11,7 @@ from bot.domain.errors import NotFound, Unavailable
 from bot.services.digests import DigestService
 from bot.slack.fleet.charts import ChartPictures
 from bot.slack.home.digests import DigestNotes
+from bot.slack.views.blocks import Message
 from bot.slack.views.parts import UNDRAWN, left_out
 from tests.slack.home.room import spoil_one, spoil_rollouts
 from tests.worlds.builders import no_policies
@@ -41,7 +42,17 @@ def digests(it: World) -> DigestNotes:
         stable_for=10 * MINUTE,
         stale_after=timedelta(days=1),
     )
-    return DigestNotes(service, cast("ChartPictures", Charts()), command="/mesh")
+    return DigestNotes(service, cast("ChartPictures", Charts()), month=no_month, command="/mesh")
+
+
+async def no_month(query: str, month: str, number: int) -> Message:
+    raise NotFound("No gateway matches.")
+
+
+async def test_a_month_of_which_nothing_is_left_is_said_with_its_subscription(tmp_path: Path) -> None:
+    async with world(sqlite_url(tmp_path)) as it:
+        drawn = await digests(it).draw_month({"query": "tag:gone", "month": "2026-11", "number": 4})
+        assert drawn.text == "Subscription 4 to the availability in 2026-11: No gateway matches."
 
 
 async def test_parts_that_cannot_be_told_of_say_so_and_the_rest_is_told(tmp_path: Path) -> None:

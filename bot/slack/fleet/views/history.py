@@ -6,7 +6,9 @@ Pure functions.
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from bot.domain.durations import in_one_unit, parse_duration, split_month
 from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, SiteUptime, Uptime, WorstBy
+from bot.domain.fleet.charts import LONGEST, ChartKind
 from bot.domain.fleet.timeline import (
     AlertsHeld,
     GatewayChanged,
@@ -16,11 +18,15 @@ from bot.domain.fleet.timeline import (
     Timeline,
 )
 from bot.domain.gateways import KnownGateway
+from bot.slack import ids
 from bot.slack.fleet.views.gateways import event_text
+from bot.slack.ids import PageRef
 from bot.slack.views.blocks import (
     Block,
     Message,
+    actions,
     bold,
+    button,
     code,
     context,
     count,
@@ -57,16 +63,47 @@ _ORDERS = {
 
 
 # ---- sites
-def availability(report: AvailabilityReport, query: str, offset: int, question: str) -> Message:
-    """The whole, and a page of its sites, the worst first."""
-    page, place = cut_page(report.sites, AVAILABILITY, offset, AVAILABILITY_PAGE, question)
-    over = f"over the last {_length(report.ends - report.begins)}"
-    of = f" for {code(query, 300)}" if query else ""
-    title = f"{bold(f'{_percent(report.whole.uptime)} available')}: {place.says('site')}{of} {over}"
-    shown = [row(_site_line, one) for one in page]
-    foot = [_counted(report), "Time that is unknown, planned or without data does not count."]
-    blocks = [section(title), *lines(shown), context(*foot), *buttons(place, export=True)]
+def availability(report: AvailabilityReport, query: str, offset: int, when: str) -> Message:
+    """The whole, and a page of its sites, the worst first; ``when`` is its period or month, as typed."""
+    page, place = cut_page(report.sites, AVAILABILITY, offset, AVAILABILITY_PAGE, f"{query} {when}".strip())
+    shown, foot = [row(_site_line, one) for one in page], _foot(report)
+    title = _available(report, query, when, place)
+    under = buttons(place, export=True, more=_chart(query, when))
+    blocks = [section(title), *lines(shown), context(*foot), *under]
     return message("\n".join([f"{title}.", *shown, *foot]), blocks)
+
+
+def monthly(report: AvailabilityReport, query: str, month: str, number: int) -> Message:
+    """The same for a channel that subscribed, where nobody turns a page: a door leads to the others."""
+    question = f"{query} {month}".strip()
+    page, place = cut_page(report.sites, AVAILABILITY, 0, AVAILABILITY_PAGE, question)
+    shown = [row(_site_line, one) for one in page]
+    title = _available(report, query, month, place)
+    foot = [*_foot(report), f"Subscription {number}; `/mesh unsubscribe {number}` ends it."]
+    door = open_button(Door(AVAILABILITY, question, "all sites"), "All sites")
+    file = button("CSV", ids.EXPORT_CSV, PageRef(AVAILABILITY, 0, question), label="Send it as a CSV file")
+    under = actions(None if place.is_whole else door, file, _chart(query, month))
+    blocks = [section(title), *lines(shown), context(*foot), *under]
+    return message("\n".join([f"{title}.", *shown, *foot]), blocks)
+
+
+def _available(report: AvailabilityReport, query: str, when: str, place: PagePosition) -> str:
+    is_month = split_month(when)[1] is not None
+    over = f"in {when}" if is_month else f"over the last {_length(report.ends - report.begins)}"
+    of = f" for {code(query, 300)}" if query else ""
+    return f"{bold(f'{_percent(report.whole.uptime)} available')}: {place.says('site')}{of} {over}"
+
+
+def _foot(report: AvailabilityReport) -> list[str]:
+    return [_counted(report), "Time that is unknown, planned or without data does not count."]
+
+
+def _chart(query: str, when: str) -> Block | None:
+    """Who of them was offline then; None for what is longer than a chart."""
+    if split_month(when)[1] is None and parse_duration(when) > LONGEST:
+        return None
+    question = f"{ChartKind.OFFLINE} {query} {when}".replace("  ", " ")
+    return button("Chart", ids.CHART, PageRef(ids.CHART, 0, question), label="Draw who was offline")
 
 
 def availability_row(one: SiteUptime) -> tuple[str, ...]:
@@ -109,7 +146,8 @@ def worst(
     foot = f"Ask for {others} to see them in another order."
     blocks: list[Block] = [section(title), *(section(text, door) for text, door in shown), context(foot)]
     text = "\n".join([f"{title}:", *(text for text, _ in shown), foot])
-    return message(text, [*blocks, *buttons(place, export=True)])
+    chart = _chart(query, in_one_unit(period))
+    return message(text, [*blocks, *buttons(place, export=True, more=chart)])
 
 
 def worst_row(one: GatewayUptime, known: KnownGateway | None) -> tuple[str | None, ...]:
@@ -129,8 +167,9 @@ def timeline(
     names: Mapping[str, str],
     period: timedelta,
     place: PagePosition,
+    query: str | None,
 ) -> Message:
-    """A page of it, newest first; ``names`` are those of the gateways on it."""
+    """A page of it, newest first; ``names`` are those of the gateways on it, ``query`` finds them all."""
     of, over = bold(name(told.of)), f"in the last {_length(period)}"
     if not page:
         text = f"Nothing happened to {of} {over}."
@@ -138,7 +177,8 @@ def timeline(
     title = f"{of}: {place.says('entry', 'entries')} {over}, the newest first"
     shown = [row(_happening_line, one, names if told.is_site else {}) for one in page]
     cut = ["There is more, and the newest of it is told. Give a shorter period."] if told.is_cut else []
-    blocks = [section(title), *lines(shown), *(context(one) for one in cut), *buttons(place)]
+    blocks = [section(title), *lines(shown), *(context(one) for one in cut)]
+    blocks += buttons(place, more=_chart(query, in_one_unit(period)) if query else None)
     return message("\n".join([f"{title}:", *shown, *cut]), blocks)
 
 
