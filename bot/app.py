@@ -64,6 +64,7 @@ class App:
             matching=fleet.gateways.ids_matching,
             within=fleet.gateways.require_within,
             groups_at=self._sites.groups_at,
+            bad=fleet.policies.bad,
         )
         self._rollouts = build_rollouts(
             ground,
@@ -74,6 +75,7 @@ class App:
             listed_at=self._listed_at,
             incidents_at=self._alerts.incidents.at_sites,
             visibility_lost=self._alerts.visibility_lost,
+            bad_among=fleet.policies.bad_among,
         )
         self._reporting = build_reporting(
             ground,

@@ -152,10 +152,16 @@ class FirmwarePolicy:
     def title(self) -> str:
         return f"P-{self.id}"
 
+    @property
+    def running_it(self) -> str:
+        """The term of a query that whoever runs this version matches."""
+        return f"fw:{self.version}" if firmware_key(self.version) else f'fw:"{self.version}"'
+
     def says(self) -> str:
         """What it says and why, as plain text: ``3.3.0 is known to be bad (P-2): CVE-2026-1``."""
         what = "wanted" if self.kind is PolicyKind.WANTED else "known to be bad"
-        return f"{self.version} is {what} ({self.title}){f': {self.reason}' if self.reason else ''}"
+        why = f": {self.reason.rstrip('.')}" if self.reason else ""
+        return f"{self.version} is {what} ({self.title}){why}"
 
 
 def _letters(word: str) -> str:

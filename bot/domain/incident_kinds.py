@@ -19,6 +19,7 @@ class Trouble(StrEnum):
     OFFLINE = "offline"
     FLAPPING = "flapping"
     NOT_RETURNED = "not_returned"  # a rollout gave it up, and it is still down
+    BAD_FIRMWARE = "bad_firmware"  # it runs a version that is known to be bad
 
     @property
     def rules(self) -> "TroubleRules":
@@ -34,6 +35,7 @@ class IncidentKind(StrEnum):
     FLAPPING = "flapping"
     NOT_RETURNED = "not_returned"  # of one rollout
     MAINTENANCE = "maintenance"  # still offline when a maintenance window was over
+    BAD_FIRMWARE = "bad_firmware"  # of one firmware policy: on a version that is known to be bad
     VISIBILITY = "visibility"  # the fleet cannot be seen; has no gateways
 
     @property
@@ -64,6 +66,7 @@ class Scope(StrEnum):
     SITES = auto()
     ROLLOUT = auto()
     MAINTENANCE = auto()
+    POLICY = auto()
     FLEET = auto()  # none by name: it concerns everybody
 
 
@@ -89,6 +92,7 @@ class TroubleRules:
     kept_out_by: frozenset[Trouble]  # whoever is in an incident for one of these, or enters it, stays there
     takes_from: frozenset[Trouble] = frozenset()  # whoever enters leaves the incidents of these
     lasts_online: bool = False  # a gateway that is online at the moment is in trouble all the same
+    shows_state: bool = False  # its card says of each how it is at the moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,8 @@ def _kind_rules(kind: IncidentKind) -> KindRules:
             return _NOT_RETURNED
         case IncidentKind.MAINTENANCE:
             return _MAINTENANCE
+        case IncidentKind.BAD_FIRMWARE:
+            return _BAD_FIRMWARE
         case IncidentKind.VISIBILITY:
             return _VISIBILITY
 
@@ -128,6 +134,8 @@ def _trouble_rules(trouble: Trouble) -> TroubleRules:
             return _FLAPS
         case Trouble.NOT_RETURNED:
             return _DID_NOT_RETURN
+        case Trouble.BAD_FIRMWARE:
+            return _RUNS_BAD_FIRMWARE
 
 
 _OFFLINE = KindRules(scope=Scope.SITE, trouble=Trouble.OFFLINE, is_compared=True)
@@ -136,15 +144,25 @@ _SEEN_DARK = KindRules(scope=Scope.SITES, trouble=Trouble.OFFLINE, joined_once_p
 _FLAPPING = KindRules(scope=Scope.SITE, trouble=Trouble.FLAPPING, announces_joins=False, is_reminded=False)
 _NOT_RETURNED = KindRules(scope=Scope.ROLLOUT, trouble=Trouble.NOT_RETURNED, reminds_at_once=True)
 _MAINTENANCE = KindRules(scope=Scope.MAINTENANCE, trouble=Trouble.OFFLINE, joined_once_posted=False)
+_BAD_FIRMWARE = KindRules(scope=Scope.POLICY, trouble=Trouble.BAD_FIRMWARE, is_reminded=False)
 _VISIBILITY = KindRules(scope=Scope.FLEET, trouble=None, may_be_silenced=False)
 
 # The loudest first: a gateway that a rollout gave up, or that flaps, is no ordinary outage too.
-_IS_OFFLINE = TroubleRules(kind=IncidentKind.OFFLINE, kept_out_by=frozenset(Trouble))
+# What one runs keeps nobody out: who goes offline on a bad version is an outage all the same.
+_IS_OFFLINE = TroubleRules(kind=IncidentKind.OFFLINE, kept_out_by=frozenset(Trouble) - {Trouble.BAD_FIRMWARE})
 _FLAPS = TroubleRules(
-    kind=IncidentKind.FLAPPING, kept_out_by=frozenset({Trouble.FLAPPING}), lasts_online=True
+    kind=IncidentKind.FLAPPING,
+    kept_out_by=frozenset({Trouble.FLAPPING}),
+    lasts_online=True,
+    shows_state=True,
 )
 _DID_NOT_RETURN = TroubleRules(
     kind=IncidentKind.NOT_RETURNED,
     kept_out_by=frozenset({Trouble.NOT_RETURNED}),
     takes_from=frozenset({Trouble.OFFLINE}),
+)
+_RUNS_BAD_FIRMWARE = TroubleRules(
+    kind=IncidentKind.BAD_FIRMWARE,
+    kept_out_by=frozenset({Trouble.BAD_FIRMWARE}),
+    lasts_online=True,
 )

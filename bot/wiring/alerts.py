@@ -10,7 +10,7 @@ from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.gateways import Held
 from bot.domain.query import Query
 from bot.services.alerts.coverage import by_gateway
-from bot.services.alerts.engine import AlertEngine
+from bot.services.alerts.engine import AlertEngine, Bad
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.reminders import GroupsAt, Reminders
@@ -53,10 +53,12 @@ def build_alerts(
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Callable[[Actor, Action, Sequence[str]], Awaitable[None]],
     groups_at: GroupsAt,
+    bad: Bad,
 ) -> Alerts:
     """``understand`` reads a query, ``matching`` names its gateways, ``within`` refuses who may not.
 
-    ``groups_at`` tells which groups are to be called for some sites.
+    ``groups_at`` tells which groups are to be called for some sites, ``bad`` which versions are known to be
+    bad.
     """
     settings, context, channel = ground.settings, ground.context, ground.settings.channels.alerts
     rules = alert_rules(settings)
@@ -78,7 +80,7 @@ def build_alerts(
         return {*await silences.silenced(), *await maintenance.held()}
 
     return Alerts(
-        AlertEngine(context, rules=rules, default_channel=channel, silenced=held),
+        AlertEngine(context, rules=rules, default_channel=channel, silenced=held, bad=bad),
         AlertService(context, rules=rules, default_channel=channel),
         Reminders(context, groups=settings.alerts.escalate_to, groups_at=groups_at, silenced=held),
         silences,

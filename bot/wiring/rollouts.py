@@ -16,7 +16,7 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import RolloutId
 from bot.services.context import Within
 from bot.services.rollouts.jobs import RolloutContext
-from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.requests import BadAmong, RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.start_checks import StartChecks
@@ -56,8 +56,9 @@ def build_rollouts(
     listed_at: Callable[[], Awaitable[datetime | None]],
     incidents_at: Callable[[set[str]], Awaitable[Sequence[IncidentSummary]]],
     visibility_lost: Callable[[], Awaitable[bool]],
+    bad_among: BadAmong,
 ) -> Rollouts:
-    """The first five are the fleet's, the last two the alerts'."""
+    """The first five and the last are the fleet's, the others the alerts'."""
     context, rules = ground.context, rollout_rules(ground.settings)
     routing = RolloutRouting(context, default_channel=ground.settings.channels.rollouts)
     of_rollouts = RolloutContext(context.database, context.now, ground.client, rules)
@@ -77,6 +78,7 @@ def build_rollouts(
         places=routing,
         new_id=lambda: secrets.token_hex(8),
         within=within,
+        bad_among=bad_among,
         deciders=partial(ground.people.deciders, ground.settings.rollouts.ask),
     )
     runner = RolloutRunner(

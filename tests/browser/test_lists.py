@@ -63,6 +63,7 @@ LISTS: Mapping[str, str] = {
     "tags": "tags",
     "sites": "sites",
     "site": "site oslo",
+    "policy": "policy",
     "status": "status",
 }
 FORMS = {"as a table": frozenset[str](), "in lines": frozenset({"data_table"})}
@@ -151,6 +152,8 @@ async def much_happens(bot: House) -> None:
         await bot.command(user, command)
     planned = "maintenance site:oslo sat 02:00-04:00 weekly because the mast is painted"
     await pressed(bot, await answer(bot, planned, OPERATOR), "maintenance_confirm")
+    wanted = "policy want 3.5.0 for model:2011 because the older ones lose their clock in winter"
+    await pressed(bot, await answer(bot, wanted, OPERATOR), "policy_confirm")
     for gateways in (oslo[:5], portal.at_site("svalbard")):
         portal.disconnect(gateways)
         await later(5)

@@ -15,7 +15,7 @@ def test_every_kind_has_rules_and_gateways_only_where_they_are_in_trouble(kind: 
 def test_every_trouble_has_a_kind_of_its_own_that_gateways_join_by_their_place(trouble: Trouble) -> None:
     kind = trouble.rules.kind
     assert kind.rules.trouble is trouble
-    assert kind.rules.scope in {Scope.SITE, Scope.ROLLOUT}
+    assert kind.rules.scope in {Scope.SITE, Scope.ROLLOUT, Scope.POLICY}
 
 
 @pytest.mark.parametrize("trouble", Trouble)

@@ -1,6 +1,6 @@
 """A fleet, its listings and an alert service on a real database, moved along by the test."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -10,6 +10,7 @@ from sqlalchemy import Select, delete, insert, select, update
 
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules, Incident
+from bot.domain.firmware import FirmwarePolicy
 from bot.domain.fleet.snapshot import VANISHED_AFTER, first_sight, take_in
 from bot.domain.gateways import Connectivity, FleetEvent, Gateway, GatewayId, KnownGateway, Listing
 from bot.domain.subscriptions import parse_subscription
@@ -18,7 +19,7 @@ from bot.services.alerts.engine import AlertEngine, Evaluation, Silenced
 from bot.services.alerts.incidents import AlertService
 from bot.services.context import Context
 from bot.storage import listings as listing_store
-from bot.storage import subscriptions
+from bot.storage import policies, subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, listings, notes, rollout_targets, rollouts
 from bot.storage.fleet import gateways as fleet
@@ -81,7 +82,13 @@ class World:
             rules=self.rules,
             default_channel=self.channel,
             silenced=self.silenced,
+            bad=self.bad,
         )
+
+    async def bad(self) -> Sequence[FirmwarePolicy]:
+        """The versions that are known to be bad."""
+        async with self.database.read() as connection:
+            return await policies.standing(connection)
 
     async def pause(self, actor: Actor, rollout_id: int, drawn: int | None, channel: str) -> None:
         """What the root passes to the card's button."""

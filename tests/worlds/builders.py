@@ -12,7 +12,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules
 from bot.domain.alerts.maintenance import Every, Maintenance, MaintenanceId, Schedule
 from bot.domain.digests import Digest
-from bot.domain.firmware import Firmware, FirmwareId
+from bot.domain.firmware import Firmware, FirmwareId, FirmwarePolicy, PolicyId, PolicyKind
 from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
 from bot.domain.query import EVERYTHING, Query, parse
@@ -31,6 +31,12 @@ MONDAY = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)  # when rollouts are requested
 
 OPERATOR = Actor("U0OPER0001", "Ola", Role.OPERATOR)
 VIEWER = Actor("U0VIEW0001", "Vera", Role.VIEWER, holders={Role.OPERATOR: "Ola"})
+
+
+def bad_version(version: str, query: str = "", number: int = 1) -> FirmwarePolicy:
+    """Known to be bad, for a reason with a link."""
+    by, said = OPERATOR, ("CVE-2026-1.", "https://example.com/1")
+    return FirmwarePolicy(PolicyId(number), PolicyKind.BAD, version, query, by.user_id, by.name, NOW, *said)
 
 
 async def no_policies(_query: Query = EVERYTHING) -> Sequence[PolicyState]:

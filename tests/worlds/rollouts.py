@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from bot.demo.fleet.simulator import Behaviour, Device, FleetSimulator, PortalFirmware, SimulatorClock
 from bot.domain.access import Actor, Role
+from bot.domain.firmware import FirmwarePolicy
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import parse
 from bot.domain.rollouts.plan import RolloutRules
@@ -75,6 +76,7 @@ class World:
         self.fleet = fleet_service(self.context, self.client)
         self.people = {one.user_id: one for one in (OLGA, PAUL, PIA, ADA)}  # what Slack says at this moment
         self.blind = False
+        self.bad: FirmwarePolicy | None = None  # the version that is known to be bad
         self.channel: str | None = "C0ROLLOUTS"
         self.foreign: set[str] = set()
         self.rollouts, self.runner = self.restarted()
@@ -107,6 +109,7 @@ class World:
             new_id=lambda: f"id{next(self._numbers):04}",
             within=self.fleet.require_within,
             deciders=self._deciders,
+            bad_among=self._bad_among,
         )
         runner = RolloutRunner(
             context,
@@ -116,6 +119,9 @@ class World:
             owner=secrets.token_hex(8),
         )
         return service, runner
+
+    async def _bad_among(self, version: str, ids: Sequence[str]) -> FirmwarePolicy | None:
+        return self.bad if self.bad is not None and self.bad.version == version and ids else None
 
     async def _deciders(self) -> Sequence[Actor]:
         return self.called

@@ -14,6 +14,7 @@ from enum import StrEnum
 from bot.domain.alerts.severity import Severity, is_worse, severity_of
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
+from bot.domain.firmware import FirmwarePolicy
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Scope
 
@@ -88,18 +89,22 @@ class ListingHistory:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """As of when gateways are judged, and since when they must be offline, or online, to be moved."""
+    """As of when gateways are judged, and since when they must be offline, or online, to be moved; and which
+    versions are known to be ``bad``.
+    """
 
     at: datetime
     offline: Cut | None
     online: Cut | None
+    bad: Sequence[FirmwarePolicy] = ()
 
 
-def thresholds(rules: AlertRules, history: ListingHistory) -> Thresholds:
+def thresholds(rules: AlertRules, history: ListingHistory, bad: Sequence[FirmwarePolicy] = ()) -> Thresholds:
     return Thresholds(
         history.at,
         history.cut(rules.offline_after, rules.offline_listings),
         history.cut(rules.online_after, rules.online_listings),
+        bad,
     )
 
 
@@ -289,6 +294,7 @@ class Incident:
     reminded: int = 0
     asked_at: datetime | None = None  # when whoever has it was last asked how it goes
     silenced: Silenced | None = None
+    policy: FirmwarePolicy | None = None  # that says that what they run is bad
 
     @property
     def title(self) -> str:
@@ -326,6 +332,8 @@ class Incident:
                 return f"of rollout {self.site}"
             case Scope.MAINTENANCE:
                 return f"after maintenance {self.site}"
+            case Scope.POLICY:
+                return f"of firmware {self.site}"
             case Scope.FLEET:
                 return "of the whole fleet"
 

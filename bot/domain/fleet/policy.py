@@ -223,8 +223,8 @@ def _state(
         wanted = {one.id: one.version for one in standing if one.kind is PolicyKind.WANTED}
         remedies = {wanted.get(one.wanted) if one.wanted is not None else None for one in its}
         remedy = remedies.pop() if len(remedies) == 1 else None
-        on_it = policy.version if firmware_key(policy.version) else f'"{policy.version}"'
-        return PolicyState(policy, total, total, f"{text} fw:{on_it}".strip(), remedy=remedy)
+        found = f"{text} {policy.running_it}".strip()
+        return PolicyState(policy, total, total, found, remedy=remedy)
     behind = [one for one in its if is_behind(one.version, policy.version)]
     untold = [one for one in its if is_untold(one.version, policy.version)]
     return PolicyState(

@@ -111,6 +111,12 @@ class Plan:
     approvals_needed: int
     fleet_size: int
     hash: str = ""
+    bad: str | None = None  # what says that the version is known to be bad for some of them
+
+    @property
+    def needs_admin(self) -> bool:
+        """Whether only an admin's approval counts."""
+        return bool(self.downgrades or self.bad)
 
     @property
     def model(self) -> str:

@@ -132,6 +132,12 @@ class Rollout:
     reminded: bool = False
     approvals: tuple[Approval, ...] = field(default=())
     last_event: int = 0  # number of the newest entry of its timeline; its buttons carry it
+    bad: str | None = None  # what says that the version is known to be bad for some of its gateways
+
+    @property
+    def needs_admin(self) -> bool:
+        """Whether only an admin's approval counts."""
+        return bool(self.downgrades or self.bad)
 
     @property
     def title(self) -> str:
@@ -229,8 +235,8 @@ def approve(
 
     ``override`` is an admin's typed reason to approve what they requested themselves, ``held`` what keeps it
     from being started now. Raises NotAllowed for a
-    missing role, for the requester, and for a downgrade by anyone but an admin; ReasonNeeded when an admin
-    could override; Stale when it was decided, has expired, or this person approved already.
+    missing role, for the requester, and for a downgrade or a bad version by anyone but an admin; ReasonNeeded
+    when an admin could override; Stale when it was decided, has expired, or this person approved already.
     """
     require(actor, Action.APPROVE)
     _must_wait_for_approval(rollout, now)
@@ -247,12 +253,13 @@ def approve(
             f"You requested {rollout.title} yourself. As an admin you may approve it all the same: say why. "
             "The card shows your reason."
         )
-    if rollout.downgrades and actor.role < Role.ADMIN:
+    if rollout.needs_admin and actor.role < Role.ADMIN:
+        why = rollout.bad or f"{rollout.title} takes gateways back to an older firmware, or may"
         raise refused(
             actor,
             Action.OVERRIDE,
-            f"{rollout.title} takes gateways back to an older firmware, or may, so only an admin's approval "
-            f"counts. Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}.",
+            f"{why}, so only an admin's approval counts. "
+            f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}.",
         )
     if any(approval.user_id == actor.user_id for approval in rollout.approvals):
         raise Stale(f"You approved {rollout.title} already; it needs somebody else's approval as well.")
@@ -263,9 +270,9 @@ def approve(
 
 
 def approval_is(rollout: Rollout, actor: Actor, rules: RolloutRules) -> Action:
-    """What this actor's approval would be: only an admin approves their own, or a downgrade."""
+    """What this actor's approval would be: only an admin approves their own, a downgrade, a bad version."""
     own = actor.user_id == rollout.requester and not rules.self_approval
-    return Action.OVERRIDE if own or rollout.downgrades else Action.APPROVE
+    return Action.OVERRIDE if own or rollout.needs_admin else Action.APPROVE
 
 
 def begin(rollout: Rollout, now: datetime, held: str | None = None) -> Rollout:

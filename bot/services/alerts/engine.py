@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from bot.domain import visibility as seeing
 from bot.domain.alerts.incidents import AlertRules, ListingHistory, Thresholds, may_open, thresholds
 from bot.domain.alerts.storms import shared_cause
+from bot.domain.firmware import FirmwarePolicy
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.visibility import VisibilityLoss
@@ -35,7 +36,14 @@ ROLLOUT_LATELY = timedelta(hours=24)  # a rollout that had a gateway before that
 Silenced = Callable[[], Awaitable[Collection[str]]]
 
 
+Bad = Callable[[], Awaitable[Sequence[FirmwarePolicy]]]
+
+
 async def _nobody() -> Collection[str]:
+    return ()
+
+
+async def _nothing() -> Sequence[FirmwarePolicy]:
     return ()
 
 
@@ -56,8 +64,8 @@ class AlertEngine:
     """Moves incidents on.
 
     ``default_channel`` gets the cards that no subscription matches; without one, incidents are kept and
-    listed. ``silenced`` tells whose alerts are silenced now. New alerts wait for listings that began after
-    the engine was made.
+    listed. ``silenced`` tells whose alerts are silenced now, ``bad`` which versions are known to be bad. New
+    alerts wait for listings that began after the engine was made.
     """
 
     def __init__(
@@ -67,7 +75,9 @@ class AlertEngine:
         rules: AlertRules,
         default_channel: str | None,
         silenced: Silenced = _nobody,
+        bad: Bad = _nothing,
     ) -> None:
+        self._bad = bad
         self.rules = rules
         self._membership = IncidentMembership(context.database, rules)
         self._routing = IncidentRouting(context, default_channel=default_channel)
@@ -88,7 +98,7 @@ class AlertEngine:
         if not completed:
             return Evaluation()
         history = ListingHistory(completed)
-        as_of = thresholds(self.rules, history)
+        as_of = thresholds(self.rules, history, await self._bad())
         back, released = await self._membership.leave(as_of)
         resolved, dropped = await self._membership.end(as_of.at)
         opening = lost is None and self._has_seen_enough(history)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, require, require_within
 from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
-from bot.domain.firmware import Firmware, JobId, VendorJob
+from bot.domain.firmware import Firmware, FirmwarePolicy, JobId, VendorJob
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
@@ -85,6 +85,13 @@ class JobLine:
     rollout_id: RolloutId | None
 
 
+BadAmong = Callable[[str, Sequence[str]], Awaitable[FirmwarePolicy | None]]
+
+
+async def none_bad(_version: str, _ids: Sequence[str]) -> None:
+    """No version is known to be bad."""
+
+
 async def nobody() -> Sequence[Actor]:
     """No one is called for a request."""
     return ()
@@ -98,6 +105,7 @@ class RolloutRequests:
     ``incidents_at`` finds the open incidents at some sites, ``may_post`` tells whether a card can be shown
     in a channel. ``within`` refuses somebody who is limited to a part of the fleet when gateways are outside
     of it. ``deciders`` are the people and groups that are called for a request.
+    ``bad_among`` finds what says that a version is bad for one of some gateways.
     """
 
     def __init__(
@@ -116,7 +124,9 @@ class RolloutRequests:
         new_id: Callable[[], str],
         within: Within = anywhere,
         deciders: Callable[[], Awaitable[Sequence[Actor]]] = nobody,
+        bad_among: BadAmong = none_bad,
     ) -> None:
+        self._bad_among = bad_among
         self._checks = checks
         self._database = context.database
         self._within = within
@@ -189,6 +199,9 @@ class RolloutRequests:
         # Ten thousand targets take a while to sort and hash: not on the event loop.
         plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
         expires_at = now + planning.PLAN_EXPIRES
+        plan = replace(
+            plan, bad=await self._bad(firmware.version or "", [one.gateway_id for one in plan.eligible])
+        )
         busy = [one.gateway_id for one in plan.targets if one.cls is TargetClass.BUSY]
         async with self._database.write() as connection:
             busy_in = await targets.rollouts_of(connection, busy)
@@ -198,6 +211,11 @@ class RolloutRequests:
         sites = {target.site for target in plan.eligible}
         incidents = await self._incidents_at(sites)
         return DrawnPlan(plan_id, plan, evidence, freeze, start_at, incidents, busy_in=busy_in)
+
+    async def _bad(self, version: str, ids: Sequence[str]) -> str | None:
+        """What says that the version is known to be bad for one of these gateways."""
+        found = await self._bad_among(version, ids)
+        return None if found is None else found.says()
 
     async def request(self, actor: Actor, plan_id: str, start_at: datetime | None = None) -> Rollout:
         """Asks for approval of a drawn plan; with no approvals needed it starts, at ``start_at`` if given.
@@ -277,6 +295,7 @@ class RolloutRequests:
             planned=sum(plan.waves),
             approvals_needed=plan.approvals_needed,
             downgrades=plan.downgrades,
+            bad=plan.bad,
             created_at=now,
             expires_at=now + self.rules.approval_expires,
             start_at=start_at,
@@ -309,13 +328,15 @@ class RolloutRequests:
             waiting = await store.load(connection, rollout_id)
         check = await self._checks.begin(waiting)
         now = self.now()
+        ids = [one.gateway_id for one in await self.targets(rollout_id)]
+        bad = await self._bad(waiting.firmware_version, ids)
         if actor.limits:
-            asked = decide.approval_is(waiting, actor, self.rules)
-            ids = [one.gateway_id for one in await self.targets(rollout_id)]
+            asked = decide.approval_is(replace(waiting, bad=bad), actor, self.rules)
             await self._within(actor, asked, ids)
         async with self._database.write() as connection:
             it = await begin_decision(connection, RolloutAct.APPROVE, actor, rollout_id, drawn, channel, now)
-            after = decide.approve(it.before, actor, now, self.rules, override, check.held)
+            asked_now = replace(it.before, bad=bad)  # it may be known only since it was requested
+            after = decide.approve(asked_now, actor, now, self.rules, override, check.held)
             if why := await check.complete(connection, it.before):
                 after = decide.void(it.before, why, now)
                 await store.save(connection, it.before, after, None)

@@ -22,6 +22,11 @@ class KindWords:
     state: str = "offline"  # how its gateways are, behind their number
     over: tuple[str, str]  # how its gateway, or its gateways, ended: the heading of a card that is over
     happened: str  # what happened to its gateways, as a rollout's timeline says it
+    are: str = "offline"  # how those are that are in it, where a number stands before
+    more: str = "went offline"  # what more of them did
+    left: tuple[str, str] = ("is back online", "are back online")  # those that are in it no longer
+    ended: str = "back"  # its end, in one word
+    lasted: str = "Offline"  # what went on from then to then
 
 
 def words_of(kind: IncidentKind) -> KindWords:
@@ -38,6 +43,8 @@ def words_of(kind: IncidentKind) -> KindWords:
             return _NOT_RETURNED
         case IncidentKind.MAINTENANCE:
             return _MAINTENANCE
+        case IncidentKind.BAD_FIRMWARE:
+            return _BAD_FIRMWARE
         case IncidentKind.VISIBILITY:
             return _VISIBILITY
 
@@ -74,6 +81,7 @@ _FLAPPING = KindWords(
         "they are, and one that is offline then becomes an alert of its own."
     ),
     state="going on and off",
+    lasted="Flapping",
     over=("was flapping", "were flapping"),
     happened="kept going on and off at {site}",
 )
@@ -91,6 +99,19 @@ _MAINTENANCE = KindWords(
     state="still offline",
     over=_WERE_OFFLINE,
     happened="was still offline after maintenance",
+)
+_BAD_FIRMWARE = KindWords(
+    sign="⚠️",
+    since="Seen {opened}.",
+    happens="A gateway leaves with the poll that sees another version. When all have, this card says so.",
+    state="on a version that is known to be bad",
+    over=("ran it", "ran it"),
+    happened="ran a version that is known to be bad",
+    are="on it",
+    more="were found on it",
+    left=("runs another version", "run another version"),
+    ended="over",
+    lasted="On it",
 )
 _VISIBILITY = KindWords(
     sign="⚠️",

@@ -22,9 +22,11 @@ from bot.domain.alerts.incidents import (
     Silenced,
     Trait,
 )
+from bot.domain.firmware import PolicyId
 from bot.domain.gateways import GatewayId, fold
 from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
 from bot.domain.query import Query
+from bot.storage import policies
 from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.tables import (
     RANKS,
@@ -39,7 +41,7 @@ from bot.storage.query import condition, like
 
 _LIVE = [state.value for state in LIVE]
 _COMPARED = [kind.value for kind in IncidentKind if kind.rules.is_compared]
-_OF_A_ROLLOUT = [kind.value for kind in IncidentKind if kind.rules.scope is Scope.ROLLOUT]
+_OF_NO_SITE = [kind.value for kind in IncidentKind if kind.rules.scope in {Scope.ROLLOUT, Scope.POLICY}]
 _STATES = {rank: state for state, rank in RANKS.items()}
 
 
@@ -53,6 +55,7 @@ async def load(connection: AsyncConnection, incident_id: IncidentId) -> Incident
     incident = _incident(row, tallies.get(incident_id, MemberCounts()), first)
     incident = await _with_rollout(connection, await _with_sites(connection, incident))
     (incident,) = await _with_sizes(connection, [incident])
+    incident = await _with_policy(connection, incident, row.site_folded)
     return await _with_silence(connection, await _with_last_outage(connection, incident, row.site_folded))
 
 
@@ -158,7 +161,7 @@ async def at_sites(connection: AsyncConnection, sites: Collection[str]) -> Seque
         .where(
             incident_gateways.c.left_at.is_(None),
             incidents.c.state.in_(_LIVE),
-            incidents.c.kind.not_in(_OF_A_ROLLOUT),  # a rollout's card tells of its own
+            incidents.c.kind.not_in(_OF_NO_SITE),  # a rollout's card tells of its own
         )
         .group_by(incidents.c.id, incidents.c.version, incidents.c.kind, gateways.c.site)
     )
@@ -272,7 +275,7 @@ async def sizes(connection: AsyncConnection, places: Sequence[PlaceKey]) -> Sequ
                 return planned[one.rollout]
             case Scope.SITES:
                 return fleet
-            case Scope.MAINTENANCE | Scope.FLEET:
+            case Scope.MAINTENANCE | Scope.POLICY | Scope.FLEET:
                 return 0
 
     return [size(one) for one in places]
@@ -319,6 +322,13 @@ async def _with_rollout(connection: AsyncConnection, incident: Incident) -> Inci
         return incident
     running = rollout if row.state == "running" else None
     return replace(incident, firmware=row.firmware_version, running_rollout=running, rollout_entry=row.newest)
+
+
+async def _with_policy(connection: AsyncConnection, incident: Incident, key: str) -> Incident:
+    """With what says that the version is bad, and why."""
+    if incident.kind.rules.scope is not Scope.POLICY:
+        return incident
+    return replace(incident, policy=await policies.find(connection, PolicyId(int(key.removeprefix("p-")))))
 
 
 async def _with_silence(connection: AsyncConnection, incident: Incident) -> Incident:

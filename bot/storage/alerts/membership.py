@@ -49,6 +49,7 @@ IS_LIVE = incidents.c.state.in_([literal_column("'gathering'"), literal_column("
 IS_GATHERING = incidents.c.state == IncidentState.GATHERING.value
 _HAVE_GATEWAYS = [kind.value for kind in IncidentKind if kind.rules.trouble]
 _LAST_ONLINE = [trouble.value for trouble in Trouble if trouble.rules.lasts_online]
+_SHOW_STATE = [trouble.value for trouble in Trouble if trouble.rules.shows_state]
 _EVALUATION = 0x616C65727473  # "alerts": the key of PostgreSQL's advisory lock
 
 
@@ -228,7 +229,13 @@ async def join_again(
             _had_left(trouble, as_of),
             _is_entering(connection, trouble, as_of, ids),
         )
-        .values(label=label(), offline_since=gateways.c.since, joined_at=as_of.at, left_at=None, left_as=None)
+        .values(
+            label=label(),
+            offline_since=conditions(trouble, as_of).since,
+            joined_at=as_of.at,
+            left_at=None,
+            left_as=None,
+        )
     )
     return await _counted(connection, await _moved(connection, joining))
 
@@ -285,7 +292,7 @@ def _joining(
         literal(trouble.value),
         label(),
         literal(as_of.at, UtcMicros),
-        gateways.c.since,
+        conditions(trouble, as_of).since,
     ).where(
         among(connection, gateways.c.id, ids),
         _is_entering(connection, trouble, as_of, ids),
@@ -344,7 +351,7 @@ async def who_changed(connection: AsyncConnection, listing: int) -> Sequence[Inc
         select(incident_gateways.c.incident_id)
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
         .where(
-            incident_gateways.c.kind.in_(_LAST_ONLINE),
+            incident_gateways.c.kind.in_(_SHOW_STATE),
             incident_gateways.c.left_at.is_(None),
             gateways.c.since_listing == listing,
         )

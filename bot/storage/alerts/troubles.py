@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    exists,
     false,
     func,
     literal,
@@ -29,8 +30,16 @@ from bot.domain.alerts.incidents import Cut, Leave, Thresholds
 from bot.domain.gateways import Connectivity
 from bot.domain.incident_kinds import Trouble
 from bot.storage.connectivity import changed_ids, flapping_ids
-from bot.storage.db.tables import RANKS, gateway_claims, gateways, rollout_targets
+from bot.storage.db.tables import (
+    RANKS,
+    gateway_claims,
+    gateways,
+    incident_gateways,
+    incidents,
+    rollout_targets,
+)
 from bot.storage.db.types import UtcMicros
+from bot.storage.policies import which
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The rules of a trouble; who leaves, leaves at that moment and in that way.
+    """The rules of a trouble; who leaves, leaves at that moment and in that way. ``since`` is when it began.
 
     ``kept_out`` enter none of its incidents whatever their state is: what a rollout has in flight is expected
     to go on and off, and what it gave up is no ordinary outage while it is down, also where its own alert is
@@ -57,6 +66,7 @@ class Conditions:
     leaves: ColumnElement[bool]
     left_at: ColumnElement[datetime]
     left_as: ColumnElement[str]
+    since: ColumnElement[datetime]
 
 
 def conditions(trouble: Trouble, as_of: Thresholds, *, named: bool = False) -> Conditions:
@@ -70,6 +80,7 @@ def conditions(trouble: Trouble, as_of: Thresholds, *, named: bool = False) -> C
                 leaves=in_state(Connectivity.ONLINE, as_of.online, named=named),
                 left_at=gateways.c.since,
                 left_as=literal(Leave.BACK.value),
+                since=gateways.c.since,
             )
         case Trouble.NOT_RETURNED:
             return Conditions(
@@ -79,6 +90,7 @@ def conditions(trouble: Trouble, as_of: Thresholds, *, named: bool = False) -> C
                 leaves=in_state(Connectivity.ONLINE, as_of.online, named=named),
                 left_at=gateways.c.since,
                 left_as=literal(Leave.BACK.value),
+                since=gateways.c.since,
             )
         case Trouble.FLAPPING:
             return Conditions(
@@ -88,6 +100,18 @@ def conditions(trouble: Trouble, as_of: Thresholds, *, named: bool = False) -> C
                 leaves=gateways.c.id.not_in(changed_ids(as_of.at)),
                 left_at=literal(as_of.at, UtcMicros),
                 left_as=case((_IS_ONLINE, Leave.BACK.value), else_=Leave.STILL_DOWN.value),
+                since=gateways.c.since,
+            )
+        case Trouble.BAD_FIRMWARE:
+            place = _place_of_policy(as_of)
+            return Conditions(
+                enters=and_(place.key.is_not(None), gateways.c.missed == 0) if as_of.bad else false(),
+                kept_out=[],
+                place=place,
+                leaves=~_is_in_incident_at(place.key),
+                left_at=literal(as_of.at, UtcMicros),
+                left_as=literal(Leave.BACK.value),
+                since=literal(as_of.at, UtcMicros),
             )
 
 
@@ -111,6 +135,24 @@ def in_state(state: Connectivity, cut: Cut | None, *, named: bool = False) -> Co
         or_(gateways.c.since <= cut.since, gateways.c.since > cut.at),
         gateways.c.since_listing <= cut.listing,
         gateways.c.missed == 0,
+    )
+
+
+def _place_of_policy(as_of: Thresholds) -> Place:
+    """Of the newest policy by which what a gateway runs is bad; its incident is called as the version."""
+    number = which(as_of.bad, as_of.at)
+    name = case({one.id: one.version for one in as_of.bad}, value=number) if as_of.bad else cast(null(), Text)
+    return Place(literal("p-") + cast(number, Text), name, cast(null(), BigInteger))
+
+
+def _is_in_incident_at(key: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a gateway is in the incident of this place: on another version it belongs elsewhere."""
+    return exists().where(
+        incident_gateways.c.gateway_id == gateways.c.id,
+        incident_gateways.c.kind == Trouble.BAD_FIRMWARE.value,
+        incident_gateways.c.left_at.is_(None),
+        incident_gateways.c.incident_id == incidents.c.id,
+        incidents.c.site_folded == key,
     )
 
 

@@ -250,6 +250,7 @@ rollouts = _numbered(
     Column("paused_by", String(32)),
     Column("held", Text),
     Column("through_freeze", Text),
+    Column("bad", Text),  # what said at its approval that the version is known to be bad
     Column("reminded", Boolean, nullable=False),
     Column("due_at", UtcMicros),  # when the next tick must look at it; null: never by itself
     Column("lease_until", UtcMicros),

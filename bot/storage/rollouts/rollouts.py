@@ -388,6 +388,7 @@ def _rollout(row: Row[Any], approvals: Mapping[int, tuple[Approval, ...]]) -> Ro
         paused_by=row.paused_by,
         held=row.held,
         through_freeze=row.through_freeze,
+        bad=row.bad,
         reminded=row.reminded,
         approvals=approvals.get(row.id, ()),
         last_event=row.last_event,
@@ -409,6 +410,7 @@ def _rollout_values(rollout: Rollout) -> dict[str, Any]:
         "paused_by": rollout.paused_by,
         "held": rollout.held,
         "through_freeze": rollout.through_freeze,
+        "bad": rollout.bad,
         "reminded": rollout.reminded,
     }
 
@@ -436,6 +438,7 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
         "approvals_needed": plan.approvals_needed,
         "fleet_size": plan.fleet_size,
         "hash": plan.hash,
+        "bad": plan.bad,
         "targets": [
             [
                 target.gateway_id,
@@ -473,4 +476,5 @@ def _plan_from_json(body: Mapping[str, Any]) -> Plan:
         approvals_needed=body["approvals_needed"],
         fleet_size=body["fleet_size"],
         hash=body["hash"],
+        bad=body["bad"],
     )

@@ -13,8 +13,9 @@ from bot.domain.rollouts.plan import Target, TargetClass, plan_hash
 from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.status import DrawnPlan
 from bot.slack.rollouts.views.card import card
+from bot.slack.rollouts.views.lists import plan as plan_message
 from bot.slack.rollouts.views.lists import requested
-from tests.worlds.builders import limited
+from tests.worlds.builders import bad_version, limited
 from tests.worlds.rollouts import (
     ADA,
     MINUTE,
@@ -285,6 +286,29 @@ async def test_only_an_admins_approval_counts_for_a_downgrade(database_url: str)
         with pytest.raises(NotAllowed, match="only an admin's approval counts"):
             await it.rollouts.approve(PAUL, rollout.id)
         assert (await it.rollouts.approve(ADA, rollout.id)).state is RolloutState.RUNNING
+
+
+async def test_only_an_admins_approval_counts_for_a_version_that_is_known_to_be_bad(
+    database_url: str,
+) -> None:
+    async with world(database_url, gateways=2, rules=ONE_WAVE) as it:
+        it.bad = bad_version(NEW)
+        drawn = await it.plan()
+        assert "known to be bad (P-1): CVE-2026-1. Only an admin" in plan_message(drawn, it.rules).text
+        rollout = await it.rollouts.request(OLGA, drawn.id)
+        with pytest.raises(NotAllowed, match="CVE-2026-1, so only an admin's approval counts"):
+            await it.rollouts.approve(PAUL, rollout.id)
+        assert (await it.rollouts.approve(ADA, rollout.id)).state is RolloutState.RUNNING
+
+
+async def test_a_version_that_is_bad_only_since_the_request_takes_an_admin_too(database_url: str) -> None:
+    async with world(database_url, gateways=2, rules=ONE_WAVE) as it:
+        rollout = await it.requested()
+        it.bad = bad_version(NEW)
+        with pytest.raises(NotAllowed, match="only an admin's approval counts"):
+            await it.rollouts.approve(PAUL, rollout.id)
+        await it.rollouts.approve(ADA, rollout.id)
+        assert "known to be bad" in card(await it.rollouts.status(rollout.id)).text
 
 
 async def test_a_plan_tells_what_the_firmware_did_so_far_in_this_fleet(database_url: str) -> None:

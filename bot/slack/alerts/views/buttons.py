@@ -6,8 +6,8 @@ from bot.domain.alerts.hands import MOST_NOTE
 from bot.domain.alerts.incidents import Incident
 from bot.slack import ids
 from bot.slack.alerts.views.words import headline
-from bot.slack.ids import CardRef, PageRef
-from bot.slack.views.blocks import Block, Style, View, bold, button, confirm, section
+from bot.slack.ids import CardRef, PageRef, PlanRef
+from bot.slack.views.blocks import Block, Style, View, bold, button, confirm, count, section
 from bot.slack.views.modals import modal, person_input, text_input
 
 
@@ -51,6 +51,15 @@ def pause_rollout(incident: Incident) -> Block | None:
             f"Pause {rollout}?", "Nothing more is started; what has started is still judged.", "Pause"
         ),
     )
+
+
+def update(incident: Incident) -> Block | None:
+    """Where its gateways run a bad version: opens the dialog of updates with those chosen."""
+    if (policy := incident.policy) is None:
+        return None
+    ref = PlanRef(query=f"{policy.query} {policy.running_it}".strip())
+    many = count(incident.tally.down, "gateway")
+    return button(f"Update {many}…", ids.ROLLOUT_FORM, ref, label=f"Update the gateways of {incident.title}")
 
 
 def assign_modal(incident: Incident, channel: str) -> View:

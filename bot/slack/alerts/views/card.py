@@ -10,7 +10,7 @@ from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.alerts.reminders import next_question, next_reminder
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import Scope
-from bot.slack.alerts.views.buttons import details, hands, pause_rollout, silence
+from bot.slack.alerts.views.buttons import details, hands, pause_rollout, silence, update
 from bot.slack.alerts.views.words import (
     NAME,
     causes,
@@ -88,7 +88,13 @@ def _open_card(
         *lines(besides),
         section(taken),
         context(happens),
-        *actions(*hands(incident, page), silence(incident), pause_rollout(incident), details(incident)),
+        *actions(
+            *hands(incident, page),
+            silence(incident),
+            pause_rollout(incident),
+            update(incident),
+            details(incident),
+        ),
     ]
     return message(
         "\n".join([f"{headline(incident)}. {' '.join(said)}", *shown, *rest, *besides, taken, happens]),

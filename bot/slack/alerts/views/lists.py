@@ -12,9 +12,10 @@ from bot.slack.alerts.views.words import (
     headline,
     in_hands,
     lasted,
-    lasts_online,
     left_line,
     said_of,
+    state_of_those_in,
+    state_of_those_out,
     where,
     where_plain,
     who,
@@ -37,6 +38,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.csv_file import CsvFile
+from bot.slack.views.incident_words import words_of
 from bot.slack.views.lists import DEVICE, Door, PagePosition, buttons
 from bot.slack.views.parts import cells, part, row
 from bot.slack.views.portal import NO_PORTAL, Portal
@@ -117,12 +119,12 @@ def gateways(
     """A page of the gateways of an incident, those down first."""
     tally = incident.tally
     place = PagePosition(INCIDENT, offset, tally.total, INCIDENT_PAGE, str(incident.id))
-    heading = f"{bold(place.says('gateway'))} of {incident.title} {where(incident)}: {counts(tally)}"
+    heading = f"{bold(place.says('gateway'))} of {incident.title} {where(incident)}: {counts(incident)}"
     shown = [row(left_line, one, incident, portal) for one in page]
     text = "\n".join([f"{heading}.", *shown])
     table = Table(
         f"Gateways of {incident.title}",
-        ("Gateway", "State", "Offline since", "Left", "Id"),
+        ("Gateway", "State", f"{words_of(incident.kind).are.capitalize()} since", "Left", "Id"),
         [
             Row(line, cells(_cells, one, incident), Door(DEVICE, one.id, one.label))
             for line, one in zip(shown, page, strict=True)
@@ -140,8 +142,9 @@ _LEFT: Mapping[Leave | None, str] = {
 
 
 def _cells(one: AffectedGateway, incident: Incident) -> list[Cell]:
-    here = status("flapping" if lasts_online(incident) else "offline")
-    state = here if one.is_down else _LEFT.get(one.left_as, status("back", "online"))
+    state = (
+        state_of_those_in(incident) if one.is_down else _LEFT.get(one.left_as, state_of_those_out(incident))
+    )
     return [
         text_cell(one.label),
         text_cell(state),

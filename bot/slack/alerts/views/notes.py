@@ -24,6 +24,7 @@ from bot.slack.views.blocks import (
     name,
     section,
 )
+from bot.slack.views.incident_words import words_of
 
 _NUMBERED = 10  # alerts that an answer names
 
@@ -37,17 +38,18 @@ def joined(incident: Incident, body: Mapping[str, Any]) -> Message:
     if "told" in body and not incident.state.is_live:
         return ended(incident)
     was = f" (was {int(body['told']):,})" if "told" in body else ""
-    text = f"{headline(incident)}{was}. {count(number, 'more gateway')}: {named}.{_grown(body)}"
+    text = f"{headline(incident)}{was}. {count(number, 'more gateway')}: {named}.{_grown(incident, body)}"
     return _said(text)
 
 
-def _grown(body: Mapping[str, Any]) -> str:
+def _grown(incident: Incident, body: Mapping[str, Any]) -> str:
     """Who had it when it outgrew what they said that they look after."""
     if "user" not in body:
         return ""
     told, down = int(body["told"]), int(body["down"])
     given = f"{mention(str(body['user']))} acknowledged {count(told, 'gateway')}"
-    since = f"{date(datetime.fromisoformat(body['at']))}; {down - told:,} more went offline since"
+    did = words_of(incident.kind).more
+    since = f"{date(datetime.fromisoformat(body['at']))}; {down - told:,} more {did} since"
     return f" {given} {since}, so nobody has this now. Acknowledge it on its card to take it again."
 
 
@@ -89,7 +91,8 @@ def _recovered(incident: Incident) -> str:
         return f"{headline(incident)}, after {lasted_for}."
     if tally.still_down:
         return f"{headline(incident)}."
-    return f"🟢 {subject(incident)} back after {lasted_for}: {count(tally.back, 'gateway')}."
+    ended = words_of(incident.kind).ended
+    return f"🟢 {subject(incident)} {ended} after {lasted_for}: {count(tally.back, 'gateway')}."
 
 
 def handed(incident: Incident, body: Mapping[str, Any]) -> Message:

@@ -81,6 +81,8 @@ def _subject(incident: Incident, site: str) -> str:
             return f"{site}{firmware}"
         case Scope.MAINTENANCE:
             return f"after maintenance {site}"
+        case Scope.POLICY:
+            return f"firmware {site}"
         case Scope.FLEET:
             return words_of(incident.kind).together
 
@@ -89,9 +91,11 @@ _SEVERITIES = {Severity.CRITICAL: "🟥", Severity.MAJOR: "🟧", Severity.MINOR
 
 
 def severity(incident: Incident) -> str:
-    """How bad it is, and by which share of its place. Empty for what has no gateways, or none down."""
+    """How bad it is, and by which share of its place. Empty for what has no gateways, or none down, and for a
+    bad version: how bad that is nobody can count.
+    """
     tally, of = incident.tally, max(incident.of, incident.tally.down)
-    if incident.kind.rules.trouble is None or not tally.down:
+    if incident.kind.rules.scope in {Scope.FLEET, Scope.POLICY} or not tally.down:
         return ""
     worst = f"{_SEVERITIES[incident.severity]} {bold(incident.severity.value)}"
     if not incident.of:
@@ -128,14 +132,25 @@ def _place(incident: Incident, site: str) -> str:
             return f"from rollout {site}{firmware}"
         case Scope.MAINTENANCE:
             return f"after maintenance {site}"
+        case Scope.POLICY:
+            return f"on firmware {site}"
         case Scope.FLEET:
             return "of the whole fleet"
 
 
 def said_of(incident: Incident) -> list[str]:
     """How bad it is, since when, why, and how some ended."""
-    said = [severity(incident), since(incident), *causes(incident), *others(incident.tally)]
+    said = [severity(incident), *_why(incident), since(incident), *causes(incident), *others(incident)]
     return [one for one in said if one]
+
+
+def _why(incident: Incident) -> list[str]:
+    """Who says that the version is bad, and why."""
+    if (policy := incident.policy) is None:
+        return []
+    why = name((policy.reason or "").rstrip("."), 300)
+    more = f", {linked('more', policy.link)}" if policy.link else ""
+    return [f"{bold(policy.title)} by {mention(policy.by)}: {why}{more}."]
 
 
 def last_time(incident: Incident) -> str:
@@ -177,8 +192,9 @@ def _share(share: Share) -> str:
             return f"{bold(f'{numbers} in rollout R-{value}')}"
 
 
-def others(tally: MemberCounts) -> list[str]:
-    back = [f"{count(tally.back, 'gateway is', 'gateways are')} back online."] if tally.back else []
+def others(incident: Incident) -> list[str]:
+    tally, (one, many) = incident.tally, words_of(incident.kind).left
+    back = [f"{count(tally.back, f'gateway {one}', f'gateways {many}')}."] if tally.back else []
     return [*back, *released(tally)]
 
 
@@ -194,17 +210,18 @@ def released(tally: MemberCounts) -> list[str]:
     return said
 
 
-def counts(tally: MemberCounts) -> str:
+def counts(incident: Incident) -> str:
+    tally, words = incident.tally, words_of(incident.kind)
     gone = f", {tally.released:,} released" if tally.released else ""
     taken = f", {tally.taken:,} in the alert of a rollout" if tally.taken else ""
-    return f"{tally.down:,} offline, {tally.back:,} back{gone}{taken}"
+    return f"{tally.down:,} {words.are}, {tally.back:,} {words.ended}{gone}{taken}"
 
 
 def lasted(incident: Incident) -> str:
     begun, until = incident.tally.since, incident.tally.until or incident.resolved_at
     if begun is None or until is None:
         return "Over."
-    word = "Flapping" if lasts_online(incident) else "Offline"
+    word = words_of(incident.kind).lasted
     return f"{word} from {date(begun)} to {date(until)}, {duration(until - begun)} in all."
 
 
@@ -233,7 +250,8 @@ def in_hands(incident: Incident) -> str:
     if incident.acknowledged is not None or lapse is None:
         return who(incident) or "Nobody has acknowledged this yet."
     given = f"{mention(lapse.by.user_id)} acknowledged {count(lapse.gateways, 'gateway')} {date(lapse.by.at)}"
-    ended = f"{given}; {lapse.more:,} more went offline since, so nobody has it now."
+    did = words_of(incident.kind).more
+    ended = f"{given}; {lapse.more:,} more {did} since, so nobody has it now."
     if not lapse.more:
         ended = f"{mention(lapse.by.user_id)} gave it back {date(lapse.at)}: nobody has it now."
     return " ".join(filter(None, [ended, who(incident)]))
@@ -241,9 +259,9 @@ def in_hands(incident: Incident) -> str:
 
 def down_line(one: AffectedGateway, incident: Incident, portal: Portal = NO_PORTAL) -> str:
     named = _named(one, portal)
-    if lasts_online(incident):
+    if shows_state(incident):
         return f"{status('flapping')} {named}, {_is_now(one)}"
-    return f"{status('offline')} {named} since {date(one.offline_since)}"
+    return f"{state_of_those_in(incident)} {named} since {date(one.offline_since)}"
 
 
 def left_line(one: AffectedGateway, incident: Incident, portal: Portal = NO_PORTAL) -> str:
@@ -251,21 +269,33 @@ def left_line(one: AffectedGateway, incident: Incident, portal: Portal = NO_PORT
         return down_line(one, incident, portal)
     named = _named(one, portal)
     if one.left_as is Leave.RELEASED:
-        return f"{status('released')} {named}: offline since {date(one.offline_since)}, then gone"
+        are = words_of(incident.kind).are
+        return f"{status('released')} {named}: {are} since {date(one.offline_since)}, then gone"
     if one.left_as is Leave.TAKEN:
         return f"{status('offline')} {named}: in the alert of its rollout since {date(one.left_at)}"
     if one.left_as is Leave.STILL_DOWN:
         return f"{status('offline')} {named} for the last hour"
-    if lasts_online(incident):
+    if shows_state(incident):
         return f"{status('online')} {named} for the last hour"
     away = duration(one.left_at - one.offline_since)
-    return f"{status('back', 'online')} {named} since {date(one.left_at)}, after {away}"
+    return f"{state_of_those_out(incident)} {named} since {date(one.left_at)}, after {away}"
 
 
-def lasts_online(incident: Incident) -> bool:
+def shows_state(incident: Incident) -> bool:
     """Whether its gateways go on and off, so that it matters how each is now."""
     trouble = incident.kind.rules.trouble
-    return trouble is not None and trouble.rules.lasts_online
+    return trouble is not None and trouble.rules.shows_state
+
+
+def state_of_those_in(incident: Incident) -> str:
+    if shows_state(incident):
+        return status("flapping")
+    is_bad = incident.kind.rules.scope is Scope.POLICY
+    return status(words_of(incident.kind).are, "warning" if is_bad else "offline")
+
+
+def state_of_those_out(incident: Incident) -> str:
+    return status(words_of(incident.kind).ended, "online")
 
 
 def _is_now(one: AffectedGateway) -> str:

@@ -243,7 +243,8 @@ def evidence_words(evidence: Evidence) -> str:
 def since_words(rollout_status: RolloutStatus) -> str:
     rollout = rollout_status.rollout
     if rollout.state is RolloutState.REQUESTED:
-        who = " (an admin, since it is a downgrade)" if rollout.downgrades else ""
+        why = "it is a downgrade" if rollout.downgrades else "the version is known to be bad"
+        who = f" (an admin, since {why})" if rollout.needs_admin else ""
         return f": {people(rollout.approvals_missing)} must approve{who} by {date(rollout.expires_at)}"
     if rollout.state is RolloutState.SCHEDULED and rollout.start_at:
         return f" {date(rollout.start_at)}"
@@ -271,6 +272,8 @@ def _notices(rollout_status: RolloutStatus) -> list[str]:
         said.append(f"🧊 It cannot start yet: {name(rollout_status.freeze.says(), 400)}.")
     if rollout.through_freeze:
         said.append(f"⚠️ Goes on through a freeze, by {name(rollout.through_freeze, 400)}.")
+    if rollout.bad and not rollout.state.is_final:
+        said.append(bad_words(rollout.bad))
     if rollout.downgrades and not rollout.state.is_final:
         said.append(downgrade_words(rollout.downgrades))
     soak = _next_wave_words(rollout_status)
@@ -302,6 +305,10 @@ def _next_wave_words(rollout_status: RolloutStatus) -> str | None:
     ):
         return f"Wave {rollout.wave + 1} starts {date(rollout.wave_settled_at + rollout_status.rules.soak)}."
     return None
+
+
+def bad_words(bad: str) -> str:
+    return f"⚠️ {name(bad, 400)}. Only an admin's approval counts."
 
 
 def downgrade_words(number: int) -> str:

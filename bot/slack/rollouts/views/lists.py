@@ -11,6 +11,7 @@ from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef
 from bot.slack.rollouts.views.card import (
     ROLLOUT,
     WHOLE_FLEET,
+    bad_words,
     card,
     downgrade_words,
     evidence_words,
@@ -178,6 +179,8 @@ def _notices(drawn: DrawnPlan) -> list[str]:
         told.append(f"⏳ It starts {date(drawn.start_at)}, once it is approved.")
     if drawn.freeze:
         told.append(f"🧊 {name(drawn.freeze.says(), 400)}. It can be requested, and starts when that ends.")
+    if drawn.plan.bad:
+        told.append(bad_words(drawn.plan.bad))
     if drawn.plan.downgrades:
         told.append(downgrade_words(drawn.plan.downgrades))
     if drawn.plan.incomparable:
@@ -250,7 +253,7 @@ def _request_button(drawn: DrawnPlan) -> Block:
 def _approvals_words(made: Plan, rules: RolloutRules) -> str:
     if not made.approvals_needed:
         return "Your own confirmation is enough."
-    who = "admin" if made.downgrades else "approver"
+    who = "admin" if made.needs_admin else "approver"
     many = ", one more than usual for so many gateways" if made.approvals_needed > rules.approvals else ""
     return f"{count(made.approvals_needed, who)} must approve it{many}."
 

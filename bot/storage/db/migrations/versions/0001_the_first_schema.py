@@ -407,6 +407,7 @@ def _create_tables() -> None:
         sa.Column("paused_by", sa.String(length=32), nullable=True),
         sa.Column("held", sa.Text(), nullable=True),
         sa.Column("through_freeze", sa.Text(), nullable=True),
+        sa.Column("bad", sa.Text(), nullable=True),
         sa.Column("reminded", sa.Boolean(), nullable=False),
         sa.Column("due_at", UtcMicros(), nullable=True),
         sa.Column("lease_until", UtcMicros(), nullable=True),
