@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from heapq import nlargest
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
+from bot.domain.errors import InvalidInput
 from bot.domain.gateways import (
     CONNECTIVITY_KINDS,
     FLAPPING_CHANGES,
@@ -26,6 +28,7 @@ from bot.domain.gateways import (
     Interval,
     fold,
 )
+from bot.domain.windows import month_between
 
 LONGEST = timedelta(days=90)  # what happened to gateways is kept for so long
 # The rest of what happens to a gateway is not about being there or being online.
@@ -116,6 +119,16 @@ class WorstBy(StrEnum):
     LONGEST = "longest"
     OFTEN = "often"
     FLAPPING = "flapping"
+
+
+def span_of_month(month: str, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime]:
+    """When ``2026-11`` was, the present one up to now. Raises InvalidInput for one to come or long ago."""
+    begins, ends = month_between(month, zone)
+    if begins >= now:
+        raise InvalidInput(f"The month {month} has not begun yet.")
+    if now - ends > LONGEST:
+        raise InvalidInput(f"The month {month} is too long ago: I look back {LONGEST.days} days at most.")
+    return begins, min(ends, now)
 
 
 class Uptimes:

@@ -8,9 +8,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from bot.domain.errors import InvalidInput, NotFound
-from bot.domain.fleet.availability import LONGEST, AvailabilityReport, GatewayUptime, Uptimes, WorstBy
+from bot.domain.errors import NotFound
+from bot.domain.fleet.availability import (
+    AvailabilityReport,
+    GatewayUptime,
+    Uptimes,
+    WorstBy,
+    span_of_month,
+)
 from bot.domain.fleet.timeline import MOST, AlertsHeld, Timeline, changes, in_order
 from bot.domain.gateways import Held
 from bot.domain.query import Query
@@ -46,16 +53,9 @@ class HistoryService:
         uptimes = await self._of(query, period)
         return await asyncio.to_thread(uptimes.report)
 
-    async def availability_between(
-        self, query: Query, begins: datetime, ends: datetime
-    ) -> AvailabilityReport:
-        """The same of a month, or of what there is of it. Raises InvalidInput for one of another time."""
-        now = self._now()
-        if begins >= now:
-            raise InvalidInput("That month has not begun yet.")
-        if now - ends > LONGEST:
-            raise InvalidInput(f"That is too long ago: I look back {LONGEST.days} days at most.")
-        ends = min(ends, now)
+    async def availability_in(self, query: Query, month: str, zone: ZoneInfo) -> AvailabilityReport:
+        """The same of a month such as ``2026-11``. Raises InvalidInput for one of another time."""
+        begins, ends = span_of_month(month, zone, self._now())
         uptimes = await self._of(query, ends - begins, ends)
         return await asyncio.to_thread(uptimes.report)
 

@@ -7,9 +7,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import NotFound
+from bot.domain.fleet.availability import span_of_month
 from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
 from bot.domain.query import EVERYTHING, Query, parse
-from bot.domain.windows import month_between
 from bot.services.fleet.charts import ChartService
 from bot.services.shared import Shared
 from bot.slack import ids
@@ -34,6 +34,7 @@ class ChartPictures:
         self, numbers: ChartService, *, now: Callable[[], datetime], draw: Draw = drawn_apart
     ) -> None:
         self._numbers = numbers
+        self._now = now
         self._draw = draw
         self._turn = asyncio.Lock()
         self._pictures = Shared[File](now, KEPT)
@@ -49,6 +50,11 @@ class ChartPictures:
                 return await self._draw(views.offline_picture, numbers, zone, query.text)
 
         return await self._pictures.get(("offline", query.text, period, zone.key, ends), drawn)
+
+    async def offline_in(self, query: Query, month: str, zone: ZoneInfo) -> File:
+        """The same of a month such as ``2026-11``. Raises InvalidInput for one of another time."""
+        begins, ends = span_of_month(month, zone, self._now())
+        return await self.offline(query, ends - begins, zone, ends)
 
     async def firmware(self, query: Query) -> File:
         """Who runs which firmware now. Raises NotFound when nothing matches, and Unavailable."""
@@ -99,8 +105,7 @@ class ChartListeners:
         elif asked.month is None:
             picture = await self._pictures.offline(query, asked.period or DEFAULT_PERIOD, self._zone)
         else:
-            begins, ends = month_between(asked.month, self._zone)
-            picture = await self._pictures.offline(query, ends - begins, self._zone, ends)
+            picture = await self._pictures.offline_in(query, asked.month, self._zone)
         await respond.send_file(picture.name, picture.content, picture.title, picture.alt)
         has_past = asked.period is not None or asked.month is not None
         return views.sent(picture, no_past=asked.kind is ChartKind.FIRMWARE and has_past)

@@ -13,7 +13,6 @@ from bot.domain.fleet.charts import DEFAULT_PERIOD, SHORTEST
 from bot.domain.fleet.timeline import GatewayChanged
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Field, Query, exactly, parse
-from bot.domain.windows import month_between
 from bot.services.fleet.gateways import CHUNK, FleetService
 from bot.services.fleet.history import HistoryService
 from bot.slack.fleet.views import history as views
@@ -130,8 +129,7 @@ class HistoryCommands:
             return await self._history.availability(query, period), query, in_one_unit(period)
         check_question(rest)
         query = await self._fleet.query_of(rest)
-        begins, ends = month_between(month, self._zone)
-        return await self._history.availability_between(query, begins, ends), query, month
+        return await self._history.availability_in(query, month, self._zone), query, month
 
     async def _sites_file(self, _actor: Actor, question: str) -> ListFile:
         report, _, _ = await self._report(question)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,21 @@ import pytest
 
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import OPERATOR, OPS, SharedFile
-from bot.domain.errors import Unavailable
-from bot.domain.fleet.charts import firmware_chart
+from bot.domain.errors import InvalidInput, Unavailable
+from bot.domain.fleet.charts import OfflineChart, firmware_chart
 from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
+from bot.slack import ids
 from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, ChartPictures, LatestChart
 from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views.charts import firmware_picture
+from bot.slack.ids import PageRef
+from bot.slack.incoming.requests import Click
 from bot.slack.views.blocks import File
 from bot.slack.views.modals import home
+from tests.slack.fleet.room import ANA
 from tests.slack.incoming.connected import Bed, bed, connected
+from tests.slack.shown import Answers
 from tests.worlds.databases import sqlite_url
 from tests.worlds.fleet import World, world
 
@@ -93,6 +99,23 @@ async def test_what_cannot_be_drawn_is_said_and_nothing_is_sent(fleet: World) ->
         assert "No gateway matches" in await made.says(OPERATOR, "chart offline tag:nowhere")
         assert "there are offline and firmware" in await made.says(OPERATOR, "chart pie")
         assert made.slack.workspace.in_channel(OPERATOR) == []
+
+
+async def test_the_chart_of_a_month_ends_with_it_or_now_and_not_later(fleet: World) -> None:
+    ends = []
+
+    async def drawn(view: Callable[..., File], chart: OfflineChart, *arguments: Any) -> File:
+        ends.append(chart.ends)
+        return File("offline.png", b"", "A chart", "Nobody was offline.")
+
+    listeners = ChartListeners(charts(fleet, drawn), zone=UTC)
+    click = Click(ANA, OPS, ids.CHART, PageRef("chart", 0, "offline tag:oslo 2026-03"), Answers())
+    await listeners.feature().clicks[ids.CHART](click)
+    assert ends == [fleet.now()]
+    for month, said in (("2026-04", "has not begun"), ("2025-01", "too long ago")):
+        late = replace(click, ref=PageRef("chart", 0, f"offline tag:oslo {month}"))
+        with pytest.raises(InvalidInput, match=said):
+            await listeners.feature().clicks[ids.CHART](late)
 
 
 async def test_the_latest_chart_is_uploaded_once_however_many_look(fleet: World) -> None:
