@@ -68,6 +68,8 @@ class AuditAction(StrEnum):
     ABORT = "rollout_abort"
     RETRY = "rollout_retry_failed"
     CATCH_UP = "rollout_catch_up"
+    WAIT = "rollout_waits"
+    END_WAITING = "rollout_end_waiting"
     MISS = "rollout_not_returned"
     HEAR_LATE = "rollout_late"
     NOT_CALL_OFF = "rollout_not_called_off"

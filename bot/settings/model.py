@@ -323,6 +323,11 @@ class RolloutSettings(_Group):
     overdue_after: Duration = _setting("45m", "a gateway that has not finished by then is overdue")
     return_within: Duration = _setting("20m", "a gateway that has not come back by then did not return")
     stable_for: DurationOrZero = _setting("10m", "online on the new version before it counts as verified")
+    wait_for_return: DurationOrZero = _setting(
+        "7d",
+        "from its start on, how long an update waits for gateways that are offline, and updates them as "
+        "they return; `0`: they are skipped",
+    )
     window: WindowOrNone = _setting("", "`Mo-Fr 22:00-05:00`: when gateways may be started; empty: always")
 
 

@@ -24,6 +24,7 @@ ROLLOUT_ABORT: Final = "rollout_abort"
 ROLLOUT_PROMOTE: Final = "rollout_promote"
 ROLLOUT_RETRY_FAILED: Final = "rollout_retry_failed"
 ROLLOUT_CATCH_UP: Final = "rollout_catch_up"
+ROLLOUT_END_WAITING: Final = "rollout_end_waiting"
 ROLLOUT_REPLAN: Final = "rollout_replan"
 INCIDENT_ACK: Final = "incident_ack"
 INCIDENT_ACK_ALL: Final = "incident_ack_all"
@@ -130,6 +131,7 @@ PURPOSES: Final[Mapping[str, Action]] = {
     ROLLOUT_PROMOTE: Action.RESUME,
     ROLLOUT_RETRY_FAILED: Action.RESUME,
     ROLLOUT_CATCH_UP: Action.RESUME,
+    ROLLOUT_END_WAITING: Action.STEER,
     FREEZE: Action.FREEZE,
     ROLLOUT_FORM: Action.REQUEST,
     ROLLOUT_MODEL: Action.REQUEST,

@@ -125,6 +125,7 @@ def rollout_rules(settings: Settings) -> RolloutRules:
         overdue_after=rollouts.overdue_after,
         return_within=rollouts.return_within,
         stable_for=rollouts.stable_for,
+        wait_for_return=rollouts.wait_for_return,
         window=rollouts.window,
         zone=ZoneInfo(settings.timezone),
         look_for=rollouts.look_for,

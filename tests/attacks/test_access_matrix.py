@@ -392,7 +392,7 @@ CLICKS: Mapping[str, Row] = {
         (OPERATOR, THEIRS, a_plan, "rollout_request"),
         (OPERATOR, THEIRS, a_query, "rollout_replan"),
         (OPERATOR, ALL, a_query, "rollout_cancel rollout_form rollout_model rollout_version rollout_place"),
-        (OPERATOR, ALL, a_rollout, "rollout_pause rollout_abort"),
+        (OPERATOR, ALL, a_rollout, "rollout_pause rollout_abort rollout_end_waiting"),
         (OPERATOR, THEIRS, a_rollout, "rollout_resume rollout_promote rollout_retry_failed rollout_catch_up"),
         (APPROVER, ALL, a_rollout, "rollout_deny"),
         (APPROVER, THEIRS, a_rollout, "rollout_approve"),

@@ -24,6 +24,7 @@ from bot.domain.fleet.writes import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import gates, plan, verdict
 from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.rollout import APPROVAL_LASTS
 from bot.domain.sites import book as sites
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
@@ -34,7 +35,7 @@ from bot.settings.model import DOCUMENTED, OPERATIONS, Settings
 from bot.slack.incoming import people
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words
-from bot.slack.rollouts.views.lists import CLASS_WORDS
+from bot.slack.rollouts.views.lists import AWAITED_WORDS, CLASS_WORDS
 from bot.slack.views.modals import MOST_PASTED
 from bot.storage.cards.outbox import Backlog
 from bot.storage.retention import PLAN_KEPT
@@ -277,14 +278,14 @@ def _help(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_the_plan_that_the_readme_shows_is_worded_as_the_bot_words_it() -> None:
     shown = " ".join(README.partition("Meshbot  Plan: ")[2].partition("```")[0].split())
     for said in (
-        "firmware 3.5.0 for 38 gateways Query tag:oslo · 43 match · model 2011 ",
-        *(f"• {number} {CLASS_WORDS[cls][1]} " for cls, number in _PLANNED.items()),
+        "firmware 3.5.0 for 41 gateways Query tag:oslo · 43 match · model 2011 ",
+        *(f"• {number} {words[1]} " for words, number in _PLANNED.items()),
         waves_words((5, 5, 9, 19), rollout_rules(load())),
     ):
         assert said in shown, said
 
 
-_PLANNED = {TargetClass.ELIGIBLE: 38, TargetClass.ALREADY: 2, TargetClass.OFFLINE: 3}
+_PLANNED = {CLASS_WORDS[TargetClass.ELIGIBLE]: 38, CLASS_WORDS[TargetClass.ALREADY]: 2, AWAITED_WORDS: 3}
 
 
 # ---- what is kept
@@ -347,6 +348,8 @@ def _claims() -> list[str]:
         f"{rules.batch} in one job of Meshtech's (`BATCH`)",
         f"{_minutes(rules.soak)} minutes (`SOAK`)",
         f"{_minutes(rules.stable_for)} minutes (`STABLE_FOR`)",
+        f"for {rules.wait_for_return.days} days from the start of the update (`WAIT_FOR_RETURN`",
+        f"within {APPROVAL_LASTS.days} days of the start",
         f"{_minutes(rules.overdue_after)} minutes (`OVERDUE_AFTER`)",
         f"{_minutes(rules.return_within)} minutes (`RETURN_WITHIN`)",
         f"the job says succeeded, and {_minutes(rules.return_within)} minutes later the old version runs",

@@ -9,7 +9,8 @@ from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref,
 # Written out: these names do not change without a note in the changelog.
 PUBLIC = {
     "rollout_request rollout_cancel rollout_approve rollout_deny rollout_pause rollout_resume rollout_abort "
-    "rollout_promote rollout_retry_failed rollout_catch_up rollout_replan incident_ack incident_silence "
+    "rollout_promote rollout_retry_failed rollout_catch_up rollout_end_waiting rollout_replan "
+    "incident_ack incident_silence "
     "incident_pause_rollout incident_details write_confirm write_cancel write_undo page_next page_previous "
     "refresh export_csv reason duration until person note incident_ack_all "
     "incident_take_over incident_give_back incident_assign open unfreeze subscription_end "

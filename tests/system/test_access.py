@@ -32,6 +32,7 @@ BUTTONS: Mapping[Role, str] = {
     Role.VIEWER: "page_next page_previous open gateway_find refresh export_csv help chart incident_details",
     Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
+    "rollout_end_waiting "
     "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
     "incident_ack_all incident_take_over incident_give_back incident_assign "
     "gateway_rename gateway_tags gateway_silence "

@@ -294,6 +294,42 @@ async def test_whenever_it_is_killed_each_gateway_is_started_once(
         world.check_nothing_is_wrong()
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["hang", "slow", "lost_answer", "unwritten"])
+async def test_one_that_returned_is_started_once_whenever_it_is_killed_on_the_way(
+    kind: str, tmp_path: Path
+) -> None:
+    portal = fleet(3)
+    last = list(portal.devices)[2]
+    portal.disconnect([last])
+    async with outside(tmp_path, portal) as world:
+        bot = await world.begin()
+        await acts(world)
+        async with asyncio.timeout(IN_TIME):
+            while not portal.jobs:
+                await world.reached("LIST_DEVICES")
+        portal.clock.advance(TO_THE_END)
+        card = await world.message(ROLLOUTS, "R-1")
+        await world.shows(card, "waiting for 1 gateway")
+        portal.connect([last])
+        moment = unwritten("CREATE_JOB") if kind == "unwritten" else request("CREATE_JOB", kind)
+        await moment.comes(world, bot)
+        bot.strike()
+        await world.kill(bot)
+        portal.faults.clear()
+        await what_was_sent_has_come(world)
+        bot = await world.run()
+        async with asyncio.timeout(IN_TIME):
+            while len(portal.jobs) < 2:
+                await world.reached("LIST_DEVICES")
+        portal.clock.advance(TO_THE_END)
+        await world.shows(card, "✅ finished")
+        assert await world.stop(bot) == 0
+        assert {len(jobs) for jobs in portal.starts.values()} == {1}
+        assert len(portal.starts) == 3
+        world.check_nothing_is_wrong()
+
+
 async def test_a_card_that_was_posted_but_not_recorded_is_found_again(tmp_path: Path) -> None:
     async with outside(tmp_path, fleet(3)) as world:
         await lives_until(world, said("chat.postMessage", lost=True))

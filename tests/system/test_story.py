@@ -5,24 +5,37 @@ person would see in Slack.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.demo.fleet.simulator import Device, FleetSimulator
+from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack.text import message_text
-from bot.demo.slack.workspace import APPROVER, APPROVER_2, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, VIEWER
-from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, outside
+from bot.demo.slack.workspace import (
+    APPROVER,
+    APPROVER_2,
+    FLEET_ALERTS,
+    OPERATOR,
+    OPS,
+    ROLLOUTS,
+    VIEWER,
+    PostedMessage,
+)
+from tests.system.test_crash import direct_message
+from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, inside, outside
 
 BRIEF = (timedelta(seconds=0.2), timedelta(seconds=1))
 
 
-def fleet() -> FleetSimulator:
-    """Forty gateways, all online; a dozen in Oslo and eight in Bergen, whose jobs take a second or two."""
-    portal = FleetSimulator(gateways=0, password=PASSWORD)
+FORTY = ["oslo"] * 12 + ["bergen"] * 8 + ["Kyiv-office"] * 20
+
+
+def fleet(sites: Sequence[str] = FORTY, clock: SimulatorClock | None = None) -> FleetSimulator:
+    """Gateways at these sites, all online, whose jobs take a second or two."""
+    portal = FleetSimulator(gateways=0, password=PASSWORD, clock=clock)
     portal.pickup = portal.download = portal.reboot = BRIEF
-    sites = ["oslo"] * 12 + ["bergen"] * 8 + ["Kyiv-office"] * 20
     for number, site in enumerate(sites):
         portal.add_device(
             Device(
@@ -204,3 +217,37 @@ def what_is_left(world: Outside) -> None:
         (OPERATOR, "incident_ack", "done"),
     }
     assert expected <= set(audited)
+
+
+@pytest.mark.timeout(240)  # on a machine that may be busy
+async def test_a_plan_of_offline_gateways_is_approved_carried_out_as_they_return_and_ended(
+    tmp_path: Path,
+) -> None:
+    portal = fleet(["oslo"] * 2, SimulatorClock(speed=1))
+    first, _ = portal.devices
+    portal.disconnect(list(portal.devices))
+    async with outside(tmp_path, portal) as world, inside(world):
+        plan = await world.answer(OPERATOR, "update tag:oslo to 3.5.0")
+        assert "are offline: updated on their return" in message_text(plan)
+        await world.slack.click(OPERATOR, plan, "rollout_request")
+        card = await world.message(ROLLOUTS, "R-1")
+        await world.shows(card, "waits up to 7 d for 2 gateways that are offline")
+        await world.slack.click(APPROVER, card, "rollout_approve")
+        await world.shows(card, "2 wait for their return, until")
+        portal.connect([first])
+        await world.shows(card, "1 waits for its return, until")
+        await world.shows(card, "waiting for 1 gateway")
+        await world.slack.click(OPERATOR, card, "rollout_end_waiting")
+        await world.shows(card, "✅ finished")
+        portal.connect(list(portal.devices))
+        portal.clock.advance(timedelta(minutes=3))
+        await world.has_listed()
+
+        def told() -> PostedMessage | None:
+            found = direct_message(world, OPERATOR)
+            return found if found and "finished" in message_text(found) else None
+
+        end = await world.slack.wait_for(told, IN_TIME)
+        assert "Offline to the end, and not updated, was 1 gateway: MT10001 (oslo)." in message_text(end)
+        assert {gateway: len(jobs) for gateway, jobs in portal.starts.items()} == {first: 1}
+        world.check_nothing_is_wrong()

@@ -317,4 +317,5 @@ _ROLLOUT = {
     "downgrades": 0,
     "wave": 1,
     "reminded": False,
+    "wait_seconds": 0,
 }

@@ -173,6 +173,7 @@ def rollout_rules(**changes: Any) -> RolloutRules:
         "overdue_after": 45 * MINUTE,
         "return_within": 20 * MINUTE,
         "stable_for": 10 * MINUTE,
+        "wait_for_return": 7 * 24 * 60 * MINUTE,
         "window": None,
         "zone": ZoneInfo("UTC"),
         "poll_every": MINUTE / 2,

@@ -51,6 +51,7 @@ WAVES = rollout_rules(
     stable_for=2 * MINUTE,
 )
 QUICK = replace(WAVES, waves=(1.0,))
+SKIPPING = replace(QUICK, wait_for_return=timedelta())
 MODEL, OLD, NEW = "2011", "3.4.1", "9.0.0"
 
 

@@ -159,11 +159,35 @@ class CaughtUp:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitBegan:
+    """All others are done: what is left are gateways that are offline."""
+
+    kind: ClassVar = "waits"
+    verified: int
+    failed: int
+    count: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEnded:
+    """So many gateways are waited for no longer. ``reason`` is why it ended before its time, by itself."""
+
+    kind: ClassVar = "wait_ended"
+    count: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
+    """``skipped`` gateways were offline to the end; the first of them are named."""
+
     kind: ClassVar = "finished"
     verified: int
     failed: int
     requester: str
+    skipped: int = 0
+    gateways: tuple[NamedGateway, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +260,8 @@ RecordedEvent = (
     | Aborted
     | Retried
     | CaughtUp
+    | WaitBegan
+    | WaitEnded
     | Finished
     | NotReturned
     | LateResults

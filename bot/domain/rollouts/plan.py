@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -69,6 +69,7 @@ class RolloutRules:
     overdue_after: timedelta
     return_within: timedelta
     stable_for: timedelta
+    wait_for_return: timedelta  # for those that are offline at their turn; zero: they are skipped
     window: Window | None
     zone: ZoneInfo
     poll_every: timedelta
@@ -111,6 +112,7 @@ class Plan:
     approvals_needed: int
     fleet_size: int
     hash: str = ""
+    wait_for: timedelta = timedelta()  # from its start on, for the return of those that are offline
     bad: str | None = None  # what says that the version is known to be bad for some of them
 
     @property
@@ -131,6 +133,11 @@ class Plan:
         """Those that take part, in the order of their waves."""
         taking_part = (target for target in self.targets if target.wave)
         return tuple(sorted(taking_part, key=lambda target: target.wave))
+
+    @property
+    def awaited(self) -> tuple[Target, ...]:
+        """Those that are offline, and are updated as they return."""
+        return tuple(target for target in self.targets if _is_awaited(target, self.wait_for))
 
     @property
     def downgrades(self) -> int:
@@ -257,18 +264,22 @@ def make_plan(
     taking_part = [one for one in known if classes[one.gateway.id].takes_part]
     sizes = wave_sizes(len(taking_part), rules.waves)
     waves = _fill_waves(taking_part, sizes, around.now)
+    wait_for = rules.wait_for_return
     targets = [
-        _target(one, classes[one.gateway.id], waves.get(one.gateway.id, 0), firmware.version) for one in known
+        _target(one, classes[one.gateway.id], waves.get(one.gateway.id, 0), firmware.version, wait_for)
+        for one in known
     ]
+    updated = len(taking_part) + sum(_is_awaited(target, wait_for) for target in targets)
     targets.sort(key=lambda target: (target.site, target.label, target.gateway_id))
     return Plan(
         query=query,
         firmware=firmware,
         targets=tuple(targets),
         waves=sizes,
-        approvals_needed=approvals_needed(len(taking_part), around.fleet_size, rules),
+        approvals_needed=approvals_needed(updated, around.fleet_size, rules),
         fleet_size=around.fleet_size,
-        hash=plan_hash(firmware, targets),
+        hash=plan_hash(firmware, targets, wait_for),
+        wait_for=wait_for,
     )
 
 
@@ -356,9 +367,9 @@ def _by_site(
     return ordered
 
 
-def _target(known: KnownGateway, cls: TargetClass, wave: int, version: str) -> Target:
+def _target(known: KnownGateway, cls: TargetClass, wave: int, version: str, wait_for: timedelta) -> Target:
     gateway = known.gateway
-    return Target(
+    target = Target(
         gateway_id=gateway.id,
         label=gateway.label,
         site=known.site,
@@ -366,8 +377,13 @@ def _target(known: KnownGateway, cls: TargetClass, wave: int, version: str) -> T
         firmware=gateway.firmware,
         cls=cls,
         wave=wave,
-        downgrade=wave > 0 and is_downgrade(gateway.firmware, version),
     )
+    is_updated = wave > 0 or _is_awaited(target, wait_for)
+    return replace(target, downgrade=is_updated and is_downgrade(gateway.firmware, version))
+
+
+def _is_awaited(target: Target, wait_for: timedelta) -> bool:
+    return bool(wait_for) and target.cls is TargetClass.OFFLINE
 
 
 def has_drifted(planned: int, changed: int) -> bool:
@@ -383,10 +399,16 @@ def is_downgrade(present: str | None, wanted: str) -> bool:
     return before is None or after is None or after < before
 
 
-def plan_hash(firmware: Firmware, targets: Iterable[Target]) -> str:
-    """A digest of the file and of who gets it in which wave; the order of the targets does not matter."""
-    taking_part = sorted([target.wave, target.gateway_id] for target in targets if target.wave)
-    return hashlib.sha256(json.dumps([firmware.marks, taking_part]).encode()).hexdigest()
+def plan_hash(firmware: Firmware, targets: Iterable[Target], wait_for: timedelta) -> str:
+    """A digest of the file, of who gets it in which wave, and of who is waited for and how long.
+
+    The order of the targets does not matter.
+    """
+    taking_part = sorted(
+        [target.wave, target.gateway_id] for target in targets if target.wave or _is_awaited(target, wait_for)
+    )
+    approved = [firmware.marks, taking_part, wait_for.total_seconds()]
+    return hashlib.sha256(json.dumps(approved).encode()).hexdigest()
 
 
 def approvals_needed(eligible: int, fleet_size: int, rules: RolloutRules) -> int:

@@ -14,7 +14,7 @@ from bot.domain.access import Action, Actor, Role, refused, require
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.firmware import Firmware, is_same_firmware
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
+from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass, wave_sizes
 
 RolloutId = NewType("RolloutId", int)
 
@@ -51,8 +51,9 @@ class TargetState(StrEnum):
     """Where a gateway stands in a rollout."""
 
     EXCLUDED = "excluded"
-    SKIPPED = "skipped"  # offline when its turn came; a catch-up wave can take it along
+    SKIPPED = "skipped"  # offline, and no longer waited for; a catch-up wave can take it along
     WAITING = "waiting"
+    AWAY = "away"  # offline when its turn came, or when it was planned: it follows when it returns
     STARTED = "started"  # it is in a vendor job, or about to be
     IN_PROGRESS = "in_progress"
     REPORTED = "reported"  # the job says succeeded; that alone is not success
@@ -73,7 +74,7 @@ class TargetState(StrEnum):
     @property
     def is_settled(self) -> bool:
         """Whether the rollout no longer waits for it."""
-        return not self.is_in_flight and self is not TargetState.WAITING
+        return not self.is_in_flight and self not in {TargetState.WAITING, TargetState.AWAY}
 
 
 FAILURES = tuple(state for state in TargetState if state.is_failure)
@@ -120,6 +121,7 @@ class Rollout:
     created_at: datetime
     expires_at: datetime
     start_at: datetime | None = None
+    wait_for: timedelta = timedelta()  # from its start on, for those that are offline; zero: not at all
     started_at: datetime | None = None
     finished_at: datetime | None = None
     wave: int = 0  # the highest wave that was opened
@@ -150,6 +152,18 @@ class Rollout:
     @property
     def firmware_version(self) -> str:
         return self.firmware.version or ""
+
+    @property
+    def wait_until(self) -> datetime | None:
+        """Until when those that are offline may return; None where they are not waited for."""
+        return self.started_at + self.wait_for if self.started_at and self.wait_for else None
+
+    def is_waiting_at(self, now: datetime) -> bool:
+        return self.wait_until is not None and now < self.wait_until
+
+    def has_waited_at(self, now: datetime) -> bool:
+        """Whether the time is over, and those that did not return are still to be told."""
+        return self.wait_until is not None and now >= self.wait_until
 
     @property
     def approvals_missing(self) -> int:
@@ -207,7 +221,16 @@ class FreezeEffect:
     still_held: Mapping[RolloutId, str] = field(default_factory=dict)
 
 
-Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wave 0 takes no part
+Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wave 0 is in none
+
+
+def takes_part(wave: int, state: TargetState) -> bool:
+    """Whether such a gateway is updated: it is in a wave, or it is or was waited for."""
+    return wave > 0 or state in {TargetState.AWAY, TargetState.SKIPPED}
+
+
+def count_away(counts: Counts) -> int:
+    return sum(count for (_, state), count in counts.items() if state is TargetState.AWAY)
 
 
 # ---- before it starts
@@ -216,7 +239,7 @@ Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wa
 def check_request(plan: Plan, actor: Actor) -> None:
     """Raises NotAllowed without the role, InvalidInput when the plan has no gateway to update."""
     require(actor, Action.REQUEST)
-    if not plan.waves:
+    if not plan.waves and not plan.awaited:
         raise InvalidInput(
             f"None of the {len(plan.targets)} matching gateways can be updated to {plan.version} now, "
             "so there is nothing to request. The plan says why for each class."
@@ -457,6 +480,14 @@ def aborted(rollout: Rollout, reason: str, now: datetime) -> Rollout:
     return replace(rollout, state=RolloutState.ABORTED, finished_at=now, reason=reason, held=None)
 
 
+def end_waiting(rollout: Rollout, actor: Actor) -> Rollout:
+    """Waits for nobody any more who is offline. Raises Stale when it does not wait."""
+    require(actor, Action.STEER)
+    if not rollout.state.is_under_way or not rollout.wait_for:
+        raise Stale(f"{rollout.title} waits for no gateway that is offline.")
+    return waited(rollout)
+
+
 def take_up(rollout: Rollout, actor: Actor, last_wave: int, now: datetime, *, waves: int = 0) -> Rollout:
     """Goes on with some that failed, or with skipped ones in ``waves`` more waves, inside its approval.
 
@@ -485,24 +516,92 @@ def take_up(rollout: Rollout, actor: Actor, last_wave: int, now: datetime, *, wa
 
 
 def advance(rollout: Rollout, counts: Counts, now: datetime, rules: RolloutRules) -> Rollout:
-    """How a rollout goes on by itself: the next wave after the soak, a stop for promotion, the end."""
+    """How a rollout goes on by itself: the next wave after the soak, a stop for promotion, the end.
+
+    One whose rest is offline waits for that, see ``return_wave``.
+    """
+    away, is_last = count_away(counts), is_last_wave(rollout, counts)
+    if rollout.state is RolloutState.PROMOTION and is_last and not away:
+        return replace(rollout, state=RolloutState.FINISHED, finished_at=now)  # nobody is left to promote for
     if rollout.state is not RolloutState.RUNNING:
         return rollout
-    waves = sorted({wave for wave, _ in counts if wave})
-    if any(
-        count and wave <= rollout.wave and not state.is_settled for (wave, state), count in counts.items()
-    ):
+    if _has_open(rollout, counts):
         return replace(rollout, wave_settled_at=None)
-    if not waves or rollout.wave >= waves[-1]:
+    if is_last and not away:
         return replace(rollout, state=RolloutState.FINISHED, finished_at=now, held=None)
-    if rollout.wave not in waves:
+    if not is_last and not any(wave == rollout.wave for wave, _ in counts):
         return _next_wave(rollout)  # nobody was left in it
-    if rollout.wave_settled_at is None:
-        settled = replace(rollout, wave_settled_at=now)
-        if rollout.wave != CANARY:
-            return settled
-        return replace(settled, state=RolloutState.PROMOTION, held=None)
-    return _next_wave(rollout) if now >= rollout.wave_settled_at + rules.soak else rollout
+    settled_at = rollout.wave_settled_at or now
+    looks_at_canary = not is_last or (has_canary(counts, rules) and not _is_canary_untried(counts))
+    if rollout.wave == CANARY and looks_at_canary:
+        return replace(rollout, state=RolloutState.PROMOTION, wave_settled_at=settled_at, held=None)
+    if is_last or rollout.wave_settled_at is None or now < settled_at + rules.soak:
+        return replace(rollout, wave_settled_at=settled_at)
+    return _next_wave(rollout)
+
+
+def return_wave(rollout: Rollout, counts: Counts, now: datetime, rules: RolloutRules) -> int | None:
+    """The wave that those may join who were offline and are back; None while it is not their turn.
+
+    They are the canary where there is no other, and waves behind all others else, a soak apart.
+    """
+    if rollout.state is not RolloutState.RUNNING or not rollout.is_waiting_at(now):
+        return None
+    if _has_open(rollout, counts) or not count_away(counts):
+        return None
+    last, settled_at = _last_wave(counts), rollout.wave_settled_at
+    if rollout.wave == CANARY >= last and _is_canary_untried(counts):
+        return CANARY
+    if rollout.wave == CANARY and has_canary(counts, rules):
+        return None  # it is looked at first
+    if rollout.wave > last:  # promoted for them
+        return rollout.wave
+    is_soaked = settled_at is not None and now >= settled_at + rules.soak
+    return last + 1 if rollout.wave == last and is_soaked else None
+
+
+def most_at_once(counts: Counts, rules: RolloutRules) -> int:
+    """How many that are back make one wave: as many as a canary of all."""
+    return wave_sizes(_total(counts), rules.waves)[0]
+
+
+def has_canary(counts: Counts, rules: RolloutRules) -> bool:
+    """Whether a first wave of all leaves some behind it, who may be offline still."""
+    return most_at_once(counts, rules) < _total(counts)
+
+
+def _total(counts: Counts) -> int:
+    return sum(count for of, count in counts.items() if takes_part(*of))
+
+
+def is_last_wave(rollout: Rollout, counts: Counts) -> bool:
+    return rollout.wave >= _last_wave(counts)
+
+
+def waited(rollout: Rollout) -> Rollout:
+    """By itself: its time is over, or what was approved stands no longer."""
+    return replace(rollout, wait_for=timedelta())
+
+
+def follow(rollout: Rollout, wave: int) -> Rollout:
+    """Some that are back are in that wave, which is open."""
+    return replace(rollout, wave=wave, wave_settled_at=None)
+
+
+def _last_wave(counts: Counts) -> int:
+    return max((wave for wave, _ in counts), default=0)
+
+
+def _has_open(rollout: Rollout, counts: Counts) -> bool:
+    """Whether a wave that was opened has gateways that are not settled, those aside that are away."""
+    return any(
+        count and wave <= rollout.wave and not state.is_settled and state is not TargetState.AWAY
+        for (wave, state), count in counts.items()
+    )
+
+
+def _is_canary_untried(counts: Counts) -> bool:
+    return not any(counts.get((CANARY, state)) for state in (TargetState.VERIFIED, *FAILURES))
 
 
 def _next_wave(rollout: Rollout) -> Rollout:

@@ -29,6 +29,7 @@ from bot.domain.rollouts.events import (
     TimelineEntry,
     Unfrozen,
     Voided,
+    WaitEnded,
     Withdrawn,
 )
 
@@ -47,6 +48,7 @@ class RolloutAct(StrEnum):
     ABORT = "aborted"
     RETRY = "retried"
     CATCH_UP = "caught up"
+    END_WAITING = "ended the waiting of"
 
 
 _BEGUN_OR_OVER = (Denied, Withdrawn, Voided, Expired, Scheduled, Started)
@@ -62,6 +64,7 @@ _CHANGES: Mapping[RolloutAct, tuple[type[RolloutEvent], ...]] = {
     RolloutAct.ABORT: (*_STEERED, Started, Finished),
     RolloutAct.RETRY: (*_STEERED, Retried),
     RolloutAct.CATCH_UP: (*_STEERED, CaughtUp),
+    RolloutAct.END_WAITING: (Aborted, Finished, WaitEnded),
 }
 _OUTCOMES: Mapping[RolloutAct, tuple[type[RolloutEvent], ...]] = {
     RolloutAct.APPROVE: (Approved, Voided),
@@ -73,6 +76,7 @@ _OUTCOMES: Mapping[RolloutAct, tuple[type[RolloutEvent], ...]] = {
     RolloutAct.ABORT: (Aborted,),
     RolloutAct.RETRY: (Retried,),
     RolloutAct.CATCH_UP: (CaughtUp,),
+    RolloutAct.END_WAITING: (WaitEnded,),
 }
 
 
@@ -144,6 +148,8 @@ def _what(event: RolloutEvent, who: str, it: str, *, by_itself: bool) -> str:
             return f"{who} had {_gateways(event.count)} of {it} tried again"
         case CaughtUp():
             return f"{who} had {_gateways(event.count)} of {it} catch up"
+        case WaitEnded():
+            return f"{who} ended the waiting for {_gateways(event.count)} of {it}"
         case Finished():
             return f"{it} finished"
         case Frozen():

@@ -1,12 +1,13 @@
 """Which gateways start next, cut into which vendor jobs. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from bot.domain.firmware import firmware_key, is_same_firmware
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import RolloutRules, is_downgrade
-from bot.domain.rollouts.rollout import Rollout, TargetState
+from bot.domain.rollouts.rollout import Counts, Rollout, TargetState, most_at_once, return_wave
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,25 @@ class WaitingGateway:
     attempts: int = 0
 
 
-def skip_reason(one: WaitingGateway, rollout: Rollout) -> tuple[TargetState, str] | None:
+@dataclass(frozen=True, slots=True)
+class AwayGateway:
+    """A gateway that is waited for, as the newest listing shows it, and since when it is so."""
+
+    seen: WaitingGateway
+    since: datetime
+    is_flapping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Those that are back: who starts in which wave, and what becomes of the others instead."""
+
+    wave: int
+    gateways: tuple[GatewayId, ...] = ()
+    instead: Mapping[GatewayId, tuple[TargetState, str]] = field(default_factory=dict)
+
+
+def skip_reason(one: WaitingGateway, rollout: Rollout, now: datetime) -> tuple[TargetState, str] | None:
     """What becomes of it instead when its turn has come, and why; None when it may start.
 
     Who was tried before and is offline now has failed: that is the silence of one that was flashed.
@@ -28,7 +47,8 @@ def skip_reason(one: WaitingGateway, rollout: Rollout) -> tuple[TargetState, str
     if one.connectivity is not Connectivity.ONLINE:
         if one.attempts:
             return TargetState.FAILED, "offline when it was to be tried again"
-        return TargetState.SKIPPED, "offline when its turn came"
+        waits = rollout.is_waiting_at(now)
+        return TargetState.AWAY if waits else TargetState.SKIPPED, "offline when its turn came"
     present, wanted = one.firmware or "no version", rollout.firmware_version
     if is_same_firmware(one.firmware, wanted):
         spelled = "" if present == wanted else f" ({present} is {wanted})"
@@ -38,6 +58,36 @@ def skip_reason(one: WaitingGateway, rollout: Rollout) -> tuple[TargetState, str
             return TargetState.EXCLUDED, f"on a newer version when its turn came ({present}, not {wanted})"
         return TargetState.EXCLUDED, f"{wanted} may be older than {present}, which it had when its turn came"
     return None
+
+
+def choose_returned(
+    away: Sequence[AwayGateway],
+    rollout: Rollout,
+    counts: Counts,
+    rules: RolloutRules,
+    now: datetime,
+    as_of: datetime,
+) -> Returned | None:
+    """Who of those that are waited for follows now: they are back, and as steady as a verified one has to be.
+
+    A wave of them is as large as a canary of all. ``as_of`` is when the newest listing was completed. None
+    where it is nobody's turn.
+    """
+    wave = return_wave(rollout, counts, now, rules)
+    back = [one for one in away if one.seen.connectivity is Connectivity.ONLINE]
+    if wave is None or not back:
+        return None
+    reasons = {one.seen.gateway_id: skip_reason(one.seen, rollout, now) for one in back}
+    instead = {gateway_id: reason for gateway_id, reason in reasons.items() if reason}
+    steady = [
+        (one.since, one.seen.gateway_id)
+        for one in back
+        if reasons[one.seen.gateway_id] is None
+        and not one.is_flapping
+        and as_of - one.since >= rules.stable_for
+    ]
+    chosen = tuple(gateway_id for _, gateway_id in sorted(steady)[: most_at_once(counts, rules)])
+    return Returned(wave, chosen, instead) if chosen or instead else None
 
 
 def choose_starts(

@@ -19,6 +19,7 @@ from bot.domain.rollouts.rollout import (
     RolloutState,
     TargetRecord,
     TargetState,
+    takes_part,
 )
 
 ESTIMATE_AFTER = 5  # settled gateways
@@ -84,7 +85,15 @@ class RolloutStatus:
     @property
     def total(self) -> int:
         """Gateways that take part, whatever became of them."""
-        return sum(count for (wave, _), count in self.counts.items() if wave)
+        return sum(self.by_state.values())
+
+    @property
+    def by_state(self) -> Counter[TargetState]:
+        """Those that take part."""
+        found: Counter[TargetState] = Counter()
+        for (wave, state), count in self.counts.items():
+            found[state] += count if takes_part(wave, state) else 0
+        return found
 
     @property
     def wave_sizes(self) -> tuple[int, ...]:
@@ -109,16 +118,17 @@ class RolloutStatus:
         return max((wave for wave, _ in self.counts), default=0)
 
     def in_state(self, state: TargetState) -> int:
-        return sum(count for (wave, found), count in self.counts.items() if found is state and wave)
+        return self.by_state[state]
 
     def work_left(self) -> timedelta | None:
         """How long the rest takes at the pace so far, waits aside; None before there is a pace."""
         settled = sum(count for (wave, state), count in self.counts.items() if wave and state.is_settled)
         if self.rollout.state is not RolloutState.RUNNING or not self.worked:
             return None
-        if settled < ESTIMATE_AFTER or settled >= self.total:
+        left = self.total - settled - self.in_state(TargetState.AWAY)
+        if settled < ESTIMATE_AFTER or left <= 0:
             return None
-        return self.worked * ((self.total - settled) / settled)
+        return self.worked * (left / settled)
 
     @property
     def soaks_left(self) -> timedelta:

@@ -25,6 +25,7 @@ from bot.domain.rollouts.events import (
     Resumed,
     Retried,
     Unfrozen,
+    WaitEnded,
     Withdrawn,
     leaves_a_move,
 )
@@ -56,6 +57,7 @@ _ACTIONS: Mapping[type[RecordedEvent], AuditAction] = {
     Promoted: AuditAction.PROMOTE,
     Aborted: AuditAction.ABORT,
     Retried: AuditAction.RETRY,
+    WaitEnded: AuditAction.END_WAITING,
 }
 
 

@@ -284,6 +284,8 @@ async def start_blocker(
     """
     if not_visible:
         return FLEET_NOT_VISIBLE
+    if rollout.has_waited_at(now):
+        return "the time for those that were offline is over"
     freeze = await store.freeze_of(connection, rollout.firmware_version)
     if freeze is not None and rollout.through_freeze is None:
         return freeze.says()

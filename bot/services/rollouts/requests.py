@@ -199,16 +199,14 @@ class RolloutRequests:
         # Ten thousand targets take a while to sort and hash: not on the event loop.
         plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
         expires_at = now + planning.PLAN_EXPIRES
-        plan = replace(
-            plan, bad=await self._bad(firmware.version or "", [one.gateway_id for one in plan.eligible])
-        )
+        plan = replace(plan, bad=await self._bad(firmware.version or "", _updated(plan)))
         busy = [one.gateway_id for one in plan.targets if one.cls is TargetClass.BUSY]
         async with self._database.write() as connection:
             busy_in = await targets.rollouts_of(connection, busy)
             await store.save_plan(
                 connection, plan_id, plan, actor.user_id, channel, start_at, now, expires_at
             )
-        sites = {target.site for target in plan.eligible}
+        sites = {target.site for target in (*plan.eligible, *plan.awaited)}
         incidents = await self._incidents_at(sites)
         return DrawnPlan(plan_id, plan, evidence, freeze, start_at, incidents, busy_in=busy_in)
 
@@ -227,7 +225,7 @@ class RolloutRequests:
             saved = await store.load_plan(connection, plan_id)
         if actor.user_id != saved.requester:
             raise Stale("That plan was drawn for somebody else. Run the update yourself to request it.")
-        await self._within(actor, Action.REQUEST, [one.gateway_id for one in saved.plan.eligible])
+        await self._within(actor, Action.REQUEST, _updated(saved.plan))
         usual = await self._usual_channels(saved.channel)
         not_visible = await self._checks.not_visible()
         now = self.now()
@@ -258,7 +256,7 @@ class RolloutRequests:
 
     async def _who_decides(self, rollout: Rollout, plan: Plan) -> list[str]:
         """Of the people and groups that are called for a request, those whose approval of this one counts."""
-        found, ids = [], [one.gateway_id for one in plan.eligible]
+        found, ids = [], _updated(plan)
         for one in await self._deciders() if rollout.approvals_needed else ():
             action = decide.approval_is(rollout, one, self.rules)
             try:
@@ -292,13 +290,14 @@ class RolloutRequests:
             query=plan.query,
             firmware=plan.firmware,
             plan_hash=plan.hash,
-            planned=sum(plan.waves),
+            planned=len(_updated(plan)),
             approvals_needed=plan.approvals_needed,
             downgrades=plan.downgrades,
             bad=plan.bad,
             created_at=now,
             expires_at=now + self.rules.approval_expires,
             start_at=start_at,
+            wait_for=plan.wait_for,
         )
 
     async def _usual_channels(self, asked_in: str | None) -> list[str]:
@@ -523,6 +522,10 @@ class RolloutRequests:
         async with self._database.read() as connection:
             ours = await batches.rollout_of_job(connection, [job.id for job in jobs])
         return tuple(JobLine(job, ours.get(job.id)) for job in jobs)
+
+
+def _updated(plan: Plan) -> list[GatewayId]:
+    return [one.gateway_id for one in (*plan.eligible, *plan.awaited)]
 
 
 async def _evidence(connection: Transaction, version: str, model: str) -> Evidence:

@@ -6,7 +6,7 @@ The domain decides; here is only the order in which it is asked. The vendor's jo
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import (
     ApprovalReminder,
     CanaryDone,
+    CaughtUp,
     Expired,
     Finished,
     NamedGateway,
@@ -26,6 +27,8 @@ from bot.domain.rollouts.events import (
     RecordedEvent,
     Started,
     Voided,
+    WaitBegan,
+    WaitEnded,
     WaveStarted,
 )
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
@@ -33,10 +36,10 @@ from bot.domain.rollouts.verdict import Attempt
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker, stop_for_good
 from bot.services.rollouts.start_checks import StartChecks
-from bot.services.rollouts.stragglers import StragglerTracker
+from bot.services.rollouts.stragglers import NAMED, StragglerTracker
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
-from bot.storage.rollouts import batches, targets
+from bot.storage.rollouts import batches, retries, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
 
@@ -121,6 +124,7 @@ class RolloutRunner:
             rollout = await self._go_on(rollout)
         look_again = await self._stragglers.look(rollout, asked.reports)
         if not asked.unheard:  # the gates may not know all
+            rollout = await self._let_returned_follow(rollout, not_visible=not_visible)
             rollout, started = await self._start_some(rollout, not_visible=not_visible)
             if started:
                 sent = await self._jobs.ask(rollout, not_visible=not_visible, only_intended=True)
@@ -259,7 +263,8 @@ class RolloutRunner:
         if decide.is_paused_by_itself(fresh) and fresh.reason != trip.reason:
             fresh = await self._say_reason(connection, fresh, trip.reason, now)
         counts = await targets.count_targets(connection, fresh.id)
-        keeps_back = fresh.state is not RolloutState.PAUSED and _in_states(counts, {TargetState.WAITING})
+        unstarted = {TargetState.WAITING, TargetState.AWAY}
+        keeps_back = fresh.state is not RolloutState.PAUSED and _in_states(counts, unstarted)
         return fresh, trip if keeps_back else None
 
     async def _say_reason(
@@ -287,6 +292,9 @@ class RolloutRunner:
             fresh = await store.load(connection, rollout.id, to_change=True)
             counts = await targets.count_targets(connection, rollout.id)
             now = self._context.now()
+            if fresh.state.is_under_way and fresh.has_waited_at(now):
+                fresh = await self._end_waiting(connection, fresh, None, now)
+                counts = await targets.count_targets(connection, rollout.id)
             after = decide.advance(fresh, counts, now, self._context.rules)
             if after == fresh:
                 return fresh
@@ -304,17 +312,76 @@ class RolloutRunner:
     ) -> None:
         verified = _in_states(counts, {TargetState.VERIFIED})
         failed = _in_states(counts, set(decide.FAILURES))
+        away = decide.count_away(counts)
         event: RecordedEvent
         if after.state is RolloutState.FINISHED:
-            event = Finished(verified, failed, after.requester)
+            named = await self._named(connection, after, TargetState.SKIPPED)
+            skipped = _in_states(counts, {TargetState.SKIPPED})
+            event = Finished(verified, failed, after.requester, skipped, named)
         elif after.state is RolloutState.PROMOTION:
             event = CanaryDone(verified, failed)
         elif after.wave != before.wave:
             event = WaveStarted(after.wave, verified, failed)
+        elif away and after.wait_until and decide.is_last_wave(after, counts) and after.wave_settled_at:
+            event = WaitBegan(verified, failed, away, after.wait_until)
         else:
             await cards.touch(connection, about(after.id))
             return
         await record_event(connection, after, event, now, before=before)
+
+    async def _named(
+        self, connection: Transaction, rollout: Rollout, state: TargetState
+    ) -> tuple[NamedGateway, ...]:
+        found = await targets.list_targets(connection, rollout.id, [state], NAMED)
+        return tuple(NamedGateway(one.label, one.site) for one in found)
+
+    # ---- those that were offline
+    async def _let_returned_follow(self, rollout: Rollout, *, not_visible: bool) -> Rollout:
+        """Opens a wave of those that are back, if nothing holds it and what was approved still stands."""
+        if not_visible or rollout.wait_until is None:
+            return rollout
+        as_of = await self._listed_at()
+        async with self._context.database.read() as connection:
+            if await self._returned(connection, rollout, as_of) is None:
+                return rollout
+        check = await self._checks.begin(rollout)
+        async with self._context.database.write() as connection:
+            fresh, now = await store.load(connection, rollout.id, to_change=True), self._context.now()
+            returned = await self._returned(connection, fresh, as_of)
+            held = await start_blocker(connection, fresh, self._context.rules, now, not_visible=not_visible)
+            if returned is None or held or check.held:
+                return fresh
+            if check.void:
+                return await self._end_waiting(connection, fresh, check.void, now)
+            await self._leave_out(connection, fresh, returned.instead, now)
+            if not returned.gateways:
+                return fresh
+            after = decide.follow(fresh, returned.wave)
+            await retries.put_into_wave(connection, fresh.id, returned.gateways, returned.wave)
+            await store.save(connection, fresh, after, now)
+            await record_event(
+                connection, after, CaughtUp(len(returned.gateways), returned.wave), now, before=fresh
+            )
+        return replace(after, version=fresh.version + 1)
+
+    async def _returned(
+        self, connection: Transaction, rollout: Rollout, as_of: datetime | None
+    ) -> starts.Returned | None:
+        now = self._context.now()
+        away = await targets.away_gateways(connection, rollout, now)
+        if not away:
+            return None
+        counts = await targets.count_targets(connection, rollout.id)
+        return starts.choose_returned(away, rollout, counts, self._context.rules, now, as_of or now)
+
+    async def _end_waiting(
+        self, connection: Transaction, rollout: Rollout, reason: str | None, now: datetime
+    ) -> Rollout:
+        after = decide.waited(rollout)
+        await store.save(connection, rollout, after, now)
+        if count := await targets.end_waiting(connection, rollout.id, now):
+            await record_event(connection, after, WaitEnded(count, reason), now, before=rollout)
+        return replace(after, version=rollout.version + 1)
 
     # ---- starts
     async def _start_some(self, rollout: Rollout, *, not_visible: bool) -> tuple[Rollout, bool]:
@@ -335,17 +402,13 @@ class RolloutRunner:
         return fresh, started
 
     async def _intend(self, connection: Transaction, rollout: Rollout, now: datetime) -> bool:
-        waiting, others = [], defaultdict(list)
+        waiting, others = [], {}
         for one in await targets.waiting_gateways(connection, rollout):
-            if instead := starts.skip_reason(one, rollout):
-                others[instead[0]].append((one.gateway_id, instead[1]))
+            if instead := starts.skip_reason(one, rollout, now):
+                others[one.gateway_id] = instead
             else:
                 waiting.append(one)
-        for state, some in others.items():
-            await targets.skip(connection, rollout.id, some, state, now)
-        if others:
-            await targets.free_gateways(connection, rollout.id)
-            await cards.touch(connection, about(rollout.id))
+        await self._leave_out(connection, rollout, others, now)
         if not waiting:
             return False
         chosen = starts.choose_starts(
@@ -362,6 +425,23 @@ class RolloutRunner:
             await batches.intend_batch(connection, rollout.id, rollout.wave, index, name, members, now)
         await cards.touch(connection, about(rollout.id))
         return True
+
+    async def _leave_out(
+        self,
+        connection: Transaction,
+        rollout: Rollout,
+        instead: Mapping[GatewayId, tuple[TargetState, str]],
+        now: datetime,
+    ) -> None:
+        """Whose turn has come and who cannot be started is in this state, for this reason."""
+        by_state = defaultdict(list)
+        for gateway_id, (state, reason) in instead.items():
+            by_state[state].append((gateway_id, reason))
+        for state, some in by_state.items():
+            await targets.skip(connection, rollout.id, some, state, now)
+        if instead:
+            await targets.free_gateways(connection, rollout.id)
+            await cards.touch(connection, about(rollout.id))
 
     async def _has_in_flight(self, rollout_id: RolloutId) -> bool:
         async with self._context.database.read() as connection:

@@ -32,7 +32,9 @@ class StartFinding:
         if self.void or self.held:
             return self.void
         changed = await targets.count_drifted(connection, rollout)
-        return decide.drift_words(rollout, changed) if has_drifted(rollout.planned, changed) else None
+        away = decide.count_away(await targets.count_targets(connection, rollout.id))
+        drifted = has_drifted(rollout.planned - away, changed)
+        return decide.drift_words(rollout, changed) if drifted else None
 
 
 class StartChecks:
@@ -74,7 +76,7 @@ class StartChecks:
         """Who may not any more: of those who approved, or of a rollout without approvals the requester."""
         async with self._context.database.read() as connection:
             found = await targets.list_targets(connection, rollout.id)
-        ids = [one.gateway_id for one in found if one.wave]
+        ids = [one.gateway_id for one in found if decide.takes_part(one.wave, one.state)]
         lost = []
         for user, name in _who(rollout):
             actor = await self._ask(user)

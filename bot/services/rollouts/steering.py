@@ -8,7 +8,7 @@ from bot.domain.access import Action, Actor, require_everywhere
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, Stale, Unavailable
 from bot.domain.rollouts import rollout as decide
-from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried
+from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried, WaitEnded
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.staleness import RolloutAct
@@ -110,6 +110,17 @@ class RolloutSteering:
             await targets.free_gateways(it.connection, rollout_id)
             await it.record(after, Aborted())
         return after
+
+    async def end_waiting(
+        self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None
+    ) -> int:
+        """Has it wait for nobody any more who is offline; returns for how many it did."""
+        async with self._deciding(RolloutAct.END_WAITING, actor, rollout_id, drawn, channel) as it:
+            after = decide.end_waiting(it.before, actor)
+            await it.save(after)
+            count = await targets.end_waiting(it.connection, rollout_id, it.now)
+            await it.record(after, WaitEnded(count))
+        return count
 
     async def retry_failed(
         self, actor: Actor, rollout_id: RolloutId, *, drawn: int | None = None, channel: str | None = None

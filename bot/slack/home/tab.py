@@ -171,7 +171,10 @@ class HomeTab:
     async def _rollouts_part(self, actor: Actor) -> list[Block]:
         page = await self._rollouts.page(0, _LOOKED_AT)
         live = [line for line in page.lines if not line.rollout.state.is_final]
-        offered = [HomeRollout(line.rollout, self._allowed(line, actor)) for line in live]
+        offered = [
+            HomeRollout(line.rollout, self._allowed(line, actor), line.counts.get(TargetState.AWAY, 0))
+            for line in live
+        ]
         asked = {ids.ROLLOUT_APPROVE, ids.ROLLOUT_PROMOTE}
         waiting = [one for one in offered if one.allowed & asked]
         mine = [one for one in offered if one.rollout.requester == actor.user_id and one not in waiting]

@@ -189,6 +189,10 @@ class RolloutButtons:
     async def catch_up(self, click: Click) -> None:
         await self._decide(click, self._steering.catch_up)
 
+    @on.click(ids.ROLLOUT_END_WAITING)
+    async def end_waiting(self, click: Click) -> None:
+        await self._decide(click, self._steering.end_waiting)
+
     async def _or_ask(self, click: Click, act: Overridable) -> None:
         """Does it, or asks an admin for the reason that going on all the same takes."""
         try:

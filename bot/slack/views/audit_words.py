@@ -54,6 +54,8 @@ DONE: Final[Mapping[AuditAction, str]] = {
     AuditAction.ABORT: "{who} aborted {what}",
     AuditAction.RETRY: "{who} retried the failed gateways of {what}",
     AuditAction.CATCH_UP: "{who} let the gateways that were offline catch up in {what}",
+    AuditAction.WAIT: "{who} waits in {what} for gateways that are offline",
+    AuditAction.END_WAITING: "{who} ended the waiting for gateways that were offline in {what}",
     AuditAction.MISS: "{who} reported gateways that did not return in {what}",
     AuditAction.HEAR_LATE: "{who} heard late results of {what}",
     AuditAction.NOT_CALL_OFF: "{who} could not call off a job of {what}",

@@ -241,6 +241,7 @@ rollouts = _numbered(
     Column("created_at", UtcMicros, nullable=False),
     Column("expires_at", UtcMicros, nullable=False),
     Column("start_at", UtcMicros),
+    Column("wait_seconds", Integer, nullable=False),  # from its start on, for those that are offline
     Column("started_at", UtcMicros),
     Column("finished_at", UtcMicros),
     Column("wave", Integer, nullable=False),  # the highest that was opened

@@ -21,13 +21,22 @@ from sqlalchemy import (
 
 from bot.domain.gateways import Connectivity, FleetEventKind, GatewayId
 from bot.domain.rollouts.gates import IN_A_ROW, Collateral, GateCounts
-from bot.domain.rollouts.rollout import CANARY, FAILURES, IN_FLIGHT, SILENT, Rollout, RolloutId, TargetState
+from bot.domain.rollouts.rollout import (
+    CANARY,
+    FAILURES,
+    IN_FLIGHT,
+    SILENT,
+    Rollout,
+    RolloutId,
+    TargetState,
+    count_away,
+)
 from bot.domain.rollouts.verdict import Attempt, FailureKind, SeenState, Straggler
 from bot.storage.db.engine import Transaction
 from bot.storage.db.statements import among, update_rows
 from bot.storage.db.tables import fleet_events, gateway_claims, gateways, rollout_batches, rollout_targets
 from bot.storage.db.types import from_micros, micros, moment, plain, to_micros
-from bot.storage.rollouts.targets import CHUNK, last_wave
+from bot.storage.rollouts.targets import CHUNK, count_targets, last_wave
 
 USUAL_OVER = timedelta(hours=24)
 COLLATERAL_FOR = timedelta(hours=1)  # after its last gateway settled a site is watched on
@@ -139,7 +148,8 @@ async def gate_counts(connection: Transaction, rollout: Rollout, now: datetime) 
         .order_by(targets.settled_at.desc(), targets.gateway_id)
         .limit(IN_A_ROW)
     )
-    several_waves = await last_wave(connection, rollout.id) > CANARY
+    counts = await count_targets(connection, rollout.id)
+    several_waves = await last_wave(connection, rollout.id) > CANARY or count_away(counts) > 0
     return GateCounts(
         finished=verified + failures - overdue,
         overdue=overdue,
@@ -154,7 +164,8 @@ async def gate_counts(connection: Transaction, rollout: Rollout, now: datetime) 
 
 async def _canary(connection: Transaction, rollout: Rollout) -> tuple[int, int]:
     """How many of it failed, of how many that took part."""
-    took_part = targets.state.not_in([TargetState.EXCLUDED.value, TargetState.SKIPPED.value])
+    aside = (TargetState.EXCLUDED, TargetState.SKIPPED, TargetState.AWAY)
+    took_part = targets.state.not_in([state.value for state in aside])
     found = await connection.execute(
         select(func.count(case((targets.state.in_(_FAILED), 1))), func.count()).where(
             targets.rollout_id == rollout.id, targets.wave == CANARY, took_part

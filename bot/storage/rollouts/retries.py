@@ -85,8 +85,9 @@ async def retry(connection: Transaction, rollout_id: RolloutId, gateway_ids: Seq
 async def put_into_wave(
     connection: Transaction, rollout_id: RolloutId, gateway_ids: Sequence[str], wave: int
 ) -> int:
-    """Has skipped gateways wait in a wave of their own."""
-    skipped = targets.state.in_([TargetState.EXCLUDED.value, TargetState.SKIPPED.value])
+    """Has gateways that were offline start in this wave."""
+    aside = (TargetState.EXCLUDED, TargetState.SKIPPED, TargetState.AWAY)
+    skipped = targets.state.in_([state.value for state in aside])
     return await _wait(connection, rollout_id, gateway_ids, skipped, wave=wave, reason=None)
 
 

@@ -6,7 +6,7 @@ Every change of a rollout is conditional on the version that was read, so two cl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
@@ -126,7 +126,10 @@ async def create(connection: Transaction, plan_id: str, rollout: Rollout, plan: 
     )
     if taken.rowcount != 1:
         raise Stale("That plan was requested a moment ago.")
-    rows = [_target_values(rollout_id, target) for target in plan.targets]
+    awaited = {target.gateway_id for target in plan.awaited}
+    rows = [
+        _target_values(rollout_id, target, is_awaited=target.gateway_id in awaited) for target in plan.targets
+    ]
     for start in range(0, len(rows), CHUNK):
         await connection.execute(insert(rollout_targets), rows[start : start + CHUNK])
     return rollout_id
@@ -379,6 +382,7 @@ def _rollout(row: Row[Any], approvals: Mapping[int, tuple[Approval, ...]]) -> Ro
         created_at=row.created_at,
         expires_at=row.expires_at,
         start_at=row.start_at,
+        wait_for=timedelta(seconds=row.wait_seconds),
         started_at=row.started_at,
         finished_at=row.finished_at,
         wave=row.wave,
@@ -401,6 +405,7 @@ def _rollout_values(rollout: Rollout) -> dict[str, Any]:
         "state": rollout.state.value,
         "expires_at": rollout.expires_at,
         "start_at": rollout.start_at,
+        "wait_seconds": int(rollout.wait_for.total_seconds()),
         "started_at": rollout.started_at,
         "finished_at": rollout.finished_at,
         "wave": rollout.wave,
@@ -415,7 +420,8 @@ def _rollout_values(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _target_values(rollout_id: RolloutId, target: Target) -> dict[str, Any]:
+def _target_values(rollout_id: RolloutId, target: Target, *, is_awaited: bool) -> dict[str, Any]:
+    state = TargetState.WAITING if target.wave else TargetState.AWAY if is_awaited else TargetState.EXCLUDED
     return {
         "rollout_id": rollout_id,
         "gateway_id": target.gateway_id,
@@ -425,7 +431,7 @@ def _target_values(rollout_id: RolloutId, target: Target) -> dict[str, Any]:
         "firmware_before": target.firmware,
         "cls": target.cls.value,
         "wave": target.wave,
-        "state": (TargetState.WAITING if target.wave else TargetState.EXCLUDED).value,
+        "state": state.value,
         "reason": None if target.wave else target.cls.value,
     }
 
@@ -439,6 +445,7 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
         "fleet_size": plan.fleet_size,
         "hash": plan.hash,
         "bad": plan.bad,
+        "wait_for": plan.wait_for.total_seconds(),
         "targets": [
             [
                 target.gateway_id,
@@ -477,4 +484,5 @@ def _plan_from_json(body: Mapping[str, Any]) -> Plan:
         fleet_size=body["fleet_size"],
         hash=body["hash"],
         bad=body["bad"],
+        wait_for=timedelta(seconds=body["wait_for"]),
     )

@@ -7,20 +7,21 @@ from sqlalchemy import ColumnElement, Text, cast, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.query import Query
-from bot.domain.rollouts.rollout import RolloutId, RolloutState, TargetState
+from bot.domain.rollouts.rollout import RolloutId, RolloutState
 from bot.storage.cards.cards import CardKind, is_shown
 from bot.storage.db.tables import cards, gateways, rollout_targets, rollouts
 from bot.storage.query import condition
+from bot.storage.rollouts.targets import is_updated
 
 _FINAL = [state.value for state in RolloutState if state.is_final]
 _CARD_OF_IT = (cards.c.kind == CardKind.ROLLOUT.value) & (cards.c.subject == cast(rollouts.c.id, Text))
 
 
 async def matches(connection: AsyncConnection, rollout: RolloutId, query: Query, now: datetime) -> bool:
-    """Whether a gateway of the rollout matches: one that it updates, or that a catch-up may take along."""
+    """Whether a gateway of the rollout matches: one that it updates, or would as it returns."""
     wanted: list[ColumnElement[bool]] = [
         rollout_targets.c.rollout_id == rollout,
-        or_(rollout_targets.c.wave > 0, rollout_targets.c.state == TargetState.SKIPPED.value),
+        is_updated(),
     ]
     condition_ = condition(query, now)
     if condition_ is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, case, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, case, delete, func, literal, or_, select, update
 
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.rollouts.plan import TargetClass
@@ -17,8 +17,10 @@ from bot.domain.rollouts.rollout import (
     RolloutId,
     TargetRecord,
     TargetState,
+    takes_part,
 )
-from bot.domain.rollouts.starts import WaitingGateway
+from bot.domain.rollouts.starts import AwayGateway, WaitingGateway
+from bot.storage.connectivity import flapping_ids
 from bot.storage.db.engine import Transaction, take_turn
 from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import gateway_claims, gateways, rollout_targets, rollouts
@@ -29,7 +31,15 @@ _STARTS = 0x737461727473  # "starts": the key of PostgreSQL's advisory lock
 _OVER = [state.value for state in TargetState if state.is_settled and state not in SILENT]
 _IN_FLIGHT = [state.value for state in IN_FLIGHT]
 
+_UNSTARTED = [TargetState.WAITING.value, TargetState.AWAY.value]
+
 targets = rollout_targets.c
+
+
+def is_updated() -> ColumnElement[bool]:
+    """Whether a rollout's gateway is updated, as ``takes_part`` says."""
+    waited_for = [state.value for state in TargetState if takes_part(0, state)]
+    return or_(targets.wave > 0, targets.state.in_(waited_for))
 
 
 # ---- counts and lists
@@ -51,7 +61,7 @@ async def count_many(
     """Those that take part by state, for several rollouts in one query."""
     found = await connection.execute(
         select(targets.rollout_id, targets.state, func.count())
-        .where(targets.rollout_id.in_(rollout_ids), targets.wave > 0)
+        .where(targets.rollout_id.in_(rollout_ids), is_updated())
         .group_by(targets.rollout_id, targets.state)
     )
     counts: dict[RolloutId, dict[TargetState, int]] = {rollout_id: {} for rollout_id in rollout_ids}
@@ -61,8 +71,11 @@ async def count_many(
 
 
 async def count_classes(connection: Transaction, rollout_id: RolloutId) -> dict[TargetClass, int]:
+    """Those that take no part, by class."""
     found = await connection.execute(
-        select(targets.cls, func.count()).where(targets.rollout_id == rollout_id).group_by(targets.cls)
+        select(targets.cls, func.count())
+        .where(targets.rollout_id == rollout_id, ~is_updated())
+        .group_by(targets.cls)
     )
     counts = {TargetClass(cls): count for cls, count in found.all()}
     return {cls: counts.get(cls, 0) for cls in TargetClass}
@@ -106,7 +119,7 @@ async def first_to_start(
 async def sites(connection: Transaction, rollout_id: RolloutId) -> set[str]:
     """Where its gateways are, of those that take part."""
     found = await connection.execute(
-        select(targets.site).where(targets.rollout_id == rollout_id, targets.wave > 0).distinct()
+        select(targets.site).where(targets.rollout_id == rollout_id, is_updated()).distinct()
     )
     return set(found.scalars().all())
 
@@ -155,12 +168,13 @@ async def labels(
 
 
 async def claim_gateways(connection: Transaction, rollout_id: RolloutId, now: datetime) -> None:
-    """Takes the waiting targets for this rollout alone; those it cannot have are skipped with the reason.
+    """Takes the waiting targets for this rollout alone, those that are away too; those it cannot have are
+    skipped with the reason.
 
     One rollout at a time for a gateway: the primary key of the claims decides, whoever asks at once. A
     gateway that left the fleet since the plan was drawn cannot be had either.
     """
-    waiting = and_(targets.rollout_id == rollout_id, targets.state == TargetState.WAITING.value)
+    waiting = and_(targets.rollout_id == rollout_id, targets.state.in_(_UNSTARTED))
     here = (
         select(targets.gateway_id, literal(rollout_id))
         .where(waiting, targets.gateway_id.in_(select(gateways.c.id)))
@@ -317,14 +331,17 @@ async def skip(
     """Takes waiting targets out before they were started, each with its reason."""
     if not refused:
         return
+    changes: dict[str, Any] = {"state": state.value, "reason": bindparam("why"), "settled_at": now}
+    if state is TargetState.AWAY:
+        changes |= {"cls": TargetClass.OFFLINE.value, "settled_at": None}
     await connection.execute(
         update(rollout_targets)
         .where(
             targets.rollout_id == bindparam("of_rollout"),
             targets.gateway_id == bindparam("of_gateway"),
-            targets.state == TargetState.WAITING.value,
+            targets.state.in_(_UNSTARTED),
         )
-        .values(state=state.value, reason=bindparam("why"), settled_at=now),
+        .values(changes),
         [
             {"of_rollout": rollout_id, "of_gateway": gateway_id, "why": reason}
             for gateway_id, reason in refused
@@ -336,9 +353,54 @@ async def skip_all(connection: Transaction, rollout_id: RolloutId, reason: str, 
     """Nobody who still waits is started any more."""
     await connection.execute(
         update(rollout_targets)
-        .where(targets.rollout_id == rollout_id, targets.state == TargetState.WAITING.value)
+        .where(targets.rollout_id == rollout_id, targets.state.in_(_UNSTARTED))
         .values(state=TargetState.EXCLUDED.value, reason=reason, settled_at=now)
     )
+
+
+async def away_gateways(connection: Transaction, rollout: Rollout, now: datetime) -> tuple[AwayGateway, ...]:
+    """Those that are waited for, of those that the newest listing has as they were planned."""
+    found = await connection.execute(
+        select(
+            targets.gateway_id,
+            gateways.c.site,
+            gateways.c.state,
+            gateways.c.firmware,
+            gateways.c.since,
+            gateways.c.id.in_(flapping_ids(now)),
+        )
+        .select_from(rollout_targets.join(gateways, gateways.c.id == targets.gateway_id))
+        .where(
+            targets.rollout_id == rollout.id,
+            targets.state == TargetState.AWAY.value,
+            func.coalesce(gateways.c.model, "") == func.coalesce(targets.model, ""),
+        )
+        .order_by(targets.gateway_id)
+    )
+    return tuple(
+        AwayGateway(
+            WaitingGateway(GatewayId(gateway), site, Connectivity(state), firmware), since, bool(flapping)
+        )
+        for gateway, site, state, firmware, since, flapping in found.all()
+    )
+
+
+async def end_waiting(connection: Transaction, rollout_id: RolloutId, now: datetime) -> int:
+    """Nobody who was offline is started any more, whoever is back and waits for its turn neither; returns
+    how many.
+    """
+    ended = await connection.execute(
+        update(rollout_targets)
+        .where(
+            targets.rollout_id == rollout_id,
+            targets.state.in_(_UNSTARTED),
+            targets.cls == TargetClass.OFFLINE.value,
+            targets.attempts == 0,
+        )
+        .values(state=TargetState.SKIPPED.value, settled_at=now)
+    )
+    await free_gateways(connection, rollout_id)
+    return ended.rowcount
 
 
 async def last_wave(connection: Transaction, rollout_id: RolloutId) -> int:

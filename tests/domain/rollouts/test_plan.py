@@ -96,7 +96,7 @@ def test_the_hash_covers_the_firmware_and_who_gets_it_and_not_the_order() -> Non
     assert plan.hash == turned.hash
     assert len({plan.hash, fewer.hash, other.hash}) == 3
     moved = [replace(target, wave=2) for target in plan.targets]
-    assert plan_hash(plan.firmware, moved) != plan.hash
+    assert plan_hash(plan.firmware, moved, plan.wait_for) != plan.hash
 
 
 ANOTHER: Mapping[str, Any] = {
@@ -117,8 +117,8 @@ def test_the_hash_covers_all_that_the_portal_tells_of_the_file_and_a_change_says
     file = replace(firmware(), file_name="a.bin", created_at=NOW, size="10", checksum="beef")
     other = replace(file, **{field: ANOTHER[field]})
     plan = make_plan("", file, [known(1)], AROUND, rollout_rules())
-    assert plan_hash(file, plan.targets) == plan.hash
-    assert plan_hash(other, plan.targets) != plan.hash
+    assert plan_hash(file, plan.targets, plan.wait_for) == plan.hash
+    assert plan_hash(other, plan.targets, plan.wait_for) != plan.hash
     assert file.change(file) is None
     word = {"file_name": "name", "created_at": "time"}.get(field, field)
     said = file.change(other)
@@ -133,10 +133,24 @@ def test_the_hash_covers_all_that_the_portal_tells_of_the_file_and_a_change_says
 
 def test_gateways_that_take_no_part_do_not_change_the_hash() -> None:
     plan = make_plan("", firmware(), [known(1)], AROUND, rollout_rules())
-    wider = make_plan(
-        "", firmware(), [known(1), known(2, state=Connectivity.OFFLINE)], AROUND, rollout_rules()
-    )
-    assert plan.hash == wider.hash
+    there = make_plan("", firmware(), [known(1), known(2, version="3.5.0")], AROUND, rollout_rules())
+    assert plan.hash == there.hash
+
+
+def test_who_is_waited_for_and_how_long_is_part_of_the_hash() -> None:
+    alone = make_plan("", firmware(), [known(1)], AROUND, rollout_rules())
+    wider = [known(1), known(2, state=Connectivity.OFFLINE)]
+    plan = make_plan("", firmware(), wider, AROUND, rollout_rules())
+    shorter = make_plan("", firmware(), wider, AROUND, rollout_rules(wait_for_return=timedelta(days=1)))
+    assert len({alone.hash, plan.hash, shorter.hash}) == 3
+
+
+def test_those_that_are_waited_for_count_for_how_many_must_approve() -> None:
+    fleet = [known(1), *(known(number, state=Connectivity.OFFLINE) for number in range(2, 103))]
+    assert make_plan("", firmware(), fleet, AROUND, rollout_rules()).approvals_needed == 2
+    skipping = rollout_rules(wait_for_return=timedelta())
+    skipped = make_plan("", firmware(), fleet, AROUND, skipping)
+    assert (skipped.approvals_needed, skipped.awaited) == (1, ())
 
 
 @pytest.mark.parametrize(
@@ -329,7 +343,9 @@ def test_a_gateway_is_a_canary_from_exactly_a_day_of_stability_on() -> None:
 
 def test_a_downgrade_is_counted_of_those_that_take_part() -> None:
     newer = [known(1, version="3.6.0"), known(2, version="3.6.0", state=Connectivity.OFFLINE)]
-    assert make_plan("", firmware(), newer, AROUND, rollout_rules()).downgrades == 1
+    assert make_plan("", firmware(), newer, AROUND, rollout_rules()).downgrades == 2
+    skipping = rollout_rules(wait_for_return=timedelta())
+    assert make_plan("", firmware(), newer, AROUND, skipping).downgrades == 1
 
 
 def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() -> None:

@@ -278,7 +278,7 @@ class RolloutStory(RuleBasedStateMachine):
             if self.waves[one] <= self.rollout.wave:
                 seen, attempts = self.seen[one], self.attempts[one].number if one in self.attempts else 0
                 turn = WaitingGateway(one, _site(one), seen.connectivity, seen.firmware, attempts)
-                if instead := starts.skip_reason(turn, self.rollout):
+                if instead := starts.skip_reason(turn, self.rollout, self.now):
                     self.states[one], self.settled[one] = instead[0], self.now
                 else:
                     waiting.append(turn)

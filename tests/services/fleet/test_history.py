@@ -158,4 +158,5 @@ def rollout_row(at: datetime) -> dict[str, object]:
         "expires_at": at,
         "wave": 1,
         "reminded": False,
+        "wait_seconds": 0,
     }

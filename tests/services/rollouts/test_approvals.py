@@ -155,7 +155,7 @@ async def test_an_approval_is_for_the_hash_of_the_plan_that_was_shown(database_u
         targets = await it.rollouts.targets(rollout.id)
         shown = [Target(one.gateway_id, "", "", None, None, one.cls, one.wave) for one in targets]
         assert approved.approvals[0].plan_hash == drawn.plan.hash
-        assert plan_hash(approved.firmware, shown) == drawn.plan.hash
+        assert plan_hash(approved.firmware, shown, drawn.plan.wait_for) == drawn.plan.hash
 
 
 def released(it: World, gateway: str) -> None:

@@ -15,6 +15,8 @@ from tests.worlds.builders import limited
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, QUICK, VERA, world
 
+FIRST = "bmac-000000000004"
+
 
 async def test_a_plan_sends_nothing_to_the_vendor(database_url: str) -> None:
     async with world(database_url) as it:
@@ -76,10 +78,11 @@ async def test_two_approvers_at_the_same_instant_decide_once(database_url: str) 
 async def test_only_those_that_take_part_are_counted_in_a_list(database_url: str) -> None:
     async with world(database_url) as it:
         it.portal.disconnect(list(it.portal.devices)[:3])
+        it.portal.devices[FIRST].firmware = NEW
         await it.fleet.take_in_listing()
         await it.running()
         (line,) = (await it.rollouts.page(0)).lines
-        assert sum(line.counts.values()) == 5
+        assert line.counts == {TargetState.WAITING: 4, TargetState.AWAY: 3}
 
 
 @pytest.mark.on_both
@@ -117,11 +120,12 @@ async def test_a_plan_is_requested_by_the_one_it_was_drawn_for(database_url: str
 
 async def test_a_plan_with_nobody_to_update_is_not_requested(database_url: str) -> None:
     async with world(database_url) as it:
-        it.portal.disconnect(list(it.portal.devices))
+        for device in it.portal.devices.values():
+            device.firmware = NEW
         await it.fleet.take_in_listing()
-        offline = await it.plan()
+        done = await it.plan()
         with pytest.raises(InvalidInput, match="None of the 8 matching"):
-            await it.rollouts.request(OLGA, offline.id)
+            await it.rollouts.request(OLGA, done.id)
 
 
 async def test_a_gateway_is_in_one_rollout_at_a_time(database_url: str) -> None:

@@ -20,7 +20,7 @@ from bot.meshtech.sending import ATTEMPTS
 from bot.services.rollouts.events import ENTRY, FREEZE_TOLD, NOTE
 from bot.storage.db.tables import notes, rollouts
 from tests.worlds.databases import sqlite_url
-from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, QUICK, World, world
+from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, QUICK, SKIPPING, World, world
 
 SLOWLY = replace(QUICK, per_site=0.25)  # two of eight at once
 FIRST = "bmac-000000000000"
@@ -439,8 +439,8 @@ async def test_after_three_failed_attempts_a_gateway_is_left_alone_for_a_day(dat
 
 
 @pytest.mark.on_both
-async def test_parked_gateways_that_came_back_catch_up_in_a_wave_of_their_own(database_url: str) -> None:
-    async with world(database_url, rules=QUICK, quick=True) as it:
+async def test_skipped_gateways_that_came_back_catch_up_in_a_wave_of_their_own(database_url: str) -> None:
+    async with world(database_url, rules=SKIPPING, quick=True) as it:
         it.portal.disconnect([FIRST])
         await it.fleet.take_in_listing()
         rollout_id = await it.running()
@@ -460,7 +460,7 @@ async def test_parked_gateways_that_came_back_catch_up_in_a_wave_of_their_own(da
 
 
 async def test_a_catch_up_takes_no_gateway_back_to_an_older_version(database_url: str) -> None:
-    async with world(database_url, gateways=3, rules=QUICK, quick=True) as it:
+    async with world(database_url, gateways=3, rules=SKIPPING, quick=True) as it:
         it.portal.disconnect([FIRST])
         await it.fleet.take_in_listing()
         rollout_id = await it.running()
@@ -474,7 +474,7 @@ async def test_a_catch_up_takes_no_gateway_back_to_an_older_version(database_url
 
 
 async def test_a_gateway_in_quarantine_neither_catches_up_nor_is_retried(database_url: str) -> None:
-    async with world(database_url, gateways=3, rules=QUICK, quick=True) as it:
+    async with world(database_url, gateways=3, rules=SKIPPING, quick=True) as it:
         it.portal.disconnect([FIRST])
         await it.fleet.take_in_listing()
         rollout_id = await it.running()

@@ -18,7 +18,7 @@ from bot.slack import ids
 from bot.slack.rollouts.views.card import card
 from tests.slack.shown import buttons
 from tests.worlds.databases import sqlite_url
-from tests.worlds.rollouts import MINUTE, MODEL, NEW, OLD, ONE_WAVE, PAUL, QUICK, WAVES, world
+from tests.worlds.rollouts import MINUTE, MODEL, NEW, OLD, ONE_WAVE, PAUL, QUICK, SKIPPING, WAVES, world
 
 SITES = ("oslo", "bergen")
 # ---- waves
@@ -337,8 +337,10 @@ async def test_a_job_that_could_not_be_sent_inside_the_window_is_not_sent_outsid
         assert (await it.rollouts.status(rollout_id)).in_state(TargetState.WAITING) == 2
 
 
-async def test_a_gateway_that_is_offline_when_its_turn_comes_is_parked(database_url: str) -> None:
-    async with world(database_url, rules=QUICK, quick=True) as it:
+async def test_a_gateway_that_is_offline_when_its_turn_comes_is_skipped_where_nothing_waits(
+    database_url: str,
+) -> None:
+    async with world(database_url, rules=SKIPPING, quick=True) as it:
         rollout_id = await it.running()
         it.portal.disconnect(["bmac-000000000003"])
         picture = await it.comes_to(rollout_id, RolloutState.FINISHED)

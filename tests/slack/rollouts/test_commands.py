@@ -156,7 +156,8 @@ async def test_a_void_rollout_offers_a_new_plan_below_its_card(desk: Desk) -> No
     drawn = await desk.card()
     assert "2 of its 8 gateways are missing, offline or changed since the plan" in drawn.text
     answers = await desk.clicks(ids.ROLLOUT_REPLAN, buttons(drawn)[ids.ROLLOUT_REPLAN], OLGA)
-    assert "6 gateways of 8 that match" in answers.added[0].text
+    assert "8 gateways of 8 that match" in answers.added[0].text
+    assert "waits up to 7 d for 2 gateways that are offline" in answers.added[0].text
 
 
 # ---- while it runs
@@ -205,6 +206,8 @@ async def test_the_failed_are_tried_again_and_the_parked_catch_up_from_the_card(
     desk.it.firmware.share = 0
     desk.it.portal.connect([gone])
     await desk.it.passes(3)
+    drawn = await desk.card()
+    await desk.clicks(ids.ROLLOUT_END_WAITING, buttons(drawn)[ids.ROLLOUT_END_WAITING])
     drawn = await desk.card()
     for action_id in (ids.ROLLOUT_RETRY_FAILED, ids.ROLLOUT_CATCH_UP, ids.ROLLOUT_RESUME):
         await desk.clicks(action_id, buttons(drawn)[action_id])

@@ -187,6 +187,7 @@ async def test_a_retry_and_a_catch_up_of_what_was_resumed_meanwhile_are_refused(
     await desk.it.comes_to(R1, RolloutState.PAUSED)
     desk.it.portal.connect([gone])
     await desk.it.passes(3)
+    await acts(desk, ids.ROLLOUT_END_WAITING)
     old = buttons(await desk.card())
     await acts(desk, ids.ROLLOUT_RESUME)
     for action_id in (ids.ROLLOUT_RETRY_FAILED, ids.ROLLOUT_CATCH_UP):

@@ -154,9 +154,8 @@ def _incident(incident: Incident) -> str:
 
 def _rollout(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
     """Without a mention: a digest wakes nobody."""
-    failed = sum(number for state, number in counts.items() if state.is_failure)
     what = f"{code(rollout.firmware_version)} for model {name(rollout.model, 40)}"
-    state, by = status(*state_words(rollout, failed)), name(rollout.requester_name, 40)
+    state, by = status(*state_words(rollout, counts)), name(rollout.requester_name, 40)
     return f"{state} {bold(rollout.title)} · {what} · {tally_words(counts)} · by {by}"
 
 

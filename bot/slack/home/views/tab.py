@@ -18,7 +18,7 @@ from bot.slack.fleet.views import policy as policy_views
 from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.ids import CardRef, PlanRef
 from bot.slack.rollouts.views import lists as rollout_views
-from bot.slack.rollouts.views.card import door, state_words
+from bot.slack.rollouts.views.card import awaited_words, door, state_words
 from bot.slack.views.blocks import (
     Block,
     View,
@@ -55,6 +55,7 @@ class HomeRollout:
 
     rollout: Rollout
     allowed: frozenset[str]
+    away: int = 0  # of its gateways, those that it waits for
 
 
 def tab(parts: Sequence[Block], command: str) -> View:
@@ -140,7 +141,7 @@ def _rollout(one: HomeRollout) -> list[Block]:
 
 
 def _rollout_line(rollout: Rollout) -> str:
-    word, kind = state_words(rollout, 0)
+    word, kind = state_words(rollout, {})
     what = f"{count(rollout.planned, 'gateway')} of model {name(rollout.model)}"
     return (
         f"{status(word, kind)} *{rollout.title}*: {what} to {name(rollout.firmware_version)}, "
@@ -152,6 +153,7 @@ def _rollout_buttons(one: HomeRollout) -> list[Block]:
     rollout = one.rollout
     ref, title = CardRef(str(rollout.id), rollout.last_event), rollout.title
     what = f"This updates {count(rollout.planned, 'gateway')} to {plain_name(rollout.firmware_version)}."
+    what += awaited_words(rollout, one.away)
     offered = (
         button(
             "Approve",

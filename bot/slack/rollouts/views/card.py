@@ -1,11 +1,13 @@
 """A rollout's card."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from bot.domain.firmware import Firmware
 from bot.domain.incident_kinds import IncidentSummary
-from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.plan import RolloutRules, wave_sizes
 from bot.domain.rollouts.rollout import (
+    FAILURES,
     Counts,
     Decision,
     Rollout,
@@ -13,6 +15,7 @@ from bot.domain.rollouts.rollout import (
     RolloutState,
     TargetRecord,
     TargetState,
+    takes_part,
 )
 from bot.domain.rollouts.status import Evidence, RolloutStatus
 from bot.slack import ids
@@ -66,6 +69,7 @@ _TARGET: Mapping[TargetState, str] = {
     TargetState.IN_PROGRESS: "updating",
     TargetState.STARTED: "started",
     TargetState.WAITING: "waiting",
+    TargetState.AWAY: "offline and waited for",
     TargetState.FAILED: "failed",
     TargetState.OVERDUE: "overdue",
     TargetState.NOT_RETURNED: "did not return",
@@ -84,7 +88,7 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
     ``answer``: the answer that it stands on, if it is no card.
     """
     rollout = rollout_status.rollout
-    word, kind = state_words(rollout, rollout_status.failed)
+    word, kind = state_words(rollout, rollout_status.by_state)
     version, number = plain_name(rollout.firmware_version), count(rollout_status.total, "gateway")
     state = f"{status(word, kind)}{since_words(rollout_status)}"
     decided = _decided(rollout)
@@ -147,12 +151,15 @@ def spoken(parts: Sequence[str]) -> str:
     return ". ".join(part.removeprefix("• ").removesuffix(".") for part in parts if part) + "."
 
 
-def state_words(rollout: Rollout, failed: int) -> tuple[str, str]:
+def state_words(rollout: Rollout, by_state: Mapping[TargetState, int]) -> tuple[str, str]:
     """The word for a rollout's state, and the emoji's."""
-    if rollout.state is RolloutState.FINISHED and failed:
+    if rollout.state is RolloutState.FINISHED and any(by_state.get(state) for state in FAILURES):
         return "finished with failures", "warning"
     if rollout.state is RolloutState.RUNNING and rollout.held:
         return "running, and held", "paused"
+    going_on = {state for state, number in by_state.items() if number and not state.is_settled}
+    if rollout.state is RolloutState.RUNNING and going_on == {TargetState.AWAY}:
+        return f"waiting for {count(by_state[TargetState.AWAY], 'gateway')}", "waiting"
     return WORDS[rollout.state]
 
 
@@ -166,6 +173,9 @@ def wave_lines(counts: Counts) -> list[str]:
         rest = _not_verified(by_state)
         name_of = "Canary" if wave == 1 and max(of for of, _ in counts) > 1 else f"Wave {wave}"
         shown.append(f"{name_of}: {' · '.join([f'{progress_bar(done, total)} verified', *rest])}")
+    in_none = {state: number for (of, state), number in counts.items() if not of and takes_part(of, state)}
+    if in_none:
+        shown.append(f"In no wave: {' · '.join(_not_verified(in_none))}")
     return shown
 
 
@@ -183,7 +193,8 @@ def _to_come(rollout_status: RolloutStatus) -> list[str]:
     """Before it starts: what would happen, for those who decide about it."""
     if rollout_status.rollout.state.is_final:
         return []
-    shown = [waves_words(rollout_status.wave_sizes, rollout_status.rules)]
+    away = rollout_status.in_state(TargetState.AWAY)
+    shown = [waves_words(rollout_status.wave_sizes, rollout_status.rules, away)]
     if rollout_status.first:
         named = ", ".join(f"{name(one.label)} ({name(one.site, 40)})" for one in rollout_status.first)
         more = rollout_status.wave_sizes[0] - len(rollout_status.first) if rollout_status.wave_sizes else 0
@@ -191,10 +202,13 @@ def _to_come(rollout_status: RolloutStatus) -> list[str]:
     return shown
 
 
-def waves_words(sizes: Sequence[int], rules: RolloutRules) -> str:
-    """How many go when, and what lies between."""
+def waves_words(sizes: Sequence[int], rules: RolloutRules, away: int = 0) -> str:
+    """How many go when, and what lies between; ``away`` are offline, and follow."""
     if len(sizes) < 2:
-        return "One wave: there is no canary to look at first."
+        if not away:
+            return "One wave: there is no canary to look at first."
+        first = f"A canary of {sizes[0]:,}" if sizes else "Those that return first are the canary"
+        return f"{first}. A person promotes it before the others follow."
     *later, last = [f"{size:,}" for size in sizes[1:]]
     rest = f"{', '.join(later)} and {last}" if later else last
     return (
@@ -223,6 +237,14 @@ def incidents_words(found: Sequence[IncidentSummary]) -> list[str]:
     ]
     more = len(found) - len(shown)
     return [*shown, f"And {count(more, 'more open alert')}: see {code('alerts')}."] if more > 0 else shown
+
+
+def wait_words(away: int, total: int, wait_for: timedelta, rules: RolloutRules) -> str:
+    """That it waits for those that are offline, of all that it updates, for those who decide about it."""
+    most = wave_sizes(total, rules.waves)[0]
+    offline = f"{count(away, 'gateway')} that {'is' if away == 1 else 'are'} offline"
+    then = f"them on return, {most:,} in a wave at most" if away > 1 else "it on return"
+    return f"⏳ It waits up to {duration(wait_for)} for {offline}, and updates {then}."
 
 
 def evidence_words(evidence: Evidence) -> str:
@@ -276,8 +298,18 @@ def _notices(rollout_status: RolloutStatus) -> list[str]:
         said.append(bad_words(rollout.bad))
     if rollout.downgrades and not rollout.state.is_final:
         said.append(downgrade_words(rollout.downgrades))
+    if away := 0 if rollout.state.is_final else rollout_status.in_state(TargetState.AWAY):
+        said.append(_away_words(rollout_status, away))
     soak = _next_wave_words(rollout_status)
     return [*said, soak] if soak else said
+
+
+def _away_words(rollout_status: RolloutStatus, away: int) -> str:
+    rollout = rollout_status.rollout
+    if rollout.wait_until is None:
+        return wait_words(away, rollout_status.total, rollout.wait_for, rollout_status.rules)
+    waits = "1 waits for its return" if away == 1 else f"{away:,} wait for their return"
+    return f"⏳ {waits}, until {date(rollout.wait_until)}."
 
 
 def reason_words(reason: str) -> str:
@@ -417,7 +449,10 @@ def buttons(rollout_status: RolloutStatus, ref: CardRef, *, shows_all: bool = Tr
         ids.ROLLOUT_APPROVE,
         ref,
         style="primary",
-        confirm=asks("Approve", f"This updates {what}{_start_in_plain_words(rollout)}.{_back(rollout)}"),
+        confirm=asks(
+            "Approve",
+            f"This updates {what}{_start_in_plain_words(rollout)}.{_back(rollout)}{awaited(rollout_status)}",
+        ),
     )
     withdraw = asks("Withdraw", f"The request to update {what} ends.", always=True)
     promote = asks("Promote", f"{_next_wave(rollout_status)}{_failed_so_far(rollout_status)}")
@@ -466,9 +501,21 @@ def _back(rollout: Rollout) -> str:
     return f" {count(rollout.downgrades, 'goes', 'go')} back to an older version, or may."
 
 
+def awaited(rollout_status: RolloutStatus) -> str:
+    """That it waits for some of its gateways, behind what it does."""
+    return awaited_words(rollout_status.rollout, rollout_status.in_state(TargetState.AWAY))
+
+
+def awaited_words(rollout: Rollout, away: int) -> str:
+    offline = f"{away:,} of them that {'is' if away == 1 else 'are'} offline"
+    return f" It waits up to {duration(rollout.wait_for)} for {offline}." if away else ""
+
+
 def _next_wave(rollout_status: RolloutStatus) -> str:
     wave = rollout_status.rollout.wave + 1
     following = sum(number for (of, _), number in rollout_status.counts.items() if of == wave)
+    if not following and rollout_status.in_state(TargetState.AWAY):
+        return f"{count(rollout_status.in_state(TargetState.AWAY), 'gateway')} may follow on return."
     return f"Wave {wave} starts with {count(following, 'gateway')}; later waves follow by themselves."
 
 
@@ -484,9 +531,18 @@ def _again(rollout_status: RolloutStatus, ref: CardRef) -> list[Block]:
     rollout = rollout_status.rollout
     if rollout.state in {RolloutState.VOID, RolloutState.EXPIRED}:
         return [button("Draw a new plan", ids.ROLLOUT_REPLAN, ref, style="primary")]
-    if rollout.state not in {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED}:
+    if not rollout.state.is_under_way and rollout.state is not RolloutState.FINISHED:
         return []
     shown: list[Block] = []
+    if away := rollout_status.in_state(TargetState.AWAY):
+        sure = confirm(
+            f"End the waiting of {rollout.title}?",
+            f"{count(away, 'gateway')} that {'is' if away == 1 else 'are'} offline will not be updated.",
+            "End waiting",
+        )
+        shown.append(button("End waiting", ids.ROLLOUT_END_WAITING, ref, confirm=sure))
+    if rollout.state is RolloutState.PROMOTION:
+        return shown
     if rollout_status.retryable and rollout_status.failed:
         again = count(rollout_status.retryable, "gateway")
         sure = confirm(f"Retry in {rollout.title}?", f"{again} that failed are updated once more.", "Retry")

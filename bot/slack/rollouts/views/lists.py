@@ -25,6 +25,7 @@ from bot.slack.rollouts.views.card import (
     starts_words,
     state_words,
     tally_words,
+    wait_words,
     waves_words,
 )
 from bot.slack.rollouts.views.notes import freed_words, numbers_of
@@ -88,6 +89,8 @@ CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
     ),
 }
 
+AWAITED_WORDS = ("is offline: updated on its return", "are offline: updated on their return")
+
 
 # ---- the plan
 
@@ -95,20 +98,24 @@ CLASS_WORDS: Mapping[TargetClass, tuple[str, str]] = {
 def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     """What an update would do, by class with a reason each, and the button that requests it."""
     made = drawn.plan
-    taking_part = made.eligible
+    taking_part, awaited = made.eligible, made.awaited
+    everybody = len(taking_part) + len(awaited)
     what = f"firmware {code(made.version)} for model {code(made.model)}"
-    title = f"Plan: {what}, {count(len(taking_part), 'gateway')} of {len(made.targets):,} that match"
-    classes = [_class_line(cls, number, drawn.busy_in) for cls, number in made.counts().items() if number]
+    title = f"Plan: {what}, {count(everybody, 'gateway')} of {len(made.targets):,} that match"
+    classes = [_class_line(cls, number, drawn) for cls, number in made.counts().items() if number]
     notices = _notices(drawn)
-    how = [waves_words(made.waves, rules), _approvals_words(made, rules), evidence_words(drawn.evidence)]
+    if awaited:
+        notices.insert(0, wait_words(len(awaited), everybody, made.wait_for, rules))
+    waves = waves_words(made.waves, rules, len(awaited))
+    how = [waves, _approvals_words(made, rules), evidence_words(drawn.evidence)]
     who, first = _goes_first(made)
-    if not taking_part:
+    if not everybody:
         how = [_nobody_words(made)]
     query = f"Query {code(made.query or WHOLE_FLEET)}"
     file = f"File {file_words(made.firmware)}"
     match = f"{len(made.targets):,} match" if len(made.targets) != 1 else "1 matches"
     blocks: list[Block] = [
-        header(f"Plan: firmware {plain_name(made.version)} for {count(len(taking_part), 'gateway')}"),
+        header(f"Plan: firmware {plain_name(made.version)} for {count(everybody, 'gateway')}"),
         section(f"{query} · {match} · model {code(made.model)}\n{file}"),
         *lines(classes),
         *_busy_doors(drawn.busy_in),
@@ -117,20 +124,21 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     ]
     if taking_part:
         blocks.append(section("\n".join([bold(who), *first])))
-    blocks.append(context(*how) if taking_part else section(how[0]))
+    blocks.append(context(*how) if everybody else section(how[0]))
     blocks += actions(
-        *([_request_button(drawn)] if taking_part else _instead(made)),
+        *([_request_button(drawn)] if everybody else _instead(made)),
         button("Cancel", ids.ROLLOUT_CANCEL, PlanRef(drawn.id)),
     )
-    after = "Nothing is sent before that." if taking_part else ""
+    after = "Nothing is sent before that." if everybody else ""
     notices += incidents_words(drawn.incidents)
     named = [f"{who}: {in_a_row(first)}"] if taking_part else []
     return message(spoken([title, query, file, *classes, *notices, *named, *how, after]), blocks)
 
 
-def _class_line(cls: TargetClass, number: int, busy_in: Sequence[RolloutId]) -> str:
-    in_which = f": {numbers_of(busy_in)}" if cls is TargetClass.BUSY and busy_in else ""
-    return f"• {bold(f'{number:,}')} {CLASS_WORDS[cls][number != 1]}{in_which}"
+def _class_line(cls: TargetClass, number: int, drawn: DrawnPlan) -> str:
+    in_which = f": {numbers_of(drawn.busy_in)}" if cls is TargetClass.BUSY and drawn.busy_in else ""
+    words = AWAITED_WORDS if cls is TargetClass.OFFLINE and drawn.plan.awaited else CLASS_WORDS[cls]
+    return f"• {bold(f'{number:,}')} {words[number != 1]}{in_which}"
 
 
 def _busy_doors(busy_in: Sequence[RolloutId]) -> list[Block]:
@@ -440,11 +448,10 @@ def rollout_list(
 
 
 def _rollout_cells(rollout: Rollout, counts: Mapping[TargetState, int]) -> list[Cell]:
-    failed = sum(number for state, number in counts.items() if state.is_failure)
     verified = counts.get(TargetState.VERIFIED, 0)
     return [
         text_cell(rollout.title),
-        text_cell(status(*state_words(rollout, failed))),
+        text_cell(status(*state_words(rollout, counts))),
         text_cell(rollout.firmware_version),
         number_cell(verified, f"{verified:,} of {sum(counts.values()):,}"),
         text_cell(rollout.query or WHOLE_FLEET),
@@ -454,8 +461,7 @@ def _rollout_cells(rollout: Rollout, counts: Mapping[TargetState, int]) -> list[
 
 
 def _rollout_line(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
-    failed = sum(number for state, number in counts.items() if state.is_failure)
-    word, kind = state_words(rollout, failed)
+    word, kind = state_words(rollout, counts)
     done = f", {tally_words(counts)}" if rollout.started_at else ""
     query = code(rollout.query or WHOLE_FLEET)
     return (

@@ -19,6 +19,7 @@ from bot.domain.rollouts.events import (
     Frozen,
     LateResults,
     MoreAlerts,
+    NamedGateway,
     NotCalledOff,
     NotReturned,
     Paused,
@@ -32,6 +33,8 @@ from bot.domain.rollouts.events import (
     TimelineEntry,
     Unfrozen,
     Voided,
+    WaitBegan,
+    WaitEnded,
     WaveStarted,
     Withdrawn,
     leaves_a_move,
@@ -109,6 +112,7 @@ def event_note(
     words = event_words(entry, rollout.state, named(rollout))
     if isinstance(entry.event, Requested):
         words = f"{words} It updates {count(status.total, 'gateway')}{card.starts_words(rollout)}."
+        words += card.awaited(status)
     if over is not None:
         return _over(words, entry, over)
     called = " ".join(f"<!subteam^{one}>" if one.startswith("S") else mention(one) for one in call)
@@ -167,6 +171,7 @@ _PHRASES: Mapping[str, str] = {
     ids.ROLLOUT_REPLAN: "draw a new plan",
     ids.ROLLOUT_RETRY_FAILED: "retry what failed",
     ids.ROLLOUT_CATCH_UP: "let those that are back catch up",
+    ids.ROLLOUT_END_WAITING: "end the waiting for those that are offline",
 }
 _CAME: Mapping[type[RolloutEvent], str] = {
     Approved: "Approved",
@@ -273,9 +278,18 @@ def event_words(entry: TimelineEntry, state: RolloutState, title: str = "") -> s
         case Retried():
             return f"🔄 {it}: {who} retries {count(event.count, 'gateway')}."
         case CaughtUp():
+            back = f"{count(event.count, 'gateway')} that {'was' if event.count == 1 else 'were'} offline"
+            if entry.by is None:
+                return f"🔄 {it}: {back} came back, and {'is' if event.count == 1 else 'are'} updated now."
             return f"🔄 {it}: {who} lets {count(event.count, 'gateway')} catch up."
+        case WaitBegan():
+            offline = f"{count(event.count, 'gateway')} that {'is' if event.count == 1 else 'are'} offline"
+            return f"⏳ {it}: {_tally(event)}; it waits for {offline}, until {date(event.until)}."
+        case WaitEnded():
+            ended = f"⌛ {it} no longer waits for {count(event.count, 'gateway')} that did not return"
+            return f"{ended}{f': {who} ended that' if entry.by else _because(event.reason)}."
         case Finished():
-            return f"{'⚠️' if event.failed else '✅'} {it} finished: {_tally(event)}."
+            return f"{'⚠️' if event.failed else '✅'} {it} finished: {_tally(event)}.{_missed(event)}"
         case NotReturned():
             return _not_returned_words(it, event)
         case LateResults():
@@ -308,8 +322,20 @@ def _because(reason: str | None) -> str:
     return f": {name(reason, 800).removesuffix('.')}" if reason else ""
 
 
-def _tally(event: WaveStarted | CanaryDone | Finished) -> str:
+def _tally(event: WaveStarted | CanaryDone | WaitBegan | Finished) -> str:
     return f"{event.verified:,} verified, {event.failed:,} failed"
+
+
+def _missed(event: Finished) -> str:
+    if not event.skipped:
+        return ""
+    missed = f"{count(event.skipped, 'gateway')}: {_names(event.gateways, event.skipped)}"
+    return f" Offline to the end, and not updated, {'was' if event.skipped == 1 else 'were'} {missed}."
+
+
+def _names(shown: Sequence[NamedGateway], number: int) -> str:
+    names = ", ".join(f"{name(one.label)} ({name(one.site, 40)})" for one in shown)
+    return f"{names} and {number - len(shown):,} more" if number > len(shown) else names
 
 
 def _frozen(version: str) -> str:
@@ -317,9 +343,7 @@ def _frozen(version: str) -> str:
 
 
 def _not_returned_words(it: str, event: NotReturned) -> str:
-    shown = [f"{name(one.label)} ({name(one.site, 40)})" for one in event.gateways]
-    more = f" and {event.count - len(shown):,} more" if event.count > len(shown) else ""
-    return f"❌ {it}: {count(event.count, 'gateway')} did not return: {', '.join(shown)}{more}."
+    return f"❌ {it}: {count(event.count, 'gateway')} did not return: {_names(event.gateways, event.count)}."
 
 
 def _trouble(event: AlertOpened) -> str:
@@ -343,7 +367,7 @@ def _late_words(it: str, event: LateResults) -> str:
 def report(rollout_status: RolloutStatus, entries: Sequence[TimelineEntry], buttons: list[Block]) -> Message:
     """A rollout from request to end: its timeline, its counts, its failures."""
     rollout = rollout_status.rollout
-    word, kind = state_words(rollout, rollout_status.failed)
+    word, kind = state_words(rollout, rollout_status.by_state)
     words = [event_words(entry, rollout.state) for entry in entries]
     told = [f"{date(entry.at)} {sentence}" for entry, sentence in zip(entries, words, strict=True)]
     # The text is cut sooner than the blocks: it says a time once for all that happened then.

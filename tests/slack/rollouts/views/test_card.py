@@ -43,6 +43,8 @@ from bot.domain.rollouts.events import (
     TimelineEntry,
     Unfrozen,
     Voided,
+    WaitBegan,
+    WaitEnded,
     WaveStarted,
     Withdrawn,
     over_with,
@@ -422,7 +424,17 @@ SAYS: Sequence[tuple[RolloutEvent, str]] = [
     (Aborted(), f"🛑 {R_7} aborted by Olga."),
     (Retried(3), f"🔄 {R_7}: Olga retries 3 gateways."),
     (CaughtUp(3, 4), f"🔄 {R_7}: Olga lets 3 gateways catch up."),
+    (
+        WaitBegan(5, 0, 3, NOW),
+        f"⏳ {R_7}: 5 verified, 0 failed; it waits for 3 gateways that are offline, until {date(NOW)}.",
+    ),
+    (WaitEnded(2), f"⌛ {R_7} no longer waits for 2 gateways that did not return: Olga ended that."),
     (Finished(5, 1, "U0OLGA"), f"⚠️ {R_7} finished: 5 verified, 1 failed."),
+    (
+        Finished(5, 0, "U0OLGA", 2, (NamedGateway("MT1", "oslo"),)),
+        f"✅ {R_7} finished: 5 verified, 0 failed. Offline to the end, and not updated, were 2 gateways: "
+        "MT1 (oslo) and 1 more.",
+    ),
     (
         LateResults(3, (LateResult("MT1", "oslo", "timed out"),)),
         f"⌛ {R_7}: 3 gateways that counted as failed already: MT1 (oslo) timed out; and 2 more.",
@@ -818,3 +830,74 @@ def test_slack_takes_the_modals_whatever_the_reason_was(name: str) -> None:
 def test_a_name_cannot_ping_from_a_rollouts_card() -> None:
     drawn = card(rollout(reason=HOSTILE), failures=(record(HOSTILE, HOSTILE, HOSTILE),))
     assert "<!channel>" not in drawn.text + words(drawn)
+
+
+# ---- those that are offline
+
+
+def offline_plan(eligible: int) -> DrawnPlan:
+    gone = Target(GatewayId("a"), "MT1", "oslo", "2011", "3.4.1", TargetClass.OFFLINE)
+    there = [
+        replace(gone, gateway_id=GatewayId(f"g{one}"), cls=TargetClass.ELIGIBLE, wave=1)
+        for one in range(eligible)
+    ]
+    waves = (eligible,) if eligible else ()
+    targets = (gone, replace(gone, gateway_id=GatewayId("b")), *there)
+    return DrawnPlan("id1", Plan("tag:oslo", firmware(), targets, waves, 1, 50, wait_for=timedelta(days=7)))
+
+
+@pytest.mark.parametrize(
+    ("eligible", "waves"),
+    [
+        (0, "Those that return first are the canary. A person promotes it"),
+        (1, "A canary of 1. A person promotes it"),
+    ],
+)
+def test_a_plan_says_how_long_it_waits_for_those_that_are_offline_and_can_be_requested(
+    eligible: int, waves: str
+) -> None:
+    drawn = sendable(views.plan(offline_plan(eligible), rollout_rules()))
+    assert f"{eligible + 2} gateways of {eligible + 2} that match" in drawn.text
+    assert "2 are offline: updated on their return" in drawn.text
+    assert (
+        "It waits up to 7 d for 2 gateways that are offline, and updates them on return, 1 in a wave"
+        in drawn.text
+    )
+    assert waves in drawn.text
+    assert ids.ROLLOUT_REQUEST in buttons(drawn)
+
+
+AWAITED = {(1, TargetState.WAITING): 5, (0, TargetState.AWAY): 3}
+
+
+def test_an_approval_names_the_waiting_on_the_card_in_the_dialog_and_in_the_note() -> None:
+    asked = picture(rollout(RolloutState.REQUESTED, wait_for=timedelta(days=7)), AWAITED)
+    shown = sendable(cards.card(asked))
+    assert "firmware 3.5.0 for 8 gateways" in shown.text.replace("`", "")
+    assert "It waits up to 7 d for 3 gateways that are offline" in shown.text
+    offered = cards.buttons(asked, CardRef("7", 30), shows_all=False)
+    (text,) = [one["confirm"]["text"]["text"] for one in offered if one["action_id"] == ids.ROLLOUT_APPROVE]
+    assert "It waits up to 7 d for 3 of them that are offline." in text
+    note = notes.event_note(asked, happened(Requested(), OLGA), None, ["S0TEAM"])
+    assert "It updates 8 gateways. It waits up to 7 d for 3 of them that are offline." in note.text
+
+
+def test_the_card_counts_those_that_are_waited_for_and_until_when() -> None:
+    counts = {(1, TargetState.VERIFIED): 5, (1, TargetState.AWAY): 1, (0, TargetState.AWAY): 2}
+    waits = rollout(RolloutState.RUNNING, started_at=NOW, wait_for=timedelta(days=7))
+    drawn = sendable(card(waits, counts))
+    assert "waiting for 3 gateways" in drawn.text
+    assert f"3 wait for their return, until {date(NOW + timedelta(days=7))}." in drawn.text
+    assert "In no wave: 2 offline and waited for" in drawn.text
+    assert ids.ROLLOUT_END_WAITING in buttons(drawn)
+
+
+def test_those_that_came_back_are_told_of_by_themselves() -> None:
+    said = notes.event_words(happened(CaughtUp(2, 4)), RolloutState.RUNNING)
+    assert said == "🔄 R-7: 2 gateways that were offline came back, and are updated now."
+    ended = notes.event_words(
+        happened(WaitEnded(1, "Paul may not approve it any more")), RolloutState.RUNNING
+    )
+    assert ended.endswith(
+        "no longer waits for 1 gateway that did not return: Paul may not approve it any more."
+    )

@@ -398,6 +398,7 @@ def _create_tables() -> None:
         sa.Column("created_at", UtcMicros(), nullable=False),
         sa.Column("expires_at", UtcMicros(), nullable=False),
         sa.Column("start_at", UtcMicros(), nullable=True),
+        sa.Column("wait_seconds", sa.Integer(), nullable=False),
         sa.Column("started_at", UtcMicros(), nullable=True),
         sa.Column("finished_at", UtcMicros(), nullable=True),
         sa.Column("wave", sa.Integer(), nullable=False),
