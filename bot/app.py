@@ -76,6 +76,7 @@ class App:
             incidents_at=self._alerts.incidents.at_sites,
             visibility_lost=self._alerts.visibility_lost,
             bad_among=fleet.policies.bad_among,
+            opening_for=self._alerts.maintenance.opening_for,
         )
         self._reporting = build_reporting(
             ground,

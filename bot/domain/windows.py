@@ -75,6 +75,32 @@ def _window_time(text: str) -> time:
     return time(hour, minute)
 
 
+@dataclass(frozen=True, slots=True)
+class MaintenanceOpening:
+    """The opening of a maintenance window that is open or comes next, in which alone some update starts
+    gateways; ``comes_again`` says that others may follow.
+    """
+
+    number: int
+    begins: datetime
+    ends: datetime
+    comes_again: bool
+
+    @property
+    def title(self) -> str:
+        return f"M-{self.number}"
+
+    def has_time_left(self, now: datetime) -> bool:
+        return now < _last_start(self.begins, self.ends)
+
+    def blocker(self, now: datetime, zone: ZoneInfo) -> str | None:
+        """Why no gateway is started now, in words; None while some may be."""
+        if now >= self.begins:
+            return None if self.has_time_left(now) else f"too little time is left in {self.title}"
+        opens = self.begins.astimezone(zone)
+        return f"{self.title} is not open; it opens {opens:%A %d %B %H:%M} ({zone.key})"
+
+
 def may_start(window: Window | None, zone: ZoneInfo, now: datetime) -> bool:
     """Whether a gateway may be started now: inside a window, and not shortly before its end."""
     return window is None or any(begin <= now < last for begin, last in _around(window, zone, now))
@@ -99,11 +125,7 @@ def open_now(windows: Iterable[Window], zone: ZoneInfo, now: datetime) -> tuple[
 
 def _around(window: Window, zone: ZoneInfo, now: datetime) -> list[tuple[datetime, datetime]]:
     """The windows near a moment, each up to the last moment at which something may be started."""
-    # A window of less than an hour is not eaten up by what is kept free at its end.
-    return [
-        (begin, end - min(STOP_BEFORE_END, (end - begin) / 2))
-        for begin, end in _openings([window], zone, now)
-    ]
+    return [(begin, _last_start(begin, end)) for begin, end in _openings([window], zone, now)]
 
 
 def _openings(windows: Iterable[Window], zone: ZoneInfo, now: datetime) -> list[tuple[datetime, datetime]]:
@@ -127,6 +149,11 @@ def _openings(windows: Iterable[Window], zone: ZoneInfo, now: datetime) -> list[
         else:
             near.append((begin, end))
     return near
+
+
+def _last_start(begin: datetime, end: datetime) -> datetime:
+    """A window of less than an hour is not eaten up by what is kept free at its end."""
+    return end - min(STOP_BEFORE_END, (end - begin) / 2)
 
 
 def opening_of(day: date, begins: time, ends: time, zone: ZoneInfo) -> tuple[datetime, datetime] | None:

@@ -101,6 +101,7 @@ ROLLOUT_VERSION: Final = "rollout_version"
 ROLLOUT_PLACE: Final = "rollout_place"
 ROLLOUT_START: Final = "rollout_start"
 ROLLOUT_EVERYWHERE: Final = "everywhere"
+IN_MAINTENANCE: Final = "maintenance"  # in place of when an update starts
 
 # Inputs of modals: the block and its element share a name
 REASON: Final = "reason"
@@ -266,7 +267,7 @@ class PlanRef:
     """A plan of an update: its id once it is drawn, of which choices it is, and where it was asked for.
 
     ``file`` is the id of the firmware file, where a version means several; ``start`` is when it is to start,
-    as ISO 8601 in UTC, where that was said.
+    as ISO 8601 in UTC, where that was said, or ``IN_MAINTENANCE``.
     """
 
     id: str = ""

@@ -16,7 +16,7 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import RolloutId
 from bot.services.context import Within
 from bot.services.rollouts.jobs import RolloutContext
-from bot.services.rollouts.requests import BadAmong, RolloutRequests
+from bot.services.rollouts.requests import BadAmong, OpeningFor, RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.start_checks import StartChecks
@@ -57,8 +57,9 @@ def build_rollouts(
     incidents_at: Callable[[set[str]], Awaitable[Sequence[IncidentSummary]]],
     visibility_lost: Callable[[], Awaitable[bool]],
     bad_among: BadAmong,
+    opening_for: OpeningFor,
 ) -> Rollouts:
-    """The first five and the last are the fleet's, the others the alerts'."""
+    """The first five and ``bad_among`` are the fleet's, the others the alerts'."""
     context, rules = ground.context, rollout_rules(ground.settings)
     routing = RolloutRouting(context, default_channel=ground.settings.channels.rollouts)
     of_rollouts = RolloutContext(context.database, context.now, ground.client, rules)
@@ -80,6 +81,7 @@ def build_rollouts(
         within=within,
         bad_among=bad_among,
         deciders=partial(ground.people.deciders, ground.settings.rollouts.ask),
+        opening_for=opening_for,
     )
     runner = RolloutRunner(
         of_rollouts, checks=checks, visibility_lost=visibility_lost, listed_at=listed_at, owner=ground.owner

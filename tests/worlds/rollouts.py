@@ -18,6 +18,7 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
+from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.context import Context
 from bot.services.questions import VendorQuestions
 from bot.services.rollouts.events import ENTRY
@@ -80,6 +81,16 @@ class World:
         self.bad: FirmwarePolicy | None = None  # the version that is known to be bad
         self.channel: str | None = "C0ROLLOUTS"
         self.foreign: set[str] = set()
+        self.maintenance = MaintenanceService(
+            self.context,
+            understand=self.fleet.query_of,
+            matching=self.fleet.ids_matching,
+            within=self.fleet.require_within,
+            channel=None,
+            zone="UTC",
+            before=(),
+            silenced=_no_ids,
+        )
         self.rollouts, self.runner = self.restarted()
         self.steering = RolloutSteering(
             self.context,
@@ -111,6 +122,7 @@ class World:
             within=self.fleet.require_within,
             deciders=self._deciders,
             bad_among=self._bad_among,
+            opening_for=self.maintenance.opening_for,
         )
         runner = RolloutRunner(
             context,
@@ -171,8 +183,15 @@ class World:
         return (await self.fleet.counts(parse(""))).total
 
     # ---- steps
-    async def plan(self, query: str = "tag:oslo", version: str = NEW, actor: Actor = OLGA) -> DrawnPlan:
-        drawn = await self.rollouts.plan(actor, "C0OPS", query, version)
+    async def plan(
+        self,
+        query: str = "tag:oslo",
+        version: str = NEW,
+        actor: Actor = OLGA,
+        *,
+        in_maintenance: bool = False,
+    ) -> DrawnPlan:
+        drawn = await self.rollouts.plan(actor, "C0OPS", query, version, in_maintenance=in_maintenance)
         assert isinstance(drawn, DrawnPlan)
         return drawn
 
@@ -322,6 +341,10 @@ def device(number: int, site: str) -> Device:
         firmware=OLD,
         hardware="1.0.0",
     )
+
+
+async def _no_ids() -> Sequence[str]:
+    return ()
 
 
 async def _none(_sites: set[str]) -> Sequence[IncidentSummary]:

@@ -166,6 +166,7 @@ class FirmwareChoice:
     options: tuple[tuple[Firmware, int], ...]  # with the matching gateways; by model, the newest file first
     skipped: tuple[str, ...] = ()
     start_at: datetime | None = None
+    in_maintenance: bool = False
 
 
 def choose_firmware(

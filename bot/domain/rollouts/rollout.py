@@ -122,6 +122,7 @@ class Rollout:
     expires_at: datetime
     start_at: datetime | None = None
     wait_for: timedelta = timedelta()  # from its start on, for those that are offline; zero: not at all
+    maintenance: int | None = None  # the number of the window in which alone gateways are started
     started_at: datetime | None = None
     finished_at: datetime | None = None
     wave: int = 0  # the highest wave that was opened
@@ -354,6 +355,11 @@ def drift_words(rollout: Rollout, changed: int) -> str:
     return f"{changed} of its {rollout.planned} gateways are missing, offline or changed since the plan"
 
 
+def window_over(rollout: Rollout) -> str:
+    """Why nothing is started any more in the maintenance window that it is bound to."""
+    return f"M-{rollout.maintenance}, in which alone it starts gateways, is over"
+
+
 def lost_words(rollout: Rollout, lost: Sequence[str]) -> str:
     """Why one is void that rests on the word of people who may not give it any more."""
     verb = "approve" if rollout.approvals_needed else "request"
@@ -408,6 +414,13 @@ def pause(rollout: Rollout, actor: Actor) -> Rollout:
 def paused(rollout: Rollout, reason: str) -> Rollout:
     """By itself."""
     return replace(rollout, state=RolloutState.PAUSED, reason=reason, paused_by=None, held=None)
+
+
+def without_window(rollout: Rollout) -> Rollout:
+    """The maintenance window that it was bound to is over: it pauses, and whoever resumes it starts at any
+    time.
+    """
+    return replace(paused(rollout, f"{window_over(rollout)}: resumed, it goes on without"), maintenance=None)
 
 
 def is_paused_by_itself(rollout: Rollout) -> bool:

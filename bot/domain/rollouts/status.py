@@ -21,6 +21,7 @@ from bot.domain.rollouts.rollout import (
     TargetState,
     takes_part,
 )
+from bot.domain.windows import MaintenanceOpening
 
 ESTIMATE_AFTER = 5  # settled gateways
 
@@ -57,6 +58,7 @@ class DrawnPlan:
     evidence: Evidence = field(default_factory=Evidence)
     freeze: Freeze | None = None
     start_at: datetime | None = None
+    opening: MaintenanceOpening | None = None  # of the maintenance window in which alone it starts gateways
     incidents: Sequence[IncidentSummary] = ()  # open ones at its gateways' sites
     skipped: Sequence[str] = ()  # what may be newer than this "latest"
     busy_in: Sequence[RolloutId] = ()  # the rollouts that have the gateways which are in another
@@ -79,6 +81,7 @@ class RolloutStatus:
     returned: int = 0  # skipped ones that came back
     late: int = 0  # counted as failed, and kept until their job is over
     freeze: Freeze | None = None
+    opening: MaintenanceOpening | None = None  # of the window that it is bound to, while it is not over
     evidence: Evidence = field(default_factory=Evidence)
     worked: timedelta = timedelta()  # how long gateways were under way, while it was not paused
 

@@ -14,6 +14,7 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.alerts import maintenance as decide
 from bot.domain.alerts.incidents import Cut, Thresholds
 from bot.domain.alerts.maintenance import (
+    Every,
     Maintenance,
     MaintenanceDown,
     MaintenanceId,
@@ -24,10 +25,11 @@ from bot.domain.alerts.maintenance import (
     parse_number,
 )
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
-from bot.domain.errors import AlreadyDone, NotFound, Stale, check_confirmed
+from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale, check_confirmed
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query
+from bot.domain.windows import MaintenanceOpening
 from bot.services.alerts.coverage import Coverage, HeldTogether, Matching
 from bot.services.context import Context, Within
 from bot.storage import audit, listings
@@ -203,6 +205,31 @@ class MaintenanceService:
         async with self._database.read() as connection:
             down = set(await store.down_in(connection, incident_id))
         return [one for one in soon if down.intersection(await self._covered(one))]
+
+    async def opening_for(self, gateway_ids: Collection[str]) -> MaintenanceOpening:
+        """The next opening that holds all of these, with time left to start an update in it.
+
+        Raises InvalidInput where there is none.
+        """
+        now, wanted, late = self._now(), set(gateway_ids), ""
+        for one in await self._planned():
+            if not wanted <= set(await self._covered(one)):
+                continue
+            comes_again = one.schedule.every is not Every.ONCE
+            for each in one.schedule.openings(now) if not one.is_over else ():
+                opening = MaintenanceOpening(one.id, each.begins, each.ends, comes_again)
+                if opening.has_time_left(now):
+                    return opening
+                late = late or one.title
+        if late:
+            raise InvalidInput(
+                f"{late} closes soon: too little time is left in it to start an update. Plan another with "
+                "/mesh maintenance."
+            )
+        raise InvalidInput(
+            "No maintenance window that is planned holds all of these gateways. /mesh windows lists them; "
+            "plan one with /mesh maintenance, or leave out “in maintenance”."
+        )
 
     async def held(self) -> Collection[str]:
         """The ids of all gateways whose alerts a window holds now."""

@@ -38,6 +38,7 @@ from bot.storage.rollouts import batches, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts.batches import Batch
+from bot.storage.rollouts.maintenance import maintenance_opening
 
 log = logging.getLogger(__name__)
 
@@ -292,4 +293,7 @@ async def start_blocker(
     if not may_start(rules.window, rules.zone, now):
         opens = next_start(rules.window, rules.zone, now).astimezone(rules.zone)
         return f"outside the window; it opens {opens:%A %H:%M} ({rules.zone.key})"
-    return None
+    if rollout.maintenance is None:
+        return None
+    opening = await maintenance_opening(connection, rollout.maintenance)
+    return opening.blocker(now, rules.zone) if opening else decide.window_over(rollout)

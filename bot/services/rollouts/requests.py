@@ -42,6 +42,7 @@ from bot.domain.rollouts.rollout import (
 )
 from bot.domain.rollouts.staleness import RolloutAct
 from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
+from bot.domain.windows import MaintenanceOpening
 from bot.services.context import Context, Within
 from bot.services.questions import VendorQuestions
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
@@ -55,6 +56,7 @@ from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts.in_flight import count_late
 from bot.storage.rollouts.incidents import alerts_during
+from bot.storage.rollouts.maintenance import maintenance_opening
 from bot.storage.rollouts.routing import card_channels
 
 SHOWN_FAILURES = 5
@@ -97,6 +99,13 @@ async def nobody() -> Sequence[Actor]:
     return ()
 
 
+OpeningFor = Callable[[Sequence[str]], Awaitable[MaintenanceOpening]]
+
+
+async def no_opening(_gateway_ids: Sequence[str]) -> MaintenanceOpening:
+    raise InvalidInput("No maintenance is planned.")
+
+
 class RolloutRequests:
     """All that can be done with rollouts.
 
@@ -106,6 +115,7 @@ class RolloutRequests:
     in a channel. ``within`` refuses somebody who is limited to a part of the fleet when gateways are outside
     of it. ``deciders`` are the people and groups that are called for a request.
     ``bad_among`` finds what says that a version is bad for one of some gateways.
+    ``opening_for`` finds the maintenance window that holds some gateways.
     """
 
     def __init__(
@@ -125,8 +135,10 @@ class RolloutRequests:
         within: Within = anywhere,
         deciders: Callable[[], Awaitable[Sequence[Actor]]] = nobody,
         bad_among: BadAmong = none_bad,
+        opening_for: OpeningFor = no_opening,
     ) -> None:
         self._bad_among = bad_among
+        self._opening_for = opening_for
         self._checks = checks
         self._database = context.database
         self._within = within
@@ -154,11 +166,13 @@ class RolloutRequests:
         start_at: datetime | None = None,
         *,
         file: str | None = None,
+        in_maintenance: bool = False,
     ) -> DrawnPlan | FirmwareChoice:
         """A plan that can be requested, or the files to choose from. Nothing is sent to the vendor.
 
-        ``file`` is the id of the one that was chosen. Raises InvalidInput when the query, the version or the
-        model names nothing.
+        ``file`` is the id of the one that was chosen. ``in_maintenance``: it starts gateways only while a
+        maintenance window is open that holds them all. Raises InvalidInput when there is none, and when the
+        query, the version or the model names nothing.
         """
         require(actor, Action.REQUEST)
         query = await self._understand(query_text)
@@ -170,16 +184,21 @@ class RolloutRequests:
         by_model = Counter(known.gateway.model for known in matches if known.gateway.model)
         chosen = planning.choose_firmware(query.text, version, firmwares, by_model, model=model, file=file)
         if isinstance(chosen, FirmwareChoice):
-            return replace(chosen, start_at=start_at)
+            return replace(chosen, start_at=start_at, in_maintenance=in_maintenance)
         skipped = planning.skipped_for_latest(version, firmwares, [chosen.model or ""])
-        drawn = await self._draw(actor, channel, query, chosen, matches, start_at)
+        drawn = await self._draw(
+            actor, channel, query, chosen, matches, start_at, in_maintenance=in_maintenance
+        )
         return replace(drawn, skipped=skipped)
 
     async def plan_again(self, actor: Actor, rollout_id: RolloutId) -> DrawnPlan | FirmwareChoice:
         """A new plan of what a rollout was for: the fleet is another now."""
         async with self._database.read() as connection:
             old = await store.load(connection, rollout_id)
-        return await self.plan(actor, old.channel, old.query, old.firmware_version, old.model)
+        bound = old.maintenance is not None
+        return await self.plan(
+            actor, old.channel, old.query, old.firmware_version, old.model, in_maintenance=bound
+        )
 
     async def _draw(
         self,
@@ -189,6 +208,8 @@ class RolloutRequests:
         firmware: Firmware,
         matches: Sequence[KnownGateway],
         start_at: datetime | None,
+        *,
+        in_maintenance: bool,
     ) -> DrawnPlan:
         now, plan_id = self.now(), self._new_id()
         size = await self._fleet_size()
@@ -198,17 +219,28 @@ class RolloutRequests:
             evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
         # Ten thousand targets take a while to sort and hash: not on the event loop.
         plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)
+        opening = await self._opening_for(_updated(plan)) if in_maintenance else None
+        if opening is not None and opening.begins > now:
+            start_at = opening.begins
         expires_at = now + planning.PLAN_EXPIRES
         plan = replace(plan, bad=await self._bad(firmware.version or "", _updated(plan)))
         busy = [one.gateway_id for one in plan.targets if one.cls is TargetClass.BUSY]
         async with self._database.write() as connection:
             busy_in = await targets.rollouts_of(connection, busy)
             await store.save_plan(
-                connection, plan_id, plan, actor.user_id, channel, start_at, now, expires_at
+                connection,
+                plan_id,
+                plan,
+                actor.user_id,
+                channel,
+                start_at,
+                now,
+                expires_at,
+                maintenance=None if opening is None else opening.number,
             )
         sites = {target.site for target in (*plan.eligible, *plan.awaited)}
         incidents = await self._incidents_at(sites)
-        return DrawnPlan(plan_id, plan, evidence, freeze, start_at, incidents, busy_in=busy_in)
+        return DrawnPlan(plan_id, plan, evidence, freeze, start_at, opening, incidents, busy_in=busy_in)
 
     async def _bad(self, version: str, ids: Sequence[str]) -> str | None:
         """What says that the version is known to be bad for one of these gateways."""
@@ -229,6 +261,9 @@ class RolloutRequests:
         usual = await self._usual_channels(saved.channel)
         not_visible = await self._checks.not_visible()
         now = self.now()
+        window = await self._checks.in_maintenance(self._requested(saved, actor, start_at, now))
+        if window.void:
+            raise Stale(f"{window.void}. Run the update again for a new plan.")
         asked = await self._who_decides(self._requested(saved, actor, start_at, now), saved.plan)
         async with self._database.write() as connection:
             saved = await store.load_plan(connection, plan_id)
@@ -249,7 +284,7 @@ class RolloutRequests:
             if not rollout.approvals_needed:
                 if await StartFinding(held=not_visible).complete(connection, rollout):
                     raise Stale("The fleet is another than in that plan. Run the update again for a new one.")
-                begun = decide.begin(rollout, now, not_visible)
+                begun = decide.begin(rollout, now, not_visible or window.held)
                 await self._begin(connection, rollout, begun, now)
                 return begun
         return rollout
@@ -298,6 +333,7 @@ class RolloutRequests:
             expires_at=now + self.rules.approval_expires,
             start_at=start_at,
             wait_for=plan.wait_for,
+            maintenance=saved.maintenance,
         )
 
     async def _usual_channels(self, asked_in: str | None) -> list[str]:
@@ -433,6 +469,8 @@ class RolloutRequests:
             sites = set() if rollout.state.is_final else await targets.sites(connection, rollout_id)
             freeze = await store.freeze_of(connection, version)
             evidence = await _evidence(connection, version, rollout.model)
+            bound = None if rollout.state.is_final else rollout.maintenance
+            opening = None if bound is None else await maintenance_opening(connection, bound)
             spent = timedelta()
             if rollout.state is RolloutState.RUNNING:
                 spans = await targets.work_spans(connection, rollout_id, now)
@@ -450,6 +488,7 @@ class RolloutRequests:
             first=() if rollout.started_at else first,
             incidents=await self._incidents_at(sites) if sites else (),
             freeze=freeze,
+            opening=opening,
             evidence=evidence,
             worked=spent,
             now=now,

@@ -42,6 +42,7 @@ from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, retries, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
+from bot.storage.rollouts.maintenance import maintenance_opening
 
 log = logging.getLogger(__name__)
 
@@ -295,6 +296,16 @@ class RolloutRunner:
             if fresh.state.is_under_way and fresh.has_waited_at(now):
                 fresh = await self._end_waiting(connection, fresh, None, now)
                 counts = await targets.count_targets(connection, rollout.id)
+            unstarted = _in_states(counts, {TargetState.WAITING, TargetState.AWAY})
+            if (
+                unstarted
+                and fresh.state is RolloutState.RUNNING
+                and await self._is_without_window(connection, fresh)
+            ):
+                after = decide.without_window(fresh)
+                await store.save(connection, fresh, after, now)
+                await record_event(connection, after, Paused(after.reason), now, before=fresh)
+                return replace(after, version=fresh.version + 1)
             after = decide.advance(fresh, counts, now, self._context.rules)
             if after == fresh:
                 return fresh
@@ -328,6 +339,10 @@ class RolloutRunner:
             await cards.touch(connection, about(after.id))
             return
         await record_event(connection, after, event, now, before=before)
+
+    async def _is_without_window(self, connection: Transaction, rollout: Rollout) -> bool:
+        bound = rollout.maintenance
+        return bound is not None and await maintenance_opening(connection, bound) is None
 
     async def _named(
         self, connection: Transaction, rollout: Rollout, state: TargetState

@@ -16,6 +16,7 @@ from bot.services.context import Within
 from bot.services.rollouts.jobs import FLEET_NOT_VISIBLE, RolloutContext
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import targets
+from bot.storage.rollouts.maintenance import maintenance_opening
 
 FILE_NOT_TOLD = "Meshtech does not say right now which firmware files it has"
 
@@ -62,11 +63,24 @@ class StartChecks:
             return StartFinding(held=held)
         if lost := await self._lost(rollout):
             return StartFinding(void=decide.lost_words(rollout, lost))
+        window = await self.in_maintenance(rollout)
+        if window.void:
+            return window
         try:
             found = await self._context.client.firmware(rollout.firmware.id)
         except MeshtechError:
             return StartFinding(held=FILE_NOT_TOLD)
-        return StartFinding(void=rollout.firmware.change(found))
+        return StartFinding(rollout.firmware.change(found), window.held)
+
+    async def in_maintenance(self, rollout: Rollout) -> StartFinding:
+        """What the maintenance window says that it is bound to: it is closed, or over."""
+        if rollout.maintenance is None:
+            return StartFinding()
+        async with self._context.database.read() as connection:
+            opening = await maintenance_opening(connection, rollout.maintenance)
+        if opening is None:
+            return StartFinding(void=decide.window_over(rollout))
+        return StartFinding(held=opening.blocker(self._context.now(), self._context.rules.zone))
 
     async def not_visible(self) -> str | None:
         """What to say while nobody can tell whether the fleet drifted; None while it can be seen."""

@@ -99,14 +99,16 @@ class RolloutButtons:
         """On a choice of files it plans for one; on a void rollout's card it draws a new plan."""
         if isinstance(click.ref, PlanRef):
             chosen = click.ref
+            in_maintenance = chosen.start == ids.IN_MAINTENANCE
             drawn = await self._service.plan(
                 click.actor,
                 click.channel,
                 chosen.query,
                 chosen.version,
                 chosen.model or None,
-                _start(chosen),
+                None if in_maintenance else _start(chosen),
                 file=chosen.file or None,
+                in_maintenance=in_maintenance,
             )
             await click.respond.answer(self._draw(drawn))
             return

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
@@ -75,7 +74,7 @@ class RolloutListeners:
     # ---- commands
 
     @on.command(
-        "update <query> to <version|latest> [at <HH:MM or date>]",
+        "update <query> to <version|latest> [at <HH:MM or date>, or in maintenance]",
         "Plan a firmware update; alone, it opens a dialog with menus",
         needs="operator",
         examples=("update tag:oslo to 3.5.0", "update model:2011 fw:<3.5.0 to latest at 22:00"),
@@ -86,9 +85,18 @@ class RolloutListeners:
             await self._form(call)
             return
         zone, now = self._service.rules.zone, self._service.now()
-        query, version, at = parse_update(call.text)
+        text, in_maintenance = _IN_MAINTENANCE.subn("", call.text)
+        query, version, at = parse_update(text)
+        if in_maintenance and at:
+            raise InvalidInput("An update in maintenance starts when the window opens: leave out the time.")
         start_at = parse_start(at, zone, now) if at else None
-        await call.respond.answer(await self._plan(call.actor, call.channel, query, version, start_at))
+        drawn = await self._service.plan(
+            call.actor, call.channel, query, version, start_at=start_at, in_maintenance=bool(in_maintenance)
+        )
+        if isinstance(drawn, FirmwareChoice):
+            await call.respond.answer(views.firmware_choice(drawn))
+        else:
+            await call.respond.answer(views.plan(drawn, self._service.rules))
 
     @on.command("rollouts", "List firmware rollouts", also=("updates",))
     async def rollouts(self, call: CommandCall) -> None:
@@ -186,14 +194,6 @@ class RolloutListeners:
         await click.respond.answer(views.freezes(await self._steering.freezes()))
         await click.respond.add(views.unfrozen(effect))
 
-    async def _plan(
-        self, actor: Actor, channel: str | None, query: str, version: str, start_at: datetime | None
-    ) -> Message:
-        drawn = await self._service.plan(actor, channel, query, version, start_at=start_at)
-        if isinstance(drawn, FirmwareChoice):
-            return views.firmware_choice(drawn)
-        return views.plan(drawn, self._service.rules)
-
     # ---- what is drawn
 
     async def draw_card(self, subject: str) -> Message:
@@ -262,6 +262,9 @@ class RolloutListeners:
         )
         title = f"R-{rollout_id}: {file.rows} gateways"
         return ListFile(f"R-{rollout_id}.csv", title, file.content(), file.rows)
+
+
+_IN_MAINTENANCE = re.compile(r"\s+in (?:a )?maintenance(?: window)?\s*$", re.IGNORECASE)
 
 
 def parse_update(text: str) -> tuple[str, str, str]:

@@ -215,6 +215,7 @@ plans = Table(
     Column("created_at", UtcMicros, nullable=False),
     Column("expires_at", UtcMicros, nullable=False, index=True),
     Column("start_at", UtcMicros),
+    Column("maintenance_id", _Id),  # the window in which alone it starts gateways
     Column("body", JSON, nullable=False),
     Column("rollout_id", _Id),
 )
@@ -242,6 +243,7 @@ rollouts = _numbered(
     Column("expires_at", UtcMicros, nullable=False),
     Column("start_at", UtcMicros),
     Column("wait_seconds", Integer, nullable=False),  # from its start on, for those that are offline
+    Column("maintenance_id", _Id),  # the window in which alone it starts gateways
     Column("started_at", UtcMicros),
     Column("finished_at", UtcMicros),
     Column("wave", Integer, nullable=False),  # the highest that was opened

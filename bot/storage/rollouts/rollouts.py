@@ -49,6 +49,8 @@ async def save_plan(
     start_at: datetime | None,
     now: datetime,
     expires_at: datetime,
+    *,
+    maintenance: int | None = None,
 ) -> None:
     """Keeps a drawn plan until some time after it has expired."""
     await connection.execute(
@@ -59,6 +61,7 @@ async def save_plan(
             created_at=now,
             expires_at=expires_at,
             start_at=start_at,
+            maintenance_id=maintenance,
             body=_plan_to_json(plan),
         )
     )
@@ -72,6 +75,7 @@ class SavedPlan:
     start_at: datetime | None
     expires_at: datetime
     rollout_id: RolloutId | None
+    maintenance: int | None = None  # the window in which alone it starts gateways
 
 
 async def load_plan(connection: Transaction, plan_id: str) -> SavedPlan:
@@ -86,6 +90,7 @@ async def load_plan(connection: Transaction, plan_id: str) -> SavedPlan:
         row.start_at,
         row.expires_at,
         RolloutId(row.rollout_id) if row.rollout_id is not None else None,
+        row.maintenance_id,
     )
 
 
@@ -383,6 +388,7 @@ def _rollout(row: Row[Any], approvals: Mapping[int, tuple[Approval, ...]]) -> Ro
         expires_at=row.expires_at,
         start_at=row.start_at,
         wait_for=timedelta(seconds=row.wait_seconds),
+        maintenance=row.maintenance_id,
         started_at=row.started_at,
         finished_at=row.finished_at,
         wave=row.wave,
@@ -406,6 +412,7 @@ def _rollout_values(rollout: Rollout) -> dict[str, Any]:
         "expires_at": rollout.expires_at,
         "start_at": rollout.start_at,
         "wait_seconds": int(rollout.wait_for.total_seconds()),
+        "maintenance_id": rollout.maintenance,
         "started_at": rollout.started_at,
         "finished_at": rollout.finished_at,
         "wave": rollout.wave,

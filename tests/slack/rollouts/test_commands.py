@@ -413,3 +413,14 @@ def test_a_freeze_is_of_everything_or_of_one_firmware(text: str, parsed: tuple[s
 def test_a_freeze_that_is_not_understood_is_told_how() -> None:
     with pytest.raises(InvalidInput, match="Write /mesh freeze firmware"):
         parse_freeze("3.6.0 it bricks")
+
+
+# ---- in maintenance
+
+
+async def test_an_update_in_maintenance_names_its_window_and_takes_no_time_besides(desk: Desk) -> None:
+    await desk.it.maintenance.plan(ADA, "tag:oslo 09:00-10:00 because the mast is painted", "C0OPS", 8)
+    answer = await desk.says(f"update tag:oslo to {NEW} in maintenance")
+    assert "It starts gateways only in M-1, open from" in answer.text
+    with pytest.raises(InvalidInput, match="leave out the time"):
+        await desk.says(f"update tag:oslo to {NEW} at 22:00 in maintenance")

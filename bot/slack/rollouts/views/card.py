@@ -18,6 +18,7 @@ from bot.domain.rollouts.rollout import (
     takes_part,
 )
 from bot.domain.rollouts.status import Evidence, RolloutStatus
+from bot.domain.windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (
@@ -143,7 +144,10 @@ def _start(rollout: Rollout) -> str:
 def starts_words(rollout: Rollout) -> str:
     """When it starts, behind what it is about; empty where that is as soon as it may."""
     is_to_come = rollout.state in {RolloutState.REQUESTED, RolloutState.SCHEDULED}
-    return f", and starts {date(rollout.start_at)}" if rollout.start_at and is_to_come else ""
+    within = f" in M-{rollout.maintenance}" if rollout.maintenance else ""
+    if not is_to_come or not (rollout.start_at or within):
+        return ""
+    return f", and starts{within}{f' {date(rollout.start_at)}' if rollout.start_at else ''}"
 
 
 def spoken(parts: Sequence[str]) -> str:
@@ -239,6 +243,12 @@ def incidents_words(found: Sequence[IncidentSummary]) -> list[str]:
     return [*shown, f"And {count(more, 'more open alert')}: see {code('alerts')}."] if more > 0 else shown
 
 
+def opening_words(opening: MaintenanceOpening) -> str:
+    """In which maintenance window alone it starts gateways, and when that opens."""
+    is_open = f"open from {date(opening.begins)} to {date(opening.ends)}"
+    return f"🔧 It starts gateways only in {opening.title}, {is_open}."
+
+
 def wait_words(away: int, total: int, wait_for: timedelta, rules: RolloutRules) -> str:
     """That it waits for those that are offline, of all that it updates, for those who decide about it."""
     most = wave_sizes(total, rules.waves)[0]
@@ -298,6 +308,8 @@ def _notices(rollout_status: RolloutStatus) -> list[str]:
         said.append(bad_words(rollout.bad))
     if rollout.downgrades and not rollout.state.is_final:
         said.append(downgrade_words(rollout.downgrades))
+    if rollout_status.opening:
+        said.append(opening_words(rollout_status.opening))
     if away := 0 if rollout.state.is_final else rollout_status.in_state(TargetState.AWAY):
         said.append(_away_words(rollout_status, away))
     soak = _next_wave_words(rollout_status)
@@ -492,7 +504,8 @@ def buttons(rollout_status: RolloutStatus, ref: CardRef, *, shows_all: bool = Tr
 
 def _start_in_plain_words(rollout: Rollout) -> str:
     """For a dialog that asks, in which Slack shows no dates."""
-    return f", from {utc(rollout.start_at)} on" if rollout.start_at else ""
+    within = f", in M-{rollout.maintenance} alone" if rollout.maintenance else ""
+    return within + (f", from {utc(rollout.start_at)} on" if rollout.start_at else "")
 
 
 def _back(rollout: Rollout) -> str:

@@ -6,6 +6,7 @@ from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
 from bot.domain.rollouts.rollout import CANARY, Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
+from bot.domain.windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef
 from bot.slack.rollouts.views.card import (
@@ -19,6 +20,7 @@ from bot.slack.rollouts.views.card import (
     in_a_row,
     incident_blocks,
     incidents_words,
+    opening_words,
     people,
     said,
     spoken,
@@ -42,6 +44,7 @@ from bot.slack.views.blocks import (
     context,
     count,
     date,
+    duration,
     escape,
     header,
     lines,
@@ -103,7 +106,7 @@ def plan(drawn: DrawnPlan, rules: RolloutRules) -> Message:
     what = f"firmware {code(made.version)} for model {code(made.model)}"
     title = f"Plan: {what}, {count(everybody, 'gateway')} of {len(made.targets):,} that match"
     classes = [_class_line(cls, number, drawn) for cls, number in made.counts().items() if number]
-    notices = _notices(drawn)
+    notices = _notices(drawn, rules)
     if awaited:
         notices.insert(0, wait_words(len(awaited), everybody, made.wait_for, rules))
     waves = waves_words(made.waves, rules, len(awaited))
@@ -181,9 +184,21 @@ def _instead(made: Plan) -> list[Block]:
     ]
 
 
-def _notices(drawn: DrawnPlan) -> list[str]:
+def _short_words(opening: MaintenanceOpening, made: Plan, rules: RolloutRules) -> list[str]:
+    """That an opening is too short for all of the waves."""
+    least = rules.soak * max(len(made.waves) - 1, 0) + rules.stable_for * len(made.waves)
+    length = opening.ends - opening.begins
+    if least <= length:
+        return []
+    then = "waits for the next" if opening.comes_again else "stays as it is until somebody resumes it"
+    return [f"⚠️ Its waves take {duration(least)} at least, and that is {duration(length)}: the rest {then}."]
+
+
+def _notices(drawn: DrawnPlan, rules: RolloutRules) -> list[str]:
     told = []
-    if drawn.start_at:
+    if drawn.opening:
+        told += [opening_words(drawn.opening), *_short_words(drawn.opening, drawn.plan, rules)]
+    elif drawn.start_at:
         told.append(f"⏳ It starts {date(drawn.start_at)}, once it is approved.")
     if drawn.freeze:
         told.append(f"🧊 {name(drawn.freeze.says(), 400)}. It can be requested, and starts when that ends.")
@@ -237,7 +252,7 @@ def firmware_choice(choice: FirmwareChoice) -> Message:
         f"{code(choice.wanted)} means {len(choice.options)} files here, and a rollout is for one file of one "
         "model. Choose one:"
     )
-    start = choice.start_at.isoformat() if choice.start_at else ""
+    start = choice.start_at.isoformat() if choice.start_at else ids.IN_MAINTENANCE * choice.in_maintenance
     if choice.start_at:
         text = f"{text.removesuffix(':')}; it starts {date(choice.start_at)}, once it is approved:"
     skipped = _skipped_words(choice.skipped)
