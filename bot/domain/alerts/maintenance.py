@@ -151,8 +151,10 @@ class Maintenance:
         return f"M-{self.id}"
 
     def holds(self, now: datetime) -> bool:
-        """Whether it holds alerts. Once it is to close it does until it is closed: nothing slips between."""
-        return self.opening is not None and self.opening.begins <= now
+        """Whether it holds alerts. Once it is open, or is to close, it does until it is closed: nothing slips
+        between, and a clock that is set back opens nothing twice.
+        """
+        return self.opening is not None and (self.is_open or self.opening.begins <= now)
 
     @property
     def is_over(self) -> bool:

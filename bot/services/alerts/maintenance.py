@@ -276,6 +276,8 @@ class MaintenanceService:
             elif one.opening.begins <= now:
                 if not one.is_open:
                     await self._save(one, decide.opened(one))
+            elif one.is_open:
+                continue  # the clock was set back
             elif (due := announcement_due(one.opening, self._before, now)) != one.announced:
                 await self._announce(one, due, now)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ from bot.storage.fleet import search
 from tests.services.alerts.test_silences import voss
 from tests.worlds.alerts import ANA, BEN, MINUTE, START, World
 from tests.worlds.builders import alert_rules, limited, parsed
+from tests.worlds.interleaved import Interleaved
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 OSLO = "tag:oslo 09:00-10:00 because the mast is painted"  # today: the world begins at 08:00
@@ -433,3 +435,62 @@ async def test_what_was_held_between_two_moments_is_known_afterwards(site: Site)
 
 async def held_between(site: Site, begins: datetime, ends: datetime, wanted: set[str] | None = None) -> Held:
     return by_gateway(await site.service.held_between(begins, ends), wanted)
+
+
+# ---- a process that dies, and a clock that is set back
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+async def dies() -> None:
+    raise Killed
+
+
+async def test_a_process_that_dies_before_any_transaction_announces_opens_and_closes_a_window_once(
+    database_url: str,
+) -> None:
+    """It dies a transaction later each time, and another goes on."""
+    database = Interleaved.open(database_url)
+    gateways = ["Oslo/a", "Oslo/b", *voss(30)]
+    site = Site(await World.begin(database, *gateways, rules=alert_rules(startup_listings=0)))
+    await site.world.subscribe("C0OSLO", "tag:oslo")
+    await site.plan()
+    for moment in (NINE - HOUR / 2, NINE, TEN):
+        await site.until(moment - MINUTE)
+        site.world.now = moment
+        await site.world.listing()
+        deaths = 0
+        for transaction in range(30):
+            database.before(transaction, dies)
+            with suppress(Killed):
+                await site.service.tick()
+            if not database.has_acted():
+                break
+            deaths += 1
+            site.service = site.replica()
+        assert deaths > 1
+        await site.world.engine.tick()
+        site.world.goes("offline", *(["a"] if moment == NINE else []))
+    assert await site.told(SOON) == ["C0OSLO", "C0ALERTS"]
+    incident = await site.world.only_incident()
+    assert (incident.kind, incident.tally.down) == (IncidentKind.MAINTENANCE, 1)
+    assert len(await site.world.rows(select(cards).where(cards.c.kind == "incident"))) == 2  # in two channels
+    await database.close()
+
+
+async def test_a_clock_that_is_set_back_an_hour_announces_opens_and_closes_a_window_once(site: Site) -> None:
+    await site.plan("tag:oslo mon 09:00-10:00 weekly because of patches")
+    for moment in (NINE - HOUR / 4, NINE + HOUR / 4, TEN + HOUR / 4):
+        await site.until(moment)
+        site.world.goes("offline", *(["a"] if NINE < moment < TEN else []))
+        site.world.now -= HOUR
+        await site.minute(2)
+        await site.until(moment)
+    assert await site.told(SOON) == ["C0ALERTS"]
+    incident = await site.world.only_incident()
+    assert (incident.kind, incident.tally.down) == (IncidentKind.MAINTENANCE, 1)
+    (window, _) = await site.service.shown("M-1")
+    assert window.opening is not None
+    assert window.opening.begins == NINE + 7 * DAY

@@ -67,6 +67,13 @@ async def test_a_version_for_several_models_asks_which_and_plans_it(desk: Desk) 
     answers = await desk.clicks(ids.ROLLOUT_REPLAN, ids.decode(refs[1]), OLGA)
     assert "⏳ It starts" in answers.last.text
 
+    await desk.it.maintenance.plan(ADA, "tag:oslo 09:00-10:00 because the mast is painted", "C0OPS", 8)
+    bound = await desk.says(f"update tag:oslo to {NEW} in maintenance")
+    assert "it starts gateways only in their next maintenance window" in bound.text
+    refs = [block["accessory"]["value"] for block in bound.blocks if "accessory" in block]
+    answers = await desk.clicks(ids.ROLLOUT_REPLAN, ids.decode(refs[1]), OLGA)
+    assert "It starts gateways only in M-1, open from" in answers.last.text
+
 
 async def test_an_update_can_start_later(desk: Desk) -> None:
     ref = await desk.requested(f"update tag:oslo to {NEW} at 22:00")

@@ -255,6 +255,8 @@ def firmware_choice(choice: FirmwareChoice) -> Message:
     start = choice.start_at.isoformat() if choice.start_at else ids.IN_MAINTENANCE * choice.in_maintenance
     if choice.start_at:
         text = f"{text.removesuffix(':')}; it starts {date(choice.start_at)}, once it is approved:"
+    if choice.in_maintenance:
+        text = f"{text.removesuffix(':')}; it starts gateways only in their next maintenance window:"
     skipped = _skipped_words(choice.skipped)
     blocks, listed = [section(text), *map(section, skipped)], []
     for firmware, number in choice.options:
