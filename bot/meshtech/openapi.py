@@ -35,6 +35,7 @@ _MOST_READ = 20_000  # parts of all schemas; what is left then counts as not des
 _MOST_FIELDS = 300  # of one schema
 _MOST_VARIABLES = 4  # in a server's host
 _TIMEOUT = 20.0
+_SETTABLE = re.compile(r"[\w.$@:-]+")  # a field's name that can stand in a setting, between its commas
 
 
 class Shape:
@@ -66,7 +67,8 @@ class Shape:
         for part in self._document.parts(self._schema):
             kind = _kind(part) if kind == "any" else kind
             for name, inner in islice(_object(part, "properties").items(), _MOST_FIELDS - len(fields)):
-                fields.setdefault(str(name), self._document.shape(inner))
+                if _SETTABLE.fullmatch(str(name)):
+                    fields.setdefault(str(name), self._document.shape(inner))
             if item is None and "items" in part:
                 item = self._document.shape(part["items"])
         return "object" if fields else kind, fields, item

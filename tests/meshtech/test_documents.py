@@ -390,6 +390,12 @@ def test_an_id_is_not_taken_from_what_is_the_id_of_something_else(names: tuple[s
     assert "id" in found[Operation.CREATE_JOB].text
 
 
+@pytest.mark.parametrize("name", ["", "model,number", "model=number", "model #"])
+def test_no_name_is_recommended_that_no_setting_can_hold(name: str) -> None:
+    listed = described(thing("nextToken", items=many(thing("id", name, "version"))))
+    assert settings(document({"/api/v1/firmwares": {"get": listed}})) == {}
+
+
 def test_an_object_is_no_name_for_a_text() -> None:
     listed = described(thing("nextToken", items=many(thing("id", "version", model=thing("key")))))
     found = compared(document({"/api/v1/firmwares": {"get": listed}}))[Operation.LIST_FIRMWARE]

@@ -72,7 +72,7 @@ class RolloutRunner:
         self._visibility_lost = visibility_lost
         self._listed_at = listed_at
         self._owner = owner
-        self._unreleased: dict[RolloutId, tuple[int, datetime | None]] = {}
+        self._unreleased: dict[RolloutId, tuple[int | None, datetime | None]] = {}
 
     async def advance(self) -> None:
         """Moves on every rollout that is due and that no other process holds; for a tick.
@@ -90,18 +90,23 @@ class RolloutRunner:
                 raise result
 
     async def _advance_claimed(self, rollout_id: RolloutId) -> None:
-        async with self._context.database.read() as connection:
-            rollout = await store.load(connection, rollout_id)
+        version: int | None = None
         due_at: datetime | None = self._context.now() + SOON
         try:
             async with store.kept(self._context.database, rollout_id, self._owner, self._context.now):
+                async with self._context.database.read() as connection:
+                    rollout = await store.load(connection, rollout_id)
+                version = rollout.version
                 rollout, due_at = await self._advance_one(rollout)
+                version = rollout.version
         except BotError as error:
-            log.warning("%s waits: %s", rollout.title, error)
+            log.warning("R-%d waits: %s", rollout_id, error)
         finally:
-            await self._release(rollout_id, rollout.version, due_at)
+            await self._release(rollout_id, version, due_at)
 
-    async def _release(self, rollout_id: RolloutId, seen_version: int, due_at: datetime | None) -> None:
+    async def _release(
+        self, rollout_id: RolloutId, seen_version: int | None, due_at: datetime | None
+    ) -> None:
         """Repeated before the next claim where the database does not take it. Raises Unavailable then."""
         self._unreleased[rollout_id] = (seen_version, due_at)
         async with self._context.database.write() as connection:

@@ -243,10 +243,15 @@ def kept(
 
 
 async def release(
-    connection: Transaction, rollout_id: RolloutId, owner: str, seen_version: int, due_at: datetime | None
+    connection: Transaction,
+    rollout_id: RolloutId,
+    owner: str,
+    seen_version: int | None,
+    due_at: datetime | None,
 ) -> None:
     """Gives the claim back and says when the rollout is due again, unless a decision said so meanwhile.
 
+    It stays due where nobody read it, and so saw no version.
     Nothing where the lease ran out and another process has it.
     """
     mine = update(rollouts).where(rollouts.c.id == rollout_id, is_held(rollouts, owner))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus, TargetStatus
@@ -530,3 +530,16 @@ async def test_a_rollout_that_could_not_be_given_back_is_when_the_database_is_ba
         async with it.database.read() as connection:
             assert await connection.scalar(select(rollouts.c.lease_until)) is None
         assert it.started_more_than_once() == {}
+
+
+async def test_a_rollout_that_could_not_be_read_is_given_back_and_stays_due(tmp_path: Path) -> None:
+    async with world(sqlite_url(tmp_path), rules=QUICK, quick=True) as it:
+        await it.running()
+        async with it.database.write() as connection:
+            await connection.execute(update(rollouts).values(state="elsewhere"))
+        with pytest.raises(ValueError, match="elsewhere"):
+            await it.runner.advance()
+        async with it.database.write() as connection:
+            found = await connection.execute(select(rollouts.c.due_at, rollouts.c.lease_until))
+        due_at, lease = found.one()
+        assert (due_at <= it.clock.now(), lease) == (True, None)
