@@ -3,7 +3,7 @@
     BotError
     ├── InvalidInput      what was typed cannot be understood or done; the text says what would be right
     │   ├── Unconfirmed   it is about many gateways, or none: whoever asked has to say yes first
-    │   └── Mistaken      rows that were pasted cannot; the text says it by line and column
+    │   └── Mistaken      rows of a file that cannot be taken; the text says why by line and column
     ├── NotFound          no gateway, rollout, job or incident answers to that name
     ├── NotAllowed        the role is missing; the text names it and who has it
     ├── AlreadyDone       the click repeats one's own: it was done the first time
@@ -50,7 +50,7 @@ def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What cannot be: in which line, under which column, and why."""
+    """What is wrong in a row of a file: in which line, under which column, and why."""
 
     line: int
     column: str
@@ -58,7 +58,7 @@ class Mistake:
 
 
 class Mistaken(InvalidInput):
-    """All that is wrong with some rows: the text names the first few."""
+    """All that is wrong with the rows of a file; the text names the first few."""
 
     SHOWN = 5
 

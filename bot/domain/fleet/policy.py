@@ -89,7 +89,8 @@ def scope(query: Query, actor: Actor) -> Query:
         )
     query = EVERYTHING if query == ALL else query
     if limits := actor.limits_for(Action.POLICY):
-        query = Query((*query.terms, *map(_any, _each([limit.terms for limit in limits]))))
+        its = map(_any, _each([limit.terms for limit in limits]))
+        query = Query(tuple(dict.fromkeys([*query.terms, *its])))
     return parse(query.text)  # refused where it is too long
 
 

@@ -18,8 +18,7 @@ from bot.storage import audit
 from bot.storage import policies as store
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
-from bot.storage.fleet import policy as counting
-from bot.storage.fleet import search
+from bot.storage.fleet import compliance, search
 
 TOLD = "policy_told"  # the kind of the message that something is wanted, bad, or no more
 NEW = timedelta(days=1)  # gateways that appeared so lately are told of as new
@@ -69,7 +68,7 @@ class PolicyService:
             raise PolicyReasonMissing(covered, fleet)
         await self._check_frozen(asked)
         check_confirmed(covered, fleet, seen)
-        wanted = FirmwarePolicy(
+        said = FirmwarePolicy(
             PolicyId(0),
             asked.kind,
             asked.version,
@@ -82,7 +81,7 @@ class PolicyService:
         )
         async with self._database.write() as connection:
             await _check_clash(connection, asked, now)
-            made = await store.add(connection, wanted, asked_once)
+            made = await store.add(connection, said, asked_once)
             if made is None:
                 raise AlreadyDone("That is said already. /mesh policy lists it.")
             await self._record(connection, actor, AuditAction.POLICY, made, channel)
@@ -173,7 +172,7 @@ class PolicyService:
         if not standing:
             return ()
         found = await self._database.ask(
-            partial(counting.running, standing=standing, query=query, now=now, new_since=now - NEW)
+            partial(compliance.running, standing=standing, query=query, now=now, new_since=now - NEW)
         )
         return decide.compliance(standing, found, await self._frozen())
 

@@ -73,7 +73,9 @@ class SiteBook:
         async with self._database.read() as connection:
             found = (await store.named(connection, [name])).get(fold(name))
             others = [] if found else await store.every(connection)
-        return found or _no_such(name, others)
+        if found is None:
+            raise NotFound(_unknown(name, others))
+        return found
 
     async def entry_of(self, name: str) -> Entry:
         """What the book says of a site: nothing, where it says nothing."""
@@ -88,9 +90,14 @@ class SiteBook:
         return {name: one[0] for name, one in found if one is not None and one[0].startswith("S")}
 
     # ---- changing
-    async def describe(self, actor: Actor, row: SiteRow, channel: str | None = None) -> SiteChange:
-        """Changes the entry of one site at once. Raises NotAllowed, NotFound, InvalidInput, Mistaken."""
-        change = await self._change(actor, [row])
+    async def describe(
+        self, actor: Actor, row: SiteRow, channel: str | None = None, *, seen: int | None = None
+    ) -> SiteChange:
+        """Changes the entry of one site at once; where a dialog showed it, that was its version ``seen``.
+
+        Raises NotAllowed, NotFound, InvalidInput, Mistaken, Stale.
+        """
+        change = await self._change(actor, [row], seen)
         async with self._database.write() as connection:
             await store.add_change(connection, change)
             return await self._carry_out(connection, actor, change, channel)
@@ -140,7 +147,7 @@ class SiteBook:
             await store.forget(connection, self.now() - older_than)
 
     # ---- below
-    async def _change(self, actor: Actor, rows: Sequence[SiteRow]) -> SiteChange:
+    async def _change(self, actor: Actor, rows: Sequence[SiteRow], seen: int | None = None) -> SiteChange:
         """What the rows change, checked as a whole."""
         require(actor, Action.DESCRIBE)
         async with self._database.read() as connection:
@@ -148,7 +155,9 @@ class SiteBook:
             missing = [one for one in rows if fold(one.site) not in found]
             others = await store.every(connection) if missing else []
         if missing and len(rows) == 1 and not rows[0].line:
-            _no_such(rows[0].site, others)
+            raise NotFound(_unknown(rows[0].site, others))
+        if seen is not None and any(site.version != seen for site in found.values()):
+            raise Stale("Somebody changed this entry meanwhile. Close this, and open it again.")
         asked = {text for row in rows if (text := _new_call(row, found.get(fold(row.site))))}
         contacts = await self._contacts(asked) if asked else {}
         items: dict[str, SiteItem] = {}
@@ -256,10 +265,6 @@ def _new_call(row: SiteRow, site: Site | None) -> str | None:
 
 def _in_words(item: SiteItem, entry: Entry) -> str:
     return "; ".join(f"{one}: {entry.get(one, 'nothing')}" for one in item.fields)
-
-
-def _no_such(name: str, others: Sequence[Site]) -> Site:
-    raise NotFound(_unknown(name, others))
 
 
 def _unknown(name: str, others: Sequence[Site]) -> str:

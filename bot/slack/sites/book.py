@@ -4,10 +4,10 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.errors import InvalidInput, Mistaken
+from bot.domain.errors import InvalidInput, Mistaken, Stale
 from bot.domain.gateways import fold
 from bot.domain.query import Field, exactly
-from bot.domain.sites.book import SiteField
+from bot.domain.sites.book import Site, SiteField
 from bot.services.sites.book import SiteBook, SiteRow
 from bot.slack import ids
 from bot.slack.incoming.commands import unquoted
@@ -121,16 +121,13 @@ class SiteListeners:
 
     @on.submission(ids.SITE_EDIT)
     async def edit(self, sent: Submission) -> SubmissionAnswer:
-        asked = sent.page
-        if (await self._book.find(asked.question)).version != asked.offset:
-            changed = "Somebody changed this entry meanwhile. Close this, and open it again."
-            return SubmissionAnswer(errors={SiteField.OWNER.value: changed})
         said = {one: sent.values.get(one.value, "") for one in SiteField}
+        row = SiteRow(sent.page.question, said)
         try:
-            change = await self._book.describe(sent.actor, SiteRow(asked.question, said))
+            change = await self._book.describe(sent.actor, row, seen=sent.page.offset)
         except Mistaken as wrong:
             return SubmissionAnswer(errors={one.column: one.why for one in wrong.mistakes})
-        except InvalidInput as error:
+        except (InvalidInput, Stale) as error:
             return SubmissionAnswer(errors={SiteField.OWNER.value: str(error)})
         return SubmissionAnswer(view=views.done_dialog(change))
 
@@ -178,12 +175,15 @@ class SiteListeners:
         return views.card(site, self._book.now(), said, devices, may_edit=may_edit)
 
     async def _page(self, actor: Actor, offset: int, question: str) -> Message:
-        found = [one for one in await self._book.every(actor) if fold(question) in fold(one.name)]
+        found = await self._matching(actor, question)
         return views.listed(found, question, offset, may_edit=actor.may(Action.DESCRIBE))
 
     async def _export(self, actor: Actor, question: str) -> ListFile:
-        found = [one for one in await self._book.every(actor) if fold(question) in fold(one.name)]
         file = CsvFile(views.COLUMNS)
-        file.add(views.csv_row(one) for one in found)
+        file.add(views.csv_row(one) for one in await self._matching(actor, question))
         made = self._book.now()
         return ListFile(f"sites-{made:%Y-%m-%d-%H%M}.csv", "Sites", file.content(), file.rows)
+
+    async def _matching(self, actor: Actor, part: str) -> Sequence[Site]:
+        """The sites that have the text in their names, in any case."""
+        return [one for one in await self._book.every(actor) if fold(part) in fold(one.name)]

@@ -125,8 +125,7 @@ async def test_an_entry_is_made_by_words_shown_on_the_card_of_the_site_and_undon
     said = await desk.says("describe Oslo call @oslo-field")
     assert "Oslo · Call: nothing → @oslo-field (S0OSLO0001)" in said
     undo = buttons(desk.answers.last)[ids.SITE_UNDO]
-    card = await desk.says("site OSLO", VERA)  # on a Sunday
-    # A Sunday at noon.
+    card = await desk.says("site OSLO", VERA)  # on a Sunday at noon
     for words in ("Owner: Telenor", "Call: @oslo-field", "2026-03-02 06:00 UTC", "99 % available"):
         assert words in card
     assert "<https://maps.example.com/?q=Oslo|Map>" in str(desk.answers.last.blocks)

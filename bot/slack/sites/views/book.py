@@ -152,8 +152,7 @@ def _link(field: SiteField, template: str, site: str, gateway: str) -> str:
 
 
 def _about(site: Site, text: str, action_id: str) -> Block:
-    ref = PageRef(SITE, min(site.version, 999_999_999), site.name)
-    return button(text, action_id, ref, label=f"{text} {plain_name(site.name)}")
+    return button(text, action_id, PageRef(SITE, question=site.name), label=f"{text} {plain_name(site.name)}")
 
 
 # ---- the list
@@ -194,7 +193,7 @@ def csv_row(site: Site) -> list[str]:
 
 # ---- changes
 def edit_dialog(site: Site) -> View:
-    """All fields of an entry; ``version`` tells whether it is still what was shown."""
+    """All fields of an entry, with its version, which tells whether it is still what was shown."""
     inputs = [
         text_input(
             one.value,

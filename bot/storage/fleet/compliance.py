@@ -21,7 +21,7 @@ def running(
     new_since: datetime,
 ) -> list[RunningCount]:
     """Gateways of the query by version and by what they fall under; for ``Database.ask``."""
-    found = connection.execute(counted(standing, query, now, new_since))
+    found = connection.execute(_counted(standing, query, now, new_since))
     return [
         RunningCount(_numbered(row.wanted), _numbered(row.bad), row.version, row.gateways, row.new)
         for row in found
@@ -32,7 +32,7 @@ def _numbered(number: int | None) -> PolicyId | None:
     return None if number is None else PolicyId(number)
 
 
-def counted(
+def _counted(
     standing: Sequence[FirmwarePolicy], query: Query, now: datetime, new_since: datetime
 ) -> Select[tuple[int | None, int | None, str, int, int]]:
     wanted = which([one for one in standing if one.kind is PolicyKind.WANTED], now)
