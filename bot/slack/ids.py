@@ -107,6 +107,7 @@ IN_MAINTENANCE: Final = "maintenance"  # in place of when an update starts
 REASON: Final = "reason"
 LINK: Final = "link"
 DURATION: Final = "duration"
+WHAT: Final = "what"
 UNTIL: Final = "until"
 PERSON: Final = "person"
 NOTE: Final = "note"

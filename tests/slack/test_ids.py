@@ -12,7 +12,7 @@ PUBLIC = {
     "rollout_promote rollout_retry_failed rollout_catch_up rollout_end_waiting rollout_replan "
     "incident_ack incident_silence "
     "incident_pause_rollout incident_details write_confirm write_cancel write_undo page_next page_previous "
-    "refresh export_csv reason duration until person note incident_ack_all "
+    "refresh export_csv reason duration until person note what incident_ack_all "
     "incident_take_over incident_give_back incident_assign open unfreeze subscription_end "
     "gateway_rename gateway_tags gateway_silence gateway_find "
     "chart names_csv site_edit site_silence site_undo sites_csv sites_confirm"

@@ -1,6 +1,7 @@
 """Silences: nobody is told of some gateways for a while. Each has an end, and a long one a reason."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NewType
@@ -17,6 +18,11 @@ SilenceId = NewType("SilenceId", int)
 LONGEST = timedelta(days=7)
 REASON_ABOVE = timedelta(hours=4)
 CHOICES = ("30m", "1h", "4h", "12h", "24h")
+ENDS = {
+    "for 1h": "1 h",
+    "for 4h": "4 h",
+    "until tomorrow 06:00": "Until 06:00",
+}  # offered where none is named
 ANNOUNCED = timedelta(minutes=15)  # before its end
 LONGEST_TEXT = 1500  # characters of a request, which a button carries while it waits for a yes
 USAGE = (
@@ -31,6 +37,18 @@ class ReasonMissing(InvalidInput):
     def __init__(self, what: str) -> None:
         self.sentence = f"A silence of {what} needs a reason, for those who wonder."
         super().__init__(f"{self.sentence.removesuffix('.')}: add “because …”.")
+
+
+class EndMissing(InvalidInput):
+    """It names gateways, and perhaps a reason, and no end."""
+
+    def __init__(self, query: str, reason: str | None) -> None:
+        self.query, self.reason = query, reason
+        super().__init__(f"A silence needs gateways and an end; there is none for ever. {USAGE}")
+
+    def with_end(self, end: str) -> str:
+        """The same as it is typed with one of ``ENDS``."""
+        return f"{self.query} {end}" + (f" because {self.reason}" if self.reason else "")
 
 
 BECAUSE = re.compile(r"\s+because\s+", re.IGNORECASE)
@@ -90,7 +108,7 @@ def parse_silence(text: str, zone: ZoneInfo, now: datetime) -> SilenceRequest:
     asked, *reason = BECAUSE.split(text.strip(), maxsplit=1)
     match = _ASKED.fullmatch(asked) or _SHORT.fullmatch(asked)
     if match is None:
-        raise InvalidInput(f"A silence needs gateways and an end; there is none for ever. {USAGE}")
+        raise EndMissing(asked, reason[0] if reason else None)
     query, word, end = match.groups()
     until = now + parse_duration(end) if word.lower() in {"for", ""} else parse_start(end, zone, now)
     return checked(SilenceRequest(query.strip(), until, reason[0] if reason else None), zone, now)
@@ -110,14 +128,25 @@ def checked(asked: SilenceRequest, zone: ZoneInfo, now: datetime) -> SilenceRequ
     return asked
 
 
+def offered(asked: EndMissing, zone: ZoneInfo, now: datetime) -> Mapping[str, datetime]:
+    """Those of ``ENDS`` that it may have, and when that would be: a long one only with a reason."""
+    ends = {}
+    for end in ENDS:
+        try:
+            ends[end] = parse_silence(asked.with_end(end), zone, now).until
+        except ReasonMissing:
+            continue
+    return ends
+
+
 def means_those_of_now(query: Query) -> bool:
     """Whether a silence of it holds the gateways that match as it is made, and no others later."""
     return any(term.field in FARING for term in query.single_terms)
 
 
-def check_reason(asked: SilenceRequest, covered: int, fleet: int) -> None:
+def check_reason(reason: str | None, covered: int, fleet: int) -> None:
     """Raises ReasonMissing for most of the fleet without one."""
-    if covered * 2 > fleet and not asked.reason:
+    if covered * 2 > fleet and not reason:
         raise ReasonMissing("more than half of the fleet")
 
 

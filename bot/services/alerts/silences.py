@@ -10,6 +10,7 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident, missing
 from bot.domain.alerts.silences import (
     ANNOUNCED,
+    EndMissing,
     Silence,
     SilencedDown,
     SilenceRequest,
@@ -116,12 +117,8 @@ class SilenceService:
         seen: int | None,
         asked_once: str | None = None,
     ) -> tuple[Silence, int]:
-        query = await self._understand(asked.query)
+        query, covered, fleet = await self._named(actor, asked.query, asked.reason)
         asked = replace(asked, query=query.text)
-        covered = await self._matching(query)
-        await self._within(actor, Action.SILENCE, covered)
-        fleet = await self._coverage.fleet_size()
-        check_reason(asked, len(covered), fleet)
         kept = covered if means_those_of_now(query) else None
         if kept is not None and not kept:
             raise InvalidInput(
@@ -131,6 +128,27 @@ class SilenceService:
         check_confirmed(len(covered), fleet, seen)
         made = await self._add(actor, asked, None, channel, covered, kept, asked_once)
         return made, len(covered)
+
+    async def without_end(self, actor: Actor, asked: EndMissing) -> tuple[int, int]:
+        """How many gateways such a silence would cover, of how many. Raises as ``silence`` does, and
+        ``asked`` itself where it names none, or none matches: it may not have meant gateways.
+        """
+        require(actor, Action.SILENCE)
+        if not asked.query:
+            raise asked
+        _, covered, fleet = await self._named(actor, asked.query, asked.reason)
+        if not covered:
+            raise asked
+        return len(covered), fleet
+
+    async def _named(self, actor: Actor, text: str, reason: str | None) -> tuple[Query, Sequence[str], int]:
+        """What somebody named: the query, its gateways, and how large the fleet is."""
+        query = await self._understand(text)
+        covered = await self._matching(query)
+        await self._within(actor, Action.SILENCE, covered)
+        fleet = await self._coverage.fleet_size()
+        check_reason(reason, len(covered), fleet)
+        return query, covered, fleet
 
     async def silence_incident(
         self,
@@ -150,7 +168,7 @@ class SilenceService:
         asked = checked(SilenceRequest(query, until, reason), self._zone, self._now())
         covered = await self._matched(query, incident_id)
         await self._within(actor, Action.SILENCE, covered)
-        check_reason(asked, len(covered), await self._coverage.fleet_size())
+        check_reason(asked.reason, len(covered), await self._coverage.fleet_size())
         return await self._add(actor, asked, incident_id, channel, covered, asked_once=asked_once)
 
     async def coverage(self, actor: Actor, incident_id: IncidentId) -> tuple[int, int]:

@@ -209,10 +209,16 @@ class HandListeners:
 
     @on.click(ids.INCIDENT_ACK_ALL)
     async def acknowledged_all(self, click: Click) -> None:
-        drawn = lists.drawn_in(click.page.question)
+        """Those that were drawn; the card of a mass outage draws none and means all that nobody has.
+
+        The list is drawn again; cards and the home tab change by themselves.
+        """
+        asked = click.page
+        drawn = lists.drawn_in(asked.question) if asked.question else None
         taken = await self._service.acknowledge_all(click.actor, drawn, click.channel)
-        await click.respond.answer(await self._page(click.actor, click.page.offset, ""))
-        await click.respond.add(views.taken_all(taken, len(drawn) - len(taken)))
+        if asked.kind == lists.ALERTS:
+            await click.respond.answer(await self._page(click.actor, click.page.offset, ""))
+        await click.respond.add(views.taken_all(taken, len(drawn or taken) - len(taken)))
 
     @on.click(ids.INCIDENT_ASSIGN)
     async def ask(self, click: Click) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.silences import ReasonMissing, parse_silence
+from bot.domain.alerts.silences import EndMissing, ReasonMissing, offered, parse_silence
 from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput, check_confirmed
 from bot.domain.incident_kinds import IncidentId
@@ -16,7 +16,8 @@ from bot.services.alerts.silences import ENDED, ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
-from bot.slack.incoming.questions import NOT_ASKED, Yes, asking_first, yes_to
+from bot.slack.ids import PageRef
+from bot.slack.incoming.questions import NOT_ASKED, Yes, asking_first, name_of_a_question, yes_to
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,
@@ -41,7 +42,8 @@ _ERRANDS = (
     ),
 )
 _OF_THIS = re.compile(
-    r"(?:this\s+)?((?:for|until)\s.+|(?:\d+[wdhms])+(?:\s+because\s.*)?)", re.IGNORECASE | re.DOTALL
+    r"(?:this\b\s*)?((?:for|until)\s.+|(?:\d+[wdhms])+(?:\s+because\s.*)?|(?:because\s.*)?)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -73,12 +75,12 @@ class SilenceListeners:
         )
 
     async def in_thread(self, word: str, call: CommandCall) -> bool:
-        """``silence this for 2h``, or without "this", in the thread of an alert."""
+        """``silence this for 2h``, without "this", or without an end, in the thread of an alert."""
         asked = _OF_THIS.fullmatch(call.text)
         if word not in {"silence", "mute"} or asked is None or call.about is None:
             return False
         said = await self._silence_alert(
-            call.actor, incident_id(call.about[1]), f"this {asked[1]}", call.channel
+            call.actor, incident_id(call.about[1]), f"this {asked[1]}".strip(), call.channel
         )
         await call.respond.answer(said)
         return True
@@ -97,16 +99,29 @@ class SilenceListeners:
             return views.silenced(made, covered)
 
         draw = partial(views.confirmation, text)
-        return await asking_first(act(), draw, views.SILENCE_OF_ALERT, f"{one} {text}")
+        try:
+            return await asking_first(act(), draw, views.SILENCE_OF_ALERT, f"{one} {text}")
+        except EndMissing as asked:
+            coverage = await self._service.coverage(actor, one)
+            return self._how_long(asked, *coverage, views.SILENCE_OF_ALERT, f"{one} ")
+
+    def _how_long(self, asked: EndMissing, covered: int, fleet: int, kind: str, about: str = "") -> Message:
+        """Each button is the yes to the same question, with an end of its own."""
+        once = name_of_a_question()
+        choices = [
+            (end, until, PageRef(kind, covered, f"{once} {about}{asked.with_end(end)}"))
+            for end, until in offered(asked, self._zone, self._now()).items()
+        ]
+        return views.how_long(asked, covered, fleet, choices)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SILENCES: ListHandler(self._page)}
 
     @on.command(
-        "silence <query> for <duration> [because <reason>]",
+        "silence <query> [for <duration>] [because <reason>]",
         "Hold the alerts of some gateways for a while, or until a date",
         needs="operator",
-        examples=("silence tag:oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
+        examples=("silence oslo", "silence oslo for 2h", "silence tag:oslo until 22:00 because of paint"),
         also=("mute",),
     )
     async def silence(self, call: CommandCall) -> None:
@@ -127,7 +142,11 @@ class SilenceListeners:
             made = await self._service.silence(actor, text, channel, yes.seen, yes.asked_once)
             return views.silenced(*made)
 
-        return await asking_first(act(), partial(views.confirmation, text), views.SILENCES, text)
+        try:
+            return await asking_first(act(), partial(views.confirmation, text), views.SILENCES, text)
+        except EndMissing as asked:
+            coverage = await self._service.without_end(actor, asked)
+            return self._how_long(asked, *coverage, views.SILENCES)
 
     @on.command("silences", "List silences", also=("mutes",))
     async def silences(self, call: CommandCall) -> None:
@@ -184,9 +203,12 @@ class SilenceListeners:
     async def silence_incident(self, submission: Submission) -> SubmissionAnswer:
         asked = submission.card
 
-        async def act(until: datetime, reason: str | None) -> None:
+        async def act(until: datetime, reason: str | None) -> View | None:
+            if alone := views.alone(submission.values.get(ids.WHAT)):
+                return await self._silence_alone(submission.actor, alone, until, reason, asked.channel)
             one = incident_id(asked.id)
             await self._service.silence_incident(submission.actor, one, until, reason, asked.channel or None)
+            return None
 
         return await self._silence_until(submission, act)
 
@@ -195,10 +217,7 @@ class SilenceListeners:
         asked = submission.gateway
 
         async def act(until: datetime, reason: str | None) -> View:
-            made = await self._service.silence_gateway(
-                submission.actor, asked.id, until, reason, asked.channel or None
-            )
-            return views.silenced_dialog(made)
+            return await self._silence_alone(submission.actor, asked.id, until, reason, asked.channel)
 
         return await self._silence_until(submission, act)
 
@@ -214,6 +233,12 @@ class SilenceListeners:
             return views.silenced_dialog(made, covered)
 
         return await self._silence_until(submission, act)
+
+    async def _silence_alone(
+        self, actor: Actor, gateway_id: str, until: datetime, reason: str | None, channel: str
+    ) -> View:
+        made = await self._service.silence_gateway(actor, gateway_id, until, reason, channel or None)
+        return views.silenced_dialog(made)
 
     async def _silence_until(
         self, sent: Submission, act: Callable[[datetime, str | None], Awaitable[View | None]]

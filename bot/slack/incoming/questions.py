@@ -30,8 +30,12 @@ async def asking_first(
     try:
         return await act
     except Unconfirmed as question:
-        ref = PageRef(kind, question.covered, f"{secrets.token_hex(8)} {text}")
+        ref = PageRef(kind, question.covered, f"{name_of_a_question()} {text}")
         return draw(ref, question.fleet)
+
+
+def name_of_a_question() -> str:
+    return secrets.token_hex(8)
 
 
 def yes_to(page: PageRef) -> tuple[Yes, str]:

@@ -18,6 +18,7 @@ from bot.slack import ids
 from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.views import lists as views
+from bot.slack.alerts.views.buttons import ON_CARDS
 from bot.slack.ids import CardRef, PageRef, Ref
 from bot.slack.incoming.requests import Click, CommandCall, Submission
 from bot.slack.lists import list_clicks
@@ -480,6 +481,15 @@ async def test_the_page_on_which_all_are_acknowledged_is_drawn_again(world: Worl
     clicked = Click(ANA, "C0ALERTS", ids.INCIDENT_ACK_ALL, ref, Answers())
     await listeners.feature().clicks[ids.INCIDENT_ACK_ALL](clicked)
     assert asked == [8]
+
+
+async def test_the_card_of_a_mass_outage_acknowledges_all_that_nobody_has(
+    world: World, listeners: Alerts
+) -> None:
+    answers = await click(listeners, ids.INCIDENT_ACK_ALL, PageRef(ON_CARDS))
+    assert [await holder(world, one) for one in (1, 2)] == ["Ana", "Ana"]
+    assert [one.text for one in answers.added] == ["You have 2 alerts now: A-1, A-2."]
+    assert answers.shown == [], "a card changes by itself"
 
 
 async def test_what_changed_since_the_list_was_drawn_stays_as_it_is(world: World, listeners: Alerts) -> None:

@@ -127,10 +127,48 @@ async def test_most_of_the_fleet_is_silenced_with_a_reason_only(desk: Desk) -> N
     assert "as S-1" in await desk.confirms()
 
 
+async def test_without_an_end_each_that_it_may_have_is_a_click(desk: Desk) -> None:
+    said = await desk.says("silence", "tag:oslo")
+    assert said.startswith("silence tag:oslo holds the alerts of 2 gateways of 32. For how long?\nUntil ")
+    assert "longer needs a reason: add “because …”" in said
+    (_, hour), (_, four_hours) = doors(desk.answers.last)
+    assert "as S-1" in await desk.presses(four_hours)
+    assert utc(desk.world.now + timedelta(hours=4)) in await desk.says("silences")
+    with pytest.raises(AlreadyDone, match="silenced already"):
+        await desk.presses(hour)
+
+
+async def test_with_a_reason_it_may_last_until_the_morning(desk: Desk) -> None:
+    await desk.says("silence", "tag:oslo because the mast is painted")
+    *_, (_, until_morning) = doors(desk.answers.last)
+    assert "as S-1" in await desk.presses(until_morning)
+    listed = await desk.says("silences")
+    assert "2026-05-05 06:00 UTC>" in listed
+    assert "the mast is painted" in listed
+
+
+@pytest.mark.parametrize("text", ["", "tag:osol", "roof for", "because of paint"])
+async def test_what_names_no_gateways_and_no_end_is_told_how_to_ask(desk: Desk, text: str) -> None:
+    with pytest.raises(InvalidInput, match="A silence needs gateways and an end"):
+        await desk.says("silence", text)
+
+
+async def test_an_alert_of_one_gateway_silences_it_alone_unless_its_site_is_chosen(desk: Desk) -> None:
+    feature = desk.listeners.feature()
+    click = Click(ANA, "C0ALERTS", ids.INCIDENT_SILENCE, CardRef("1", 1), Answers(), trigger_id="t")
+    await feature.clicks[ids.INCIDENT_SILENCE](click)
+    shown = next(one for one in desk.modals.opened[-1]["blocks"] if one.get("block_id") == ids.WHAT)
+    alone, site = (one["value"] for one in shown["element"]["options"])
+    assert shown["element"]["initial_option"]["value"] == alone
+    for chosen, held in ((alone, "S-1 id:a until"), (site, 'S-2 site:"Oslo" until')):
+        assert await desk.submits(what=chosen, duration="1h") == {}
+        assert held in await desk.says("silences")
+
+
 async def test_the_window_says_how_many_gateways_a_silence_would_cover(desk: Desk) -> None:
     click = Click(ANA, "C0ALERTS", ids.INCIDENT_SILENCE, CardRef("1", 1), Answers(), trigger_id="t")
     await desk.listeners.feature().clicks[ids.INCIDENT_SILENCE](click)
-    assert "*2 gateways* of 32" in str(desk.modals.opened[-1])
+    assert "All 2 gateways at Oslo" in str(desk.modals.opened[-1])
 
 
 async def test_a_row_of_the_list_ends_its_silence_and_the_list_is_drawn_again(desk: Desk) -> None:
@@ -221,6 +259,15 @@ async def says_in_thread(desk: Desk, text: str) -> str:
     call = CommandCall(ANA, "C0ALERTS", text, desk.answers, about=("incident", "2"))
     assert await desk.listeners.in_thread("silence", call)
     return sendable(desk.answers.last).text
+
+
+async def test_a_silence_of_this_without_an_end_offers_ends_in_its_thread(desk: Desk) -> None:
+    desk.world.goes("offline", *(f"v{number}" for number in range(12)))
+    await desk.world.passes(7)
+    asked = await says_in_thread(desk, "because of the storm")
+    assert "silence this holds the alerts of 30 gateways of 32. For how long?" in asked
+    (_, hour), *_ = doors(desk.answers.last)
+    assert "S-1" in await desk.presses(hour)
 
 
 async def test_a_large_silence_in_a_thread_is_confirmed_by_a_button_for_what_was_typed(desk: Desk) -> None:

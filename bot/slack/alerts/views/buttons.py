@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from bot.domain.alerts.hands import MOST_NOTE
 from bot.domain.alerts.incidents import Incident
+from bot.domain.incident_kinds import IncidentKind
 from bot.slack import ids
 from bot.slack.alerts.views.words import headline
 from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.views.blocks import Block, Style, View, bold, button, confirm, count, section
 from bot.slack.views.modals import modal, person_input, text_input
+
+ON_CARDS = "cards"  # where no list is drawn again: a card and the home tab change by themselves
 
 
 def hands(
@@ -27,6 +30,14 @@ def hands(
         give_back if reader in {None, taken.user_id} else None,
         assign,
     ]
+
+
+def acknowledge_everything(incident: Incident) -> Block | None:
+    """On the card of a mass outage that nobody has, for what else the same outage opened."""
+    if incident.kind is not IncidentKind.STORM or incident.acknowledged is not None:
+        return None
+    sure = confirm("Acknowledge all?", "Every open alert that nobody has becomes yours.", "Acknowledge all")
+    return button("Acknowledge all", ids.INCIDENT_ACK_ALL, PageRef(ON_CARDS), confirm=sure)
 
 
 def silence(incident: Incident) -> Block:

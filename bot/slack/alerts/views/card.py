@@ -10,7 +10,14 @@ from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.alerts.reminders import next_question, next_reminder
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import Scope
-from bot.slack.alerts.views.buttons import details, hands, pause_rollout, silence, update
+from bot.slack.alerts.views.buttons import (
+    acknowledge_everything,
+    details,
+    hands,
+    pause_rollout,
+    silence,
+    update,
+)
 from bot.slack.alerts.views.words import (
     NAME,
     causes,
@@ -90,6 +97,7 @@ def _open_card(
         context(happens),
         *actions(
             *hands(incident, page),
+            acknowledge_everything(incident),
             silence(incident),
             pause_rollout(incident),
             update(incident),

@@ -1,6 +1,7 @@
 """Incidents in lists and notes: what is open, the gateways of one, what a thread says. Pure functions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident, Leave
@@ -90,7 +91,7 @@ def alerts(
     for incident, shown in zip(page, rows, strict=True):
         blocks += [section(shown), *part(_listed_buttons, incident, offset, reader)]
     text = "\n".join([f"{heading}.", *rows, *held, *unposted])
-    all_of_them = actions(acknowledge_all(page, offset))
+    all_of_them = actions(acknowledge_all(page, PageRef(ALERTS, offset)))
     return message(text, [*blocks, *below, *map(context, unposted), *all_of_them, *_foot(place)])
 
 
@@ -158,13 +159,13 @@ def _listed_buttons(incident: Incident, offset: int, reader: str | None) -> list
     return actions(*hands(incident, PageRef(ALERTS, offset), reader), details(incident))
 
 
-def acknowledge_all(shown: Sequence[Incident], offset: int) -> Block | None:
+def acknowledge_all(shown: Sequence[Incident], page: PageRef) -> Block | None:
     """For those of a page that nobody has, as they are drawn, where there are several."""
     free = [one for one in shown if one.acknowledged is None]
     if len(free) < 2:
         return None
     drawn = ",".join(f"{one.id}.{one.version}" for one in free)
-    return button(f"Acknowledge these {len(free)}", ids.INCIDENT_ACK_ALL, PageRef(ALERTS, offset, drawn))
+    return button(f"Acknowledge these {len(free)}", ids.INCIDENT_ACK_ALL, replace(page, question=drawn))
 
 
 def drawn_in(question: str) -> Sequence[tuple[IncidentId, int]]:

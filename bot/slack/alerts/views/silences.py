@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.silences import CHOICES, Silence, SilencedDown
+from bot.domain.alerts.silences import CHOICES, ENDS, EndMissing, Silence, SilencedDown
 from bot.domain.audit import BOT
 from bot.slack import ids
 from bot.slack.alerts.views.words import where_plain
@@ -18,6 +18,7 @@ from bot.slack.views.blocks import (
     bold,
     button,
     code,
+    context,
     count,
     date,
     mention,
@@ -35,6 +36,8 @@ from bot.slack.views.parts import asks_first, row
 SILENCES = "silences"  # the kind of the list
 SILENCE_OF_ALERT = "silence_of_alert"  # of a question about the gateways of one alert
 PAGE = 8
+_LONGEST_ID = 140  # of a gateway, that an option's value holds
+_ALONE = "gateway "  # before its id, in the choice of what a silence of its alert holds
 _SILENCES_SHOWN = 5  # beside what is open
 _WORDS = {"30m": "30 minutes", "1h": "1 hour", "4h": "4 hours", "12h": "12 hours", "24h": "24 hours"}
 
@@ -58,6 +61,22 @@ def confirmation(text: str, question: PageRef, fleet: int) -> Message:
     """
     yes = button("Silence", ids.SILENCE_CONFIRM, question, label="Silence them all the same")
     return asks_first(f"silence {text}", question, fleet, yes, "Nothing is silenced until you confirm it.")
+
+
+def how_long(
+    asked: EndMissing, covered: int, fleet: int, choices: Sequence[tuple[str, datetime, PageRef]]
+) -> Message:
+    """What a silence without an end would cover, and a button for each end that it may have."""
+    many = f"{bold(count(covered, 'gateway'))} of {fleet:,}"
+    said = f"{code(f'silence {asked.query}', 600)} holds the alerts of {many}. For how long?"
+    rows = [f"Until {date(until)}" for _, until, _ in choices]
+    beside = [
+        button(ENDS[end], ids.SILENCE_CONFIRM, question, label=f"Silence {asked.query} {end}")
+        for end, _, question in choices
+    ]
+    longer = "" if asked.reason else " What lasts longer needs a reason: add “because …”."
+    small = f"Nothing is silenced until you choose.{longer}"
+    return message("\n".join([said, *rows, small]), [section(said), *rows_with(rows, beside), context(small)])
 
 
 def unsilenced(silence: Silence) -> Message:
@@ -141,13 +160,29 @@ def ending(body: Mapping[str, Any]) -> Message:
 
 
 def silence_modal(incident: Incident, channel: str, covered: int, fleet: int) -> View:
-    """How long, and why. A moment goes before a duration; ``channel`` is where the button was."""
+    """How long, and why. A moment goes before a duration; ``channel`` is where the button was.
+
+    Of an alert about one gateway it is that gateway alone, unless the whole site is chosen.
+    """
     held = f"Alerts {name(where_plain(incident), 80)} are held for a while, seven days at most"
+    one = incident.first[0] if incident.tally.total == len(incident.first) == 1 < covered else None
+    one = one if one and len(one.id) <= _LONGEST_ID else None
+    which = (
+        [(_ALONE + one.id, one.label), ("site", f"All {count(covered, 'gateway')} at {incident.site}")]
+        if one
+        else []
+    )
     return _dialog(
-        f"{held}: {bold(count(covered, 'gateway'))} of {fleet:,}.",
+        f"{held}: {bold(count(covered, 'gateway'))} of {fleet:,}." if one is None else f"{held}.",
         ids.INCIDENT_SILENCE,
         CardRef(str(incident.id), incident.version, channel=channel),
+        [select(ids.WHAT, "What", which, initial=which[0][0])] if which else [],
     )
+
+
+def alone(chosen: str | None) -> str | None:
+    """The id of the gateway that was chosen in the dialog of an alert."""
+    return chosen.removeprefix(_ALONE) if chosen and chosen.startswith(_ALONE) else None
 
 
 def gateway_dialog(gateway_id: str, channel: str) -> View:
@@ -175,12 +210,13 @@ def silenced_dialog(silence: Silence, covered: int = 1) -> View:
     return modal("Silence", [*shown.blocks, *actions(end_button(silence))], callback_id="said")
 
 
-def _dialog(held: str, callback_id: str, ref: Ref) -> View:
+def _dialog(held: str, callback_id: str, ref: Ref, which: Sequence[Block] = ()) -> View:
     why = "Why? Needed above 4 hours, and for more than half of the fleet"
     return modal(
         "Silence",
         [
             section(held),
+            *which,
             select(ids.DURATION, "For", [(one, _WORDS[one]) for one in CHOICES], initial="1h"),
             moment_input(ids.UNTIL, "Or until, at most 7 days from now", optional=True),
             text_input(ids.REASON, why, optional=True, most=500),

@@ -14,9 +14,10 @@ from bot.slack import ids
 from bot.slack.alerts.views import lists as alert_views
 from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import silences as silence_views
+from bot.slack.alerts.views.buttons import ON_CARDS
 from bot.slack.fleet.views import policy as policy_views
 from bot.slack.fleet.views.gateways import as_of, counts_text
-from bot.slack.ids import CardRef, PlanRef
+from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.rollouts.views import lists as rollout_views
 from bot.slack.rollouts.views.card import awaited_words, door, state_words
 from bot.slack.views.blocks import (
@@ -191,6 +192,8 @@ def incidents(
     blocks = [header("Open alerts")]
     for incident in shown:
         blocks += part(_incident, incident, reader, may_acknowledge=may_acknowledge, may_silence=may_silence)
+    if may_acknowledge:
+        blocks += actions(alert_views.acknowledge_all(shown, PageRef(ON_CARDS)))
     if more := total - len(shown):
         blocks += _more(f"and {count(more, 'more alert')}: {code(f'{command} alerts')}", ALL_ALERTS)
     return blocks

@@ -381,6 +381,14 @@ def test_a_silenced_card_says_by_whom_until_when_and_why() -> None:
     assert f"🔕 silenced by <@U0ANA00001> until {date(hushed.until)}: paint on the mast." in text
 
 
+def test_the_card_of_a_storm_that_nobody_has_offers_to_acknowledge_all() -> None:
+    storm = of_kind(IncidentKind.STORM, site="")
+    assert ids.INCIDENT_ACK_ALL in buttons(card(storm))
+    taken = Acknowledgement("U0ANA00001", "Ana", NOW)
+    assert ids.INCIDENT_ACK_ALL not in buttons(card(replace(storm, acknowledged=taken)))
+    assert ids.INCIDENT_ACK_ALL not in buttons(card(incident()))
+
+
 def test_a_storm_says_when_nothing_that_its_gateways_share_stands_out() -> None:
     assert "Nothing that they share stands out." in card(of_kind(IncidentKind.STORM, site="")).text
     assert "stands out" not in card(incident()).text

@@ -7,10 +7,12 @@ import pytest
 from bot.demo.slack.limits import problems_of_view
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.gateways import Counts
-from bot.domain.incident_kinds import IncidentKind
+from bot.domain.incident_kinds import IncidentId, IncidentKind
 from bot.slack import ids
+from bot.slack.alerts.views.buttons import ON_CARDS
 from bot.slack.home.views import tab as views
 from bot.slack.home.views.tab import HomeRollout
+from bot.slack.ids import PageRef, decode
 from bot.slack.views.blocks import Block, section
 from bot.slack.views.parts import UNDRAWN
 from tests.slack.alerts.views.test_card import NOW, incident
@@ -33,6 +35,18 @@ def test_a_viewer_may_look_into_an_open_alert_and_nothing_else() -> None:
 def test_an_operator_may_acknowledge_and_silence_it() -> None:
     buttons = offered(views.incidents([incident()], 1, "/mesh", "U0ANA00001", **ACTS))
     assert buttons == [ids.INCIDENT_ACK, ids.INCIDENT_ASSIGN, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS]
+
+
+def test_several_that_nobody_has_are_acknowledged_at_once() -> None:
+    several = [replace(incident(), id=IncidentId(number)) for number in (7, 8)]
+    (ref,) = (
+        decode(one["value"])
+        for block in views.incidents(several, 2, "/mesh", "U0ANA00001", **ACTS)
+        for one in block.get("elements", ())
+        if one["action_id"] == ids.INCIDENT_ACK_ALL
+    )
+    assert ref == PageRef(ON_CARDS, 0, f"7.{several[0].version},8.{several[1].version}")
+    assert ids.INCIDENT_ACK_ALL not in offered(views.incidents(several, 2, "/mesh", "U0ANA00001", **NONE))
 
 
 def test_visibility_loss_of_the_fleet_cannot_be_silenced() -> None:
