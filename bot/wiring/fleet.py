@@ -95,7 +95,7 @@ def fleet_listeners(
     )
     policy = PolicyListeners(fleet.policies, ground.modals, renew=reading.renew)
     writing = WriteCommands(fleet.gateways, fleet.writes, fleet.runs, ground.modals, now=ground.now)
-    charts = ChartListeners(fleet.charts, zone=ground.zone)
+    charts = ChartListeners(fleet.charts, zone=ground.zone, takes=ground.api.newer_blocks.suits)
     unseen_after = MISSED_POLLS * ground.settings.fleet.poll_every
     history = HistoryCommands(
         HistoryService(ground.context, held=held, unseen_after=unseen_after), fleet.gateways, zone=ground.zone

@@ -49,8 +49,12 @@ async def test_a_morning(tmp_path: Path) -> None:
                 assert content is not None
                 assert content.startswith(b"\x89PNG")
 
-            assert "as a direct message" in await world.says(OPERATOR, "chart offline -site:oslo 24h")
-            (sent,) = [file for one in world.slack.workspace.in_channel(OPERATOR) for file in one.files]
+            world.slack.workspace.lacks = frozenset({"data_visualization"})
+            assert "The share of gateways offline" in await world.says(
+                OPERATOR, "chart offline -site:oslo 24h"
+            )
+            direct = world.slack.workspace.in_channel
+            (sent,) = await world.slack.wait_for(lambda: [f for one in direct(OPERATOR) for f in one.files])
             assert "All 6 gateways: 1 offline now" in sent.alt_text
 
         async with inside(world) as app:

@@ -1,7 +1,7 @@
 """``chart``: has charts drawn and sends them; and the latest one as a block, for others to show."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -51,10 +51,26 @@ class ChartPictures:
 
         return await self._pictures.get(("offline", query.text, period, zone.key, ends), drawn)
 
-    async def offline_in(self, query: Query, month: str, zone: ZoneInfo) -> File:
-        """The same of a month such as ``2026-11``. Raises InvalidInput for one of another time."""
+    def span(
+        self, period: timedelta | None, month: str | None, zone: ZoneInfo
+    ) -> tuple[timedelta, datetime | None]:
+        """How long a chart is of, and until when, where that is not now; ``month`` is one as ``2026-11``.
+        Raises InvalidInput for one of another time.
+        """
+        if month is None:
+            return period or DEFAULT_PERIOD, None
         begins, ends = span_of_month(month, zone, self._now())
-        return await self.offline(query, ends - begins, zone, ends)
+        return ends - begins, ends
+
+    async def offline_message(
+        self, query: Query, period: timedelta, zone: ZoneInfo, ends: datetime | None = None
+    ) -> Message:
+        """The chart as Slack draws it. Raises NotFound when there is nothing to draw."""
+        return views.offline_chart(await self._numbers.offline(query, period, ends), zone, query.text)
+
+    async def firmware_message(self, query: Query, *, no_past: bool = False) -> Message:
+        """The same of who runs which firmware now."""
+        return views.firmware_chart(await self._numbers.firmware(query), query.text, no_past=no_past)
 
     async def firmware(self, query: Query) -> File:
         """Who runs which firmware now. Raises NotFound when nothing matches, and Unavailable."""
@@ -67,12 +83,19 @@ class ChartPictures:
         return await self._pictures.get(("firmware", query.text), drawn)
 
 
-class ChartListeners:
-    """``zone`` is what the axis of time is written in."""
+def _never(_message: Message) -> bool:
+    return False
 
-    def __init__(self, pictures: ChartPictures, *, zone: ZoneInfo) -> None:
+
+class ChartListeners:
+    """``zone`` is what the axis of time is written in; ``takes`` says whether Slack draws a chart itself."""
+
+    def __init__(
+        self, pictures: ChartPictures, *, zone: ZoneInfo, takes: Callable[[Message], bool] = _never
+    ) -> None:
         self._pictures = pictures
         self._zone = zone
+        self._takes = takes
 
     def feature(self) -> Feature:
         return on.of(self)
@@ -88,27 +111,38 @@ class ChartListeners:
         also=("graph", "plot", "charts"),
     )
     async def chart(self, call: CommandCall) -> None:
-        """To the asker's direct messages: a file cannot be for one person only where others read along."""
-        await call.respond.answer(await self._send(call.text, call.respond))
+        """As Slack's own chart, in the answer. Where that is not taken, as a picture in the asker's direct
+        messages: a file cannot be for one person only where others read along.
+        """
+        await self._send(call.text, call.respond, call.respond.answer)
 
     @on.click(ids.CHART)
     async def chart_beside(self, click: Click) -> None:
         """From a list or a message that tells in numbers what the chart shows."""
-        await click.respond.add(await self._send(click.page.question, click.respond))
+        await self._send(click.page.question, click.respond, click.respond.add)
 
-    async def _send(self, text: str, respond: Responder) -> Message:
+    async def _send(self, text: str, respond: Responder, show: Callable[[Message], Awaitable[None]]) -> None:
         asked = parse_chart(text)
         check_question(asked.query)
-        query = parse(asked.query)
-        if asked.kind is ChartKind.FIRMWARE:
-            picture = await self._pictures.firmware(query)
-        elif asked.month is None:
-            picture = await self._pictures.offline(query, asked.period or DEFAULT_PERIOD, self._zone)
-        else:
-            picture = await self._pictures.offline_in(query, asked.month, self._zone)
+        query, is_now = parse(asked.query), asked.kind is ChartKind.FIRMWARE
+        period, ends = self._pictures.span(asked.period, asked.month, self._zone)
+        no_past = is_now and (asked.period is not None or asked.month is not None)
+        shown = (
+            await self._pictures.firmware_message(query, no_past=no_past)
+            if is_now
+            else await self._pictures.offline_message(query, period, self._zone, ends)
+        )
+        if self._takes(shown):
+            await show(shown)
+            if self._takes(shown):
+                return
+        picture = (
+            await self._pictures.firmware(query)
+            if is_now
+            else await self._pictures.offline(query, period, self._zone, ends)
+        )
         await respond.send_file(picture.name, picture.content, picture.title, picture.alt)
-        has_past = asked.period is not None or asked.month is not None
-        return views.sent(picture, no_past=asked.kind is ChartKind.FIRMWARE and has_past)
+        await show(views.sent(picture, no_past=no_past))
 
 
 class LatestChart:

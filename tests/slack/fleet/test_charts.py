@@ -23,6 +23,7 @@ from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views.charts import firmware_picture
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click
+from bot.slack.outgoing.newer_blocks import NewerBlocks
 from bot.slack.views.blocks import File
 from bot.slack.views.modals import home
 from tests.slack.fleet.room import ANA
@@ -78,6 +79,24 @@ async def test_a_chart_goes_to_the_asker_s_direct_messages_and_the_answer_says_s
     assert picture.content is not None
     assert picture.content.startswith(b"\x89PNG")
     assert picture.alt_text.startswith("The share of gateways offline")
+
+
+@pytest.mark.parametrize("lacks", [frozenset(), frozenset({"data_visualization"})])
+async def test_a_chart_is_slack_s_own_where_that_is_taken_and_else_a_picture(
+    fleet: World, lacks: frozenset[str]
+) -> None:
+    known = NewerBlocks()
+    listeners = ChartListeners(charts(fleet), zone=UTC, takes=known.suits)
+    async with connected([listeners.feature()]) as (made, _):
+        made.api.newer_blocks = known
+        made.slack.workspace.lacks = lacks
+        act = await made.slack.command(OPERATOR, OPS, "chart offline 1h")
+        if lacks:
+            await pictures(made, OPERATOR)
+        await made.slack.wait_for(lambda: len(act.responses) > bool(lacks))
+        kinds = [block["type"] for one in act.responses for block in one.blocks]
+        assert ("data_visualization" in kinds) is not bool(lacks)
+        assert bool(made.slack.workspace.files) is bool(lacks)
 
 
 async def test_a_mention_in_a_thread_gets_its_chart_by_direct_message_too(fleet: World) -> None:

@@ -5,14 +5,24 @@ are hostile here too: they may hold what a font or mathtext trips over.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from bot.domain.fleet.charts import FirmwareChart, Line, ModelFirmware, OfflineChart, VersionCount
-from bot.slack.views.blocks import File, Message, context, count, duration, escape, message, section
+from bot.slack.views.blocks import (
+    File,
+    Message,
+    context,
+    count,
+    duration,
+    escape,
+    message,
+    plain_name,
+    section,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +42,8 @@ _STYLES: Final = (
 )
 _BAR, _OLD_BAR, _REST = "#0064a8", "#7fa8c9", "#a9a9ad"
 _MARKS = 12  # on one line
+_NO_PAST = "Firmware is drawn as it is now, so a period changes nothing."
+_MOST_POINTS, _MOST_SERIES = 20, 6  # of Slack's own chart
 _LABEL, _TITLE_LABEL = 40, 30  # characters of a name in the picture, before it is made to fit
 _SPOKEN = 60  # and in words
 
@@ -62,11 +74,77 @@ def firmware_picture(chart: FirmwareChart, query: str = "") -> File:
 def sent(picture: File, *, no_past: bool = False) -> Message:
     """The answer to whoever asked. ``no_past``: a period was given where it means nothing."""
     said = f"I sent you “{picture.title}” as a direct message."
-    ignored = "Firmware is drawn as it is now, so a period changes nothing." if no_past else ""
+    ignored = _NO_PAST if no_past else ""
     parts = [escape(one) for one in (said, ignored) if one]
     return message(
         "\n".join([*parts, escape(picture.alt)]), [section(" ".join(parts)), context(escape(picture.alt))]
     )
+
+
+# ---- as Slack's own chart; limits: docs.slack.dev/reference/block-kit/blocks/data-visualization-block
+def offline_chart(chart: OfflineChart, zone: ZoneInfo, query: str = "") -> Message:
+    """Draws itself where the workspace takes it, with as many points as Slack does; elsewhere it is words."""
+    together = -(-len(chart.whole.shares) // _MOST_POINTS)
+    starts = [_local(edge, zone) for edge in chart.edges[:-1:together]]
+    lines = [("All gateways", chart.whole), *((_short(line.name), line) for line in chart.worst)]
+    found = {name: _percents(line, together) for name, line in lines}
+    known = [at for at, percent in enumerate(found["All gateways"]) if percent is not None]
+    labels = [starts[at] for at in known]
+    series = {name: [percents[at] for at in known] for name, percents in found.items()}
+    whole = {name: values for name, values in series.items() if None not in values}
+    title = f"Gateways offline in %, {_period(chart)}"
+    return _charted(title, "line", labels, whole, offline_words(chart, zone, query))
+
+
+def firmware_chart(chart: FirmwareChart, query: str = "", *, no_past: bool = False) -> Message:
+    """The same of who runs which firmware: a group of bars for each version."""
+    labels = list(
+        dict.fromkeys(_short(_version(one.version)) for model in chart.models for one in model.versions)
+    )
+    series = {}
+    for model in chart.models:
+        runs = {_short(_version(one.version)): one.gateways for one in model.versions}
+        series[_short(f"Model {model.model or 'unknown'}")] = [runs.get(label, 0) for label in labels]
+    words = "\n".join([*([_NO_PAST] if no_past else []), firmware_words(chart, query)])
+    return _charted("Gateways on each firmware", "bar", labels, series, words)
+
+
+def _charted(
+    title: str, kind: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], words: str
+) -> Message:
+    said = escape(words)
+    block = {
+        "type": "data_visualization",
+        "title": plain_name(title, 50),
+        "chart": {
+            "type": kind,
+            "series": [
+                {
+                    "name": name,
+                    "data": [
+                        {"label": label, "value": value} for label, value in zip(labels, values, strict=True)
+                    ],
+                }
+                for name, values in series.items()
+            ],
+            "axis_config": {"categories": [*labels]},
+        },
+    }
+    fits = 0 < len(labels) == len(set(labels)) <= _MOST_POINTS and len(series) <= _MOST_SERIES
+    return message(said, [section(said)], newer=[block, context(said)] if fits else ())
+
+
+def _percents(line: Line, together: int) -> list[float | None]:
+    """The mean of so many buckets at a time; None where nobody was known."""
+    found: list[float | None] = []
+    for start in range(0, len(line.shares), together):
+        some = [share for share in line.shares[start : start + together] if share is not None]
+        found.append(round(100 * sum(some) / len(some), 1) if some else None)
+    return found
+
+
+def _short(text: str) -> str:
+    return plain_name(text, 20) or "unknown"
 
 
 # ---- in words

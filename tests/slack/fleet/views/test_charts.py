@@ -11,6 +11,7 @@ import pytest
 
 from bot.domain.fleet.charts import DEFAULT_PERIOD, OfflineChart, Replay, Track, firmware_chart
 from bot.domain.gateways import FleetEventKind
+from bot.slack.fleet.views import charts as views
 from bot.slack.fleet.views.charts import (
     PIXELS,
     firmware_picture,
@@ -73,6 +74,35 @@ def test_no_name_keeps_a_chart_from_being_drawn(first: int) -> None:
     for picture in (offline, firmware):
         assert "\u202e" not in picture.alt + picture.title
         sendable(sent(picture))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_chart_that_slack_draws_is_within_its_limits_whatever_things_are_called(name: str) -> None:
+    sites = [outage(f"{name}{number}" if number % 2 else f"site {number}") for number in range(9)]
+    drawn = sendable(views.offline_chart(chart(sites), OSLO, name))
+    assert [block["type"] for block in drawn.newer] in (["data_visualization", "context"], [])
+    versions = [("2011", f"{name}{number}"[-20:], number + 1) for number in range(30)]
+    sendable(views.firmware_chart(firmware_chart(versions), name))
+
+
+def test_slack_s_own_chart_has_a_point_for_as_much_time_as_fits_and_says_the_same_in_words() -> None:
+    message = sendable(views.offline_chart(chart([outage("oslo"), outage("bergen", 3)], 5 * HOUR), OSLO))
+    drawn, words = message.newer
+    (whole, *sites), axis = drawn["chart"]["series"], drawn["chart"]["axis_config"]["categories"]
+    assert [one["name"] for one in (whole, *sites)] == ["All gateways", "bergen", "oslo"]
+    assert 10 < len(axis) == len(whole["data"]) <= 20
+    assert {point["value"] for point in whole["data"]} == {0.0, 100.0}
+    assert "All 4 gateways" in words["elements"][0]["text"]
+
+
+def test_slack_s_own_chart_of_firmware_has_a_bar_for_each_model_on_each_version() -> None:
+    found = firmware_chart([("2011", "3.4.1", 30), ("2012", "3.4.1", 2), ("2012", "3.3.0", 5)])
+    drawn = sendable(views.firmware_chart(found, no_past=True)).newer[0]["chart"]
+    bars = {one["name"]: [(p["label"], p["value"]) for p in one["data"]] for one in drawn["series"]}
+    assert bars == {
+        "Model 2011": [("3.4.1", 30), ("3.3.0", 0)],
+        "Model 2012": [("3.4.1", 2), ("3.3.0", 5)],
+    }
 
 
 def test_the_words_of_an_offline_chart_say_what_it_shows() -> None:
