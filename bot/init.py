@@ -387,7 +387,7 @@ async def _all_holders(api: WebApi) -> list[_Choice]:
     for one in sorted(people, key=lambda one: one["name"]):
         shown, real = (one.get("profile") or {}).get("display_name") or "", one.get("real_name") or ""
         names = tuple({name.casefold() for name in (one["name"], shown, real) if name})
-        found.append(_Choice(one["id"], f"{real or one['name']} (@{shown or one['name']})", names))
+        found.append(_Choice(one["id"], f"{real or shown or one['name']} (@{one['name']})", names))
     return found
 
 

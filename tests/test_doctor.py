@@ -340,10 +340,10 @@ async def test_for_each_role_it_is_said_who_has_it_and_with_which_limits(right: 
     assert await right.examined(ACCESS__APPROVERS=workspace.APPROVER, ACCESS__SCOPES=scopes) == 0
     roles = [line.removeprefix("ok     ") for line in right.said if " role " in line]
     assert roles == [
-        "role operator: @operators (2): only “tag:oslo”; ana as approver: only “tag:lab”; "
-        "ada as admin: the whole fleet",
-        "role approver: ana: only “tag:lab”; ada as admin: the whole fleet",
-        "role admin: ada: the whole fleet",
+        "role operator: @operators (2): only “tag:oslo”; Ana Moe as approver: only “tag:lab”; "
+        "Ada Lund as admin: the whole fleet",
+        "role approver: Ana Moe: only “tag:lab”; Ada Lund as admin: the whole fleet",
+        "role admin: Ada Lund: the whole fleet",
     ]
 
 

@@ -45,8 +45,8 @@ class User:
         profile = {
             "real_name": self.real_name,
             "real_name_normalized": self.real_name,
-            "display_name": self.name,
-            "display_name_normalized": self.name,
+            "display_name": self.real_name,
+            "display_name_normalized": self.real_name,
             "status_text": "",
             "status_emoji": "",
             "avatar_hash": "",

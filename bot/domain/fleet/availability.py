@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from heapq import nlargest
+from heapq import nsmallest
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -36,7 +36,7 @@ TRACKED = CONNECTIVITY_KINDS | {FleetEventKind.APPEARED, FleetEventKind.VANISHED
 
 Transition: TypeAlias = tuple[str, int, str, str | None]
 """Of which gateway, when, of which kind, and the state that its event holds."""
-Present: TypeAlias = tuple[str, str, str, int]
+Present: TypeAlias = tuple[str, str, str, int, str | None]
 """What a gateway is now: its id, its site, its state, and when it was first seen."""
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -150,7 +150,8 @@ class Uptimes:
         self._planned = planned or {}
         self._running: dict[str, _Running] = {}
         self._sites: dict[str, _Site] = {}
-        self._worst: list[tuple[str, str, _Running]] = []
+        self._worst: list[tuple[str, str, str, _Running]] = []
+        self.without_data = 0  # gateways of whose time none counts
 
     def add_changes(self, changes: Iterable[Transition]) -> None:
         """Those of gateways that are asked for, and perhaps of others."""
@@ -169,7 +170,7 @@ class Uptimes:
         take, planned, begins, ends = self._running.pop, self._planned, self._begins, self._ends
         worst, sites = self._worst, self._sites
         quiet: Counter[tuple[str, str, int]] = Counter()  # nothing happened to these, and many are alike
-        for id_, site, state, first_seen in gateways:
+        for id_, site, state, first_seen, name in gateways:
             one = take(id_, None)
             if one is None:
                 since = max(begins, first_seen)
@@ -179,11 +180,13 @@ class Uptimes:
                 one = self._start(id_, _STATES[state], since)
             one.become(None, ends)
             (sites.get(site) or self._site(site)).add(one)
+            self.without_data += not one.counts
             if one.outages or one.flapping:
-                worst.append((id_, site, one))
+                worst.append((id_, site, name or id_, one))
         for (site, state, since), times in quiet.items():
             one = _Running(_STATES[state], since, self._unseen, self._unseen)
             one.become(None, ends)
+            self.without_data += 0 if one.counts else times
             self._site(site).add(one, times, times=times)
 
     def report(self) -> AvailabilityReport:
@@ -196,11 +199,14 @@ class Uptimes:
         return AvailabilityReport(*self._between, unseen, whole.total(), tuple(found))
 
     def worst(self, by: WorstBy, first: int = 0, most: int | None = None) -> tuple[list[GatewayUptime], int]:
-        """Some of those that were offline, or flapped, the worst first, and how many there are in all."""
-        found = [one for one in self._worst if by is not WorstBy.FLAPPING or one[2].flapping]
+        """Some of those that were offline, or flapped, the worst first, and how many there are in all.
+
+        Those that are as bad as one another are in the order of their names.
+        """
+        found = [one for one in self._worst if by is not WorstBy.FLAPPING or one[3].flapping]
         until = len(found) if most is None else first + most
-        some = nlargest(until, found, key=lambda one: (one[2].badness(by), one[0]))[first:]
-        return [GatewayUptime(id_, site, one.uptime()) for id_, site, one in some], len(found)
+        some = nsmallest(until, found, key=lambda one: (one[3].goodness(by), fold(one[2]), one[0]))[first:]
+        return [GatewayUptime(id_, site, one.uptime()) for id_, site, _, one in some], len(found)
 
     def _start(self, id_: str, state: Connectivity | None, since: int) -> "_Running":
         planned = self._planned.get(id_)
@@ -298,12 +304,17 @@ class _Running(_Sums):
             self.flapping += 1
         self._flaps, self._recent = flaps, (*recent[1:], at)
 
-    def badness(self, by: WorstBy) -> tuple[int, ...]:
+    @property
+    def counts(self) -> bool:
+        """Whether any of its time does."""
+        return self.online > 0 or self.offline > 0
+
+    def goodness(self, by: WorstBy) -> tuple[int, ...]:
         if by is WorstBy.OFTEN:
-            return self.outages, self.offline
+            return -self.outages, -self.offline
         if by is WorstBy.FLAPPING:
-            return self.flapping, self.outages, self.offline
-        return self.offline, self.outages
+            return -self.flapping, -self.outages, -self.offline
+        return -self.offline, -self.outages
 
 
 class _Site(_Sums):

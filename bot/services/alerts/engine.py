@@ -31,6 +31,7 @@ from bot.storage.db.engine import Transaction
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100  # incidents opened, or explained, in one transaction
+RENAMED_LATELY = timedelta(days=1)  # before a listing: older names are shown already
 ROLLOUT_LATELY = timedelta(hours=24)  # a rollout that had a gateway before that is no cause
 
 Silenced = Callable[[], Awaitable[Collection[str]]]
@@ -103,10 +104,19 @@ class AlertEngine:
         resolved, dropped = await self._membership.end(as_of.at)
         opening = lost is None and self._has_seen_enough(history)
         opened, joined = await self._open(as_of, listing.number) if opening else (0, 0)
+        await self._show_new_names(listing.number)
         done = Evaluation(opening, opened, joined, back, released, resolved, dropped)
         if opened or joined or back or released or resolved:
             log.info("incidents after listing %d: %s", listing.number, done)
         return done
+
+    async def _show_new_names(self, listing: int) -> None:
+        """Draws the cards anew of gateways that were renamed since the listing before, here or elsewhere."""
+        async with self._database.read() as connection:
+            renamed = await store.renamed_since(connection, listing - 1, self._now() - RENAMED_LATELY)
+        if renamed:
+            async with self._database.write() as connection:
+                await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in renamed})
 
     async def _open(self, as_of: Thresholds, listing: int) -> tuple[int, int]:
         opened, joined = await self._membership.join(as_of, listing, await self._silenced())

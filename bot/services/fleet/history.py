@@ -69,6 +69,10 @@ class HistoryService:
         uptimes = await self._of(query, period)
         return await asyncio.to_thread(uptimes.worst, by, first, most)
 
+    async def without_data(self, query: Query, period: timedelta) -> int:
+        """Of how many gateways no time counts, so that nobody knows whether they are among the worst."""
+        return (await self._of(query, period)).without_data
+
     async def timeline(self, of: str, ids: Sequence[str], period: timedelta, *, is_site: bool) -> Timeline:
         """What happened to these gateways over a period that ends now."""
         ends = self._now()

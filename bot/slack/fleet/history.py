@@ -147,7 +147,8 @@ class HistoryCommands:
             found, total = await self._history.worst(query, period, by, offset, views.WORST_PAGE)
         again = f"{by} {query.text} {in_one_unit(period)}"
         place = PagePosition(views.WORST, offset, total, views.WORST_PAGE, again)
-        return views.worst(found, await self._known(found), by, period, query.text, place)
+        without_data = await self._history.without_data(query, period)
+        return views.worst(found, await self._known(found), by, period, query.text, place, without_data)
 
     async def _worst_file(self, _actor: Actor, question: str) -> ListFile:
         by, rest = _order(question)

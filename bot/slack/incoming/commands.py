@@ -75,6 +75,13 @@ _INSTEAD: Final[Mapping[str, str]] = (
         "Each list has a button CSV, which sends it to you as a file: try /mesh devices or /mesh audit.",
     )
 )
+# Slack takes no slash command in a thread: a mention does, and needs no number there.
+_HERE: Final[Mapping[str, str]] = {
+    "incident": "In this thread these are about this alert: `@meshbot ack on my way`, `@meshbot take over`, "
+    "`@meshbot give back`, `@meshbot assign @ana`, `@meshbot silence for 2h`.",
+    "rollout": "In this thread these are about this rollout: `@meshbot approve`, `@meshbot pause`, "
+    "`@meshbot resume`, `@meshbot promote`, `@meshbot abort`, `@meshbot retry`, `@meshbot cancel`.",
+}
 _FURTHER: Final = (
     (_ALL, "Everything that I can do", "All"),
     ("query", "How to say which gateways", "Show"),
@@ -189,7 +196,8 @@ class CommandRouter:
                 return
         if word in _HELPS:
             topic = _ALL if word == "commands" else call.text.casefold()
-            await call.respond.answer(self._help(call.actor, topic))
+            here = _HERE.get(call.about[0], "") if call.about else ""
+            await call.respond.answer(self._help(call.actor, topic, here))
             return
         command = self._by_any_word.get(word)
         if command is None:
@@ -228,10 +236,10 @@ class CommandRouter:
             return
         raise NotAllowed(refusal(actor, f"use {self._slash} {word}", needed))
 
-    def _help(self, actor: Actor, topic: str) -> Message:
+    def _help(self, actor: Actor, topic: str, here: str = "") -> Message:
         topic = topic.removeprefix(self._slash).strip()
         if topic in {"", "me", "please"}:
-            return self._what_for(actor)
+            return self._what_for(actor, here)
         if topic in {_ALL, "commands"}:
             return self._overview(actor)
         if topic in {"query", "queries"}:
@@ -244,10 +252,13 @@ class CommandRouter:
             raise InvalidInput(f"There is no help on “{topic}”. {self._nearest(topic)}")
         return self._topic(command)
 
-    def _what_for(self, actor: Actor) -> Message:
+    def _what_for(self, actor: Actor, here: str) -> Message:
         """The few things that people come for; every command is behind one more button."""
         title = "What would you like to do?"
         shown, said = [blocks.header(title)], [title]
+        if here:
+            shown.append(blocks.section(here))
+            said.append(here)
         for errand in self._errands:
             typed = " or ".join(f"`{_entities(f'{self._slash} {text}')}`" for text in errand.typed)
             needed = Role[errand.needs.upper()]

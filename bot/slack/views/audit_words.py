@@ -73,7 +73,7 @@ _TRIED: Final[Mapping[str, str]] = {  # with buttons that have their purpose fro
     ids.INCIDENT_GIVE_BACK: "give an alert back",
 }
 _NUMBERED = re.compile(r"([A-Z]-\d+): (.+)", re.DOTALL)
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
+MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
 _CHANGE, _REASON = 120, 300  # characters
 
 
@@ -86,6 +86,7 @@ def audit_sentence(entry: AuditEntry, *, who: str = "") -> str:
     said = _refused(entry, who) if entry.outcome is Outcome.REFUSED else _done(entry, who)
     where = f" in {channel(entry.channel)}" if entry.channel else ""
     reason = f": {name(entry.reason.rstrip('.'), _REASON)}" if entry.reason else ""
+    reason = _for_readers(reason) if entry.outcome is Outcome.REFUSED else reason  # then the words are ours
     return f"{said}{where}{reason}"
 
 
@@ -113,8 +114,11 @@ def _subject(subject: str) -> str:
 
 def _value(text: str | None) -> str:
     """What an entry says of before or after; several tags stand on a line each, a time is the reader's."""
-    said = name((text or "").replace("\n", ", ") or "nothing", _CHANGE)
-    return _MOMENT.sub(_for_the_reader, said)
+    return _for_readers(name((text or "").replace("\n", ", ") or "nothing", _CHANGE))
+
+
+def _for_readers(said: str) -> str:
+    return MOMENT.sub(_for_the_reader, said)
 
 
 def _for_the_reader(moment: re.Match[str]) -> str:

@@ -199,7 +199,7 @@ async def affected(
     )
     # The page first: joined before that, each of thousands would be looked up for the sake of ten.
     rows = await connection.execute(
-        select(page, gateways.c.rank, gateways.c.since.label("changed_at"), gateways.c.site)
+        select(page, gateways.c.rank, gateways.c.since.label("changed_at"), gateways.c.site, gateways.c.name)
         .outerjoin(gateways, gateways.c.id == page.c.gateway_id)
         .order_by(*_those_down_first(page))
     )
@@ -378,7 +378,7 @@ async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> Mapping[i
 def _affected(row: Row[Any]) -> AffectedGateway:
     return AffectedGateway(
         id=GatewayId(row.gateway_id),
-        label=row.label,
+        label=row.name or row.label,  # what it was called when it joined, once it is gone
         offline_since=row.offline_since,
         joined_at=row.joined_at,
         left_at=row.left_at,

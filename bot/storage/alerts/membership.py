@@ -35,12 +35,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.incidents import Leave, Thresholds
 from bot.domain.alerts.storms import WentOffline
-from bot.domain.gateways import Connectivity, GatewayId
+from bot.domain.gateways import Connectivity, FleetEventKind, GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Trouble
 from bot.storage.alerts.troubles import conditions, expected_ids
 from bot.storage.db import engine
 from bot.storage.db.statements import among, insert_or_ignore_selected
-from bot.storage.db.tables import RANKS, gateways, incident_gateways, incidents
+from bot.storage.db.tables import RANKS, fleet_events, gateways, incident_gateways, incidents
 from bot.storage.db.types import UtcMicros, from_micros
 
 CHUNK = 10_000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
@@ -417,6 +417,25 @@ async def which_are_open(connection: AsyncConnection, ids: Sequence[IncidentId])
         select(incidents.c.id)
         .where(incidents.c.id.in_(ids), incidents.c.state == IncidentState.OPEN.value)
         .order_by(incidents.c.id)
+    )
+    return [IncidentId(row.id) for row in rows]
+
+
+async def renamed_since(connection: AsyncConnection, listing: int, at: datetime) -> Sequence[IncidentId]:
+    """The open incidents of which a gateway that is down was renamed then or later, ``at`` the earliest."""
+    member, event = incident_gateways.c, fleet_events.c
+    rows = await connection.execute(
+        select(incidents.c.id)
+        .distinct()
+        .join(incident_gateways, member.incident_id == incidents.c.id)
+        .join(fleet_events, event.gateway_id == member.gateway_id)
+        .where(
+            incidents.c.state == IncidentState.OPEN.value,
+            member.left_at.is_(None),
+            event.kind == FleetEventKind.RENAMED.value,
+            event.listing >= listing,
+            event.at >= at,
+        )
     )
     return [IncidentId(row.id) for row in rows]
 

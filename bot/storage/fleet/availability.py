@@ -49,7 +49,7 @@ async def present(
     connection: AsyncConnection, query: Query, now: datetime
 ) -> AsyncIterator[Sequence[Present]]:
     table, wanted = gateways.c, condition(query, now)
-    statement = select(table.id, table.site, table.state, plain(table.first_seen))
+    statement = select(table.id, table.site, table.state, plain(table.first_seen), table.name)
     async for chunk in _chunks(connection, statement if wanted is None else statement.where(wanted)):
         yield chunk
 

@@ -109,7 +109,7 @@ def present_of(history: History, gateway: int) -> Present:
     site, states = history.lives[gateway]
     seen = next((step for step, state in enumerate(states) if state is not None), STEPS)
     now = states[-1] or ON  # of one that is gone nothing is known now
-    return str(gateway), site, now, to_micros(history.at(seen) if seen else LONG_AGO)
+    return str(gateway), site, now, to_micros(history.at(seen) if seen else LONG_AGO), None
 
 
 def planned_of(history: History, gateway: int) -> list[Interval]:
@@ -177,8 +177,8 @@ def came(id_: str, at: datetime) -> Transition:
     return id_, to_micros(at), FleetEventKind.CAME_BACK, OFF
 
 
-def gateway(id_: str = "a", state: Connectivity = ON, site: str = "oslo") -> Present:
-    return id_, site, state, to_micros(LONG_AGO)
+def gateway(id_: str = "a", state: Connectivity = ON, site: str = "oslo", name: str | None = None) -> Present:
+    return id_, site, state, to_micros(LONG_AGO), name
 
 
 def day(*changes: Transition, unseen: Sequence[Interval] = (), planned: Sequence[Interval] = ()) -> Uptime:
@@ -260,6 +260,21 @@ def test_the_worst_are_those_offline_longest_or_most_often_or_flapping() -> None
     assert ids(uptimes, WorstBy.FLAPPING) == ["flaps"]
     some, total = uptimes.worst(WorstBy.LONGEST, 1, 1)
     assert ([one.id for one in some], total) == (["often"], 3)
+
+
+def test_those_that_are_as_bad_as_one_another_are_in_the_order_of_their_names() -> None:
+    uptimes = Uptimes(NOW - DAY, NOW)
+    for id_ in ("1", "2", "3", "d"):
+        uptimes.add_changes(outage(id_, 5 * HOUR, HOUR))
+    names = {"3": "ålesund 1", "1": "Roof", "2": "Attic", "d": None}
+    uptimes.add_gateways(gateway(id_, name=name) for id_, name in names.items())
+    assert ids(uptimes, WorstBy.LONGEST) == ["2", "d", "1", "3"]
+
+
+def test_gateways_of_whose_time_none_counts_are_counted() -> None:
+    uptimes = Uptimes(NOW - DAY, NOW, planned={"held": [(NOW - DAY, NOW)]})
+    uptimes.add_gateways([gateway("x", UNKNOWN), gateway("y", UNKNOWN), gateway("held"), gateway("fine")])
+    assert uptimes.without_data == 3
 
 
 def ids(uptimes: Uptimes, by: WorstBy) -> list[str]:

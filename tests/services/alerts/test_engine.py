@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -245,6 +246,20 @@ async def test_a_gateway_is_not_added_twice(database: Database) -> None:
     shown = (await world.cards())[0].wanted
     await world.passes(5)
     assert (await world.only_incident()).tally.total == 1
+    assert (await world.cards())[0].wanted == shown
+
+
+async def test_a_gateway_that_is_renamed_has_its_card_drawn_again(database: Database) -> None:
+    world = await one_dark(database)
+    shown = (await world.cards())[0].wanted
+    gateway = (await world.only_incident()).first[0].id
+    world.fleet[gateway] = replace(world.fleet[gateway], name="Mast")
+    await world.passes(1)
+    assert (await world.cards())[0].wanted > shown
+    assert "Mast" in str((await world.only_incident()).first)
+    await world.passes(1)
+    shown = (await world.cards())[0].wanted
+    await world.passes(3)
     assert (await world.cards())[0].wanted == shown
 
 

@@ -40,8 +40,8 @@ class Desk:
     role: Role = Role.OPERATOR
     calls: list[tuple[str, str]] = field(default_factory=list)
 
-    async def says(self, text: str) -> str:
-        told = await self._told(text)
+    async def says(self, text: str, about: tuple[str, str] | None = None) -> str:
+        told = await self._told(text, about)
         return normalise(told.messages[-1].text) if told.messages else ""
 
     async def shows(self, text: str) -> list[str]:
@@ -52,11 +52,11 @@ class Desk:
         ]
         return [one["text"]["text"] for one in found if one["type"] == "button"]
 
-    async def _told(self, text: str) -> StatusAnswers:
+    async def _told(self, text: str, about: tuple[str, str] | None = None) -> StatusAnswers:
         told = StatusAnswers()
         actor = Actor("U0SOMEBODY", "Sam", self.role, holders={Role.ADMIN: "Ada"})
         word, rest = self.router.split(normalise(text))
-        await self.router.route(word, CommandCall(actor, "C0OPS", rest, told, "trigger"))
+        await self.router.route(word, CommandCall(actor, "C0OPS", rest, told, "trigger", about=about))
         return told
 
     @property
@@ -158,6 +158,13 @@ async def test_a_job_has_a_button_for_those_who_get_somewhere_with_it() -> None:
 async def test_a_button_of_help_leads_to_all_commands_and_back_to_how_gateways_are_named() -> None:
     shown = await Desk().shows("help")
     assert shown[-2:] == ["All", "Show"]
+
+
+@pytest.mark.parametrize(("kind", "word"), [("incident", "take over"), ("rollout", "pause")])
+async def test_help_in_the_thread_of_a_card_says_what_is_about_it_there(kind: str, word: str) -> None:
+    assert "In this thread these are about this" in await Desk().says("help", (kind, "7"))
+    assert f"@meshbot {word}" in await Desk().says("help", (kind, "7"))
+    assert "In this thread" not in await Desk().says("help")
 
 
 @pytest.mark.parametrize("text", ["help all", "commands"])

@@ -272,9 +272,9 @@ async def test_without_asking_only_somebody_known_is_known(made: Bed) -> None:
 
 async def test_a_refusal_names_who_has_the_role_without_ringing_at_them(made: Bed) -> None:
     holders = (await made.people.actor(workspace.VIEWER)).holders
-    assert holders[Role.ADMIN] == "ada"
-    assert holders[Role.APPROVER] == "@approvers, ada"
-    assert holders[Role.OPERATOR] == "@operators, @approvers, ada"
+    assert holders[Role.ADMIN] == "Ada Lund"
+    assert holders[Role.APPROVER] == "@approvers, Ada Lund"
+    assert holders[Role.OPERATOR] == "@operators, @approvers, Ada Lund"
     assert "<" not in "".join(holders.values())
 
 

@@ -1,5 +1,6 @@
 """The audit log in sentences: each action has one, and a refusal says what was tried."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -65,6 +66,12 @@ def test_what_people_typed_is_shown_as_they_typed_it_though_it_looks_like_a_time
     typed = said(AuditAction.FREEZE, "everything", reason="since 2026-03-02 12:00 UTC")
     assert typed == "<@U0ANA00001> froze everything: since 2026-03-02 12:00 UTC"
     assert "`silence until 2026-03-02 12:00 UTC`" in refused("silence", "until 2026-03-02 12:00 UTC")
+
+
+def test_a_time_in_the_words_of_a_refusal_is_in_the_readers_zone() -> None:
+    entry = AuditEntry(NOW, "U0VERA0001", TriedAction("rename"), "MT1 Roof", Outcome.REFUSED)
+    told = replace(entry, reason="Nothing may change before 2026-03-02 12:00 UTC.")
+    assert audit_sentence(told).endswith(f": Nothing may change before {date(NOW)}")
 
 
 def test_both_ends_of_an_opening_are_in_the_readers_zone() -> None:

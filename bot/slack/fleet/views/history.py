@@ -133,17 +133,19 @@ def worst(
     period: timedelta,
     query: str,
     place: PagePosition,
+    without_data: int = 0,
 ) -> Message:
     """A page of gateways, each with a button that opens it; ``known`` has those that are still there."""
     of, over = f" for {code(query, 300)}" if query else "", f"in the last {_length(period)}"
+    nothing = f" {count(without_data, 'gateway')} had no data that counts." if without_data else ""
     if not page:
         what = "flapped" if by is WorstBy.FLAPPING else "was offline"
-        text = f"No gateway{of} {what} {over}, in time that counts."
+        text = f"No gateway{of} {what} {over}, in time that counts.{nothing}"
         return message(text, [section(text)])
     title = f"{bold(place.says('gateway'))} that had outages{of} {over}, {_ORDERS[by]}"
     shown = [(row(_gateway_line, one, known.get(one.id)), _door(one, known.get(one.id))) for one in page]
     others = " or ".join(code(f"/mesh worst {one}") for one in WorstBy if one is not by)
-    foot = f"Ask for {others} to see them in another order."
+    foot = f"Ask for {others} to see them in another order.{nothing}"
     blocks: list[Block] = [section(title), *(section(text, door) for text, door in shown), context(foot)]
     text = "\n".join([f"{title}:", *(text for text, _ in shown), foot])
     chart = _chart(query, in_one_unit(period))
