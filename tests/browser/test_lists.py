@@ -65,8 +65,10 @@ LISTS: Mapping[str, str] = {
     "site": "site oslo",
     "policy": "policy",
     "status": "status",
+    "chart": "chart offline",
+    "chart of firmware": "chart firmware",
 }
-FORMS = {"as a table": frozenset[str](), "in lines": frozenset({"data_table"})}
+FORMS = {"as a table": frozenset[str](), "in lines": frozenset({"data_table", "data_visualization"})}
 Blocks = Sequence[Json]
 
 
@@ -118,7 +120,7 @@ async def furnished(folder: Path) -> Mapping[str, Blocks]:
             shown = {name: await answer(bot, command.format(job=job)) for name, command in LISTS.items()}
             shown["details of an alert"] = await pressed(bot, alert, "incident_details")
             for name, one in shown.items():
-                if lacks or any(block["type"] == "data_table" for block in one.blocks):
+                if lacks or any(block["type"].startswith("data_") for block in one.blocks):
                     drawn[f"{name} {form}"] = one.blocks
         drawn["card of an alert"] = alert.blocks
         drawn["card of a rollout"] = (await bot.card("R-1")).blocks

@@ -81,13 +81,39 @@ function table(block) {
 /** A chart as bars with its numbers: what it says matters, not how Slack would paint it. */
 function chart(block) {
   const { type, segments = [], series = [] } = block.chart;
+  if (type === 'line' || type === 'area') return lineChart(block);
   const rows = type === 'pie' ? segments : series.flatMap((one) => one.data.map((point) => ({ ...point, of: one.name })));
   const most = Math.max(1, ...rows.map((row) => row.value));
   return el('figure', { class: 'block chart' }, el('figcaption', { text: block.title }), rows.map((row) => {
     const bar = el('span', { class: 'bar' });
     bar.style.width = `${(row.value / most) * 100}%`;
-    return el('div', { class: 'chart-row' }, el('span', { text: row.label }), el('span', {}, bar), el('span', { text: row.value }));
+    return el('div', { class: 'chart-row' }, el('span', { text: series.length > 1 ? `${row.label}, ${row.of}` : row.label }), el('span', {}, bar), el('span', { text: row.value }));
   }));
+}
+
+const LINES = ['#1264a3', '#b3460e', '#148567', '#8e44ad', '#a15c07', '#c01b4a'];
+
+function lineChart({ title, chart: { series, axis_config: axis } }) {
+  const most = Math.max(1, ...series.flatMap((one) => one.data.map((point) => point.value)));
+  const across = Math.max(1, axis.categories.length - 1);
+  const shape = (name, attributes) => {
+    const node = document.createElementNS('http://www.w3.org/2000/svg', name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    return node;
+  };
+  const canvas = shape('svg', { class: 'line-chart', viewBox: '0 0 100 50', preserveAspectRatio: 'none', role: 'img', 'aria-label': title });
+  canvas.append(...series.map((one, at) => shape('polyline', {
+    points: one.data.map((point, x) => `${(x / across) * 100},${49 - (point.value / most) * 48}`).join(' '),
+    fill: 'none', stroke: LINES[at % LINES.length], 'stroke-width': 2, 'vector-effect': 'non-scaling-stroke',
+  })));
+  const legend = series.map((one, at) => {
+    const name = el('span', { text: one.name });
+    name.style.borderColor = LINES[at % LINES.length];
+    return name;
+  });
+  const ends = [axis.categories[0], `highest ${most}`, axis.categories.at(-1)].map((text) => el('span', { text }));
+  return el('figure', { class: 'block chart' }, el('figcaption', { text: title }), canvas,
+    el('div', { class: 'line-ends' }, ends), el('div', { class: 'line-names' }, legend));
 }
 
 // Elements
