@@ -258,9 +258,9 @@ def approve(
     """The rollout after this approval: started or scheduled once enough people approved, else still waiting.
 
     ``override`` is an admin's typed reason to approve what they requested themselves, ``held`` what keeps it
-    from being started now. Raises NotAllowed for a
-    missing role, for the requester, and for a downgrade or a bad version by anyone but an admin; ReasonNeeded
-    when an admin could override; Stale when it was decided, has expired, or this person approved already.
+    from being started now. Raises NotAllowed for a missing role, for the requester, and for a downgrade or a
+    bad version by anyone but an admin; ReasonNeeded when an admin could override; Stale when it was decided,
+    has expired, or this person approved already.
     """
     require(actor, Action.APPROVE)
     _must_wait_for_approval(rollout, now)

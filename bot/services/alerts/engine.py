@@ -35,9 +35,10 @@ RENAMED_LATELY = timedelta(days=1)  # before a listing: older names are shown al
 ROLLOUT_LATELY = timedelta(hours=24)  # a rollout that had a gateway before that is no cause
 
 Silenced = Callable[[], Awaitable[Collection[str]]]
-
+"""The ids of the gateways whose alerts are held now."""
 
 Bad = Callable[[], Awaitable[Sequence[FirmwarePolicy]]]
+"""The versions that are known to be bad now."""
 
 
 async def _nobody() -> Collection[str]:

@@ -14,8 +14,8 @@ from bot.storage.cards import cards
 ESCALATED = "incident_escalated"
 STILL_YOURS = "incident_still_yours"
 
-
 GroupsAt = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+"""The user groups to call for some sites, by the names of those that have one."""
 
 
 async def no_groups(_sites: Collection[str]) -> Mapping[str, str]:
@@ -24,9 +24,8 @@ async def no_groups(_sites: Collection[str]) -> Mapping[str, str]:
 
 
 class Reminders:
-    """``groups`` are told of what nobody has, where its site has no group of its own; ``groups_at`` tells
-    those of some sites by their names. Where there is none, nobody is told. ``silenced`` tells whose alerts
-    are held.
+    """``groups`` are told of what nobody has, where ``groups_at`` knows no group of its site; without either,
+    nobody is told. ``silenced`` tells whose alerts are held.
     """
 
     def __init__(

@@ -64,9 +64,8 @@ class AlertListeners:
 
     ``pause_rollout`` is another feature's: who may is checked there. ``reminded`` names the groups that hear
     of what nobody acknowledges, so that a card can say when, and ``said_of_site`` what is known of its site.
-    ``silenced_down`` is listed below what is open;
-    so is what ``maintenance`` holds, of which cards tell too. ``understand`` reads the query of those that
-    are over.
+    ``silenced_down`` is listed below what is open; so is what ``maintenance`` holds, of which cards tell too.
+    ``understand`` reads the query of those that are over.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The daily digest as a message with its charts; it is drawn when its turn to be posted comes."""
+"""The daily digest with its charts, and what tells of a month; drawn when its turn to be posted comes."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,14 +20,12 @@ from bot.storage.db.legible import noting_what_is_left_out
 
 log = logging.getLogger(__name__)
 
-
 Month = Callable[[str, str, int], Awaitable[Message]]
+"""Draws what tells of a month: of which query, which month, for which subscription."""
 
 
 class DigestNotes:
-    """Draws the notes that come at their time. ``month`` draws what tells of a month: of a query, which
-    month, for which subscription. ``command`` is what people type to look further.
-    """
+    """Draws the notes that come at their time. ``command`` is what people type to look further."""
 
     def __init__(self, service: DigestService, charts: ChartPictures, *, month: Month, command: str) -> None:
         self._service = service
