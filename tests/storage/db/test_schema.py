@@ -10,13 +10,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, insert, select, text
 
 from bot.domain.errors import StartupError
 from bot.storage.db import schema
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, ensure_schema, known, migrate, needed
 from bot.storage.db.tables import metadata, ticks
+from tests.storage.db.test_moving import value_of
 
 pytestmark = pytest.mark.on_both
 
@@ -123,3 +124,17 @@ async def test_a_start_leaves_nothing_behind_of_its_look_at_the_database(databas
     await ensure_schema(database)
     async with database.read() as connection:
         assert list(await connection.scalars(select(ticks.c.name))) == []
+
+
+async def test_the_running_version_reads_and_writes_tables_that_a_newer_one_has_widened(
+    database: Database,
+) -> None:
+    await migrate(database)
+    async with database.write() as connection:
+        for table in metadata.sorted_tables:
+            await connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN of_the_next_version TEXT"))
+            await connection.execute(insert(table), {column.name: value_of(column) for column in table.c})
+    async with database.read() as connection:
+        for table in metadata.sorted_tables:
+            (row,) = (await connection.execute(select(table))).mappings()
+            assert set(row) == set(table.c.keys())
