@@ -1,7 +1,9 @@
 """The ways to run the bot: each file is one its tool takes, and agrees with the image and the settings."""
 
 import asyncio
+import contextlib
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from tests.settings.test_settings import load
+from tests.test_init import MOST_QUESTIONS
 from tests.worlds.process import APP_TOKEN, BOT_TOKEN, PASSWORD
 
 ROOT = Path(__file__).parents[2]
@@ -133,8 +136,11 @@ def test_systemd_takes_the_unit_and_finds_it_closed(tmp_path: Path) -> None:
 
 
 # ---- by tools that weigh more than the bot, and as it is handed out: make soak
+ELSEWHERE = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+
+
 def pip(*words: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "pip", "--quiet", *words], check=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", *words], check=True, timeout=300, env=ELSEWHERE)
 
 
 @pytest.mark.soak
@@ -162,45 +168,110 @@ def test_its_own_tool_takes_the_file(package: str, words: str, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """What the wheel of this commit holds; what it needs comes from where the tests run."""
-    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True, timeout=60)
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, tmp_path / "clone")
-    (wheel,) = tmp_path.glob("*.whl")
-    pip("install", "--no-deps", "--target", tmp_path / "installed", wheel)
-    return tmp_path / "installed"
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment of a wheel of this commit, with what it needs and nothing else, not even pip."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder / "clone"], check=True, timeout=60)
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, folder / "clone")
+    (wheel,) = folder.glob("*.whl")
+    made = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True, timeout=60)
+    there = ("--python", made / "bin" / "python", "install")
+    pip(*there, "--require-hashes", "-r", ROOT / "requirements.lock")
+    pip(*there, "--no-deps", wheel)
+    return made
 
 
 @pytest.mark.soak
-async def test_the_wheel_leads_from_an_empty_folder_to_a_card_in_the_channel(
+@pytest.mark.index
+@pytest.mark.timeout(600)  # it installs everything anew
+def test_without_charts_it_takes_150_megabytes_at_most_and_a_chart_says_what_it_needs(
+    installed: Path,
+) -> None:
+    (packages,) = installed.glob("lib/python*/site-packages")
+    size = sum(one.stat().st_blocks * 512 for one in packages.rglob("*") if one.is_file())
+    print(f"\n{size / 1e6:.0f} MB without charts")
+    assert size < 150e6
+    draw = "import asyncio, bot.slack.fleet.drawing as d; asyncio.run(d.drawn_apart(print))"
+    done = subprocess.run(
+        [installed / "bin" / "python", "-c", draw],
+        env=ELSEWHERE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Charts need the bot's extra “charts”" in done.stderr
+
+
+ENTER, SPACE = "\r", " "
+CONVERSATION = (
+    ("Bot User OAuth Token", BOT_TOKEN + ENTER),
+    ("App-Level Token (xapp", APP_TOKEN + ENTER),
+    ("User name", f"fleet@example.com{ENTER}"),
+    ("Its password", PASSWORD + ENTER),
+    ("Which channel gets alerts", f"fleet-al{ENTER}"),
+    ("Which channel gets rollouts", ENTER),
+    ("Who may change", f"operators{SPACE}{ENTER}"),
+    ("Who may also approve", f"approvers{SPACE}{ENTER}"),
+    ("Who may also freeze", f"admins{SPACE}{ENTER}"),
+)
+
+
+@pytest.mark.soak
+@pytest.mark.index
+@pytest.mark.timeout(600)  # it installs everything anew
+async def test_the_wheel_leads_by_its_questions_from_an_empty_folder_to_a_card_in_the_channel(
     installed: Path, tmp_path: Path
 ) -> None:
     slack = SlackServer(bot_token=BOT_TOKEN, app_token=APP_TOKEN)
     portal = FleetSimulator(gateways=3, username="fleet@example.com", password=PASSWORD)
     await slack.start()
     await portal.start()
-    (tmp_path / "empty").mkdir()
     environ = {
-        **os.environ,
-        "PYTHONPATH": str(installed),
+        "PATH": os.environ["PATH"],
+        "TERM": "xterm",
+        "PROMPT_TOOLKIT_NO_CPR": "1",  # nobody answers where the cursor is
         "MESHBOT_SLACK__API_URL": slack.api_url,
         "MESHBOT_MESHTECH__AUTH_URL": portal.auth_url,
         "MESHBOT_MESHTECH__API_URL": portal.api_url,
     }
-    flags = f"""--bot-token={BOT_TOKEN} --app-token={APP_TOKEN} --username=fleet@example.com
-        --password={PASSWORD} --alerts=#fleet-alerts --operators=@operators --approvers=@approvers"""
+    meshbot = installed / "bin" / "meshbot"
+
+    def sits_down(*answers: tuple[str, str]) -> tuple[int, str]:
+        return at_a_terminal([str(meshbot), "init"], tmp_path, environ, answers)
+
     try:
-        process = await asyncio.create_subprocess_exec(
-            installed / "bin" / "meshbot",
-            "init",
-            "--yes",
-            *flags.split(),
-            cwd=tmp_path / "empty",
-            env=environ,
-        )
-        assert await process.wait() == 0
+        status, said = await asyncio.to_thread(sits_down, *CONVERSATION)
+        assert status == 0, said
+        assert len(slack.workspace.in_channel(workspace.FLEET_ALERTS)) == 1
+        assert len(CONVERSATION) <= MOST_QUESTIONS
+        status, said = await asyncio.to_thread(sits_down)
+        assert (status, "?" in said) == (0, False), said
         assert len(slack.workspace.in_channel(workspace.FLEET_ALERTS)) == 1
     finally:
         await portal.stop()
         await slack.stop()
+
+
+def at_a_terminal(
+    command: list[str], folder: Path, environ: dict[str, str], answers: tuple[tuple[str, str], ...]
+) -> tuple[int, str]:
+    """The exit status, and all that is said, when each question gets its answer once it stands there."""
+    terminal, its = pty.openpty()
+    process = subprocess.Popen(
+        command, cwd=folder, env=environ, stdin=its, stdout=its, stderr=its, start_new_session=True
+    )
+    os.close(its)
+    said, seen = "", 0
+    try:
+        with contextlib.suppress(OSError):  # it has ended, and the terminal with it
+            for question, answer in (*answers, (None, "")):
+                while question is None or question not in said[seen:]:
+                    said += os.read(terminal, 65536).decode(errors="replace")
+                seen = len(said)
+                os.write(terminal, answer.encode())
+        return process.wait(timeout=100), said
+    finally:
+        process.kill()
+        os.close(terminal)

@@ -18,6 +18,7 @@ import pytest
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
+from bot.init import QUESTIONS, SIGNING_SECRET
 from bot.settings.model import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,20 @@ def _pip() -> dict[str, str]:
 
 def test_the_way_to_a_running_bot_is_ten_commands_at_most() -> None:
     assert 1 < len(block_after("## Install it")) <= MOST_COMMANDS
+
+
+def test_the_table_of_the_whole_way_adds_up_to_less_than_five_minutes() -> None:
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| (\d+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    numbers = {what: int(number) for what, number, *_ in rows}
+    assert all(int(number) * int(each) == int(all_of_it) for _, number, each, all_of_it in rows)
+    (whole,) = re.findall(r"^\| all of it \| \| \| (\d+) \|$", text, re.MULTILINE)
+    assert sum(int(row[3]) for row in rows) == int(whole) < 5 * 60
+    (clicks,) = [what for what in numbers if what.startswith("click: ")]
+    assert numbers[clicks] == clicks.count(", ") + 1
+    asked = [one for one in QUESTIONS.values() if not one.is_for_trouble and one.variable != SIGNING_SECRET]
+    assert numbers["answer what `meshbot init` asks"] == len(asked)
+    assert numbers["type or paste the README's commands"] == len(block_after("## Install it"))
 
 
 def installing(commands: list[str]) -> list[str]:
