@@ -21,7 +21,7 @@ async def plan(made: House, often: str = "") -> datetime:
     assert (await typed.ack).ok
     await made.app.slack.guard.idle()
     (question,) = typed.responses
-    assert "holds the alerts of *2 gateways* of 4" in message_text(question)
+    assert "would hold the alerts of *2 of 4 gateways*" in message_text(question)
     assert "as *M-1*" in await made.click(OPERATOR, "maintenance_confirm", question)
     return begins
 

@@ -282,5 +282,9 @@ def _ambiguous(text: str, ids: Sequence[str]) -> str:
 
 def _not_found(text: str, near: dict[str, str]) -> str:
     alike = [near[name] for name in difflib.get_close_matches(fold(text), near, 3, 0.5)]
-    hint = f"Did you mean {' or '.join(alike)}?" if alike else "Look for it with part of its name in devices."
+    hint = (
+        f"Did you mean {' or '.join(alike)}?"
+        if alike
+        else "Look for it with part of its name: /mesh devices roof."
+    )
     return f"No gateway has the id or the name “{text}”. {hint}"

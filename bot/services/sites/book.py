@@ -197,7 +197,8 @@ class SiteBook:
             return said
         if text not in contacts:
             raise InvalidInput(
-                f"Slack knows no one user group or person called “{said[:60]}”. Write @handle, or an id."
+                f"Slack knows no user group or person called “{said[:60]}”, or several. Write @handle or an "
+                "id; a telephone number goes into the note."
             )
         return contacts[text]
 

@@ -52,7 +52,7 @@ class PolicyListeners:
             "policy bad 3.3.0 because CVE-2026-1 https://example.com/cve",
             "policy end P-1",
         ),
-        also=("policies", "compliance", "wanted", "vulnerable"),
+        also=("policies", "compliance", "wanted", "behind", "outdated", "vulnerable"),
     )
     async def policy(self, call: CommandCall) -> None:
         """What is bad without a reason asks for one."""

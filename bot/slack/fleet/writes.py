@@ -296,7 +296,9 @@ def parse_rename(text: str) -> tuple[str, str]:
         which, _, rest = text.partition(" ")
     which, new_name = which.strip(), unquoted(_TO.sub("", rest.strip(), count=1))
     if not which or not new_name:
-        raise InvalidInput(f"I need a gateway and its new name: {RENAME}. Quotes hold a name with spaces.")
+        raise InvalidInput(
+            f"I need a gateway and its new name: /mesh {RENAME}. Quotes hold a name with spaces."
+        )
     return which, new_name
 
 
@@ -310,10 +312,15 @@ def _same_name(query: str, new_name: str) -> str:
 
 
 def parse_names(text: str) -> tuple[str, str] | None:
-    """A query and the pattern of new names, where the text has one; None for a rename of one gateway."""
+    """A query and the pattern of new names, where the text has one; None for a rename of one gateway.
+
+    Without "to" the query is the first word, as in a rename of one.
+    """
     query, word, pattern = text.strip().rpartition(" to ")
-    pattern = unquoted(pattern)
-    return (query.strip(), pattern) if word and query.strip() and is_pattern(pattern) else None
+    if not word and (first := _WORD.match(pattern)):
+        query, pattern = first[0], pattern[first.end() :]
+    query, pattern = query.strip(), unquoted(pattern.strip())
+    return (query, pattern) if query and is_pattern(pattern) else None
 
 
 def parse_tag(text: str) -> TagChange:
@@ -324,8 +331,8 @@ def parse_tag(text: str) -> TagChange:
     first = next((word for word in words if word[0][0] in "+-"), None)
     if first is None or not text[: first.start()].strip():
         raise InvalidInput(
-            f"I need gateways and at least one change: {TAG}. For example: tag MT10225 +roof. "
-            "To list those with a tag: devices tag:roof."
+            f"I need gateways and at least one change: /mesh {TAG}. For example: /mesh tag MT10225 +roof. "
+            "To list those with a tag: /mesh devices tag:roof."
         )
     changes = [word[0] for word in words if word.start() >= first.start()]
     add = _tags(changes, "+")

@@ -41,14 +41,15 @@ def asks_first(
     yes: Block,
     small: str,
     *,
-    does: str = "holds the alerts of",
-    would: str = "would hold",
+    does: str = "hold the alerts of",
 ) -> Message:
-    """What was ``asked`` covers much, or nothing: the button ``yes`` says that it is meant."""
+    """What was ``asked``, a command, covers much or nothing: the button ``yes`` says that it is meant."""
+    would = f"{code(f'/mesh {asked}', 600)} would {does}"
+    many = count(fleet, "gateway")
     if question.offset:
-        said = f"{code(asked, 600)} {does} {bold(count(question.offset, 'gateway'))} of {fleet:,}."
+        said = f"{would} {bold(f'{question.offset:,} of {many}')}."
     else:
-        said = f"{nothing_matches()} {code(asked, 600)} {would} what matches later."
+        said = f"{nothing_matches()} {would} what matches later."
     return message(f"{said}\n{small}", [section(said), *actions(yes), context(small)])
 
 

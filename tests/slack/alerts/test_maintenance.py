@@ -68,7 +68,7 @@ async def test_maintenance_is_planned_listed_skipped_ended_and_undone_by_words(d
 
 async def test_a_large_window_says_what_it_covers_and_waits_for_its_button(desk: Desk) -> None:
     said = await desk.says("maintenance", "tag:voss sat 02:00-04:00 because of patches")
-    assert "holds the alerts of 30 gateways of 32" in said
+    assert "would hold the alerts of 30 of 32 gateways" in said
     assert "Nothing is planned until you confirm it." in said
     question = desk.answers.last
     assert "as M-1" in await desk.presses(ids.MAINTENANCE_CONFIRM, question)

@@ -21,8 +21,9 @@ async def answer(made: House, user: str, text: str) -> PostedMessage:
 async def test_a_wanted_version_is_seen_everywhere_and_one_button_plans_the_update(tmp_path: Path) -> None:
     async with lab(tmp_path) as made:
         asked = await answer(made, OPERATOR, f"policy want {NEW} because of the contract")
-        assert "is about *4 gateways* of 4" in message_text(asked)
-        assert "*P-1*" in await made.click(OPERATOR, "policy_confirm", asked)
+        assert "would hold for *4 of 4 gateways*" in message_text(asked)
+        said = await made.click(OPERATOR, "policy_confirm", asked)
+        assert "*P-1*" in said
         told = await made.card("is the version to run for all gateways: of the contract")
         assert OPERATOR in message_text(told)
         behind = f"4 of 4 behind `{NEW}`"
@@ -45,7 +46,7 @@ async def test_a_bad_version_has_a_reason_which_a_dialog_asks_for_and_its_end_ha
         assert (await (await made.slack.command(OPERATOR, workspace.OPS, asked)).ack).ok
         await made.app.slack.guard.idle()
         (dialog,) = made.slack.workspace.open_views(OPERATOR)
-        assert "The policy is about *1 gateway* of 4" in str(dialog.body)
+        assert "That holds for *1 of 4 gateways*" in str(dialog.body)
         typed = {"reason": {"reason": "CVE-2026-1"}, "link": {"link": "https://example.com/1"}}
         assert (await (await made.slack.submit(OPERATOR, dialog, typed)).ack).ok
         await made.app.slack.guard.idle()

@@ -13,7 +13,7 @@ from bot.demo.fleet.simulator import FaultKind
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import fold
 from bot.slack import ids
-from bot.slack.fleet.writes import TagChange, parse_rename, parse_tag
+from bot.slack.fleet.writes import TagChange, parse_names, parse_rename, parse_tag
 from bot.slack.incoming.commands import normalise
 from tests.slack.fleet.room import VERA, Room, device, opened
 from tests.slack.shown import buttons, elements
@@ -140,6 +140,14 @@ async def test_a_name_of_several_gateways_is_never_guessed(room: Room) -> None:
     with pytest.raises(InvalidInput, match=r"bmac-0090.*bmac-0091"):
         await room.says("rename Twin Roof")
     assert room.device("bmac-0090").friendly_name == room.device("bmac-0091").friendly_name == "Twin"
+
+
+def test_a_new_name_with_a_place_for_a_number_is_for_a_query_with_to_or_quotes_and_without() -> None:
+    for text in ("tag:oslo to OSL-{n:03}", 'tag:oslo "OSL-{n:03}"', "tag:oslo OSL-{n:03}"):
+        assert parse_names(text) == ("tag:oslo", "OSL-{n:03}")
+    assert parse_names('tag:"Kyiv office" KYI {n}') == ('tag:"Kyiv office"', "KYI {n}")
+    assert parse_names("MT1 Roof") is None
+    assert parse_names("{n}") is None
 
 
 async def test_a_name_in_use_is_given_with_a_warning(room: Room) -> None:

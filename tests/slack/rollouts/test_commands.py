@@ -236,7 +236,7 @@ async def test_a_button_that_names_no_rollout_is_refused_with_a_sentence(desk: D
 
 
 async def test_rollouts_are_listed_shown_and_reported(desk: Desk) -> None:
-    assert "There is no rollout yet" in (await desk.says("rollouts")).text
+    assert "There is no rollout yet. /mesh update" in (await desk.says("rollouts")).text
     await desk.clicks(ids.ROLLOUT_APPROVE, await desk.requested())
     assert (
         "R-1 · 🔄 running · 9.0.0 for tag:oslo, 0 of 8 verified" in (await desk.says("rollouts", VERA)).text

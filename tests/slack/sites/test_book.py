@@ -161,7 +161,7 @@ async def test_each_change_is_in_the_audit_log_with_before_and_after(desk: Desk)
     [
         ("describe oslo", InvalidInput, "Write it as"),
         ("describe Osla owner x", NotFound, "Did you mean Oslo"),
-        ("describe Oslo call @nobody", InvalidInput, "no one user group or person"),
+        ("describe Oslo call @nobody", InvalidInput, "a telephone number goes into the note"),
         ("describe Oslo map http://maps.example.com", InvalidInput, "begins with https://"),
         ("describe Oslo owner -", InvalidInput, "nothing to change"),
         ("site Osla", NotFound, "Did you mean Oslo"),

@@ -26,7 +26,7 @@ async def test_what_is_known_of_a_site_is_written_shown_reminded_of_and_taken_ba
             OPERATOR, f'describe "{site}" call <!subteam^{OPERATORS}|@operators>'
         )
         assert "U0VIEWER01" in await made.command(OPERATOR, f'describe "{site}" call <@{VIEWER}>')
-        assert "knows no one user group" in await made.command(OPERATOR, f'describe "{site}" call S0NOBODY01')
+        assert "knows no user group" in await made.command(OPERATOR, f'describe "{site}" call S0NOBODY01')
         assert f"({OPERATORS})" in await made.command(OPERATOR, f'describe "{site}" call @operators')
 
         shown = await answer(made, f"site {site}")

@@ -433,14 +433,18 @@ def _term(field: Field, text: str) -> str | None:
 # ---- below: lines and phrases
 _ANGLES = str.maketrans({"<": "&lt;", ">": "&gt;"})
 _CUT_TAG = 40
+_OF_STATE = ("is:", "for:")  # what holds for a while: no other spelling finds more
 
 
 def _nothing(question: str) -> str:
     if not question:
         return "The fleet is empty: the last poll found no gateway."
+    said = f"No gateway matches {code(question, 300)}"
+    if all(term.startswith(_OF_STATE) for term in question.split()):
+        return f"{said} now."
     return (
-        f"No gateway matches {code(question, 300)}. Leave a term out, put `*` where a part may differ "
-        "(`name:MT*`), or see the tags with `/mesh tags`."
+        f"{said}. Leave a term out, put `*` where a part may differ (`name:MT*`), see the tags with "
+        "`/mesh tags`, or what I can do with `/mesh help`."
     )
 
 

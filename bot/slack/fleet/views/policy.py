@@ -104,16 +104,16 @@ def confirmation(text: str, question: PageRef, fleet: int) -> Message:
     """How many gateways it is about, before that is said of so many, or of none."""
     yes = button("Say so", ids.POLICY_CONFIRM, question, label="Say so all the same")
     small = "Nothing is said until you confirm it, and nothing is updated by it."
-    return asks_first(f"policy {text}", question, fleet, yes, small, does="is about", would="would be about")
+    return asks_first(f"policy {text}", question, fleet, yes, small, does="hold for")
 
 
 def reason_dialog(question: PageRef, missing: PolicyReasonMissing, asked: PolicyRequest) -> View:
     """Asks why a version is bad; ``question`` comes back with the answer."""
-    about = f"{bold(count(missing.covered, 'gateway'))} of {missing.fleet:,}"
+    whom = f"{bold(f'{missing.covered:,} of {missing.fleet:,} gateways')}, whatever they run now"
     return modal(
         "Bad firmware",
         [
-            section(f"Firmware {code(asked.version)} is known to be bad. The policy is about {about}."),
+            section(f"Firmware {code(asked.version)} is known to be bad. That holds for {whom}."),
             text_input(ids.REASON, "Why?", most=300, placeholder="CVE-2026-1: remote code execution"),
             text_input(
                 ids.LINK,
@@ -133,14 +133,15 @@ def reason_dialog(question: PageRef, missing: PolicyReasonMissing, asked: Policy
 def declared(policy: FirmwarePolicy, covered: int) -> Message:
     """The answer to whoever said it."""
     text = (
-        f"{_sign(policy)} {bold(policy.title)} {_says(policy)}. It is about {count(covered, 'gateway')} now."
+        f"{_sign(policy)} {bold(policy.title)} {_says(policy)}. It holds for {count(covered, 'gateway')} now."
     )
     if not covered:
         text += f"\n{nothing_matches()}"
     then = "Gateways on it become an alert with the next poll. " if policy.kind is PolicyKind.BAD else ""
     small = f"{then}Nothing is updated by itself: `/mesh policy` shows how the fleet stands, with buttons."
+    stand = open_button(ALL_POLICIES, "Gateways on it" if policy.kind is PolicyKind.BAD else "Who is behind")
     undo = _end_button(policy, text="Undo")
-    return message(f"{text}\n{small}", [section(text), *actions(undo), context(small)])
+    return message(f"{text}\n{small}", [section(text), *actions(stand, undo), context(small)])
 
 
 def declared_dialog(policy: FirmwarePolicy, covered: int) -> View:
@@ -222,14 +223,18 @@ def _why(reason: str | None, link: str | None) -> str:
 def _stands(state: PolicyState) -> str:
     if state.is_bad:
         return f"{count(state.affected, 'gateway runs', 'gateways run')} it."
-    untold = f" Of {state.untold:,} nobody can tell." if state.untold else ""
+    untold = (
+        f" {count(state.untold, 'gateway tells', 'gateways tell')} no version to compare."
+        if state.untold
+        else ""
+    )
     held = f" {_held(state)}." if state.held else ""
     return f"{_behind(state)}.{untold}{held}"
 
 
 def _behind(state: PolicyState) -> str:
-    """``31 of 240 behind 3.5.0, 3 of them new since yesterday``."""
-    new = f", {state.new:,} of them new since yesterday" if state.new else ""
+    """``31 of 240 behind 3.5.0, 3 of them first seen in the last day``."""
+    new = f", {state.new:,} of them first seen in the last day" if state.new else ""
     return f"{state.affected:,} of {state.gateways:,} behind {code(state.policy.version, 40)}{new}"
 
 

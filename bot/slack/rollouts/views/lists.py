@@ -448,7 +448,9 @@ def rollout_list(
 ) -> Message:
     """Rollouts, those that go on first."""
     if not entries:
-        return said(f"There is no rollout yet. {code('update <query> to <version>')} draws a plan for one.")
+        return said(
+            f"There is no rollout yet. {code('/mesh update <query> to <version>')} draws a plan for one."
+        )
     shown = [row(_rollout_line, rollout, counts) for rollout, counts in entries]
     title, order = place.says("rollout"), place.in_order("those that go on first")
     table = Table(

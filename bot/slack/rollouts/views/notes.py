@@ -150,10 +150,10 @@ def _over(words: str, entry: TimelineEntry, over: TimelineEntry) -> Message:
 
 
 def _moves(offered: Sequence[Block]) -> str:
-    """What the buttons do, as words: "resume or abort it"."""
+    """What the buttons do, as words: "promote, pause or abort it"."""
     actions_ = [str(one["action_id"]) for one in offered]
     verbs = [_VERBS[one] for one in actions_ if one in _VERBS]
-    it = [f"{' or '.join(verbs)} it"] if verbs else []
+    it = [f"{' or '.join([', '.join(verbs[:-1]), verbs[-1]]) if verbs[1:] else verbs[0]} it"] if verbs else []
     return ", or ".join([*it, *(_PHRASES[one] for one in actions_ if one in _PHRASES)])
 
 

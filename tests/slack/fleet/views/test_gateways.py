@@ -139,6 +139,10 @@ def test_an_empty_answer_says_what_to_try_and_offers_no_file() -> None:
     assert set(buttons(message)) == {ids.REFRESH}
 
 
+def test_what_holds_for_a_while_is_looked_for_no_other_way() -> None:
+    assert "No gateway matches is:flapping now." in devices([], question="is:flapping").text
+
+
 def test_before_the_first_listing_a_list_says_so() -> None:
     assert "no poll has been completed" in devices([], seen=None).text
 

@@ -34,7 +34,10 @@ def test_each_policy_says_whom_it_is_about_and_how_they_stand() -> None:
     text = listed(ON_IT, BEHIND).text
     assert "P-2 3.3.0 is known to be bad for tag:oslo: CVE-2026-1, " in text
     assert "4 gateways run it." in text
-    assert "31 of 240 behind 3.5.0, 3 of them new since yesterday. Of 9 nobody can tell." in text
+    assert (
+        "31 of 240 behind 3.5.0, 3 of them first seen in the last day. 9 gateways tell no version to compare."
+        in text
+    )
 
 
 def test_its_buttons_plan_the_update_of_just_those_to_the_wanted_version() -> None:
@@ -59,7 +62,7 @@ def test_of_a_frozen_version_no_update_is_offered() -> None:
 
 def test_one_line_says_it_all() -> None:
     assert views.summary([ON_IT, BEHIND]) == (
-        "31 of 240 behind `3.5.0`, 3 of them new since yesterday; 4 on `3.3.0`, known to be bad"
+        "31 of 240 behind `3.5.0`, 3 of them first seen in the last day; 4 on `3.3.0`, known to be bad"
     )
 
 
@@ -67,7 +70,7 @@ def test_a_digest_tells_what_is_not_as_wanted_and_offers_the_update() -> None:
     found = Digest("", NOW, Counts(240, 0, 0), NOW, NOW - NOW, policies=[ON_IT, BEHIND])
     drawn = digest(found, {"number": None, "at": "08:00", "zone": "UTC"}, "/mesh")
     assert "Firmware policy:" in drawn.text
-    assert "31 of 240 behind 3.5.0, 3 of them new since yesterday" in drawn.text
+    assert "31 of 240 behind 3.5.0, 3 of them first seen in the last day" in drawn.text
     assert len(values(drawn, "Update 31 gateways")) == 1
 
 

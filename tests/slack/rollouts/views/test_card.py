@@ -559,7 +559,7 @@ def test_what_it_did_by_itself_says_why() -> None:
         (
             CanaryDone(5, 0),
             ["U0OLGA"],
-            "<@U0OLGA> can promote or pause or abort it.",
+            "<@U0OLGA> can promote, pause or abort it.",
             {PROMOTE, PAUSE, ABORT},
         ),
         (Paused("a word"), ["U0OLGA"], "<@U0OLGA> can resume or abort it.", {RESUME, ABORT}),
