@@ -95,8 +95,8 @@ def alert_listeners(
     pause_rollout: PauseRollout,
     understand: Callable[[str], Awaitable[Query]],
     said_of_site: SaidOfSite,
-) -> tuple[Listeners, AlertListeners]:
-    """With the listeners themselves, which the fleet asks about a gateway and the sites about a site.
+) -> tuple[Listeners, AlertListeners, Sequence[SaidOfSite]]:
+    """With the listeners that the fleet asks about a gateway, and what the sites ask about a site.
 
     ``said_of_site`` tells what is known of one.
     """
@@ -137,7 +137,7 @@ def alert_listeners(
     maintenance = MaintenanceListeners(alerts.maintenance)
     lists = {**incidents.lists(), **silences.lists(), **maintenance.lists()}
     features = (incidents.feature(), hands.feature(), silences.feature(), maintenance.feature())
-    return Listeners(features, lists), incidents
+    return Listeners(features, lists), incidents, [one.of_site for one in (incidents, silences, maintenance)]
 
 
 def alert_rules(settings: Settings) -> AlertRules:

@@ -53,7 +53,7 @@ def build_slack(
     app_token, signing_secret = settings.slack.app_token, settings.slack.signing_secret
     said: list[SaidOfSite] = []
     of_sites = SiteListeners(sites, ground.modals, said=said)
-    of_alerts, incidents = alert_listeners(
+    of_alerts, incidents, said_of_alerts = alert_listeners(
         alerts,
         ground,
         pause_rollout=rollouts.pause,
@@ -68,7 +68,7 @@ def build_slack(
         said_of_site=of_sites.facts_of,
         held=alerts.held_between,
     )
-    said += [incidents.of_site, history.of_site]
+    said += [*said_of_alerts, history.of_site]
     home = _home(ground, fleet, rollouts, alerts)
     digests = DigestNotes(
         reporting.digests, fleet.charts, month=history.month, command=settings.slack.command

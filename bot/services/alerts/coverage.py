@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from bot.domain.access import Action, Actor, require_some
 from bot.domain.gateways import Held, Interval
-from bot.domain.query import Query, parse
+from bot.domain.query import Field, Query, exactly, parse
 from bot.domain.subscriptions import Topic
 from bot.services.context import Context, Within
 from bot.storage import subscriptions
@@ -59,6 +59,11 @@ class Coverage:
     async def of(self, query: str, limits: Sequence[str]) -> Sequence[str]:
         """The ids that match now, always within the limits."""
         return await self.limited(await self.matching(parse(query)), limits)
+
+    async def at_site(self, site: str) -> set[str]:
+        """The ids at a site; none where no query names the site alone."""
+        query = exactly(Field.SITE, site)
+        return set(await self.matching(parse(query))) if query else set()
 
     async def limited(self, found: Sequence[str], limits: Sequence[str]) -> Sequence[str]:
         """Those of the ids that match one of the limits; all of them where there is none."""

@@ -198,9 +198,7 @@ class MaintenanceService:
 
     async def of_incident(self, incident_id: IncidentId) -> Sequence[Maintenance]:
         """The windows that are open or open soon for a gateway that is down in this alert."""
-        edge = self._now() + SHOWN_BEFORE
-        soon = [one for one in await self._planned() if one.opening and one.opening.begins <= edge]
-        if not soon:
+        if not (soon := await self._soon()):
             return []
         async with self._database.read() as connection:
             down = set(await store.down_in(connection, incident_id))
@@ -230,6 +228,15 @@ class MaintenanceService:
             "No maintenance window that is planned holds all of these gateways. /mesh windows lists them; "
             "plan one with /mesh maintenance, or leave out “in maintenance”."
         )
+
+    async def at_site(self, site: str) -> Sequence[Maintenance]:
+        """The windows that are open or open soon for a gateway of the site."""
+        there = await self._coverage.at_site(site)
+        return [one for one in await self._soon() if there.intersection(await self._covered(one))]
+
+    async def _soon(self) -> Sequence[Maintenance]:
+        edge = self._now() + SHOWN_BEFORE
+        return [one for one in await self._planned() if one.opening and one.opening.begins <= edge]
 
     async def held(self) -> Collection[str]:
         """The ids of all gateways whose alerts a window holds now."""

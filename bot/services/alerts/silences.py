@@ -249,6 +249,13 @@ class SilenceService:
         async with self._database.read() as connection:
             return await store.active(connection, self._now())
 
+    async def at_site(self, site: str) -> Sequence[Silence]:
+        """Those that hold alerts of a gateway of the site now."""
+        there = await self._coverage.at_site(site)
+        async with self._database.read() as connection:
+            found = await store.active(connection, self._now())
+        return [one for one in found if there.intersection(await self._covered(one))]
+
     async def count_active(self) -> int:
         """How many hold now."""
         async with self._database.read() as connection:

@@ -1,6 +1,6 @@
 """Listeners for maintenance windows: four commands, and the buttons of their cards and answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -27,6 +27,10 @@ class MaintenanceListeners:
         return on.of(
             self, cards={"maintenance": self.draw_card}, notes={SOON: views.soon, CHANGED: views.changed}
         )
+
+    async def of_site(self, site: str) -> Sequence[str]:
+        """What the card of a site says of windows."""
+        return views.soon_at(await self._service.at_site(site))
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.WINDOWS: ListHandler(self._page)}

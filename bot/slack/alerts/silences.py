@@ -1,7 +1,7 @@
 """Listeners for silences: three commands, the buttons of alerts and gateways, and their dialog."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -113,6 +113,10 @@ class SilenceListeners:
             for end, until in offered(asked, self._zone, self._now()).items()
         ]
         return views.how_long(asked, covered, fleet, choices)
+
+    async def of_site(self, site: str) -> Sequence[str]:
+        """What the card of a site says of silences."""
+        return views.held(await self._service.at_site(site))
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {views.SILENCES: ListHandler(self._page)}

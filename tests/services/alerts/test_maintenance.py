@@ -399,6 +399,8 @@ async def test_an_alert_tells_of_maintenance_of_its_gateways_that_is_near(site: 
     by_site = {one.site: one for one in await site.world.live()}
     assert [one.title for one in await site.service.of_incident(by_site["Oslo"].id)] == ["M-1"]
     assert await site.service.of_incident(by_site["Bergen"].id) == []
+    assert [one.title for one in await site.service.at_site("Oslo")] == ["M-1"]
+    assert await site.service.at_site("Bergen") == []
 
 
 async def test_the_cards_of_alerts_are_drawn_again_when_a_window_opens(site: Site) -> None:

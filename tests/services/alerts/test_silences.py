@@ -165,6 +165,15 @@ async def test_a_site_whose_name_is_a_pattern_silences_its_own_gateways_and_no_o
     assert {one.site for one in await room.world.live()} == {"Os*", "Oslo"}
 
 
+async def test_a_site_knows_the_silences_that_hold_one_of_its_gateways(room: Room) -> None:
+    await room.silence("id:a for 1h")
+    await room.silence("tag:Bergen for 2h")
+    assert [one.title for one in await room.service.at_site("Oslo")] == ["S-1"]
+    assert await room.service.at_site('O*s"lo') == []
+    room.world.now += timedelta(hours=1)
+    assert await room.service.at_site("Oslo") == []
+
+
 async def test_the_list_of_alerts_says_which_are_silenced_from_their_cards(room: Room) -> None:
     room.world.goes("offline", "a")
     await room.world.passes(7)

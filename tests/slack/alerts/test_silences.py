@@ -123,7 +123,7 @@ async def test_the_answer_says_that_a_silence_of_a_state_holds_those_of_now(desk
 async def test_most_of_the_fleet_is_silenced_with_a_reason_only(desk: Desk) -> None:
     with pytest.raises(InvalidInput, match="more than half of the fleet needs a reason"):
         await desk.says("silence", "id:* for 1h")
-    assert "32 gateways of 32" in await desk.says("silence", "id:* for 1h because of the move")
+    assert "32 of 32 gateways" in await desk.says("silence", "id:* for 1h because of the move")
     assert "as S-1" in await desk.confirms()
 
 
@@ -286,4 +286,4 @@ async def test_a_confirmed_silence_in_a_thread_is_asked_about_again_when_it_cove
     await says_in_thread(desk, "2h because of the storm")
     desk.world.add("Voss/late")
     await desk.world.passes(1)
-    assert "31 gateways of 33" in await desk.confirms()
+    assert "31 of 33 gateways" in await desk.confirms()

@@ -39,6 +39,12 @@ async def test_what_is_known_of_a_site_is_written_shown_reminded_of_and_taken_ba
         assert "site book is changed" in str(done.body)
         await made.slack.close(OPERATOR, done)
 
+        asked = await answer(made, f"silence id:{gateway} for 10m")
+        assert "S-1" in await made.click(OPERATOR, ids.SILENCE_CONFIRM, asked)
+        assert "*S-1*" in message_text(await answer(made, f"site {site}"))
+        await made.command(OPERATOR, "unsilence S-1")
+        assert "*S-1*" not in message_text(await answer(made, f"site {site}"))
+
         made.portal.disconnect([gateway])
         card = await made.card("Nobody has acknowledged this yet", FLEET_ALERTS)
         assert "Call *@operators*" in str(card.blocks)

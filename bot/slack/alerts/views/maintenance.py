@@ -116,6 +116,13 @@ def line(window: Maintenance) -> str:
     )
 
 
+def soon_at(found: Sequence[Maintenance]) -> list[str]:
+    """The first windows to open, a line for each, for those who look at a site."""
+    more = len(found) - _DOWN_SHOWN
+    rest = [f"and {count(more, 'more window')}"] if more > 0 else []
+    return [*(f"{status('maintenance')} {row(line, one)}" for one in found[:_DOWN_SHOWN]), *rest]
+
+
 def down(found: Sequence[MaintenanceDown]) -> list[str]:
     """What is offline and held by a window, a line for each, for those who look at what is open."""
     rows = [row(_down_line, one) for one in found[:_DOWN_SHOWN]]

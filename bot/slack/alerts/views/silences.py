@@ -107,6 +107,13 @@ def line(silence: Silence) -> str:
     return f"{bold(silence.title)} {what(silence)} {ends}{_why(silence)}"
 
 
+def held(found: Sequence[Silence]) -> list[str]:
+    """The first silences to end, a line for each, for those who look at a site."""
+    more = len(found) - _SILENCES_SHOWN
+    rest = [f"and {count(more, 'more silence')}"] if more > 0 else []
+    return [*(f"{status('silenced')}: {row(line, one)}" for one in found[:_SILENCES_SHOWN]), *rest]
+
+
 def down(found: Sequence[SilencedDown]) -> list[str]:
     """What is offline and silenced, a line for each silence, for those who look at what is open."""
     rows = [row(_down_line, one) for one in found[:_SILENCES_SHOWN]]
