@@ -7,6 +7,10 @@ from bot.domain.errors import InvalidInput
 
 LONGEST = timedelta(days=3650)
 _FORM = re.compile(r"(?:(\d{1,9})w)?(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_LAST = re.compile(
+    r"\b(?:(?:for|over|in) )?(?:the )?(?:last|past) (?:(\d{1,4}) )?(hour|day|week)s?$",
+    re.ASCII | re.IGNORECASE,
+)
 _MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
 _PERIOD = re.compile(r"(?:\d+[wdhms])+", re.ASCII | re.IGNORECASE)
 
@@ -25,10 +29,14 @@ def parse_duration(text: str) -> timedelta:
 
 
 def split_period(text: str, least: timedelta, most: timedelta, usage: str) -> tuple[str, timedelta | None]:
-    """``tag:oslo 7d``: the last word, where it is a period, and what is before it. Raises InvalidInput."""
-    rest, _, last = text.strip().rpartition(" ")
+    """``tag:oslo 7d`` or ``tag:oslo last week``: the period at its end, and what is before it.
+
+    Raises InvalidInput.
+    """
+    text = _LAST.sub(lambda found: f"{found[1] or 1}{found[2][0]}", text.strip())
+    rest, _, last = text.rpartition(" ")
     if not _PERIOD.fullmatch(last):
-        return text.strip(), None
+        return text, None
     period = parse_duration(last)
     if not least <= period <= most:
         limits = f"{in_one_unit(least)} at least and {in_one_unit(most)} at most"

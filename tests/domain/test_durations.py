@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.durations import parse_duration, split_month
+from bot.domain.durations import parse_duration, split_month, split_period
 from bot.domain.errors import InvalidInput
 
 
@@ -46,3 +46,20 @@ def test_any_text_is_a_duration_or_an_explained_error(text: str) -> None:
 )
 def test_a_month_is_the_last_word(text: str, found: tuple[str, str | None]) -> None:
     assert split_month(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("tag:oslo 7d", ("tag:oslo", timedelta(days=7))),
+        ("last week", ("", timedelta(days=7))),
+        ("tag:oslo over the last 30 days", ("tag:oslo", timedelta(days=30))),
+        ("the past day", ("", timedelta(days=1))),
+        ("blast week", ("blast week", None)),
+        ("oslo", ("oslo", None)),
+    ],
+)
+def test_a_period_is_at_the_end_as_a_duration_or_in_words(
+    text: str, found: tuple[str, timedelta | None]
+) -> None:
+    assert split_period(text, timedelta(hours=1), timedelta(days=90), "") == found

@@ -29,7 +29,6 @@ from bot.storage.fleet import availability as store
 from bot.storage.fleet import timeline
 
 KEPT: Final = timedelta(seconds=30)  # for who turns the page
-NOBODY: Final = "No gateway matches, so there is nothing to report. Try /mesh devices with that query."
 
 HeldBetween = Callable[[datetime, datetime, Collection[str] | None], Awaitable[Held]]
 """When alerts were held between two moments: those of the gateways with these ids, or with None of all."""
@@ -108,5 +107,6 @@ class HistoryService:
                     await asyncio.to_thread(uptimes.add_gateways, gateways)
                     found += len(gateways)
         if not found:
-            raise NotFound(NOBODY)
+            said = f"No gateway matches “{query.text}”, so there is nothing to report."
+            raise NotFound(f"{said} A period is 24h, 7d or last week.")
         return uptimes

@@ -105,7 +105,7 @@ async def test_the_worst_gateways_are_named_with_what_they_did(fleet: World) -> 
 
 
 async def test_who_asks_for_nobody_is_told(fleet: World) -> None:
-    with pytest.raises(NotFound, match="No gateway matches"):
+    with pytest.raises(NotFound, match="No gateway matches “tag:nowhere”"):
         await history(fleet).availability(parse("tag:nowhere"), DAY)
 
 
