@@ -46,7 +46,7 @@ async def test_this_is_the_alert_in_whose_thread_it_is_said(tmp_path: Path) -> N
         await bot.card("cknowledged by", FLEET_ALERTS)
         assert "as *S-1*" in await says(bot, OPERATOR, "silence this for 2h because of paint", card)
         assert "as *S-2*" in await says(bot, OPERATOR, "mute 30m because of paint", card)
-        assert "needs gateways and an end" in await says(bot, OPERATOR, "silence this", card)
+        assert "For how long?" in await says(bot, OPERATOR, "silence this", card)
         large = await bot.card("MT0003", FLEET_ALERTS)
         said = await says(bot, OPERATOR, "silence this for 2h because of paint", large)
         assert "would hold the alerts of *27 of 30 gateways*" in said
