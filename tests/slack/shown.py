@@ -90,7 +90,7 @@ class Modals:
     def __init__(self) -> None:
         self.opened: list[View] = []
 
-    async def open(self, trigger_id: str, view: View) -> str:
+    async def open(self, trigger_id: str | None, view: View) -> str:
         assert problems_of_view(view) == []
         self.opened.append(view)
         return "V0VIEW0001"

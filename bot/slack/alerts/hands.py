@@ -223,8 +223,6 @@ class HandListeners:
     @on.click(ids.INCIDENT_ASSIGN)
     async def ask(self, click: Click) -> None:
         incident = await self._service.incident(incident_id(click.card.id))
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to ask you to whom. Please click once more.")
         await self._modals.open(click.trigger_id, buttons.assign_modal(incident, click.channel))
 
     @on.submission(ids.INCIDENT_ASSIGN)

@@ -182,8 +182,6 @@ class SilenceListeners:
     async def ask(self, click: Click) -> None:
         require(click.actor, Action.SILENCE)
         incident = await self._incident(incident_id(click.card.id))
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
         covered, fleet = await self._service.coverage(click.actor, incident.id)
         await self._modals.open(
             click.trigger_id, views.silence_modal(incident, click.channel, covered, fleet)
@@ -191,14 +189,10 @@ class SilenceListeners:
 
     @on.click(ids.GATEWAY_SILENCE)
     async def ask_about_gateway(self, click: Click) -> None:
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
         await self._modals.open(click.trigger_id, views.gateway_dialog(click.gateway.id, click.channel))
 
     @on.click(ids.SITE_SILENCE)
     async def ask_about_site(self, click: Click) -> None:
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to ask you how long. Please click once more.")
         site = click.page.question
         covered, fleet = await self._service.coverage_of_site(click.actor, site)
         await self._modals.open(click.trigger_id, views.site_dialog(site, covered, fleet))

@@ -176,8 +176,6 @@ class FleetCommands:
     @on.click(ids.GATEWAY_FIND)
     async def ask_which(self, click: Click) -> None:
         """From Slack's menu of shortcuts."""
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to open a dialog. Please try once more.")
         await self._modals.open(click.trigger_id, views.find_dialog())
 
     @on.submission(ids.GATEWAY_FIND)

@@ -87,8 +87,6 @@ class WriteCommands:
         """``rename csv`` opens a dialog for the rows of a file."""
         if call.text.strip().casefold() == "csv":
             require(call.actor, Action.RENAME)
-            if call.trigger_id is None:
-                raise InvalidInput("A dialog opens only from the command itself: type it in a channel.")
             await self._modals.open(call.trigger_id, views.names_dialog(call.channel))
             return
         if many := parse_names(call.text):
@@ -156,8 +154,6 @@ class WriteCommands:
     @on.click(ids.GATEWAY_RENAME, ids.GATEWAY_TAGS)
     async def ask(self, click: Click) -> None:
         """A dialog from the card of a gateway, filled in with what is there now."""
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to open a dialog. Please click once more.")
         gateway = (await self._fleet.gateway(click.gateway.id)).gateway
         dialog = views.rename_dialog if click.action_id == ids.GATEWAY_RENAME else views.tags_dialog
         await self._modals.open(click.trigger_id, dialog(gateway, click.channel))

@@ -141,8 +141,8 @@ NoteDrawing = Callable[[Mapping[str, Any]], Message | Awaitable[Message]]
 class ViewCalls(Protocol):
     """Opens modals. Called with the trigger of a click or a command, before anything slow."""
 
-    async def open(self, trigger_id: str, view: View) -> str:
-        """The id of the view, by which it can be changed."""
+    async def open(self, trigger_id: str | None, view: View) -> str:
+        """The id of the view, by which it can be changed. Raises InvalidInput without a trigger."""
 
     async def update(self, view_id: str, view: View) -> None: ...
 

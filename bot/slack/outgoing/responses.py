@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from bot.domain.errors import InvalidInput
 from bot.slack.outgoing.newer_blocks import REFUSAL
 from bot.slack.outgoing.sending import said_twice, send
 from bot.slack.outgoing.web_api import BAD_TOKEN, GONE, NEVER_SENT, NO_PLACE, SlackFailed, Sleep, WebApi
@@ -216,8 +217,15 @@ class Modals:
     def __init__(self, api: WebApi) -> None:
         self._api = api
 
-    async def open(self, trigger_id: str, view: View) -> str:
-        """Its id. Raises SlackFailed at once when Slack does not take it: a trigger lives three seconds."""
+    async def open(self, trigger_id: str | None, view: View) -> str:
+        """Its id. Raises SlackFailed at once when Slack does not take it: a trigger lives three seconds.
+
+        A mention has none: raises InvalidInput.
+        """
+        if trigger_id is None:
+            raise InvalidInput(
+                "Slack opens a dialog only from a button or a slash command: please use one of them."
+            )
         opened = await self._api.call("views.open", trigger_id=trigger_id, view=view)
         return str(opened["view"]["id"])
 

@@ -145,7 +145,7 @@ class RolloutButtons:
     @on.click(ids.ROLLOUT_DENY)
     async def ask_why(self, click: Click) -> None:
         rollout = await self._service.may_deny(click.actor, rollout_id(click.card), click.card.version)
-        await self._modals.open(_trigger(click), views.deny_modal(rollout, _in_modal(click)))
+        await self._modals.open(click.trigger_id, views.deny_modal(rollout, _in_modal(click)))
 
     @on.submission(ids.ROLLOUT_DENY)
     async def deny(self, submission: Submission) -> SubmissionAnswer:
@@ -201,7 +201,7 @@ class RolloutButtons:
             await self._decide(click, partial(act, override=None))
         except ReasonNeeded as needed:
             view = views.override_modal(_in_modal(click), click.action_id, str(needed))
-            await self._modals.open(_trigger(click), view)
+            await self._modals.open(click.trigger_id, view)
 
     async def _decide(self, click: Click, act: Act) -> None:
         """The card changes by itself; an answer that shows the same is drawn anew here.
@@ -252,9 +252,3 @@ def _start(chosen: PlanRef) -> datetime | None:
 def _in_modal(click: Click) -> CardRef:
     """What the modal is about: what its button is about, as that was drawn."""
     return CardRef(click.card.id, click.card.version, channel=click.channel)
-
-
-def _trigger(click: Click) -> str:
-    if click.trigger_id is None:
-        raise InvalidInput("Slack gave me no way to ask you why. Please click once more.")
-    return click.trigger_id

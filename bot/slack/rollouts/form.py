@@ -80,13 +80,11 @@ class RolloutForm:
     async def begin(self, click: Click) -> None:
         """From the home tab, where there is no channel, or from a gateway's card, which chooses for it."""
         require(click.actor, Action.REQUEST)
-        if click.trigger_id is None:
-            raise InvalidInput("Slack gave me no way to open a dialog. Please click once more.")
         asked = click.ref if isinstance(click.ref, PlanRef) else PlanRef()  # a shortcut has none
         chosen = {ids.ROLLOUT_MODEL: asked.model, ids.ROLLOUT_PLACE: asked.query}
         await self._open(click.trigger_id, click.channel, {key: text for key, text in chosen.items() if text})
 
-    async def _open(self, trigger_id: str, channel: str, chosen: Mapping[str, str]) -> None:
+    async def _open(self, trigger_id: str | None, channel: str, chosen: Mapping[str, str]) -> None:
         """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
         view_id = await self._screen.open(trigger_id, views.loading())
         try:

@@ -22,7 +22,7 @@ from bot.slack.incoming.requests import (
 )
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.sites.views import book as views
-from bot.slack.views.blocks import Message, View
+from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile, read_csv
 from bot.slack.views.lists import SITE
 
@@ -70,7 +70,7 @@ class SiteListeners:
     async def sites(self, call: CommandCall) -> None:
         if call.text.strip().casefold() == _CSV:
             require(call.actor, Action.DESCRIBE)
-            await self._open(call.trigger_id)
+            await self._modals.open(call.trigger_id, views.csv_dialog())
         else:
             check_question(call.text)
             await call.respond.answer(await self._page(call.actor, 0, unquoted(call.text)))
@@ -117,7 +117,7 @@ class SiteListeners:
     @on.click(ids.SITE_EDIT)
     async def ask(self, click: Click) -> None:
         site = await self._book.find(click.page.question)
-        await self._open(click.trigger_id, views.edit_dialog(site))
+        await self._modals.open(click.trigger_id, views.edit_dialog(site))
 
     @on.submission(ids.SITE_EDIT)
     async def edit(self, sent: Submission) -> SubmissionAnswer:
@@ -133,7 +133,7 @@ class SiteListeners:
 
     @on.click(ids.SITES_CSV)
     async def ask_for_rows(self, click: Click) -> None:
-        await self._open(click.trigger_id)
+        await self._modals.open(click.trigger_id, views.csv_dialog())
 
     @on.submission(ids.SITES_CSV)
     async def preview(self, sent: Submission) -> SubmissionAnswer:
@@ -157,14 +157,6 @@ class SiteListeners:
     async def confirm(self, sent: Submission) -> SubmissionAnswer:
         change = await self._book.confirm(sent.actor, sent.card.id)
         return SubmissionAnswer(view=views.done_dialog(change))
-
-    async def _open(self, trigger_id: str | None, view: View | None = None) -> None:
-        """A dialog; that of the file, where no other is meant."""
-        if trigger_id is None:
-            raise InvalidInput(
-                "Slack gave me no way to open a dialog. Please try once more, with /mesh sites."
-            )
-        await self._modals.open(trigger_id, view or views.csv_dialog())
 
     # ---- what is drawn
     async def _card(self, actor: Actor, _offset: int, name: str) -> Message:

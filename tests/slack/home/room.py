@@ -31,7 +31,7 @@ class Screen:
     knows_files: bool = True
     gone: set[str] = field(default_factory=set)  # whose tab Slack does not take
 
-    async def open(self, _trigger_id: str, view: View) -> str:
+    async def open(self, _trigger_id: str | None, view: View) -> str:
         self.opened.append(view)
         return "V0VIEW0001"
 

@@ -4,6 +4,7 @@ import pytest
 
 from bot.demo.slack import workspace
 from bot.demo.slack.workspace import PostedMessage as Shown
+from bot.domain.errors import InvalidInput
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
 from bot.slack.outgoing.sending import TWICE
@@ -156,3 +157,9 @@ async def test_a_window_that_was_closed_meanwhile_stays_closed() -> None:
         await made.slack.close(OTTO, view)
         await made.modals.update(view_id, form)
         assert made.slack.workspace.open_views(OTTO) == []
+
+
+async def test_what_a_mention_asks_for_in_a_dialog_says_where_dialogs_open() -> None:
+    async with bed() as made:
+        with pytest.raises(InvalidInput, match="only from a button or a slash command"):
+            await made.modals.open(None, modals.modal("A form", [blocks.section("…")], callback_id="form"))

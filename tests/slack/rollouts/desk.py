@@ -24,7 +24,7 @@ class Modals:
     def __init__(self) -> None:
         self.opened: list[View] = []
 
-    async def open(self, trigger_id: str, view: View) -> str:
+    async def open(self, trigger_id: str | None, view: View) -> str:
         assert problems_of_view(view) == []
         self.opened.append(view)
         return f"V{len(self.opened)}"
@@ -61,12 +61,10 @@ class Desk:
         await self.feature.commands[word].listener(CommandCall(actor, "C0OPS", rest, answers, trigger))
         return answers
 
-    async def clicks(
-        self, action_id: str, ref: Ref, actor: Actor = PAUL, trigger: str | None = "t"
-    ) -> Answers:
+    async def clicks(self, action_id: str, ref: Ref, actor: Actor = PAUL) -> Answers:
         answers = Answers()
         listening = {**self.feature.clicks, **list_clicks(self.listeners.lists())}
-        await listening[action_id](Click(actor, "C0ROLLOUTS", action_id, ref, answers, trigger))
+        await listening[action_id](Click(actor, "C0ROLLOUTS", action_id, ref, answers, "t"))
         return answers
 
     async def refused(self, action_id: str, ref: Ref, actor: Actor) -> Answers:

@@ -198,11 +198,6 @@ async def test_a_freeze_is_gone_through_with_a_reason_from_a_modal(desk: Desk) -
     assert "Goes on through a freeze, by Ada: the fix is tested" in (await desk.card()).text
 
 
-async def test_without_a_trigger_the_click_is_asked_for_again(desk: Desk) -> None:
-    with pytest.raises(InvalidInput, match="click once more"):
-        await desk.clicks(ids.ROLLOUT_DENY, await desk.requested(), PAUL, trigger=None)
-
-
 async def test_the_failed_are_tried_again_and_the_parked_catch_up_from_the_card(desk: Desk) -> None:
     desk.it.firmware.behaviour = Behaviour.FAILS
     gone = list(desk.it.portal.devices)[7]
