@@ -180,9 +180,7 @@ async def test_the_note_about_those_who_joined_says_where(world: World, listener
     note = next(note for note in await world.notes() if note.kind == JOINED)
     drawn = listeners.feature().notes[note.kind](note.body)
     assert not isinstance(drawn, Message)
-    assert (
-        sendable(await drawn).text == "🔴 A-2 Oslo: 19 of 19 gateways offline (was 18). 1 more gateway: late."
-    )
+    assert sendable(await drawn).text == "🔴 A-2 Oslo: 19 of 19 gateways offline (was 18). Newest: late."
 
 
 async def test_an_incident_that_is_over_cannot_be_acknowledged_any_more(

@@ -37,8 +37,11 @@ def joined(incident: Incident, body: Mapping[str, Any]) -> Message:
     )
     if "told" in body and not incident.state.is_live:
         return ended(incident)
-    was = f" (was {int(body['told']):,})" if "told" in body else ""
-    text = f"{headline(incident)}{was}. {count(number, 'more gateway')}: {named}.{_grown(incident, body)}"
+    # Some may have joined without a word since it was told how many there are.
+    was, more = (
+        (f" (was {int(body['told']):,})", "Newest") if "told" in body else ("", count(number, "more gateway"))
+    )
+    text = f"{headline(incident)}{was}. {more}: {named}.{_grown(incident, body)}"
     return _said(text)
 
 

@@ -218,7 +218,7 @@ def test_a_note_counts_those_it_does_not_name() -> None:
 def test_a_note_about_an_incident_that_grew_says_how_large_it_was() -> None:
     body = {"count": 3, "first": ["a", "b", "c"], "told": 1, "down": 4}
     text = sendable(notes.joined(incident(), body)).text
-    assert text == "🔴 A-7 Kyiv-office: 3 gateways offline (was 1). 3 more gateways: a, b, c."
+    assert text == "🔴 A-7 Kyiv-office: 3 gateways offline (was 1). Newest: a, b, c."
 
 
 def test_a_note_that_ends_an_acknowledgement_mentions_who_had_it() -> None:
