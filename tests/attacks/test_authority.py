@@ -170,7 +170,7 @@ async def test_at_the_last_approval_those_who_approved_before_are_asked_about_ag
         made.later(seconds=6)
         card = await made.card(f"@{APPROVER}")  # drawn anew: the older button would be stale
         await made.click(APPROVER_2, "rollout_approve", card)
-        assert "ana may not approve it any more" in await made.command(OPERATOR, "rollout R-1")
+        assert "Ana Moe may not approve it any more" in await made.command(OPERATOR, "rollout R-1")
         assert made.portal.jobs == {}
 
 

@@ -71,6 +71,7 @@ WRONG = {
     "ROLLOUTS__OVERDUE_AFTER": "0",
     "ROLLOUTS__RETURN_WITHIN": "eventually",
     "ROLLOUTS__STABLE_FOR": "10 parsecs",
+    "ROLLOUTS__WAIT_FOR_RETURN": "a week",
     "ROLLOUTS__WINDOW": "at night",
     "TIMEZONE": "Oslo",
     "LOG__LEVEL": "loud",

@@ -160,9 +160,9 @@ class HomeTab:
         }
 
     async def _fleet_part(self, actor: Actor) -> list[Block]:
-        counts, listed_at = await self._fleet.counts(EVERYTHING), (await self._fleet.snapshot_status()).as_of
+        page = await self._fleet.search(EVERYTHING, limit=1)
         versions = (await self._fleet.versions())[: views.VERSIONS]
-        shown = views.fleet(counts, listed_at, versions, self._chart, self._now())
+        shown = views.fleet(page.counts, page.as_of, versions, self._chart, self._now())
         return [*shown, *(views.start() if actor.may(Action.REQUEST) else [])]
 
     async def _policy_part(self, actor: Actor) -> list[Block]:
