@@ -129,7 +129,9 @@ async def test_most_of_the_fleet_is_silenced_with_a_reason_only(desk: Desk) -> N
 
 async def test_without_an_end_each_that_it_may_have_is_a_click(desk: Desk) -> None:
     said = await desk.says("silence", "tag:oslo")
-    assert said.startswith("silence tag:oslo holds the alerts of 2 gateways of 32. For how long?\nUntil ")
+    assert said.startswith(
+        "/mesh silence tag:oslo would hold the alerts of 2 gateways of 32. For how long?\nUntil "
+    )
     assert "longer needs a reason: add “because …”" in said
     (_, hour), (_, four_hours) = doors(desk.answers.last)
     assert "as S-1" in await desk.presses(four_hours)
@@ -265,7 +267,7 @@ async def test_a_silence_of_this_without_an_end_offers_ends_in_its_thread(desk: 
     desk.world.goes("offline", *(f"v{number}" for number in range(12)))
     await desk.world.passes(7)
     asked = await says_in_thread(desk, "because of the storm")
-    assert "silence this holds the alerts of 30 gateways of 32. For how long?" in asked
+    assert "/mesh silence this would hold the alerts of 30 gateways of 32. For how long?" in asked
     (_, hour), *_ = doors(desk.answers.last)
     assert "S-1" in await desk.presses(hour)
 

@@ -68,7 +68,7 @@ def how_long(
 ) -> Message:
     """What a silence without an end would cover, and a button for each end that it may have."""
     many = f"{bold(count(covered, 'gateway'))} of {fleet:,}"
-    said = f"{code(f'silence {asked.query}', 600)} holds the alerts of {many}. For how long?"
+    said = f"{code(f'/mesh silence {asked.query}', 600)} would hold the alerts of {many}. For how long?"
     rows = [f"Until {date(until)}" for _, until, _ in choices]
     beside = [
         button(ENDS[end], ids.SILENCE_CONFIRM, question, label=f"Silence {asked.query} {end}")
