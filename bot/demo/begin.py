@@ -4,7 +4,6 @@ It comes about as it would in earnest: a site goes offline, and people in Slack 
 it. Their first minute passes at once.
 """
 
-import asyncio
 import random
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +14,6 @@ from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPERATORS
 
 FAST = 20.0  # times as fast as usual
 AT_MOST = 30.0  # real seconds for each step: without it the page comes all the same
-_AGAIN = 0.1  # real seconds until the bot is asked again whether it has seen the fleet
 _SMALL_SITE, _OUTAGE = 12, timedelta(minutes=10)
 
 
@@ -29,8 +27,6 @@ async def begin(
     usual = fleet.clock.speed
     _go(fleet, set_speed, max(usual, FAST))
     try:
-        async with asyncio.timeout(at_most):
-            await _listed(slack, at_most)
         await _describe(slack, small_site(fleet), at_most)
         let_a_small_site_go(fleet, _OUTAGE)
         await _update(slack, fleet, at_most)
@@ -55,15 +51,6 @@ def small_site(fleet: FleetSimulator) -> str | None:
 def _go(fleet: FleetSimulator, set_speed: Callable[[float], None], factor: float) -> None:
     fleet.clock.set_speed(factor)
     set_speed(factor)
-
-
-async def _listed(slack: SlackServer, at_most: float) -> None:
-    """Until the bot has seen the fleet."""
-    while True:
-        answer = await _answer(slack, "devices", at_most)
-        if "no poll has been completed" not in answer.text:
-            return
-        await asyncio.sleep(_AGAIN)
 
 
 async def _describe(slack: SlackServer, site: str | None, at_most: float) -> None:

@@ -162,6 +162,9 @@ class Demo:
             app = App(settings, clock=clock)
             await app.start()
             rooms.push_async_callback(app.stop)
+            with contextlib.suppress(TimeoutError):  # without a fleet, what is typed first finds nothing
+                async with asyncio.timeout(self._at_most):
+                    await app.scheduler.run_now("listing")
             if self._begun:
                 with contextlib.suppress(TimeoutError, NotOnScreenError):  # a tiny fleet, a slow machine
                     await begin(slack, fleet, app.set_speed, self._at_most)

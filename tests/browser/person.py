@@ -96,7 +96,7 @@ async def quick_demo() -> AsyncIterator[Demo]:
 async def _time_passes(demo: Demo) -> None:
     fleet = demo.world.fleet
     while True:
+        fleet.clock.advance(BETWEEN_LISTINGS)  # at first too: none is due after the start's poll
         listing = fleet.faults.add("LIST_DEVICES", FaultKind.SLOW)
         listing.release()  # so that it is not slow at all
         await listing.reached.wait()
-        fleet.clock.advance(BETWEEN_LISTINGS)

@@ -138,3 +138,14 @@ async def test_starting_over_brings_a_new_world_with_the_bot_in_it() -> None:
         assert demo.page.world is demo.world
     finally:
         await demo.stop()
+
+
+async def test_whoever_types_at_once_finds_the_fleet() -> None:
+    demo = Demo(gateways=2_000, quiet=True)
+    await demo.start()
+    try:
+        act = await demo.world.slack.command(OPERATOR, OPS, "devices")
+        (answer,) = await demo.world.slack.wait_for(lambda: act.responses)
+        assert "2,000 gateways" in message_text(answer)
+    finally:
+        await demo.stop()
