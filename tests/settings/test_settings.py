@@ -501,7 +501,8 @@ def test_an_address_of_a_database_that_means_nothing_is_one_sentence_without_it(
     ],
 )
 def test_an_address_of_a_database_may_be_any_that_its_own_library_knows(url: str) -> None:
-    load(DATABASE_URL=url)
+    taken = load(DATABASE_URL=url).database_url.get_secret_value()
+    assert taken == url.replace("postgres://", "postgresql://")  # which is another name of it
 
 
 def test_everything_secret_is_known_to_whoever_redacts() -> None:

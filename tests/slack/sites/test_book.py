@@ -271,7 +271,10 @@ async def test_a_site_that_vanished_keeps_its_entry_and_says_so(desk: Desk) -> N
     with pytest.raises(NotAllowed, match="No gateway stands at Bodø now"):
         await desk.says("describe Bodø owner Telia", OF_BODØ)
     await desk.says("describe Bodø owner -")
+    undo = buttons(desk.answers.last)[ids.SITE_UNDO]
     assert "Bodø" not in await desk.says("sites"), "without an entry it is nothing"
+    await desk.clicks(ids.SITE_UNDO, undo)
+    assert "Bodø ⚠️ no gateways. Owner: Ice" in await desk.says("sites")
 
 
 async def test_cards_of_alerts_and_gateways_tell_what_is_known_of_a_site(desk: Desk) -> None:
