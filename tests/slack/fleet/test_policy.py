@@ -67,3 +67,17 @@ async def test_a_frozen_version_is_not_wanted(tmp_path: Path) -> None:
         await made.command(ADMIN, f"freeze firmware {NEW} because it bricks")
         said = await made.command(OPERATOR, f"policy want {NEW} for tag:lab")
         assert f"{NEW} cannot be wanted: firmware {NEW} is frozen by" in said
+
+
+async def test_a_reason_of_a_policy_calls_nobody_and_is_no_link(tmp_path: Path) -> None:
+    async with lab(tmp_path) as made:
+        dialogs = f"policy bad {OLD} for id:bmac-000000000000"
+        assert (await (await made.slack.command(OPERATOR, workspace.OPS, dialogs)).ack).ok
+        await made.app.slack.guard.idle()
+        (dialog,) = made.slack.workspace.open_views(OPERATOR)
+        typed = {"reason": {"reason": "<!channel> *all* <https://evil.example|the portal>"}}
+        assert (await (await made.slack.submit(OPERATOR, dialog, typed)).ack).ok
+        told = await made.card("is known to be bad")
+        shown = f"{told.blocks} {told.text} {(await answer(made, VIEWER, 'policy')).blocks}"
+        assert "channel" in shown
+        assert [one for one in ("<!channel", "<https://evil", "*all*") if one in shown] == []
