@@ -13,7 +13,7 @@ from bot.network import Network
 from bot.services.context import Context
 from bot.services.questions import VendorQuestions
 from bot.settings.model import Settings
-from bot.slack.incoming.people import People
+from bot.slack.incoming.identity_cache import People
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import ListHandler
 from bot.slack.outgoing.responses import Modals

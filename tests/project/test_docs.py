@@ -32,7 +32,7 @@ from bot.services.fleet import policy
 from bot.services.rollouts import steering
 from bot.services.sites.book import CONFIRM_WITHIN
 from bot.settings.model import DOCUMENTED, OPERATIONS, Settings
-from bot.slack.incoming import people
+from bot.slack.incoming import identity_cache
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words
 from bot.slack.rollouts.views.lists import AWAITED_WORDS, CLASS_WORDS
@@ -309,7 +309,7 @@ def test_the_numbers_in_prose_are_the_code_s() -> None:
         f"`{_hours(charts.DEFAULT_PERIOD) // 24}d` (where nothing is said) or up to `{charts.LONGEST.days}d`",
         f"of the last `{charts.DEFAULT_PERIOD.days}d`, or of up to `{availability.LONGEST.days}d`",
         f"Undo for {_minutes(UNDO_WITHIN)} minutes",
-        f"its last word counts for {_minutes(people.TRUSTED)} minutes",
+        f"its last word counts for {_minutes(identity_cache.TRUSTED)} minutes",
         f"what runs is finished ({app.DRAIN.seconds} seconds at most)",
         f"what happened to gateways for {app.FLEET_HISTORY.days} days",
     ):

@@ -36,7 +36,7 @@ from bot.slack.alerts.hands import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.incoming.connection import SlackApp
-from bot.slack.incoming.people import People
+from bot.slack.incoming.identity_cache import People
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session

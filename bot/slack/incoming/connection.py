@@ -28,7 +28,7 @@ from bot.slack.incoming.dispatcher import (
     joined,
 )
 from bot.slack.incoming.guard import Answering, Guard, OnRefused
-from bot.slack.incoming.people import People
+from bot.slack.incoming.identity_cache import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
 from bot.slack.incoming.signed import IsNew, SignedRequests, begin_request, of_one_process
 from bot.slack.incoming.sockets import APP_TOKEN, PING_EVERY, Sockets

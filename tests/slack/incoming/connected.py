@@ -10,7 +10,7 @@ from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.domain.access import Actor
 from bot.slack.incoming.connection import SlackApp
-from bot.slack.incoming.people import People
+from bot.slack.incoming.identity_cache import People
 from bot.slack.incoming.requests import Feature
 from bot.slack.outgoing.responses import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session

@@ -9,7 +9,7 @@ from bot.demo.slack import workspace
 from bot.domain.access import Action, Role, require, require_within
 from bot.domain.errors import NotAllowed, RoleUnknown, Unavailable
 from bot.domain.query import parse
-from bot.slack.incoming.people import People
+from bot.slack.incoming.identity_cache import People
 from tests.slack.incoming.connected import Bed, bed
 from tests.worlds.builders import NOW, known
 
