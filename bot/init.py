@@ -20,8 +20,8 @@ import questionary
 
 from bot.doctor import run as doctor
 from bot.doctor.findings import Finding, Findings, fatal
-from bot.doctor.people import APPROVERS, SELF_APPROVAL, access
 from bot.doctor.portal import ACCOUNT, PORTAL_URLS, meshtech
+from bot.doctor.roles import APPROVERS, SELF_APPROVAL, access
 from bot.doctor.slack import (
     APP_TOKEN,
     SLACK_URL,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.doctor.database import unopened
 from bot.doctor.findings import Finding, Findings, clock, fatal, note, ok, wrong
-from bot.doctor.people import MISSING_SCOPE, access
+from bot.doctor.roles import MISSING_SCOPE, access
 from bot.domain.errors import BotError
 from bot.network import Network
 from bot.settings.model import Settings
