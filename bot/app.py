@@ -20,7 +20,7 @@ from bot.domain.query import EVERYTHING
 from bot.metrics import BotMetrics
 from bot.scheduler import Scheduler, Tick
 from bot.services.clock import Clock, WallClock, machine_time
-from bot.services.fleet.gateways import LOOK_EVERY
+from bot.services.fleet.search import LOOK_EVERY
 from bot.services.sites.book import SiteBook
 from bot.settings.model import Settings
 from bot.slack.home.views.status import OpenWork, Status

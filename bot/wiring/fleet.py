@@ -7,15 +7,15 @@ from bot.domain.firmware import Firmware
 from bot.domain.gateways import MISSED_POLLS
 from bot.domain.query import EVERYTHING, Query
 from bot.services.fleet.charts import ChartService
-from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.history import HeldBetween, HistoryService
 from bot.services.fleet.policy import PolicyService
+from bot.services.fleet.search import FleetService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
-from bot.slack.fleet.gateways import FleetCommands, Mention, SaidOfSite
 from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.policy import PolicyListeners
+from bot.slack.fleet.search import FleetCommands, Mention, SaidOfSite
 from bot.slack.fleet.writes import WriteCommands
 from bot.wiring.ground import Ground, Listeners
 

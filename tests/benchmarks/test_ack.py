@@ -21,7 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import OPS, VIEWER
 from bot.domain.gateways import GatewayId
-from bot.slack.fleet.gateways import FleetCommands
+from bot.slack.fleet.search import FleetCommands
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.views import blocks

@@ -21,7 +21,7 @@ from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.digests import DigestService
-from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.search import FleetService
 from bot.services.questions import VendorQuestions
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from bot.domain.gateways import FleetEvent, FleetEventKind, KnownGateway, Listin
 from bot.domain.query import EVERYTHING, parse
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.search import FleetService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.storage.db.engine import Database

@@ -13,8 +13,8 @@ from bot.domain.fleet.charts import DEFAULT_PERIOD, SHORTEST
 from bot.domain.fleet.timeline import GatewayChanged
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Field, Query, exactly, parse
-from bot.services.fleet.gateways import CHUNK, FleetService
 from bot.services.fleet.history import HistoryService
+from bot.services.fleet.search import CHUNK, FleetService
 from bot.slack.fleet.views import history as views
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature

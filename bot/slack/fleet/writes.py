@@ -18,7 +18,7 @@ from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.fleet.writes import NewName, Write, is_pattern
 from bot.domain.gateways import fold
 from bot.domain.query import ALL, Field, Query
-from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.search import FleetService
 from bot.services.fleet.write_runs import ENDED, WriteRunner
 from bot.services.fleet.writes import FleetWrites
 from bot.slack import ids

@@ -18,8 +18,8 @@ from bot.domain.rollouts.rollout import RolloutState, TargetState
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
-from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.policy import PolicyService
+from bot.services.fleet.search import FleetService
 from bot.services.rollouts.requests import RolloutLine, RolloutRequests
 from bot.slack import ids
 from bot.slack.home.views import tab as views

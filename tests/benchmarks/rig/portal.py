@@ -15,7 +15,7 @@ from pathlib import Path
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.search import FleetService
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
 from tests.worlds.builders import PAGING, fleet_service

@@ -21,8 +21,8 @@ from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, KnownG
 from bot.domain.query import EVERYTHING
 from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
 from bot.services.fleet.poll import SLOW, TICK
+from bot.services.fleet.search import FleetService
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import ticks
 from tests.meshtech import vendor

@@ -11,10 +11,10 @@ from bot.domain.access import Actor, Role
 from bot.domain.gateways import GatewayId
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
-from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.search import FleetService
 from bot.services.fleet.write_runs import WriteRunner
 from bot.services.fleet.writes import FleetWrites
-from bot.slack.fleet.gateways import FleetCommands
+from bot.slack.fleet.search import FleetCommands
 from bot.slack.fleet.writes import WriteCommands
 from bot.slack.ids import CardRef, decode
 from bot.slack.incoming.commands import CommandRouter, normalise

@@ -14,8 +14,8 @@ from bot.domain.gateways import Held
 from bot.services.context import Context
 from bot.services.fleet.history import HistoryService
 from bot.slack import ids
-from bot.slack.fleet.gateways import FleetCommands
 from bot.slack.fleet.history import HistoryCommands
+from bot.slack.fleet.search import FleetCommands
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import list_clicks

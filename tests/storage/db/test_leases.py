@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from bot.app import OFTEN
 from bot.domain.errors import Unavailable
-from bot.services.fleet.gateways import LOOK_EVERY
+from bot.services.fleet.search import LOOK_EVERY
 from bot.storage.db.engine import Database, work_for_people
 from bot.storage.db.leases import (
     LASTS,

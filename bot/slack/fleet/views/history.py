@@ -19,7 +19,7 @@ from bot.domain.fleet.timeline import (
 )
 from bot.domain.gateways import KnownGateway
 from bot.slack import ids
-from bot.slack.fleet.views.gateways import event_text
+from bot.slack.fleet.views.search import event_text
 from bot.slack.ids import PageRef
 from bot.slack.views.blocks import (
     Block,

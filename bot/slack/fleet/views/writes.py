@@ -11,7 +11,7 @@ from bot.domain.errors import InvalidInput
 from bot.domain.fleet.writes import LONGEST, UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
 from bot.domain.gateways import Gateway
 from bot.slack import ids
-from bot.slack.fleet.views.gateways import all_tags
+from bot.slack.fleet.views.search import all_tags
 from bot.slack.ids import CardRef, GatewayRef
 from bot.slack.views.blocks import (
     Block,

@@ -11,7 +11,7 @@ from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.lists import ALERTS, INCIDENT
 from bot.slack.alerts.views.words import headline, said_of, where_plain
 from bot.slack.fleet.views import policy
-from bot.slack.fleet.views.gateways import device_line
+from bot.slack.fleet.views.search import device_line
 from bot.slack.rollouts.views.card import ROLLOUT, state_words, tally_words
 from bot.slack.rollouts.views.lists import ROLLOUTS
 from bot.slack.views.blocks import (

@@ -8,8 +8,8 @@ from bot.domain.access import Action, Actor, Role, role_needed
 from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Counts, SnapshotStatus
 from bot.domain.rollouts.rollout import Freeze, RolloutState
-from bot.slack.fleet.views.gateways import as_of, counts_text
 from bot.slack.fleet.views.policy import POLICIES, summary
+from bot.slack.fleet.views.search import as_of, counts_text
 from bot.slack.views.blocks import (
     Block,
     Message,

@@ -16,7 +16,7 @@ from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.alerts.views.buttons import ON_CARDS
 from bot.slack.fleet.views import policy as policy_views
-from bot.slack.fleet.views.gateways import as_of, counts_text
+from bot.slack.fleet.views.search import as_of, counts_text
 from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.rollouts.views import lists as rollout_views
 from bot.slack.rollouts.views.card import awaited_words, door, state_words

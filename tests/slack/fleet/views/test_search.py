@@ -19,7 +19,7 @@ from bot.domain.gateways import (
     TagCount,
 )
 from bot.slack import ids
-from bot.slack.fleet.views import gateways as views
+from bot.slack.fleet.views import search as views
 from bot.slack.ids import GatewayRef, PageRef, PlanRef, decode
 from bot.slack.views.blocks import Message
 from tests.slack.fleet.room import ANA

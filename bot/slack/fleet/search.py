@@ -13,9 +13,9 @@ from bot.domain.errors import InvalidInput
 from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import GatewayId
 from bot.domain.query import Field, Query, WordRead, bare_words, exactly, parse
-from bot.services.fleet.gateways import FleetService
+from bot.services.fleet.search import FleetService
 from bot.slack import ids
-from bot.slack.fleet.views import gateways as views
+from bot.slack.fleet.views import search as views
 from bot.slack.fleet.views.policy import with_policy
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import (
