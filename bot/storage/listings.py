@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.gateways import Connectivity, Listing, SnapshotStatus
-from bot.domain.visibility import LOOKBACK, ListingOutcome
+from bot.domain.visibility_loss import LOOKBACK, ListingOutcome
 from bot.storage.db.tables import RANKS, UNSETTLED, gateways, listings
 from bot.storage.db.types import from_micros, plain
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from bot import app
 from bot.__main__ import main
 from bot.app import App
-from bot.domain import digests, errors, subscriptions, visibility
+from bot.domain import digests, errors, subscriptions, visibility_loss
 from bot.domain.access import Role
 from bot.domain.alerts import maintenance, reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
@@ -387,9 +387,9 @@ def _claims() -> list[str]:
         f"after {_minutes(reminders.FIRST)} and after {_minutes(reminders.SECOND)} minutes, then "
         f"{reminders.TIMES} times",
         f"asked every {_hours(reminders.ACKNOWLEDGED)} hours",
-        f"{visibility.FAILURES} polls in a row fail",
-        f"at least {visibility.FLEET} gateways",
-        f"{visibility.CONFIRM} further polls",
+        f"{visibility_loss.FAILURES} polls in a row fail",
+        f"at least {visibility_loss.FLEET} gateways",
+        f"{visibility_loss.CONFIRM} further polls",
         f"{alerts.startup_listings} polls (`STARTUP_LISTINGS`)",
         f"at most {subscriptions.MOST} subscriptions",
         f"shows {charts.DEFAULT_PERIOD.days} days unless another period is given, from "

@@ -14,7 +14,7 @@ from bot.domain.firmware import FirmwarePolicy
 from bot.domain.fleet.snapshot import VANISHED_AFTER, first_sight, take_in
 from bot.domain.gateways import Connectivity, FleetEvent, Gateway, GatewayId, KnownGateway, Listing
 from bot.domain.subscriptions import parse_subscription
-from bot.domain.visibility import ListingOutcome, visibility_loss
+from bot.domain.visibility_loss import ListingOutcome, visibility_loss
 from bot.services.alerts.engine import AlertEngine, Evaluation, Silenced
 from bot.services.alerts.incidents import AlertService
 from bot.services.context import Context

@@ -9,19 +9,19 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.domain import visibility as seeing
+from bot.domain import visibility_loss as seeing
 from bot.domain.alerts.incidents import AlertRules, ListingHistory, Thresholds, may_open, thresholds
 from bot.domain.alerts.storms import shared_cause
 from bot.domain.firmware import FirmwarePolicy
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId
-from bot.domain.visibility import VisibilityLoss
+from bot.domain.visibility_loss import VisibilityLoss
 from bot.services.alerts.membership import IncidentMembership
 from bot.services.alerts.notes import tell_recovered
 from bot.services.alerts.routing import IncidentRouting
 from bot.services.context import Context
 from bot.storage import listings
-from bot.storage.alerts import causes, incidents, visibility
+from bot.storage.alerts import causes, incidents, visibility_loss
 from bot.storage.alerts import membership as store
 from bot.storage.alerts.causes import CauseComparison
 from bot.storage.cards import cards
@@ -161,11 +161,11 @@ class AlertEngine:
             await store.take_turn(connection)
             lost, is_told = await self._visibility(connection)  # another replica may have said so meanwhile
             if lost is not None and not is_told:
-                await visibility.begin(connection, lost, self._now())
+                await visibility_loss.begin(connection, lost, self._now())
                 log.warning("visibility lost: %s", lost)
             elif lost is None and is_told:
                 outage = seeing.is_outage(await listings.recent_outcomes(connection))
-                ended = await visibility.end(connection, self._now(), outage=outage)
+                ended = await visibility_loss.end(connection, self._now(), outage=outage)
                 await cards.touch_all(connection, CardKind.INCIDENT, {str(one) for one in ended})
                 await tell_recovered(connection, ended, self._now())
         return lost
@@ -174,7 +174,7 @@ class AlertEngine:
     async def _visibility(connection: Transaction) -> tuple[VisibilityLoss | None, bool]:
         """Why the fleet cannot be seen, and whether an incident tells of it."""
         lost = seeing.visibility_loss(await listings.recent_outcomes(connection))
-        return lost, await visibility.live(connection) is not None
+        return lost, await visibility_loss.live(connection) is not None
 
     # ---- steps of a tick
     async def _due(self, now: datetime) -> Sequence[IncidentId]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain import visibility
+from bot.domain import visibility_loss
 from bot.domain.access import Action, Actor, require
 from bot.domain.alerts import maintenance as decide
 from bot.domain.alerts.incidents import Cut, Thresholds
@@ -361,7 +361,7 @@ class MaintenanceService:
 
 async def _newest(connection: Transaction) -> Listing | None:
     """The newest poll, while the fleet can be seen."""
-    if visibility.visibility_loss(await listings.recent_outcomes(connection)) is not None:
+    if visibility_loss.visibility_loss(await listings.recent_outcomes(connection)) is not None:
         return None
     completed = await listings.completed_listings(connection, 1)
     return completed[0] if completed else None

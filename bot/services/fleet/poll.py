@@ -36,7 +36,7 @@ from bot.domain.gateways import (
     ListingResult,
     site_of,
 )
-from bot.domain.visibility import ListingOutcome, visibility_loss
+from bot.domain.visibility_loss import ListingOutcome, visibility_loss
 from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.collector import no_collecting

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.visibility import ListingOutcome, is_outage, visibility_loss
+from bot.domain.visibility_loss import ListingOutcome, is_outage, visibility_loss
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""The incident that tells that the fleet cannot be seen. The rule is in bot/domain/visibility.py."""
+"""The incident that tells that the fleet cannot be seen. The rule is in bot/domain/visibility_loss.py."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
-from bot.domain.visibility import VisibilityLoss
+from bot.domain.visibility_loss import VisibilityLoss
 from bot.storage.alerts.membership import IS_LIVE
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import incidents
