@@ -15,11 +15,11 @@ from bot.domain.query import Query
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import RolloutId
 from bot.services.context import Within
+from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import BadAmong, OpeningFor, RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
-from bot.services.rollouts.start_checks import StartChecks
 from bot.services.rollouts.steering import RolloutSteering
 from bot.settings.model import Settings
 from bot.slack.rollouts.buttons import RolloutButtons

@@ -15,18 +15,18 @@ from bot.domain.firmware import FirmwarePolicy
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import parse
 from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.context import Context
 from bot.services.questions import VendorQuestions
+from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import ENTRY
 from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
-from bot.services.rollouts.start_checks import StartChecks
 from bot.services.rollouts.steering import RolloutSteering
 from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database

@@ -6,7 +6,7 @@ from datetime import datetime
 from bot.domain.access import Actor
 from bot.domain.rollouts.events import RecordedEvent
 from bot.domain.rollouts.rollout import Rollout, RolloutId
-from bot.domain.rollouts.staleness import RolloutAct, check_unchanged
+from bot.domain.rollouts.stale_buttons import RolloutAct, check_unchanged
 from bot.services.rollouts.events import record_event
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import events

@@ -30,7 +30,7 @@ from bot.domain.rollouts.events import (
     leaves_a_move,
 )
 from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId
-from bot.domain.rollouts.staleness import is_decisive
+from bot.domain.rollouts.stale_buttons import is_decisive
 from bot.storage import audit, people
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind

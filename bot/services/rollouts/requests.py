@@ -31,6 +31,7 @@ from bot.domain.rollouts.events import (
     over_with,
 )
 from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, Plan, RolloutRules, TargetClass
+from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.domain.rollouts.rollout import (
     FAILURES,
     IN_FLIGHT,
@@ -40,15 +41,14 @@ from bot.domain.rollouts.rollout import (
     TargetRecord,
     TargetState,
 )
-from bot.domain.rollouts.staleness import RolloutAct
-from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
+from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.domain.windows import MaintenanceOpening
 from bot.services.context import Context, Within
 from bot.services.questions import VendorQuestions
+from bot.services.rollouts.approval_checks import StartChecks, StartFinding
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
 from bot.services.rollouts.events import about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
-from bot.services.rollouts.start_checks import StartChecks, StartFinding
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, events, targets

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts import gates, starts, verdict
+from bot.domain.rollouts import gates, next_starts, verdict
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import (
     ApprovalReminder,
@@ -33,9 +33,9 @@ from bot.domain.rollouts.events import (
 )
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.verdict import Attempt
+from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker, stop_for_good
-from bot.services.rollouts.start_checks import StartChecks
 from bot.services.rollouts.stragglers import NAMED, StragglerTracker
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
@@ -386,13 +386,13 @@ class RolloutRunner:
 
     async def _returned(
         self, connection: Transaction, rollout: Rollout, as_of: datetime | None
-    ) -> starts.Returned | None:
+    ) -> next_starts.Returned | None:
         now = self._context.now()
         away = await targets.away_gateways(connection, rollout, now)
         if not away:
             return None
         counts = await targets.count_targets(connection, rollout.id)
-        return starts.choose_returned(away, rollout, counts, self._context.rules, now, as_of or now)
+        return next_starts.choose_returned(away, rollout, counts, self._context.rules, now, as_of or now)
 
     async def _end_waiting(
         self, connection: Transaction, rollout: Rollout, reason: str | None, now: datetime
@@ -424,14 +424,14 @@ class RolloutRunner:
     async def _intend(self, connection: Transaction, rollout: Rollout, now: datetime) -> bool:
         waiting, others = [], {}
         for one in await targets.waiting_gateways(connection, rollout):
-            if instead := starts.skip_reason(one, rollout, now):
+            if instead := next_starts.skip_reason(one, rollout, now):
                 others[one.gateway_id] = instead
             else:
                 waiting.append(one)
         await self._leave_out(connection, rollout, others, now)
         if not waiting:
             return False
-        chosen = starts.choose_starts(
+        chosen = next_starts.choose_starts(
             waiting,
             await targets.in_flight_by_site(connection),
             await targets.site_sizes(connection, (one.site for one in waiting)),
@@ -440,8 +440,8 @@ class RolloutRunner:
         if not chosen:
             return False
         number = await batches.next_batch_number(connection, rollout.id, rollout.wave)
-        for index, members in enumerate(starts.batches(chosen, self._context.rules), number):
-            name = starts.job_name(rollout, rollout.wave, index)
+        for index, members in enumerate(next_starts.batches(chosen, self._context.rules), number):
+            name = next_starts.job_name(rollout, rollout.wave, index)
             await batches.intend_batch(connection, rollout.id, rollout.wave, index, name, members, now)
         await cards.touch(connection, about(rollout.id))
         return True

@@ -11,7 +11,7 @@ from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried, WaitEnded
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
-from bot.domain.rollouts.staleness import RolloutAct
+from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.services.context import Context, Within
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision
 from bot.services.rollouts.events import anywhere, record_freeze, tell_of_freeze

@@ -9,7 +9,7 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import BotError, InvalidInput
 from bot.domain.firmware import Firmware
 from bot.domain.query import Field, exactly
-from bot.domain.rollouts.status import DrawnPlan
+from bot.domain.rollouts.progress import DrawnPlan
 from bot.domain.windows import checked_start
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids

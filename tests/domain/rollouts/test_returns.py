@@ -13,11 +13,11 @@ import pytest
 
 from bot.domain.errors import Stale
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
+from bot.domain.rollouts import next_starts
 from bot.domain.rollouts import rollout as machine
-from bot.domain.rollouts import starts
+from bot.domain.rollouts.next_starts import AwayGateway, WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, make_plan
 from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
-from bot.domain.rollouts.starts import AwayGateway, WaitingGateway
 from tests.worlds.builders import MONDAY, firmware, rollout, rollout_rules
 from tests.worlds.rollouts import OLGA, PAUL
 
@@ -108,7 +108,7 @@ class History:
         if self.rollout.state is not RolloutState.RUNNING or self.frozen:
             return
         away = [AwayGateway(self._seen(one), self.since[one]) for one in self.ids if self.state[one] is AWAY]
-        found = starts.choose_returned(away, self.rollout, self.counts(), RULES, self.now, self.now)
+        found = next_starts.choose_returned(away, self.rollout, self.counts(), RULES, self.now, self.now)
         if found is not None:
             for one, (state, _) in found.instead.items():
                 self.state[one] = state
@@ -125,14 +125,14 @@ class History:
         turn = []
         for one in self.ids:
             if self.state[one] is WAITING and self.wave[one] <= self.rollout.wave:
-                instead = starts.skip_reason(self._seen(one), self.rollout, self.now)
+                instead = next_starts.skip_reason(self._seen(one), self.rollout, self.now)
                 if instead is None:
                     turn.append(self._seen(one))
                 else:
                     self.state[one] = instead[0]
                     self.offline |= {one} if instead[0] is AWAY else set()
         sizes = Counter(map(self.site, self.ids))
-        for one in starts.choose_starts(turn, self.aloft(), sizes, RULES):
+        for one in next_starts.choose_starts(turn, self.aloft(), sizes, RULES):
             self.started[one] += 1
             self.state[one], self.started_at[one] = TargetState.STARTED, self.now
             assert one not in self.offline or self.rollout.is_waiting_at(self.now)
@@ -245,7 +245,7 @@ def test_a_flapping_gateway_and_one_that_is_back_for_a_moment_do_not_follow() ->
         AwayGateway(seen[1], now - RULES.stable_for / 2),
         AwayGateway(replace(seen[2], firmware=NEW), now),
     ]
-    found = starts.choose_returned(away, RUNNING, there, RULES, now, now)
+    found = next_starts.choose_returned(away, RUNNING, there, RULES, now, now)
     assert found is not None
     assert found.gateways == ()
     assert found.instead == {"c": (TargetState.EXCLUDED, "already on it when its turn came")}
@@ -254,9 +254,9 @@ def test_a_flapping_gateway_and_one_that_is_back_for_a_moment_do_not_follow() ->
 def test_whoever_is_offline_at_its_turn_is_waited_for_as_long_as_the_rollout_waits() -> None:
     gone = WaitingGateway(GatewayId("a"), "oslo", Connectivity.OFFLINE, OLD)
     until = MONDAY + WAIT
-    found = [starts.skip_reason(gone, RUNNING, now) for now in (until - STEP, until)]
+    found = [next_starts.skip_reason(gone, RUNNING, now) for now in (until - STEP, until)]
     assert [one and one[0] for one in found] == [AWAY, TargetState.SKIPPED]
     ended = machine.end_waiting(RUNNING, OLGA)
-    assert starts.skip_reason(gone, ended, MONDAY) == (TargetState.SKIPPED, "offline when its turn came")
+    assert next_starts.skip_reason(gone, ended, MONDAY) == (TargetState.SKIPPED, "offline when its turn came")
     with pytest.raises(Stale, match="waits for no gateway"):
         machine.end_waiting(ended, OLGA)

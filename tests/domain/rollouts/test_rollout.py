@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
 from bot.domain.gateways import Connectivity, GatewayId
+from bot.domain.rollouts import next_starts
 from bot.domain.rollouts import rollout as machine
-from bot.domain.rollouts import starts
+from bot.domain.rollouts.next_starts import WaitingGateway
+from bot.domain.rollouts.progress import Evidence
 from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutState, TargetState
-from bot.domain.rollouts.starts import WaitingGateway
-from bot.domain.rollouts.status import Evidence
 from tests.worlds.builders import MINUTE, rollout, rollout_rules
 from tests.worlds.builders import MONDAY as NOW
 
@@ -306,21 +306,21 @@ def test_a_rollout_can_start_later() -> None:
 def test_at_most_a_fifth_of_a_site_and_at_least_one_is_in_flight() -> None:
     waiting = [*waits(8), *(WaitingGateway(one, "narvik", Connectivity.ONLINE, "3.4.1") for one in (G1, G2))]
     sizes = {"oslo": 20, "narvik": 3}
-    first = starts.choose_starts(waiting, {}, sizes, rollout_rules())
+    first = next_starts.choose_starts(waiting, {}, sizes, rollout_rules())
     assert [gateway for gateway in first if gateway.startswith("o")] == ["o0", "o1", "o2", "o3"]
     assert [gateway for gateway in first if not gateway.startswith("o")] == [G1]
     rest = [one for one in waiting if one.gateway_id not in first]
-    assert starts.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, rollout_rules()) == ()
+    assert next_starts.choose_starts(rest, {"oslo": 4, "narvik": 1}, sizes, rollout_rules()) == ()
 
 
 def test_a_new_round_waits_until_half_of_it_can_start() -> None:
     waiting = waits(8)
-    assert starts.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, rollout_rules()) == ()
-    assert len(starts.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, rollout_rules())) == 2
+    assert next_starts.choose_starts(waiting, {"oslo": 3}, {"oslo": 20}, rollout_rules()) == ()
+    assert len(next_starts.choose_starts(waiting, {"oslo": 2}, {"oslo": 20}, rollout_rules())) == 2
 
 
 def test_a_share_of_a_site_that_is_a_whole_number_is_that_number() -> None:
-    assert len(starts.choose_starts(waits(40), {}, {"oslo": 100}, rollout_rules(per_site=0.29))) == 29
+    assert len(next_starts.choose_starts(waits(40), {}, {"oslo": 100}, rollout_rules(per_site=0.29))) == 29
 
 
 @pytest.mark.parametrize(
@@ -340,17 +340,17 @@ def test_who_cannot_start_when_its_turn_has_come_is_set_aside(
     online: bool, firmware: str | None, attempts: int, instead: TargetState | None
 ) -> None:
     state = Connectivity.ONLINE if online else Connectivity.OFFLINE
-    found = starts.skip_reason(WaitingGateway(G1, "oslo", state, firmware, attempts), running(), NOW)
+    found = next_starts.skip_reason(WaitingGateway(G1, "oslo", state, firmware, attempts), running(), NOW)
     assert (found[0] if found else None) is instead
 
 
 def test_a_newer_version_is_taken_back_only_where_an_admin_approved_a_downgrade() -> None:
     newer = WaitingGateway(G1, "oslo", Connectivity.ONLINE, "3.5.1")
-    assert starts.skip_reason(newer, running(), NOW) == (
+    assert next_starts.skip_reason(newer, running(), NOW) == (
         TargetState.EXCLUDED,
         "on a newer version when its turn came (3.5.1, not 3.5.0)",
     )
-    assert starts.skip_reason(newer, running(downgrades=1), NOW) is None
+    assert next_starts.skip_reason(newer, running(downgrades=1), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_who_is_left_out_at_its_turn_has_both_spellings_as_its_reason(
     present: str | None, reason: str
 ) -> None:
     there = WaitingGateway(G1, "oslo", Connectivity.ONLINE, present)
-    assert starts.skip_reason(there, running(), NOW) == (TargetState.EXCLUDED, reason)
+    assert next_starts.skip_reason(there, running(), NOW) == (TargetState.EXCLUDED, reason)
 
 
 def waits(number: int) -> list[WaitingGateway]:
@@ -376,13 +376,13 @@ def waits(number: int) -> list[WaitingGateway]:
 @given(st.integers(0, 40), st.integers(1, 12))
 def test_batches_hold_every_gateway_once(number: int, size: int) -> None:
     gateways = [GatewayId(str(index)) for index in range(number)]
-    cut = starts.batches(gateways, rollout_rules(batch=size))
+    cut = next_starts.batches(gateways, rollout_rules(batch=size))
     assert [gateway for batch in cut for gateway in batch] == gateways
     assert all(0 < len(batch) <= size for batch in cut)
 
 
 def test_a_jobs_name_carries_the_rollouts_random_id() -> None:
-    assert starts.job_name(rollout(), 2, 1) == "meshbot R-7 w2 b1 01J9"
+    assert next_starts.job_name(rollout(), 2, 1) == "meshbot R-7 w2 b1 01J9"
 
 
 def test_evidence_has_the_median_and_the_95th_percentile_of_the_return_times() -> None:

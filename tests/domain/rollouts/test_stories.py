@@ -18,11 +18,11 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import DeviceProgress, Firmware, FirmwareId, JobDevice
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
-from bot.domain.rollouts import gates, starts, verdict
+from bot.domain.rollouts import gates, next_starts, verdict
 from bot.domain.rollouts import rollout as machine
+from bot.domain.rollouts.next_starts import WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, Plan, make_plan
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutState, TargetState
-from bot.domain.rollouts.starts import WaitingGateway
 from bot.domain.rollouts.verdict import Attempt, SeenState, Straggler
 from bot.domain.windows import Window, may_start
 from tests.worlds.builders import examples, rollout, rollout_rules
@@ -278,13 +278,13 @@ class RolloutStory(RuleBasedStateMachine):
             if self.waves[one] <= self.rollout.wave:
                 seen, attempts = self.seen[one], self.attempts[one].number if one in self.attempts else 0
                 turn = WaitingGateway(one, _site(one), seen.connectivity, seen.firmware, attempts)
-                if instead := starts.skip_reason(turn, self.rollout, self.now):
+                if instead := next_starts.skip_reason(turn, self.rollout, self.now):
                     self.states[one], self.settled[one] = instead[0], self.now
                 else:
                     waiting.append(turn)
         aloft = Counter(_site(one) for one in self._flying())
         sizes = dict.fromkeys(SITES, 10)
-        for one in starts.choose_starts(waiting, aloft, sizes, RULES):
+        for one in next_starts.choose_starts(waiting, aloft, sizes, RULES):
             assert self.states[one] is TargetState.WAITING, "it was chosen twice"
             assert one not in self.kept, "an older job may still flash it"
             self.starts[one] += 1

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.errors import InvalidInput
-from bot.domain.rollouts.status import DrawnPlan
+from bot.domain.rollouts.progress import DrawnPlan
 from bot.domain.subscriptions import parse_subscription
 from bot.services.rollouts.routing import LATELY
 from bot.storage import subscriptions

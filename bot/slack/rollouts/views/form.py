@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bot.domain.firmware import Firmware
 from bot.domain.rollouts.plan import FirmwareChoice, RolloutRules
-from bot.domain.rollouts.status import DrawnPlan
+from bot.domain.rollouts.progress import DrawnPlan
 from bot.slack import ids
 from bot.slack.ids import PlanRef
 from bot.slack.rollouts.views import lists

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
+from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
 from bot.domain.rollouts.rollout import CANARY, Freeze, FreezeEffect, Rollout, RolloutId, TargetState
-from bot.domain.rollouts.status import DrawnPlan, RolloutStatus
 from bot.domain.windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef

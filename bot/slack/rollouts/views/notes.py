@@ -40,8 +40,8 @@ from bot.domain.rollouts.events import (
     leaves_a_move,
 )
 from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.progress import RolloutStatus
 from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, is_paused_by_itself
-from bot.domain.rollouts.status import RolloutStatus
 from bot.slack import ids
 from bot.slack.ids import CardRef
 from bot.slack.rollouts.views import card

@@ -50,6 +50,7 @@ from bot.domain.rollouts.events import (
     over_with,
 )
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, Target, TargetClass
+from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.domain.rollouts.rollout import (
     Approval,
     Decision,
@@ -61,7 +62,6 @@ from bot.domain.rollouts.rollout import (
     TargetRecord,
     TargetState,
 )
-from bot.domain.rollouts.status import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards
