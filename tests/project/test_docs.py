@@ -22,7 +22,7 @@ from bot.domain.audit import KEPT
 from bot.domain.fleet import availability, charts, timeline
 from bot.domain.fleet.writes import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
-from bot.domain.rollouts import gates, plan, verdict
+from bot.domain.rollouts import gateway_verdict, plan, stop_gates
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.rollout import APPROVAL_LASTS
 from bot.domain.sites import book as sites
@@ -353,12 +353,12 @@ def _claims() -> list[str]:
         f"{_minutes(rules.overdue_after)} minutes (`OVERDUE_AFTER`)",
         f"{_minutes(rules.return_within)} minutes (`RETURN_WITHIN`)",
         f"the job says succeeded, and {_minutes(rules.return_within)} minutes later the old version runs",
-        f"until it is over for that gateway, {_hours(verdict.HELD_AT_MOST)} hours at most",
-        f"{_share(gates.PAUSE_SHARE)} of those finished or overdue have failed, once "
-        f"{gates.SHARE_AFTER} have finished",
-        f"{gates.IN_A_ROW} in a row did not return, or {gates.AT_ONE_SITE} at one site",
-        f"{gates.COLLATERAL_LEAST} of them, and {_share(gates.COLLATERAL_SHARE)} of the site's",
-        f"{_share(gates.STOP_SHARE)} failed",
+        f"until it is over for that gateway, {_hours(gateway_verdict.HELD_AT_MOST)} hours at most",
+        f"{_share(stop_gates.PAUSE_SHARE)} of those finished or overdue have failed, once "
+        f"{stop_gates.SHARE_AFTER} have finished",
+        f"{stop_gates.IN_A_ROW} in a row did not return, or {stop_gates.AT_ONE_SITE} at one site",
+        f"{stop_gates.COLLATERAL_LEAST} of them, and {_share(stop_gates.COLLATERAL_SHARE)} of the site's",
+        f"{_share(stop_gates.STOP_SHARE)} failed",
         f"for {_minutes(alerts.offline_after)} minutes (`OFFLINE_AFTER`) and on {alerts.offline_listings} "
         "completed polls (`OFFLINE_LISTINGS`)",
         f"{_minutes(alerts.online_after)} minutes (`ONLINE_AFTER`) and {alerts.online_listings} polls "

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 
 from bot.domain.firmware import JobDevice, JobId, JobStatus
 from bot.domain.gateways import GatewayId
+from bot.domain.rollouts import gateway_verdict
 from bot.domain.rollouts import rollout as decide
-from bot.domain.rollouts import verdict
 from bot.domain.rollouts.events import Aborted, NotCalledOff
+from bot.domain.rollouts.gateway_verdict import Attempt, FailureKind
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutState
-from bot.domain.rollouts.verdict import Attempt, FailureKind
 from bot.domain.windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import (
@@ -115,7 +115,7 @@ class RolloutJobs:
                 await batches.record_job(connection, batch.id, job_id)
             elif await batches.is_intended(connection, batch):
                 in_flight = await flight.in_flight(connection, batch.id)
-                attempts = [verdict.spared(one.attempt) for one in in_flight]
+                attempts = [gateway_verdict.spared(one.attempt) for one in in_flight]
                 await self._save(connection, rollout, attempts)
             else:
                 return False  # it was sent meanwhile
@@ -241,17 +241,17 @@ class RolloutJobs:
             if await self._find_job(batch) is not None:
                 raise  # the list still has it: one answer is not believed
             async with self._context.database.read() as connection:
-                return verdict.gone(await batches.batch_members(connection, batch.id))
+                return gateway_verdict.gone(await batches.batch_members(connection, batch.id))
         reports = {device.device_id: device for device in job.devices}
         # In one that was canceled, gateways that had begun go on.
-        return verdict.ended(reports) if job.status is JobStatus.COMPLETED else reports
+        return gateway_verdict.ended(reports) if job.status is JobStatus.COMPLETED else reports
 
     async def _refused(self, batch: Batch, reason: str) -> None:
         async with self._context.database.write() as connection:
             rollout = await store.load(connection, batch.rollout_id, to_change=True)
             attempts = [one.attempt for one in await flight.in_flight(connection, batch.id)]
             aborted = rollout.state is RolloutState.ABORTED
-            failed = verdict.fail(attempts, reason, FailureKind.TRANSPORT, aborted=aborted)
+            failed = gateway_verdict.fail(attempts, reason, FailureKind.TRANSPORT, aborted=aborted)
             await self._save(connection, rollout, failed)
             await batches.close_batch(connection, batch.id, "refused", reason)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts import gates, next_starts, verdict
+from bot.domain.rollouts import gateway_verdict, next_starts, stop_gates
 from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import (
     ApprovalReminder,
@@ -31,8 +31,8 @@ from bot.domain.rollouts.events import (
     WaitEnded,
     WaveStarted,
 )
+from bot.domain.rollouts.gateway_verdict import Attempt
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.verdict import Attempt
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker, stop_for_good
@@ -198,7 +198,7 @@ class RolloutRunner:
             for batch_id, devices in reports.items():  # the event loop turns with each
                 for one in await flight.in_flight(connection, batch_id):
                     device = devices.get(one.attempt.gateway_id)
-                    after = verdict.judge(
+                    after = gateway_verdict.judge(
                         one.attempt,
                         device,
                         one.seen,
@@ -258,12 +258,12 @@ class RolloutRunner:
 
     async def _find_trip(
         self, connection: Transaction, rollout_id: RolloutId, now: datetime
-    ) -> tuple[Rollout, gates.GateTrip | None]:
+    ) -> tuple[Rollout, stop_gates.GateTrip | None]:
         """The rollout as it is, and the gate that closed and still changes something."""
         fresh = await store.load(connection, rollout_id, to_change=True)
         if not fresh.state.is_under_way:
             return fresh, None  # somebody else was faster
-        trip = gates.check_gates(await flight.gate_counts(connection, fresh, now))
+        trip = stop_gates.check_gates(await flight.gate_counts(connection, fresh, now))
         if trip is None or trip.for_good:
             return fresh, trip
         if decide.is_paused_by_itself(fresh) and fresh.reason != trip.reason:

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts import verdict
+from bot.domain.rollouts import gateway_verdict
 from bot.domain.rollouts.events import LateResult, LateResults
+from bot.domain.rollouts.gateway_verdict import Straggler
 from bot.domain.rollouts.rollout import Rollout
-from bot.domain.rollouts.verdict import Straggler
 from bot.services.rollouts.events import record_event
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
 from bot.storage.db.engine import Transaction
@@ -67,12 +67,15 @@ class StragglerTracker:
     async def _note(self, rollout: Rollout, reports: Sequence[tuple[Straggler, JobDevice | None]]) -> None:
         """Lets go of those whose job has ended, and says how; marks those that are flashed after all."""
         now = self._context.now()
-        endings = {one: words for one, device in reports if (words := verdict.ending(one, device, now))}
+        endings = {
+            one: words for one, device in reports if (words := gateway_verdict.ending(one, device, now))
+        }
         flashed = {
             one.gateway_id: since
             for one, device in reports
             if one not in endings
-            and (since := verdict.flashed_since(one, device, now, self._context.rules)) != one.flashed_since
+            and (since := gateway_verdict.flashed_since(one, device, now, self._context.rules))
+            != one.flashed_since
         }
         if not endings and not flashed:
             return
@@ -94,7 +97,9 @@ class StragglerTracker:
         async with self._context.database.read() as connection:
             in_flight = await flight.in_flight(connection, batch.id)
         waited_for = [one.attempt.gateway_id for one in in_flight]
-        return verdict.may_call_off(late, reports, waited_for) and await self._jobs.call_off_rest(batch)
+        return gateway_verdict.may_call_off(late, reports, waited_for) and await self._jobs.call_off_rest(
+            batch
+        )
 
 
 def _device(reports: JobReports, late: Straggler) -> JobDevice | None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from bot.domain.gateways import Connectivity, FleetEventKind, GatewayId
-from bot.domain.rollouts.gates import IN_A_ROW, Collateral, GateCounts
+from bot.domain.rollouts.gateway_verdict import Attempt, FailureKind, SeenState, Straggler
 from bot.domain.rollouts.rollout import (
     CANARY,
     FAILURES,
@@ -31,7 +31,7 @@ from bot.domain.rollouts.rollout import (
     TargetState,
     count_away,
 )
-from bot.domain.rollouts.verdict import Attempt, FailureKind, SeenState, Straggler
+from bot.domain.rollouts.stop_gates import IN_A_ROW, Collateral, GateCounts
 from bot.storage.db.engine import Transaction
 from bot.storage.db.statements import among, update_rows
 from bot.storage.db.tables import fleet_events, gateway_claims, gateways, rollout_batches, rollout_targets

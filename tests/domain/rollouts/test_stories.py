@@ -18,12 +18,12 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import DeviceProgress, Firmware, FirmwareId, JobDevice
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
-from bot.domain.rollouts import gates, next_starts, verdict
+from bot.domain.rollouts import gateway_verdict, next_starts, stop_gates
 from bot.domain.rollouts import rollout as machine
+from bot.domain.rollouts.gateway_verdict import Attempt, SeenState, Straggler
 from bot.domain.rollouts.next_starts import WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, Plan, make_plan
 from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutState, TargetState
-from bot.domain.rollouts.verdict import Attempt, SeenState, Straggler
 from bot.domain.windows import Window, may_start
 from tests.worlds.builders import examples, rollout, rollout_rules
 
@@ -207,7 +207,7 @@ class RolloutStory(RuleBasedStateMachine):
     def _judge(self) -> None:
         aborted = self.rollout.state is RolloutState.ABORTED
         for one in self._flying():
-            attempt = verdict.judge(
+            attempt = gateway_verdict.judge(
                 self.attempts[one],
                 self.told.get(one),
                 self.seen[one],
@@ -237,9 +237,9 @@ class RolloutStory(RuleBasedStateMachine):
     def _follow_the_late(self) -> None:
         """Lets go of those whose job is over, and has the vendor forget what nobody waits for."""
         for one, kept in list(self.kept.items()):
-            if verdict.ending(kept, self.told.get(one), self.now) is not None:
+            if gateway_verdict.ending(kept, self.told.get(one), self.now) is not None:
                 del self.kept[one]
-        if verdict.may_call_off(self.kept.values(), self.told, self._flying()):
+        if gateway_verdict.may_call_off(self.kept.values(), self.told, self._flying()):
             for one, device in self.told.items():
                 if device.progress is DeviceProgress.QUEUED:
                     self.told[one] = JobDevice(one, DeviceProgress.CANCELED)
@@ -247,7 +247,7 @@ class RolloutStory(RuleBasedStateMachine):
     def _look(self) -> None:
         if not self.rollout.state.is_under_way:
             return
-        trip = gates.check_gates(self._tally())
+        trip = stop_gates.check_gates(self._tally())
         if trip is None or (self.rollout.state is RolloutState.PAUSED and not trip.for_good):
             return
         if trip.for_good:
@@ -256,14 +256,14 @@ class RolloutStory(RuleBasedStateMachine):
         elif TargetState.WAITING in self.states.values():
             self.rollout = machine.paused(self.rollout, trip.reason)
 
-    def _tally(self) -> gates.GateCounts:
+    def _tally(self) -> stop_gates.GateCounts:
         since = self.rollout.gate_from or NOW
         recent = [one for one, at in self.settled.items() if at > since and not self._waits(one)]
         states = Counter(self.states[one] for one in recent)
         failed = [one for one in recent if self.states[one].is_failure]
         judged = sum(states[state] for state in (TargetState.VERIFIED, *machine.FAILURES))
         newest = sorted(recent, key=lambda one: (self.settled[one], one), reverse=True)
-        return gates.GateCounts(
+        return stop_gates.GateCounts(
             finished=judged - states[TargetState.OVERDUE],
             overdue=states[TargetState.OVERDUE],
             failures=len(failed),

@@ -6,8 +6,8 @@ import pytest
 
 from bot.domain.firmware import DeviceProgress, JobDevice
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts import verdict as decide
-from bot.domain.rollouts.verdict import Straggler
+from bot.domain.rollouts import gateway_verdict as decide
+from bot.domain.rollouts.gateway_verdict import Straggler
 from tests.worlds.builders import rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from bot.domain.firmware import DeviceProgress, JobDevice
 from bot.domain.gateways import Connectivity, GatewayId
-from bot.domain.rollouts.rollout import TargetState
-from bot.domain.rollouts.verdict import (
+from bot.domain.rollouts.gateway_verdict import (
     Attempt,
     FailureKind,
     SeenState,
@@ -18,6 +17,7 @@ from bot.domain.rollouts.verdict import (
     fail,
     judge,
 )
+from bot.domain.rollouts.rollout import TargetState
 from tests.worlds.builders import rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)

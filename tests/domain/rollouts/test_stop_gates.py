@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.domain.rollouts.gates import Collateral, GateCounts, GateTrip, check_gates, is_unusual
 from bot.domain.rollouts.rollout import TargetState
+from bot.domain.rollouts.stop_gates import Collateral, GateCounts, GateTrip, check_gates, is_unusual
 
 
 def test_any_canary_failure_pauses() -> None:
