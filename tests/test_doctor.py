@@ -15,7 +15,7 @@ from bot.demo.slack import workspace
 from bot.demo.slack.api import ALL_SCOPES
 from bot.demo.slack.server import SlackServer
 from bot.doctor import run as doctor
-from bot.domain.rollouts.rollout import RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.domain.subscriptions import parse_subscription
 from bot.settings.model import examine
 from bot.storage import subscriptions

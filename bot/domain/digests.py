@@ -15,7 +15,7 @@ from bot.domain.alerts.silences import Silence
 from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Counts, KnownGateway
 from bot.domain.query import Query, parse
-from bot.domain.rollouts.rollout import Rollout, TargetState
+from bot.domain.rollouts.lifecycle import Rollout, TargetState
 
 LATE = timedelta(hours=4)  # a digest of the morning is no use in the afternoon
 LATE_IN_A_MONTH = timedelta(days=7)  # but what tells of a month still is

@@ -25,7 +25,7 @@ from bot.domain.digests import (
 from bot.domain.fleet.policy import PolicyState
 from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.domain.query import Query, parse
-from bot.domain.rollouts.rollout import APPROVAL_LASTS, Rollout, RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import APPROVAL_LASTS, Rollout, RolloutState, TargetState
 from bot.domain.subscriptions import Topic
 from bot.services.context import Context
 from bot.storage import digests as store

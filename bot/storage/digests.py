@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.gateways import KnownGateway
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
-from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.rollouts.lifecycle import RolloutId
 from bot.storage.db.tables import gateways, incident_gateways, listings, notes, rollout_targets
 from bot.storage.fleet import gateways as fleet
 from bot.storage.query import condition

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Select, delete, exists, func, select
 
 from bot.domain.incident_kinds import LIVE
-from bot.domain.rollouts.rollout import RolloutState
+from bot.domain.rollouts.lifecycle import RolloutState
 from bot.storage.cards.cards import CardKind
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import (

@@ -12,8 +12,8 @@ from bot.domain.firmware import Firmware
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
+from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.rollouts.plan import RolloutRules
-from bot.domain.rollouts.rollout import RolloutId
 from bot.services.context import Within
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.jobs import RolloutContext

@@ -23,7 +23,7 @@ from bot.demo.slack.workspace import OPS
 from bot.domain.access import Action, Actor, Grant, Role, limits_of
 from bot.domain.errors import BotError, NotAllowed, NotFound
 from bot.domain.query import parse
-from bot.domain.rollouts.rollout import ReasonNeeded, RolloutId, RolloutState
+from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutId, RolloutState
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref
 from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from bot.demo.fleet.faults import FaultKind
+from bot.domain.rollouts.lifecycle import RolloutState
 from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.domain.rollouts.rollout import RolloutState
 from bot.slack.rollouts.views import card, lists
 from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, PAUL, PIA, START, WAVES, World, world
 

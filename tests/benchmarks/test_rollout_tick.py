@@ -18,7 +18,7 @@ from sqlalchemy import event, func, select
 
 from bot.demo.fleet.model import encode
 from bot.demo.fleet.simulator import Behaviour
-from bot.domain.rollouts.rollout import RolloutState
+from bot.domain.rollouts.lifecycle import RolloutState
 from bot.storage.db.tables import cards, notes
 from tests.benchmarks.rig.memory import turns
 from tests.worlds.databases import sqlite_url

@@ -23,8 +23,8 @@ from bot.domain.fleet import availability, charts, timeline
 from bot.domain.fleet.writes import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import gateway_verdict, plan, stop_gates
+from bot.domain.rollouts.lifecycle import APPROVAL_LASTS
 from bot.domain.rollouts.plan import TargetClass
-from bot.domain.rollouts.rollout import APPROVAL_LASTS
 from bot.domain.sites import book as sites
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE

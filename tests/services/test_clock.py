@@ -11,7 +11,7 @@ from sqlalchemy import delete
 
 from bot.demo.slack.text import message_text
 from bot.domain.errors import Unavailable
-from bot.domain.rollouts.rollout import TargetState
+from bot.domain.rollouts.lifecycle import TargetState
 from bot.services.clock import WallClock
 from bot.storage import people
 from bot.storage.db.engine import Database

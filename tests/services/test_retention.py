@@ -12,7 +12,7 @@ from bot.domain.alerts.silences import SilenceRequest
 from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
 from bot.domain.incident_kinds import IncidentId
-from bot.domain.rollouts.rollout import RolloutId, RolloutState
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.services.context import Context
 from bot.services.retention import Retention
 from bot.storage import retention as store

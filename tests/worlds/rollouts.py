@@ -14,9 +14,9 @@ from bot.domain.access import Actor, Role
 from bot.domain.firmware import FirmwarePolicy
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import parse
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
-from bot.domain.rollouts.rollout import Rollout, RolloutId, RolloutState, TargetState
 from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.context import Context

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from bot.domain.access import Actor
 from bot.domain.incident_kinds import IncidentKind
-from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.rollouts.lifecycle import RolloutId
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.rollouts.events import Paused, TimelineEntry, over_with
-from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
-from bot.domain.rollouts.rollout import (
+from bot.domain.rollouts.lifecycle import (
     CANARY,
     FAILURES,
     Counts,
@@ -21,6 +20,7 @@ from bot.domain.rollouts.rollout import (
     TargetState,
     takes_part,
 )
+from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
 from bot.domain.windows import MaintenanceOpening
 
 ESTIMATE_AFTER = 5  # settled gateways

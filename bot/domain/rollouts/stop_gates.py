@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.domain.rollouts.rollout import TargetState
+from bot.domain.rollouts.lifecycle import TargetState
 
 PAUSE_SHARE = 0.05
 STOP_SHARE = 0.15

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import NotAllowed, RoleUnknown, Unavailable
-from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts import lifecycle as decide
+from bot.domain.rollouts.lifecycle import Rollout
 from bot.domain.rollouts.plan import has_drifted
-from bot.domain.rollouts.rollout import Rollout
 from bot.meshtech.errors import MeshtechError
 from bot.services.context import Within
 from bot.services.rollouts.jobs import FLEET_NOT_VISIBLE, RolloutContext

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.domain.access import Actor
 from bot.domain.rollouts.events import RecordedEvent
-from bot.domain.rollouts.rollout import Rollout, RolloutId
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId
 from bot.domain.rollouts.stale_buttons import RolloutAct, check_unchanged
 from bot.services.rollouts.events import record_event
 from bot.storage.db.engine import Transaction

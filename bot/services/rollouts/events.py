@@ -29,7 +29,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     leaves_a_move,
 )
-from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId
+from bot.domain.rollouts.lifecycle import Freeze, FreezeEffect, Rollout, RolloutId
 from bot.domain.rollouts.stale_buttons import is_decisive
 from bot.storage import audit, people
 from bot.storage.cards import cards

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from bot.domain.firmware import JobDevice, JobId, JobStatus
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import gateway_verdict
-from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.events import Aborted, NotCalledOff
 from bot.domain.rollouts.gateway_verdict import Attempt, FailureKind
+from bot.domain.rollouts.lifecycle import Freeze, Rollout, RolloutState
 from bot.domain.rollouts.plan import RolloutRules
-from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutState
 from bot.domain.windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import (

@@ -16,8 +16,8 @@ from bot.domain.firmware import Firmware, FirmwarePolicy, JobId, VendorJob
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
+from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts import plan as planning
-from bot.domain.rollouts import rollout as decide
 from bot.domain.rollouts.events import (
     Approved,
     Denied,
@@ -30,9 +30,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     over_with,
 )
-from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, Plan, RolloutRules, TargetClass
-from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
-from bot.domain.rollouts.rollout import (
+from bot.domain.rollouts.lifecycle import (
     FAILURES,
     IN_FLIGHT,
     Rollout,
@@ -41,6 +39,8 @@ from bot.domain.rollouts.rollout import (
     TargetRecord,
     TargetState,
 )
+from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, Plan, RolloutRules, TargetClass
+from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.domain.windows import MaintenanceOpening
 from bot.services.context import Context, Within

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.domain.query import parse
-from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.subscriptions import Topic, places
 from bot.services.context import Context
 from bot.services.rollouts.events import about

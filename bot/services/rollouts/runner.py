@@ -14,7 +14,7 @@ from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import gateway_verdict, next_starts, stop_gates
-from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.events import (
     ApprovalReminder,
     CanaryDone,
@@ -32,7 +32,7 @@ from bot.domain.rollouts.events import (
     WaveStarted,
 )
 from bot.domain.rollouts.gateway_verdict import Attempt
-from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker, stop_for_good

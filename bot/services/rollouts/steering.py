@@ -7,10 +7,10 @@ from datetime import datetime
 from bot.domain.access import Action, Actor, require_everywhere
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import InvalidInput, Stale, Unavailable
-from bot.domain.rollouts import rollout as decide
+from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried, WaitEnded
+from bot.domain.rollouts.lifecycle import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.plan import RolloutRules
-from bot.domain.rollouts.rollout import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.services.context import Context, Within
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision

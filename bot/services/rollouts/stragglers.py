@@ -12,7 +12,7 @@ from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import gateway_verdict
 from bot.domain.rollouts.events import LateResult, LateResults
 from bot.domain.rollouts.gateway_verdict import Straggler
-from bot.domain.rollouts.rollout import Rollout
+from bot.domain.rollouts.lifecycle import Rollout
 from bot.services.rollouts.events import record_event
 from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
 from bot.storage.db.engine import Transaction

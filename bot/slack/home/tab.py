@@ -13,8 +13,8 @@ from typing import Any
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Unavailable
 from bot.domain.query import EVERYTHING
-from bot.domain.rollouts import rollout as decide
-from bot.domain.rollouts.rollout import RolloutState, TargetState
+from bot.domain.rollouts import lifecycle as decide
+from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from bot.domain.access import Actor
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
+from bot.domain.rollouts.lifecycle import ReasonNeeded, Rollout, RolloutId
 from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.domain.rollouts.rollout import ReasonNeeded, Rollout, RolloutId
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids

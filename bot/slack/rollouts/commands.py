@@ -6,8 +6,8 @@ from typing import Any
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
+from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.rollouts.plan import FirmwareChoice
-from bot.domain.rollouts.rollout import RolloutId
 from bot.domain.windows import begins_with_a_moment, parse_start
 from bot.services.rollouts.events import CALL, DECIDED, ENTRY, FREEZE_TOLD, NOTE
 from bot.services.rollouts.requests import RolloutRequests

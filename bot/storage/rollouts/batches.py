@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, insert, select, update
 
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.rollout import IN_FLIGHT, RolloutId, TargetState
+from bot.domain.rollouts.lifecycle import IN_FLIGHT, RolloutId, TargetState
 from bot.storage.db.engine import Transaction
 from bot.storage.db.statements import among
 from bot.storage.db.tables import gateway_claims, rollout_batches, rollout_targets

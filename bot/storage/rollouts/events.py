@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, insert, select
 
 from bot.domain.errors import NotFound
 from bot.domain.rollouts.events import Person, RecordedEvent, TimelineEntry
-from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.rollouts.lifecycle import RolloutId
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import rollout_events
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from bot.domain.gateways import Connectivity, FleetEventKind, GatewayId
 from bot.domain.rollouts.gateway_verdict import Attempt, FailureKind, SeenState, Straggler
-from bot.domain.rollouts.rollout import (
+from bot.domain.rollouts.lifecycle import (
     CANARY,
     FAILURES,
     IN_FLIGHT,

@@ -15,7 +15,7 @@ from bot.domain.rollouts.events import (
     Person,
     TimelineEntry,
 )
-from bot.domain.rollouts.rollout import Rollout
+from bot.domain.rollouts.lifecycle import Rollout
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import incident_gateways, incidents, rollout_targets
 

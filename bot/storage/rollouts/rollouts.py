@@ -15,8 +15,7 @@ from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.plan import Plan, Target, TargetClass
-from bot.domain.rollouts.rollout import (
+from bot.domain.rollouts.lifecycle import (
     Approval,
     Decision,
     Freeze,
@@ -26,6 +25,7 @@ from bot.domain.rollouts.rollout import (
     TargetState,
     remind_at,
 )
+from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.storage.db import leases
 from bot.storage.db.engine import Database, Transaction
 from bot.storage.db.leases import is_free, is_held, taken

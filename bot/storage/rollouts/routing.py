@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Text, cast, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.query import Query
-from bot.domain.rollouts.rollout import RolloutId, RolloutState
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.storage.cards.cards import CardKind, is_shown
 from bot.storage.db.tables import cards, gateways, rollout_targets, rollouts
 from bot.storage.query import condition

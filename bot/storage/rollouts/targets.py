@@ -7,9 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, bindparam, case, delete, func, literal, or_, select, update
 
 from bot.domain.gateways import Connectivity, GatewayId
-from bot.domain.rollouts.next_starts import AwayGateway, WaitingGateway
-from bot.domain.rollouts.plan import TargetClass
-from bot.domain.rollouts.rollout import (
+from bot.domain.rollouts.lifecycle import (
     CANARY,
     IN_FLIGHT,
     SILENT,
@@ -20,6 +18,8 @@ from bot.domain.rollouts.rollout import (
     TargetState,
     takes_part,
 )
+from bot.domain.rollouts.next_starts import AwayGateway, WaitingGateway
+from bot.domain.rollouts.plan import TargetClass
 from bot.storage.connectivity import flapping_ids
 from bot.storage.db.engine import Transaction, take_turn
 from bot.storage.db.statements import among, insert_or_ignore_selected

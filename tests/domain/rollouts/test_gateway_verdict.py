@@ -17,7 +17,7 @@ from bot.domain.rollouts.gateway_verdict import (
     fail,
     judge,
 )
-from bot.domain.rollouts.rollout import TargetState
+from bot.domain.rollouts.lifecycle import TargetState
 from tests.worlds.builders import rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)

@@ -13,11 +13,11 @@ import pytest
 
 from bot.domain.errors import Stale
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
+from bot.domain.rollouts import lifecycle as machine
 from bot.domain.rollouts import next_starts
-from bot.domain.rollouts import rollout as machine
+from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
 from bot.domain.rollouts.next_starts import AwayGateway, WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, make_plan
-from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
 from tests.worlds.builders import MONDAY, firmware, rollout, rollout_rules
 from tests.worlds.rollouts import OLGA, PAUL
 

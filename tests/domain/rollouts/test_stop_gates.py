@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.rollouts.rollout import TargetState
+from bot.domain.rollouts.lifecycle import TargetState
 from bot.domain.rollouts.stop_gates import Collateral, GateCounts, GateTrip, check_gates, is_unusual
 
 

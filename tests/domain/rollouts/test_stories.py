@@ -19,11 +19,11 @@ from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import DeviceProgress, Firmware, FirmwareId, JobDevice
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.rollouts import gateway_verdict, next_starts, stop_gates
-from bot.domain.rollouts import rollout as machine
+from bot.domain.rollouts import lifecycle as machine
 from bot.domain.rollouts.gateway_verdict import Attempt, SeenState, Straggler
+from bot.domain.rollouts.lifecycle import SILENT, Freeze, Rollout, RolloutState, TargetState
 from bot.domain.rollouts.next_starts import WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, Plan, make_plan
-from bot.domain.rollouts.rollout import SILENT, Freeze, Rollout, RolloutState, TargetState
 from bot.domain.windows import Window, may_start
 from tests.worlds.builders import examples, rollout, rollout_rules
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.errors import InvalidInput, Stale
-from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
 from bot.slack.rollouts.views import lists
 from bot.slack.rollouts.views.card import card
 from tests.slack.shown import buttons

@@ -9,7 +9,7 @@ import pytest
 
 from bot.demo.fleet.model import Job
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus
-from bot.domain.rollouts.rollout import RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import MINUTE, MODEL, NEW, ONE_WAVE, PAUL, QUICK, world
 

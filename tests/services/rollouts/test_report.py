@@ -8,7 +8,7 @@ from sqlalchemy import insert
 
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.events import AlertOutgrown, MoreAlerts, Person
-from bot.domain.rollouts.rollout import RolloutState
+from bot.domain.rollouts.lifecycle import RolloutState
 from bot.storage.db.tables import incident_gateways, incidents
 from bot.storage.rollouts.incidents import MOST
 from tests.worlds.rollouts import MINUTE, World, world

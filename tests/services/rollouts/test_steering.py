@@ -14,8 +14,8 @@ from bot.domain.access import Role
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.query import parse
 from bot.domain.rollouts.events import NotCalledOff
+from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutState, TargetState
 from bot.domain.rollouts.plan import TargetClass
-from bot.domain.rollouts.rollout import ReasonNeeded, RolloutState, TargetState
 from bot.meshtech.sending import ATTEMPTS
 from bot.services.rollouts.events import ENTRY, FREEZE_TOLD, NOTE
 from bot.storage.db.tables import notes, rollouts

@@ -11,7 +11,7 @@ from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import NotAllowed
 from bot.domain.firmware import is_same_firmware
 from bot.domain.query import parse
-from bot.domain.rollouts.rollout import RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.services.digests import DigestService
 from bot.slack.home.views.digests import digest as digest_view
 from bot.slack.rollouts.views import lists, notes

@@ -12,7 +12,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.rollouts.events import Started
-from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.rollouts.lifecycle import RolloutId
 from bot.services.alerts.notes import GATEWAYS, JOINED, RECOVERED
 from bot.slack import ids
 from bot.slack.alerts.hands import HandListeners

@@ -8,8 +8,8 @@ import pytest
 from bot.demo.slack.limits import problems_of_view
 from bot.demo.slack.workspace import OPS
 from bot.domain.access import Actor, Role
+from bot.domain.rollouts.lifecycle import Rollout, RolloutState
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.domain.rollouts.rollout import Rollout, RolloutState
 from bot.slack import ids
 from bot.slack.home.views import tab as views
 from bot.slack.views.parts import UNDRAWN, left_out

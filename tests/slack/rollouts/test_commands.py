@@ -8,7 +8,7 @@ import pytest
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.audit import AuditQuery
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
-from bot.domain.rollouts.rollout import RolloutId, RolloutState
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.slack import ids
 from bot.slack.ids import CardRef
 from bot.slack.incoming.requests import Submission

@@ -24,7 +24,7 @@ from bot.domain.rollouts.events import (
     Resumed,
     WaveStarted,
 )
-from bot.domain.rollouts.rollout import Rollout, RolloutId
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId
 from bot.services.people import Preferences
 from bot.services.rollouts.events import about, record_event
 from bot.slack.views.blocks import Message

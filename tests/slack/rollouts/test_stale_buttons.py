@@ -9,7 +9,7 @@ import pytest
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.access import Actor
 from bot.domain.errors import AlreadyDone, Stale
-from bot.domain.rollouts.rollout import RolloutId, RolloutState
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.slack import ids
 from tests.slack.home.room import Screen, home_of
 from tests.slack.rollouts.desk import Desk

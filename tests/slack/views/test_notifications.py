@@ -11,7 +11,7 @@ from bot.domain.alerts.maintenance import end
 from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.incident_kinds import IncidentKind
 from bot.domain.rollouts.events import Person, RecordedEvent, TimelineEntry
-from bot.domain.rollouts.rollout import RolloutId, RolloutState
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.slack.alerts.views import lists as alerts
 from bot.slack.alerts.views import maintenance, silences
 from bot.slack.alerts.views import notes as alert_notes

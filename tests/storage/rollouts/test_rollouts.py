@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.rollout import RolloutId
+from bot.domain.rollouts.lifecycle import RolloutId
 from bot.storage.db.engine import Database
 from bot.storage.rollouts import batches, targets
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
 from bot.domain.digests import Digest, DigestPart, Listed
-from bot.domain.rollouts.rollout import Rollout, TargetState
+from bot.domain.rollouts.lifecycle import Rollout, TargetState
 from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.lists import ALERTS, INCIDENT
 from bot.slack.alerts.views.words import headline, said_of, where_plain

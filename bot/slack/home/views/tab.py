@@ -9,7 +9,7 @@ from bot.domain.alerts.maintenance import Maintenance
 from bot.domain.alerts.silences import Silence
 from bot.domain.fleet.policy import PolicyState
 from bot.domain.gateways import Counts
-from bot.domain.rollouts.rollout import Rollout
+from bot.domain.rollouts.lifecycle import Rollout
 from bot.slack import ids
 from bot.slack.alerts.views import lists as alert_views
 from bot.slack.alerts.views import maintenance as maintenance_views

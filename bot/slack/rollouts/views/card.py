@@ -5,9 +5,7 @@ from datetime import timedelta
 
 from bot.domain.firmware import Firmware
 from bot.domain.incident_kinds import IncidentSummary
-from bot.domain.rollouts.plan import RolloutRules, wave_sizes
-from bot.domain.rollouts.progress import Evidence, RolloutStatus
-from bot.domain.rollouts.rollout import (
+from bot.domain.rollouts.lifecycle import (
     FAILURES,
     Counts,
     Decision,
@@ -18,6 +16,8 @@ from bot.domain.rollouts.rollout import (
     TargetState,
     takes_part,
 )
+from bot.domain.rollouts.plan import RolloutRules, wave_sizes
+from bot.domain.rollouts.progress import Evidence, RolloutStatus
 from bot.domain.windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef

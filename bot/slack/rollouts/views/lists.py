@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
+from bot.domain.rollouts.lifecycle import CANARY, Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
 from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
-from bot.domain.rollouts.rollout import CANARY, Freeze, FreezeEffect, Rollout, RolloutId, TargetState
 from bot.domain.windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef

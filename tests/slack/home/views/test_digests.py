@@ -11,7 +11,7 @@ from bot.domain.alerts.silences import Silence, SilenceId
 from bot.domain.digests import STALE, Digest, DigestPart, Listed
 from bot.domain.gateways import Connectivity, Counts
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState
-from bot.domain.rollouts.rollout import Rollout, RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
 from bot.slack import ids
 from bot.slack.home.views.digests import digest
 from bot.slack.views.blocks import File, Message

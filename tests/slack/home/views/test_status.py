@@ -8,7 +8,7 @@ import pytest
 from bot.domain.access import Actor, Role
 from bot.domain.gateways import Counts, SnapshotStatus
 from bot.domain.query import parse
-from bot.domain.rollouts.rollout import Freeze, RolloutState
+from bot.domain.rollouts.lifecycle import Freeze, RolloutState
 from bot.slack import ids
 from bot.slack.home.views import status as views
 from bot.slack.home.views.status import OpenWork, Setting, Status

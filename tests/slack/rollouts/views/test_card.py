@@ -49,9 +49,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     over_with,
 )
-from bot.domain.rollouts.plan import FirmwareChoice, Plan, Target, TargetClass
-from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
-from bot.domain.rollouts.rollout import (
+from bot.domain.rollouts.lifecycle import (
     Approval,
     Decision,
     Freeze,
@@ -62,6 +60,8 @@ from bot.domain.rollouts.rollout import (
     TargetRecord,
     TargetState,
 )
+from bot.domain.rollouts.plan import FirmwareChoice, Plan, Target, TargetClass
+from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
 from bot.domain.gateways import Connectivity, GatewayId
+from bot.domain.rollouts import lifecycle as machine
 from bot.domain.rollouts import next_starts
-from bot.domain.rollouts import rollout as machine
+from bot.domain.rollouts.lifecycle import Freeze, Rollout, RolloutState, TargetState
 from bot.domain.rollouts.next_starts import WaitingGateway
 from bot.domain.rollouts.progress import Evidence
-from bot.domain.rollouts.rollout import Freeze, Rollout, RolloutState, TargetState
 from tests.worlds.builders import MINUTE, rollout, rollout_rules
 from tests.worlds.builders import MONDAY as NOW
 
