@@ -20,7 +20,7 @@ from bot.domain.alerts import maintenance, reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
 from bot.domain.audit import KEPT
 from bot.domain.fleet import availability, charts, timeline
-from bot.domain.fleet.writes import UNDO_WITHIN
+from bot.domain.fleet.renames_and_tags import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import gateway_verdict, plan, stop_gates
 from bot.domain.rollouts.lifecycle import APPROVAL_LASTS

@@ -7,12 +7,12 @@ import pytest
 
 from bot.domain.access import Action, Actor, Role
 from bot.domain.errors import NotAllowed
-from bot.domain.fleet.writes import Write
+from bot.domain.fleet.renames_and_tags import Write
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import parse
 from bot.services.context import Context
-from bot.services.fleet.write_runs import WriteRunner
-from bot.services.fleet.writes import FleetWrites
+from bot.services.fleet.renames_and_tags import FleetWrites
+from bot.services.fleet.renames_and_tags_runner import WriteRunner
 from tests.slack.fleet.room import Room, device, opened
 from tests.worlds.builders import limited
 

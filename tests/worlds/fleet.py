@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import Select, select, text
 
 from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
-from bot.domain.fleet.writes import Write
+from bot.domain.fleet.renames_and_tags import Write
 from bot.domain.gateways import FleetEvent, FleetEventKind, KnownGateway, ListingResult
 from bot.domain.query import EVERYTHING, parse
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
+from bot.services.fleet.renames_and_tags import FleetWrites
+from bot.services.fleet.renames_and_tags_runner import WriteRunner
 from bot.services.fleet.search import FleetService
-from bot.services.fleet.write_runs import WriteRunner
-from bot.services.fleet.writes import FleetWrites
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, fleet_events
 from tests.worlds.builders import OPERATOR, PAGING, fleet_service

@@ -11,11 +11,11 @@ from bot.domain.access import Actor, Role
 from bot.domain.gateways import GatewayId
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
+from bot.services.fleet.renames_and_tags import FleetWrites
+from bot.services.fleet.renames_and_tags_runner import WriteRunner
 from bot.services.fleet.search import FleetService
-from bot.services.fleet.write_runs import WriteRunner
-from bot.services.fleet.writes import FleetWrites
+from bot.slack.fleet.renames_and_tags import WriteCommands
 from bot.slack.fleet.search import FleetCommands
-from bot.slack.fleet.writes import WriteCommands
 from bot.slack.ids import CardRef, decode
 from bot.slack.incoming.commands import CommandRouter, normalise
 from bot.slack.incoming.requests import Click, ClickListener, CommandCall, Submission, SubmissionAnswer

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.errors import InvalidInput
-from bot.domain.fleet.writes import (
+from bot.domain.fleet.renames_and_tags import (
     LONGEST,
     ItemState,
     WriteItem,

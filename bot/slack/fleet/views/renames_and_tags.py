@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.domain.errors import InvalidInput
-from bot.domain.fleet.writes import LONGEST, UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
+from bot.domain.fleet.renames_and_tags import LONGEST, UNDO_WITHIN, Write, WriteItem, WriteKind, WriteState
 from bot.domain.gateways import Gateway
 from bot.slack import ids
 from bot.slack.fleet.views.search import all_tags

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from bot.domain.access import Action, Actor, require, require_within
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
-from bot.domain.fleet.writes import (
+from bot.domain.fleet.renames_and_tags import (
     CONFIRM_WITHIN,
     MOST_GATEWAYS,
     START_WITHIN,
@@ -33,7 +33,7 @@ from bot.domain.query import Query
 from bot.services.context import Context
 from bot.storage.db.engine import Transaction
 from bot.storage.fleet import gateways as fleet
-from bot.storage.fleet import search, writes
+from bot.storage.fleet import renames_and_tags, search
 
 _NAMED = 10  # names that others have
 _ACTIONS = {WriteKind.RENAME: Action.RENAME, WriteKind.TAG: Action.TAG}
@@ -68,7 +68,7 @@ class FleetWrites:
                 running=True,
                 warning=_in_use(name, others),
             )
-            await writes.add(connection, write)
+            await renames_and_tags.add(connection, write)
         return write
 
     async def propose_names(self, actor: Actor, channel: str | None, query: Query, pattern: str) -> Write:
@@ -121,7 +121,7 @@ class FleetWrites:
             unchanged=len(gateways) - len(items),
             warning=_taken(taken),
         )
-        await writes.add(connection, write)
+        await renames_and_tags.add(connection, write)
         return write
 
     async def propose_tags(
@@ -158,7 +158,7 @@ class FleetWrites:
                 running=len(items) == 1,
                 unchanged=len(matching) - len(items),
             )
-            await writes.add(connection, write)
+            await renames_and_tags.add(connection, write)
         return write
 
     async def confirm(self, actor: Actor, write_id: str, version: int) -> Write:
@@ -176,7 +176,7 @@ class FleetWrites:
         """
         require(actor, Action.UNDO)
         async with self._database.write() as connection:
-            before = await writes.load(connection, write_id)
+            before = await renames_and_tags.load(connection, write_id)
             require_undoable(before, self._now())
             present = await fleet.load(connection, [item.gateway_id for item in before.done])
             if actor.user_id != before.actor:  # what is one's own is taken back, though its tag be gone
@@ -185,27 +185,27 @@ class FleetWrites:
             if not any(item.state is ItemState.WAITING for item in items):
                 raise Stale(f"There is nothing left to take back: {items[0].error}")
             # Moves the version on, so that of two clicks at once one finds it changed.
-            if not await writes.advance(connection, before, before.state):
+            if not await renames_and_tags.advance(connection, before, before.state):
                 raise Stale("Somebody took this back a moment ago.")
             title = f"undo: {before.title}"
             write = self._new(before.kind, actor, channel, title, items, running=True, undoes=before.id)
-            await writes.add(connection, write)
+            await renames_and_tags.add(connection, write)
         return write
 
     async def get(self, write_id: str) -> Write:
         async with self._database.read() as connection:
-            return await writes.load(connection, write_id)
+            return await renames_and_tags.load(connection, write_id)
 
     async def last_to_undo(self, actor: Actor) -> Write | None:
         """The latest of somebody's changes that can still be taken back."""
         async with self._database.read() as connection:
-            write_id = await writes.last_to_undo(connection, actor.user_id, self._now())
-            return await writes.load(connection, write_id) if write_id else None
+            write_id = await renames_and_tags.last_to_undo(connection, actor.user_id, self._now())
+            return await renames_and_tags.load(connection, write_id) if write_id else None
 
     async def prune(self, older_than: timedelta) -> None:
         """Forgets writes of long ago; the audit log keeps what they did."""
         async with self._database.write() as connection:
-            await writes.forget(connection, self._now() - older_than)
+            await renames_and_tags.forget(connection, self._now() - older_than)
 
     def _new(
         self,
@@ -255,7 +255,7 @@ class FleetWrites:
     async def _decide(self, actor: Actor, write_id: str, version: int, state: WriteState) -> Write:
         now = self._now()
         async with self._database.write() as connection:
-            write = await writes.load(connection, write_id)
+            write = await renames_and_tags.load(connection, write_id)
             require(actor, _ACTIONS[write.kind])
             if actor.user_id != write.actor:
                 raise NotAllowed(
@@ -268,9 +268,9 @@ class FleetWrites:
                 raise Stale(_DECIDED[write.state])
             if state is WriteState.RUNNING and now >= write.expires_at:
                 raise Stale("This proposal is more than ten minutes old: send the command again.")
-            if not await writes.advance(connection, write, state, now + START_WITHIN):
+            if not await renames_and_tags.advance(connection, write, state, now + START_WITHIN):
                 raise Stale("Somebody decided about this a moment ago.")
-            return await writes.load(connection, write_id)
+            return await renames_and_tags.load(connection, write_id)
 
 
 _DECIDED = {

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.fleet.writes import ItemState, Write, WriteItem, WriteKind, WriteState
+from bot.domain.fleet.renames_and_tags import ItemState, Write, WriteItem, WriteKind, WriteState
 from bot.slack import ids
-from bot.slack.fleet.views import writes as views
+from bot.slack.fleet.views import renames_and_tags as views
 from bot.slack.ids import CardRef
 from bot.slack.views.blocks import Message
 from tests.slack.shown import NAMES, buttons, elements, sendable, words

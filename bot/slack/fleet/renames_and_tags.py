@@ -15,14 +15,14 @@ from typing import Any
 
 from bot.domain.access import Action, require
 from bot.domain.errors import InvalidInput, NotFound, Stale
-from bot.domain.fleet.writes import NewName, Write, is_pattern
+from bot.domain.fleet.renames_and_tags import NewName, Write, is_pattern
 from bot.domain.gateways import fold
 from bot.domain.query import ALL, Field, Query
+from bot.services.fleet.renames_and_tags import FleetWrites
+from bot.services.fleet.renames_and_tags_runner import ENDED, WriteRunner
 from bot.services.fleet.search import FleetService
-from bot.services.fleet.write_runs import ENDED, WriteRunner
-from bot.services.fleet.writes import FleetWrites
 from bot.slack import ids
-from bot.slack.fleet.views import writes as views
+from bot.slack.fleet.views import renames_and_tags as views
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import (
     Click,

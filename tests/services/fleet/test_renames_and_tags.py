@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.access import Role
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale, Unavailable
-from bot.domain.fleet.writes import MOST_GATEWAYS, WriteState
+from bot.domain.fleet.renames_and_tags import MOST_GATEWAYS, WriteState
 from bot.domain.gateways import FleetEventKind
 from bot.domain.query import EVERYTHING
 from bot.storage.fleet.gateways import save

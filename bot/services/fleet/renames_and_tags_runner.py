@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import BotError, Stale
-from bot.domain.fleet.writes import (
+from bot.domain.fleet.renames_and_tags import (
     UNDO_WITHIN,
     ItemState,
     Write,
@@ -34,7 +34,7 @@ from bot.storage import audit, listings
 from bot.storage.cards import cards
 from bot.storage.cards.owed import owe
 from bot.storage.db.engine import Transaction
-from bot.storage.fleet import gateways, search, writes
+from bot.storage.fleet import gateways, renames_and_tags, search
 
 log = logging.getLogger(__name__)
 
@@ -102,17 +102,17 @@ class WriteRunner:
         """
         now = self._now()
         async with self._database.write() as connection:
-            claimed = write_id not in self._mine and await writes.claim(
+            claimed = write_id not in self._mine and await renames_and_tags.claim(
                 connection, write_id, self._owner, now
             )
-            write = await writes.load(connection, write_id)
+            write = await renames_and_tags.load(connection, write_id)
         if write.state is WriteState.DONE:
             return write
         if not claimed:
             raise Stale(_why_not_run(write))
         self._mine.add(write_id)
         try:
-            async with writes.kept(self._database, write_id, self._owner, self._now):
+            async with renames_and_tags.kept(self._database, write_id, self._owner, self._now):
                 await self._carry_out(write)
                 return await self._finish(write, tell=tell)
         finally:
@@ -134,20 +134,20 @@ class WriteRunner:
     async def _finish(self, write: Write, *, tell: bool) -> Write:
         async with self._database.write() as connection:
             ended_at = self._now()
-            await writes.advance(connection, write, WriteState.DONE, ended_at + UNDO_WITHIN)
+            await renames_and_tags.advance(connection, write, WriteState.DONE, ended_at + UNDO_WITHIN)
             key, body = f"write/{write.id}", {"write": write.id}
             if tell:
                 await cards.add_message(connection, write.actor, key, ENDED, body, ended_at)
             else:
                 await owe(connection, write.actor, key, ENDED, body, ended_at)
-            if write.undoes is not None and not (await writes.load(connection, write.id)).done:
-                await writes.count_no_undo(connection, write.id)
-            return await writes.load(connection, write.id)
+            if write.undoes is not None and not (await renames_and_tags.load(connection, write.id)).done:
+                await renames_and_tags.count_no_undo(connection, write.id)
+            return await renames_and_tags.load(connection, write.id)
 
     async def resume(self) -> tuple[Write, ...]:
         """Finishes what a crash cut short, and has its author told; for a tick."""
         async with self._database.read() as connection:
-            found = await writes.cut_short(connection, self._now())
+            found = await renames_and_tags.cut_short(connection, self._now())
         finished = []
         for write_id in found:
             try:
@@ -239,7 +239,7 @@ class WriteRunner:
         now = self._now()
         known = (await gateways.load(connection, [item.gateway_id], lock=True)).get(item.gateway_id)
         done = item.state is ItemState.DONE
-        if not await writes.settle(connection, write.id, item):
+        if not await renames_and_tags.settle(connection, write.id, item):
             return
         if known is not None and done:
             after = applied(known.gateway, write.kind, item, shown)

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.domain.errors import Unavailable
-from bot.domain.fleet.writes import Write, WriteState
-from bot.services.fleet.write_runs import ENDED
+from bot.domain.fleet.renames_and_tags import Write, WriteState
+from bot.services.fleet.renames_and_tags_runner import ENDED
 from bot.storage.db.tables import notes, writes
 from tests.worlds.builders import OPERATOR
 from tests.worlds.databases import sqlite_url

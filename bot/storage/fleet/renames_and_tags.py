@@ -14,7 +14,7 @@ from sqlalchemy import Row, Text, cast, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import NotFound
-from bot.domain.fleet.writes import ItemState, Write, WriteItem, WriteKind, WriteState
+from bot.domain.fleet.renames_and_tags import ItemState, Write, WriteItem, WriteKind, WriteState
 from bot.storage.db import leases
 from bot.storage.db.engine import Database
 from bot.storage.db.leases import is_free, taken
