@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import Counts, KnownGateway
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.lifecycle import Rollout, TargetState

@@ -22,7 +22,7 @@ from bot.domain.digests import (
     month_due_since,
     narrowed,
 )
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.lifecycle import APPROVAL_LASTS, Rollout, RolloutState, TargetState

@@ -7,14 +7,14 @@ from bot.domain.firmware import Firmware
 from bot.domain.gateways import MISSED_POLLS
 from bot.domain.query import EVERYTHING, Query
 from bot.services.fleet.charts import ChartService
+from bot.services.fleet.firmware_policy import PolicyService
 from bot.services.fleet.history import HeldBetween, HistoryService
-from bot.services.fleet.policy import PolicyService
 from bot.services.fleet.renames_and_tags import FleetWrites
 from bot.services.fleet.renames_and_tags_runner import WriteRunner
 from bot.services.fleet.search import FleetService
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
+from bot.slack.fleet.firmware_policy import PolicyListeners
 from bot.slack.fleet.history import HistoryCommands
-from bot.slack.fleet.policy import PolicyListeners
 from bot.slack.fleet.renames_and_tags import WriteCommands
 from bot.slack.fleet.search import FleetCommands, Mention, SaidOfSite
 from bot.wiring.ground import Ground, Listeners

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bot.domain.digests import STALE
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.query import Query
 from bot.domain.subscriptions import SubscriptionContext
 from bot.services.audit import AuditService

@@ -28,7 +28,7 @@ from bot.domain.rollouts.plan import TargetClass
 from bot.domain.sites import book as sites
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
-from bot.services.fleet import policy
+from bot.services.fleet import firmware_policy
 from bot.services.rollouts import steering
 from bot.services.sites.book import CONFIRM_WITHIN
 from bot.settings.model import DOCUMENTED, OPERATIONS, Settings
@@ -379,7 +379,7 @@ def _claims() -> list[str]:
         f"more than {errors.ASKED_ABOVE} gateways, or of more than "
         f"{_share(1 / errors.ASKED_PART)} of the fleet",
         f"announced {_minutes(silences.ANNOUNCED)} minutes before",
-        f"appeared within {policy.NEW.days} day,",
+        f"appeared within {firmware_policy.NEW.days} day,",
         f"within {maintenance.FURTHEST.days} days. It asks first",
         f"{settings.alerts.announce_maintenance[0].days} day and "
         f"{_hours(settings.alerts.announce_maintenance[1])} hour before it opens (`ANNOUNCE_MAINTENANCE`)",

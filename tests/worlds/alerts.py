@@ -18,8 +18,8 @@ from bot.domain.visibility_loss import ListingOutcome, visibility_loss
 from bot.services.alerts.engine import AlertEngine, Evaluation, Silenced
 from bot.services.alerts.incidents import AlertService
 from bot.services.context import Context
+from bot.storage import firmware_policy, subscriptions
 from bot.storage import listings as listing_store
-from bot.storage import policies, subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, listings, notes, rollout_targets, rollouts
 from bot.storage.fleet import gateways as fleet
@@ -88,7 +88,7 @@ class World:
     async def bad(self) -> Sequence[FirmwarePolicy]:
         """The versions that are known to be bad."""
         async with self.database.read() as connection:
-            return await policies.standing(connection)
+            return await firmware_policy.standing(connection)
 
     async def pause(self, actor: Actor, rollout_id: int, drawn: int | None, channel: str) -> None:
         """What the root passes to the card's button."""

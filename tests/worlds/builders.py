@@ -13,7 +13,7 @@ from bot.domain.alerts.incidents import AlertRules
 from bot.domain.alerts.maintenance import Every, Maintenance, MaintenanceId, Schedule
 from bot.domain.digests import Digest
 from bot.domain.firmware import Firmware, FirmwareId, FirmwarePolicy, PolicyId, PolicyKind
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState

@@ -10,13 +10,13 @@ from datetime import datetime
 
 from bot.domain.access import Action, Actor
 from bot.domain.errors import InvalidInput
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import GatewayId
 from bot.domain.query import Field, Query, WordRead, bare_words, exactly, parse
 from bot.services.fleet.search import FleetService
 from bot.slack import ids
 from bot.slack.fleet.views import search as views
-from bot.slack.fleet.views.policy import with_policy
+from bot.slack.fleet.views.firmware_policy import with_policy
 from bot.slack.incoming.commands import unquoted
 from bot.slack.incoming.requests import (
     Click,

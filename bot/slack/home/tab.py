@@ -18,7 +18,7 @@ from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
-from bot.services.fleet.policy import PolicyService
+from bot.services.fleet.firmware_policy import PolicyService
 from bot.services.fleet.search import FleetService
 from bot.services.rollouts.requests import RolloutLine, RolloutRequests
 from bot.slack import ids

@@ -26,7 +26,7 @@ from bot.domain.firmware import PolicyId
 from bot.domain.gateways import GatewayId, fold
 from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
 from bot.domain.query import Query
-from bot.storage import policies
+from bot.storage import firmware_policy
 from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.tables import (
     RANKS,
@@ -328,7 +328,9 @@ async def _with_policy(connection: AsyncConnection, incident: Incident, key: str
     """With what says that the version is bad, and why."""
     if incident.kind.rules.scope is not Scope.POLICY:
         return incident
-    return replace(incident, policy=await policies.find(connection, PolicyId(int(key.removeprefix("p-")))))
+    return replace(
+        incident, policy=await firmware_policy.find(connection, PolicyId(int(key.removeprefix("p-"))))
+    )
 
 
 async def _with_silence(connection: AsyncConnection, incident: Incident) -> Incident:

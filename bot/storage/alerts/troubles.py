@@ -39,7 +39,7 @@ from bot.storage.db.tables import (
     rollout_targets,
 )
 from bot.storage.db.types import UtcMicros
-from bot.storage.policies import which
+from bot.storage.firmware_policy import which
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from datetime import datetime
 from sqlalchemy import Connection, Select, case, func, select
 
 from bot.domain.firmware import FirmwarePolicy, PolicyId, PolicyKind
-from bot.domain.fleet.policy import RunningCount
+from bot.domain.fleet.firmware_policy import RunningCount
 from bot.domain.query import Query
 from bot.storage.db.tables import gateways
-from bot.storage.policies import which
+from bot.storage.firmware_policy import which
 from bot.storage.query import condition
 
 

@@ -12,7 +12,7 @@ from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.slack.alerts.views.card import card
 from bot.slack.alerts.views.lists import gateways as details
 from bot.slack.alerts.views.notes import joined, recovered
-from bot.storage import policies
+from bot.storage import firmware_policy
 from bot.storage.alerts import incidents
 from bot.storage.db.engine import Database
 from tests.worlds.alerts import ANA, World
@@ -39,7 +39,7 @@ def runs(world: World, version: str, *ids: str) -> None:
 async def say(world: World, version: str = BAD, query: str = "") -> None:
     async with world.database.write() as connection:
         said = bad_version(version, query)
-        assert await policies.add(connection, said) is not None
+        assert await firmware_policy.add(connection, said) is not None
 
 
 async def live(world: World) -> list[Incident]:
@@ -115,7 +115,7 @@ async def test_the_card_is_over_when_the_policy_ends(world: World) -> None:
     await say(world)
     await world.passes(3)
     async with world.database.write() as connection:
-        await policies.end(connection, PolicyId(1), ANA.user_id, world.now)
+        await firmware_policy.end(connection, PolicyId(1), ANA.user_id, world.now)
     await world.passes(1)
     assert await down(world) == []
 

@@ -11,7 +11,7 @@ from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
-from bot.services.fleet.policy import PolicyService
+from bot.services.fleet.firmware_policy import PolicyService
 from bot.slack.home.tab import HomeTab
 from bot.slack.outgoing.web_api import SlackFailed
 from bot.slack.views.blocks import Block, View, image

@@ -10,7 +10,7 @@ from bot.domain.rollouts.lifecycle import Rollout, TargetState
 from bot.slack.alerts.views import silences
 from bot.slack.alerts.views.lists import ALERTS, INCIDENT
 from bot.slack.alerts.views.words import headline, said_of, where_plain
-from bot.slack.fleet.views import policy
+from bot.slack.fleet.views import firmware_policy
 from bot.slack.fleet.views.search import device_line
 from bot.slack.rollouts.views.card import ROLLOUT, state_words, tally_words
 from bot.slack.rollouts.views.lists import ROLLOUTS
@@ -61,7 +61,9 @@ def digest(
         return message(quiet, [section(quiet)])
     rows = {
         DigestPart.LONG_OFFLINE: _gateways(found.long_offline, found, command, "is:offline for:>24h"),
-        DigestPart.POLICIES: [row(policy.short, one) for one in found.policies[: policy.SHOWN]],
+        DigestPart.POLICIES: [
+            row(firmware_policy.short, one) for one in found.policies[: firmware_policy.SHOWN]
+        ],
         DigestPart.FLAPPING: _gateways(found.flapping, found, command, "is:flapping"),
         DigestPart.INCIDENTS: _few([row(_incident, one) for one in found.incidents], command, "alerts"),
         DigestPart.ROLLOUTS: _few([row(_rollout, *one) for one in found.rollouts], command, "rollouts"),
@@ -79,7 +81,7 @@ def digest(
         if told:
             blocks += [section(bold(heads), open_menu("Open…", doors[key]))]
             plain = key is not DigestPart.POLICIES or key in found.missing or key in found.left_out
-            blocks += lines(told) if plain else policy.shown_beside(found.policies, may_update=True)
+            blocks += lines(told) if plain else firmware_policy.shown_beside(found.policies, may_update=True)
     said = [" ".join([heading, *stale])]
     said += [line for _, heads, told in parts if told for line in (f"{heads}:", *told)]
     said += [escape(one.alt) for one in pictures]
@@ -126,7 +128,7 @@ def _doors(found: Digest) -> Mapping[DigestPart, Sequence[Door]]:
     alerts = [Door(INCIDENT, str(one.id), where_plain(one)) for one in found.incidents]
     return {
         DigestPart.LONG_OFFLINE: gateways(found.long_offline, "is:offline for:>24h"),
-        DigestPart.POLICIES: [policy.ALL_POLICIES] if found.policies else [],
+        DigestPart.POLICIES: [firmware_policy.ALL_POLICIES] if found.policies else [],
         DigestPart.FLAPPING: gateways(found.flapping, "is:flapping"),
         DigestPart.INCIDENTS: few(alerts, ALERTS),
         DigestPart.ROLLOUTS: rollouts(found.rollouts),

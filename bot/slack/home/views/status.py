@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, Role, role_needed
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import Counts, SnapshotStatus
 from bot.domain.rollouts.lifecycle import Freeze, RolloutState
-from bot.slack.fleet.views.policy import POLICIES, summary
+from bot.slack.fleet.views.firmware_policy import POLICIES, summary
 from bot.slack.fleet.views.search import as_of, counts_text
 from bot.slack.views.blocks import (
     Block,

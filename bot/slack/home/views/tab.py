@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.maintenance import Maintenance
 from bot.domain.alerts.silences import Silence
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import Counts
 from bot.domain.rollouts.lifecycle import Rollout
 from bot.slack import ids
@@ -15,7 +15,7 @@ from bot.slack.alerts.views import lists as alert_views
 from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.alerts.views.buttons import ON_CARDS
-from bot.slack.fleet.views import policy as policy_views
+from bot.slack.fleet.views import firmware_policy as policy_views
 from bot.slack.fleet.views.search import as_of, counts_text
 from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.rollouts.views import lists as rollout_views

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from bot.domain.digests import Digest
 from bot.domain.firmware import FirmwarePolicy, PolicyKind
-from bot.domain.fleet.policy import PolicyState
+from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import Counts
-from bot.slack.fleet.views import policy as views
+from bot.slack.fleet.views import firmware_policy as views
 from bot.slack.home.views.digests import digest
 from bot.slack.home.views.tab import policies as on_the_home_tab
 from bot.slack.views.blocks import Message

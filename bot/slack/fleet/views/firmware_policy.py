@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bot.domain.audit import AuditAction
 from bot.domain.firmware import FirmwarePolicy, PolicyKind
-from bot.domain.fleet.policy import PolicyReasonMissing, PolicyRequest, PolicyState
+from bot.domain.fleet.firmware_policy import PolicyReasonMissing, PolicyRequest, PolicyState
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.views.blocks import (

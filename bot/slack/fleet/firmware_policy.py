@@ -6,10 +6,15 @@ from functools import partial
 from bot.domain.access import Action, Actor
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import PolicyId
-from bot.domain.fleet.policy import PolicyReasonMissing, PolicyRequest, parse_policy, parse_policy_number
-from bot.services.fleet.policy import TOLD, PolicyService
+from bot.domain.fleet.firmware_policy import (
+    PolicyReasonMissing,
+    PolicyRequest,
+    parse_policy,
+    parse_policy_number,
+)
+from bot.services.fleet.firmware_policy import TOLD, PolicyService
 from bot.slack import ids
-from bot.slack.fleet.views import policy as views
+from bot.slack.fleet.views import firmware_policy as views
 from bot.slack.ids import PageRef
 from bot.slack.incoming.questions import NOT_ASKED, Yes, asking_first, yes_to
 from bot.slack.incoming.requests import (

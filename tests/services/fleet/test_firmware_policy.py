@@ -9,10 +9,10 @@ from sqlalchemy import select
 from bot.domain.access import Actor
 from bot.domain.errors import AlreadyDone, InvalidInput, NotAllowed, NotFound, Unconfirmed
 from bot.domain.firmware import PolicyId
-from bot.domain.fleet.policy import PolicyReasonMissing
+from bot.domain.fleet.firmware_policy import PolicyReasonMissing
 from bot.domain.query import EVERYTHING, parse
 from bot.services.context import Context
-from bot.services.fleet.policy import PolicyService
+from bot.services.fleet.firmware_policy import PolicyService
 from bot.storage.db.tables import notes
 from tests.worlds.builders import OPERATOR, VIEWER, limited
 from tests.worlds.fleet import World, world

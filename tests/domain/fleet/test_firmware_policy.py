@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import FirmwarePolicy, PolicyId, PolicyKind
-from bot.domain.fleet.policy import (
+from bot.domain.fleet.firmware_policy import (
     PolicyRequest,
     PolicyState,
     RunningCount,

@@ -10,12 +10,12 @@ from bot.domain.access import Action, Actor, require, require_some
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.errors import AlreadyDone, InvalidInput, Stale, check_confirmed
 from bot.domain.firmware import FirmwarePolicy, PolicyId, PolicyKind, is_same_firmware
-from bot.domain.fleet import policy as decide
-from bot.domain.fleet.policy import PolicyReasonMissing, PolicyRequest, PolicyState, parse_policy
+from bot.domain.fleet import firmware_policy as decide
+from bot.domain.fleet.firmware_policy import PolicyReasonMissing, PolicyRequest, PolicyState, parse_policy
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.context import Context, Within
 from bot.storage import audit
-from bot.storage import policies as store
+from bot.storage import firmware_policy as store
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 from bot.storage.fleet import compliance, search
