@@ -22,7 +22,7 @@ from bot.domain.subscriptions import (
 from bot.services.context import Context, Within
 from bot.storage import audit
 from bot.storage import subscriptions as store
-from bot.storage.cards import cards, channels
+from bot.storage.cards import broken_channels, cards
 from bot.storage.db.engine import Transaction
 
 TOLD = "subscription_told"  # the kind of the note to a channel that gains or loses something
@@ -79,7 +79,7 @@ class SubscriptionService:
             )
         async with self._database.write() as connection:
             before = await store.find(connection, channel, draft)
-            await channels.mark_channel_working(connection, channel)
+            await broken_channels.mark_channel_working(connection, channel)
             made = before
             if before is None and await store.count_of(connection, channel) >= MOST:
                 raise InvalidInput(

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from bot.domain.access import Action, Actor
 from bot.domain.errors import Stale
 from bot.domain.subscriptions import SubscriptionContext, SubscriptionId
-from bot.services.channels import BROKEN
+from bot.services.broken_channels import BROKEN
 from bot.services.subscriptions import TOLD, SubscriptionService
 from bot.slack import ids
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature

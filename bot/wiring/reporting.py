@@ -8,7 +8,7 @@ from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.query import Query
 from bot.domain.subscriptions import SubscriptionContext
 from bot.services.audit import AuditService
-from bot.services.channels import BrokenChannels
+from bot.services.broken_channels import BrokenChannels
 from bot.services.context import Within
 from bot.services.digests import DigestService
 from bot.services.heard import Heard

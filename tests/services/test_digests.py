@@ -15,7 +15,7 @@ from bot.services.context import Context
 from bot.services.digests import MONTHLY, DigestService
 from bot.storage import subscriptions
 from bot.storage.alerts import silences
-from bot.storage.cards import channels
+from bot.storage.cards import broken_channels
 from bot.storage.db.engine import Database, Transaction
 from tests.worlds.alerts import ANA, MINUTE, World, rollout
 from tests.worlds.builders import no_policies, whole_digest
@@ -224,7 +224,7 @@ async def test_a_broken_subscription_gets_none_and_does_not_keep_others_from_the
     morning.world.now = EIGHT - HOUR
     await morning.subscribe("digest")
     async with morning.world.database.write() as connection:
-        await channels.record_broken(connection, "C0OPS", "not_in_channel", morning.world.now)
+        await broken_channels.record_broken(connection, "C0OPS", "not_in_channel", morning.world.now)
     await morning.listed(EIGHT)
     await morning.service.tick()
     assert await morning.wanted() == [("C0ALERTS", "")]

@@ -24,7 +24,7 @@ from bot.slack.lists import list_clicks
 from bot.slack.subscriptions import SubscriptionListeners
 from bot.slack.views import subscriptions as views
 from bot.storage import subscriptions
-from bot.storage.cards import channels
+from bot.storage.cards import broken_channels
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import notes
 from tests.slack.incoming.connected import bed
@@ -331,7 +331,7 @@ async def test_an_empty_list_says_how_to_begin(room: Room) -> None:
 async def test_a_broken_channel_is_named_with_its_way_out_and_mended_by_subscribing_again(room: Room) -> None:
     await room.says("subscribe offline")
     async with room.database.write() as connection:
-        await channels.record_broken(connection, OPS, "is_archived", NOW)
+        await broken_channels.record_broken(connection, OPS, "is_archived", NOW)
     assert "⚠️ broken: the channel is archived" in await room.says("subscriptions")
     assert "mended: this channel gets" in await room.says("subscribe offline")
     assert [one.broken for one in await room.live()] == [None]

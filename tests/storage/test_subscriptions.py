@@ -6,7 +6,7 @@ import pytest
 
 from bot.domain.subscriptions import Subscription, Topic, parse_subscription
 from bot.storage import subscriptions as store
-from bot.storage.cards import channels
+from bot.storage.cards import broken_channels
 from bot.storage.db.engine import Database
 
 pytestmark = pytest.mark.on_both
@@ -65,10 +65,10 @@ async def test_those_of_a_broken_channel_say_why_until_it_is_whole(database: Dat
     await add(database, "C1", "offline")
     await add(database, "C2", "offline")
     async with database.write() as connection:
-        assert await channels.record_broken(connection, "C1", "is_archived", NOW)
+        assert await broken_channels.record_broken(connection, "C1", "is_archived", NOW)
         found = await store.of_topic(connection, Topic.OFFLINE)
         assert [one.broken for one in found] == ["is_archived", None]
-        await channels.mark_channel_working(connection, "C1")
+        await broken_channels.mark_channel_working(connection, "C1")
         assert [one.broken for one in await store.of_topic(connection, Topic.OFFLINE)] == [None, None]
 
 

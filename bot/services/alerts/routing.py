@@ -16,7 +16,8 @@ from bot.services.context import Context
 from bot.storage import subscriptions
 from bot.storage.alerts import incidents
 from bot.storage.alerts import routing as store
-from bot.storage.cards import cards, channels
+from bot.storage.cards import broken_channels as channels
+from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 
 AT_ONCE = 100  # incidents that get their cards in one transaction

@@ -9,7 +9,7 @@ from bot.domain.subscriptions import Topic, places
 from bot.services.context import Context
 from bot.services.rollouts.events import about
 from bot.storage import subscriptions
-from bot.storage.cards import cards, channels
+from bot.storage.cards import broken_channels, cards
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import routing as store
 
@@ -41,14 +41,16 @@ class RolloutRouting:
             if await store.matches(connection, rollout, parse(query), self._now())
         }
         default = (
-            None if self._default_channel in await channels.broken(connection) else self._default_channel
+            None
+            if self._default_channel in await broken_channels.broken(connection)
+            else self._default_channel
         )
         return places([one for one in whole if one.query in matching], default)
 
     async def usual(self, asked_in: str | None) -> Sequence[str]:
         """Where it may go when nobody wants it, the best first."""
         async with self._database.read() as connection:
-            broken = await channels.broken(connection)
+            broken = await broken_channels.broken(connection)
         return [one for one in (self._default_channel, asked_in) if one and one not in broken]
 
     async def open_again(self) -> int:

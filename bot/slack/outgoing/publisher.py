@@ -24,7 +24,7 @@ from bot.slack.outgoing.pictures import uploaded
 from bot.slack.outgoing.sending import NOTES_EVERY, MessageSender, said_twice, shown
 from bot.slack.outgoing.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import Message, fit, message
-from bot.storage.cards import channels, outbox
+from bot.storage.cards import broken_channels, outbox
 from bot.storage.cards.outbox import Backlog, CardClaim, Note, NoteClaim
 from bot.storage.db.engine import Database, Transaction, repeated
 from bot.storage.db.leases import LASTS
@@ -239,7 +239,7 @@ class Publisher:
             await outbox.record_shown(
                 connection, claim, channel=answer["channel"], ts=answer["ts"], edited_at=self._now()
             )
-            await channels.mark_channel_working(connection, claim.channel)
+            await broken_channels.mark_channel_working(connection, claim.channel)
         self._remember(claim, drawn)
 
     async def _edit_card(self, claim: CardClaim, channel: str, ts: str, drawn: Message) -> None:
@@ -306,7 +306,7 @@ class Publisher:
     async def _break_channel(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
         """Nothing can be posted there any more: that is told, and what it alone showed goes elsewhere."""
         if error.code in NO_PLACE and channel.startswith(("C", "G")):
-            await channels.record_broken(connection, channel, error.code, self._now())
+            await broken_channels.record_broken(connection, channel, error.code, self._now())
 
     # ---- notes
     async def _say(self, claim: NoteClaim) -> None:

@@ -11,7 +11,7 @@ from bot.domain.incident_kinds import IncidentKind
 from bot.services.alerts.notes import RECOVERED
 from bot.services.alerts.reminders import ESCALATED, STILL_YOURS, Reminders
 from bot.services.context import Context
-from bot.storage.cards import cards, channels
+from bot.storage.cards import broken_channels, cards
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Database
 from tests.worlds.alerts import ANA, MINUTE, World, rollout
@@ -97,7 +97,7 @@ async def test_the_copy_in_a_channel_where_nothing_can_be_posted_calls_nobody(wo
     async with world.database.write() as connection:
         about = About(CardKind.INCIDENT, str(incident.id))
         await cards.open_cards(connection, about, ["C0OSLO"], world.now)
-        await channels.record_broken(connection, "C0ALERTS", "is_archived", world.now)
+        await broken_channels.record_broken(connection, "C0ALERTS", "is_archived", world.now)
     await Room(world, GROUPS).after(timedelta(minutes=10))
     assert [note.channel for note in await world.notes() if "groups" in note.body] == ["C0OSLO"]
 

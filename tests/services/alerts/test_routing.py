@@ -7,7 +7,7 @@ from sqlalchemy import event, update
 
 from bot.domain.incident_kinds import IncidentKind
 from bot.storage.alerts import routing as store
-from bot.storage.cards import channels
+from bot.storage.cards import broken_channels
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards
 from tests.worlds.alerts import World
@@ -35,7 +35,7 @@ async def channels_of(world: World, incident: int = 1) -> set[str]:
 async def broke(world: World, channel: str) -> None:
     """What the publisher writes when Slack says that a channel is archived."""
     async with world.database.write() as connection:
-        await channels.record_broken(connection, channel, "is_archived", world.now)
+        await broken_channels.record_broken(connection, channel, "is_archived", world.now)
         await connection.execute(update(cards).where(cards.c.channel == channel).values(state="broken"))
 
 
@@ -203,7 +203,7 @@ async def test_a_broken_channel_gets_no_new_cards_and_those_that_are_open_when_i
     await goes_dark(world, "a")
     assert await channels_of(world) == {DEFAULT}
     async with database.write() as connection:
-        await channels.mark_channel_working(connection, "C0OSLO")
+        await broken_channels.mark_channel_working(connection, "C0OSLO")
     await world.engine.tick()
     assert await channels_of(world) == {DEFAULT, "C0OSLO"}
 

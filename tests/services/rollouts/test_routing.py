@@ -7,7 +7,7 @@ from bot.domain.rollouts.progress import DrawnPlan
 from bot.domain.subscriptions import parse_subscription
 from bot.services.rollouts.routing import LATELY
 from bot.storage import subscriptions
-from bot.storage.cards import channels
+from bot.storage.cards import broken_channels
 from tests.worlds.rollouts import NEW, OLGA, World, world
 
 
@@ -19,7 +19,7 @@ async def subscribe(it: World, channel: str, query: str = "") -> None:
 
 async def broke(it: World, channel: str) -> None:
     async with it.database.write() as connection:
-        await channels.record_broken(connection, channel, "is_archived", it.clock.now())
+        await broken_channels.record_broken(connection, channel, "is_archived", it.clock.now())
 
 
 async def test_a_card_goes_to_each_channel_that_subscribed_to_one_of_its_gateways(database_url: str) -> None:

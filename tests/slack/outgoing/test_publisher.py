@@ -25,8 +25,8 @@ from bot.slack.outgoing.sending import TWICE
 from bot.slack.outgoing.web_api import WebApi
 from bot.slack.views import blocks
 from bot.slack.views.blocks import File, Message
+from bot.storage.cards import broken_channels as channels
 from bot.storage.cards import cards as wanted
-from bot.storage.cards import channels
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db import moments
 from bot.storage.db.engine import Database

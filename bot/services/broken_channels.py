@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot.services.context import Context
 from bot.storage import subscriptions
-from bot.storage.cards import cards, channels
+from bot.storage.cards import broken_channels, cards
 
 BROKEN = "channel_broken"  # the kind of the message
 
@@ -30,7 +30,7 @@ class BrokenChannels:
     async def tell(self) -> int:
         """Tells of those that nobody was told of; returns how many. For a tick of every replica."""
         async with self._database.read() as connection:
-            untold = await channels.untold(connection)
+            untold = await broken_channels.untold(connection)
         admins = await self._admins() if untold else ()
         if admins is None:
             return 0
@@ -42,7 +42,7 @@ class BrokenChannels:
     async def _tell(self, channel: str, reason: str, since: datetime, admins: Sequence[str]) -> bool:
         now = self._now()
         async with self._database.write() as connection:
-            if not await channels.record_told(connection, channel, now):
+            if not await broken_channels.record_told(connection, channel, now):
                 return False
             wanted = await subscriptions.of_channel(connection, channel)
             body = {"channel": channel, "reason": reason, "subscriptions": [one.id for one in wanted]}

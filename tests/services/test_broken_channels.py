@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from bot.domain.subscriptions import parse_subscription
-from bot.services.channels import BrokenChannels
+from bot.services.broken_channels import BrokenChannels
 from bot.services.context import Context
 from bot.storage import subscriptions
-from bot.storage.cards import channels
+from bot.storage.cards import broken_channels
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import notes
 
@@ -26,7 +26,7 @@ def telling(database: Database, admins: Sequence[str] | None) -> BrokenChannels:
 
 async def broke(database: Database, channel: str) -> None:
     async with database.write() as connection:
-        await channels.record_broken(connection, channel, "is_archived", NOW)
+        await broken_channels.record_broken(connection, channel, "is_archived", NOW)
 
 
 async def told(database: Database) -> list[tuple[str, list[int]]]:
@@ -57,4 +57,4 @@ async def test_a_channel_that_breaks_again_after_it_was_mended_is_news_again(dat
         await broke(database, "C0OSLO")
         assert await telling(database, ["U1"]).tell() == 1
         async with database.write() as connection:
-            await channels.mark_channel_working(connection, "C0OSLO")
+            await broken_channels.mark_channel_working(connection, "C0OSLO")
