@@ -27,7 +27,7 @@ from bot.domain.audit import (
     TriedAction,
     chained,
 )
-from bot.storage.cards.owed import owe
+from bot.storage.cards.late_answers import owe
 from bot.storage.db.engine import Transaction, after_commit, before_commit
 from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.statements import insert_or_lock

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.services.answers import LATE, LateAnswers
+from bot.services.late_answers import LATE, LateAnswers
 from bot.services.sites.book import SiteBook
 from bot.slack.fleet.charts import LatestChart
 from bot.slack.home.digests import DigestNotes

@@ -32,7 +32,7 @@ from bot.meshtech.errors import DeviceUnknown, MeshtechError, RateLimited, Route
 from bot.services.context import Context
 from bot.storage import audit, listings
 from bot.storage.cards import cards
-from bot.storage.cards.owed import owe
+from bot.storage.cards.late_answers import owe
 from bot.storage.db.engine import Transaction
 from bot.storage.fleet import gateways, renames_and_tags, search
 

@@ -22,7 +22,7 @@ from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
 from bot.storage import audit
 from bot.storage.alerts import incidents
-from bot.storage.cards.owed import answering
+from bot.storage.cards.late_answers import answering
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards
 from bot.storage.fleet import search

@@ -16,8 +16,8 @@ from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.errors import Unavailable
-from bot.services.answers import LATE, LateAnswers
 from bot.services.context import Context
+from bot.services.late_answers import LATE, LateAnswers
 from bot.slack.incoming.commands import normalise
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.responses import late

@@ -11,8 +11,8 @@ from bot.slack.views.audit import unanswered
 from bot.storage import audit
 from bot.storage.audit import UNANSWERED
 from bot.storage.cards import outbox
+from bot.storage.cards.late_answers import answering
 from bot.storage.cards.outbox import EditPace, Note
-from bot.storage.cards.owed import answering
 from bot.storage.db.engine import Database
 from bot.storage.db.leases import LASTS
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.services.context import Context
-from bot.storage.cards import cards, owed
+from bot.storage.cards import cards, late_answers
 
 LATE: Final = "late_answer"  # the kind of the message
 
@@ -25,7 +25,7 @@ class LateAnswers:
 
     def answering(self) -> AbstractAsyncContextManager[None]:
         """A request, which is answered when the block ends: else who asked is told what it did."""
-        return owed.answering(self._database, self._world_time)
+        return late_answers.answering(self._database, self._world_time)
 
     async def keep(self, user_id: str, text: str) -> None:
         """``text`` is what they were to read. Raises Unavailable without the database."""
