@@ -17,7 +17,7 @@ from bot.services.alerts.reminders import GroupsAt, Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.settings.model import Settings
-from bot.slack.alerts.hands import HandListeners
+from bot.slack.alerts.acknowledgements import HandListeners
 from bot.slack.alerts.incidents import AlertListeners, PauseRollout, SaidOfSite
 from bot.slack.alerts.maintenance import MaintenanceListeners
 from bot.slack.alerts.silences import SilenceListeners

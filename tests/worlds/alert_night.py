@@ -32,7 +32,7 @@ from bot.services.alerts.reminders import Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.services.context import Context
-from bot.slack.alerts.hands import HandListeners
+from bot.slack.alerts.acknowledgements import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.incoming.connection import SlackApp

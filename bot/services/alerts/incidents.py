@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.hands import (
+from bot.domain.alerts.acknowledgements import (
     Handed,
     check_as_drawn,
     check_assign,
@@ -34,7 +34,7 @@ from bot.services.alerts.notes import (
 )
 from bot.services.context import Context
 from bot.storage import audit
-from bot.storage.alerts import hands, incidents
+from bot.storage.alerts import acknowledgements, incidents
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 
@@ -109,7 +109,7 @@ class AlertService:
         by = Acknowledgement(actor.user_id, actor.name, self._now(), checked_note(note))
         if drawn is None:
             async with self._database.read() as connection:
-                drawn = await hands.unacknowledged(connection, MOST_AT_ONCE)
+                drawn = await acknowledgements.unacknowledged(connection, MOST_AT_ONCE)
         taken: list[Incident | None] = []
         for start in range(0, len(drawn), _IN_ONE_TRANSACTION):
             some = sorted(drawn)[start : start + _IN_ONE_TRANSACTION]
@@ -148,7 +148,9 @@ class AlertService:
         async with self._database.write() as connection:
             incident = check_as_drawn(await _found(connection, incident_id), version, now)
             had = check_give_back(incident, actor)
-            if not await hands.give_back(connection, incident_id, incident.version, actor.user_id, now):
+            if not await acknowledgements.give_back(
+                connection, incident_id, incident.version, actor.user_id, now
+            ):
                 return await _refused(connection, incident_id, had)
             given = await _load(connection, incident_id, now)
             entry = _entry(actor.user_id, AuditAction.GIVE_BACK, incident, now, channel)
@@ -194,7 +196,7 @@ class AlertService:
         """None where they were not the first, or it is another than was drawn."""
         if version is None:
             version = (await _load(connection, incident_id, by.at)).version
-        if not await hands.acknowledge(connection, incident_id, version, by):
+        if not await acknowledgements.acknowledge(connection, incident_id, version, by):
             return None
         incident = await _load(connection, incident_id, by.at)
         entry = _entry(by.user_id, AuditAction.ACKNOWLEDGE, incident, by.at, channel, by.note)
@@ -207,7 +209,7 @@ class AlertService:
     async def _hand_over(
         self, connection: Transaction, incident: Incident, to: Acknowledgement, entry: AuditEntry
     ) -> Incident:
-        if not await hands.hand_over(connection, incident.id, incident.version, to):
+        if not await acknowledgements.hand_over(connection, incident.id, incident.version, to):
             return await _refused(connection, incident.id, to)
         await audit.record(connection, entry)
         await _show(connection, incident.id)

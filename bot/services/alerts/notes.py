@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.alerts.hands import Handed
+from bot.domain.alerts.acknowledgements import Handed
 from bot.domain.alerts.incidents import FIRST_GATEWAYS, Acknowledgement, Growth, Incident, has_grown
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.storage import audit, people
-from bot.storage.alerts import hands, incidents, reminders
+from bot.storage.alerts import acknowledgements, incidents, reminders
 from bot.storage.alerts import membership as store
 from bot.storage.alerts.membership import Moved
 from bot.storage.cards import cards
@@ -31,7 +31,7 @@ async def tell_joined(connection: Transaction, moved: Moved, ids: Sequence[Gatew
     larger = await reminders.larger(connection, list(moved))
     grown = {found.incident: found for found in larger if has_grown(found)}
     if grown:
-        await hands.tell(connection, list(grown), at)
+        await acknowledgements.tell(connection, list(grown), at)
     for found in grown.values():
         await _record_lapse(connection, found, at)
     posted = await store.which_are_open(connection, list(moved))
@@ -87,7 +87,7 @@ async def tell_assigned(connection: Transaction, incident: Incident, to: Acknowl
 
 async def tell_recovered(connection: Transaction, ids: Sequence[IncidentId], at: datetime) -> None:
     """One quiet line in the thread of each, which mentions whoever has it; what the channel was told ends."""
-    had = await hands.who_has(connection, ids) if ids else {}
+    had = await acknowledgements.who_has(connection, ids) if ids else {}
     for incident_id in ids:
         once = {"user": had[incident_id]} if incident_id in had else None
         key, body = f"{notes_of(incident_id)}recovered", {"incident": incident_id}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.alerts.hands import refuse_acknowledgement
+from bot.domain.alerts.acknowledgements import refuse_acknowledgement
 from bot.domain.alerts.incidents import (
     Acknowledgement,
     Cut,

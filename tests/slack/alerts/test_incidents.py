@@ -15,7 +15,7 @@ from bot.domain.rollouts.events import Started
 from bot.domain.rollouts.lifecycle import RolloutId
 from bot.services.alerts.notes import GATEWAYS, JOINED, RECOVERED
 from bot.slack import ids
-from bot.slack.alerts.hands import HandListeners
+from bot.slack.alerts.acknowledgements import HandListeners
 from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views.buttons import ON_CARDS

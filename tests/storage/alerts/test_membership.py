@@ -11,7 +11,7 @@ from bot.domain.alerts.incidents import Acknowledgement, Cut, Thresholds
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId, IncidentState, Trouble
 from bot.storage import listings
-from bot.storage.alerts import hands, incidents
+from bot.storage.alerts import acknowledgements, incidents
 from bot.storage.alerts import membership as store
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incident_gateways
@@ -157,9 +157,9 @@ async def test_an_acknowledgement_needs_the_version_that_was_drawn(database: Dat
     await fill(database, as_of)
     ana = Acknowledgement("U0ANA00001", "Ana", START)
     async with database.write() as connection:
-        assert not await hands.acknowledge(connection, IncidentId(1), 2, ana)
-        assert await hands.acknowledge(connection, IncidentId(1), 1, ana)
-        assert not await hands.acknowledge(connection, IncidentId(1), 2, ana)
+        assert not await acknowledgements.acknowledge(connection, IncidentId(1), 2, ana)
+        assert await acknowledgements.acknowledge(connection, IncidentId(1), 1, ana)
+        assert not await acknowledgements.acknowledge(connection, IncidentId(1), 2, ana)
         loaded = await incidents.load(connection, IncidentId(1))
     assert loaded is not None
     assert loaded.acknowledged == ana

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bot.domain.alerts.hands import MOST_NOTE
+from bot.domain.alerts.acknowledgements import MOST_NOTE
 from bot.domain.alerts.incidents import Incident
 from bot.domain.incident_kinds import IncidentKind
 from bot.slack import ids

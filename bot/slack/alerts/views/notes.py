@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bot.domain.alerts.hands import MOST_NOTE, Handed
+from bot.domain.alerts.acknowledgements import MOST_NOTE, Handed
 from bot.domain.alerts.incidents import Incident
 from bot.slack.alerts.views.buttons import details, hands
 from bot.slack.alerts.views.words import NAME, headline, lasted, said_of, subject, who

@@ -1,6 +1,6 @@
 """What is said about an incident, on its card, in lists and in notes. Pure functions."""
 
-from bot.domain.alerts.hands import MOST_NOTE
+from bot.domain.alerts.acknowledgements import MOST_NOTE
 from bot.domain.alerts.incidents import (
     Acknowledgement,
     AffectedGateway,

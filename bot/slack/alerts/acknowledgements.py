@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.alerts.hands import named_in
+from bot.domain.alerts.acknowledgements import named_in
 from bot.domain.alerts.incidents import Incident
 from bot.domain.audit import called_so
 from bot.domain.errors import InvalidInput
