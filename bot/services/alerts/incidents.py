@@ -15,6 +15,7 @@ from bot.domain.alerts.acknowledgements import (
     checked_note,
     refuse_acknowledgement,
 )
+from bot.domain.alerts.closed_alerts import ClosedSearch
 from bot.domain.alerts.incidents import (
     Acknowledgement,
     AffectedGateway,
@@ -22,7 +23,6 @@ from bot.domain.alerts.incidents import (
     Incident,
     missing,
 )
-from bot.domain.alerts.search import ClosedSearch
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.incident_kinds import IncidentId, IncidentSummary
 from bot.domain.query import Query

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.domain.access import Action, Actor, require
+from bot.domain.alerts.closed_alerts import closed_search
 from bot.domain.alerts.incidents import Incident, number_in
-from bot.domain.alerts.search import closed_search
 from bot.domain.alerts.silences import SilencedDown
 from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.gateways import GatewayId
