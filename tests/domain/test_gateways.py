@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.fleet.snapshot import (
+from bot.domain.fleet.listing_diff import (
     CLOCK_SKEW,
     MOVING_AFTER,
     first_sight,

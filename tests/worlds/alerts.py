@@ -11,7 +11,7 @@ from sqlalchemy import Select, delete, insert, select, update
 from bot.domain.access import Actor, Role
 from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.firmware import FirmwarePolicy
-from bot.domain.fleet.snapshot import VANISHED_AFTER, first_sight, take_in
+from bot.domain.fleet.listing_diff import VANISHED_AFTER, first_sight, take_in
 from bot.domain.gateways import Connectivity, FleetEvent, Gateway, GatewayId, KnownGateway, Listing
 from bot.domain.subscriptions import parse_subscription
 from bot.domain.visibility_loss import ListingOutcome, visibility_loss

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from bot.domain.errors import BotError, Unavailable
-from bot.domain.fleet.snapshot import (
+from bot.domain.fleet.listing_diff import (
     VANISHED_AFTER,
     appeared,
     first_sight,

@@ -30,7 +30,7 @@ from sqlalchemy import select
 from bot.demo.slack.workspace import PostedMessage
 from bot.domain.alerts.incidents import Leave
 from bot.domain.alerts.severity import Severity, severity_of
-from bot.domain.fleet.snapshot import VANISHED_AFTER
+from bot.domain.fleet.listing_diff import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.services.alerts.notes import JOINED

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from bot.domain.fleet.snapshot import VANISHED_AFTER
+from bot.domain.fleet.listing_diff import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.services.alerts.engine import Evaluation
