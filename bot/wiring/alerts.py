@@ -9,8 +9,8 @@ from bot.domain.access import Action, Actor
 from bot.domain.alerts.incidents import AlertRules, Incident
 from bot.domain.gateways import Held
 from bot.domain.query import Query
-from bot.services.alerts.coverage import by_gateway
 from bot.services.alerts.engine import AlertEngine, Bad
+from bot.services.alerts.held_gateways import by_gateway
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.reminders import GroupsAt, Reminders

@@ -30,7 +30,7 @@ from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query
 from bot.domain.windows import MaintenanceOpening
-from bot.services.alerts.coverage import Coverage, HeldTogether, Matching
+from bot.services.alerts.held_gateways import Coverage, HeldTogether, Matching
 from bot.services.context import Context, Within
 from bot.storage import audit, listings
 from bot.storage.alerts import maintenance as store

@@ -25,7 +25,7 @@ from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale, Unconf
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.domain.query import Field, Query, exactly, parse
-from bot.services.alerts.coverage import Coverage, HeldTogether, Matching
+from bot.services.alerts.held_gateways import Coverage, HeldTogether, Matching
 from bot.services.context import Context, Within
 from bot.storage import audit
 from bot.storage.alerts import incidents, membership, routing

@@ -16,7 +16,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale, Unconfi
 from bot.domain.gateways import GatewayId, Held
 from bot.domain.incident_kinds import IncidentKind
 from bot.domain.query import Query
-from bot.services.alerts.coverage import by_gateway
+from bot.services.alerts.held_gateways import by_gateway
 from bot.services.alerts.maintenance import CHANGED, SOON, MaintenanceService
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context

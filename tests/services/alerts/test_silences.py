@@ -13,7 +13,7 @@ from bot.domain.alerts.silences import ReasonMissing
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale, Unconfirmed
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Query
-from bot.services.alerts.coverage import by_gateway
+from bot.services.alerts.held_gateways import by_gateway
 from bot.services.alerts.silences import SilenceService
 from bot.services.context import Context
 from bot.slack import ids
