@@ -16,11 +16,11 @@ from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.rollouts.plan import RolloutRules
 from bot.services.context import Within
 from bot.services.rollouts.approval_checks import StartChecks
-from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import BadAmong, OpeningFor, RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.steering import RolloutSteering
+from bot.services.rollouts.vendor_jobs import RolloutContext
 from bot.settings.model import Settings
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.commands import RolloutListeners

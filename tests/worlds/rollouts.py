@@ -23,11 +23,11 @@ from bot.services.context import Context
 from bot.services.questions import VendorQuestions
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import ENTRY
-from bot.services.rollouts.jobs import RolloutContext
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.steering import RolloutSteering
+from bot.services.rollouts.vendor_jobs import RolloutContext
 from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets

@@ -21,9 +21,9 @@ from bot.services.alerts.notes import tell_recovered
 from bot.services.alerts.routing import IncidentRouting
 from bot.services.context import Context
 from bot.storage import listings
-from bot.storage.alerts import causes, incidents, visibility_loss
+from bot.storage.alerts import common_causes, incidents, visibility_loss
 from bot.storage.alerts import membership as store
-from bot.storage.alerts.causes import CauseComparison
+from bot.storage.alerts.common_causes import CauseComparison
 from bot.storage.cards import cards
 from bot.storage.cards.cards import CardKind
 from bot.storage.db.engine import Transaction
@@ -212,7 +212,7 @@ class AlertEngine:
 
     async def _compare(self, ids: Sequence[IncidentId]) -> CauseComparison:
         async with self._database.read() as connection:
-            return await causes.compare(connection, ids, self._now() - ROLLOUT_LATELY)
+            return await common_causes.compare(connection, ids, self._now() - ROLLOUT_LATELY)
 
     @staticmethod
     async def _save_causes(connection: Transaction, found: CauseComparison) -> Sequence[IncidentId]:
@@ -224,7 +224,7 @@ class AlertEngine:
         same = [one for one, alike in found.incidents.items() if sizes.get(one) == alike.gateways]
         for one in same:
             alike = found.incidents[one]
-            if await causes.save(
+            if await common_causes.save(
                 connection, one, shared_cause(alike.candidates, alike.gateways, found.fleet)
             ):
                 await cards.touch_all(connection, CardKind.INCIDENT, {str(one)})

@@ -13,10 +13,10 @@ from bot.domain.rollouts.lifecycle import Rollout
 from bot.domain.rollouts.plan import has_drifted
 from bot.meshtech.errors import MeshtechError
 from bot.services.context import Within
-from bot.services.rollouts.jobs import FLEET_NOT_VISIBLE, RolloutContext
+from bot.services.rollouts.vendor_jobs import FLEET_NOT_VISIBLE, RolloutContext
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import targets
-from bot.storage.rollouts.maintenance import maintenance_opening
+from bot.storage.rollouts.maintenance_window import maintenance_opening
 
 FILE_NOT_TOLD = "Meshtech does not say right now which firmware files it has"
 

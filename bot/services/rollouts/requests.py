@@ -54,9 +54,9 @@ from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, events, targets
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
+from bot.storage.rollouts.alerts_meanwhile import alerts_during
 from bot.storage.rollouts.in_flight import count_late
-from bot.storage.rollouts.incidents import alerts_during
-from bot.storage.rollouts.maintenance import maintenance_opening
+from bot.storage.rollouts.maintenance_window import maintenance_opening
 from bot.storage.rollouts.routing import card_channels
 
 SHOWN_FAILURES = 5

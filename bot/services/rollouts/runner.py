@@ -35,14 +35,20 @@ from bot.domain.rollouts.gateway_verdict import Attempt
 from bot.domain.rollouts.lifecycle import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
-from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs, start_blocker, stop_for_good
 from bot.services.rollouts.stragglers import NAMED, StragglerTracker
+from bot.services.rollouts.vendor_jobs import (
+    JobReports,
+    RolloutContext,
+    RolloutJobs,
+    start_blocker,
+    stop_for_good,
+)
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, retries, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
-from bot.storage.rollouts.maintenance import maintenance_opening
+from bot.storage.rollouts.maintenance_window import maintenance_opening
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from bot.domain.rollouts.events import LateResult, LateResults
 from bot.domain.rollouts.gateway_verdict import Straggler
 from bot.domain.rollouts.lifecycle import Rollout
 from bot.services.rollouts.events import record_event
-from bot.services.rollouts.jobs import JobReports, RolloutContext, RolloutJobs
+from bot.services.rollouts.vendor_jobs import JobReports, RolloutContext, RolloutJobs
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches
 from bot.storage.rollouts import in_flight as flight

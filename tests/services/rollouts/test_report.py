@@ -10,7 +10,7 @@ from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.events import AlertOutgrown, MoreAlerts, Person
 from bot.domain.rollouts.lifecycle import RolloutState
 from bot.storage.db.tables import incident_gateways, incidents
-from bot.storage.rollouts.incidents import MOST
+from bot.storage.rollouts.alerts_meanwhile import MOST
 from tests.worlds.rollouts import MINUTE, World, world
 
 

@@ -38,7 +38,7 @@ from bot.storage.rollouts import batches, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts.batches import Batch
-from bot.storage.rollouts.maintenance import maintenance_opening
+from bot.storage.rollouts.maintenance_window import maintenance_opening
 
 log = logging.getLogger(__name__)
 
