@@ -22,7 +22,7 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.digests import DigestService
 from bot.services.fleet.search import FleetService
-from bot.services.questions import VendorQuestions
+from bot.services.vendor_questions import VendorQuestions
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -20,7 +20,6 @@ from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.context import Context
-from bot.services.questions import VendorQuestions
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import ENTRY
 from bot.services.rollouts.requests import RolloutRequests
@@ -28,6 +27,7 @@ from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.steering import RolloutSteering
 from bot.services.rollouts.vendor_jobs import RolloutContext
+from bot.services.vendor_questions import VendorQuestions
 from bot.settings.model import MeshtechSettings
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets

@@ -23,7 +23,7 @@ from bot.domain.gateways import Held
 from bot.domain.query import Query
 from bot.services.context import Context
 from bot.services.fleet.collector import no_collecting
-from bot.services.shared import Shared
+from bot.services.shared_work import Shared
 from bot.storage import listings
 from bot.storage.fleet import availability as store
 from bot.storage.fleet import timeline

@@ -29,7 +29,7 @@ from bot.domain.query import Query, WordRead, bare_words, parse, read_bare
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.fleet.poll import FleetPoll
-from bot.services.questions import VendorQuestions
+from bot.services.vendor_questions import VendorQuestions
 from bot.storage import listings
 from bot.storage.db.engine import Reading
 from bot.storage.fleet import gateways as fleet

@@ -44,11 +44,11 @@ from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, pau
 from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.domain.windows import MaintenanceOpening
 from bot.services.context import Context, Within
-from bot.services.questions import VendorQuestions
 from bot.services.rollouts.approval_checks import StartChecks, StartFinding
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn
 from bot.services.rollouts.events import about, anywhere, record_event, tell_requester
 from bot.services.rollouts.routing import RolloutRouting, no_place
+from bot.services.vendor_questions import VendorQuestions
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import batches, events, targets

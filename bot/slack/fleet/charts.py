@@ -11,7 +11,7 @@ from bot.domain.fleet.availability import span_of_month
 from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.fleet.charts import ChartService
-from bot.services.shared import Shared
+from bot.services.shared_work import Shared
 from bot.slack import ids
 from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views import charts as views

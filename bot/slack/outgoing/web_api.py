@@ -19,7 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import StartupError, Unavailable
 from bot.network import DIRECT, Network
-from bot.services.shared import Shared
+from bot.services.shared_work import Shared
 from bot.slack.outgoing.methods import METHODS
 from bot.slack.outgoing.newer_blocks import NewerBlocks
 from bot.slack.views.blocks import File, typeset

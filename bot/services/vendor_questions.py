@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bot.domain.firmware import Firmware, JobId, VendorJob
 from bot.meshtech.client import MeshtechClient
-from bot.services.shared import Shared
+from bot.services.shared_work import Shared
 
 KEPT: Final = timedelta(seconds=10)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.errors import NotFound
-from bot.services.shared import Shared
+from bot.services.shared_work import Shared
 from tests.slack.incoming.connected import Clock
 
 KEPT = timedelta(seconds=10)
