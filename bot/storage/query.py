@@ -23,8 +23,8 @@ from bot.domain.query import (
     Value,
     Version,
 )
-from bot.storage.connectivity import Now, flapping_ids
 from bot.storage.db.tables import RANKS, gateway_claims, gateway_tags, gateways
+from bot.storage.flapping import Now, flapping_ids
 
 _ESCAPE = "/"  # a backslash means something to PostgreSQL and its driver as well
 _COLUMNS = {

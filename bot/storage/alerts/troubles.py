@@ -29,7 +29,6 @@ from sqlalchemy import (
 from bot.domain.alerts.incidents import Cut, Leave, Thresholds
 from bot.domain.gateways import Connectivity
 from bot.domain.incident_kinds import Trouble
-from bot.storage.connectivity import changed_ids, flapping_ids
 from bot.storage.db.tables import (
     RANKS,
     gateway_claims,
@@ -40,6 +39,7 @@ from bot.storage.db.tables import (
 )
 from bot.storage.db.types import UtcMicros
 from bot.storage.firmware_policy import which
+from bot.storage.flapping import changed_ids, flapping_ids
 
 
 @dataclass(frozen=True, slots=True)

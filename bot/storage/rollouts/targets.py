@@ -20,10 +20,10 @@ from bot.domain.rollouts.lifecycle import (
 )
 from bot.domain.rollouts.next_starts import AwayGateway, WaitingGateway
 from bot.domain.rollouts.plan import TargetClass
-from bot.storage.connectivity import flapping_ids
 from bot.storage.db.engine import Transaction, take_turn
 from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import gateway_claims, gateways, rollout_targets, rollouts
+from bot.storage.flapping import flapping_ids
 from bot.storage.query import runs
 
 CHUNK = 1000  # rows in one statement
