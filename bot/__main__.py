@@ -298,7 +298,7 @@ def _move(chosen: argparse.Namespace) -> int:
     from bot import log
     from bot.settings.values import database_passwords, show_url
     from bot.storage.db.engine import Database
-    from bot.storage.db.moving import move
+    from bot.storage.db.move_database import move
 
     async def copy() -> int:
         source = Database.open(chosen.source, named="FROM")

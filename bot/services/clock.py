@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bot.domain.errors import Unavailable
-from bot.storage.db import moments
+from bot.storage.db import clock_change
 from bot.storage.db.engine import Database, Transaction
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class WallClock:
                     break
             else:
                 raise Unavailable("My database takes too long to answer.")
-            last = await moments.last_written(connection)
+            last = await clock_change.last_written(connection)
         self._zero += by
         there = self.now()
         if last is not None and last - there >= JUMP:
@@ -82,7 +82,7 @@ class WallClock:
         Whoever reads the time holds what was written of it, so that nobody writes an older one over it.
         """
         async with database.write() as connection:
-            await moments.last_written(connection, to_change=True)
+            await clock_change.last_written(connection, to_change=True)
             by = await self._off(connection)
             if by is None:
                 return
@@ -90,18 +90,18 @@ class WallClock:
             if abs(by) >= JUMP:
                 await _move(connection, by, there)
             else:
-                await moments.write(connection, there)
+                await clock_change.write(connection, there)
         self._zero += by
 
     async def _off(self, connection: Transaction) -> timedelta | None:
         """How far the clock is ahead of our time; None when the answer took too long to tell."""
         asked = self._elapsed()
-        there = await moments.time_there(connection) or self._wall()
+        there = await clock_change.time_there(connection) or self._wall()
         by = there - self.now()
         return by if self._elapsed() - asked < _SLOW else None
 
 
 async def _move(connection: Transaction, by: timedelta, there: datetime) -> None:
-    moved = await moments.move(connection, by, there)
+    moved = await clock_change.move(connection, by, there)
     ahead = "set back" if by < timedelta() else "put forward"
     log.warning("the clock was %s; what is stored %s", ahead, "went along" if moved else "has gone along")

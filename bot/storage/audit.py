@@ -29,9 +29,9 @@ from bot.domain.audit import (
 )
 from bot.storage.cards.late_answers import owe
 from bot.storage.db.engine import Transaction, after_commit, before_commit
-from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.statements import insert_or_lock
 from bot.storage.db.tables import audit, audit_chain
+from bot.storage.db.unreadable_rows import legible, legible_rows
 
 log = logging.getLogger(__name__)
 

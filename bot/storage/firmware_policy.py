@@ -22,10 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.firmware import FirmwarePolicy, PolicyId, PolicyKind
 from bot.domain.query import Query, parse
-from bot.storage.db.legible import legible
 from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import firmware_policies as table
 from bot.storage.db.tables import gateways
+from bot.storage.db.unreadable_rows import legible
 from bot.storage.query import condition, runs
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import Row, and_, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.subscriptions import Draft, Subscription, SubscriptionId, Topic
-from bot.storage.db.legible import legible
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import broken_channels, subscriptions
+from bot.storage.db.unreadable_rows import legible
 
 _LIVE = subscriptions.c.removed_at.is_(None)
 

@@ -14,8 +14,8 @@ from bot.domain.errors import Unavailable
 from bot.domain.rollouts.lifecycle import TargetState
 from bot.services.clock import WallClock
 from bot.storage import people
+from bot.storage.db.clock_change import last_written
 from bot.storage.db.engine import Database
-from bot.storage.db.moments import last_written
 from bot.storage.db.tables import changed_people
 from tests.worlds.alert_night import ALERTS, ANA, Night, night
 from tests.worlds.machine import Machine

@@ -16,7 +16,7 @@ from bot.slack.home.views import digests as views
 from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature
 from bot.slack.views.blocks import File, Message, sentence
-from bot.storage.db.legible import noting_what_is_left_out
+from bot.storage.db.unreadable_rows import noting_what_is_left_out
 
 log = logging.getLogger(__name__)
 

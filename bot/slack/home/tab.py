@@ -28,7 +28,7 @@ from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import Feature, ViewCalls
 from bot.slack.outgoing.web_api import SlackFailed
 from bot.slack.views.blocks import Block, View
-from bot.storage.db.legible import noting_what_is_left_out
+from bot.storage.db.unreadable_rows import noting_what_is_left_out
 
 log = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from bot.slack.outgoing.web_api import SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import sentence, typeset
 from bot.slack.views.modals import in_words
 from bot.slack.views.parts import left_out
-from bot.storage.db.legible import noting_what_is_left_out
+from bot.storage.db.unreadable_rows import noting_what_is_left_out
 
 OnChanged = Callable[[str], Awaitable[None]]
 """Tells the other replicas that something about a person or a user group changed."""

@@ -27,7 +27,6 @@ from bot.domain.gateways import GatewayId, fold
 from bot.domain.incident_kinds import LIVE, IncidentId, IncidentKind, IncidentState, IncidentSummary, Scope
 from bot.domain.query import Query
 from bot.storage import firmware_policy
-from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.tables import (
     RANKS,
     gateways,
@@ -37,6 +36,7 @@ from bot.storage.db.tables import (
     rollouts,
     silences,
 )
+from bot.storage.db.unreadable_rows import legible, legible_rows
 from bot.storage.query import condition, like
 
 _LIVE = [state.value for state in LIVE]

@@ -18,9 +18,9 @@ from bot.domain.alerts.maintenance import (
 )
 from bot.domain.incident_kinds import IncidentId
 from bot.storage.alerts.membership import IS_LIVE
-from bot.storage.db.legible import legible
 from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import incident_gateways, incidents, maintenance
+from bot.storage.db.unreadable_rows import legible
 
 
 async def add(

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.alerts.silences import Silence, SilenceId, SilenceRequest
 from bot.domain.gateways import Connectivity, GatewayId
 from bot.domain.incident_kinds import IncidentId
-from bot.storage.db.legible import legible
 from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import gateways as fleet
 from bot.storage.db.tables import incident_gateways, silences
+from bot.storage.db.unreadable_rows import legible
 
 
 async def add(

@@ -29,9 +29,9 @@ from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.storage.db import leases
 from bot.storage.db.engine import Database, Transaction
 from bot.storage.db.leases import is_free, is_held, taken
-from bot.storage.db.legible import legible, legible_rows
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import freezes, plans, rollout_approvals, rollout_events, rollout_targets, rollouts
+from bot.storage.db.unreadable_rows import legible, legible_rows
 from bot.storage.rollouts.targets import CHUNK
 
 GOING_ON = [state.value for state in RolloutState if not state.is_final]

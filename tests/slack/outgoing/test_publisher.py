@@ -28,7 +28,7 @@ from bot.slack.views.blocks import File, Message
 from bot.storage.cards import broken_channels as channels
 from bot.storage.cards import cards as wanted
 from bot.storage.cards.cards import About, CardKind
-from bot.storage.db import moments
+from bot.storage.db import clock_change
 from bot.storage.db.engine import Database
 from bot.storage.db.leases import LASTS
 from bot.storage.db.tables import cards, notes
@@ -543,7 +543,7 @@ async def test_a_lost_answer_is_looked_for_by_a_clock_that_is_ahead_too(
     if set_back:
         stand.clock.moment -= by
         async with stand.database.write() as connection:
-            await moments.move(connection, -by, stand.clock.now())
+            await clock_change.move(connection, -by, stand.clock.now())
     for _ in range(3):
         await stand.publish(after=3)
     assert (stand.texts(), stand.thread()) == (["card 7", "card 8"], ["a"])

@@ -9,8 +9,8 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack.workspace import ADMIN
 from bot.slack.views.parts import left_out
 from bot.storage.db.engine import Database
-from bot.storage.db.legible import legible, legible_rows, noting_what_is_left_out
 from bot.storage.db.tables import ticks
+from bot.storage.db.unreadable_rows import legible, legible_rows, noting_what_is_left_out
 from tests.worlds.house import house
 
 ASKS: dict[str, tuple[str, ...]] = {
