@@ -18,9 +18,9 @@ from enum import StrEnum
 import httpx
 import msgspec
 
-from bot.meshtech.answers import Answer, exchange, new_client
 from bot.meshtech.errors import LogInRefused, LogInUnreachable, MeshtechError
 from bot.meshtech.models import retry_after
+from bot.meshtech.response_bodies import Answer, exchange, new_client
 from bot.meshtech.routes import absolute_url
 from bot.network import DIRECT, Network
 

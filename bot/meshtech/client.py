@@ -43,8 +43,8 @@ from bot.meshtech.models import (
     read_page,
     text,
 )
+from bot.meshtech.requests import Counters, VendorCall, VendorSender, unreadable
 from bot.meshtech.routes import MAX_RESULTS, Operation, RouteTable
-from bot.meshtech.sending import Counters, VendorCall, VendorSender, unreadable
 from bot.network import DIRECT, Network
 
 log = logging.getLogger(__name__)

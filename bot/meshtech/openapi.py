@@ -22,7 +22,7 @@ import httpx
 import yaml
 
 from bot.domain.errors import StartupError
-from bot.meshtech.answers import new_client
+from bot.meshtech.response_bodies import new_client
 from bot.network import Network
 
 Json = Any

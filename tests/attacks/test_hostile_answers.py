@@ -15,9 +15,9 @@ import pytest
 from bot.domain.errors import StartupError
 from bot.domain.firmware import FirmwareId
 from bot.domain.gateways import GatewayId
-from bot.meshtech.answers import LARGEST, TooLarge, exchange, new_client
 from bot.meshtech.contract import fetch
 from bot.meshtech.errors import AnswerUnreadable, ListingBroken, LogInUnreachable, OutcomeUnknown
+from bot.meshtech.response_bodies import LARGEST, TooLarge, exchange, new_client
 from bot.network import DIRECT
 from bot.settings.model import load_settings
 from bot.settings.sources import SettingsError

@@ -16,7 +16,7 @@ from bot.domain.query import parse
 from bot.domain.rollouts.events import NotCalledOff
 from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutState, TargetState
 from bot.domain.rollouts.plan import TargetClass
-from bot.meshtech.sending import ATTEMPTS
+from bot.meshtech.requests import ATTEMPTS
 from bot.services.rollouts.events import ENTRY, FREEZE_TOLD, NOTE
 from bot.storage.db.tables import notes, rollouts
 from tests.worlds.databases import sqlite_url

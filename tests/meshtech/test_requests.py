@@ -12,8 +12,7 @@ import pytest
 from bot.domain.errors import BotError
 from bot.domain.firmware import FirmwareId, JobId
 from bot.domain.gateways import GatewayId
-from bot.meshtech import answers, errors
-from bot.meshtech.answers import LARGEST
+from bot.meshtech import errors, response_bodies
 from bot.meshtech.errors import (
     AnswerUnreadable,
     LogInUnreachable,
@@ -25,8 +24,9 @@ from bot.meshtech.errors import (
     VendorUnavailable,
 )
 from bot.meshtech.models import retry_after
+from bot.meshtech.requests import vendor_message
+from bot.meshtech.response_bodies import LARGEST
 from bot.meshtech.routes import Operation
-from bot.meshtech.sending import vendor_message
 from tests.meshtech.vendor import START, Answer, Gate, World, device, page, world
 
 GATEWAY = GatewayId("bmac-c0141f68fc3d")
@@ -251,7 +251,7 @@ async def test_requests_are_counted_by_operation_and_outcome(meshtech: World) ->
 )
 def test_the_vendors_message_is_one_short_line(answer: dict[str, object], message: str) -> None:
     response = httpx.Response(400, **answer)  # type: ignore[arg-type]
-    assert vendor_message(answers.Answer(400, response.headers, response.content)) == message
+    assert vendor_message(response_bodies.Answer(400, response.headers, response.content)) == message
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from typing import Any, NoReturn, Self
 
 import httpx
 
-from bot.meshtech.answers import LARGEST, Answer, TooLarge, exchange, new_client
 from bot.meshtech.auth import MeshtechAuth
 from bot.meshtech.errors import (
     AnswerUnreadable,
@@ -35,6 +34,7 @@ from bot.meshtech.errors import (
     VendorUnavailable,
 )
 from bot.meshtech.models import UNREADABLE, read_json, retry_after, text
+from bot.meshtech.response_bodies import LARGEST, Answer, TooLarge, exchange, new_client
 from bot.meshtech.routes import ROUTES, Operation
 from bot.network import Network
 
