@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.init import Init
-    from bot.settings.model import Settings
+    from bot.settings.definitions import Settings
 
 INTERRUPTED = 130
 UNREAD = 141  # as of any program whose reader has gone, like head
@@ -163,7 +163,7 @@ ANSWERS = (
 
 
 def _run(_: argparse.Namespace) -> int:
-    from bot.settings.model import load_settings
+    from bot.settings.definitions import load_settings
 
     settings = load_settings()
     from bot import log
@@ -176,7 +176,7 @@ async def _until_told(settings: "Settings") -> int:
     """Runs the bot until SIGTERM or SIGINT; returns the exit status. Raises StartupError."""
     from bot import log
     from bot.app import App
-    from bot.settings.files import open_to_others
+    from bot.settings.env_file import open_to_others
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -250,7 +250,7 @@ def ask(run: "Init") -> int:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
-    from bot.settings.model import examine
+    from bot.settings.definitions import examine
 
     examined = examine()
     from bot import log
@@ -271,7 +271,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 
 def _migrate(_: argparse.Namespace) -> int:
-    from bot.settings.model import load_settings
+    from bot.settings.definitions import load_settings
 
     settings = load_settings()
     from bot import log
@@ -296,7 +296,7 @@ def _migrate(_: argparse.Namespace) -> int:
 
 def _move(chosen: argparse.Namespace) -> int:
     from bot import log
-    from bot.settings.values import database_passwords, show_url
+    from bot.settings.value_formats import database_passwords, show_url
     from bot.storage.db.engine import Database
     from bot.storage.db.move_database import move
 
@@ -319,7 +319,7 @@ def _move(chosen: argparse.Namespace) -> int:
 
 
 def _audit(chosen: argparse.Namespace) -> int:
-    from bot.settings.model import load_settings
+    from bot.settings.definitions import load_settings
 
     settings = load_settings()
     from datetime import UTC, datetime
@@ -366,7 +366,7 @@ def _audit(chosen: argparse.Namespace) -> int:
 
 
 def _manifest(chosen: argparse.Namespace) -> int:
-    from bot.settings.model import slash_command
+    from bot.settings.definitions import slash_command
     from bot.slack.manifest import as_yaml, manifest
 
     command = chosen.command or slash_command()
@@ -419,8 +419,8 @@ def _document(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    from bot.settings.files import sqlite_file
-    from bot.settings.values import database_url
+    from bot.settings.env_file import sqlite_file
+    from bot.settings.value_formats import database_url
 
     try:
         url = database_url(text)
@@ -432,7 +432,7 @@ def _database(text: str) -> str:
 
 
 def _public_address(text: str) -> str:
-    from bot.settings.values import url
+    from bot.settings.value_formats import url
 
     try:
         address = url(text)
@@ -444,7 +444,7 @@ def _public_address(text: str) -> str:
 
 
 def _slash_command(text: str) -> str:
-    from bot.settings.values import command
+    from bot.settings.value_formats import command
 
     try:
         return command(text)

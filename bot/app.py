@@ -22,7 +22,7 @@ from bot.scheduler import Scheduler, Tick
 from bot.services.clock import Clock, WallClock, machine_time
 from bot.services.fleet.search import LOOK_EVERY
 from bot.services.sites.book import SiteBook
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
 from bot.slack.home.views.status import OpenWork, Status
 from bot.slack.incoming.connection import SlackApp
 from bot.storage.db.schema import ensure_schema

@@ -33,8 +33,8 @@ from bot.doctor.slack import (
 )
 from bot.domain.errors import StartupError
 from bot.network import Network
-from bot.settings.files import names_in, write_settings
-from bot.settings.model import Examined, Settings, examine
+from bot.settings.definitions import Examined, Settings, examine
+from bot.settings.env_file import names_in, write_settings
 from bot.slack.manifest import manifest
 from bot.slack.outgoing.web_api import APPS, BOT_TOKEN, SlackFailed, WebApi
 from bot.wiring.ground import web_api_of

@@ -17,7 +17,7 @@ from bot.demo.slack.server import SlackServer
 from bot.doctor import run as doctor
 from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.domain.subscriptions import parse_subscription
-from bot.settings.model import examine
+from bot.settings.definitions import examine
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate

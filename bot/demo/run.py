@@ -38,7 +38,7 @@ from bot.demo.slack.workspace import (
     ROLLOUTS,
 )
 from bot.domain.errors import StartupError
-from bot.settings.model import load_settings
+from bot.settings.definitions import load_settings
 
 # Shorter than in earnest, so that everything can be seen within minutes; the rules are the real ones.
 TIMES: Mapping[str, tuple[str, str]] = {

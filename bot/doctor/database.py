@@ -6,8 +6,8 @@ from functools import partial
 
 from bot.doctor.findings import Finding, Findings, fatal, ok
 from bot.domain.errors import BotError
-from bot.settings.files import is_sqlite, sqlite_file
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
+from bot.settings.env_file import is_sqlite, sqlite_file
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, known, migrate, needed, require_changes, require_owner
 

@@ -10,7 +10,7 @@ from bot.meshtech.contract import compare, fetch, server_time
 from bot.meshtech.errors import VendorUnavailable
 from bot.meshtech.routes import RouteTable
 from bot.network import Network
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
 from bot.wiring.ground import client_of
 
 ACCOUNT = ("MESHBOT_MESHTECH__USERNAME", "MESHBOT_MESHTECH__PASSWORD")

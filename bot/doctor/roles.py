@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 from bot.doctor.findings import Finding, Findings, note, ok, wrong
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
 from bot.slack.outgoing.web_api import SlackFailed, WebApi
 
 APPROVERS = "MESHBOT_ACCESS__APPROVERS"

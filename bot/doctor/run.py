@@ -19,8 +19,8 @@ from bot.doctor.portal import contract, meshtech
 from bot.doctor.slack import SLACK_URL, slack
 from bot.domain.errors import BotError
 from bot.network import Network
-from bot.settings.files import close_to_others, is_sqlite, open_to_others
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
+from bot.settings.env_file import close_to_others, is_sqlite, open_to_others
 from bot.slack.outgoing.web_api import BOT_TOKEN
 
 _SLACK = {BOT_TOKEN, SLACK_URL}

@@ -9,7 +9,7 @@ from bot.doctor.findings import Finding, Findings, clock, fatal, note, ok, wrong
 from bot.doctor.roles import MISSING_SCOPE, access
 from bot.domain.errors import BotError
 from bot.network import Network
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
 from bot.slack.incoming.connection import ORG_WIDE
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
 from bot.slack.outgoing.web_api import APPS, BAD_TOKEN, BOT_TOKEN, SlackFailed, WebApi, refused_token

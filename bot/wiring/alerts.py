@@ -16,7 +16,7 @@ from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.reminders import GroupsAt, Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
 from bot.slack.alerts.acknowledgements import HandListeners
 from bot.slack.alerts.incidents import AlertListeners, PauseRollout, SaidOfSite
 from bot.slack.alerts.maintenance import MaintenanceListeners

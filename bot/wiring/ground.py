@@ -12,7 +12,7 @@ from bot.meshtech.client import MeshtechClient
 from bot.network import Network
 from bot.services.context import Context
 from bot.services.vendor_questions import VendorQuestions
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
 from bot.slack.incoming.identity_cache import People
 from bot.slack.incoming.requests import Feature
 from bot.slack.lists import ListHandler

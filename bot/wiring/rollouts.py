@@ -21,7 +21,7 @@ from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.steering import RolloutSteering
 from bot.services.rollouts.vendor_jobs import RolloutContext
-from bot.settings.model import Settings
+from bot.settings.definitions import Settings
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.commands import RolloutListeners
 from bot.slack.rollouts.form import RolloutForm

@@ -18,10 +18,10 @@ from bot.domain.audit import BEGINNING, AuditAction, AuditChain, AuditEntry, Aud
 from bot.domain.errors import Unavailable
 from bot.services.audit import AuditService
 from bot.services.context import Context
-from bot.settings.files import open_to_others
-from bot.settings.model import load_settings
-from bot.settings.sources import SettingsError
-from bot.settings.values import show_url
+from bot.settings.definitions import load_settings
+from bot.settings.env_file import open_to_others
+from bot.settings.environment import SettingsError
+from bot.settings.value_formats import show_url
 from bot.storage import audit
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate

@@ -19,8 +19,8 @@ from bot.meshtech.contract import fetch
 from bot.meshtech.errors import AnswerUnreadable, ListingBroken, LogInUnreachable, OutcomeUnknown
 from bot.meshtech.response_bodies import LARGEST, TooLarge, exchange, new_client
 from bot.network import DIRECT
-from bot.settings.model import load_settings
-from bot.settings.sources import SettingsError
+from bot.settings.definitions import load_settings
+from bot.settings.environment import SettingsError
 from tests.meshtech.vendor import Answer, Server, World, device, page, running, world
 from tests.settings.test_settings import REQUIRED
 

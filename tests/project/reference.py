@@ -6,7 +6,7 @@ A setting goes into the table that has others of its group; what else the docume
 import re
 from pathlib import Path
 
-from bot.settings.model import NO_DEFAULT, Described
+from bot.settings.definitions import NO_DEFAULT, Described
 from tests.settings.test_settings import load
 
 FILE = Path(__file__).parents[2] / "docs" / "settings.md"

@@ -31,7 +31,7 @@ from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.fleet import firmware_policy
 from bot.services.rollouts import steering
 from bot.services.sites.book import CONFIRM_WITHIN
-from bot.settings.model import DOCUMENTED, OPERATIONS, Settings
+from bot.settings.definitions import DOCUMENTED, OPERATIONS, Settings
 from bot.slack.incoming import identity_cache
 from bot.slack.incoming.requests import Command
 from bot.slack.rollouts.views.card import waves_words

@@ -19,7 +19,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.init import QUESTIONS, SIGNING_SECRET
-from bot.settings.model import load_settings
+from bot.settings.definitions import load_settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

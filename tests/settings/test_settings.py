@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.windows import Window
-from bot.settings import values
-from bot.settings.model import Settings, load_settings
-from bot.settings.sources import SettingsError
+from bot.settings import value_formats
+from bot.settings.definitions import Settings, load_settings
+from bot.settings.environment import SettingsError
 
 REQUIRED = {
     "MESHBOT_SLACK__BOT_TOKEN": "xoxb-bot-secret",
@@ -285,7 +285,7 @@ def test_a_wait_may_be_nothing() -> None:
     st.timedeltas(timedelta(0), timedelta(days=3000)).map(lambda d: timedelta(seconds=int(d.total_seconds())))
 )
 def test_a_duration_that_is_shown_can_be_read_again(value: timedelta) -> None:
-    assert values.duration(values.show_duration(value)) == value
+    assert value_formats.duration(value_formats.show_duration(value)) == value
 
 
 def test_a_share_is_a_fraction() -> None:
@@ -311,7 +311,7 @@ def test_the_threshold_may_be_a_number_alone_or_a_share_alone(
     text: str, value: tuple[int | None, float | None], shown: str
 ) -> None:
     assert load(ROLLOUTS__SECOND_ABOVE=text).rollouts.second_above == value
-    assert values.show_threshold(value) == shown
+    assert value_formats.show_threshold(value) == shown
 
 
 @pytest.mark.parametrize("text", ["100,200", "25%,50%", "ten", "100,25%,5", ",", "-1"])

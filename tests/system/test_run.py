@@ -16,7 +16,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import OPERATOR, OPS, VIEWER
 from bot.domain.errors import StartupError
-from bot.settings.model import load_settings
+from bot.settings.definitions import load_settings
 from tests.settings.test_settings import REQUIRED, load
 from tests.worlds.databases import sqlite_url
 from tests.worlds.process import IN_TIME, PASSWORD, outside

@@ -25,7 +25,7 @@ from bot.demo.slack.events import Interaction
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import ADMINS, APPROVERS, OPERATORS, OPS, ROLLOUTS, PostedMessage
-from bot.settings.model import load_settings
+from bot.settings.definitions import load_settings
 from tests.slack.phone import unnamed_on_a_phone
 from tests.worlds.databases import sqlite_url
 
@@ -38,7 +38,7 @@ IN_TIME = 100.0  # seconds for what takes a few; a machine may be very busy
 # Importing is most of the work of a start. So a process forks from one that has imported all it needs; that
 # ``python -m bot`` leads to the same is for tests/test_main.py and tests/project/test_readme.py to show.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["bot.__main__", "bot.app", "bot.settings.files"])
+_FORKS.set_forkserver_preload(["bot.__main__", "bot.app", "bot.settings.env_file"])
 
 
 def _live(folder: str, environ: dict[str, str], pipe: Connection) -> None:

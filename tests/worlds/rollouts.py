@@ -28,7 +28,7 @@ from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.steering import RolloutSteering
 from bot.services.rollouts.vendor_jobs import RolloutContext
 from bot.services.vendor_questions import VendorQuestions
-from bot.settings.model import MeshtechSettings
+from bot.settings.definitions import MeshtechSettings
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import audit, cards, gateway_claims, notes, rollout_targets
 from tests.worlds.builders import PAGING, fleet_service, rollout_rules

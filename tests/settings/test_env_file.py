@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import StartupError
-from bot.settings.files import names_in, write_settings
-from bot.settings.model import load_settings
+from bot.settings.definitions import load_settings
+from bot.settings.env_file import names_in, write_settings
 from tests.settings.test_settings import REQUIRED
 
 PASSWORD = "MESHBOT_MESHTECH__PASSWORD"

@@ -32,8 +32,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from bot.domain.alerts import storms
 from bot.domain.rollouts import plan
 from bot.domain.windows import Window, show_window
-from bot.settings import values
-from bot.settings.sources import PREFIX, SettingsError, sources
+from bot.settings import value_formats
+from bot.settings.environment import PREFIX, SettingsError, sources
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -77,7 +77,7 @@ class Kind(BeforeValidator):
 
 
 def _hide(_: str) -> str:
-    return values.HIDDEN
+    return value_formats.HIDDEN
 
 
 def _as_written(text: str | None) -> str | None:
@@ -85,24 +85,30 @@ def _as_written(text: str | None) -> str | None:
 
 
 Secret = Annotated[SecretStr, Kind(str, show=_hide)]
-Duration = Annotated[timedelta, Kind(values.positive_duration, show=values.show_duration)]
-DurationOrZero = Annotated[timedelta, Kind(values.duration, show=values.show_duration)]
-Share = Annotated[float, Kind(values.share, show=values.show_share)]
-Count = Annotated[int, Kind(values.whole(1, 1_000_000))]
-PortOrNone = Annotated[int | None, Kind(values.port_or_none, show=lambda port: str(port or ""))]
-Flag = Annotated[bool, Kind(values.flag, show=values.show_flag)]
-Url = Annotated[str, Kind(values.url, show=values.show_url)]
-Channel = Annotated[str | None, Kind(values.channel, show=lambda value: value or "")]
-People = Annotated[tuple[str, ...], Kind(values.people, show=",".join)]
-Scopes = Annotated[tuple[tuple[str, str], ...], Kind(values.scopes, show=values.show_scopes)]
-Durations = Annotated[tuple[timedelta, ...], Kind(values.durations_or_off, show=values.show_durations)]
-Groups = Annotated[tuple[str, ...], Kind(values.groups, show=",".join)]
-Threshold = Annotated[values.Threshold | None, Kind(values.threshold, show=values.show_threshold)]
-TimeOfDay = Annotated[time | None, Kind(values.time_of_day, show=values.show_time_of_day)]
-Waves = Annotated[values.Waves | None, Kind(values.waves, show=values.show_waves)]
-WindowOrNone = Annotated[Window | None, Kind(values.window, show=lambda one: show_window(one) if one else "")]
-Route = Annotated[str, Kind(values.route, show=values.show_url)]
-FieldNames = Annotated[dict[str, str], Kind(values.field_names, show=values.show_field_names)]
+Duration = Annotated[timedelta, Kind(value_formats.positive_duration, show=value_formats.show_duration)]
+DurationOrZero = Annotated[timedelta, Kind(value_formats.duration, show=value_formats.show_duration)]
+Share = Annotated[float, Kind(value_formats.share, show=value_formats.show_share)]
+Count = Annotated[int, Kind(value_formats.whole(1, 1_000_000))]
+PortOrNone = Annotated[int | None, Kind(value_formats.port_or_none, show=lambda port: str(port or ""))]
+Flag = Annotated[bool, Kind(value_formats.flag, show=value_formats.show_flag)]
+Url = Annotated[str, Kind(value_formats.url, show=value_formats.show_url)]
+Channel = Annotated[str | None, Kind(value_formats.channel, show=lambda value: value or "")]
+People = Annotated[tuple[str, ...], Kind(value_formats.people, show=",".join)]
+Scopes = Annotated[tuple[tuple[str, str], ...], Kind(value_formats.scopes, show=value_formats.show_scopes)]
+Durations = Annotated[
+    tuple[timedelta, ...], Kind(value_formats.durations_or_off, show=value_formats.show_durations)
+]
+Groups = Annotated[tuple[str, ...], Kind(value_formats.groups, show=",".join)]
+Threshold = Annotated[
+    value_formats.Threshold | None, Kind(value_formats.threshold, show=value_formats.show_threshold)
+]
+TimeOfDay = Annotated[time | None, Kind(value_formats.time_of_day, show=value_formats.show_time_of_day)]
+Waves = Annotated[value_formats.Waves | None, Kind(value_formats.waves, show=value_formats.show_waves)]
+WindowOrNone = Annotated[
+    Window | None, Kind(value_formats.window, show=lambda one: show_window(one) if one else "")
+]
+Route = Annotated[str, Kind(value_formats.route, show=value_formats.show_url)]
+FieldNames = Annotated[dict[str, str], Kind(value_formats.field_names, show=value_formats.show_field_names)]
 # Names of variables reach the models in small letters.
 Operation = Annotated[str, AfterValidator(str.upper)]
 
@@ -132,20 +138,22 @@ class _Group(BaseModel):
 
 
 class SlackSettings(_Group):
-    bot_token: Annotated[SecretStr, Kind(values.token("xoxb-", "a bot token"), show=_hide)] = _required(
-        "`xoxb-…`, the bot token of the Slack app",
-        "the bot token (xoxb-…) on the page “OAuth & Permissions” of the Slack app",
+    bot_token: Annotated[SecretStr, Kind(value_formats.token("xoxb-", "a bot token"), show=_hide)] = (
+        _required(
+            "`xoxb-…`, the bot token of the Slack app",
+            "the bot token (xoxb-…) on the page “OAuth & Permissions” of the Slack app",
+        )
     )
-    app_token: Annotated[SecretStr | None, Kind(values.token("xapp-", "an app token"), show=_hide)] = (
+    app_token: Annotated[SecretStr | None, Kind(value_formats.token("xapp-", "an app token"), show=_hide)] = (
         _one_of_the_two("`xapp-…`: Socket Mode, the usual way in; it needs the scope `connections:write`")
     )
     signing_secret: Annotated[SecretStr | None, Kind(_as_written, show=_hide)] = _one_of_the_two(
         "HTTP mode instead: Slack calls `POST /slack/events` on the bot's own port", checked=True
     )
-    api_url: Annotated[str, Kind(values.base_url, show=values.show_url)] = _setting(
+    api_url: Annotated[str, Kind(value_formats.base_url, show=value_formats.show_url)] = _setting(
         "https://slack.com/api/", "base of every Web API call, `apps.connections.open` too"
     )
-    command: Annotated[str, Kind(values.command)] = _setting(
+    command: Annotated[str, Kind(value_formats.command)] = _setting(
         "/mesh", "the slash command; a second environment in one workspace takes another"
     )
     edit_every: DurationOrZero = _setting(
@@ -178,7 +186,7 @@ class MeshtechSettings(_Group):
     password: Secret = _required("its password", "the password of the shared Meshtech account")
     auth_url: Url = _setting("https://ops-api.meshtech.no", "log-in host")
     api_url: Url = _setting("https://iot-api.meshtech.no", "device host")
-    page_size: Annotated[int, Kind(values.whole(1, 10_000))] = _setting(
+    page_size: Annotated[int, Kind(value_formats.whole(1, 10_000))] = _setting(
         "250", "`MaxResults` of a page of gateways; a shorter page is accepted, a 400 names this setting"
     )
     next_token_parameter: str = _setting(
@@ -196,7 +204,9 @@ class MeshtechSettings(_Group):
 
 class HttpSettings(_Group):
     host: str = _setting("127.0.0.1", "address of health, metrics, and `/slack/events` in HTTP mode")
-    port: Annotated[int, Kind(values.whole(0, 65535))] = _setting("8080", "its port; `0` takes a free one")
+    port: Annotated[int, Kind(value_formats.whole(0, 65535))] = _setting(
+        "8080", "its port; `0` takes a free one"
+    )
     health_port: PortOrNone = _setting(
         "",
         "a port for health and metrics alone, so that Slack's can be open to the world; empty: the same",
@@ -234,12 +244,12 @@ class FleetSettings(_Group):
 
 
 class PortalSettings(_Group):
-    gateway_url: Annotated[str, Kind(values.url_template("gateway", "site"))] = _setting(
+    gateway_url: Annotated[str, Kind(value_formats.url_template("gateway", "site"))] = _setting(
         "",
         "address of a gateway's page in the portal, with `{gateway}` for its id and maybe `{site}`: "
         "`https://portal.example/gateways/{gateway}`; empty: no links",
     )
-    site_url: Annotated[str, Kind(values.url_template("site"))] = _setting(
+    site_url: Annotated[str, Kind(value_formats.url_template("site"))] = _setting(
         "", "the same of a site's page, with `{site}`"
     )
 
@@ -264,7 +274,7 @@ class AlertSettings(_Group):
     storm_share: Share = _setting(
         "20%", f"or this share of the fleet; the share counts from {storms.LEAST} gateways on"
     )
-    startup_listings: Annotated[int, Kind(values.whole(0, 1000))] = _setting(
+    startup_listings: Annotated[int, Kind(value_formats.whole(0, 1000))] = _setting(
         "2", "polls completed after a start before any new alert"
     )
     escalate_to: Groups = _setting(
@@ -282,13 +292,13 @@ class AlertSettings(_Group):
     def usual_digest_at(self) -> time:
         """When a digest comes to a subscription that names no time, also where none comes by itself."""
         default = AlertSettings.model_fields["digest_at"].default
-        usual = self.digest_at or values.time_of_day(default)
+        usual = self.digest_at or value_formats.time_of_day(default)
         assert usual is not None, "the default is a time"
         return usual
 
 
 class RolloutSettings(_Group):
-    approvals: Annotated[int, Kind(values.whole(0, 20))] = _setting(
+    approvals: Annotated[int, Kind(value_formats.whole(0, 20))] = _setting(
         "1", "approvals needed; `0` at any size leaves the requester's own confirmation"
     )
     second_above: Threshold = _setting(
@@ -308,8 +318,8 @@ class RolloutSettings(_Group):
         "cumulative; a value that is set is used as written; percentages round up, empty waves vanish; "
         "one single wave has no canary and no promotion; "
         f"while unset, fewer than {plan.SMALL_BELOW} eligible gateways go as "
-        f"`{values.show_waves(plan.SMALL_WAVES)}`",
-        shown=values.show_waves(None),
+        f"`{value_formats.show_waves(plan.SMALL_WAVES)}`",
+        shown=value_formats.show_waves(None),
     )
     soak: DurationOrZero = _setting("30m", "between a wave's end and the next")
     batch: Count = _setting("500", "gateways in one vendor job")
@@ -332,11 +342,11 @@ class RolloutSettings(_Group):
 
 
 class LogSettings(_Group):
-    level: Annotated[values.Level, Kind(values.one_of(*get_args(values.Level)))] = _setting(
-        "info", "`debug`, `info`, `warning` or `error`"
+    level: Annotated[value_formats.Level, Kind(value_formats.one_of(*get_args(value_formats.Level)))] = (
+        _setting("info", "`debug`, `info`, `warning` or `error`")
     )
-    format: Annotated[values.Format, Kind(values.one_of(*get_args(values.Format)))] = _setting(
-        "json", "`json`, or `console` for people"
+    format: Annotated[value_formats.Format, Kind(value_formats.one_of(*get_args(value_formats.Format)))] = (
+        _setting("json", "`json`, or `console` for people")
     )
 
 
@@ -360,8 +370,8 @@ class Settings(BaseSettings):
 
     slack: SlackSettings = _group()
     meshtech: MeshtechSettings = _group()
-    database_url: Annotated[SecretStr, Kind(values.database_url, show=values.show_url)] = _setting(
-        "sqlite:///meshbot.db", "or `postgresql://…`"
+    database_url: Annotated[SecretStr, Kind(value_formats.database_url, show=value_formats.show_url)] = (
+        _setting("sqlite:///meshbot.db", "or `postgresql://…`")
     )
     http: HttpSettings = _group()
     channels: ChannelSettings = _group()
@@ -371,7 +381,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = _group()
     alerts: AlertSettings = _group()
     rollouts: RolloutSettings = _group()
-    timezone: Annotated[str, Kind(values.timezone)] = _setting(
+    timezone: Annotated[str, Kind(value_formats.timezone)] = _setting(
         "UTC", "IANA zone of digests and windows where nothing else is said"
     )
     log: LogSettings = _group()
@@ -389,7 +399,7 @@ class Settings(BaseSettings):
             self.meshtech.password,
         )
         found = [secret.get_secret_value() for secret in known if secret]
-        return [*found, *values.database_passwords(self.database_url.get_secret_value())]
+        return [*found, *value_formats.database_passwords(self.database_url.get_secret_value())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,7 +477,11 @@ def slash_command() -> str:
     variable = _variable(("slack", "command"))
     written = [one.env_vars[variable.lower()] for one in found if variable.lower() in one.env_vars]
     try:
-        return values.command(written[0] or "") if written else SlackSettings.model_fields["command"].default
+        return (
+            value_formats.command(written[0] or "")
+            if written
+            else SlackSettings.model_fields["command"].default
+        )
     except ValueError as error:
         raise SettingsError(f"{variable} is not usable: {error}.") from None
 
