@@ -24,8 +24,8 @@ from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.drawing import drawn_apart
+from bot.slack.incoming.concurrency import RUNNING, WAITING, leave_turn
 from bot.slack.incoming.requests import Command, CommandCall, Feature
-from bot.slack.incoming.turns import RUNNING, WAITING, leave_turn
 from bot.slack.views.blocks import File, sentence
 from bot.storage.db.engine import Database, work_for_people
 from tests.slack.incoming.connected import Clock, connected

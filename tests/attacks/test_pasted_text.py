@@ -9,7 +9,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.workspace import OPS
 from bot.domain.query import parse
-from bot.slack.incoming.commands import in_plain_names, normalise, unnamed
+from bot.slack.incoming.command_router import in_plain_names, normalise, unnamed
 from tests.worlds.process import PASSWORD, Outside, inside, outside
 
 

@@ -13,7 +13,7 @@ from bot.services.audit import AuditService
 from bot.services.context import Context
 from bot.slack import ids
 from bot.slack.audit import AuditCommands
-from bot.slack.incoming.commands import CommandRouter
+from bot.slack.incoming.command_router import CommandRouter
 from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
 from bot.slack.views.blocks import date

@@ -18,7 +18,7 @@ from bot.services.context import Context
 from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
 from bot.slack.ids import Ref
-from bot.slack.incoming.commands import CommandRouter, normalise
+from bot.slack.incoming.command_router import CommandRouter, normalise
 from bot.slack.incoming.requests import Click, CommandCall
 from bot.slack.lists import list_clicks
 from bot.slack.subscriptions import SubscriptionListeners

@@ -17,7 +17,7 @@ from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
 from bot.slack.ids import PageRef
-from bot.slack.incoming.questions import NOT_ASKED, Yes, asking_first, name_of_a_question, yes_to
+from bot.slack.incoming.confirmations import NOT_ASKED, Yes, asking_first, name_of_a_question, yes_to
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,

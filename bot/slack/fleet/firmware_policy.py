@@ -16,7 +16,7 @@ from bot.services.fleet.firmware_policy import TOLD, PolicyService
 from bot.slack import ids
 from bot.slack.fleet.views import firmware_policy as views
 from bot.slack.ids import PageRef
-from bot.slack.incoming.questions import NOT_ASKED, Yes, asking_first, yes_to
+from bot.slack.incoming.confirmations import NOT_ASKED, Yes, asking_first, yes_to
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,

@@ -16,7 +16,7 @@ from bot.domain.query import Field, Query, exactly, parse
 from bot.services.fleet.history import HistoryService
 from bot.services.fleet.search import CHUNK, FleetService
 from bot.slack.fleet.views import history as views
-from bot.slack.incoming.commands import unquoted
+from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
 from bot.slack.lists import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message

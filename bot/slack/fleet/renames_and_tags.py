@@ -23,7 +23,8 @@ from bot.services.fleet.renames_and_tags_runner import ENDED, WriteRunner
 from bot.services.fleet.search import FleetService
 from bot.slack import ids
 from bot.slack.fleet.views import renames_and_tags as views
-from bot.slack.incoming.commands import unquoted
+from bot.slack.incoming.command_router import unquoted
+from bot.slack.incoming.concurrency import leave_turn
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,
@@ -34,7 +35,6 @@ from bot.slack.incoming.requests import (
     SubmissionAnswer,
     ViewCalls,
 )
-from bot.slack.incoming.turns import leave_turn
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import read_csv
 

@@ -17,7 +17,7 @@ from bot.services.fleet.search import FleetService
 from bot.slack import ids
 from bot.slack.fleet.views import search as views
 from bot.slack.fleet.views.firmware_policy import with_policy
-from bot.slack.incoming.commands import unquoted
+from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,

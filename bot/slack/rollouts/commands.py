@@ -14,7 +14,7 @@ from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
 from bot.slack.ids import FreezeRef, PageRef
-from bot.slack.incoming.commands import unquoted
+from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,

@@ -10,7 +10,7 @@ from bot.domain.query import Field, exactly
 from bot.domain.sites.book import Site, SiteField
 from bot.services.sites.book import SiteBook, SiteRow
 from bot.slack import ids
-from bot.slack.incoming.commands import unquoted
+from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import (
     Click,
     CommandCall,

@@ -17,7 +17,7 @@ from bot.services.fleet.search import FleetService
 from bot.slack.fleet.renames_and_tags import WriteCommands
 from bot.slack.fleet.search import FleetCommands
 from bot.slack.ids import CardRef, decode
-from bot.slack.incoming.commands import CommandRouter, normalise
+from bot.slack.incoming.command_router import CommandRouter, normalise
 from bot.slack.incoming.requests import Click, ClickListener, CommandCall, Submission, SubmissionAnswer
 from bot.slack.lists import list_clicks
 from bot.slack.views.blocks import Message, View

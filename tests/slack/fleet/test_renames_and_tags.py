@@ -14,7 +14,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import fold
 from bot.slack import ids
 from bot.slack.fleet.renames_and_tags import TagChange, parse_names, parse_rename, parse_tag
-from bot.slack.incoming.commands import normalise
+from bot.slack.incoming.command_router import normalise
 from tests.slack.fleet.room import VERA, Room, device, opened
 from tests.slack.shown import buttons, elements
 

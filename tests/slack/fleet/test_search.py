@@ -14,7 +14,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound
 from bot.slack import ids
 from bot.slack.ids import PageRef
-from bot.slack.incoming.commands import unquoted
+from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import Click
 from bot.slack.lists import ListHandler, list_clicks
 from bot.slack.views.blocks import Message, sentence

@@ -19,11 +19,11 @@ from bot.domain.errors import InvalidInput, StartupError, Unavailable
 from bot.services.context import Context
 from bot.services.heard import Heard
 from bot.slack.ids import CardRef, PageRef
-from bot.slack.incoming.commands import normalise
+from bot.slack.incoming.command_router import normalise
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.dispatcher import joined
 from bot.slack.incoming.requests import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer
-from bot.slack.incoming.signed import IsNew
+from bot.slack.incoming.signatures import IsNew
 from bot.slack.views import blocks, modals
 from bot.storage.db.engine import Database
 from tests.slack.incoming.connected import Bed, bed, connected

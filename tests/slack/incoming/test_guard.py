@@ -14,11 +14,11 @@ from bot import log
 from bot.demo.slack.limits import problems_of_view
 from bot.domain.access import Actor, Role
 from bot.domain.errors import BotError, InvalidInput, NotAllowed, RoleUnknown
-from bot.slack.incoming.commands import normalise
+from bot.slack.incoming.command_router import normalise
+from bot.slack.incoming.concurrency import leave_turn
 from bot.slack.incoming.guard import AttemptedAction, Guard, catch, new_incident_id
 from bot.slack.incoming.requests import SubmissionAnswer
-from bot.slack.incoming.signed import begin_request
-from bot.slack.incoming.turns import leave_turn
+from bot.slack.incoming.signatures import begin_request
 from bot.slack.views.blocks import Message
 from bot.storage.db.engine import Database
 

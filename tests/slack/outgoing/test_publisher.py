@@ -18,7 +18,7 @@ from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.errors import Unavailable
 from bot.services.context import Context
 from bot.services.late_answers import LATE, LateAnswers
-from bot.slack.incoming.commands import normalise
+from bot.slack.incoming.command_router import normalise
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.responses import late
 from bot.slack.outgoing.sending import TWICE

@@ -6,7 +6,7 @@ import pytest
 
 from bot.demo.slack.limits import problems_of_message, problems_of_view
 from bot.slack.ids import CardRef
-from bot.slack.incoming.commands import normalise
+from bot.slack.incoming.command_router import normalise
 from bot.slack.views import blocks, modals
 from bot.slack.views.blocks import Block, Message
 

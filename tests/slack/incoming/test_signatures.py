@@ -2,7 +2,7 @@
 
 from slack_sdk.signature import SignatureVerifier
 
-from bot.slack.incoming.signed import SignedRequests
+from bot.slack.incoming.signatures import SignedRequests
 
 BEGAN, SECRET = 1_800_000_000, "a-signing-secret"
 
