@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.slack import ids
-from bot.slack.outgoing.methods import METHODS
+from bot.slack.outgoing.api_methods import METHODS
 
 # By the event's name: the scopes that Slack wants for it.
 EVENTS: Final[Mapping[str, frozenset[str]]] = {

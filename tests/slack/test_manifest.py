@@ -11,7 +11,7 @@ import pytest
 
 from bot.demo.slack.api import ALL_SCOPES
 from bot.slack.manifest import EVENTS, OPTIONAL_SCOPES, USAGE_HINT, as_yaml, manifest
-from bot.slack.outgoing.methods import METHODS
+from bot.slack.outgoing.api_methods import METHODS
 from tests.slack.incoming.connected import connected
 from tests.slack.manifest_rules import faults, schemas
 from tests.system.test_access import house

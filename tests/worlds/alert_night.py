@@ -38,7 +38,7 @@ from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.identity_cache import People
 from bot.slack.outgoing.publisher import Publisher
-from bot.slack.outgoing.responses import Modals
+from bot.slack.outgoing.replies import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import cards, gateway_claims, notes

@@ -16,7 +16,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.audit import AuditQuery, Outcome
 from bot.slack import ids
 from bot.slack.ids import CardRef
-from bot.slack.outgoing.responses import Modals
+from bot.slack.outgoing.replies import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.slack.views import blocks, modals
 from tests.settings.test_settings import load

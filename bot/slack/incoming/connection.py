@@ -32,7 +32,7 @@ from bot.slack.incoming.identity_cache import People
 from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
 from bot.slack.incoming.signatures import IsNew, SignedRequests, begin_request, of_one_process
 from bot.slack.incoming.socket_mode import APP_TOKEN, PING_EVERY, Sockets
-from bot.slack.outgoing.responses import OnUndelivered, lost
+from bot.slack.outgoing.replies import OnUndelivered, lost
 from bot.slack.outgoing.web_api import (
     BAD_TOKEN,
     BOT_TOKEN,

@@ -19,9 +19,9 @@ from typing import Any
 from bot.domain.errors import BotError, Unavailable
 from bot.slack.incoming.guard import catch
 from bot.slack.incoming.requests import CardDrawing, NoteDrawing
-from bot.slack.outgoing.history import find_post, is_told, missing_files
+from bot.slack.outgoing.lost_posts import find_post, is_told, missing_files
+from bot.slack.outgoing.messages import NOTES_EVERY, MessageSender, said_twice, shown
 from bot.slack.outgoing.pictures import uploaded
-from bot.slack.outgoing.sending import NOTES_EVERY, MessageSender, said_twice, shown
 from bot.slack.outgoing.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import Message, fit, message
 from bot.storage.cards import broken_channels, outbox

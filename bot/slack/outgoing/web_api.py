@@ -20,7 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.domain.errors import StartupError, Unavailable
 from bot.network import DIRECT, Network
 from bot.services.shared_work import Shared
-from bot.slack.outgoing.methods import METHODS
+from bot.slack.outgoing.api_methods import METHODS
 from bot.slack.outgoing.newer_blocks import NewerBlocks
 from bot.slack.views.blocks import File, typeset
 

@@ -34,7 +34,7 @@ from bot.domain.fleet.listing_diff import VANISHED_AFTER
 from bot.domain.gateways import FLAPPING_CHANGES
 from bot.domain.incident_kinds import IncidentKind, IncidentState
 from bot.services.alerts.notes import JOINED
-from bot.slack.outgoing.sending import TWICE
+from bot.slack.outgoing.messages import TWICE
 from bot.storage.db.tables import audit, gateways, incident_gateways, incidents
 from tests.worlds.alert_night import ALERTS, ANA, MINUTE, Night, ids_of, night
 from tests.worlds.builders import alert_rules

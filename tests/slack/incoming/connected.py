@@ -12,7 +12,7 @@ from bot.domain.access import Actor
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.identity_cache import People
 from bot.slack.incoming.requests import Feature
-from bot.slack.outgoing.responses import Modals
+from bot.slack.outgoing.replies import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

@@ -19,9 +19,9 @@ from bot.domain.errors import Unavailable
 from bot.services.context import Context
 from bot.services.late_answers import LATE, LateAnswers
 from bot.slack.incoming.command_router import normalise
+from bot.slack.outgoing.messages import TWICE
 from bot.slack.outgoing.publisher import Publisher
-from bot.slack.outgoing.responses import late
-from bot.slack.outgoing.sending import TWICE
+from bot.slack.outgoing.replies import late
 from bot.slack.outgoing.web_api import WebApi
 from bot.slack.views import blocks
 from bot.slack.views.blocks import File, Message

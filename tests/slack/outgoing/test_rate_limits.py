@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.slack.outgoing.pace import Edits, NotYet, Posts, Retries
+from bot.slack.outgoing.rate_limits import Edits, NotYet, Posts, Retries
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bot.slack.outgoing.newer_blocks import REFUSAL
-from bot.slack.outgoing.pace import Edits, NotYet, Posts, Retries
 from bot.slack.outgoing.pictures import illustrated
+from bot.slack.outgoing.rate_limits import Edits, NotYet, Posts, Retries
 from bot.slack.outgoing.web_api import BAD_BLOCKS, Json, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import Block, File, Message, context, message, plain, section
 from bot.storage.cards.outbox import EditPace

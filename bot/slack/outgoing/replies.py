@@ -15,8 +15,8 @@ from typing import Any, Final
 import aiohttp
 
 from bot.domain.errors import InvalidInput
+from bot.slack.outgoing.messages import said_twice, send
 from bot.slack.outgoing.newer_blocks import REFUSAL
-from bot.slack.outgoing.sending import said_twice, send
 from bot.slack.outgoing.web_api import BAD_TOKEN, GONE, NEVER_SENT, NO_PLACE, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import Block, File, Message, View, context, date, message, section, typeset
 
