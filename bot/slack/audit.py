@@ -8,7 +8,7 @@ from bot.domain.access import Actor
 from bot.domain.audit import AuditQuery, parse_audit, with_channels, with_people
 from bot.services.audit import AuditService
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
-from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views import audit as views
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile

@@ -9,10 +9,10 @@ from bot.services.broken_channels import BROKEN
 from bot.services.subscriptions import TOLD, SubscriptionService
 from bot.slack import ids
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature
-from bot.slack.lists import ListHandler
+from bot.slack.paging import ListHandler
 from bot.slack.views import subscriptions as views
 from bot.slack.views.blocks import Message
-from bot.slack.views.lists import Door, open_button
+from bot.slack.views.paging import Door, open_button
 
 on = Declarations("Channels")
 _ERRANDS = (

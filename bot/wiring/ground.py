@@ -15,9 +15,9 @@ from bot.services.vendor_questions import VendorQuestions
 from bot.settings.definitions import Settings
 from bot.slack.incoming.identity_cache import People
 from bot.slack.incoming.requests import Feature
-from bot.slack.lists import ListHandler
 from bot.slack.outgoing.replies import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
+from bot.slack.paging import ListHandler
 from bot.slack.views.portal import Portal
 from bot.storage.db.engine import Database
 

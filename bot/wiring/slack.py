@@ -13,9 +13,9 @@ from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.requests import Feature
 from bot.slack.incoming.signatures import of_one_process
-from bot.slack.lists import OnExported, list_clicks
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.replies import late
+from bot.slack.paging import OnExported, list_clicks
 from bot.slack.sites.book import SaidOfSite, SiteListeners
 from bot.slack.views.audit import unanswered
 from bot.storage.audit import UNANSWERED

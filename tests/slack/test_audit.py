@@ -15,7 +15,7 @@ from bot.slack import ids
 from bot.slack.audit import AuditCommands
 from bot.slack.incoming.command_router import CommandRouter
 from bot.slack.incoming.requests import Click, CommandCall
-from bot.slack.lists import list_clicks
+from bot.slack.paging import list_clicks
 from bot.slack.views.blocks import date
 from bot.storage import audit
 from bot.storage.db.engine import Database

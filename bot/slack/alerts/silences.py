@@ -28,10 +28,10 @@ from bot.slack.incoming.requests import (
     SubmissionAnswer,
     ViewCalls,
 )
-from bot.slack.lists import ListHandler
+from bot.slack.paging import ListHandler
 from bot.slack.views.blocks import Message, View
-from bot.slack.views.lists import Door, open_button
 from bot.slack.views.modals import picked
+from bot.slack.views.paging import Door, open_button
 
 on = Declarations("Alerts")
 _ERRANDS = (

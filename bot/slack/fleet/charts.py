@@ -16,9 +16,9 @@ from bot.slack import ids
 from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views import charts as views
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
-from bot.slack.lists import check_question
 from bot.slack.outgoing.pictures import uploaded
 from bot.slack.outgoing.web_api import WebApi
+from bot.slack.paging import check_question
 from bot.slack.views.blocks import Block, File, Message, context, date
 
 FRESH_FOR: Final = timedelta(minutes=10)

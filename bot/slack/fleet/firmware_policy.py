@@ -26,7 +26,7 @@ from bot.slack.incoming.requests import (
     SubmissionAnswer,
     ViewCalls,
 )
-from bot.slack.lists import ListHandler
+from bot.slack.paging import ListHandler
 from bot.slack.views.blocks import Message
 
 on = Declarations("Gateways")

@@ -18,10 +18,10 @@ from bot.services.fleet.search import CHUNK, FleetService
 from bot.slack.fleet.views import history as views
 from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import CommandCall, Declarations, Feature
-from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import HISTORY, PagePosition, last_offset
+from bot.slack.views.paging import HISTORY, PagePosition, last_offset
 
 _USAGE: Final = "Write it as /mesh availability tag:oslo 30d or /mesh worst often tag:oslo 30d."
 _HISTORY: Final = "Write it as /mesh history MT10225 30d or /mesh history oslo."

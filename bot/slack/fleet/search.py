@@ -28,10 +28,10 @@ from bot.slack.incoming.requests import (
     SubmissionAnswer,
     ViewCalls,
 )
-from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import DEVICE, DEVICES, Door, last_offset, open_button
+from bot.slack.views.paging import DEVICE, DEVICES, Door, last_offset, open_button
 from bot.slack.views.portal import NO_PORTAL, Portal
 
 Mention = Callable[[GatewayId], Awaitable[str | None]]

@@ -24,12 +24,12 @@ from bot.slack.incoming.requests import (
     SubmissionAnswer,
     ViewCalls,
 )
-from bot.slack.lists import ListFile, ListHandler
+from bot.slack.paging import ListFile, ListHandler
 from bot.slack.rollouts.views import card, notes
 from bot.slack.rollouts.views import lists as views
 from bot.slack.views.blocks import Message, actions, button
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.lists import PagePosition, last_offset
+from bot.slack.views.paging import PagePosition, last_offset
 
 PAGE = 10
 USAGE = "Write it like this: /mesh update tag:oslo to 3.5.0, or … to latest, or … to 3.5.0 at 22:00."

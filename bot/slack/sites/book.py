@@ -20,11 +20,11 @@ from bot.slack.incoming.requests import (
     SubmissionAnswer,
     ViewCalls,
 )
-from bot.slack.lists import ListFile, ListHandler, check_question
+from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.sites.views import book as views
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile, read_csv
-from bot.slack.views.lists import SITE
+from bot.slack.views.paging import SITE
 
 SaidOfSite = Callable[[str], Awaitable[Sequence[str]]]
 """What another feature says of a site: lines of mrkdwn with its names escaped."""

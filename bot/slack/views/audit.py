@@ -19,7 +19,7 @@ from bot.slack.views.blocks import (
     section,
     utc,
 )
-from bot.slack.views.lists import PagePosition, buttons
+from bot.slack.views.paging import PagePosition, buttons
 from bot.slack.views.parts import cells, row
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, person_cell, text_cell, with_table
 

@@ -23,7 +23,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import buttons, cut_page, rows_with
+from bot.slack.views.paging import buttons, cut_page, rows_with
 from bot.slack.views.parts import row
 
 SUBSCRIPTIONS = "subscriptions"  # the kind of the list

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.slack.views.blocks import MOST_SIZE, Block, Message, actions, date, lines, message, plain_text
-from bot.slack.views.lists import Door, open_button, open_menu, rows_with
+from bot.slack.views.paging import Door, open_button, open_menu, rows_with
 
 _MOST_ROWS, _MOST_CHARACTERS, _LONGEST = 100, 10_000, 120
 Cell = Block

@@ -18,7 +18,7 @@ from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.search import FleetCommands
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Feature
-from bot.slack.lists import list_clicks
+from bot.slack.paging import list_clicks
 from tests.slack.incoming.connected import Bed, connected
 from tests.slack.shown import HOSTILE, Modals, buttons, sendable
 from tests.worlds.builders import no_policies

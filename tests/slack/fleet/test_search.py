@@ -16,7 +16,7 @@ from bot.slack import ids
 from bot.slack.ids import PageRef
 from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import Click
-from bot.slack.lists import ListHandler, list_clicks
+from bot.slack.paging import ListHandler, list_clicks
 from bot.slack.views.blocks import Message, sentence
 from tests.slack.fleet.room import ANA, GUEST, START, VERA, Room, device, opened
 from tests.slack.shown import HOSTILE, Answers, buttons

@@ -9,7 +9,7 @@ from bot.slack.home.status import StatusCommands
 from bot.slack.home.views.status import Setting, Status
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click, CommandCall
-from bot.slack.lists import list_clicks
+from bot.slack.paging import list_clicks
 from tests.slack.shown import Answers, buttons
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

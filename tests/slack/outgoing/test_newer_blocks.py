@@ -9,7 +9,7 @@ from bot.demo.slack.workspace import PostedMessage
 from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.outgoing.newer_blocks import ASKED_AGAIN, NewerBlocks
 from bot.slack.views.blocks import message, section
-from bot.slack.views.lists import Door
+from bot.slack.views.paging import Door
 from bot.slack.views.tables import Row, Table, text_cell, with_table
 from tests.slack.incoming.connected import Bed, connected
 

@@ -10,7 +10,7 @@ from bot.domain.errors import Stale
 from bot.slack import ids
 from bot.slack.ids import CardRef, Ref, decode
 from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
-from bot.slack.lists import list_clicks
+from bot.slack.paging import list_clicks
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.commands import RolloutListeners
 from bot.slack.views.blocks import Message, View

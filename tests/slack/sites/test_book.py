@@ -18,7 +18,7 @@ from bot.slack.ids import PageRef, Ref, decode
 from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
 from bot.slack.sites.book import SiteListeners
 from bot.slack.views.blocks import Message, View
-from bot.slack.views.lists import SITE
+from bot.slack.views.paging import SITE
 from bot.storage.db.tables import audit
 from tests.slack.shown import HOSTILE, Answers, Modals, buttons, doors, sendable
 from tests.worlds.databases import sqlite_url

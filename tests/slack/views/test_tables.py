@@ -7,7 +7,7 @@ import pytest
 from bot.slack import ids
 from bot.slack.ids import PageRef, decode
 from bot.slack.views.blocks import Message, section
-from bot.slack.views.lists import Door
+from bot.slack.views.paging import Door
 from bot.slack.views.tables import (
     Cell,
     Row,

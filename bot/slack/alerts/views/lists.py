@@ -40,7 +40,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.incident_words import words_of
-from bot.slack.views.lists import DEVICE, Door, PagePosition, buttons
+from bot.slack.views.paging import DEVICE, Door, PagePosition, buttons
 from bot.slack.views.parts import cells, part, row
 from bot.slack.views.portal import NO_PORTAL, Portal
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, text_cell, with_table

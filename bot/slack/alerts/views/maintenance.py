@@ -36,7 +36,7 @@ from bot.slack.views.blocks import (
     status,
     utc,
 )
-from bot.slack.views.lists import buttons, cut_page
+from bot.slack.views.paging import buttons, cut_page
 from bot.slack.views.parts import asks_first, part, row
 
 WINDOWS = "windows"  # the kind of the list

@@ -29,8 +29,8 @@ from bot.slack.views.blocks import (
     sentence,
     status,
 )
-from bot.slack.views.lists import SITE, buttons, cut_page, rows_with
 from bot.slack.views.modals import modal, moment_input, select, text_input
+from bot.slack.views.paging import SITE, buttons, cut_page, rows_with
 from bot.slack.views.parts import asks_first, row
 
 SILENCES = "silences"  # the kind of the list

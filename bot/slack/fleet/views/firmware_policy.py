@@ -27,8 +27,8 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import DEVICES, Door, buttons, cut_page, open_button
 from bot.slack.views.modals import modal, text_input
+from bot.slack.views.paging import DEVICES, Door, buttons, cut_page, open_button
 from bot.slack.views.parts import asks_first, part, row
 from bot.slack.views.portal import linked
 

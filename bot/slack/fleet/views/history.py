@@ -38,7 +38,7 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.incident_words import words_of
-from bot.slack.views.lists import DEVICE, HISTORY, Door, PagePosition, buttons, cut_page, open_button
+from bot.slack.views.paging import DEVICE, HISTORY, Door, PagePosition, buttons, cut_page, open_button
 from bot.slack.views.parts import row
 
 AVAILABILITY, WORST = "availability", "worst"

@@ -46,7 +46,8 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import (
+from bot.slack.views.modals import modal, text_input
+from bot.slack.views.paging import (
     DEVICE,
     DEVICES,
     HISTORY,
@@ -57,7 +58,6 @@ from bot.slack.views.lists import (
     open_button,
     rows_with,
 )
-from bot.slack.views.modals import modal, text_input
 from bot.slack.views.parts import cells, row
 from bot.slack.views.portal import linked
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, number_cell, text_cell, with_table

@@ -30,7 +30,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import DEVICE, DEVICES, Door, open_menu
+from bot.slack.views.paging import DEVICE, DEVICES, Door, open_menu
 from bot.slack.views.parts import UNDRAWN, left_out, row
 
 _TITLES: Final[Mapping[DigestPart, str]] = {  # in the order in which they are told

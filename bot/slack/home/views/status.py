@@ -25,7 +25,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import Door, buttons, cut_page, open_button
+from bot.slack.views.paging import Door, buttons, cut_page, open_button
 
 SETTINGS = "settings"
 SETTINGS_PAGE = 12

@@ -39,8 +39,8 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import Door, open_button
 from bot.slack.views.modals import home
+from bot.slack.views.paging import Door, open_button
 from bot.slack.views.parts import UNDRAWN, left_out, part, row
 
 VERSIONS = 5

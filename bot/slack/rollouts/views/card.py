@@ -47,7 +47,7 @@ from bot.slack.views.blocks import (
     utc,
 )
 from bot.slack.views.incident_words import words_of
-from bot.slack.views.lists import Door, open_button
+from bot.slack.views.paging import Door, open_button
 
 ROLLOUT = "rollout"  # the kind of list that its gateways are
 

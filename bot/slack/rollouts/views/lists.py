@@ -56,8 +56,8 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.lists import DEVICES, Door, PagePosition, buttons, open_button, open_menu, rows_with
 from bot.slack.views.modals import modal, text_input
+from bot.slack.views.paging import DEVICES, Door, PagePosition, buttons, open_button, open_menu, rows_with
 from bot.slack.views.parts import cells, row
 from bot.slack.views.tables import (
     Cell,

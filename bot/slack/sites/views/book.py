@@ -39,8 +39,8 @@ from bot.slack.views.blocks import (
     sentence,
     status,
 )
-from bot.slack.views.lists import DEVICES, HISTORY, SITE, Door, buttons, cut_page, open_button, rows_with
 from bot.slack.views.modals import modal, pasting, text_input
+from bot.slack.views.paging import DEVICES, HISTORY, SITE, Door, buttons, cut_page, open_button, rows_with
 from bot.slack.views.parts import row
 from bot.slack.views.portal import GATEWAY, filled, linked
 from bot.slack.views.portal import SITE as PLACE_OF_SITE

@@ -68,7 +68,7 @@ from bot.slack.rollouts.views import card as cards
 from bot.slack.rollouts.views import lists as views
 from bot.slack.rollouts.views import notes
 from bot.slack.views.blocks import Message, date
-from bot.slack.views.lists import PagePosition
+from bot.slack.views.paging import PagePosition
 from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
 from tests.worlds import builders
 from tests.worlds.builders import MONDAY as NOW
