@@ -18,7 +18,7 @@ from bot.slack.incoming.requests import Feature
 from bot.slack.outgoing.replies import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.slack.paging import ListHandler
-from bot.slack.views.portal import Portal
+from bot.slack.views.portal_links import Portal
 from bot.storage.db.engine import Database
 
 

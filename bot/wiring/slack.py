@@ -17,7 +17,7 @@ from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.replies import late
 from bot.slack.paging import OnExported, list_clicks
 from bot.slack.sites.book import SaidOfSite, SiteListeners
-from bot.slack.views.audit import unanswered
+from bot.slack.views.audit_list import unanswered
 from bot.storage.audit import UNANSWERED
 from bot.wiring.alerts import Alerts, alert_listeners
 from bot.wiring.fleet import Fleet, fleet_listeners

@@ -26,7 +26,7 @@ from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand
 from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message, count, sentence
 from bot.slack.views.paging import Door, open_button
-from bot.slack.views.portal import NO_PORTAL, Portal
+from bot.slack.views.portal_links import NO_PORTAL, Portal
 
 PauseRollout = Callable[[Actor, int, int | None, str], Awaitable[None]]
 """Who, which rollout, the newest entry of its timeline that a button was drawn with, and where."""

@@ -32,7 +32,7 @@ from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.paging import DEVICE, DEVICES, Door, last_offset, open_button
-from bot.slack.views.portal import NO_PORTAL, Portal
+from bot.slack.views.portal_links import NO_PORTAL, Portal
 
 Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""

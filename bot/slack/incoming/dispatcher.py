@@ -31,7 +31,7 @@ from bot.slack.outgoing.replies import (
 from bot.slack.outgoing.web_api import SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import sentence, typeset
 from bot.slack.views.modals import in_words
-from bot.slack.views.parts import left_out
+from bot.slack.views.undrawable import left_out
 from bot.storage.db.unreadable_rows import noting_what_is_left_out
 
 OnChanged = Callable[[str], Awaitable[None]]

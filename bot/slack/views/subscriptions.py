@@ -24,7 +24,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.paging import buttons, cut_page, rows_with
-from bot.slack.views.parts import row
+from bot.slack.views.undrawable import row
 
 SUBSCRIPTIONS = "subscriptions"  # the kind of the list
 PAGE = 10

@@ -12,7 +12,7 @@ from bot.services.digests import DigestService
 from bot.slack.fleet.charts import ChartPictures
 from bot.slack.home.digests import DigestNotes
 from bot.slack.views.blocks import Message
-from bot.slack.views.parts import UNDRAWN, left_out
+from bot.slack.views.undrawable import UNDRAWN, left_out
 from tests.slack.home.room import spoil_one, spoil_rollouts
 from tests.worlds.builders import no_policies
 from tests.worlds.databases import sqlite_url

@@ -12,7 +12,7 @@ from bot.domain.rollouts.lifecycle import Rollout, RolloutState
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.slack import ids
 from bot.slack.home.views import tab as views
-from bot.slack.views.parts import UNDRAWN, left_out
+from bot.slack.views.undrawable import UNDRAWN, left_out
 from tests.slack.home.room import (
     Screen,
     home_of,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
-from bot.slack.views.audit import unanswered
+from bot.slack.views.audit_list import unanswered
 from bot.storage import audit
 from bot.storage.audit import UNANSWERED
 from bot.storage.cards import outbox

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack.workspace import ADMIN
-from bot.slack.views.parts import left_out
+from bot.slack.views.undrawable import left_out
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import ticks
 from bot.storage.db.unreadable_rows import legible, legible_rows, noting_what_is_left_out

@@ -49,8 +49,8 @@ from bot.slack.views.blocks import (
     name,
     section,
 )
-from bot.slack.views.incident_words import words_of
-from bot.slack.views.portal import NO_PORTAL, Portal, linked
+from bot.slack.views.incident_kind_words import words_of
+from bot.slack.views.portal_links import NO_PORTAL, Portal, linked
 
 
 def card(

@@ -39,11 +39,11 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.csv_file import CsvFile
-from bot.slack.views.incident_words import words_of
+from bot.slack.views.incident_kind_words import words_of
 from bot.slack.views.paging import DEVICE, Door, PagePosition, buttons
-from bot.slack.views.parts import cells, part, row
-from bot.slack.views.portal import NO_PORTAL, Portal
+from bot.slack.views.portal_links import NO_PORTAL, Portal
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, text_cell, with_table
+from bot.slack.views.undrawable import cells, part, row
 
 ALERTS, INCIDENT = "alerts", "incident"  # kinds of lists
 ALERTS_PAGE, CLOSED_PAGE, INCIDENT_PAGE = 8, 10, 15

@@ -37,7 +37,7 @@ from bot.slack.views.blocks import (
     utc,
 )
 from bot.slack.views.paging import buttons, cut_page
-from bot.slack.views.parts import asks_first, part, row
+from bot.slack.views.undrawable import asks_first, part, row
 
 WINDOWS = "windows"  # the kind of the list
 PAGE = 8

@@ -24,7 +24,7 @@ from bot.slack.views.blocks import (
     name,
     section,
 )
-from bot.slack.views.incident_words import words_of
+from bot.slack.views.incident_kind_words import words_of
 
 _NUMBERED = 10  # alerts that an answer names
 

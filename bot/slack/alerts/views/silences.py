@@ -31,7 +31,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.modals import modal, moment_input, select, text_input
 from bot.slack.views.paging import SITE, buttons, cut_page, rows_with
-from bot.slack.views.parts import asks_first, row
+from bot.slack.views.undrawable import asks_first, row
 
 SILENCES = "silences"  # the kind of the list
 SILENCE_OF_ALERT = "silence_of_alert"  # of a question about the gateways of one alert

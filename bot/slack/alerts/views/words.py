@@ -24,8 +24,8 @@ from bot.slack.views.blocks import (
     plain_name,
     status,
 )
-from bot.slack.views.incident_words import words_of
-from bot.slack.views.portal import NO_PORTAL, Portal, linked
+from bot.slack.views.incident_kind_words import words_of
+from bot.slack.views.portal_links import NO_PORTAL, Portal, linked
 
 NAME = 40  # characters of a name or a site, so that a page fits whatever they hold
 

@@ -29,8 +29,8 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.paging import DEVICES, Door, buttons, cut_page, open_button
-from bot.slack.views.parts import asks_first, part, row
-from bot.slack.views.portal import linked
+from bot.slack.views.portal_links import linked
+from bot.slack.views.undrawable import asks_first, part, row
 
 POLICIES: Final = "policy"  # the kind of the list
 ALL_POLICIES: Final = Door(POLICIES, "", "the firmware policy")

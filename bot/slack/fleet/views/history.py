@@ -37,9 +37,9 @@ from bot.slack.views.blocks import (
     name,
     section,
 )
-from bot.slack.views.incident_words import words_of
+from bot.slack.views.incident_kind_words import words_of
 from bot.slack.views.paging import DEVICE, HISTORY, Door, PagePosition, buttons, cut_page, open_button
-from bot.slack.views.parts import row
+from bot.slack.views.undrawable import row
 
 AVAILABILITY, WORST = "availability", "worst"
 AVAILABILITY_PAGE, WORST_PAGE, HISTORY_PAGE = 20, 10, 20

@@ -58,9 +58,9 @@ from bot.slack.views.paging import (
     open_button,
     rows_with,
 )
-from bot.slack.views.parts import cells, row
-from bot.slack.views.portal import linked
+from bot.slack.views.portal_links import linked
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, number_cell, text_cell, with_table
+from bot.slack.views.undrawable import cells, row
 
 TAGS, FIRMWARE = "tags", "firmware"
 DEVICES_PAGE, TAGS_PAGE, FIRMWARE_PAGE = 10, 25, 10

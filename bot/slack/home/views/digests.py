@@ -31,7 +31,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.paging import DEVICE, DEVICES, Door, open_menu
-from bot.slack.views.parts import UNDRAWN, left_out, row
+from bot.slack.views.undrawable import UNDRAWN, left_out, row
 
 _TITLES: Final[Mapping[DigestPart, str]] = {  # in the order in which they are told
     DigestPart.LONG_OFFLINE: "Offline for more than 24 h",

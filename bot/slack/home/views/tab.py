@@ -41,7 +41,7 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.modals import home
 from bot.slack.views.paging import Door, open_button
-from bot.slack.views.parts import UNDRAWN, left_out, part, row
+from bot.slack.views.undrawable import UNDRAWN, left_out, part, row
 
 VERSIONS = 5
 LISTED = 5

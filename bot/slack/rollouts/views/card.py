@@ -46,7 +46,7 @@ from bot.slack.views.blocks import (
     status,
     utc,
 )
-from bot.slack.views.incident_words import words_of
+from bot.slack.views.incident_kind_words import words_of
 from bot.slack.views.paging import Door, open_button
 
 ROLLOUT = "rollout"  # the kind of list that its gateways are

@@ -58,7 +58,6 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.modals import modal, text_input
 from bot.slack.views.paging import DEVICES, Door, PagePosition, buttons, open_button, open_menu, rows_with
-from bot.slack.views.parts import cells, row
 from bot.slack.views.tables import (
     Cell,
     Row,
@@ -69,6 +68,7 @@ from bot.slack.views.tables import (
     text_cell,
     with_table,
 )
+from bot.slack.views.undrawable import cells, row
 
 REPORT = "report"  # the kind of list that its timeline is
 ROLLOUTS, JOBS, JOB = "rollouts", "jobs", "job"

@@ -75,7 +75,7 @@ from bot.slack.views.blocks import (
     section,
     status,
 )
-from bot.slack.views.incident_words import words_of
+from bot.slack.views.incident_kind_words import words_of
 
 NUMBERS_SHOWN = 10  # rollouts that a freeze names
 

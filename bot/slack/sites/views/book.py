@@ -41,9 +41,9 @@ from bot.slack.views.blocks import (
 )
 from bot.slack.views.modals import modal, pasting, text_input
 from bot.slack.views.paging import DEVICES, HISTORY, SITE, Door, buttons, cut_page, open_button, rows_with
-from bot.slack.views.parts import row
-from bot.slack.views.portal import GATEWAY, filled, linked
-from bot.slack.views.portal import SITE as PLACE_OF_SITE
+from bot.slack.views.portal_links import GATEWAY, filled, linked
+from bot.slack.views.portal_links import SITE as PLACE_OF_SITE
+from bot.slack.views.undrawable import row
 
 SITES: Final = "sites"  # the kind of the list
 COLUMNS: Final = ("site", *(one.value for one in SiteField))

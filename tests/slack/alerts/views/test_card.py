@@ -26,7 +26,7 @@ from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views import notes
 from bot.slack.ids import CardRef, PageRef, decode
 from bot.slack.views.blocks import Message, date
-from bot.slack.views.portal import Portal
+from bot.slack.views.portal_links import Portal
 from tests.slack.shown import NAMES, buttons, elements, sendable, words
 from tests.worlds.builders import alert_rules
 

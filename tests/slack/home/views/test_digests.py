@@ -15,7 +15,7 @@ from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
 from bot.slack import ids
 from bot.slack.home.views.digests import digest
 from bot.slack.views.blocks import File, Message
-from bot.slack.views.parts import UNDRAWN
+from bot.slack.views.undrawable import UNDRAWN
 from tests.slack.shown import NAMES, doors, sendable, words
 from tests.worlds import builders
 from tests.worlds.builders import NOW, known

@@ -14,7 +14,7 @@ from bot.slack.home.views import tab as views
 from bot.slack.home.views.tab import HomeRollout
 from bot.slack.ids import PageRef, decode
 from bot.slack.views.blocks import Block, section
-from bot.slack.views.parts import UNDRAWN
+from bot.slack.views.undrawable import UNDRAWN
 from tests.slack.alerts.views.test_card import NOW, incident
 from tests.slack.rollouts.views.test_card import rollout
 from tests.slack.shown import HOSTILE, LONG

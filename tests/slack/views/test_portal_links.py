@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.slack.views.portal import Portal, linked
+from bot.slack.views.portal_links import Portal, linked
 
 PORTAL = Portal("https://p.example/g/{gateway}?at={site}", "https://p.example/sites/{site}")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
-from bot.slack.views.audit_words import audit_sentence
+from bot.slack.views.audit_sentences import audit_sentence
 from bot.slack.views.blocks import (
     Message,
     bold,
@@ -20,8 +20,8 @@ from bot.slack.views.blocks import (
     utc,
 )
 from bot.slack.views.paging import PagePosition, buttons
-from bot.slack.views.parts import cells, row
 from bot.slack.views.tables import Cell, Row, Table, moment_cell, person_cell, text_cell, with_table
+from bot.slack.views.undrawable import cells, row
 
 AUDIT = "audit"
 PAGE = 10

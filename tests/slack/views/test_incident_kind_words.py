@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.incident_kinds import IncidentKind
-from bot.slack.views.incident_words import words_of
+from bot.slack.views.incident_kind_words import words_of
 
 
 @pytest.mark.parametrize("kind", IncidentKind)

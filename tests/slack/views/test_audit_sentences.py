@@ -10,7 +10,7 @@ from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome, TriedAction
 from bot.domain.rollouts.events import Frozen, RecordedEvent, Unfrozen
 from bot.services.rollouts.events import audit_action
 from bot.slack import ids
-from bot.slack.views.audit_words import DONE, audit_sentence
+from bot.slack.views.audit_sentences import DONE, audit_sentence
 from bot.slack.views.blocks import date
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
