@@ -6,7 +6,7 @@ from bot.domain.alerts.acknowledgements import MOST_NOTE
 from bot.domain.alerts.incidents import Incident
 from bot.domain.incident_kinds import IncidentKind
 from bot.slack import ids
-from bot.slack.alerts.views.words import headline
+from bot.slack.alerts.views.headline import headline
 from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.views.blocks import Block, Style, View, bold, button, confirm, count, section
 from bot.slack.views.modals import modal, person_input, text_input

@@ -18,7 +18,7 @@ from bot.slack.alerts.views.buttons import (
     silence,
     update,
 )
-from bot.slack.alerts.views.words import (
+from bot.slack.alerts.views.headline import (
     NAME,
     causes,
     down_line,

@@ -8,7 +8,7 @@ from bot.domain.alerts.incidents import AffectedGateway, AlertRules, Incident, L
 from bot.domain.incident_kinds import IncidentId, IncidentState
 from bot.slack import ids
 from bot.slack.alerts.views.buttons import details, hands, silence
-from bot.slack.alerts.views.words import (
+from bot.slack.alerts.views.headline import (
     counts,
     headline,
     in_hands,

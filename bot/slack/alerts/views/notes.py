@@ -11,7 +11,7 @@ from typing import Any
 from bot.domain.alerts.acknowledgements import MOST_NOTE, Handed
 from bot.domain.alerts.incidents import Incident
 from bot.slack.alerts.views.buttons import details, hands
-from bot.slack.alerts.views.words import NAME, headline, lasted, said_of, subject, who
+from bot.slack.alerts.views.headline import NAME, headline, lasted, said_of, subject, who
 from bot.slack.views.blocks import (
     Message,
     actions,

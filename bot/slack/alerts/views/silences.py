@@ -8,7 +8,7 @@ from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import CHOICES, ENDS, EndMissing, Silence, SilencedDown
 from bot.domain.audit import BOT
 from bot.slack import ids
-from bot.slack.alerts.views.words import where_plain
+from bot.slack.alerts.views.headline import where_plain
 from bot.slack.ids import CardRef, GatewayRef, PageRef, Ref
 from bot.slack.views.blocks import (
     Block,

@@ -8,8 +8,8 @@ from bot.domain.alerts.silences import Silence
 from bot.domain.digests import Digest, DigestPart, Listed
 from bot.domain.rollouts.lifecycle import Rollout, TargetState
 from bot.slack.alerts.views import silences
+from bot.slack.alerts.views.headline import headline, said_of, where_plain
 from bot.slack.alerts.views.lists import ALERTS, INCIDENT
-from bot.slack.alerts.views.words import headline, said_of, where_plain
 from bot.slack.fleet.views import firmware_policy
 from bot.slack.fleet.views.search import device_line
 from bot.slack.rollouts.views.card import ROLLOUT, state_words, tally_words
