@@ -22,8 +22,8 @@ from bot.meshtech.client import MeshtechClient
 from bot.services.audit import AuditService
 from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
+from bot.slack.fleet.chart_process import drawn_apart
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
-from bot.slack.fleet.drawing import drawn_apart
 from bot.slack.incoming.concurrency import RUNNING, WAITING, leave_turn
 from bot.slack.incoming.requests import Command, CommandCall, Feature
 from bot.slack.views.blocks import File, sentence

@@ -193,7 +193,7 @@ def test_without_charts_it_takes_150_megabytes_at_most_and_a_chart_says_what_it_
     size = sum(one.stat().st_blocks * 512 for one in packages.rglob("*") if one.is_file())
     print(f"\n{size / 1e6:.0f} MB without charts")
     assert size < 150e6
-    draw = "import asyncio, bot.slack.fleet.drawing as d; asyncio.run(d.drawn_apart(print))"
+    draw = "import asyncio, bot.slack.fleet.chart_process as d; asyncio.run(d.drawn_apart(print))"
     done = subprocess.run(
         [installed / "bin" / "python", "-c", draw],
         env=ELSEWHERE,

@@ -13,7 +13,7 @@ from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.fleet.charts import ChartService
 from bot.services.shared_work import Shared
 from bot.slack import ids
-from bot.slack.fleet.drawing import Draw, drawn_apart
+from bot.slack.fleet.chart_process import Draw, drawn_apart
 from bot.slack.fleet.views import charts as views
 from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
 from bot.slack.outgoing.pictures import uploaded

@@ -18,8 +18,8 @@ from bot.domain.fleet.charts import OfflineChart, firmware_chart
 from bot.services.context import Context
 from bot.services.fleet.charts import ChartService
 from bot.slack import ids
+from bot.slack.fleet.chart_process import Draw, drawn_apart
 from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, ChartPictures, LatestChart
-from bot.slack.fleet.drawing import Draw, drawn_apart
 from bot.slack.fleet.views.charts import firmware_picture
 from bot.slack.ids import PageRef
 from bot.slack.incoming.requests import Click
