@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from bot.demo.slack.events import EventLog
+from bot.demo.slack.wire_log import EventLog
 from bot.storage.db.engine import Database
 from tests.slack.manifest_rules import SLACKS_OWN
 from tests.worlds import databases, postgres

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bot import log
 from bot.app import App
-from bot.demo.begin import AT_MOST, begin, let_a_small_site_go
+from bot.demo.first_sight import AT_MOST, begin, let_a_small_site_go
 from bot.demo.fleet.simulator import FleetSimulator, SimulatorClock
 from bot.demo.page.panel import World
 from bot.demo.page.server import PageServer

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.demo.slack.events import EventLog
 from bot.demo.slack.server import SlackServer
+from bot.demo.slack.wire_log import EventLog
 from bot.demo.slack.workspace import OPS
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.slack.views.blocks import File

@@ -6,8 +6,8 @@ Every whole bot of the tests is read at its end: each card, note and direct mess
 import re
 from collections.abc import Iterable
 
-from bot.demo.slack.events import ApiCall
 from bot.demo.slack.text import readable
+from bot.demo.slack.wire_log import ApiCall
 
 FIRST = 60  # characters that a locked phone shows
 # A text with one of these words is about something that has a number, or about some number of it.

@@ -21,8 +21,8 @@ import pytest
 import bot
 from bot.__main__ import main
 from bot.demo.fleet.simulator import FleetSimulator
-from bot.demo.slack.events import Interaction
 from bot.demo.slack.text import message_text
+from bot.demo.slack.wire_log import Interaction
 from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPERATORS, OPS, ROLLOUTS, User
 from tests.settings.test_settings import REQUIRED
 from tests.system.test_crash import fleet, has_jobs, promotes

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
-from bot.demo.slack.events import Interaction
 from bot.demo.slack.payloads import walk
 from bot.demo.slack.text import message_text
+from bot.demo.slack.wire_log import Interaction
 from bot.demo.slack.workspace import (
     ADMIN,
     APPROVER,

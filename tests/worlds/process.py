@@ -21,9 +21,9 @@ import aiohttp
 
 from bot.app import App
 from bot.demo.fleet.simulator import FaultKind, FleetSimulator
-from bot.demo.slack.events import Interaction
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import message_text
+from bot.demo.slack.wire_log import Interaction
 from bot.demo.slack.workspace import ADMINS, APPROVERS, OPERATORS, OPS, ROLLOUTS, PostedMessage
 from bot.settings.definitions import load_settings
 from tests.slack.phone import unnamed_on_a_phone

@@ -14,6 +14,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
+from bot.demo.fleet.first_fleet import (
+    PLACES,
+    SITES,
+    default_share,
+    firmware_id,
+    starting_devices,
+    starting_firmware,
+)
 from bot.demo.fleet.model import (
     Behaviour,
     Device,
@@ -24,14 +32,6 @@ from bot.demo.fleet.model import (
     PortalJobStatus,
     SimulatorClock,
     TargetStatus,
-)
-from bot.demo.fleet.start import (
-    PLACES,
-    SITES,
-    default_share,
-    firmware_id,
-    starting_devices,
-    starting_firmware,
 )
 
 Action = Callable[[], object]

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bot.demo.page.acts import Acts, NotDoneError
 from bot.demo.page.panel import NotPossibleError, World
 from bot.demo.page.screen import Screen, Seat
-from bot.demo.slack.events import Event
+from bot.demo.page.user_actions import Acts, NotDoneError
 from bot.demo.slack.payloads import NotOnScreenError
+from bot.demo.slack.wire_log import Event
 from bot.demo.slack.workspace import ADMIN, APPROVER, APPROVER_2, GUEST, OPERATOR, VIEWER
 
 Json = dict[str, Any]

@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from bot.demo.slack.events import Ack, EventLog
 from bot.demo.slack.faults import SlackFaults
+from bot.demo.slack.wire_log import Ack, EventLog
 from bot.demo.slack.workspace import APP
 
 Json = dict[str, Any]

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from aiohttp import BodyPartReader, web
 
 from bot.demo.slack.api import ALL_SCOPES, WebApiServer, parsed
-from bot.demo.slack.events import ApiCall, Event, Interaction
 from bot.demo.slack.faults import RateLimits, SlackFault
 from bot.demo.slack.limits import check_message
 from bot.demo.slack.user_input import Members
 from bot.demo.slack.views import SlackRefusal
+from bot.demo.slack.wire_log import ApiCall, Event, Interaction
 from bot.demo.slack.workspace import APP, PostedMessage
 
 Json = dict[str, Any]

@@ -14,11 +14,11 @@ from bot.demo.slack import payloads
 from bot.demo.slack.api import WebApiServer
 from bot.demo.slack.delivery import Delivery
 from bot.demo.slack.elements import problems_of_options
-from bot.demo.slack.events import Ack, EventLog, Interaction
 from bot.demo.slack.faults import SlackFaults
 from bot.demo.slack.limits import check_message
 from bot.demo.slack.payloads import NotOnScreenError
 from bot.demo.slack.views import OpenViews, SlackRefusal
+from bot.demo.slack.wire_log import Ack, EventLog, Interaction
 from bot.demo.slack.workspace import BOT_USER, TEAM, PostedMessage, View, Workspace, mangle
 
 Json = dict[str, Any]

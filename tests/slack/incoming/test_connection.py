@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from bot.demo.slack import payloads, workspace
-from bot.demo.slack.events import Interaction
 from bot.demo.slack.server import SlackServer
+from bot.demo.slack.wire_log import Interaction
 from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.access import Action, Role, require
 from bot.domain.errors import InvalidInput, StartupError, Unavailable

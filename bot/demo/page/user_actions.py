@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bot.demo.page.screen import Screen, typed
-from bot.demo.slack.events import Ack, Interaction
 from bot.demo.slack.server import SlackServer
+from bot.demo.slack.wire_log import Ack, Interaction
 from bot.demo.slack.workspace import ADMIN, BOT_USER, PostedMessage, View, mangle
 
 Json = dict[str, Any]
