@@ -8,7 +8,7 @@ RUN pip --python /opt/meshbot/bin/python install --no-cache-dir --no-compile --r
 COPY pyproject.toml README.md LICENSE ./
 COPY bot ./bot
 RUN pip --python /opt/meshbot/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
-    && /opt/meshbot/bin/python -c "import bot.app, bot.doctor.run, bot.init, matplotlib.backends.backend_agg, matplotlib.dates"
+    && /opt/meshbot/bin/python -c "import bot.app, bot.doctor.run, bot.setup_questions, matplotlib.backends.backend_agg, matplotlib.dates"
 
 FROM python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 RUN useradd --system --uid 10001 --home-dir /data meshbot && install -d -o meshbot /data

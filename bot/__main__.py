@@ -22,8 +22,8 @@ from bot.domain.errors import BotError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bot.init import Init
     from bot.settings.definitions import Settings
+    from bot.setup_questions import Init
 
 INTERRUPTED = 130
 UNREAD = 141  # as of any program whose reader has gone, like head
@@ -226,7 +226,7 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 def _init(chosen: argparse.Namespace) -> int:
     from bot import log
-    from bot.init import Init, answers_in
+    from bot.setup_questions import Init, answers_in
 
     log.configure("error", "console", [])
     answers = {flag: getattr(chosen, flag.replace("-", "_")) for flag, *_ in ANSWERS}

@@ -18,8 +18,8 @@ import pytest
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
-from bot.init import QUESTIONS, SIGNING_SECRET
 from bot.settings.definitions import load_settings
+from bot.setup_questions import QUESTIONS, SIGNING_SECRET
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -17,8 +17,8 @@ from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.text import message_text
 from bot.domain.errors import StartupError
-from bot.init import QUESTIONS, Init, answers_in, new_app_link
 from bot.settings.definitions import load_settings
+from bot.setup_questions import QUESTIONS, Init, answers_in, new_app_link
 from bot.slack.manifest import manifest
 from tests.worlds.process import APP_TOKEN, BOT_TOKEN, PASSWORD
 
