@@ -19,7 +19,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
 from tests.settings.test_settings import load
-from tests.test_init import MOST_QUESTIONS
+from tests.test_setup_questions import MOST_QUESTIONS
 from tests.worlds.process import APP_TOKEN, BOT_TOKEN, PASSWORD
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from bot.storage.db import schema
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, ensure_schema, known, migrate, needed
 from bot.storage.db.tables import metadata, ticks
-from tests.storage.db.test_moving import value_of
+from tests.storage.db.test_move_database import value_of
 
 pytestmark = pytest.mark.on_both
 
