@@ -6,7 +6,7 @@ import { drawBlocks } from './blocks.js';
 import { MessageList, placeOf } from './list.js';
 import { spoken } from './messages.js';
 import { drawPanel, updatePanel } from './panel.js';
-import { showModals } from './windows.js';
+import { showModals } from './dialogs.js';
 import { tour, tourIfNew } from './tour.js';
 
 const $ = (id) => document.getElementById(id);

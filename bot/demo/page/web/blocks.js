@@ -2,7 +2,7 @@
 
 import { el, icon, popup, state } from './dom.js';
 import { mrkdwn, plain, richText, words } from './mrkdwn.js';
-import { confirmed } from './windows.js';
+import { confirmed } from './dialogs.js';
 
 /** All blocks of a message or a view. `place.act(element, index, selected, node)` carries out a click or a choice. */
 export function drawBlocks(blocks, place) {
