@@ -18,7 +18,10 @@ _PROGRAM = (
     r"|\.?/?[\w./-]*\.(?:ci|venv)/[\w./-]+|/opt/[\w./-]+)"
 )
 README = "tests/project/test_readme.py::test_the_commands_of_the_readme_lead_to_a_connected_bot"
-INIT = "tests/test_setup_questions.py::test_its_questions_lead_from_an_empty_folder_to_a_card_and_a_second_run_asks_none"
+INIT = (
+    "tests/test_setup_questions.py::"
+    "test_its_questions_lead_from_an_empty_folder_to_a_card_and_a_second_run_asks_none"
+)
 DOCTOR = "tests/test_doctor.py::"
 MAIN = "tests/test_main.py::"
 CHANGELOG = "test_one_step_releases_the_changelog_which_is_what_the_release_says"
