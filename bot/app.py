@@ -228,7 +228,7 @@ class App:
 
     async def _frozen(self) -> Callable[[str], str | None]:
         """What says of a version why no update to it would start now."""
-        freezes = await self._rollouts.steering.freezes()
+        freezes = await self._rollouts.freezes.standing()
         return lambda version: next((one.says() for one in freezes if one.holds(version)), None)
 
     async def _listed_at(self) -> datetime | None:
@@ -262,7 +262,7 @@ class App:
             unacknowledged,
             await self._rollouts.requests.count_going_on(),
             await self._alerts.silences.count_active(),
-            await self._rollouts.steering.freezes(),
+            await self._rollouts.freezes.standing(),
             await self._fleet.policies.states(),
         )
 

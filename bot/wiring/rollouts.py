@@ -16,6 +16,7 @@ from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.rollouts.plan import RolloutRules
 from bot.services.context import Within
 from bot.services.rollouts.approval_checks import StartChecks
+from bot.services.rollouts.freezes import RolloutFreezes
 from bot.services.rollouts.requests import BadAmong, OpeningFor, RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
@@ -25,6 +26,7 @@ from bot.settings.definitions import Settings
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.commands import RolloutListeners
 from bot.slack.rollouts.form import RolloutForm
+from bot.slack.rollouts.freezes import FreezeListeners
 from bot.wiring.ground import Ground, Listeners
 
 
@@ -35,6 +37,7 @@ class Rollouts:
     requests: RolloutRequests
     runner: RolloutRunner
     steering: RolloutSteering
+    freezes: RolloutFreezes
     routing: RolloutRouting
 
     async def pause(self, actor: Actor, rollout_id: int, drawn: int | None, channel: str) -> None:
@@ -91,9 +94,9 @@ def build_rollouts(
         rules=rules,
         visibility_lost=visibility_lost,
         within=within,
-        told=ground.settings.channels.rollouts,
     )
-    return Rollouts(requests, runner, steering, routing)
+    freezes = RolloutFreezes(context, told=ground.settings.channels.rollouts)
+    return Rollouts(requests, runner, steering, freezes, routing)
 
 
 def rollout_listeners(
@@ -106,8 +109,10 @@ def rollout_listeners(
     """The last two are the fleet's."""
     form = RolloutForm(rollouts.requests, ground.modals, firmware=firmware, tags=tags)
     buttons = RolloutButtons(rollouts.requests, rollouts.steering, ground.modals)
-    listeners = RolloutListeners(rollouts.requests, rollouts.steering, ground.modals, form.open)
-    return Listeners((listeners.feature(), buttons.feature(), form.feature()), listeners.lists())
+    listeners = RolloutListeners(rollouts.requests, form.open)
+    freezes = FreezeListeners(rollouts.freezes, ground.modals)
+    features = (listeners.feature(), freezes.feature(), buttons.feature(), form.feature())
+    return Listeners(features, listeners.lists())
 
 
 def rollout_rules(settings: Settings) -> RolloutRules:

@@ -29,7 +29,7 @@ from bot.domain.sites import book as sites
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.fleet import firmware_policy
-from bot.services.rollouts import steering
+from bot.services.rollouts import freezes
 from bot.services.sites.book import CONFIRM_WITHIN
 from bot.settings.definitions import DOCUMENTED, OPERATIONS, Settings
 from bot.slack.incoming import identity_cache
@@ -335,7 +335,7 @@ def _claims() -> list[str]:
         f"{waves[0]} gateways, then up to {', '.join(waves[1:-1])} and {waves[-1]} of those that take part "
         f"(`WAVES`); with fewer than {plan.SMALL_BELOW} of them, {small[0]} gateway, then {small[1]}, "
         "then the rest",
-        f"a reason of up to {steering.MOST_REASON:,} characters",
+        f"a reason of up to {freezes.MOST_REASON:,} characters",
         f"Hours are up to {sites.MOST_WINDOWS} windows such as `Mo-Fr 07:00-16:00`",
         f"A text has {sites.LONGEST} characters at most",
         f"{MOST_PASTED:,} characters and {sites.MOST_AT_ONCE} sites at once",

@@ -22,6 +22,7 @@ from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.context import Context
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import ENTRY
+from bot.services.rollouts.freezes import RolloutFreezes
 from bot.services.rollouts.requests import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
@@ -92,12 +93,12 @@ class World:
             silenced=_no_ids,
         )
         self.rollouts, self.runner = self.restarted()
+        self.freezes = RolloutFreezes(self.context, told=self.channel)
         self.steering = RolloutSteering(
             self.context,
             rules=rules,
             visibility_lost=self._is_blind,
             within=self.fleet.require_within,
-            told=self.channel,
         )
 
     def restarted(self, rules: RolloutRules | None = None) -> tuple[RolloutRequests, RolloutRunner]:

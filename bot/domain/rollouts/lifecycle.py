@@ -12,7 +12,7 @@ from typing import NewType
 
 from bot.domain.access import Action, Actor, Role, refused, require
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
-from bot.domain.firmware import Firmware, is_same_firmware
+from bot.domain.firmware import Firmware
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass, wave_sizes
 
@@ -188,38 +188,6 @@ class TargetRecord:
     started_at: datetime | None
     settled_at: datetime | None
     return_time: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
-class Freeze:
-    """Nothing is started while it lasts; ``firmware_version`` is empty when it is for all firmware."""
-
-    firmware_version: str
-    by: str
-    by_name: str
-    reason: str
-    at: datetime
-
-    def says(self) -> str:
-        """What is frozen, by whom and why, as plain text."""
-        what = f"firmware {self.firmware_version}" if self.firmware_version else "everything"
-        return f"{what} is frozen by {self.by_name}: {self.reason}"
-
-    def holds(self, firmware_version: str) -> bool:
-        """Whether it is for this firmware, however that is spelled."""
-        return not self.firmware_version or is_same_firmware(firmware_version, self.firmware_version)
-
-
-@dataclass(frozen=True, slots=True)
-class FreezeEffect:
-    """A freeze that came or ended, and the rollouts that it holds, or held.
-
-    ``still_held`` tells for some of them what holds them besides, by number.
-    """
-
-    freeze: Freeze
-    rollouts: tuple[RolloutId, ...]
-    still_held: Mapping[RolloutId, str] = field(default_factory=dict)
 
 
 Counts = Mapping[tuple[int, TargetState], int]  # gateways by wave and state; wave 0 is in none
@@ -429,39 +397,12 @@ def is_paused_by_itself(rollout: Rollout) -> bool:
     return is_paused and rollout.paused_by is None
 
 
-def resume(
-    rollout: Rollout,
-    actor: Actor,
-    now: datetime,
-    override: str | None = None,
-    freeze: Freeze | None = None,
-) -> Rollout:
-    """Goes on after a pause, its failures so far seen by a person and not counted again.
-
-    One that a ``freeze`` holds goes on only for an admin who says why (``override``; else ReasonNeeded).
-    """
+def resume(rollout: Rollout, actor: Actor, now: datetime) -> Rollout:
+    """Goes on after a pause, its failures so far seen by a person and not counted again."""
     require(actor, Action.STEER)
-    if rollout.state is RolloutState.RUNNING and freeze is not None and rollout.through_freeze is None:
-        return _start_through(rollout, actor, override, freeze)
     if rollout.state is not RolloutState.PAUSED:
         raise Stale(_is_now(rollout, "resumed"))
     return replace(rollout, state=RolloutState.RUNNING, reason=None, gate_from=now, wave_settled_at=None)
-
-
-def _start_through(rollout: Rollout, actor: Actor, override: str | None, freeze: Freeze) -> Rollout:
-    if actor.role < Role.ADMIN:
-        raise refused(
-            actor,
-            Action.OVERRIDE,
-            f"{rollout.title} is held: {freeze.says()}. Only an admin may start through a freeze. "
-            f"Admins: {actor.holders.get(Role.ADMIN) or 'nobody has that role yet'}.",
-        )
-    if not (override or "").strip():
-        raise ReasonNeeded(
-            f"{rollout.title} is held: {freeze.says()}. As an admin you may go on all the same: say why. "
-            "The card shows your reason."
-        )
-    return replace(rollout, through_freeze=f"{actor.name}: {(override or '').strip()}")
 
 
 def promote(rollout: Rollout, actor: Actor, verified: int) -> Rollout:

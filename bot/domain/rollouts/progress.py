@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.rollouts.events import Paused, TimelineEntry, over_with
+from bot.domain.rollouts.freezes import Freeze
 from bot.domain.rollouts.lifecycle import (
     CANARY,
     FAILURES,
     Counts,
-    Freeze,
     Rollout,
     RolloutId,
     RolloutState,

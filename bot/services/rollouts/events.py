@@ -29,19 +29,17 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     leaves_a_move,
 )
-from bot.domain.rollouts.lifecycle import Freeze, FreezeEffect, Rollout, RolloutId
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId
 from bot.domain.rollouts.stale_buttons import is_decisive
 from bot.storage import audit, people
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
 from bot.storage.rollouts import events
-from bot.storage.rollouts import rollouts as store
 
 BY_ITSELF = "meshbot"
 NOTE = "rollout_event"
 DECIDED = "rollout_decided"
-FREEZE_TOLD = "freeze_told"  # the kind of the message to the channel of rollouts
 ENTRY = "entry"  # in the body of both: the number of the timeline entry
 CALL = "call"  # in the body of the first copy of a note: the ids of whose move it is
 BROADCAST = (Paused, Aborted, NotReturned, Finished)  # said in the channel as well
@@ -139,48 +137,6 @@ def _audited(
         reason=getattr(event, "reason", None),
         plan_hash=rollout.plan_hash,
     )
-
-
-async def record_freeze(
-    connection: Transaction, freeze: Freeze, by: Actor | None, now: datetime, *, ended: bool = False
-) -> FreezeEffect:
-    """Adds it to the timeline of every rollout that it holds, whose next tick looks at once.
-
-    Whoever calls this has locked them all, before anything else: see ``lock_all``.
-    """
-    version = freeze.firmware_version
-    event = Unfrozen(version) if ended else Frozen(version, freeze.reason)
-    held, besides = await store.held_by(connection, freeze), {}
-    for rollout in held:
-        await record_event(connection, rollout, event, now, by)
-        other = await store.freeze_of(connection, rollout.firmware_version) if ended else None
-        if other is not None and rollout.through_freeze is None:
-            besides[rollout.id] = other.says()
-    await store.wake_all(connection, now)
-    return FreezeEffect(freeze, tuple(rollout.id for rollout in held), besides)
-
-
-async def tell_of_freeze(
-    connection: Transaction,
-    channel: str,
-    effect: FreezeEffect,
-    by: Actor,
-    now: datetime,
-    *,
-    ended: bool = False,
-) -> None:
-    """Says in the channel of rollouts what was frozen, or is no more, and which rollouts that holds."""
-    freeze = effect.freeze
-    body = {
-        "ended": ended,
-        "by": by.user_id,
-        "version": freeze.firmware_version,
-        "reason": freeze.reason,
-        "rollouts": list(effect.rollouts),
-        "still_held": {str(number): why for number, why in effect.still_held.items()},
-    }
-    key = f"freeze/{freeze.firmware_version}/{now.isoformat()}/{'ended' if ended else 'begun'}"
-    await cards.add_message(connection, channel, key, FREEZE_TOLD, body, now)
 
 
 async def tell_requester(

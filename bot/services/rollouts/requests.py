@@ -51,7 +51,7 @@ from bot.services.rollouts.routing import RolloutRouting, no_place
 from bot.services.vendor_questions import VendorQuestions
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
-from bot.storage.rollouts import batches, events, targets
+from bot.storage.rollouts import batches, events, freezes, targets
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts.alerts_meanwhile import alerts_during
@@ -214,7 +214,7 @@ class RolloutRequests:
         now, plan_id = self.now(), self._new_id()
         size = await self._fleet_size()
         async with self._database.read() as connection:
-            freeze = await store.freeze_of(connection, firmware.version or "")
+            freeze = await freezes.freeze_of(connection, firmware.version or "")
             around = Circumstances(now, size, await again.quarantined(connection, now), freeze is not None)
             evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
         # Ten thousand targets take a while to sort and hash: not on the event loop.
@@ -467,7 +467,7 @@ class RolloutRequests:
             kept = await count_late(connection, rollout_id)
             first = await targets.first_to_start(connection, rollout_id, SHOWN_FIRST)
             sites = set() if rollout.state.is_final else await targets.sites(connection, rollout_id)
-            freeze = await store.freeze_of(connection, version)
+            freeze = await freezes.freeze_of(connection, version)
             evidence = await _evidence(connection, version, rollout.model)
             bound = None if rollout.state.is_final else rollout.maintenance
             opening = None if bound is None else await maintenance_opening(connection, bound)

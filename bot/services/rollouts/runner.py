@@ -31,10 +31,12 @@ from bot.domain.rollouts.events import (
     WaitEnded,
     WaveStarted,
 )
+from bot.domain.rollouts.freezes import Freeze
 from bot.domain.rollouts.gateway_verdict import Attempt
-from bot.domain.rollouts.lifecycle import SILENT, Freeze, Rollout, RolloutId, RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import SILENT, Rollout, RolloutId, RolloutState, TargetState
 from bot.services.rollouts.approval_checks import StartChecks
-from bot.services.rollouts.events import BY_ITSELF, about, record_event, record_freeze, tell_requester
+from bot.services.rollouts.events import BY_ITSELF, about, record_event, tell_requester
+from bot.services.rollouts.freezes import record_freeze
 from bot.services.rollouts.stragglers import NAMED, StragglerTracker
 from bot.services.rollouts.vendor_jobs import (
     JobReports,
@@ -45,7 +47,7 @@ from bot.services.rollouts.vendor_jobs import (
 )
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
-from bot.storage.rollouts import batches, retries, targets
+from bot.storage.rollouts import batches, freezes, retries, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts.maintenance_window import maintenance_opening
@@ -255,7 +257,7 @@ class RolloutRunner:
                 await record_event(connection, after, Paused(trip.reason), now, before=fresh)
                 return replace(after, version=fresh.version + 1)
         async with self._context.database.write() as connection:
-            await store.lock_all(connection)  # its freeze touches others too
+            await freezes.lock_all(connection)  # its freeze touches others too
             fresh, trip = await self._find_trip(connection, rollout.id, now)
             if trip is None or not trip.for_good:
                 return fresh

@@ -1,33 +1,29 @@
-"""What people do with a rollout that runs: pause, resume, promote, abort, retry, catch up; and freezes."""
+"""What people do with a rollout that runs: pause, resume, promote, abort, retry, catch up."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 
-from bot.domain.access import Action, Actor, require_everywhere
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
-from bot.domain.errors import InvalidInput, Stale, Unavailable
+from bot.domain.access import Action, Actor
+from bot.domain.errors import Stale, Unavailable
+from bot.domain.rollouts import freezes as through_freezes
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried, WaitEnded
-from bot.domain.rollouts.lifecycle import Freeze, FreezeEffect, Rollout, RolloutId, TargetState
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, TargetState
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.services.context import Context, Within
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision
-from bot.services.rollouts.events import anywhere, record_freeze, tell_of_freeze
-from bot.storage import audit
+from bot.services.rollouts.events import anywhere
+from bot.storage.rollouts import freezes, targets
 from bot.storage.rollouts import retries as again
 from bot.storage.rollouts import rollouts as store
-from bot.storage.rollouts import targets
-
-MOST_REASON = 1000  # characters of why something is frozen
 
 
 class RolloutSteering:
     """One decision a transaction.
 
     ``drawn`` is what the button carries, see ``begin_decision``; ``channel`` is where somebody decides, for
-    the audit log. ``told`` is the channel that hears of freezes.
+    the audit log.
     """
 
     def __init__(
@@ -37,10 +33,8 @@ class RolloutSteering:
         rules: RolloutRules,
         visibility_lost: Callable[[], Awaitable[bool]],
         within: Within = anywhere,
-        told: str | None = None,
     ) -> None:
         self._within = within
-        self._told = told
         self._database = context.database
         self._rules = rules
         self._now = context.now
@@ -70,12 +64,12 @@ class RolloutSteering:
         """
         async with self._database.read() as connection:
             before = await store.load(connection, rollout_id)
-            freeze = await store.freeze_of(connection, before.firmware_version)
+            freeze = await freezes.freeze_of(connection, before.firmware_version)
         needed = Action.OVERRIDE if freeze and override else Action.RESUME
         await self._require_within(actor, rollout_id, needed)
         async with self._deciding(RolloutAct.RESUME, actor, rollout_id, drawn, channel) as it:
-            freeze = await store.freeze_of(it.connection, it.before.firmware_version)
-            after = decide.resume(it.before, actor, it.now, override, freeze)
+            freeze = await freezes.freeze_of(it.connection, it.before.firmware_version)
+            after = through_freezes.resume(it.before, actor, it.now, override, freeze)
             await it.save(after)
             await it.record(after, Resumed(override))
         return after
@@ -177,94 +171,3 @@ class RolloutSteering:
     ) -> AsyncIterator[RolloutDecision]:
         async with self._database.write() as connection:
             yield await begin_decision(connection, act, actor, rollout_id, drawn, channel, self._now())
-
-    # ---- freezes
-
-    async def check_freeze(self, actor: Actor, firmware_version: str, reason: str) -> tuple[RolloutId, ...]:
-        """The rollouts that a freeze would hold now. Raises what ``freeze`` does, but asks for no reason."""
-        require_everywhere(actor, Action.FREEZE)
-        _check_length(reason)
-        asked = Freeze(firmware_version, actor.user_id, actor.name, "", self._now())
-        async with self._database.read() as connection:
-            standing = await store.list_freezes(connection)
-            there = next((one for one in standing if one.firmware_version == firmware_version), None)
-            if there is not None:
-                raise _frozen_already(there)
-            return await store.list_held(connection, asked)
-
-    async def freeze(
-        self, actor: Actor, firmware_version: str, reason: str, channel: str | None = None
-    ) -> FreezeEffect:
-        """Holds every start, or those of one firmware; what has started is still judged.
-
-        Raises NotAllowed, Stale when it is frozen already, and InvalidInput without a reason.
-        """
-        require_everywhere(actor, Action.FREEZE)
-        why, now = reason.strip(), self._now()
-        if not why:
-            raise InvalidInput("Please say why: everybody whose update waits reads it.")
-        _check_length(why)
-        freeze = Freeze(firmware_version, actor.user_id, actor.name, why, now)
-        async with self._database.write() as connection:
-            await store.lock_all(connection)
-            if not await store.add_freeze(connection, freeze):
-                standing = await store.freeze_of(connection, firmware_version)
-                raise _frozen_already(standing or freeze)
-            effect = await record_freeze(connection, freeze, actor, now)
-            await audit.record(connection, _entry(actor, AuditAction.FREEZE, freeze, now, channel))
-            if self._told:
-                await tell_of_freeze(connection, self._told, effect, actor, now)
-        return effect
-
-    async def unfreeze(
-        self, actor: Actor, firmware_version: str, channel: str | None = None, *, drawn: str | None = None
-    ) -> FreezeEffect:
-        """Raises NotAllowed, and InvalidInput when it is not frozen.
-
-        ``drawn`` is the reason that a button was drawn with. Raises Stale when it is frozen for another now.
-        """
-        require_everywhere(actor, Action.FREEZE)
-        now = self._now()
-        async with self._database.write() as connection:
-            await store.lock_all(connection)
-            lifted = await store.remove_freeze(connection, firmware_version)
-            if lifted is None:
-                standing = await store.list_freezes(connection)
-                there = "; ".join(freeze.says() for freeze in standing) or "nothing is frozen"
-                what = f"Firmware {firmware_version}" if firmware_version else "Everything"
-                raise InvalidInput(f"{what} is not frozen. Now: {there}.")
-            if drawn not in {None, lifted.reason}:
-                raise Stale(f"It was frozen anew since: {lifted.says()}.")
-            effect = await record_freeze(connection, lifted, actor, now, ended=True)
-            ended = Freeze(firmware_version, actor.user_id, actor.name, "", now)
-            await audit.record(connection, _entry(actor, AuditAction.UNFREEZE, ended, now, channel))
-            if self._told:
-                await tell_of_freeze(connection, self._told, effect, actor, now, ended=True)
-        return effect
-
-    async def freezes(self) -> tuple[Freeze, ...]:
-        async with self._database.read() as connection:
-            return await store.list_freezes(connection)
-
-
-def _check_length(reason: str) -> None:
-    if len(reason) > MOST_REASON:
-        raise InvalidInput(f"A reason takes {MOST_REASON:,} characters, and this one has {len(reason):,}.")
-
-
-def _frozen_already(standing: Freeze) -> Stale:
-    return Stale(f"It is frozen already: {standing.says()}.")
-
-
-def _entry(
-    actor: Actor, action: AuditAction, freeze: Freeze, now: datetime, channel: str | None
-) -> AuditEntry:
-    return AuditEntry(
-        at=now,
-        actor=actor.user_id,
-        action=action,
-        subject=f"firmware {freeze.firmware_version}" if freeze.firmware_version else "everything",
-        outcome=Outcome.DONE,
-        channel=channel,
-        reason=freeze.reason or None,
-    )

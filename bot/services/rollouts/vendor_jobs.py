@@ -15,8 +15,9 @@ from bot.domain.gateways import GatewayId
 from bot.domain.rollouts import gateway_verdict
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.events import Aborted, NotCalledOff
+from bot.domain.rollouts.freezes import Freeze, is_held
 from bot.domain.rollouts.gateway_verdict import Attempt, FailureKind
-from bot.domain.rollouts.lifecycle import Freeze, Rollout, RolloutState
+from bot.domain.rollouts.lifecycle import Rollout, RolloutState
 from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
@@ -34,7 +35,7 @@ from bot.services.context import Context
 from bot.services.rollouts.events import about, record_event
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
-from bot.storage.rollouts import batches, targets
+from bot.storage.rollouts import batches, freezes, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
 from bot.storage.rollouts.batches import Batch
@@ -271,7 +272,7 @@ async def stop_for_good(
     await store.save(connection, rollout, after, now)
     await targets.skip_all(connection, rollout.id, f"not started: {reason}", now)
     await targets.free_gateways(connection, rollout.id)
-    frozen = freeze is not None and await store.add_freeze(connection, freeze)
+    frozen = freeze is not None and await freezes.add_freeze(connection, freeze)
     await record_event(connection, after, Aborted(reason, frozen), now, before=rollout)
     return after, frozen
 
@@ -287,8 +288,8 @@ async def start_blocker(
         return FLEET_NOT_VISIBLE
     if rollout.has_waited_at(now):
         return "the time for those that were offline is over"
-    freeze = await store.freeze_of(connection, rollout.firmware_version)
-    if freeze is not None and rollout.through_freeze is None:
+    freeze = await freezes.freeze_of(connection, rollout.firmware_version)
+    if freeze is not None and is_held(rollout, freeze):
         return freeze.says()
     if not may_start(rules.window, rules.zone, now):
         opens = next_start(rules.window, rules.zone, now).astimezone(rules.zone)

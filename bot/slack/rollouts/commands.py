@@ -9,20 +9,15 @@ from bot.domain.errors import InvalidInput
 from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.windows import begins_with_a_moment, parse_start
-from bot.services.rollouts.events import CALL, DECIDED, ENTRY, FREEZE_TOLD, NOTE
+from bot.services.rollouts.events import CALL, DECIDED, ENTRY, NOTE
 from bot.services.rollouts.requests import RolloutRequests
-from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
-from bot.slack.ids import FreezeRef, PageRef
+from bot.slack.ids import PageRef
 from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.requests import (
-    Click,
     CommandCall,
     Declarations,
     Feature,
-    Submission,
-    SubmissionAnswer,
-    ViewCalls,
 )
 from bot.slack.paging import ListFile, ListHandler
 from bot.slack.rollouts.views import card, notes
@@ -45,20 +40,16 @@ class RolloutListeners:
     def __init__(
         self,
         service: RolloutRequests,
-        steering: RolloutSteering,
-        modals: ViewCalls,
         form: Callable[[CommandCall], Awaitable[None]] | None = None,
     ) -> None:
         self._form = form
         self._service = service
-        self._steering = steering
-        self._modals = modals
 
     def feature(self) -> Feature:
         return on.of(
             self,
             cards={"rollout": self.draw_card},
-            notes={DECIDED: self.draw_decided, NOTE: self.draw_note, FREEZE_TOLD: notes.told_of_freeze},
+            notes={DECIDED: self.draw_decided, NOTE: self.draw_note},
         )
 
     def lists(self) -> Mapping[str, ListHandler]:
@@ -126,73 +117,6 @@ class RolloutListeners:
         if not call.text.strip():
             raise InvalidInput("Which job? /mesh jobs lists them with their ids; then: /mesh job <id>.")
         await call.respond.answer(await self._job_page(call.actor, 0, call.text))
-
-    @on.command(
-        "freeze [everything|firmware <version>] [because <reason>]",
-        "Hold every start of an update, or those of one firmware; alone, it shows what is frozen",
-        needs="admin",
-        examples=("freeze everything because of the trade fair", "freeze firmware 3.6.0 because it bricks"),
-    )
-    async def freeze(self, call: CommandCall) -> None:
-        """What holds everything is asked about first, and what has no reason asks for one."""
-        if not call.text.strip():
-            await call.respond.answer(views.freezes(await self._steering.freezes()))
-            return
-        version, reason = parse_freeze(call.text)
-        asked = FreezeRef(version, reason, call.channel)
-        if version and reason:
-            effect = await self._steering.freeze(call.actor, version, reason, call.channel)
-            await call.respond.answer(views.frozen(effect))
-            return
-        held = await self._steering.check_freeze(call.actor, version, reason)
-        if reason:
-            await call.respond.answer(views.freeze_asked(held, asked))
-        elif call.trigger_id:
-            await self._modals.open(call.trigger_id, views.freeze_modal(held, asked))
-        else:
-            raise InvalidInput(
-                f"Why? Nothing is frozen yet. Write /mesh freeze {asked.subject} because <reason>."
-            )
-
-    @on.click(ids.FREEZE)
-    async def freeze_everything(self, click: Click) -> None:
-        asked = click.freeze
-        effect = await self._steering.freeze(
-            click.actor, asked.version, asked.reason, click.channel or asked.channel or None
-        )
-        await click.respond.answer(views.frozen(effect))
-
-    @on.submission(ids.FREEZE)
-    async def freeze_with_reason(self, submission: Submission) -> SubmissionAnswer:
-        asked = submission.freeze
-        reason = submission.values.get(ids.REASON, "")
-        try:
-            effect = await self._steering.freeze(
-                submission.actor, asked.version, reason, asked.channel or None
-            )
-        except InvalidInput as error:
-            return SubmissionAnswer(errors={ids.REASON: str(error)})
-        return SubmissionAnswer(view=views.frozen_view(effect))
-
-    @on.command(
-        "unfreeze [everything|firmware <version>]",
-        "End a freeze, and say which rollouts go on",
-        needs="admin",
-        examples=("unfreeze", "unfreeze firmware 3.5.0"),
-    )
-    async def unfreeze(self, call: CommandCall) -> None:
-        version, _ = parse_freeze(call.text)
-        effect = await self._steering.unfreeze(call.actor, version, call.channel)
-        await call.respond.answer(views.unfrozen(effect))
-
-    @on.click(ids.UNFREEZE)
-    async def unfreeze_drawn(self, click: Click) -> None:
-        """From the list of what is frozen, which is drawn again."""
-        effect = await self._steering.unfreeze(
-            click.actor, click.freeze.version, click.channel or None, drawn=click.freeze.reason
-        )
-        await click.respond.answer(views.freezes(await self._steering.freezes()))
-        await click.respond.add(views.unfrozen(effect))
 
     # ---- what is drawn
 
@@ -283,17 +207,3 @@ def parse_update(text: str) -> tuple[str, str, str]:
     if at is not None and not at[1] and not begins_with_a_moment(at[2]):
         raise InvalidInput(f"After “to” comes one version, and that is not one: {rest.strip()[:60]}. {USAGE}")
     return query.strip(), version, unquoted(at[2]) if at else ""
-
-
-def parse_freeze(text: str) -> tuple[str, str]:
-    """The firmware, empty for all, and the reason, which may be empty. Raises InvalidInput."""
-    match = re.fullmatch(
-        r'(?:everything\b|firmware\s+(?P<version>"[^"]{1,100}"|\S{1,100}))?\s*(?:because\s+(?P<reason>.+))?',
-        text.strip(),
-        re.IGNORECASE | re.DOTALL,
-    )
-    if match is None:
-        raise InvalidInput(
-            "Write /mesh freeze firmware 3.6.0 because it bricks, or /mesh freeze everything because …"
-        )
-    return unquoted(match["version"] or ""), (match["reason"] or "").strip()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
 from bot.domain.gateways import Connectivity, GatewayId
+from bot.domain.rollouts import freezes, next_starts
 from bot.domain.rollouts import lifecycle as machine
-from bot.domain.rollouts import next_starts
-from bot.domain.rollouts.lifecycle import Freeze, Rollout, RolloutState, TargetState
+from bot.domain.rollouts.freezes import Freeze
+from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
 from bot.domain.rollouts.next_starts import WaitingGateway
 from bot.domain.rollouts.progress import Evidence
 from tests.worlds.builders import MINUTE, rollout, rollout_rules
@@ -76,7 +77,7 @@ def test_only_an_admins_approval_counts_for_a_downgrade() -> None:
         lambda one: machine.approve(rollout(), replace(one, user_id="U0OLGA"), NOW, rollout_rules()),
         lambda one: machine.approve(rollout(downgrades=2), one, NOW, rollout_rules()),
         lambda one: machine.cancel(rollout(), one, NOW),
-        lambda one: machine.resume(running(), one, NOW, "why", Freeze("", "U0ADA", "Ada", "fair", NOW)),
+        lambda one: freezes.resume(running(), one, NOW, "why", FREEZE),
     ],
 )
 def test_whoever_may_be_an_admin_is_told_to_ask_again_and_not_refused(
@@ -205,21 +206,6 @@ def test_a_resumed_rollout_asks_for_promotion_again_and_forgets_old_failures() -
     assert machine.advance(resumed, counts, later, rollout_rules()).state is RolloutState.PROMOTION
 
 
-def test_only_an_admin_starts_through_a_freeze_and_says_why() -> None:
-    held = running(held="everything is frozen by Ada: fair")
-    with pytest.raises(NotAllowed, match="Only an admin"):
-        machine.resume(held, OLGA, NOW, freeze=FREEZE)
-    with pytest.raises(machine.ReasonNeeded):
-        machine.resume(held, ADA, NOW, " ", FREEZE)
-    assert machine.resume(held, ADA, NOW, "a security fix", FREEZE).through_freeze == "Ada: a security fix"
-
-
-def test_what_holds_starts_and_is_no_freeze_cannot_be_overridden() -> None:
-    held = running(held="outside the window; it opens Monday 09:00 (UTC)")
-    with pytest.raises(Stale, match="is running, so it cannot be resumed now"):
-        machine.resume(held, ADA, NOW, "now, please")
-
-
 def test_an_admin_may_approve_their_own_with_a_typed_reason() -> None:
     own = rollout(requester="U0ADA")
     with pytest.raises(machine.ReasonNeeded):
@@ -235,7 +221,7 @@ def test_an_admin_may_approve_their_own_with_a_typed_reason() -> None:
     [
         lambda one: machine.pause(one, VERA),
         lambda one: machine.resume(one, VERA, NOW),
-        lambda one: machine.resume(replace(one, state=RolloutState.RUNNING), VERA, NOW, "why", FREEZE),
+        lambda one: freezes.resume(replace(one, state=RolloutState.RUNNING), VERA, NOW, "why", FREEZE),
         lambda one: machine.promote(one, VERA, 5),
         lambda one: machine.abort(one, VERA, NOW),
         lambda one: machine.take_up(one, VERA, 1, NOW),

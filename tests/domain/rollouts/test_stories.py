@@ -18,10 +18,11 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import DeviceProgress, Firmware, FirmwareId, JobDevice
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
-from bot.domain.rollouts import gateway_verdict, next_starts, stop_gates
+from bot.domain.rollouts import freezes, gateway_verdict, next_starts, stop_gates
 from bot.domain.rollouts import lifecycle as machine
+from bot.domain.rollouts.freezes import Freeze
 from bot.domain.rollouts.gateway_verdict import Attempt, SeenState, Straggler
-from bot.domain.rollouts.lifecycle import SILENT, Freeze, Rollout, RolloutState, TargetState
+from bot.domain.rollouts.lifecycle import SILENT, Rollout, RolloutState, TargetState
 from bot.domain.rollouts.next_starts import WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, Plan, make_plan
 from bot.domain.windows import Window, may_start
@@ -86,7 +87,7 @@ class RolloutStory(RuleBasedStateMachine):
 
     @rule(actor=st.sampled_from([OLGA, PAUL, ADA]), override=st.sampled_from([None, "tested"]))
     def resumes(self, actor: Actor, override: str | None) -> None:
-        self._decides(lambda: machine.resume(self.rollout, actor, self.now, override, self.freeze))
+        self._decides(lambda: freezes.resume(self.rollout, actor, self.now, override, self.freeze))
 
     @rule()
     def promotes(self) -> None:
@@ -128,7 +129,7 @@ class RolloutStory(RuleBasedStateMachine):
     def somebody_freezes_or_ends_it(self, frozen: bool) -> None:
         self.freeze = FREEZE if frozen else None
         if frozen and not self.rollout.state.is_final:
-            self.rollout = replace(self.rollout, through_freeze=None)
+            self.rollout = freezes.hold_anew(self.rollout)
 
     # ---- the outside world
 
@@ -306,7 +307,7 @@ class RolloutStory(RuleBasedStateMachine):
         return True
 
     def _held(self) -> bool:
-        frozen = self.freeze is not None and self.rollout.through_freeze is None
+        frozen = self.freeze is not None and freezes.is_held(self.rollout, self.freeze)
         return self.blind or frozen or not may_start(RULES.window, RULES.zone, self.now)
 
     def _set_aside(self) -> None:

@@ -156,11 +156,11 @@ async def test_a_person_ends_the_waiting_and_it_is_finished(database_url: str) -
 async def test_a_paused_rollout_and_a_freeze_start_nobody_who_is_back(database_url: str) -> None:
     async with world(database_url, gateways=3, rules=WAITS, quick=True) as it:
         rollout_id = await waiting(it)
-        await it.steering.freeze(ADA, NEW, "it bricks")
+        await it.freezes.freeze(ADA, NEW, "it bricks")
         await returns(it, FIRST)
         assert FIRST not in it.portal.starts
         await it.steering.pause(OLGA, rollout_id)
-        await it.steering.unfreeze(ADA, NEW)
+        await it.freezes.unfreeze(ADA, NEW)
         await it.passes(3)
         assert FIRST not in it.portal.starts
         await it.steering.resume(OLGA, rollout_id)

@@ -126,7 +126,7 @@ async def test_latest_says_what_was_skipped_in_the_search_for_it(fleet: World) -
 
 
 async def test_a_freeze_holds_a_version_however_it_is_spelled(fleet: World) -> None:
-    await fleet.steering.freeze(ADA, "3.5.0", "it bricks")
+    await fleet.freezes.freeze(ADA, "3.5.0", "it bricks")
     drawn = await fleet.plan(version="3.5")
     assert drawn.freeze is not None
 

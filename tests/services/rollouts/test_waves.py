@@ -214,7 +214,7 @@ async def test_fifteen_percent_stop_for_good_and_freeze_the_firmware(database_ur
         rollout_id = await it.past_the_canary(behaviour=Behaviour.FAILS)
         picture = await it.comes_to(rollout_id, RolloutState.ABORTED)
         assert picture.rollout.reason == "10 of 12 gateways failed, 15 % or more"
-        assert [(one.firmware_version, one.by) for one in await it.steering.freezes()] == [(NEW, "meshbot")]
+        assert [(one.firmware_version, one.by) for one in await it.freezes.standing()] == [(NEW, "meshbot")]
         await it.passes(5)
         assert len(it.portal.starts) == 12
         assert await it.claimed() == set()
@@ -227,7 +227,7 @@ async def test_fifteen_percent_stop_for_good_even_a_rollout_that_is_paused(datab
         await it.steering.pause(PAUL, rollout_id)
         picture = await it.comes_to(rollout_id, RolloutState.ABORTED)
         assert picture.rollout.reason == "10 of 12 gateways failed, 15 % or more"
-        assert len(await it.steering.freezes()) == 1
+        assert len(await it.freezes.standing()) == 1
 
 
 async def test_neighbours_that_a_rollout_does_not_touch_and_that_go_offline_pause_it(
@@ -381,7 +381,7 @@ async def test_two_gates_that_freeze_at_once_both_do(postgres_url: str) -> None:
         second = await it.running(f"id:{','.join(names[1])}", "9.1.0")
         for rollout_id in (first, second):
             await it.comes_to(rollout_id, RolloutState.ABORTED)
-        assert {one.firmware_version for one in await it.steering.freezes()} == {NEW, "9.1.0"}
+        assert {one.firmware_version for one in await it.freezes.standing()} == {NEW, "9.1.0"}
         async with it.database.read() as connection:
             here = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
             assert (await connection.execute(here)).scalar_one() == 0

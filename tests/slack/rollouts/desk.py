@@ -13,6 +13,7 @@ from bot.slack.incoming.requests import Click, CommandCall, Submission, Submissi
 from bot.slack.paging import list_clicks
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.commands import RolloutListeners
+from bot.slack.rollouts.freezes import FreezeListeners
 from bot.slack.views.blocks import Message, View
 from tests.slack.shown import Answers, buttons, sendable
 from tests.worlds.rollouts import NEW, OLGA, PAUL, World
@@ -42,13 +43,15 @@ class Desk:
     def __init__(self, it: World) -> None:
         self.it = it
         self.modals = Modals()
-        self.listeners = RolloutListeners(it.rollouts, it.steering, self.modals)
+        self.listeners = RolloutListeners(it.rollouts)
         typed = self.listeners.feature()
         clicked = RolloutButtons(it.rollouts, it.steering, self.modals).feature()
+        frozen = FreezeListeners(it.freezes, self.modals).feature()
         self.feature = replace(
             typed,
-            clicks={**typed.clicks, **clicked.clicks},
-            submissions={**typed.submissions, **clicked.submissions},
+            commands={**typed.commands, **frozen.commands},
+            clicks={**typed.clicks, **clicked.clicks, **frozen.clicks},
+            submissions={**typed.submissions, **clicked.submissions, **frozen.submissions},
         )
 
     async def says(self, text: str, actor: Actor = OLGA) -> Message:

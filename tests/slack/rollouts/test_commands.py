@@ -12,7 +12,8 @@ from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.slack import ids
 from bot.slack.ids import CardRef
 from bot.slack.incoming.requests import Submission
-from bot.slack.rollouts.commands import parse_freeze, parse_update
+from bot.slack.rollouts.commands import parse_update
+from bot.slack.rollouts.freezes import parse_freeze
 from bot.storage import audit
 from tests.slack.rollouts.desk import Desk
 from tests.slack.shown import NAMES, buttons, doors
@@ -292,18 +293,18 @@ async def test_freeze_alone_shows_what_is_frozen_and_how_to_freeze(desk: Desk) -
 
 
 async def test_what_is_frozen_has_its_unfreeze_which_is_about_the_freeze_that_was_seen(desk: Desk) -> None:
-    await desk.it.steering.freeze(ADA, NEW, "it bricks")
+    await desk.it.freezes.freeze(ADA, NEW, "it bricks")
     ((action, ref),) = doors(await desk.says("freeze", ADA))
     assert action == ids.UNFREEZE
     await desk.says(f"unfreeze firmware {NEW}", ADA)
-    await desk.it.steering.freeze(ADA, NEW, "another reason")
+    await desk.it.freezes.freeze(ADA, NEW, "another reason")
     with pytest.raises(Stale, match=r"frozen anew since: .* by Ada: another"):
         await desk.clicks(action, ref, ADA)
     ((_, ref),) = doors(await desk.says("freeze", ADA))
     answers = await desk.clicks(action, ref, ADA)
     assert "Nothing is frozen." in answers.last.text
     assert "is no longer frozen" in answers.added[-1].text
-    assert await desk.it.steering.freezes() == ()
+    assert await desk.it.freezes.standing() == ()
 
 
 @pytest.mark.parametrize("typed", ["freeze because of the fair", "freeze everything because of the fair"])
@@ -311,10 +312,10 @@ async def test_a_freeze_of_everything_is_confirmed_first(desk: Desk, typed: str)
     await desk.requested()
     asked = await desk.says(typed, ADA)
     assert "Now that is R-1. Nothing is frozen yet" in asked.text
-    assert await desk.it.steering.freezes() == ()
+    assert await desk.it.freezes.standing() == ()
     answers = await desk.clicks(ids.FREEZE, buttons(asked)[ids.FREEZE], ADA)
     assert "Everything is frozen: of the fair. It holds R-1." in answers.last.text
-    assert len(await desk.it.steering.freezes()) == 1
+    assert len(await desk.it.freezes.standing()) == 1
 
 
 @pytest.mark.parametrize(("what", "version"), [("everything", ""), (f"firmware {NEW}", NEW)])
@@ -323,10 +324,10 @@ async def test_a_freeze_without_a_reason_asks_for_one_in_a_window(
 ) -> None:
     await desk.types(f"freeze {what}", ADA)
     assert (await desk.submits(ids.FREEZE, 1, "", ADA)).errors[ids.REASON].startswith("Please say why")
-    assert await desk.it.steering.freezes() == ()
+    assert await desk.it.freezes.standing() == ()
     done = await desk.submits(ids.FREEZE, 1, "it bricks", ADA)
     assert "is frozen: it bricks" in str(done.view)
-    (standing,) = await desk.it.steering.freezes()
+    (standing,) = await desk.it.freezes.standing()
     assert (standing.firmware_version, standing.reason) == (version, "it bricks")
 
 
@@ -336,7 +337,7 @@ async def test_a_freeze_without_a_reason_is_told_how_to_say_it_where_no_window_o
 ) -> None:
     with pytest.raises(InvalidInput, match=f"freeze {what} because <reason>"):
         await desk.says(f"freeze {what}", ADA)
-    assert await desk.it.steering.freezes() == ()
+    assert await desk.it.freezes.standing() == ()
 
 
 async def test_a_reason_that_no_button_can_carry_is_refused_before_the_question(desk: Desk) -> None:
@@ -347,7 +348,7 @@ async def test_a_reason_that_no_button_can_carry_is_refused_before_the_question(
 
 
 async def test_nobody_is_asked_about_what_is_frozen_or_about_what_they_may_not_freeze(desk: Desk) -> None:
-    await desk.it.steering.freeze(ADA, "", "trade fair")
+    await desk.it.freezes.freeze(ADA, "", "trade fair")
     with pytest.raises(Stale, match="It is frozen already: everything is frozen by Ada: trade fair"):
         await desk.says("freeze because of me", ADA)
     for typed in ("freeze firmware 1.2.3", "freeze because of me", "unfreeze"):
@@ -357,8 +358,8 @@ async def test_nobody_is_asked_about_what_is_frozen_or_about_what_they_may_not_f
 
 async def test_unfreeze_says_what_it_lifted_and_which_rollouts_go_on(desk: Desk) -> None:
     await desk.requested()
-    await desk.it.steering.freeze(ADA, NEW, "it bricks")
-    await desk.it.steering.freeze(ADA, "", "trade fair")
+    await desk.it.freezes.freeze(ADA, NEW, "it bricks")
+    await desk.it.freezes.freeze(ADA, "", "trade fair")
     lifted = (await desk.says("unfreeze", ADA)).text
     assert "Everything is no longer frozen: <@U0ADAM> froze it" in lifted
     assert "R-1 still waits: firmware 9.0.0 is frozen by Ada: it bricks." in lifted

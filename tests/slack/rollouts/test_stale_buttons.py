@@ -128,17 +128,17 @@ async def test_a_resume_of_an_older_pause_resumes_nothing_and_says_why(desk: Des
 
 async def test_going_on_through_a_freeze_is_about_the_freeze_that_was_seen(desk: Desk) -> None:
     await running(desk)
-    await desk.it.steering.freeze(ADA, NEW, "it bricks")
+    await desk.it.freezes.freeze(ADA, NEW, "it bricks")
     await acts(desk, ids.ROLLOUT_RESUME, ADA)  # opens the modal that asks why
-    await desk.it.steering.unfreeze(ADA, NEW)
-    await desk.it.steering.freeze(replace(ADA, user_id="U0EVE", name="Eve"), NEW, "it burns")
+    await desk.it.freezes.unfreeze(ADA, NEW)
+    await desk.it.freezes.freeze(replace(ADA, user_id="U0EVE", name="Eve"), NEW, "it burns")
     with pytest.raises(Stale, match=r"^You unfroze firmware .*; Eve froze firmware .* \(it burns\) "):
         await desk.submits(ids.ROLLOUT_RESUME, 1, "the fix is tested", ADA)
 
 
 async def test_start_anyway_does_not_resume_what_was_paused_meanwhile(desk: Desk) -> None:
     await running(desk)
-    await desk.it.steering.freeze(ADA, NEW, "it bricks")
+    await desk.it.freezes.freeze(ADA, NEW, "it bricks")
     old = await desk.button(ids.ROLLOUT_RESUME)
     await acts(desk, ids.ROLLOUT_PAUSE)
     with pytest.raises(Stale, match=r"^Paul paused R-1"):

@@ -16,7 +16,7 @@ from bot.slack.alerts.views import lists as alerts
 from bot.slack.alerts.views import maintenance, silences
 from bot.slack.alerts.views import notes as alert_notes
 from bot.slack.alerts.views.card import card as alert_card
-from bot.slack.rollouts.views import notes
+from bot.slack.rollouts.views import freezes, notes
 from bot.slack.views import subscriptions
 from tests.slack.alerts.views.test_card import RULES, incident
 from tests.slack.phone import FIRST, unnamed
@@ -124,7 +124,7 @@ def test_what_is_said_of_a_freeze_begins_with_the_rollouts_that_it_holds(
     rollouts: list[int], ended: bool
 ) -> None:
     body = {"ended": ended, "by": "U0ANA00001", "version": "3.6.0", "reason": LONG, "rollouts": rollouts}
-    assert unnamed(notes.told_of_freeze({**body, "still_held": {}}).text) is None
+    assert unnamed(freezes.told_of_freeze({**body, "still_held": {}}).text) is None
 
 
 @pytest.mark.parametrize(

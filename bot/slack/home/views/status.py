@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from bot.domain.access import Action, Actor, Role, role_needed
 from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import Counts, SnapshotStatus
-from bot.domain.rollouts.lifecycle import Freeze, RolloutState
+from bot.domain.rollouts.freezes import Freeze
+from bot.domain.rollouts.lifecycle import RolloutState
 from bot.slack.fleet.views.firmware_policy import POLICIES, summary
 from bot.slack.fleet.views.search import as_of, counts_text
 from bot.slack.views.blocks import (

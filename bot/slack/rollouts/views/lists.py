@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
-from bot.domain.rollouts.lifecycle import CANARY, Freeze, FreezeEffect, Rollout, RolloutId, TargetState
+from bot.domain.rollouts.lifecycle import CANARY, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
 from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
 from bot.domain.windows import MaintenanceOpening
 from bot.slack import ids
-from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef
+from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.rollouts.views.card import (
     ROLLOUT,
     WHOLE_FLEET,
@@ -30,7 +30,7 @@ from bot.slack.rollouts.views.card import (
     wait_words,
     waves_words,
 )
-from bot.slack.rollouts.views.notes import freed_words, numbers_of
+from bot.slack.rollouts.views.notes import numbers_of
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -40,7 +40,6 @@ from bot.slack.views.blocks import (
     button,
     channel,
     code,
-    confirm,
     context,
     count,
     date,
@@ -57,7 +56,7 @@ from bot.slack.views.blocks import (
     status,
 )
 from bot.slack.views.modals import modal, text_input
-from bot.slack.views.paging import DEVICES, Door, PagePosition, buttons, open_button, open_menu, rows_with
+from bot.slack.views.paging import DEVICES, Door, PagePosition, buttons, open_button, open_menu
 from bot.slack.views.tables import (
     Cell,
     Row,
@@ -328,103 +327,6 @@ def override_modal(ref: CardRef, callback_id: str, prompt: str) -> View:
 
 
 # ---- freezes
-
-
-HOW_TO_FREEZE = (
-    "To hold every start: /mesh freeze everything because <reason>. To hold one firmware: "
-    "/mesh freeze firmware <version> because <reason>. What has started is still judged, and "
-    "/mesh unfreeze ends it."
-)
-
-
-def freezes(standing: Sequence[Freeze]) -> Message:
-    """Everything that is frozen, and how to freeze."""
-    shown = [
-        f"🧊 {_frozen(one.firmware_version)} is frozen by "
-        f"{mention(one.by) if one.by != 'meshbot' else 'the bot'}, {date(one.at)}: {name(one.reason, 400)}"
-        for one in standing
-    ]
-    how = escape(HOW_TO_FREEZE)
-    blocks = rows_with(shown, [_unfreeze(one) for one in standing])
-    if not standing:
-        shown, blocks = ["Nothing is frozen."], [section("Nothing is frozen.")]
-    return message(spoken([*shown, how]), [*blocks, context(how)])
-
-
-def _unfreeze(freeze: Freeze) -> Block:
-    version = freeze.firmware_version
-    ref = FreezeRef(version, freeze.reason)
-    sure = confirm(
-        f"Unfreeze {plain_name(ref.subject, 60)}?", "The rollouts that it alone holds go on.", "Unfreeze"
-    )
-    return button("Unfreeze", ids.UNFREEZE, ref, confirm=sure, label=f"Unfreeze {plain_name(ref.subject)}")
-
-
-def freeze_asked(held: Sequence[RolloutId], asked: FreezeRef) -> Message:
-    """What a freeze of everything would hold, before it does."""
-    text = (
-        f"⚠️ This holds {bold('every start of every update')} until somebody ends it: "
-        f"{name(asked.reason, 400)}. {_would_hold(held)} Nothing is frozen yet."
-    )
-    sure = button("Freeze everything", ids.FREEZE, asked, style="danger")
-    return message(text, [section(text), *actions(sure)])
-
-
-def freeze_modal(held: Sequence[RolloutId], asked: FreezeRef) -> View:
-    """Asks for the reason that a freeze needs."""
-    what = (
-        f"every start of firmware {code(asked.version)}" if asked.version else "every start of every update"
-    )
-    return modal(
-        "Freeze firmware" if asked.version else "Freeze everything",
-        [
-            section(f"This holds {bold(what)} until somebody ends it. {_would_hold(held)}"),
-            text_input(
-                ids.REASON,
-                "Why?",
-                multiline=True,
-                most=1000,
-                hint="The channel of rollouts and everybody whose update waits can read it.",
-            ),
-        ],
-        callback_id=ids.FREEZE,
-        ref=asked,
-        submit="Freeze",
-    )
-
-
-def frozen(effect: FreezeEffect) -> Message:
-    """What was frozen, as its answer."""
-    freeze, held = effect.freeze, numbers_of(effect.rollouts)
-    holds = f"It holds {held}." if held else "No rollout waits for it now."
-    return said(
-        f"🧊 {_frozen(freeze.firmware_version)} is frozen: {name(freeze.reason, 400)}. {holds} "
-        "What has started is still judged; `/mesh unfreeze` ends it."
-    )
-
-
-def frozen_view(effect: FreezeEffect) -> View:
-    """The same in the place of the modal that asked why."""
-    title = "Freeze firmware" if effect.freeze.firmware_version else "Freeze everything"
-    return modal(title, list(frozen(effect).blocks), callback_id="said")
-
-
-def unfrozen(effect: FreezeEffect) -> Message:
-    """What a freeze was that ended, and which rollouts go on without it."""
-    lifted = effect.freeze
-    by = mention(lifted.by) if lifted.by != "meshbot" else "the bot"
-    return said(
-        f"🔄 {_frozen(lifted.firmware_version)} is no longer frozen: {by} froze it {date(lifted.at)}, "
-        f"{name(lifted.reason, 400)}. {freed_words(effect.rollouts, effect.still_held)}"
-    )
-
-
-def _frozen(version: str) -> str:
-    return f"Firmware {code(version)}" if version else "Everything"
-
-
-def _would_hold(held: Sequence[RolloutId]) -> str:
-    return f"Now that is {numbers_of(held)}." if held else "No rollout would wait for it now."
 
 
 # ---- lists and details

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from bot.domain.rollouts.events import (
     Aborted,
@@ -191,33 +191,6 @@ _CAME: Mapping[type[RolloutEvent], str] = {
 }
 
 
-def told_of_freeze(body: Mapping[str, Any]) -> Message:
-    """Tells the channel of rollouts what somebody froze or unfroze, and which rollouts that holds."""
-    who, what = mention(str(body["by"])), _frozen(str(body["version"]))
-    rollouts = [RolloutId(int(number)) for number in body["rollouts"]]
-    why = name(str(body["reason"]), 400)
-    if body["ended"]:
-        still = {RolloutId(int(number)): str(reason) for number, reason in body["still_held"].items()}
-        led = numbers_of(rollouts) if rollouts else "No rollout waited"
-        freed = freed_words(rollouts, still)
-        return said(f"🔄 {led}: {who} unfroze {what}, which was frozen: {why}. {freed}")
-    led = f"{numbers_of(rollouts)} held" if rollouts else "No rollout held"
-    return said(f"🧊 {led}: {who} froze {what}: {why}. `/mesh unfreeze` ends it.")
-
-
-def freed_words(rollouts: Sequence[RolloutId], still_held: Mapping[RolloutId, str]) -> str:
-    """Which rollouts no freeze holds any more, and what holds the others."""
-    free = [number for number in rollouts if number not in still_held]
-    told = [f"No freeze holds {numbers_of(free)} any more." if free else "No rollout waited for that alone."]
-    by_reason: dict[str, list[RolloutId]] = {}
-    for number, why in still_held.items():
-        by_reason.setdefault(why, []).append(number)
-    for why, numbers in by_reason.items():
-        wait = "waits" if len(numbers) == 1 else "wait"
-        told.append(f"{numbers_of(numbers)} still {wait}: {name(why, 400)}.")
-    return " ".join(told)
-
-
 def numbers_of(rollouts: Sequence[RolloutId]) -> str:
     """The first of them by their numbers, and how many more there are."""
     shown = ", ".join(f"R-{number}" for number in rollouts[:NUMBERS_SHOWN])
@@ -300,9 +273,9 @@ def event_words(entry: TimelineEntry, state: RolloutState, title: str = "") -> s
                 f"updated all the same{_because(event.reason)}."
             )
         case Frozen():
-            return f"🧊 {it}: {who} froze {_frozen(event.version)}{_because(event.reason)}."
+            return f"🧊 {it}: {who} froze {frozen_words(event.version)}{_because(event.reason)}."
         case Unfrozen():
-            return f"🔄 {it}: {who} unfroze {_frozen(event.version)}."
+            return f"🔄 {it}: {who} unfroze {frozen_words(event.version)}."
         case AlertOpened():
             return f"🚨 {it}: alert A-{event.alert}, {count(event.count, 'gateway')} {_trouble(event)}."
         case AlertAcknowledged():
@@ -338,7 +311,8 @@ def _names(shown: Sequence[NamedGateway], number: int) -> str:
     return f"{names} and {number - len(shown):,} more" if number > len(shown) else names
 
 
-def _frozen(version: str) -> str:
+def frozen_words(version: str) -> str:
+    """What a freeze is for, within a sentence."""
     return f"firmware {code(version)}" if version else "everything"
 
 

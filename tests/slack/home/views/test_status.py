@@ -8,7 +8,8 @@ import pytest
 from bot.domain.access import Actor, Role
 from bot.domain.gateways import Counts, SnapshotStatus
 from bot.domain.query import parse
-from bot.domain.rollouts.lifecycle import Freeze, RolloutState
+from bot.domain.rollouts.freezes import Freeze
+from bot.domain.rollouts.lifecycle import RolloutState
 from bot.slack import ids
 from bot.slack.home.views import status as views
 from bot.slack.home.views.status import OpenWork, Setting, Status

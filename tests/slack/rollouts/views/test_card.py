@@ -49,11 +49,10 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     over_with,
 )
+from bot.domain.rollouts.freezes import Freeze, FreezeEffect
 from bot.domain.rollouts.lifecycle import (
     Approval,
     Decision,
-    Freeze,
-    FreezeEffect,
     Rollout,
     RolloutId,
     RolloutState,
@@ -65,8 +64,8 @@ from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, pau
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards
+from bot.slack.rollouts.views import freezes, notes
 from bot.slack.rollouts.views import lists as views
-from bot.slack.rollouts.views import notes
 from bot.slack.views.blocks import Message, date
 from bot.slack.views.paging import PagePosition
 from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
@@ -387,12 +386,12 @@ def everything_said(hostile: str) -> list[Message]:
         ),
         views.plan(drawn, rollout_rules()),
         views.firmware_choice(FirmwareChoice(hostile[:100], hostile[:50], ((short, 3),) * 3)),
-        views.freezes([frozen] * 3),
-        views.freeze_asked([RolloutId(7)] * 30, FreezeRef("", hostile[:1000], "C0OPS00001")),
-        views.frozen(FreezeEffect(frozen, (RolloutId(7),) * 30)),
-        views.unfrozen(FreezeEffect(frozen, (RolloutId(7), RolloutId(8)), {RolloutId(8): hostile})),
-        notes.told_of_freeze(told),
-        notes.told_of_freeze(told | {"ended": True}),
+        freezes.freezes([frozen] * 3),
+        freezes.freeze_asked([RolloutId(7)] * 30, FreezeRef("", hostile[:1000], "C0OPS00001")),
+        freezes.frozen(FreezeEffect(frozen, (RolloutId(7),) * 30)),
+        freezes.unfrozen(FreezeEffect(frozen, (RolloutId(7), RolloutId(8)), {RolloutId(8): hostile})),
+        freezes.told_of_freeze(told),
+        freezes.told_of_freeze(told | {"ended": True}),
         views.rollout_list(
             [(one, {TargetState.FAILED: 3}) for one in every], PagePosition("rollouts", 10, 40, 10)
         ),
