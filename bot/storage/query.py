@@ -73,8 +73,8 @@ def would_go_back(version: str) -> ColumnElement[bool]:
 
 
 def updating_ids() -> Select[tuple[str]]:
-    """Gateways that a rollout has claimed."""
-    return select(gateway_claims.c.gateway_id)
+    """Gateways whose update has started, not those that a rollout has claimed for later."""
+    return select(gateway_claims.c.gateway_id).where(gateway_claims.c.started_at.is_not(None))
 
 
 def tagged_ids(values: Sequence[Value]) -> Select[tuple[str]]:

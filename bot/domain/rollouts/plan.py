@@ -84,6 +84,7 @@ class Circumstances:
     now: datetime
     fleet_size: int
     quarantined: frozenset[str] = frozenset()
+    claimed: frozenset[str] = frozenset()  # another rollout has them
     frozen: bool = False
 
 
@@ -291,7 +292,7 @@ def classify(known: KnownGateway, model: str, version: str, around: Circumstance
         return TargetClass.WRONG_MODEL
     if is_same_firmware(gateway.firmware, version):
         return TargetClass.ALREADY
-    if known.updating:
+    if gateway.id in around.claimed:
         return TargetClass.BUSY
     if gateway.id in around.quarantined:
         return TargetClass.QUARANTINED

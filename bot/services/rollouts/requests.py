@@ -215,7 +215,13 @@ class RolloutRequests:
         size = await self._fleet_size()
         async with self._database.read() as connection:
             freeze = await freezes.freeze_of(connection, firmware.version or "")
-            around = Circumstances(now, size, await again.quarantined(connection, now), freeze is not None)
+            around = Circumstances(
+                now,
+                size,
+                await again.quarantined(connection, now),
+                await targets.claimed(connection),
+                freeze is not None,
+            )
             evidence = await _evidence(connection, firmware.version or "", firmware.model or "")
         # Ten thousand targets take a while to sort and hash: not on the event loop.
         plan = await asyncio.to_thread(planning.make_plan, query.text, firmware, matches, around, self.rules)

@@ -234,6 +234,11 @@ async def work_spans(
     return [(first, now if flying or last is None else last) for first, last, flying in found.all()]
 
 
+async def claimed(connection: Transaction) -> frozenset[str]:
+    """The gateways that rollouts have, started or not."""
+    return frozenset((await connection.scalars(select(gateway_claims.c.gateway_id))).all())
+
+
 async def rollouts_of(connection: Transaction, gateway_ids: Sequence[GatewayId]) -> tuple[RolloutId, ...]:
     """The rollouts that have some of these gateways now."""
     if not gateway_ids:

@@ -43,7 +43,6 @@ def known(
     version: str | None = "3.4.1",
     state: Connectivity = Connectivity.ONLINE,
     flapping: bool = False,
-    updating: bool = False,
     site: str = "oslo",
     hardware: str | None = None,
     since: datetime = NOW - timedelta(days=2),
@@ -57,7 +56,7 @@ def known(
         firmware=version,
         hardware=hardware,
     )
-    return KnownGateway(gateway, site, since, 1, NOW, flapping=flapping, updating=updating)
+    return KnownGateway(gateway, site, since, 1, NOW, flapping=flapping)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,6 @@ def known(
         (known(state=Connectivity.OFFLINE), TargetClass.OFFLINE),
         (known(state=Connectivity.UNKNOWN), TargetClass.OFFLINE),
         (known(flapping=True), TargetClass.FLAPPING),
-        (known(updating=True), TargetClass.BUSY),
     ],
 )
 def test_every_match_is_in_one_class_with_its_reason(gateway: KnownGateway, cls: TargetClass) -> None:
@@ -299,6 +297,13 @@ def test_a_quarantined_gateway_is_left_alone() -> None:
     assert plan.waves == ()
 
 
+@pytest.mark.parametrize("state", [Connectivity.ONLINE, Connectivity.OFFLINE])
+def test_a_gateway_that_another_rollout_has_is_busy_also_when_it_is_waited_for(state: Connectivity) -> None:
+    around = replace(AROUND, claimed=frozenset({known().gateway.id}))
+    plan = make_plan("", firmware(), [known(state=state)], around, rollout_rules())
+    assert [target.cls for target in plan.targets] == [TargetClass.BUSY]
+
+
 def test_a_frozen_gateway_takes_part_and_waits() -> None:
     plan = make_plan("", firmware(), [known()], replace(AROUND, frozen=True), rollout_rules())
     assert [(target.cls, target.wave) for target in plan.targets] == [(TargetClass.FROZEN, 1)]
@@ -388,7 +393,6 @@ _VERSIONS = st.sampled_from([None, "3.4.1", "3.5.0", "3.5.0-beta.1", "odd"])
             version=_VERSIONS,
             state=st.sampled_from(Connectivity),
             flapping=st.booleans(),
-            updating=st.booleans(),
         ),
         min_size=1,
         unique_by=lambda one: one.gateway.id,

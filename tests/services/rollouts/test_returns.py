@@ -15,6 +15,7 @@ from bot.domain.rollouts.lifecycle import RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.rollouts.progress import RolloutStatus
 from bot.slack.rollouts.views.card import card
+from bot.storage.fleet import search
 from tests.slack.shown import buttons
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import ADA, MINUTE, NEW, OLGA, PAUL, PIA, QUICK, World, world
@@ -64,6 +65,20 @@ async def test_a_gateway_that_was_offline_is_updated_once_it_is_back_and_stable(
         assert picture.counts == {(1, TargetState.VERIFIED): 3, (2, TargetState.VERIFIED): 1}
         assert it.started_more_than_once() == {}
         assert await it.claimed() == set()
+
+
+async def test_a_gateway_that_is_waited_for_does_not_count_as_updating(database_url: str) -> None:
+    async with world(database_url, gateways=3, rules=WAITS, quick=True) as it:
+        await offline(it, [FIRST])
+        rollout_id = await it.running()
+        await it.until(rollout_id, lambda picture: bool(picture.in_state(TargetState.IN_PROGRESS)))
+        async with it.database.read() as connection:
+            both = await search.by_ids(connection, [FIRST, SECOND], it.clock.now())
+        assert [known.updating for known in both] == [False, True]
+        query = parse("is:updating")
+        async with it.database.read() as connection:
+            found = await connection.run_sync(search.page, query, it.clock.now(), 0, 9)
+        assert FIRST not in {known.gateway.id for known in found[0]}
 
 
 async def test_one_that_goes_offline_before_its_turn_is_waited_for_too(database_url: str) -> None:

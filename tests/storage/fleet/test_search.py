@@ -94,7 +94,7 @@ async def store(database: Database, found: Iterable[KnownGateway]) -> None:
             await fleet.add_events(connection, [_went(one.gateway.id)] * changes)
             if one.updating:
                 await connection.execute(
-                    insert(gateway_claims).values(gateway_id=one.gateway.id, rollout_id=1)
+                    insert(gateway_claims).values(gateway_id=one.gateway.id, rollout_id=1, started_at=NOW)
                 )
 
 

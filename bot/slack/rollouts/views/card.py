@@ -93,7 +93,10 @@ def card(rollout_status: RolloutStatus, answer: PageRef | None = None) -> Messag
     version, number = plain_name(rollout.firmware_version), count(rollout_status.total, "gateway")
     state = f"{status(word, kind)}{since_words(rollout_status)}"
     decided = _decided(rollout)
-    progress = wave_lines(rollout_status.counts) if rollout.started_at else _to_come(rollout_status)
+    in_waves = {key: number for key, number in rollout_status.counts.items() if key != (0, TargetState.AWAY)}
+    progress = (
+        wave_lines(in_waves) if rollout.started_at else _to_come(rollout_status)
+    )  # a notice has those away
     notices, start = _notices(rollout_status), _start(rollout)
     blocks: list[Block] = [
         header(f"{rollout.title}: firmware {version} for {number}"),
