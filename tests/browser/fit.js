@@ -4,7 +4,7 @@
 const IDS = [
   /bmac-[0-9a-f]{12}/, // a gateway
   /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/, // a job
-  /\b[RASM]-\d+/, // a rollout, an alert, a silence, a window
+  /\b[RASMP]-\u2060?\d+/, // a rollout, an alert, a silence, a window, a policy
   /\bgateway-[\w.-]+\.bin/,
   /\b\d+\.\d+\.\d+(?:-[\w.]+)?/, // a version
   /[\d,.]*\d\s(?:s|min|h|d|%)(?!\w)/, // a length, a share

@@ -8,6 +8,7 @@ from typing import Any
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.slack.views.audit_sentences import audit_sentence
 from bot.slack.views.blocks import (
+    BREAK,
     Message,
     bold,
     channel,
@@ -26,6 +27,7 @@ from bot.slack.views.undrawable import cells, row
 AUDIT = "audit"
 PAGE = 10
 CSV_HEADING = ("when", "who", "what", "subject", "outcome", "before", "after", "where", "reason", "plan")
+_NUMBER = re.compile(r"\b[AMPRS]-(?=\d)")
 _EMOJI = {Outcome.DONE: "✅", Outcome.FAILED: "❌", Outcome.REFUSED: "🚫"}  # the sentence says it in words
 
 
@@ -43,7 +45,7 @@ def entries(found: Sequence[AuditEntry], total: int, offset: int, question: str)
     table = Table(
         "Audit log",
         ("When", "Who", "What", "About", "Outcome", "Change", "Reason"),
-        [Row(line, cells(_cells, one)) for line, one in zip(rows, found, strict=True)],
+        [Row(_unbroken(line), cells(_cells, one)) for line, one in zip(rows, found, strict=True)],
     )
     said = "\n".join([f"{title}:", *rows])
     return with_table(said, [section(bold(title))], table, buttons(place, export=True))
@@ -98,3 +100,8 @@ def csv_row(entry: AuditEntry) -> tuple[str | None, ...]:
 
 def _line(entry: AuditEntry) -> str:
     return f"{_EMOJI[entry.outcome]} {date(entry.at)}: {audit_sentence(entry)}."
+
+
+def _unbroken(line: str) -> str:
+    """A number such as R-1 may stand anywhere in the sentence: no line ends within it."""
+    return _NUMBER.sub(rf"\g<0>{BREAK}", line)
