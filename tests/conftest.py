@@ -49,6 +49,11 @@ _NEEDS: dict[str, tuple[str, Callable[[], object | None], str]] = {
     "browser": ("Chromium", find_browser, "apt-get install chromium"),
     "promtool": ("promtool", lambda: shutil.which("promtool"), "apt-get install prometheus"),
     "systemd": ("systemd", lambda: shutil.which("systemd-analyze"), "apt-get install systemd"),
+    "machine": (
+        "root, debootstrap and systemd-nspawn",
+        lambda: os.geteuid() == 0 and shutil.which("debootstrap") and shutil.which("systemd-nspawn"),
+        "as root, apt-get install debootstrap systemd-container",
+    ),
     "index": ("a package index", package_index, "pip must reach one: see pip config debug"),
 }
 

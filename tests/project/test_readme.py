@@ -49,7 +49,7 @@ def answers(slack: SlackServer, portal: FleetSimulator) -> str:
 
 def test_the_settings_that_are_written_by_hand_are_enough(tmp_path: Path) -> None:
     by_hand = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-    (tmp_path / ".env").write_text(by_hand.split("```")[1].strip("\n"), encoding="utf-8")
+    (tmp_path / ".env").write_text(by_hand.partition("```ini\n")[2].partition("```")[0], encoding="utf-8")
     assert load_settings({}, tmp_path / ".env", None).channels.alerts == "C0123456789"
 
 

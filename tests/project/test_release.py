@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / ".github/workflows").iterdir()}
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSION = PROJECT["version"]
+CHECK = "sha256sum --check SHA256SUMS"
 LOCKS = ("requirements.lock", "requirements-charts.lock", "requirements-dev.lock")
 
 
@@ -55,6 +56,8 @@ def test_nothing_is_released_untested_and_the_image_says_what_it_is_made_of() ->
     (build,) = [step["with"] for step in jobs["image"]["steps"] if "build-push" in step.get("uses", "")]
     assert (build["sbom"], build["provenance"]) == (True, "mode=max")
     assert build["platforms"] == "linux/amd64,linux/arm64"
+    (tested,) = [job for job in yaml.safe_load(WORKFLOWS["test.yml"])["jobs"].values() if "strategy" in job]
+    assert tested["steps"][-1] == {"run": ".ci/run"}
     for script in re.findall(r"(\.ci/[\w-]+)", "".join(WORKFLOWS.values())):
         assert (ROOT / script).is_file()
 
@@ -95,23 +98,48 @@ def test_a_tag_that_is_not_the_version_is_refused(tree: Path) -> None:
     assert f"the tag is v{VERSION}" in notes(tree, "v9.9.9").stderr
 
 
-def test_wheel_and_sdist_hold_everything_that_is_tracked(tmp_path: Path) -> None:
-    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True, timeout=60)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist of a clone that lies beside them."""
+    folder = tmp_path_factory.mktemp("built")
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder / "clone"], check=True, timeout=60)
     build = "import setuptools.build_meta as b; b.build_sdist('..'); b.build_wheel('..')"
     made = subprocess.run(
-        [sys.executable, "-c", build], cwd=tmp_path / "clone", capture_output=True, text=True, check=False
+        [sys.executable, "-c", build], cwd=folder / "clone", capture_output=True, text=True, check=False
     )
     assert made.returncode == 0, made.stderr
+    return folder
+
+
+def test_the_sums_of_a_release_tell_a_file_that_did_not_arrive_as_it_was_built(
+    built: Path, tmp_path: Path
+) -> None:
+    (command,) = re.findall(r"run: (sha256sum .+)$", WORKFLOWS["release.yml"], re.MULTILINE)
+    subprocess.run(["sh", "-ec", command], cwd=built, check=True, timeout=60)
+    arrived = [Path(shutil.copy(path, tmp_path)) for path in (*built.glob("*.*z"), *built.glob("*.whl"))]
+    assert len(arrived) == 2
+    shutil.copy(built / "SHA256SUMS", tmp_path)
+
+    def check() -> int:
+        return subprocess.run(["sh", "-c", CHECK], cwd=tmp_path, capture_output=True, check=False).returncode
+
+    assert CHECK in (ROOT / "docs" / "releasing.md").read_text(encoding="utf-8").splitlines()
+    assert check() == 0
+    arrived[0].write_bytes(arrived[0].read_bytes()[:-1])
+    assert check() != 0
+
+
+def test_wheel_and_sdist_hold_everything_that_is_tracked(built: Path) -> None:
     listed = subprocess.run(
-        ["git", "ls-files"], cwd=tmp_path / "clone", capture_output=True, text=True, check=True
+        ["git", "ls-files"], cwd=built / "clone", capture_output=True, text=True, check=True
     )
     tracked = set(listed.stdout.split("\n")) - {""}
-    with tarfile.open(tmp_path / f"meshbot-{VERSION}.tar.gz") as sdist:
+    with tarfile.open(built / f"meshbot-{VERSION}.tar.gz") as sdist:
         packed = {one.name.partition("/")[2] for one in sdist if one.isfile()}
     assert tracked - packed == set()
     assert {one for one in packed - tracked if ".egg-info/" not in one} == {"PKG-INFO", "setup.cfg"}
     about = f"meshbot-{VERSION}.dist-info/"
-    with zipfile.ZipFile(tmp_path / f"meshbot-{VERSION}-py3-none-any.whl") as wheel:
+    with zipfile.ZipFile(built / f"meshbot-{VERSION}-py3-none-any.whl") as wheel:
         names, said = set(wheel.namelist()), wheel.read(f"{about}METADATA").decode()
     assert {one for one in names if not one.startswith(about)} == {
         one for one in tracked if one.startswith("bot/")

