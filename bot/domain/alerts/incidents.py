@@ -283,6 +283,9 @@ class Incident:
     resolved_at: datetime | None = None
     first: tuple[AffectedGateway, ...] = ()  # those down first, longest offline first
     sites: int = 1
+    worst_sites: tuple[
+        tuple[str, int], ...
+    ] = ()  # of several: those with the most down, and how many these are
     of: int = 0  # how many gateways its site, rollout or fleet has; 0 where that is not known
     before: PastOutage | None = None
     cause: tuple[Share, ...] = ()

@@ -42,6 +42,7 @@ from bot.storage.query import condition, like
 _LIVE = [state.value for state in LIVE]
 _COMPARED = [kind.value for kind in IncidentKind if kind.rules.is_compared]
 _OF_NO_SITE = [kind.value for kind in IncidentKind if kind.rules.scope in {Scope.ROLLOUT, Scope.POLICY}]
+_SITES_NAMED = 5  # of several, on a card
 _STATES = {rank: state for state, rank in RANKS.items()}
 
 
@@ -225,13 +226,19 @@ async def live_incident_of(connection: AsyncConnection, gateway_id: str) -> Inci
 async def _with_sites(connection: AsyncConnection, incident: Incident) -> Incident:
     if incident.kind.rules.scope is not Scope.SITES:
         return incident
+    down = func.count().filter(incident_gateways.c.left_at.is_(None))
     found = await connection.execute(
-        select(func.count(gateways.c.site_folded.distinct()))
+        select(func.min(gateways.c.site), down, func.count().over())
         .select_from(incident_gateways)
         .join(gateways, gateways.c.id == incident_gateways.c.gateway_id)
         .where(incident_gateways.c.incident_id == incident.id)
+        .group_by(gateways.c.site_folded)
+        .order_by(down.desc(), gateways.c.site_folded)
+        .limit(_SITES_NAMED)
     )
-    return replace(incident, sites=int(found.scalar_one()))
+    worst = found.all()
+    named = tuple((site, number) for site, number, _ in worst if number)
+    return replace(incident, sites=worst[0][2] if worst else 0, worst_sites=named)
 
 
 async def _with_sizes(connection: AsyncConnection, some: Sequence[Incident]) -> Sequence[Incident]:

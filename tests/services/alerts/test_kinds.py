@@ -122,6 +122,7 @@ async def test_ten_gateways_gone_at_many_sites_are_one_card(database: Database) 
     world = await stormy(database)
     incident = await world.only_incident()
     assert (incident.kind, incident.tally.down, incident.sites) == (IncidentKind.STORM, 12, 12)
+    assert [down for _, down in incident.worst_sites] == [1, 1, 1, 1, 1]
     assert len(await world.cards()) == 1
 
 

@@ -140,8 +140,18 @@ def _place(incident: Incident, site: str) -> str:
 
 def said_of(incident: Incident) -> list[str]:
     """How bad it is, since when, why, and how some ended."""
-    said = [severity(incident), *_why(incident), since(incident), *causes(incident), *others(incident)]
+    why = [*_why(incident), since(incident), *_worst_sites(incident), *causes(incident)]
+    said = [severity(incident), *why, *others(incident)]
     return [one for one in said if one]
+
+
+def _worst_sites(incident: Incident) -> list[str]:
+    """Where the most are, when they are not all at one site."""
+    if len(incident.worst_sites) < 2:
+        return []
+    named = ", ".join(f"{name(site, NAME)} {down:,}" for site, down in incident.worst_sites)
+    rest = incident.sites - len(incident.worst_sites)
+    return [f"By site: {named}, {count(rest, 'other site')}." if rest else f"By site: {named}."]
 
 
 def _why(incident: Incident) -> list[str]:

@@ -25,7 +25,7 @@ from bot.slack.alerts.views import card as incident_card
 from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views import notes
 from bot.slack.ids import CardRef, PageRef, decode
-from bot.slack.views.blocks import Message, date
+from bot.slack.views.blocks import BREAK, Message, date
 from bot.slack.views.portal_links import Portal
 from tests.slack.shown import NAMES, buttons, elements, sendable, words
 from tests.worlds.builders import alert_rules
@@ -311,10 +311,13 @@ def of_kind(kind: IncidentKind, **changes: object) -> Incident:
 
 def test_a_storm_is_one_card_that_counts_its_sites_and_names_its_cause() -> None:
     share = Share(Trait.TAG, "Kyiv-office", 38, 40)
-    shown = of_kind(IncidentKind.STORM, sites=3, cause=(share,), tally=MemberCounts(down=40, since=NOW))
+    worst = (("Kyiv-office", 38), ("oslo*", 1))
+    tally = MemberCounts(down=40, since=NOW)
+    shown = of_kind(IncidentKind.STORM, sites=3, worst_sites=worst, cause=(share,), tally=tally)
     drawn = card(shown)
     assert heading(drawn) == "🔴 A-7 mass outage at 3 sites: 40 gateways offline"
     assert "38 of 40 at Kyiv-office" in drawn.text
+    assert f"By site: Kyiv-office 38, oslo{BREAK}*{BREAK} 1, 1 other site." in drawn.text
     assert "38 more: Details lists them all" in drawn.text
 
 
