@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot.domain.access import Action, Actor, require_within
-from bot.domain.errors import InvalidInput, NotFound
+from bot.domain.errors import NotFound
 from bot.domain.firmware import Firmware, firmware_key, is_same_firmware
+from bot.domain.fleet.lookup import meant
 from bot.domain.gateways import (
     Counts,
     FleetEvent,
@@ -39,7 +40,6 @@ REFRESH_EVERY = timedelta(seconds=15)
 LOOK_EVERY = timedelta(seconds=5)  # whether a listing is due, or was cut short in another replica
 PAGE = 10
 CHUNK = 500
-_NAMED_AT_MOST = 10
 _WORDS_READ = 10  # bare words of a query; one statement asks for all
 _WORDS_NEAR = 3  # of them, for which tags alike are looked for
 
@@ -182,19 +182,12 @@ class FleetService:
         return found[0]
 
     async def find(self, text: str) -> KnownGateway:
-        """The gateway with this id or exactly this name, in any case.
-
-        Raises InvalidInput listing the ids when several have it, NotFound with the nearest names.
-        """
+        """The gateway that is called so. Raises InvalidInput and NotFound, see ``meant``."""
         text = text.replace("\0", "").strip()
         async with self._database.read() as connection:
-            found = await fleet_search.named(connection, text, self._now())
-            near = [] if found else await fleet_search.names_near(connection, text)
-        if len(found) > 1:
-            raise InvalidInput(_ambiguous(text, [known.gateway.id for known in found]))
-        if not found:
-            raise NotFound(await asyncio.to_thread(_not_found, text, dict(near)))
-        return found[0]
+            called = await fleet_search.called(connection, text, self._now())
+            near = {} if called else await fleet_search.names_near(connection, text)
+        return await asyncio.to_thread(meant, text, called, near)
 
     async def versions(self) -> list[tuple[str, int]]:
         """Firmware versions and how many gateways run each, the most frequent first."""
@@ -272,19 +265,3 @@ def _order(firmware: Firmware) -> tuple[str, str, float]:
 
 def _tags_near(words: Sequence[str], known: Mapping[str, str]) -> Sequence[str]:
     return [known[near] for word in words for near in difflib.get_close_matches(fold(word), known)]
-
-
-def _ambiguous(text: str, ids: Sequence[str]) -> str:
-    shown = ", ".join(ids[:_NAMED_AT_MOST])
-    more = f" and {len(ids) - _NAMED_AT_MOST} more" if len(ids) > _NAMED_AT_MOST else ""
-    return f"{len(ids)} gateways are called “{text}”: {shown}{more}. Say which one by its id."
-
-
-def _not_found(text: str, near: dict[str, str]) -> str:
-    alike = [near[name] for name in difflib.get_close_matches(fold(text), near, 3, 0.5)]
-    hint = (
-        f"Did you mean {' or '.join(alike)}?"
-        if alike
-        else "Look for it with part of its name: /mesh devices roof."
-    )
-    return f"No gateway has the id or the name “{text}”. {hint}"

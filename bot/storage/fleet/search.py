@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeGuard
 from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal, not_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.domain.fleet.lookup import Called
 from bot.domain.gateways import Connectivity, Counts, KnownGateway, SnapshotStatus, TagCount, fold
 from bot.domain.query import (
     BARE_FIELDS,
@@ -161,14 +162,15 @@ async def marked(
     return [_marked(known, flapping, updating) for known in found]
 
 
-async def named(connection: AsyncConnection, text: str, now: datetime) -> list[KnownGateway]:
-    """Gateways with this id; if there is none, with this id in another case; if none, with this name."""
-    folded = fold(text)
+async def called(connection: AsyncConnection, text: str, now: datetime) -> Called:
+    """Gateways with this id, with it in any case, and with this name."""
+    if not (folded := fold(text)):
+        return Called((), (), ())
+    found = []
     for wanted in (gateways.c.id == text, gateways.c.id_folded == folded, gateways.c.name_folded == folded):
-        found = await fleet.read(connection, fleet.rows().where(wanted).order_by(gateways.c.id).limit(_MANY))
-        if found and folded:
-            return await marked(connection, found, now)
-    return []
+        some = await fleet.read(connection, fleet.rows().where(wanted).order_by(gateways.c.id).limit(_MANY))
+        found.append(await marked(connection, some, now))
+    return Called(*found)
 
 
 def fields_with(connection: Connection, words: Sequence[str]) -> dict[str, list[Field]]:
@@ -188,7 +190,7 @@ def fields_with(connection: Connection, words: Sequence[str]) -> dict[str, list[
     }
 
 
-async def names_near(connection: AsyncConnection, text: str) -> list[tuple[str, str]]:
+async def names_near(connection: AsyncConnection, text: str) -> dict[str, str]:
     """Folded and shown names and ids that begin or end like the text: what a person may have meant."""
     folded = fold(text)
     found: dict[str, str] = {}
@@ -196,7 +198,7 @@ async def names_near(connection: AsyncConnection, text: str) -> list[tuple[str, 
         for alike in (like(name, (folded[:3], "")), like(name, ("", folded[-4:]))):
             rows = await connection.execute(select(name, shown).where(name != "", alike).limit(_NEAR))
             found |= {key: value for key, value in rows.all() if value}
-    return list(found.items())
+    return found
 
 
 async def tags(connection: AsyncConnection) -> list[TagCount]:
