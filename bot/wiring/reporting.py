@@ -13,7 +13,7 @@ from bot.services.context import Within
 from bot.services.digests import DigestService
 from bot.services.heard import Heard
 from bot.services.people import ChangedPeople, Preferences
-from bot.services.retention import Retention
+from bot.services.pruning import Retention
 from bot.services.subscriptions import SubscriptionService
 from bot.slack.audit import AuditCommands
 from bot.slack.home.preferences import PreferenceCommands

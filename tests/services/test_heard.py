@@ -6,7 +6,7 @@ import pytest
 
 from bot.services.context import Context
 from bot.services.heard import Heard
-from bot.services.retention import Retention
+from bot.services.pruning import Retention
 from bot.storage.db.engine import Database
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from bot.domain.errors import NotFound
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.services.context import Context
-from bot.services.retention import Retention
+from bot.services.pruning import Retention
 from bot.storage import retention as store
 from bot.storage.alerts.maintenance import add as window
 from bot.storage.alerts.silences import add as silence
