@@ -11,9 +11,9 @@ from bot.services.audit import AuditService
 from bot.services.broken_channels import BrokenChannels
 from bot.services.context import Within
 from bot.services.digests import DigestService
-from bot.services.heard import Heard
-from bot.services.people import ChangedPeople, Preferences
+from bot.services.preferences import Preferences
 from bot.services.pruning import Retention
+from bot.services.replicas import ChangedPeople, Heard
 from bot.services.subscriptions import SubscriptionService
 from bot.slack.audit import AuditCommands
 from bot.slack.home.preferences import PreferenceCommands

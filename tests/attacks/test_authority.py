@@ -11,7 +11,7 @@ from bot.demo.fleet.simulator import Device, FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.workspace import ADMIN, APPROVER, APPROVER_2, OPERATOR, PostedMessage
 from bot.services.context import Context
-from bot.services.people import ChangedPeople
+from bot.services.replicas import ChangedPeople
 from bot.slack.ids import CardRef
 from bot.storage.db.engine import Database
 from tests.worlds.house import House, house

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.services.context import Context
-from bot.services.heard import Heard
+from bot.services.replicas import Heard
 from bot.slack.incoming.connection import SlackApp
 from bot.storage.db.engine import Database
 from bot.web import WebServer

@@ -13,7 +13,7 @@ from bot.demo.slack.text import message_text
 from bot.domain.errors import Unavailable
 from bot.domain.rollouts.lifecycle import TargetState
 from bot.services.clock import WallClock
-from bot.storage import people
+from bot.storage import replicas
 from bot.storage.db.clock_change import last_written
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import changed_people
@@ -138,12 +138,12 @@ async def store(database: Database) -> None:
     """Something that moves."""
     async with database.write() as connection:
         await connection.execute(delete(changed_people))
-        await people.add_change(connection, "U0ANA00001", START)
+        await replicas.add_change(connection, "U0ANA00001", START)
 
 
 async def stored(database: Database) -> datetime:
     async with database.read() as connection:
-        (at,) = (await people.changes_since(connection, START - FORWARD)).values()
+        (at,) = (await replicas.changes_since(connection, START - FORWARD)).values()
     return at
 
 

@@ -8,7 +8,7 @@ from bot.domain.alerts.incidents import FIRST_GATEWAYS, Acknowledgement, Growth,
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
-from bot.storage import audit, people
+from bot.storage import audit, preferences
 from bot.storage.alerts import acknowledgements, incidents, reminders
 from bot.storage.alerts import membership as store
 from bot.storage.alerts.membership import Moved
@@ -82,7 +82,7 @@ async def tell_assigned(connection: Transaction, incident: Incident, to: Acknowl
     """Writes to whoever has it now, unless they want no direct messages."""
     key = f"{notes_of(incident.id)}assigned/v{incident.version}"
     body = {"incident": incident.id, "by": by, "note": to.note}
-    await people.tell(connection, to.user_id, key, FOR_YOU, body, to.at)
+    await preferences.tell(connection, to.user_id, key, FOR_YOU, body, to.at)
 
 
 async def tell_recovered(connection: Transaction, ids: Sequence[IncidentId], at: datetime) -> None:

@@ -31,7 +31,7 @@ from bot.domain.rollouts.events import (
 )
 from bot.domain.rollouts.lifecycle import Rollout, RolloutId
 from bot.domain.rollouts.stale_buttons import is_decisive
-from bot.storage import audit, people
+from bot.storage import audit, preferences
 from bot.storage.cards import cards
 from bot.storage.cards.cards import About, CardKind
 from bot.storage.db.engine import Transaction
@@ -150,7 +150,7 @@ async def tell_requester(
     """Says to the requester, by direct message, what happened, unless they did it (``by``)."""
     if by is None or by.user_id != rollout.requester:
         key, live = f"rollout/{rollout.id}/{entry}/decided", leaves_a_move(event)
-        await people.tell(connection, rollout.requester, key, DECIDED, {ENTRY: entry}, now, live=live)
+        await preferences.tell(connection, rollout.requester, key, DECIDED, {ENTRY: entry}, now, live=live)
 
 
 def _standing(rollout: Rollout) -> str:

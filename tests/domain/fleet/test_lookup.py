@@ -16,7 +16,7 @@ def test_the_very_id_goes_before_the_id_in_another_case_and_that_before_a_name()
 
 
 def test_of_several_that_are_called_so_nobody_guesses() -> None:
-    with pytest.raises(InvalidInput, match="2 gateways are called “roof”: a1, b2. Say which one by its id"):
+    with pytest.raises(InvalidInput, match=r"2 gateways are called “roof”: a1, b2\. Say which one by its id"):
         meant("roof", Called([], [], [EXACT, SAME_NAME]), {})
 
 

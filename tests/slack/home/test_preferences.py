@@ -9,7 +9,7 @@ import pytest
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput
 from bot.services.context import Context
-from bot.services.people import Preferences
+from bot.services.preferences import Preferences
 from bot.slack.home.preferences import PreferenceCommands
 from bot.slack.incoming.requests import CommandCall
 from bot.storage.db.engine import Database

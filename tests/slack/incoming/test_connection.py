@@ -17,7 +17,7 @@ from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.access import Action, Role, require
 from bot.domain.errors import InvalidInput, StartupError, Unavailable
 from bot.services.context import Context
-from bot.services.heard import Heard
+from bot.services.replicas import Heard
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.command_router import normalise
 from bot.slack.incoming.connection import SlackApp

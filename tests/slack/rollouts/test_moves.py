@@ -25,7 +25,7 @@ from bot.domain.rollouts.events import (
     WaveStarted,
 )
 from bot.domain.rollouts.lifecycle import Rollout, RolloutId
-from bot.services.people import Preferences
+from bot.services.preferences import Preferences
 from bot.services.rollouts.events import about, record_event
 from bot.slack.views.blocks import Message
 from bot.storage.cards import cards

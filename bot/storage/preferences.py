@@ -1,26 +1,15 @@
-"""People: whose roles may have changed, as Slack told one replica, and who wants no direct messages."""
+"""Who wants no direct messages, and messages to those who do."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.cards import cards
 from bot.storage.db.statements import insert_or_ignore
-from bot.storage.db.tables import changed_people, muted_people
-
-
-async def add_change(connection: AsyncConnection, subject: str, at: datetime) -> None:
-    """One row for each, with the newest moment."""
-    await connection.execute(insert_or_ignore(connection, changed_people, {"subject": subject, "at": at}))
-    await connection.execute(update(changed_people).where(changed_people.c.subject == subject).values(at=at))
-
-
-async def changes_since(connection: AsyncConnection, since: datetime) -> dict[str, datetime]:
-    rows = await connection.execute(select(changed_people).where(changed_people.c.at > since))
-    return {row.subject: row.at for row in rows}
+from bot.storage.db.tables import muted_people
 
 
 async def set_muted(connection: AsyncConnection, user_id: str, at: datetime | None) -> None:
