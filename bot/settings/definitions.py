@@ -31,7 +31,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from bot.domain.alerts import storms
 from bot.domain.rollouts import plan
-from bot.domain.windows import Window, show_window
+from bot.domain.update_windows import Window, show_window
 from bot.settings import value_formats
 from bot.settings.environment import PREFIX, SettingsError, sources
 

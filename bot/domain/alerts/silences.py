@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import NewType
 from zoneinfo import ZoneInfo
 
-from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import FARING, Query
-from bot.domain.windows import later, parse_start
+from bot.domain.update_windows import later, parse_start
+from bot.domain.written_times import parse_duration
 
 SilenceId = NewType("SilenceId", int)
 

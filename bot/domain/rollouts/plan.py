@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import Firmware, FirmwareVersion, firmware_key, is_same_firmware
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, fold
-from bot.domain.windows import Window
+from bot.domain.update_windows import Window
 
 LATEST = "latest"
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

@@ -21,7 +21,7 @@ from bot.domain.rollouts.lifecycle import (
     takes_part,
 )
 from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
-from bot.domain.windows import MaintenanceOpening
+from bot.domain.update_windows import MaintenanceOpening
 
 ESTIMATE_AFTER = 5  # settled gateways
 

@@ -29,7 +29,7 @@ from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale, check_
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query
-from bot.domain.windows import MaintenanceOpening
+from bot.domain.update_windows import MaintenanceOpening
 from bot.services.alerts.held_gateways import Coverage, HeldTogether, Matching
 from bot.services.context import Context, Within
 from bot.storage import audit, listings

@@ -6,7 +6,6 @@ Pure functions.
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from bot.domain.durations import in_one_unit, parse_duration, split_month
 from bot.domain.fleet.availability import AvailabilityReport, GatewayUptime, SiteUptime, Uptime, WorstBy
 from bot.domain.fleet.charts import LONGEST, ChartKind
 from bot.domain.fleet.timeline import (
@@ -18,6 +17,7 @@ from bot.domain.fleet.timeline import (
     Timeline,
 )
 from bot.domain.gateways import KnownGateway
+from bot.domain.written_times import in_one_unit, parse_duration, split_month
 from bot.slack import ids
 from bot.slack.fleet.views.search import event_text
 from bot.slack.ids import PageRef

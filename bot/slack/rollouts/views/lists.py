@@ -6,7 +6,7 @@ from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
 from bot.domain.rollouts.lifecycle import CANARY, Rollout, RolloutId, TargetState
 from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
 from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
-from bot.domain.windows import MaintenanceOpening
+from bot.domain.update_windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef, PlanRef
 from bot.slack.rollouts.views.card import (

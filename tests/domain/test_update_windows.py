@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
-from bot.domain.windows import Window, may_start, month_between, next_start, opening_of, parse_start
+from bot.domain.update_windows import Window, may_start, month_between, next_start, opening_of, parse_start
 
 OSLO = ZoneInfo("Europe/Oslo")
 NIGHTS = Window(frozenset(range(5)), time(22), time(5))

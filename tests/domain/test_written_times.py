@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.durations import parse_duration, split_month, split_period
 from bot.domain.errors import InvalidInput
+from bot.domain.written_times import parse_duration, split_month, split_period
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from bot.domain.durations import parse_duration
 from bot.domain.errors import InvalidInput
+from bot.domain.written_times import parse_duration
 
 STOP_BEFORE_END = timedelta(minutes=30)  # what is started later would still be flashing when the window ends
 WEEK = 7
@@ -162,25 +162,27 @@ def opening_of(day: date, begins: time, ends: time, zone: ZoneInfo) -> tuple[dat
     One that does not end after it begins ends on the next day.
     """
     last = day if ends > begins else day + timedelta(days=1)
-    begin, end = _utc(day, begins, zone), _utc(last, ends, zone)
+    begin, end = utc_of(day, begins, zone), _utc(last, ends, zone)
     return (begin, end) if begin < end else None
 
 
-def _utc(day: date, at: time, zone: ZoneInfo) -> datetime:
+def utc_of(day: date, at: time, zone: ZoneInfo) -> datetime:
     """A local time in UTC. One that a clock change leaves out counts as if the clock had not changed."""
     return datetime.combine(day, at, zone).astimezone(UTC)
 
 
 def _ahead(day: date, at: time, zone: ZoneInfo, now: datetime) -> datetime:
     """The same; of a time that a clock change repeats the second when the first has passed."""
-    return next((moment for fold in (0, 1) if (moment := _utc(day, at.replace(fold=fold), zone)) > now), now)
+    return next(
+        (moment for fold in (0, 1) if (moment := utc_of(day, at.replace(fold=fold), zone)) > now), now
+    )
 
 
 def month_between(month: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """From when until when ``2026-11`` lasts. Raises InvalidInput for a month that is none."""
     try:
         first = date.fromisoformat(f"{month}-01")
-        return _utc(first, time(0), zone), _utc(month_after(first), time(0), zone)
+        return utc_of(first, time(0), zone), _utc(month_after(first), time(0), zone)
     except (ValueError, OverflowError) as error:
         raise InvalidInput(f"There is no month “{month[:20]}”. Write it as 2026-11.") from error
 
@@ -212,7 +214,7 @@ def parse_start(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     except OverflowError as error:  # of year 1 or 9999, which another zone does not have
         raise no_such_time(text) from error
     if step is not None:
-        return moment if moment > now else _utc(day + step, at, zone)
+        return moment if moment > now else utc_of(day + step, at, zone)
     return checked_start(moment, said, zone, now)
 
 
