@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import FARING, Query
-from bot.domain.update_windows import later, parse_start
-from bot.domain.written_times import parse_duration
+from bot.domain.written_times import later, parse_duration, parse_start
 
 SilenceId = NewType("SilenceId", int)
 

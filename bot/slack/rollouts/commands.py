@@ -8,7 +8,7 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
 from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.rollouts.plan import FirmwareChoice
-from bot.domain.update_windows import begins_with_a_moment, parse_start
+from bot.domain.written_times import begins_with_a_moment, parse_start
 from bot.services.rollouts.events import CALL, DECIDED, ENTRY, NOTE
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids

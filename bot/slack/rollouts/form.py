@@ -10,7 +10,7 @@ from bot.domain.errors import BotError, InvalidInput
 from bot.domain.firmware import Firmware
 from bot.domain.query import Field, exactly
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.domain.update_windows import checked_start
+from bot.domain.written_times import checked_start
 from bot.services.rollouts.requests import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PlanRef
