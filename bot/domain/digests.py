@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import Silence
 from bot.domain.fleet.firmware_policy import PolicyState
-from bot.domain.gateways import Counts, KnownGateway
+from bot.domain.gateways import MISSED_POLLS, Counts, KnownGateway
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.lifecycle import Rollout, TargetState
 
@@ -23,7 +23,7 @@ PATIENCE = timedelta(minutes=10)  # for a listing that is newer than the moment 
 LONG = parse("is:offline for:>24h")
 FLAPPING = parse("is:flapping")
 ENDING = timedelta(hours=24)  # silences that end within it are told of
-STALE = timedelta(minutes=15)  # without a listing, after which a digest says so; longer where they are rare
+STALE = timedelta(minutes=15)  # without a listing, after which a digest says so
 SHOWN = 10
 
 
@@ -78,6 +78,11 @@ class Digest:
             *(self.missing, self.left_out),
         )
         return not (self.long_offline.total or self.flapping.total or any(waits) or self.is_stale)
+
+
+def stale_after(poll_every: timedelta) -> timedelta:
+    """How old a listing may be before a digest says so: longer where they are rare."""
+    return max(STALE, MISSED_POLLS * poll_every)
 
 
 def due_since(at: time, zone: ZoneInfo, now: datetime) -> datetime | None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bot.domain.digests import STALE
+from bot.domain.digests import stale_after
 from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.query import Query
 from bot.domain.subscriptions import SubscriptionContext
@@ -56,7 +56,7 @@ def build_reporting(
         usual_at=settings.alerts.usual_digest_at,
         zone=ground.zone,
         stable_for=settings.rollouts.stable_for,
-        stale_after=max(STALE, settings.fleet.poll_every * 3),
+        stale_after=stale_after(settings.fleet.poll_every),
         policies=policies,
     )
     return Reporting(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.digests import LATE, STALE, Digest, Listed, due_since
+from bot.domain.digests import LATE, STALE, Digest, Listed, due_since, stale_after
 from bot.domain.gateways import Counts
 from tests.worlds.builders import NOW, known
 
@@ -68,3 +68,8 @@ def test_a_day_is_quiet_when_nobody_has_to_know_anything() -> None:
     assert not Digest("", NOW, Counts(240, 1), NOW, STALE, long_offline=one).is_quiet
     assert not Digest("", NOW, Counts(240), NOW, STALE, flapping=one).is_quiet
     assert not Digest("", NOW, Counts(240), NOW - STALE - MINUTE, STALE).is_quiet
+
+
+def test_a_digest_calls_a_listing_old_later_where_listings_are_rare() -> None:
+    assert stale_after(MINUTE) == STALE
+    assert stale_after(timedelta(hours=1)) == timedelta(hours=3)

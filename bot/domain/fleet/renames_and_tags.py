@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.errors import InvalidInput, Mistake, Mistaken, Stale
+from bot.domain.errors import InvalidInput, Mistake, Mistaken, NotAllowed, Stale
 from bot.domain.gateways import Gateway, GatewayId, fold
 
 UNDO_WITHIN = timedelta(minutes=10)
@@ -257,6 +257,27 @@ def left_alone(item: WriteItem, now: Gateway) -> WriteItem:
     """What an undo does to a gateway that somebody has changed since."""
     why = f"{now.label} was changed again since, so I left it alone."
     return replace(item, state=ItemState.LEFT, error=why)
+
+
+def require_decidable(write: Write, user_id: str, version: int, wanted: WriteState, now: datetime) -> None:
+    """Who proposed it confirms it in time, or cancels it. Raises NotAllowed for others, Stale when it is
+    decided, or too old to run.
+    """
+    if user_id != write.actor:
+        raise NotAllowed("Only who proposed this change may decide about it. Send the command yourself.")
+    if write.state is not WriteState.PROPOSED or write.version != version:
+        raise Stale(_DECIDED[write.state])
+    if wanted is WriteState.RUNNING and now >= write.expires_at:
+        minutes = int(CONFIRM_WITHIN.total_seconds() // 60)
+        raise Stale(f"This proposal is more than {minutes} minutes old: send the command again.")
+
+
+_DECIDED = {
+    WriteState.PROPOSED: "This proposal has changed: send the command again.",
+    WriteState.RUNNING: "This was confirmed already and is being carried out.",
+    WriteState.DONE: "This was confirmed already and is done.",
+    WriteState.CANCELLED: "This was cancelled already: send the command again.",
+}
 
 
 def require_undoable(write: Write, now: datetime) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.domain.access import Action, Actor, require, require_within
-from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
+from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.fleet.renames_and_tags import (
     CONFIRM_WITHIN,
     MOST_GATEWAYS,
@@ -24,6 +24,7 @@ from bot.domain.fleet.renames_and_tags import (
     checked_name,
     numbered,
     renamed,
+    require_decidable,
     require_undoable,
     tagging,
     undoing,
@@ -257,28 +258,13 @@ class FleetWrites:
         async with self._database.write() as connection:
             write = await renames_and_tags.load(connection, write_id)
             require(actor, _ACTIONS[write.kind])
-            if actor.user_id != write.actor:
-                raise NotAllowed(
-                    "Only who proposed this change may decide about it. Send the command yourself."
-                )
+            require_decidable(write, actor.user_id, version, state, now)
             if actor.limits:
                 present = await fleet.load(connection, [item.gateway_id for item in write.items])
                 require_within(actor, _ACTIONS[write.kind], present.values(), now)
-            if write.state is not WriteState.PROPOSED or write.version != version:
-                raise Stale(_DECIDED[write.state])
-            if state is WriteState.RUNNING and now >= write.expires_at:
-                raise Stale("This proposal is more than ten minutes old: send the command again.")
             if not await renames_and_tags.advance(connection, write, state, now + START_WITHIN):
                 raise Stale("Somebody decided about this a moment ago.")
             return await renames_and_tags.load(connection, write_id)
-
-
-_DECIDED = {
-    WriteState.PROPOSED: "This proposal has changed: send the command again.",
-    WriteState.RUNNING: "This was confirmed already and is being carried out.",
-    WriteState.DONE: "This was confirmed already and is done.",
-    WriteState.CANCELLED: "This was cancelled already: send the command again.",
-}
 
 
 # Of ten thousand gateways these take long enough to run beside the event loop.

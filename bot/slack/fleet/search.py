@@ -15,6 +15,7 @@ from bot.domain.gateways import GatewayId
 from bot.domain.query import Field, Query, WordRead, bare_words, exactly, parse
 from bot.services.fleet.search import FleetService
 from bot.slack import ids
+from bot.slack.fleet.free_text import FreeText
 from bot.slack.fleet.views import search as views
 from bot.slack.fleet.views.firmware_policy import with_policy
 from bot.slack.incoming.command_router import unquoted
@@ -91,27 +92,8 @@ class FleetCommands:
         self._said_of_site = said_of_site
 
     def feature(self) -> Feature:
-        return on.of(self, guess=self.guess, errands=_ERRANDS)
-
-    async def guess(self, call: CommandCall) -> bool:
-        """A text without a command that names one gateway, or says something about several, is shown.
-
-        Where nothing matches and it begins with a word of no field, that is a command with a slip.
-        """
-        try:
-            query, words = await self._fleet.understand(call.text)
-        except InvalidInput:
-            return False
-        found = (await self._fleet.counts(query)).total
-        first = next(iter(query.single_terms), None)
-        if not found and (first is None or first.field is Field.ANY):
-            return False
-        if found == 1 and not words:
-            (id_,) = await self._fleet.ids_matching(query)
-            await call.respond.answer(await self._device_page(call.actor, 0, id_))
-        else:
-            await call.respond.answer(await self._page_of(query, 0, words))
-        return True
+        free_text = FreeText(self._fleet, draw_one=self._device_page, draw_all=self._page_of)
+        return on.of(self, guess=free_text.guess, errands=_ERRANDS)
 
     def lists(self) -> Mapping[str, ListHandler]:
         return {

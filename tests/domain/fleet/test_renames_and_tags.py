@@ -1,26 +1,31 @@
 """What a rename or a change of tags means for one gateway, and what can be taken back."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from bot.domain.errors import InvalidInput
+from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.fleet.renames_and_tags import (
+    CONFIRM_WITHIN,
     LONGEST,
     ItemState,
+    Write,
     WriteItem,
     WriteKind,
+    WriteState,
     checked_name,
     checked_tag,
     ended,
     is_pattern,
     numbered,
+    require_decidable,
     retagged,
     tagging,
     undoing,
 )
 from bot.domain.gateways import Gateway
-from tests.worlds.builders import gateway
+from tests.worlds.builders import MONDAY, gateway
 
 
 def renamed(before: str | None, after: str) -> WriteItem:
@@ -108,3 +113,26 @@ def test_a_bad_place_for_a_number_is_refused_and_never_written_literally(pattern
 
 def test_a_name_without_braces_is_no_pattern() -> None:
     assert not is_pattern("OSL")
+
+
+def test_only_who_proposed_a_change_decides_about_it_and_only_for_ten_minutes() -> None:
+    proposed = Write(
+        id="w1",
+        kind=WriteKind.TAG,
+        state=WriteState.PROPOSED,
+        version=1,
+        actor="U0OLGA",
+        channel=None,
+        title="+oslo on 12 gateways",
+        created_at=MONDAY,
+        expires_at=MONDAY + CONFIRM_WITHIN,
+    )
+    late = proposed.expires_at
+    require_decidable(proposed, "U0OLGA", 1, WriteState.RUNNING, late - timedelta(seconds=1))
+    require_decidable(proposed, "U0OLGA", 1, WriteState.CANCELLED, late)
+    with pytest.raises(NotAllowed, match="Only who proposed this change"):
+        require_decidable(proposed, "U0PAUL", 1, WriteState.RUNNING, MONDAY)
+    with pytest.raises(Stale, match="more than 10 minutes old"):
+        require_decidable(proposed, "U0OLGA", 1, WriteState.RUNNING, late)
+    with pytest.raises(Stale, match="has changed"):
+        require_decidable(proposed, "U0OLGA", 2, WriteState.RUNNING, MONDAY)
