@@ -4,7 +4,6 @@ It owns the clock and the tasks. Nothing below it reads a setting or knows what 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from bot.services.clock import Clock, WallClock, machine_time
 from bot.services.fleet.search import LOOK_EVERY
 from bot.services.sites.book import SiteBook
 from bot.settings.definitions import Settings
+from bot.shutdown import finish_work
 from bot.slack.home.views.status import OpenWork, Status
 from bot.slack.incoming.connection import SlackApp
 from bot.storage.db.schema import ensure_schema
@@ -36,8 +36,6 @@ from bot.wiring.slack import build_slack
 
 log = logging.getLogger(__name__)
 
-DRAIN = timedelta(seconds=20)
-LAST_CALLS = timedelta(seconds=4)  # of the publisher, after that
 FLEET_HISTORY = timedelta(days=90)
 WRITES_KEPT = timedelta(days=7)  # for Undo, and for a late click that is told so
 OFTEN = timedelta(seconds=5)
@@ -171,14 +169,8 @@ class App:
 
     async def stop(self) -> None:
         """Takes no new work, lets what runs finish (20 s at most), and closes the socket last."""
-        log.info("stopping")
         self._draining = True
-        self.scheduler.pause()
-        self.slack.stop_accepting()
-        await asyncio.gather(self.slack.drain(DRAIN.total_seconds()), self.scheduler.shutdown(DRAIN))
-        await self.publisher.stop(LAST_CALLS)
-        with contextlib.suppress(Unavailable):  # the log has each of them
-            await self.audit.catch_up(at_end=True)
+        await finish_work(self.slack, self.scheduler, self.publisher, self.audit)
         await self.close()
         log.info("stopped")
 

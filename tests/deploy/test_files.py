@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.app import DRAIN, LAST_CALLS
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
+from bot.shutdown import DRAIN, LAST_CALLS
 from tests.deploy.packages import ELSEWHERE, beside, pip
 from tests.settings.test_settings import load
 from tests.test_setup_questions import MOST_QUESTIONS

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from pydantic import BaseModel
 
-from bot import app
+from bot import app, shutdown
 from bot.__main__ import main
 from bot.app import App
 from bot.domain import digests, errors, subscriptions, visibility_loss
@@ -310,7 +310,7 @@ def test_the_numbers_in_prose_are_the_code_s() -> None:
         f"of the last `{charts.DEFAULT_PERIOD.days}d`, or of up to `{availability.LONGEST.days}d`",
         f"Undo for {_minutes(UNDO_WITHIN)} minutes",
         f"its last word counts for {_minutes(identity_cache.TRUSTED)} minutes",
-        f"what runs is finished ({app.DRAIN.seconds} seconds at most)",
+        f"what runs is finished ({shutdown.DRAIN.seconds} seconds at most)",
         f"what happened to gateways for {app.FLEET_HISTORY.days} days",
     ):
         assert said in text, said
