@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import NotAllowed, RoleUnknown, Unavailable
+from bot.domain.rollouts import approvals
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.lifecycle import Rollout
 from bot.domain.rollouts.plan import has_drifted
@@ -35,7 +36,7 @@ class StartFinding:
         changed = await targets.count_drifted(connection, rollout)
         away = decide.count_away(await targets.count_targets(connection, rollout.id))
         drifted = has_drifted(rollout.planned - away, changed)
-        return decide.drift_words(rollout, changed) if drifted else None
+        return approvals.drift_words(rollout, changed) if drifted else None
 
 
 class StartChecks:
@@ -62,7 +63,7 @@ class StartChecks:
         if held := await self.not_visible():
             return StartFinding(held=held)
         if lost := await self._lost(rollout):
-            return StartFinding(void=decide.lost_words(rollout, lost))
+            return StartFinding(void=approvals.lost_words(rollout, lost))
         window = await self.in_maintenance(rollout)
         if window.void:
             return window
@@ -95,7 +96,7 @@ class StartChecks:
         for user, name in _who(rollout):
             actor = await self._ask(user)
             action = (
-                decide.approval_is(rollout, actor, self._context.rules)
+                approvals.approval_is(rollout, actor, self._context.rules)
                 if rollout.approvals_needed
                 else Action.REQUEST
             )

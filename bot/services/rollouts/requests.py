@@ -16,6 +16,7 @@ from bot.domain.firmware import Firmware, FirmwarePolicy, JobId, VendorJob
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
+from bot.domain.rollouts import approvals
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts.events import (
@@ -277,7 +278,7 @@ class RolloutRequests:
                 raise Stale(f"That plan was requested already: it is R-{saved.rollout_id}.")
             if now >= saved.expires_at:
                 raise Stale("That plan is too old to request. Run the update again for a new one.")
-            decide.check_request(saved.plan, actor)
+            approvals.check_request(saved.plan, actor)
             rollout = self._requested(saved, actor, start_at or saved.start_at, now)
             rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
             channels = await self._places.wanted(connection, rollout.id) or usual[:1]
@@ -299,7 +300,7 @@ class RolloutRequests:
         """Of the people and groups that are called for a request, those whose approval of this one counts."""
         found, ids = [], _updated(plan)
         for one in await self._deciders() if rollout.approvals_needed else ():
-            action = decide.approval_is(rollout, one, self.rules)
+            action = approvals.approval_is(rollout, one, self.rules)
             try:
                 require(one, action)
                 await self._within(one, action, ids)
@@ -372,14 +373,14 @@ class RolloutRequests:
         ids = [one.gateway_id for one in await self.targets(rollout_id)]
         bad = await self._bad(waiting.firmware_version, ids)
         if actor.limits:
-            asked = decide.approval_is(replace(waiting, bad=bad), actor, self.rules)
+            asked = approvals.approval_is(replace(waiting, bad=bad), actor, self.rules)
             await self._within(actor, asked, ids)
         async with self._database.write() as connection:
             it = await begin_decision(connection, RolloutAct.APPROVE, actor, rollout_id, drawn, channel, now)
             asked_now = replace(it.before, bad=bad)  # it may be known only since it was requested
-            after = decide.approve(asked_now, actor, now, self.rules, override, check.held)
+            after = approvals.approve(asked_now, actor, now, self.rules, override, check.held)
             if why := await check.complete(connection, it.before):
-                after = decide.void(it.before, why, now)
+                after = approvals.void(it.before, why, now)
                 await store.save(connection, it.before, after, None)
                 await targets.skip_all(connection, rollout_id, "not started: void", now)
                 event: RecordedEvent = Voided(why)
@@ -389,7 +390,7 @@ class RolloutRequests:
                 event = Approved(after.approvals_missing, later, override, after.held)
                 entry = await it.record(after, event)
                 if after.state is RolloutState.REQUESTED:
-                    await it.save(after, again_at=decide.remind_at(after))
+                    await it.save(after, again_at=approvals.remind_at(after))
                 else:
                     await self._begin(connection, it.before, after, now)
             await tell_requester(connection, after, entry, event, actor, now)
@@ -412,7 +413,7 @@ class RolloutRequests:
             it = await begin_decision(
                 connection, RolloutAct.DENY, actor, rollout_id, drawn, channel, self.now()
             )
-            after = decide.deny(it.before, actor, reason, it.now)
+            after = approvals.deny(it.before, actor, reason, it.now)
             await self._end(it, after, Denied(after.reason or ""))
         return after
 
@@ -424,7 +425,7 @@ class RolloutRequests:
             it = await begin_decision(
                 connection, RolloutAct.WITHDRAW, actor, rollout_id, drawn, channel, self.now()
             )
-            after = decide.cancel(it.before, actor, it.now)
+            after = approvals.cancel(it.before, actor, it.now)
             await self._end(it, after, Withdrawn())
         return after
 
@@ -434,7 +435,7 @@ class RolloutRequests:
         async with self._database.read() as connection:
             before = await store.load(connection, rollout_id)
             await check_drawn(connection, RolloutAct.DENY, before, drawn, actor, now)
-        decide.deny(before, actor, "checking", now)
+        approvals.deny(before, actor, "checking", now)
         return before
 
     async def _end(self, it: RolloutDecision, after: Rollout, event: RecordedEvent) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts import gateway_verdict, next_starts, stop_gates
+from bot.domain.rollouts import approvals, gateway_verdict, next_starts, stop_gates
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.events import (
     ApprovalReminder,
@@ -150,7 +150,7 @@ class RolloutRunner:
     # ---- before it runs
     async def _wait_for_approval(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
         now = self._context.now()
-        expired = decide.expire(rollout, now)
+        expired = approvals.expire(rollout, now)
         if expired is not rollout:
             async with self._context.database.write() as connection:
                 await store.save(connection, rollout, expired, None)
@@ -158,8 +158,8 @@ class RolloutRunner:
                 entry = await record_event(connection, expired, Expired(), now, before=rollout)
                 await tell_requester(connection, expired, entry, Expired(), None, now)
             return replace(expired, version=rollout.version + 1), None
-        if rollout.reminded or now < decide.remind_at(rollout):
-            return rollout, rollout.expires_at if rollout.reminded else decide.remind_at(rollout)
+        if rollout.reminded or now < approvals.remind_at(rollout):
+            return rollout, rollout.expires_at if rollout.reminded else approvals.remind_at(rollout)
         async with self._context.database.write() as connection:
             await store.save(connection, rollout, replace(rollout, reminded=True), rollout.expires_at)
             reminder = ApprovalReminder(rollout.approvals_missing, rollout.expires_at)
@@ -174,7 +174,7 @@ class RolloutRunner:
         check = await self._checks.begin(rollout)
         async with self._context.database.write() as connection:
             if why := await check.complete(connection, rollout):
-                after = decide.void(rollout, why, now)
+                after = approvals.void(rollout, why, now)
                 await targets.skip_all(connection, rollout.id, "not started: void", now)
                 await targets.free_gateways(connection, rollout.id)
                 voided = Voided(why)

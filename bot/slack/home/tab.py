@@ -13,6 +13,7 @@ from typing import Any
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Unavailable
 from bot.domain.query import EVERYTHING
+from bot.domain.rollouts import approvals
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.services.alerts.incidents import AlertService
@@ -209,10 +210,10 @@ class HomeTab:
         verified = line.counts.get(TargetState.VERIFIED, 0)
         tried: dict[str, Callable[[], object]] = {ids.ROLLOUT_PAUSE: lambda: decide.pause(rollout, actor)}
         if not actor.limits:  # whether all its gateways are within a limit is looked up at the click
-            tried[ids.ROLLOUT_APPROVE] = lambda: decide.approve(rollout, actor, now, rules)
+            tried[ids.ROLLOUT_APPROVE] = lambda: approvals.approve(rollout, actor, now, rules)
             tried[ids.ROLLOUT_PROMOTE] = lambda: decide.promote(rollout, actor, verified)
         if rollout.state is RolloutState.REQUESTED:
-            tried[ids.ROLLOUT_DENY] = lambda: decide.deny(rollout, actor, "looking", now)
+            tried[ids.ROLLOUT_DENY] = lambda: approvals.deny(rollout, actor, "looking", now)
         return frozenset(action for action, attempt in tried.items() if _is_allowed(attempt))
 
 

@@ -15,15 +15,8 @@ from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.lifecycle import (
-    Approval,
-    Decision,
-    Rollout,
-    RolloutId,
-    RolloutState,
-    TargetState,
-    remind_at,
-)
+from bot.domain.rollouts.approvals import remind_at
+from bot.domain.rollouts.lifecycle import Approval, Decision, Rollout, RolloutId, RolloutState, TargetState
 from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.storage.db import leases
 from bot.storage.db.engine import Database, Transaction

@@ -13,8 +13,8 @@ import pytest
 
 from bot.domain.errors import Stale
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
+from bot.domain.rollouts import approvals, next_starts
 from bot.domain.rollouts import lifecycle as machine
-from bot.domain.rollouts import next_starts
 from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
 from bot.domain.rollouts.next_starts import AwayGateway, WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, make_plan
@@ -50,7 +50,7 @@ class History:
         self.started_at = dict.fromkeys(self.ids, MONDAY)
         self.frozen = self.given_up = False
         asked = rollout(planned=len(self.ids), wait_for=plan.wait_for, plan_hash=plan.hash)
-        self.rollout = machine.approve(asked, PAUL, self.now, RULES)
+        self.rollout = approvals.approve(asked, PAUL, self.now, RULES)
 
     def _known(self, one: GatewayId) -> KnownGateway:
         state = Connectivity.ONLINE if self.online[one] else Connectivity.OFFLINE

@@ -18,7 +18,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import DeviceProgress, Firmware, FirmwareId, JobDevice
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
-from bot.domain.rollouts import freezes, gateway_verdict, next_starts, stop_gates
+from bot.domain.rollouts import approvals, freezes, gateway_verdict, next_starts, stop_gates
 from bot.domain.rollouts import lifecycle as machine
 from bot.domain.rollouts.freezes import Freeze
 from bot.domain.rollouts.gateway_verdict import Attempt, SeenState, Straggler
@@ -76,7 +76,7 @@ class RolloutStory(RuleBasedStateMachine):
     @initialize(later=st.sampled_from([None, None, 30]))
     def a_person_approves(self, later: int | None) -> None:
         at = NOW + later * MINUTE if later else None
-        self.rollout = machine.approve(replace(self.rollout, start_at=at), PAUL, self.now, RULES)
+        self.rollout = approvals.approve(replace(self.rollout, start_at=at), PAUL, self.now, RULES)
 
     @rule(actor=st.sampled_from([OLGA, PAUL, ADA]), times=st.integers(1, 2))
     def pauses(self, actor: Actor, times: int) -> None:
