@@ -17,7 +17,7 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.services.context import Within
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.freezes import RolloutFreezes
-from bot.services.rollouts.requests import BadAmong, OpeningFor, RolloutRequests
+from bot.services.rollouts.plans_and_approvals import BadAmong, OpeningFor, RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.steering import RolloutSteering

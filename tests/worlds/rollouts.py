@@ -23,7 +23,7 @@ from bot.services.context import Context
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.events import ENTRY
 from bot.services.rollouts.freezes import RolloutFreezes
-from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.services.rollouts.routing import RolloutRouting
 from bot.services.rollouts.runner import RolloutRunner
 from bot.services.rollouts.steering import RolloutSteering

@@ -21,7 +21,7 @@ from bot.services.alerts.maintenance import MaintenanceService
 from bot.services.alerts.silences import SilenceService
 from bot.services.fleet.firmware_policy import PolicyService
 from bot.services.fleet.search import FleetService
-from bot.services.rollouts.requests import RolloutLine, RolloutRequests
+from bot.services.rollouts.plans_and_approvals import RolloutLine, RolloutRequests
 from bot.slack import ids
 from bot.slack.home.views import tab as views
 from bot.slack.home.views.tab import HomeRollout

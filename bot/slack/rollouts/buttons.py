@@ -10,7 +10,7 @@ from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
 from bot.domain.rollouts.lifecycle import ReasonNeeded, Rollout, RolloutId
 from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
 from bot.slack.ids import CardRef, PlanRef

@@ -10,7 +10,7 @@ from bot.domain.rollouts.lifecycle import RolloutId
 from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.written_times import begins_with_a_moment, parse_start
 from bot.services.rollouts.events import CALL, DECIDED, ENTRY, NOTE
-from bot.services.rollouts.requests import RolloutRequests
+from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PageRef
 from bot.slack.incoming.command_router import unquoted
