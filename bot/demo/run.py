@@ -18,8 +18,8 @@ from pathlib import Path
 
 from bot import log
 from bot.app import App
-from bot.demo.first_sight import AT_MOST, begin, let_a_small_site_go
 from bot.demo.fleet.simulator import FleetSimulator, SimulatorClock
+from bot.demo.opening_scene import AT_MOST, begin, let_a_small_site_go
 from bot.demo.page.panel import World
 from bot.demo.page.server import PageServer
 from bot.demo.slack.payloads import NotOnScreenError

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
-from bot.demo.fleet.first_fleet import (
+from bot.demo.fleet.initial_fleet import (
     PLACES,
     SITES,
     default_share,
