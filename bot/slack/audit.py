@@ -7,7 +7,7 @@ from dataclasses import replace
 from bot.domain.access import Actor
 from bot.domain.audit import AuditQuery, parse_audit, with_channels, with_people
 from bot.services.audit import AuditService
-from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.incoming.listeners import CommandCall, Declarations, Feature
 from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views import audit_list as views
 from bot.slack.views.blocks import Message

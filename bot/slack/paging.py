@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
 from bot.slack import ids
-from bot.slack.incoming.requests import Click, ClickListener
+from bot.slack.incoming.listeners import Click, ClickListener
 from bot.slack.views.blocks import Message, count, sentence
 
 QUESTION_LENGTH = 1500  # characters that surely fit a button's value beside the kind and the offset

@@ -8,7 +8,7 @@ from bot.domain.subscriptions import SubscriptionContext, SubscriptionId
 from bot.services.broken_channels import BROKEN
 from bot.services.subscriptions import TOLD, SubscriptionService
 from bot.slack import ids
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature
+from bot.slack.incoming.listeners import Click, CommandCall, Declarations, Errand, Feature
 from bot.slack.paging import ListHandler
 from bot.slack.views import subscriptions as views
 from bot.slack.views.blocks import Message

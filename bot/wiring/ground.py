@@ -14,7 +14,7 @@ from bot.services.context import Context
 from bot.services.vendor_questions import VendorQuestions
 from bot.settings.definitions import Settings
 from bot.slack.incoming.identity_cache import People
-from bot.slack.incoming.requests import Feature
+from bot.slack.incoming.listeners import Feature
 from bot.slack.outgoing.replies import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 from bot.slack.paging import ListHandler

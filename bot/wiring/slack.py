@@ -11,7 +11,7 @@ from bot.slack.home.digests import DigestNotes
 from bot.slack.home.tab import HomeTab
 from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
-from bot.slack.incoming.requests import Feature
+from bot.slack.incoming.listeners import Feature
 from bot.slack.incoming.signatures import of_one_process
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.replies import late

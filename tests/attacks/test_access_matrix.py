@@ -26,7 +26,7 @@ from bot.domain.query import parse
 from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutId, RolloutState
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref
-from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
+from bot.slack.incoming.listeners import Click, CommandCall, Submission, SubmissionAnswer
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
 from tests.slack.shown import Answers, buttons

@@ -21,7 +21,7 @@ from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.workspace import OPS
 from bot.slack.incoming.connection import SlackApp
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.listeners import Command, CommandCall, Feature
 from bot.slack.outgoing.web_api import WebApi
 from bot.slack.views.blocks import sentence
 from bot.web import Readiness, WebServer

@@ -25,7 +25,7 @@ from bot.services.fleet.charts import ChartService
 from bot.slack.fleet.chart_process import drawn_apart
 from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.incoming.concurrency import RUNNING, WAITING, leave_turn
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.listeners import Command, CommandCall, Feature
 from bot.slack.views.blocks import File, sentence
 from bot.storage.db.engine import Database, work_for_people
 from tests.slack.incoming.connected import Clock, connected

@@ -23,7 +23,7 @@ from bot.demo.slack.workspace import OPS, VIEWER
 from bot.domain.gateways import GatewayId
 from bot.slack.fleet.search import FleetCommands
 from bot.slack.incoming.connection import SlackApp
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.listeners import Command, CommandCall, Feature
 from bot.slack.views import blocks
 from tests.benchmarks.rig.portal import fleet_of, now, portal
 from tests.slack.incoming.connected import connected

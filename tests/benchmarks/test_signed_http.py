@@ -23,7 +23,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.slack.server import SlackServer
 from bot.demo.slack.workspace import OPS, VIEWER
-from bot.slack.incoming.requests import Command, Feature
+from bot.slack.incoming.listeners import Command, Feature
 from bot.web import Readiness, WebServer
 from tests.benchmarks.test_ack import devices
 from tests.slack.incoming.connected import connected

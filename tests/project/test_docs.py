@@ -33,7 +33,7 @@ from bot.services.rollouts import freezes
 from bot.services.sites.book import CONFIRM_WITHIN
 from bot.settings.definitions import DOCUMENTED, OPERATIONS, Settings
 from bot.slack.incoming import identity_cache
-from bot.slack.incoming.requests import Command
+from bot.slack.incoming.listeners import Command
 from bot.slack.rollouts.views.card import waves_words
 from bot.slack.rollouts.views.lists import AWAITED_WORDS, CLASS_WORDS
 from bot.slack.views.modals import MOST_PASTED

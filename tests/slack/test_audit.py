@@ -14,7 +14,7 @@ from bot.services.context import Context
 from bot.slack import ids
 from bot.slack.audit import AuditCommands
 from bot.slack.incoming.command_router import CommandRouter
-from bot.slack.incoming.requests import Click, CommandCall
+from bot.slack.incoming.listeners import Click, CommandCall
 from bot.slack.paging import list_clicks
 from bot.slack.views.blocks import date
 from bot.storage import audit

@@ -19,7 +19,7 @@ from bot.services.subscriptions import SubscriptionService
 from bot.slack import ids
 from bot.slack.ids import Ref
 from bot.slack.incoming.command_router import CommandRouter, normalise
-from bot.slack.incoming.requests import Click, CommandCall
+from bot.slack.incoming.listeners import Click, CommandCall
 from bot.slack.paging import list_clicks
 from bot.slack.subscriptions import SubscriptionListeners
 from bot.slack.views import subscriptions as views

@@ -16,7 +16,7 @@ from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import buttons, lists
 from bot.slack.alerts.views import notes as views
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

@@ -22,7 +22,7 @@ from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import notes as note_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Errand, Feature, NoteDrawing
+from bot.slack.incoming.listeners import Click, CommandCall, Declarations, Errand, Feature, NoteDrawing
 from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message, count, sentence
 from bot.slack.views.paging import Door, open_button

@@ -10,7 +10,7 @@ from bot.services.alerts.maintenance import CHANGED, SOON, MaintenanceService
 from bot.slack import ids
 from bot.slack.alerts.views import maintenance as views
 from bot.slack.incoming.confirmations import NOT_ASKED, Yes, asking_first, yes_to
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature
+from bot.slack.incoming.listeners import Click, CommandCall, Declarations, Feature
 from bot.slack.paging import ListHandler
 from bot.slack.views.blocks import Message
 

@@ -18,7 +18,7 @@ from bot.slack.alerts.incidents import incident_id
 from bot.slack.alerts.views import silences as views
 from bot.slack.ids import PageRef
 from bot.slack.incoming.confirmations import NOT_ASKED, Yes, asking_first, name_of_a_question, yes_to
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

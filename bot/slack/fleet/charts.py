@@ -15,7 +15,7 @@ from bot.services.shared_work import Shared
 from bot.slack import ids
 from bot.slack.fleet.chart_process import Draw, drawn_apart
 from bot.slack.fleet.views import charts as views
-from bot.slack.incoming.requests import Click, CommandCall, Declarations, Feature, Responder
+from bot.slack.incoming.listeners import Click, CommandCall, Declarations, Feature, Responder
 from bot.slack.outgoing.pictures import uploaded
 from bot.slack.outgoing.web_api import WebApi
 from bot.slack.paging import check_question

@@ -17,7 +17,7 @@ from bot.slack import ids
 from bot.slack.fleet.views import firmware_policy as views
 from bot.slack.ids import PageRef
 from bot.slack.incoming.confirmations import NOT_ASKED, Yes, asking_first, yes_to
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

@@ -6,7 +6,7 @@ from bot.domain.access import Actor
 from bot.domain.errors import InvalidInput
 from bot.domain.query import Field, Query, WordRead
 from bot.services.fleet.search import FleetService
-from bot.slack.incoming.requests import CommandCall
+from bot.slack.incoming.listeners import CommandCall
 from bot.slack.views.blocks import Message
 
 

@@ -17,7 +17,7 @@ from bot.services.fleet.history import HistoryService
 from bot.services.fleet.search import CHUNK, FleetService
 from bot.slack.fleet.views import history as views
 from bot.slack.incoming.command_router import unquoted
-from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.incoming.listeners import CommandCall, Declarations, Feature
 from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile

@@ -25,7 +25,7 @@ from bot.slack import ids
 from bot.slack.fleet.views import renames_and_tags as views
 from bot.slack.incoming.command_router import unquoted
 from bot.slack.incoming.concurrency import leave_turn
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

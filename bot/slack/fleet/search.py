@@ -19,7 +19,7 @@ from bot.slack.fleet.free_text import FreeText
 from bot.slack.fleet.views import search as views
 from bot.slack.fleet.views.firmware_policy import with_policy
 from bot.slack.incoming.command_router import unquoted
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

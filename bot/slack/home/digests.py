@@ -14,7 +14,7 @@ from bot.services.digests import DIGEST, MONTHLY, DigestService
 from bot.slack.fleet.charts import ChartPictures
 from bot.slack.home.views import digests as views
 from bot.slack.incoming.guard import catch
-from bot.slack.incoming.requests import Feature
+from bot.slack.incoming.listeners import Feature
 from bot.slack.views.blocks import File, Message, sentence
 from bot.storage.db.unreadable_rows import noting_what_is_left_out
 

@@ -4,7 +4,7 @@ from bot.domain.access import Action, require
 from bot.domain.errors import InvalidInput
 from bot.services.preferences import Preferences
 from bot.slack.home.views import status as views
-from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.incoming.listeners import CommandCall, Declarations, Feature
 
 on = Declarations("The bot")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from bot.domain.access import Actor
 from bot.slack.home.views import status as views
 from bot.slack.home.views.status import Setting, Status
-from bot.slack.incoming.requests import CommandCall, Declarations, Feature
+from bot.slack.incoming.listeners import CommandCall, Declarations, Feature
 from bot.slack.paging import ListHandler, check_question
 from bot.slack.views.blocks import Message
 

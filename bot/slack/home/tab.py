@@ -26,7 +26,7 @@ from bot.slack import ids
 from bot.slack.home.views import tab as views
 from bot.slack.home.views.tab import HomeRollout
 from bot.slack.incoming.guard import catch
-from bot.slack.incoming.requests import Feature, ViewCalls
+from bot.slack.incoming.listeners import Feature, ViewCalls
 from bot.slack.outgoing.web_api import SlackFailed
 from bot.slack.views.blocks import Block, View
 from bot.storage.db.unreadable_rows import noting_what_is_left_out

@@ -14,7 +14,7 @@ from bot.domain.access import Action, Actor, Role, refusal, require
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack import ids
 from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
+from bot.slack.incoming.listeners import Click, Command, CommandCall, Feature
 from bot.slack.views import blocks
 from bot.slack.views.blocks import BREAK, Message
 

@@ -29,7 +29,7 @@ from bot.slack.incoming.dispatcher import (
 )
 from bot.slack.incoming.guard import Answering, Guard, OnRefused
 from bot.slack.incoming.identity_cache import People
-from bot.slack.incoming.requests import CardDrawing, Feature, NoteDrawing
+from bot.slack.incoming.listeners import CardDrawing, Feature, NoteDrawing
 from bot.slack.incoming.signatures import IsNew, SignedRequests, begin_request, of_one_process
 from bot.slack.incoming.socket_mode import APP_TOKEN, PING_EVERY, Sockets
 from bot.slack.outgoing.replies import OnUndelivered, lost

@@ -18,7 +18,7 @@ from bot.slack.incoming import payloads
 from bot.slack.incoming.command_router import CommandRouter, in_plain_names, unnamed
 from bot.slack.incoming.guard import AttemptedAction, Guard, said_view
 from bot.slack.incoming.identity_cache import NO_MEMBER, People
-from bot.slack.incoming.requests import Click, CommandCall, Feature, Responder, Submission, SubmissionAnswer
+from bot.slack.incoming.listeners import Click, CommandCall, Feature, Responder, Submission, SubmissionAnswer
 from bot.slack.incoming.signatures import IsNew, of_one_process
 from bot.slack.outgoing.replies import (
     DirectResponder,

@@ -19,7 +19,7 @@ from structlog.contextvars import bind_contextvars
 from bot.domain.access import Actor
 from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Stale
 from bot.slack.incoming.concurrency import AT_ONCE, TooMany, Turns
-from bot.slack.incoming.requests import Responder, SubmissionAnswer
+from bot.slack.incoming.listeners import Responder, SubmissionAnswer
 from bot.slack.incoming.signatures import IsNew, is_acted_on_here, of_one_process
 from bot.slack.views.blocks import View, escape, section, sentence
 from bot.slack.views.modals import modal

@@ -13,7 +13,7 @@ from bot.domain.errors import InvalidInput
 from bot.slack import ids
 from bot.slack.ids import CardRef, Ref
 from bot.slack.incoming.command_router import normalise, said_to
-from bot.slack.incoming.requests import Click, Responder, Submission
+from bot.slack.incoming.listeners import Click, Responder, Submission
 
 Json = Mapping[str, Any]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from bot.domain.errors import BotError, Unavailable
 from bot.slack.incoming.guard import catch
-from bot.slack.incoming.requests import CardDrawing, NoteDrawing
+from bot.slack.incoming.listeners import CardDrawing, NoteDrawing
 from bot.slack.outgoing.lost_posts import find_post, is_told, missing_files
 from bot.slack.outgoing.messages import NOTES_EVERY, MessageSender, said_twice, shown
 from bot.slack.outgoing.pictures import uploaded

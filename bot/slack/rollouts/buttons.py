@@ -14,7 +14,7 @@ from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering
 from bot.slack import ids
 from bot.slack.ids import CardRef, PlanRef
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

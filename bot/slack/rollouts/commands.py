@@ -14,7 +14,7 @@ from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PageRef
 from bot.slack.incoming.command_router import unquoted
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     CommandCall,
     Declarations,
     Feature,

@@ -14,7 +14,7 @@ from bot.domain.written_times import checked_start
 from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PlanRef
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

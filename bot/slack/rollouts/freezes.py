@@ -7,7 +7,7 @@ from bot.services.rollouts.freezes import FREEZE_TOLD, RolloutFreezes
 from bot.slack import ids
 from bot.slack.ids import FreezeRef
 from bot.slack.incoming.command_router import unquoted
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

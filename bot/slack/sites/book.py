@@ -11,7 +11,7 @@ from bot.domain.sites.book import Site, SiteField
 from bot.services.sites.book import SiteBook, SiteRow
 from bot.slack import ids
 from bot.slack.incoming.command_router import unquoted
-from bot.slack.incoming.requests import (
+from bot.slack.incoming.listeners import (
     Click,
     CommandCall,
     Declarations,

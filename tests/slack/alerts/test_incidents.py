@@ -20,7 +20,7 @@ from bot.slack.alerts.incidents import AlertListeners
 from bot.slack.alerts.views import lists as views
 from bot.slack.alerts.views.buttons import ON_CARDS
 from bot.slack.ids import CardRef, PageRef, Ref
-from bot.slack.incoming.requests import Click, CommandCall, Submission
+from bot.slack.incoming.listeners import Click, CommandCall, Submission
 from bot.slack.paging import list_clicks
 from bot.slack.views.blocks import Message
 from bot.storage.db.engine import Database

@@ -9,7 +9,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import AlreadyDone, NotAllowed, Stale
 from bot.slack import ids
 from bot.slack.alerts.maintenance import MaintenanceListeners
-from bot.slack.incoming.requests import Click, CommandCall
+from bot.slack.incoming.listeners import Click, CommandCall
 from bot.slack.views.blocks import Message
 from bot.storage.db.engine import Database
 from tests.services.alerts.test_maintenance import Site

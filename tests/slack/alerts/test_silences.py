@@ -18,7 +18,7 @@ from bot.slack import ids
 from bot.slack.alerts.silences import SilenceListeners
 from bot.slack.alerts.views import silences as views
 from bot.slack.ids import CardRef, GatewayRef, Ref, decode
-from bot.slack.incoming.requests import Click, CommandCall, Submission
+from bot.slack.incoming.listeners import Click, CommandCall, Submission
 from bot.slack.views.blocks import Message, utc
 from bot.storage import audit
 from bot.storage.db.engine import Database

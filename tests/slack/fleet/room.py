@@ -18,7 +18,7 @@ from bot.slack.fleet.renames_and_tags import WriteCommands
 from bot.slack.fleet.search import FleetCommands
 from bot.slack.ids import CardRef, decode
 from bot.slack.incoming.command_router import CommandRouter, normalise
-from bot.slack.incoming.requests import Click, ClickListener, CommandCall, Submission, SubmissionAnswer
+from bot.slack.incoming.listeners import Click, ClickListener, CommandCall, Submission, SubmissionAnswer
 from bot.slack.paging import list_clicks
 from bot.slack.views.blocks import Message, View
 from bot.storage.db.engine import Database

@@ -22,7 +22,7 @@ from bot.slack.fleet.chart_process import Draw, drawn_apart
 from bot.slack.fleet.charts import FRESH_FOR, ChartListeners, ChartPictures, LatestChart
 from bot.slack.fleet.views.charts import firmware_picture
 from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import Click
+from bot.slack.incoming.listeners import Click
 from bot.slack.outgoing.newer_blocks import NewerBlocks
 from bot.slack.views.blocks import File
 from bot.slack.views.modals import home

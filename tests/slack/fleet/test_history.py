@@ -17,7 +17,7 @@ from bot.slack import ids
 from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.search import FleetCommands
 from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import Feature
+from bot.slack.incoming.listeners import Feature
 from bot.slack.paging import list_clicks
 from tests.slack.incoming.connected import Bed, connected
 from tests.slack.shown import HOSTILE, Modals, buttons, sendable

@@ -15,7 +15,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound
 from bot.slack import ids
 from bot.slack.ids import PageRef
 from bot.slack.incoming.command_router import unquoted
-from bot.slack.incoming.requests import Click
+from bot.slack.incoming.listeners import Click
 from bot.slack.paging import ListHandler, list_clicks
 from bot.slack.views.blocks import Message, sentence
 from tests.slack.fleet.room import ANA, GUEST, START, VERA, Room, device, opened

@@ -11,7 +11,7 @@ from bot.domain.errors import InvalidInput
 from bot.services.context import Context
 from bot.services.preferences import Preferences
 from bot.slack.home.preferences import PreferenceCommands
-from bot.slack.incoming.requests import CommandCall
+from bot.slack.incoming.listeners import CommandCall
 from bot.storage.db.engine import Database
 from tests.slack.shown import Answers
 from tests.worlds.databases import sqlite_url

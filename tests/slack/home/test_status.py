@@ -8,7 +8,7 @@ from bot.slack import ids
 from bot.slack.home.status import StatusCommands
 from bot.slack.home.views.status import Setting, Status
 from bot.slack.ids import PageRef
-from bot.slack.incoming.requests import Click, CommandCall
+from bot.slack.incoming.listeners import Click, CommandCall
 from bot.slack.paging import list_clicks
 from tests.slack.shown import Answers, buttons
 

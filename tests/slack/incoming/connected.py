@@ -11,7 +11,7 @@ from bot.demo.slack.server import SlackServer
 from bot.domain.access import Actor
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.identity_cache import People
-from bot.slack.incoming.requests import Feature
+from bot.slack.incoming.listeners import Feature
 from bot.slack.outgoing.replies import Modals
 from bot.slack.outgoing.web_api import WebApi, new_session
 

@@ -10,7 +10,7 @@ from bot.demo.slack.workspace import mangle
 from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed
 from bot.slack.incoming.command_router import CommandRouter, normalise, said_to
-from bot.slack.incoming.requests import Command, CommandCall, Declarations, Errand, Feature
+from bot.slack.incoming.listeners import Command, CommandCall, Declarations, Errand, Feature
 from bot.slack.views.blocks import Message, button
 
 FIND = Errand("Find a gateway", ("MT1",), button("List all", "page_next"))

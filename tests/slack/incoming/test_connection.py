@@ -22,7 +22,7 @@ from bot.slack.ids import CardRef, PageRef
 from bot.slack.incoming.command_router import normalise
 from bot.slack.incoming.connection import SlackApp
 from bot.slack.incoming.dispatcher import joined
-from bot.slack.incoming.requests import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer
+from bot.slack.incoming.listeners import Click, Command, CommandCall, Feature, Submission, SubmissionAnswer
 from bot.slack.incoming.signatures import IsNew
 from bot.slack.views import blocks, modals
 from bot.storage.db.engine import Database

@@ -17,7 +17,7 @@ from bot.domain.errors import BotError, InvalidInput, NotAllowed, RoleUnknown
 from bot.slack.incoming.command_router import normalise
 from bot.slack.incoming.concurrency import leave_turn
 from bot.slack.incoming.guard import AttemptedAction, Guard, catch, new_incident_id
-from bot.slack.incoming.requests import SubmissionAnswer
+from bot.slack.incoming.listeners import SubmissionAnswer
 from bot.slack.incoming.signatures import begin_request
 from bot.slack.views.blocks import Message
 from bot.storage.db.engine import Database

@@ -6,7 +6,7 @@ from bot.demo.slack import workspace
 from bot.demo.slack.workspace import BOT_USER, PostedMessage
 from bot.slack import ids
 from bot.slack.ids import CardRef
-from bot.slack.incoming.requests import Click, Feature
+from bot.slack.incoming.listeners import Click, Feature
 from bot.slack.manifest import SHORTCUTS
 from bot.slack.views.blocks import actions, button, sentence
 from tests.slack.incoming.connected import Bed, connected

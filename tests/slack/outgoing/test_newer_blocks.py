@@ -6,7 +6,7 @@ import pytest
 
 from bot.demo.slack import workspace
 from bot.demo.slack.workspace import PostedMessage
-from bot.slack.incoming.requests import Command, CommandCall, Feature
+from bot.slack.incoming.listeners import Command, CommandCall, Feature
 from bot.slack.outgoing.newer_blocks import ASKED_AGAIN, NewerBlocks
 from bot.slack.views.blocks import message, section
 from bot.slack.views.paging import Door

@@ -6,7 +6,7 @@ from bot.demo.slack import workspace
 from bot.demo.slack.workspace import PostedMessage as Shown
 from bot.domain.errors import InvalidInput
 from bot.slack.ids import CardRef, PageRef
-from bot.slack.incoming.requests import Click, Command, CommandCall, Feature
+from bot.slack.incoming.listeners import Click, Command, CommandCall, Feature
 from bot.slack.outgoing.messages import TWICE
 from bot.slack.views import blocks, modals
 from tests.slack.incoming.connected import Bed, bed, connected

@@ -9,7 +9,7 @@ from bot.domain.access import Actor
 from bot.domain.errors import Stale
 from bot.slack import ids
 from bot.slack.ids import CardRef, Ref, decode
-from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
+from bot.slack.incoming.listeners import Click, CommandCall, Submission, SubmissionAnswer
 from bot.slack.paging import list_clicks
 from bot.slack.rollouts.buttons import RolloutButtons
 from bot.slack.rollouts.commands import RolloutListeners

@@ -11,7 +11,7 @@ from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
 from bot.slack import ids
 from bot.slack.ids import CardRef
-from bot.slack.incoming.requests import Submission
+from bot.slack.incoming.listeners import Submission
 from bot.slack.rollouts.commands import parse_update
 from bot.slack.rollouts.freezes import parse_freeze
 from bot.storage import audit

@@ -15,7 +15,7 @@ from bot.services.context import Context
 from bot.services.sites.book import SiteBook
 from bot.slack import ids
 from bot.slack.ids import PageRef, Ref, decode
-from bot.slack.incoming.requests import Click, CommandCall, Submission, SubmissionAnswer
+from bot.slack.incoming.listeners import Click, CommandCall, Submission, SubmissionAnswer
 from bot.slack.sites.book import SiteListeners
 from bot.slack.views.blocks import Message, View
 from bot.slack.views.paging import SITE

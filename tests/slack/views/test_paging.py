@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bot.domain.access import Actor, Role
 from bot.slack import ids
-from bot.slack.incoming.requests import Click
+from bot.slack.incoming.listeners import Click
 from bot.slack.paging import ListHandler, list_clicks
 from bot.slack.views.blocks import Message, sentence
 from bot.slack.views.paging import Door, PagePosition, cut_page, open_menu
