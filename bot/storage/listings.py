@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.gateways import Connectivity, Listing, SnapshotStatus
 from bot.domain.visibility_loss import LOOKBACK, ListingOutcome
 from bot.storage.db.tables import RANKS, UNSETTLED, gateways, listings
-from bot.storage.db.types import from_micros, plain
+from bot.storage.db.timestamps import from_micros, plain
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 _CHUNK = 5_000

@@ -26,7 +26,7 @@ from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
 from bot.storage.db.statements import insert_rows
 from bot.storage.db.tables import listings
-from bot.storage.db.types import to_micros
+from bot.storage.db.timestamps import to_micros
 from bot.storage.fleet import gateways
 from tests.worlds.builders import NOW, known
 

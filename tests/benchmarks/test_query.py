@@ -27,7 +27,7 @@ from bot.services.context import Context
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import migrate
 from bot.storage.db.tables import listings
-from bot.storage.db.types import to_micros
+from bot.storage.db.timestamps import to_micros
 from bot.storage.fleet import gateways
 from tests.worlds.builders import NOW, PAGING, fleet_service, known
 

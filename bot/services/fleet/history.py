@@ -22,7 +22,7 @@ from bot.domain.fleet.timeline import MOST, AlertsHeld, Timeline, changes, in_or
 from bot.domain.gateways import Held
 from bot.domain.query import Query
 from bot.services.context import Context
-from bot.services.fleet.collector import no_collecting
+from bot.services.fleet.garbage_collection import no_collecting
 from bot.services.shared_work import Shared
 from bot.storage import listings
 from bot.storage.fleet import availability as store

@@ -39,7 +39,7 @@ from bot.domain.gateways import (
 from bot.domain.visibility_loss import ListingOutcome, visibility_loss
 from bot.meshtech.client import DevicePage, MeshtechClient
 from bot.services.context import Context
-from bot.services.fleet.collector import no_collecting
+from bot.services.fleet.garbage_collection import no_collecting
 from bot.storage import listings
 from bot.storage.db.engine import Transaction
 from bot.storage.db.leases import claim_tick, hold_tick, release_tick, repeated_beside

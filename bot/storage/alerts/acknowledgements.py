@@ -11,7 +11,7 @@ from bot.domain.alerts.incidents import Acknowledgement
 from bot.domain.incident_kinds import IncidentId
 from bot.storage.alerts.membership import IS_LIVE, down_now
 from bot.storage.db.tables import incidents
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.timestamps import UtcMicros
 
 
 async def acknowledge(

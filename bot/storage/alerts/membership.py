@@ -41,7 +41,7 @@ from bot.storage.alerts.troubles import conditions, expected_ids
 from bot.storage.db import engine
 from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import RANKS, fleet_events, gateways, incident_gateways, incidents
-from bot.storage.db.types import UtcMicros, from_micros
+from bot.storage.db.timestamps import UtcMicros, from_micros
 
 CHUNK = 10_000  # gateways moved in one transaction: SQLite has one writer, and others wait for it
 # Written out as in the unique index on live incidents: SQLite uses a partial index for its very words only.

@@ -37,7 +37,7 @@ from bot.storage.db.tables import (
     incidents,
     rollout_targets,
 )
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.timestamps import UtcMicros
 from bot.storage.firmware_policy import which
 from bot.storage.flapping import changed_ids, flapping_ids
 

@@ -34,7 +34,7 @@ from bot.storage.db import leases
 from bot.storage.db.engine import Database
 from bot.storage.db.leases import LASTS, is_free, is_held, taken
 from bot.storage.db.tables import cards, notes
-from bot.storage.db.types import from_micros
+from bot.storage.db.timestamps import from_micros
 
 REPOSTED: Final = "reposted"
 MOST_MERGED: Final = 20  # notes in one message

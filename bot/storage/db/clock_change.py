@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.db.statements import insert_or_ignore
 from bot.storage.db.tables import audit, cards, gateways, maintenance, metadata, notes, plans, rollouts, ticks
-from bot.storage.db.types import UtcMicros, from_micros
+from bot.storage.db.timestamps import UtcMicros, from_micros
 
 _WRITTEN: Final = "written"  # the row of ``ticks`` with the time that all stored moments go by
 RECENT: Final = timedelta(days=8)  # no rule but forgetting looks further back

@@ -15,7 +15,7 @@ from bot.domain.errors import StartupError
 from bot.storage.db.engine import Database, reason
 from bot.storage.db.schema import current, migrate, needed
 from bot.storage.db.tables import metadata, ticks
-from bot.storage.db.types import EPOCH
+from bot.storage.db.timestamps import EPOCH
 
 _CHUNK = 1_000
 

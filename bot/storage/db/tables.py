@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from bot.domain.gateways import Connectivity
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.timestamps import UtcMicros
 
 # What gateways.rank holds, so that an index has the worst first.
 RANKS = {Connectivity.OFFLINE: 0, Connectivity.UNKNOWN: 1, Connectivity.ONLINE: 2}

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.fleet.availability import TRACKED, Present, Transition
 from bot.domain.query import Query
 from bot.storage.db.tables import fleet_events, gateways
-from bot.storage.db.types import plain
+from bot.storage.db.timestamps import plain
 from bot.storage.query import condition
 
 _TRACKED = sorted(kind.value for kind in TRACKED)

@@ -14,7 +14,7 @@ from bot.domain.fleet.charts import TRACKED, Track
 from bot.domain.gateways import Connectivity
 from bot.domain.query import Query
 from bot.storage.db.tables import RANKS, fleet_events, gateways
-from bot.storage.db.types import UtcMicros, from_micros, plain
+from bot.storage.db.timestamps import UtcMicros, from_micros, plain
 from bot.storage.query import condition
 
 _KINDS = {kind.value: kind for kind in TRACKED}

@@ -25,7 +25,7 @@ from bot.domain.gateways import (
 )
 from bot.storage.db.statements import Row, insert_rows, upsert_rows
 from bot.storage.db.tables import RANKS, fleet_events, gateway_tags, gateways
-from bot.storage.db.types import from_micros, micros, moment, plain, to_micros
+from bot.storage.db.timestamps import from_micros, micros, moment, plain, to_micros
 from bot.storage.db.unreadable_rows import legible
 
 _MANY = 2_000  # ids in one statement: PostgreSQL's protocol takes 65,535 values

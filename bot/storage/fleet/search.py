@@ -29,7 +29,7 @@ from bot.domain.query import (
 from bot.storage import listings
 from bot.storage.db.statements import among
 from bot.storage.db.tables import RANKS, fleet_events, gateway_claims, gateway_tags, gateways
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.timestamps import UtcMicros
 from bot.storage.db.unreadable_rows import legible
 from bot.storage.flapping import flapping_ids
 from bot.storage.fleet import gateways as fleet

@@ -35,7 +35,7 @@ from bot.domain.rollouts.stop_gates import IN_A_ROW, Collateral, GateCounts
 from bot.storage.db.engine import Transaction
 from bot.storage.db.statements import among, update_rows
 from bot.storage.db.tables import fleet_events, gateway_claims, gateways, rollout_batches, rollout_targets
-from bot.storage.db.types import from_micros, micros, moment, plain, to_micros
+from bot.storage.db.timestamps import from_micros, micros, moment, plain, to_micros
 from bot.storage.rollouts.targets import CHUNK, count_targets, last_wave
 
 USUAL_OVER = timedelta(hours=24)

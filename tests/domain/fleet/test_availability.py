@@ -18,7 +18,7 @@ from bot.domain.fleet.availability import (
     WorstBy,
 )
 from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, Interval
-from bot.storage.db.types import to_micros
+from bot.storage.db.timestamps import to_micros
 from tests.worlds.builders import LONG_AGO, NOW
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 from bot.storage.db import clock_change
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import metadata, silences
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.timestamps import UtcMicros
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

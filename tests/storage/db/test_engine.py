@@ -16,7 +16,7 @@ from bot.storage.db.engine import Contended, Database, async_url, repeated
 from bot.storage.db.leases import LASTS, claim_tick
 from bot.storage.db.schema import migrate
 from bot.storage.db.tables import ticks
-from bot.storage.db.types import from_micros, to_micros
+from bot.storage.db.timestamps import from_micros, to_micros
 from tests.worlds.builders import NOW
 from tests.worlds.databases import sqlite_url
 

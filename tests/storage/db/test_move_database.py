@@ -27,7 +27,7 @@ from bot.domain.errors import StartupError
 from bot.storage.db.engine import Database
 from bot.storage.db.move_database import move
 from bot.storage.db.tables import metadata, subscriptions, ticks
-from bot.storage.db.types import EPOCH, UtcMicros
+from bot.storage.db.timestamps import EPOCH, UtcMicros
 from tests.worlds.builders import NOW
 from tests.worlds.databases import sqlite_url
 

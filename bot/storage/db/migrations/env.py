@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from bot.storage.db.tables import metadata
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.timestamps import UtcMicros
 
 
 def _render(kind: str, value: Any, _context: object) -> str | Literal[False]:

@@ -2,7 +2,7 @@
 
 import gc
 
-from bot.services.fleet.collector import no_collecting
+from bot.services.fleet.garbage_collection import no_collecting
 
 
 def test_the_garbage_collector_is_back_once_the_last_of_several_is_done() -> None:
