@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from bot.domain.alerts import storms
-from bot.domain.rollouts import plan
+from bot.domain.rollouts import plan, waves
 from bot.domain.update_windows import Window, show_window
 from bot.settings import value_formats
 from bot.settings.environment import PREFIX, SettingsError, sources
@@ -317,8 +317,8 @@ class RolloutSettings(_Group):
         "",
         "cumulative; a value that is set is used as written; percentages round up, empty waves vanish; "
         "one single wave has no canary and no promotion; "
-        f"while unset, fewer than {plan.SMALL_BELOW} eligible gateways go as "
-        f"`{value_formats.show_waves(plan.SMALL_WAVES)}`",
+        f"while unset, fewer than {waves.SMALL_BELOW} eligible gateways go as "
+        f"`{value_formats.show_waves(waves.SMALL_WAVES)}`",
         shown=value_formats.show_waves(None),
     )
     soak: DurationOrZero = _setting("30m", "between a wave's end and the next")

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from bot.demo.fleet.faults import FaultKind
+from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import RolloutState
-from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.slack.rollouts.views import card, lists
 from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, PAUL, PIA, START, WAVES, World, world

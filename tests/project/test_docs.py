@@ -22,7 +22,7 @@ from bot.domain.audit import KEPT
 from bot.domain.fleet import availability, charts, timeline
 from bot.domain.fleet.renames_and_tags import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
-from bot.domain.rollouts import gateway_verdict, plan, stop_gates
+from bot.domain.rollouts import gateway_verdict, plan, stop_gates, waves
 from bot.domain.rollouts.lifecycle import APPROVAL_LASTS
 from bot.domain.rollouts.plan import TargetClass
 from bot.domain.sites import book as sites
@@ -321,8 +321,8 @@ def _claims() -> list[str]:
     """Each number of the document in its words, from the loaded settings and from the constants."""
     settings = load()
     rules, alerts = rollout_rules(settings), alert_rules(settings)
-    waves = [_of_fleet(end) for end in plan.DEFAULT_WAVES]
-    small = [_of_fleet(end) for end in plan.SMALL_WAVES]
+    usual = [_of_fleet(end) for end in waves.DEFAULT_WAVES]
+    small = [_of_fleet(end) for end in waves.SMALL_WAVES]
     long = re.fullmatch(r"is:offline for:>(\d+)h", digests.LONG.text)
     assert long is not None, "the query names a number of hours"
     return [
@@ -332,8 +332,8 @@ def _claims() -> list[str]:
         f"{plan.SHARE_COUNTS_FROM} or more (`SECOND_ABOVE`)",
         f"when more than {_share(plan.DRIFT_SHARE)} of them",
         f"After {_hours(rules.approval_expires)} hours (`APPROVAL_EXPIRES`)",
-        f"{waves[0]} gateways, then up to {', '.join(waves[1:-1])} and {waves[-1]} of those that take part "
-        f"(`WAVES`); with fewer than {plan.SMALL_BELOW} of them, {small[0]} gateway, then {small[1]}, "
+        f"{usual[0]} gateways, then up to {', '.join(usual[1:-1])} and {usual[-1]} of those that take part "
+        f"(`WAVES`); with fewer than {waves.SMALL_BELOW} of them, {small[0]} gateway, then {small[1]}, "
         "then the rest",
         f"a reason of up to {freezes.MOST_REASON:,} characters",
         f"Hours are up to {sites.MOST_WINDOWS} windows such as `Mo-Fr 07:00-16:00`",
@@ -343,7 +343,7 @@ def _claims() -> list[str]:
         "A month such as `2026-11`",
         f"up to {digests.LATE_IN_A_MONTH.days} days late",
         f"as a whole, for {app.WRITES_KEPT.days} days",
-        f"stable for {_hours(plan.STABLE_CANARY)} hours",
+        f"stable for {_hours(waves.STABLE_CANARY)} hours",
         f"At most {_share(rules.per_site)} of a site",
         f"{rules.batch} in one job of Meshtech's (`BATCH`)",
         f"{_minutes(rules.soak)} minutes (`SOAK`)",

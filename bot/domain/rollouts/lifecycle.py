@@ -15,7 +15,8 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import Firmware
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.plan import RolloutRules, TargetClass, wave_sizes
+from bot.domain.rollouts.plan import RolloutRules, TargetClass
+from bot.domain.rollouts.waves import wave_sizes
 
 RolloutId = NewType("RolloutId", int)
 

@@ -1,4 +1,4 @@
-"""The plan of a rollout: which firmware is meant, who gets it in which wave, who not and why, who approves.
+"""The plan of a rollout: who takes part in it, who does not and why, and how many approve.
 
 A plan says for every gateway that matched whether it takes part. Its targets and its firmware are hashed, and
 an approval is for that hash. Membership of waves is fixed with it.
@@ -6,21 +6,18 @@ an approval is for that hash. Membership of waves is fixed with it.
 
 import hashlib
 import json
-import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import InvalidInput
-from bot.domain.firmware import Firmware, FirmwareVersion, firmware_key, is_same_firmware
+from bot.domain.firmware import Firmware, firmware_key, is_same_firmware
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, fold
+from bot.domain.rollouts.waves import WaveEnd, fill_waves, wave_sizes
 from bot.domain.update_windows import Window
-
-LATEST = "latest"
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class TargetClass(StrEnum):
@@ -41,12 +38,7 @@ class TargetClass(StrEnum):
         return self in {TargetClass.ELIGIBLE, TargetClass.FROZEN}
 
 
-WaveEnd = int | float  # so many gateways, or a share of the eligible; each counts from the first on
-DEFAULT_WAVES: tuple[WaveEnd, ...] = (5, 0.05, 0.25, 0.5, 1.0)
-SMALL_WAVES: tuple[WaveEnd, ...] = (1, 0.25, 1.0)
-SMALL_BELOW = 20  # eligible gateways
 SHARE_COUNTS_FROM = 20  # gateways in the fleet
-STABLE_CANARY = timedelta(hours=24)
 QUARANTINE_AFTER = 3  # failed attempts
 QUARANTINE = timedelta(hours=24)
 DRIFT_SHARE = 0.05
@@ -158,92 +150,6 @@ class Plan:
         return {cls: found[cls] for cls in TargetClass}
 
 
-@dataclass(frozen=True, slots=True)
-class FirmwareChoice:
-    """Several files are meant, of several models or of one version; a rollout is for one file."""
-
-    query: str
-    wanted: str
-    options: tuple[tuple[Firmware, int], ...]  # with the matching gateways; by model, the newest file first
-    skipped: tuple[str, ...] = ()
-    start_at: datetime | None = None
-    in_maintenance: bool = False
-
-
-def choose_firmware(
-    query: str,
-    wanted: str,
-    firmwares: Iterable[Firmware],
-    matching: Mapping[str, int],
-    *,
-    model: str | None = None,
-    file: str | None = None,
-) -> Firmware | FirmwareChoice:
-    """The one file that is meant, or those to choose from; ``file`` is the id of one that was chosen.
-
-    ``matching`` counts the matched gateways by model. ``latest`` is a model's highest release of those that
-    have an order: see ``skipped_for_latest``. Raises InvalidInput when there is no such firmware; the text
-    names what there is.
-    """
-    offered = list({entry.id: entry for entry in firmwares if entry.model and entry.version}.values())
-    by_model: defaultdict[str, list[Firmware]] = defaultdict(list)
-    for entry in offered:
-        fits = entry.model in matching and (model is None or fold(entry.model or "") == fold(model))
-        if fits and file in (None, entry.id):
-            by_model[entry.model or ""].append(entry)
-    meant = [entry for key in sorted(by_model) for entry in _meant(wanted, by_model[key])]
-    if not meant and file is not None:
-        raise InvalidInput("The portal no longer has that file. Run the update again to see what there is.")
-    if not meant:
-        raise InvalidInput(_no_such_firmware(wanted, model, offered, matching))
-    if len(meant) > 1:
-        options = tuple((entry, matching[entry.model or ""]) for entry in meant)
-        return FirmwareChoice(query, wanted, options, skipped_for_latest(wanted, offered, [*by_model]))
-    return meant[0]
-
-
-def _meant(wanted: str, of_model: Sequence[Firmware]) -> list[Firmware]:
-    """The files of one model that a version may mean, its own spelling before others, the newest first."""
-    if fold(wanted) == LATEST:
-        parsed = [(FirmwareVersion.parse(entry.version or ""), entry) for entry in of_model]
-        releases = [(version.key, entry) for version, entry in parsed if version and version.is_release]
-        highest = max((key for key, _ in releases), default=None)
-        found = [entry for key, entry in releases if key == highest]
-    else:
-        found = [entry for entry in of_model if fold(entry.version or "") == fold(wanted)] or [
-            entry for entry in of_model if is_same_firmware(entry.version, wanted)
-        ]
-    return sorted(found, key=lambda entry: entry.created_at or _LONG_AGO, reverse=True)
-
-
-def skipped_for_latest(wanted: str, firmwares: Iterable[Firmware], models: Iterable[str]) -> tuple[str, ...]:
-    """The versions for these models that may be newer than what ``latest`` found: they have no order."""
-    if fold(wanted) != LATEST:
-        return ()
-    of = {fold(model) for model in models}
-    fitting = {entry.version for entry in firmwares if entry.model and fold(entry.model) in of}
-    return tuple(sorted(version for version in fitting if version and firmware_key(version) is None))
-
-
-def _no_such_firmware(
-    wanted: str, model: str | None, offered: Sequence[Firmware], matching: Mapping[str, int]
-) -> str:
-    models = [model] if model else sorted(matching)
-    there = sorted(
-        {entry.version or "" for entry in offered if entry.model in models},
-        key=lambda text: (firmware_key(text) or "", text),
-        reverse=True,
-    )
-    what = "release with an order" if fold(wanted) == LATEST else f"firmware {wanted}"
-    of = f"model {models[0]}" if len(models) == 1 else f"models {', '.join(models)}"
-    if not models:
-        return "None of the gateways that match says which model it is, so no firmware fits them."
-    if not there:
-        return f"The portal has no firmware for {of} at all; upload one there first."
-    listed = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
-    return f"There is no {what} for {of}. There is: {listed}."
-
-
 def make_plan(
     query: str,
     firmware: Firmware,
@@ -265,7 +171,7 @@ def make_plan(
     classes = {one.gateway.id: classify(one, firmware.model, firmware.version, around) for one in known}
     taking_part = [one for one in known if classes[one.gateway.id].takes_part]
     sizes = wave_sizes(len(taking_part), rules.waves)
-    waves = _fill_waves(taking_part, sizes, around.now)
+    waves = fill_waves(taking_part, sizes, around.now)
     wait_for = rules.wait_for_return
     targets = [
         _target(one, classes[one.gateway.id], waves.get(one.gateway.id, 0), firmware.version, wait_for)
@@ -301,72 +207,6 @@ def classify(known: KnownGateway, model: str, version: str, around: Circumstance
     if known.flapping:
         return TargetClass.FLAPPING
     return TargetClass.FROZEN if around.frozen else TargetClass.ELIGIBLE
-
-
-def wave_sizes(eligible: int, ends: Sequence[WaveEnd] | None) -> tuple[int, ...]:
-    """How many gateways are in each wave.
-
-    Each end counts from the first gateway on; shares round up, empty waves vanish, and what is left over
-    behind the last end is a last wave. None: the default, which is gentler with few gateways.
-    """
-    if ends is None:
-        ends = SMALL_WAVES if eligible < SMALL_BELOW else DEFAULT_WAVES
-    sizes, done = [], 0
-    for end in (*ends, 1.0):
-        # Rounding first: 0.07 * 100 is a little more than 7.
-        upto = math.ceil(round(end * eligible, 6)) if isinstance(end, float) else end
-        upto = min(upto, eligible)
-        if upto > done:
-            sizes.append(upto - done)
-            done = upto
-    return tuple(sizes)
-
-
-def _fill_waves(
-    taking_part: Sequence[KnownGateway], sizes: Sequence[int], now: datetime
-) -> dict[GatewayId, int]:
-    """Canaries first: stable for a day, and each from another site and hardware as long as there are some."""
-    groups: defaultdict[tuple[bool, str, str, str], list[GatewayId]] = defaultdict(list)
-    for known in taking_part:
-        gateway = known.gateway
-        restless = now - known.since < STABLE_CANARY
-        key = (restless, known.site, gateway.hardware or "", gateway.firmware or "")
-        groups[key].append(gateway.id)
-    turns: Counter[tuple[bool, str]] = Counter()
-    order: list[tuple[bool, int, str, GatewayId]] = []
-    # Sites take turns, and within a site its kinds of gateway do.
-    for (restless, site), members in _by_site(groups).items():
-        for gateway_id in members:
-            order.append((restless, turns[restless, site], site, gateway_id))
-            turns[restless, site] += 1
-    order.sort()
-    waves: dict[GatewayId, int] = {}
-    ranked = iter(order)
-    for number, size in enumerate(sizes, 1):
-        for _ in range(size):
-            waves[next(ranked)[-1]] = number
-    return waves
-
-
-def _by_site(
-    groups: Mapping[tuple[bool, str, str, str], list[GatewayId]],
-) -> dict[tuple[bool, str], list[GatewayId]]:
-    """The gateways of each site with its kinds (hardware, present firmware) taking turns.
-
-    Each site begins with another kind than the one before, so that the first of all sites differ in kind too.
-    """
-    kinds = sorted({(hardware, firmware) for _, _, hardware, firmware in groups})
-    of_site: defaultdict[tuple[bool, str], dict[tuple[str, str], list[GatewayId]]] = defaultdict(dict)
-    for restless, site, hardware, firmware in sorted(groups):
-        of_site[restless, site][hardware, firmware] = sorted(groups[restless, site, hardware, firmware])
-    ordered = {}
-    for number, (key, found) in enumerate(of_site.items()):
-        first = number % len(kinds)
-        lists = [found[kind] for kind in (*kinds[first:], *kinds[:first]) if kind in found]
-        ordered[key] = [
-            members[turn] for turn in range(max(map(len, lists))) for members in lists if turn < len(members)
-        ]
-    return ordered
 
 
 def _target(known: KnownGateway, cls: TargetClass, wave: int, version: str, wait_for: timedelta) -> Target:

@@ -16,7 +16,7 @@ from bot.domain.firmware import Firmware, FirmwarePolicy, JobId, VendorJob
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
-from bot.domain.rollouts import approvals
+from bot.domain.rollouts import approvals, firmware_choice
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts import plan as planning
 from bot.domain.rollouts.events import (
@@ -31,6 +31,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     over_with,
 )
+from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import (
     FAILURES,
     IN_FLIGHT,
@@ -40,7 +41,7 @@ from bot.domain.rollouts.lifecycle import (
     TargetRecord,
     TargetState,
 )
-from bot.domain.rollouts.plan import Circumstances, FirmwareChoice, Plan, RolloutRules, TargetClass
+from bot.domain.rollouts.plan import Circumstances, Plan, RolloutRules, TargetClass
 from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.domain.update_windows import MaintenanceOpening
@@ -183,10 +184,12 @@ class RolloutRequests:
             raise InvalidInput("No gateway matches that query, so there is nothing to update.")
         require_within(actor, Action.REQUEST, matches, self.now())
         by_model = Counter(known.gateway.model for known in matches if known.gateway.model)
-        chosen = planning.choose_firmware(query.text, version, firmwares, by_model, model=model, file=file)
+        chosen = firmware_choice.choose_firmware(
+            query.text, version, firmwares, by_model, model=model, file=file
+        )
         if isinstance(chosen, FirmwareChoice):
             return replace(chosen, start_at=start_at, in_maintenance=in_maintenance)
-        skipped = planning.skipped_for_latest(version, firmwares, [chosen.model or ""])
+        skipped = firmware_choice.skipped_for_latest(version, firmwares, [chosen.model or ""])
         drawn = await self._draw(
             actor, channel, query, chosen, matches, start_at, in_maintenance=in_maintenance
         )

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from bot.domain.access import Actor
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
+from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import ReasonNeeded, Rollout, RolloutId
-from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.services.rollouts.steering import RolloutSteering

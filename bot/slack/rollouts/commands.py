@@ -6,8 +6,8 @@ from typing import Any
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
+from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import RolloutId
-from bot.domain.rollouts.plan import FirmwareChoice
 from bot.domain.written_times import begins_with_a_moment, parse_start
 from bot.services.rollouts.events import CALL, DECIDED, ENTRY, NOTE
 from bot.services.rollouts.plans_and_approvals import RolloutRequests

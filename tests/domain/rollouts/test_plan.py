@@ -1,6 +1,5 @@
 """The plan of a rollout: which firmware, who gets it, who must approve."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,16 +14,12 @@ from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
 from bot.domain.rollouts.plan import (
     Circumstances,
-    FirmwareChoice,
     TargetClass,
     approvals_needed,
-    choose_firmware,
     has_drifted,
     is_downgrade,
     make_plan,
     plan_hash,
-    skipped_for_latest,
-    wave_sizes,
 )
 from tests.worlds.builders import rollout_rules
 
@@ -193,47 +188,6 @@ def test_a_downgrade_is_named_as_such(present: str, wanted: str, down: bool) -> 
     assert plan.downgrades == int(down)
 
 
-def test_latest_is_the_highest_release_that_has_an_order() -> None:
-    versions = ("3.9.0", "v3.10", "3.9.9.9", "4.0.0-beta.1", "4.0.0-rc1", "f00ba12", "3.11.0-2")
-    offered = [*map(firmware, versions), firmware("9.0.0", "2012"), firmware("abc", "2012")]
-    chosen = choose_firmware("", "Latest", offered, {"2011": 3})
-    assert isinstance(chosen, Firmware)
-    assert chosen.version == "v3.10"
-    assert skipped_for_latest("Latest", offered, ["2011"]) == ("3.11.0-2", "f00ba12")
-    assert skipped_for_latest("3.9.0", offered, ["2011"]) == ()
-
-
-def test_latest_of_several_models_says_what_was_skipped() -> None:
-    offered = [firmware("3.9.0"), firmware("abc"), firmware("3.8.0", "2012"), firmware("def", "2013")]
-    choice = choose_firmware("", "latest", offered, {"2011": 3, "2012": 1})
-    assert isinstance(choice, FirmwareChoice)
-    assert choice.skipped == ("abc",)
-
-
-def test_latest_is_refused_where_nothing_has_an_order() -> None:
-    with pytest.raises(
-        InvalidInput, match=r"no release with an order for model 2011\. There is: f00ba12, abc"
-    ):
-        choose_firmware("", "latest", [firmware("abc"), firmware("f00ba12")], {"2011": 3})
-
-
-@pytest.mark.parametrize(
-    ("wanted", "meant"),
-    [
-        ("3.5", "v3.5.0"),
-        ("3.05.0", "v3.5.0"),
-        ("V3.5.0", "v3.5.0"),
-        ("3.6.0", "3.6.0"),
-        ("F00BA12", "f00ba12"),
-    ],
-)
-def test_a_version_is_found_however_it_is_spelled_and_its_own_spelling_first(wanted: str, meant: str) -> None:
-    offered = [*map(firmware, ("v3.5.0", "3.6", "3.6.0", "f00ba12"))]
-    chosen = choose_firmware("", wanted, offered, {"2011": 3})
-    assert isinstance(chosen, Firmware)
-    assert chosen.version == meant
-
-
 def test_a_plan_names_the_versions_that_nobody_can_compare() -> None:
     fleet = [known(1, version="odd"), known(2, version=None), known(3, version="3.9.0"), known(4)]
     plan = make_plan("", firmware("3.5.0"), fleet, AROUND, rollout_rules())
@@ -243,51 +197,9 @@ def test_a_plan_names_the_versions_that_nobody_can_compare() -> None:
     )
 
 
-def test_a_version_of_several_models_asks_which() -> None:
-    offered = [firmware(), firmware(model="2012"), firmware(model="2020")]
-    choice = choose_firmware("tag:oslo", "3.5.0", offered, {"2011": 3, "2012": 1})
-    assert choice == FirmwareChoice("tag:oslo", "3.5.0", ((offered[0], 3), (offered[1], 1)))
-    models = {"2011": 3, "2012": 1}
-    assert choose_firmware("tag:oslo", "3.5.0", offered, models, model="2012") == offered[1]
-
-
 def of_day(day: int, name: str, version: str = "3.5.0") -> Firmware:
     made = NOW + timedelta(days=day)
     return replace(firmware(version), id=FirmwareId(name), file_name=name, created_at=made)
-
-
-@pytest.mark.parametrize("wanted", ["3.5.0", "3.5", "latest"])
-def test_two_files_of_one_version_are_a_choice_the_newest_first(wanted: str) -> None:
-    old, new = of_day(1, "old.bin"), of_day(2, "new.bin")
-    choice = choose_firmware("tag:oslo", wanted, [old, new, firmware("3.4.1")], {"2011": 3})
-    assert choice == FirmwareChoice("tag:oslo", wanted, ((new, 3), (old, 3)))
-    assert choose_firmware("tag:oslo", wanted, [old, new], {"2011": 3}, file="old.bin") == old
-    with pytest.raises(InvalidInput, match="no longer has that file"):
-        choose_firmware("tag:oslo", wanted, [new], {"2011": 3}, file="old.bin")
-
-
-def test_two_spellings_or_builds_of_what_is_wanted_are_a_choice_too() -> None:
-    builds = [of_day(1, "a.bin", "3.9.0+a"), of_day(2, "b.bin", "3.9.0+b")]
-    for wanted in ("3.9", "latest"):
-        choice = choose_firmware("", wanted, builds, {"2011": 3})
-        assert isinstance(choice, FirmwareChoice)
-    assert choose_firmware("", "3.9.0+a", builds, {"2011": 3}) == builds[0]
-
-
-def test_a_row_that_the_portal_lists_twice_is_one_file() -> None:
-    assert choose_firmware("", "3.5.0", [firmware(), firmware()], {"2011": 3}) == firmware()
-
-
-def test_an_unknown_version_names_what_there_is() -> None:
-    offered = [firmware("3.4.1"), firmware("3.10.0"), firmware("3.6.0", "2012")]
-    with pytest.raises(InvalidInput, match=r"no firmware 9\.9\.9 for model 2011.*3\.10\.0, 3\.4\.1\.$"):
-        choose_firmware("", "9.9.9", offered, {"2011": 3})
-
-
-@pytest.mark.parametrize("matching", [{}, {"2011": 1}])
-def test_no_firmware_at_all_says_so(matching: dict[str, int]) -> None:
-    with pytest.raises(InvalidInput, match="no firmware"):
-        choose_firmware("", "latest", [firmware(model="2012")], matching)
 
 
 def test_a_quarantined_gateway_is_left_alone() -> None:
@@ -309,69 +221,11 @@ def test_a_frozen_gateway_takes_part_and_waits() -> None:
     assert [(target.cls, target.wave) for target in plan.targets] == [(TargetClass.FROZEN, 1)]
 
 
-@pytest.mark.parametrize(
-    ("eligible", "ends", "sizes"),
-    [
-        (400, None, (5, 15, 80, 100, 200)),
-        (60, None, (5, 10, 15, 30)),
-        (20, None, (5, 5, 10)),
-        (19, None, (1, 4, 14)),
-        (1, None, (1,)),
-        (0, None, ()),
-        (100, (0.07, 1.0), (7, 93)),
-        (10, (3,), (3, 7)),
-        (10, (20,), (10,)),
-        (10, (5, 0.1, 1.0), (5, 5)),
-    ],
-)
-def test_waves_are_cumulative_round_up_and_vanish_when_empty(
-    eligible: int, ends: tuple[float, ...] | None, sizes: tuple[int, ...]
-) -> None:
-    assert wave_sizes(eligible, ends) == sizes
-
-
-def test_canaries_differ_in_site_and_have_been_stable_for_a_day() -> None:
-    sites = ["oslo", "bergen", "kyiv", "lviv", "narvik"]
-    steady = [known(10 * n + k, site=site) for n, site in enumerate(sites) for k in range(4)]
-    restless = [known(100 + n, site="aa", since=NOW - timedelta(hours=1)) for n in range(5)]
-    plan = make_plan("", firmware(), [*restless, *steady], AROUND, rollout_rules())
-    canaries = [target for target in plan.targets if target.wave == 1]
-    assert sorted(target.site for target in canaries) == sorted(sites)
-
-
-def test_a_gateway_is_a_canary_from_exactly_a_day_of_stability_on() -> None:
-    day = timedelta(hours=24)
-    pair = [known(1, since=NOW - day + timedelta(seconds=1)), known(2, since=NOW - day)]
-    plan = make_plan("", firmware(), pair, AROUND, rollout_rules())
-    assert [target.wave for target in plan.targets] == [2, 1]
-
-
 def test_a_downgrade_is_counted_of_those_that_take_part() -> None:
     newer = [known(1, version="3.6.0"), known(2, version="3.6.0", state=Connectivity.OFFLINE)]
     assert make_plan("", firmware(), newer, AROUND, rollout_rules()).downgrades == 2
     skipping = rollout_rules(wait_for_return=timedelta())
     assert make_plan("", firmware(), newer, AROUND, skipping).downgrades == 1
-
-
-def test_canaries_differ_in_hardware_and_present_firmware_from_site_to_site() -> None:
-    old_and_new = [("1.0.0", "3.3.0"), ("1.0.0", "3.4.1"), ("2.0.0", "3.4.1")]
-    numbers = itertools.count()
-    fleet = [
-        known(next(numbers), site=site, hardware=hardware, version=version)
-        for site in ("oslo", "bergen", "kyiv", "lviv", "narvik")
-        for hardware, version in old_and_new
-        for _ in range(4)
-    ]
-    plan = make_plan("", firmware(), fleet, AROUND, rollout_rules())
-    canaries = {target.gateway_id for target in plan.targets if target.wave == 1}
-    kinds = {(one.gateway.hardware, one.gateway.firmware) for one in fleet if one.gateway.id in canaries}
-    assert kinds == set(old_and_new)
-
-
-def test_membership_of_waves_does_not_depend_on_the_order_of_the_matches() -> None:
-    gateways = [known(n, site=f"s{n % 3}") for n in range(30)]
-    plan = make_plan("", firmware(), gateways, AROUND, rollout_rules())
-    assert make_plan("", firmware(), gateways[::-1], AROUND, rollout_rules()).hash == plan.hash
 
 
 @pytest.mark.parametrize(

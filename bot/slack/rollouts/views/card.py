@@ -16,8 +16,9 @@ from bot.domain.rollouts.lifecycle import (
     TargetState,
     takes_part,
 )
-from bot.domain.rollouts.plan import RolloutRules, wave_sizes
+from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.progress import Evidence, RolloutStatus
+from bot.domain.rollouts.waves import wave_sizes
 from bot.domain.update_windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef

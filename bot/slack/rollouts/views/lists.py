@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.firmware import DeviceProgress, JobStatus, VendorJob
+from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import CANARY, Rollout, RolloutId, TargetState
-from bot.domain.rollouts.plan import FirmwareChoice, Plan, RolloutRules, Target, TargetClass
+from bot.domain.rollouts.plan import Plan, RolloutRules, Target, TargetClass
 from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
 from bot.domain.update_windows import MaintenanceOpening
 from bot.slack import ids

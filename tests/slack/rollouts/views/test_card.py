@@ -49,6 +49,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     over_with,
 )
+from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.freezes import Freeze, FreezeEffect
 from bot.domain.rollouts.lifecycle import (
     Approval,
@@ -59,7 +60,7 @@ from bot.domain.rollouts.lifecycle import (
     TargetRecord,
     TargetState,
 )
-from bot.domain.rollouts.plan import FirmwareChoice, Plan, Target, TargetClass
+from bot.domain.rollouts.plan import Plan, Target, TargetClass
 from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, decode

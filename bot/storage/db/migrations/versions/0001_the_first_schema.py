@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bot.storage.db.types import UtcMicros
+from bot.storage.db.timestamps import UtcMicros
 
 revision = "0001"
 down_revision = None
