@@ -10,7 +10,8 @@ from bot.demo.fleet.faults import FaultKind
 from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import RolloutState
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.slack.rollouts.views import card, lists
+from bot.slack.rollouts.views import card
+from bot.slack.rollouts.views import plan as plan_views
 from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, PAUL, PIA, START, WAVES, World, world
 
 QUICK = replace(WAVES, waves=(1.0,))
@@ -118,7 +119,7 @@ async def test_while_the_portal_does_not_tell_its_files_an_approval_counts_and_t
 async def test_plan_and_card_name_the_file(database_url: str) -> None:
     async with world(database_url, gateways=1) as it:
         drawn = await it.plan()
-        assert "gateway-2011-9.0.0.bin" in lists.plan(drawn, WAVES).text
+        assert "gateway-2011-9.0.0.bin" in plan_views.plan(drawn, WAVES).text
         rollout = await it.rollouts.request(OLGA, drawn.id)
         assert "gateway-2011-9.0.0.bin" in card.card(await it.rollouts.status(rollout.id)).text
 

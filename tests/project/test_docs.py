@@ -35,7 +35,7 @@ from bot.settings.definitions import DOCUMENTED, OPERATIONS, Settings
 from bot.slack.incoming import identity_cache
 from bot.slack.incoming.listeners import Command
 from bot.slack.rollouts.views.card import waves_words
-from bot.slack.rollouts.views.lists import AWAITED_WORDS, CLASS_WORDS
+from bot.slack.rollouts.views.plan import AWAITED_WORDS, CLASS_WORDS
 from bot.slack.views.modals import MOST_PASTED
 from bot.storage.cards.outbox import Backlog
 from bot.storage.retention import PLAN_KEPT

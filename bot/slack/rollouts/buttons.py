@@ -23,7 +23,9 @@ from bot.slack.incoming.listeners import (
     SubmissionAnswer,
     ViewCalls,
 )
+from bot.slack.rollouts.views import dialogs
 from bot.slack.rollouts.views import lists as views
+from bot.slack.rollouts.views import plan as plan_views
 from bot.slack.views.blocks import Message
 
 on = Declarations()
@@ -117,13 +119,13 @@ class RolloutButtons:
 
     def _draw(self, drawn: DrawnPlan | FirmwareChoice) -> Message:
         if isinstance(drawn, FirmwareChoice):
-            return views.firmware_choice(drawn)
-        return views.plan(drawn, self._service.rules)
+            return plan_views.firmware_choice(drawn)
+        return plan_views.plan(drawn, self._service.rules)
 
     @on.click(ids.ROLLOUT_REQUEST)
     async def request(self, click: Click) -> None:
         rollout = await self._service.request(click.actor, click.plan.id)
-        await click.respond.answer(views.requested(rollout, await self._service.shown_in(rollout.id)))
+        await click.respond.answer(plan_views.requested(rollout, await self._service.shown_in(rollout.id)))
 
     @on.click(ids.ROLLOUT_CANCEL)
     async def cancel(self, click: Click) -> None:
@@ -132,7 +134,7 @@ class RolloutButtons:
             await self._decide(click, self._service.cancel)
             return
         await self._service.forget_plan(click.actor, click.plan.id)
-        await click.respond.answer(views.plan_forgotten())
+        await click.respond.answer(plan_views.plan_forgotten())
 
     @on.click(ids.ROLLOUT_APPROVE)
     async def approve(self, click: Click) -> None:
@@ -145,7 +147,7 @@ class RolloutButtons:
     @on.click(ids.ROLLOUT_DENY)
     async def ask_why(self, click: Click) -> None:
         rollout = await self._service.may_deny(click.actor, rollout_id(click.card), click.card.version)
-        await self._modals.open(click.trigger_id, views.deny_modal(rollout, _in_modal(click)))
+        await self._modals.open(click.trigger_id, dialogs.deny_modal(rollout, _in_modal(click)))
 
     @on.submission(ids.ROLLOUT_DENY)
     async def deny(self, submission: Submission) -> SubmissionAnswer:
@@ -200,7 +202,7 @@ class RolloutButtons:
         try:
             await self._decide(click, partial(act, override=None))
         except ReasonNeeded as needed:
-            view = views.override_modal(_in_modal(click), click.action_id, str(needed))
+            view = dialogs.override_modal(_in_modal(click), click.action_id, str(needed))
             await self._modals.open(click.trigger_id, view)
 
     async def _decide(self, click: Click, act: Act) -> None:

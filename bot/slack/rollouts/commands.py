@@ -22,6 +22,7 @@ from bot.slack.incoming.listeners import (
 from bot.slack.paging import ListFile, ListHandler
 from bot.slack.rollouts.views import card, notes
 from bot.slack.rollouts.views import lists as views
+from bot.slack.rollouts.views import plan as plan_views
 from bot.slack.views.blocks import Message, actions, button
 from bot.slack.views.csv_file import CsvFile
 from bot.slack.views.paging import PagePosition, last_offset
@@ -85,9 +86,9 @@ class RolloutListeners:
             call.actor, call.channel, query, version, start_at=start_at, in_maintenance=bool(in_maintenance)
         )
         if isinstance(drawn, FirmwareChoice):
-            await call.respond.answer(views.firmware_choice(drawn))
+            await call.respond.answer(plan_views.firmware_choice(drawn))
         else:
-            await call.respond.answer(views.plan(drawn, self._service.rules))
+            await call.respond.answer(plan_views.plan(drawn, self._service.rules))
 
     @on.command("rollouts", "List firmware rollouts", also=("updates",))
     async def rollouts(self, call: CommandCall) -> None:

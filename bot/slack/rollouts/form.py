@@ -25,7 +25,7 @@ from bot.slack.incoming.listeners import (
     ViewCalls,
 )
 from bot.slack.rollouts.views import form as views
-from bot.slack.rollouts.views import lists as rollout_views
+from bot.slack.rollouts.views import plan as plan_views
 from bot.slack.rollouts.views.form import Offers
 from bot.slack.views.blocks import Block, View, button
 from bot.slack.views.modals import modal, picked
@@ -125,7 +125,7 @@ class RolloutForm:
             rollout = await self._rollouts.request(sent.actor, shown.id, start_at)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.ROLLOUT_VERSION: str(error)})
-        said = rollout_views.requested(rollout, await self._rollouts.shown_in(rollout.id))
+        said = plan_views.requested(rollout, await self._rollouts.shown_in(rollout.id))
         return SubmissionAnswer(view=modal(views.TITLE, said.blocks, callback_id=ids.ROLLOUT_FORM))
 
     async def _form(

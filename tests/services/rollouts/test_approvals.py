@@ -13,8 +13,8 @@ from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutId, RolloutState,
 from bot.domain.rollouts.plan import Target, TargetClass, plan_hash
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.slack.rollouts.views.card import card
-from bot.slack.rollouts.views.lists import plan as plan_message
-from bot.slack.rollouts.views.lists import requested
+from bot.slack.rollouts.views.plan import plan as plan_message
+from bot.slack.rollouts.views.plan import requested
 from tests.worlds.builders import bad_version, limited
 from tests.worlds.rollouts import (
     ADA,

@@ -6,7 +6,7 @@ import pytest
 
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
-from bot.slack.rollouts.views import lists
+from bot.slack.rollouts.views import plan as plan_views
 from bot.slack.rollouts.views.card import card
 from tests.slack.shown import buttons
 from tests.worlds.rollouts import ADA, MINUTE, OLGA, PAUL, QUICK, START, WAVES, World, world
@@ -48,7 +48,7 @@ async def test_plan_and_card_say_in_which_window_and_whether_it_is_long_enough(d
     async with world(database_url, gateways=4, rules=WAVES) as it:
         await it.maintenance.plan(ADA, "tag:oslo 09:00-09:05 because of it", "C0OPS", 4)
         drawn = await it.plan(in_maintenance=True)
-        said = lists.plan(drawn, WAVES).text
+        said = plan_views.plan(drawn, WAVES).text
         assert "It starts gateways only in M-1, open from" in said
         assert "the rest stays as it is until somebody resumes it" in said
         rollout = await it.rollouts.request(OLGA, drawn.id)

@@ -14,7 +14,8 @@ from bot.domain.query import parse
 from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.services.digests import DigestService
 from bot.slack.home.views.digests import digest as digest_view
-from bot.slack.rollouts.views import lists, notes
+from bot.slack.rollouts.views import notes
+from bot.slack.rollouts.views import plan as plan_views
 from tests.worlds.builders import no_policies, whole_digest
 from tests.worlds.rollouts import ADA, MINUTE, MODEL, OLGA, PAUL, WAVES, World, world
 
@@ -49,7 +50,7 @@ def digests(it: World) -> DigestService:
 @pytest.mark.parametrize("version", [*ORDERED, *UNORDERED])
 async def test_a_rollout_to_any_version_goes_from_its_plan_to_its_report(fleet: World, version: str) -> None:
     drawn = await fleet.plan(version=version)
-    told = lists.plan(drawn, WAVES).text
+    told = plan_views.plan(drawn, WAVES).text
     assert version in told
     assert ("Nobody can tell whether" in told) is (version in UNORDERED)
     rollout = await fleet.rollouts.request(OLGA, drawn.id)
@@ -121,7 +122,7 @@ async def test_a_catch_up_takes_nobody_whose_version_nobody_can_compare(fleet: W
 async def test_latest_says_what_was_skipped_in_the_search_for_it(fleet: World) -> None:
     drawn = await fleet.plan(version="latest")
     assert drawn.plan.version == "9.0.0"
-    told = lists.plan(drawn, WAVES).text.replace("`", "")
+    told = plan_views.plan(drawn, WAVES).text.replace("`", "")
     assert "since their order is unknown: 3.5.0-hotfix, a1b2c3d." in told
 
 

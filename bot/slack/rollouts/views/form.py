@@ -10,7 +10,7 @@ from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.slack import ids
 from bot.slack.ids import PlanRef
-from bot.slack.rollouts.views import lists
+from bot.slack.rollouts.views import plan as plan_views
 from bot.slack.views.blocks import Block, View, context, divider, escape, section, utc
 from bot.slack.views.modals import modal, moment_input, select
 
@@ -87,7 +87,7 @@ def plan(drawn: DrawnPlan | FirmwareChoice, rules: RolloutRules) -> list[Block]:
     """The plan of what is chosen, without its buttons: the dialog has its own."""
     if isinstance(drawn, FirmwareChoice):
         return [section("Several files have that version: choose one.")]
-    return [block for block in lists.plan(drawn, rules).blocks if block["type"] != "actions"]
+    return [block for block in plan_views.plan(drawn, rules).blocks if block["type"] != "actions"]
 
 
 def trouble(sentence: str) -> list[Block]:

@@ -65,8 +65,9 @@ from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, pau
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, decode
 from bot.slack.rollouts.views import card as cards
-from bot.slack.rollouts.views import freezes, notes
+from bot.slack.rollouts.views import dialogs, freezes, notes
 from bot.slack.rollouts.views import lists as views
+from bot.slack.rollouts.views import plan as plan_views
 from bot.slack.views.blocks import Message, date
 from bot.slack.views.paging import PagePosition
 from tests.slack.shown import HOSTILE, LONG, NAMES, buttons, elements, sendable, words
@@ -385,8 +386,8 @@ def everything_said(hostile: str) -> list[Message]:
             for two in entries
             if over_with(one, [two])
         ),
-        views.plan(drawn, rollout_rules()),
-        views.firmware_choice(FirmwareChoice(hostile[:100], hostile[:50], ((short, 3),) * 3)),
+        plan_views.plan(drawn, rollout_rules()),
+        plan_views.firmware_choice(FirmwareChoice(hostile[:100], hostile[:50], ((short, 3),) * 3)),
         freezes.freezes([frozen] * 3),
         freezes.freeze_asked([RolloutId(7)] * 30, FreezeRef("", hostile[:1000], "C0OPS00001")),
         freezes.frozen(FreezeEffect(frozen, (RolloutId(7),) * 30)),
@@ -398,8 +399,8 @@ def everything_said(hostile: str) -> list[Message]:
         ),
         views.job_list([(job, None), (job, RolloutId(7))], PagePosition("jobs", 0, 2, 10)),
         views.job(job, None, str),
-        views.requested(every[0], ["C0ROLLOUT1", "C0OPS00001"]),
-        views.plan_forgotten(),
+        plan_views.requested(every[0], ["C0ROLLOUT1", "C0OPS00001"]),
+        plan_views.plan_forgotten(),
     ]
 
 
@@ -732,7 +733,7 @@ def plan(
 
 def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> None:
     drawn = sendable(
-        views.plan(
+        plan_views.plan(
             replace(plan(), evidence=Evidence(9, 8, 1, 3 * MINUTE, 9 * MINUTE), incidents=TOUCHED[:1]),
             rollout_rules(),
         )
@@ -756,7 +757,7 @@ def test_a_plan_names_every_class_its_waves_its_approvers_and_its_evidence() -> 
 
 
 def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
-    drawn = sendable(views.plan(plan(waves=()), rollout_rules()))
+    drawn = sendable(plan_views.plan(plan(waves=()), rollout_rules()))
     assert "There is no gateway to update" in drawn.text
     assert ids.ROLLOUT_REQUEST not in buttons(drawn)
 
@@ -764,7 +765,9 @@ def test_a_plan_with_nobody_to_update_offers_no_request() -> None:
 def test_a_plan_whose_gateways_are_all_offline_says_what_to_do_and_offers_it() -> None:
     made = plan(waves=()).plan
     offline = [replace(one, cls=TargetClass.OFFLINE) for one in made.targets[:2]]
-    drawn = sendable(views.plan(DrawnPlan("id1", replace(made, targets=tuple(offline))), rollout_rules()))
+    drawn = sendable(
+        plan_views.plan(DrawnPlan("id1", replace(made, targets=tuple(offline))), rollout_rules())
+    )
     assert "All 2 are offline, so nobody can be updated now. Look again once some are back" in drawn.text
     leads = buttons(drawn)
     assert leads[ids.OPEN] == PageRef("devices", 0, "tag:oslo is:offline")
@@ -774,18 +777,21 @@ def test_a_plan_whose_gateways_are_all_offline_says_what_to_do_and_offers_it() -
 
 
 def test_who_goes_first_are_the_canaries_and_where_there_are_none_it_says_who() -> None:
-    assert "Who goes first: oslo · oslo · now on 3.4.1." in sendable(views.plan(plan(), rollout_rules())).text
-    alone = sendable(views.plan(plan(waves=(3,)), rollout_rules())).text
+    assert (
+        "Who goes first: oslo · oslo · now on 3.4.1."
+        in sendable(plan_views.plan(plan(), rollout_rules())).text
+    )
+    alone = sendable(plan_views.plan(plan(waves=(3,)), rollout_rules())).text
     assert alone.count("oslo · oslo · now on 3.4.1") == 3
     assert "Who is updated:" in alone
 
 
 def test_a_plan_names_the_rollouts_that_have_some_of_its_gateways_and_leads_to_them() -> None:
-    drawn = sendable(views.plan(replace(plan(), busy_in=(RolloutId(3), RolloutId(5))), rollout_rules()))
+    drawn = sendable(plan_views.plan(replace(plan(), busy_in=(RolloutId(3), RolloutId(5))), rollout_rules()))
     assert "1 is in another rollout: R-3, R-5" in drawn.text
     (doors,) = [one["options"] for one in elements(drawn) if one["action_id"] == ids.OPEN]
     assert [decode(one["value"]) for one in doors] == [PageRef("rollout", 0, "3"), PageRef("rollout", 0, "5")]
-    alone = sendable(views.plan(replace(plan(), busy_in=(RolloutId(3),)), rollout_rules()))
+    alone = sendable(plan_views.plan(replace(plan(), busy_in=(RolloutId(3),)), rollout_rules()))
     assert buttons(alone)[ids.OPEN] == PageRef("rollout", 0, "3")
 
 
@@ -794,21 +800,21 @@ def test_lists_answers_and_dialogs_say_when_an_update_starts() -> None:
     listed = views.rollout_list([(later, {})], PagePosition("rollouts", 0, 1, 10)).text
     for text in (
         listed,
-        views.requested(later, ["C0ROLLOUT1"]).text,
-        str(views.deny_modal(later, CardRef("7", 3))),
+        plan_views.requested(later, ["C0ROLLOUT1"]).text,
+        str(dialogs.deny_modal(later, CardRef("7", 3))),
         note_of_a_request(later).text,
     ):
         assert f", and starts {date(NOW)}" in text
 
 
 def test_a_plan_says_when_it_starts_and_what_is_frozen() -> None:
-    drawn = sendable(views.plan(replace(plan(), start_at=NOW, freeze=FROZEN), rollout_rules()))
+    drawn = sendable(plan_views.plan(replace(plan(), start_at=NOW, freeze=FROZEN), rollout_rules()))
     assert f"It starts {date(NOW)}, once it is approved" in drawn.text
     assert "firmware 3.5.0 is frozen by Ada: it bricks" in drawn.text
 
 
 def test_a_plan_for_one_person_asks_for_their_own_confirmation() -> None:
-    drawn = sendable(views.plan(plan(approvals_needed=0), rollout_rules()))
+    drawn = sendable(plan_views.plan(plan(approvals_needed=0), rollout_rules()))
     assert "Your own confirmation is enough" in drawn.text
     assert "Nothing is sent before that" in drawn.text
 
@@ -820,9 +826,9 @@ def test_a_plan_for_one_person_asks_for_their_own_confirmation() -> None:
 def test_slack_takes_the_modals_whatever_the_reason_was(name: str) -> None:
     held = rollout(firmware_version=name, held=name)
     for view in (
-        views.deny_modal(held, CardRef("7", 3, channel="C0OPS")),
-        views.override_modal(CardRef("7", 3), ids.ROLLOUT_APPROVE, name),
-        views.override_modal(CardRef("7", 3), ids.ROLLOUT_RESUME, name),
+        dialogs.deny_modal(held, CardRef("7", 3, channel="C0OPS")),
+        dialogs.override_modal(CardRef("7", 3), ids.ROLLOUT_APPROVE, name),
+        dialogs.override_modal(CardRef("7", 3), ids.ROLLOUT_RESUME, name),
     ):
         assert problems_of_view(view) == []
 
@@ -856,7 +862,7 @@ def offline_plan(eligible: int) -> DrawnPlan:
 def test_a_plan_says_how_long_it_waits_for_those_that_are_offline_and_can_be_requested(
     eligible: int, waves: str
 ) -> None:
-    drawn = sendable(views.plan(offline_plan(eligible), rollout_rules()))
+    drawn = sendable(plan_views.plan(offline_plan(eligible), rollout_rules()))
     assert f"{eligible + 2} gateways of {eligible + 2} that match" in drawn.text
     assert "2 are offline: updated on their return" in drawn.text
     assert (
