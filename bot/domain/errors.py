@@ -18,10 +18,6 @@ shows it in Slack escapes it. The vendor adapter adds its own children in ``bot/
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-ASKED_ABOVE: Final = 20  # gateways
-ASKED_PART: Final = 10  # more than one of so many gateways
 
 
 class BotError(Exception):
@@ -38,14 +34,6 @@ class Unconfirmed(InvalidInput):
     def __init__(self, covered: int, fleet: int) -> None:
         self.covered, self.fleet = covered, fleet
         super().__init__(f"That covers {covered:,} of {fleet:,} gateways now. Please confirm it.")
-
-
-def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
-    """Raises Unconfirmed unless it is small, or somebody said yes when it covered ``seen`` gateways."""
-    if 0 < covered <= ASKED_ABOVE and covered * ASKED_PART <= fleet:
-        return
-    if seen is None or covered > seen or (not covered and seen):
-        raise Unconfirmed(covered, fleet)
 
 
 @dataclass(frozen=True, slots=True)

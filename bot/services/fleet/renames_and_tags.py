@@ -1,6 +1,7 @@
 """Renaming and tagging gateways: proposed, confirmed when there are several, and taken back.
 
-Each is a decision in one transaction. Asking the vendor is `write_runs`. Knows nothing of Slack.
+Each is a decision in one transaction. Asking the vendor is `renames_and_tags_runner`.
+Knows nothing of Slack.
 """
 
 import asyncio

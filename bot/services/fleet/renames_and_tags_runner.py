@@ -1,4 +1,4 @@
-"""Carrying out what `writes` decided: each gateway is asked for, read back, and recorded.
+"""Carrying out what `renames_and_tags` decided: each gateway is asked for, read back, and recorded.
 
 An intent is stored before the vendor is called and its result after, each in a transaction of its own, so
 that a write which a crash cut short is finished by whoever finds it: all that is asked of the vendor here

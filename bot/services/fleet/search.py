@@ -1,7 +1,7 @@
 """The fleet as a person asks for it: pages of a query, one gateway, tags, firmware, and how old all this is.
 
 Everything but firmware is read from the snapshot in the database. Taking in a listing is `poll`,
-renaming and tagging `writes` and `write_runs`. Knows nothing of Slack.
+renaming and tagging `renames_and_tags`. Knows nothing of Slack.
 """
 
 import asyncio

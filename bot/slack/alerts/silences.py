@@ -6,10 +6,10 @@ from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from bot.domain.access import Action, Actor, require
+from bot.domain.access import Action, Actor, check_confirmed, require
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import EndMissing, ReasonMissing, offered, parse_silence
-from bot.domain.errors import InvalidInput, check_confirmed
+from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.written_times import parse_duration
 from bot.services.alerts.silences import ENDED, ENDING, SilenceService

@@ -1,4 +1,4 @@
-"""``devices``, ``device``, ``tags`` and ``firmware``: listeners that read. Writing is `writes`.
+"""``devices``, ``device``, ``tags`` and ``firmware``: listeners that read. Writing is `renames_and_tags`.
 
 Each parses, asks the service once or twice, and draws; a page of a list is drawn by the same function
 whether a command or a button asked for it.

@@ -1,7 +1,7 @@
 """Gateways and their events as rows: read, written, deleted.
 
 A row and the events about it are written in the caller's one transaction. Decides nothing about the fleet;
-searching it is `fleet_search`.
+searching it is `search`.
 """
 
 import json
