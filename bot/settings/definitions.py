@@ -30,7 +30,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from bot.domain.alerts import storms
-from bot.domain.rollouts import plan, waves
+from bot.domain.rollouts import waves
+from bot.domain.rollouts.approvals import SHARE_COUNTS_FROM
 from bot.domain.update_windows import Window, show_window
 from bot.settings import value_formats
 from bot.settings.environment import PREFIX, SettingsError, sources
@@ -304,7 +305,7 @@ class RolloutSettings(_Group):
     second_above: Threshold = _setting(
         "100,25%",
         "one approval more above so many gateways, or this share of a fleet of "
-        f"{plan.SHARE_COUNTS_FROM} or more; either may stand alone; `off`: never",
+        f"{SHARE_COUNTS_FROM} or more; either may stand alone; `off`: never",
     )
     self_approval: Flag = _setting("false", "may the requester approve")
     approval_expires: Duration = _setting("8h", "how long a request waits for its approvals")

@@ -12,8 +12,7 @@ from bot.domain.firmware import Firmware
 from bot.domain.gateways import GatewayId, KnownGateway
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import Query
-from bot.domain.rollouts.lifecycle import RolloutId
-from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutRules
 from bot.services.context import Within
 from bot.services.rollouts.approval_checks import StartChecks
 from bot.services.rollouts.freezes import RolloutFreezes

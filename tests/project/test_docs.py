@@ -22,9 +22,8 @@ from bot.domain.audit import KEPT
 from bot.domain.fleet import availability, charts, timeline
 from bot.domain.fleet.renames_and_tags import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
-from bot.domain.rollouts import gateway_verdict, plan, stop_gates, waves
-from bot.domain.rollouts.lifecycle import APPROVAL_LASTS
-from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts import approvals, gateway_verdict, plan, stop_gates, waves
+from bot.domain.rollouts.lifecycle import APPROVAL_LASTS, TargetClass
 from bot.domain.sites import book as sites
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
@@ -329,7 +328,7 @@ def _claims() -> list[str]:
         f"after {plan.QUARANTINE_AFTER} failed attempts, for {_hours(plan.QUARANTINE)} hours",
         f"{_number(rules.approvals).capitalize()} approver must approve (`APPROVALS`), one more above "
         f"{rules.second_above_gateways} gateways or {_share(rules.second_above_share)} of a fleet of "
-        f"{plan.SHARE_COUNTS_FROM} or more (`SECOND_ABOVE`)",
+        f"{approvals.SHARE_COUNTS_FROM} or more (`SECOND_ABOVE`)",
         f"when more than {_share(plan.DRIFT_SHARE)} of them",
         f"After {_hours(rules.approval_expires)} hours (`APPROVAL_EXPIRES`)",
         f"{usual[0]} gateways, then up to {', '.join(usual[1:-1])} and {usual[-1]} of those that take part "

@@ -16,8 +16,7 @@ from bot.domain.firmware import Firmware, FirmwareId, FirmwarePolicy, PolicyId, 
 from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway, Listing, site_of
 from bot.domain.query import EVERYTHING, Query, parse
-from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState
-from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutRules, RolloutState
 from bot.meshtech.client import MeshtechClient
 from bot.services.context import Context
 from bot.services.digests import DigestService

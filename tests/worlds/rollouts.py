@@ -14,8 +14,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.firmware import FirmwarePolicy
 from bot.domain.incident_kinds import IncidentSummary
 from bot.domain.query import parse
-from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutRules, RolloutState, TargetState
 from bot.domain.rollouts.progress import DrawnPlan, RolloutStatus
 from bot.meshtech.client import MeshtechClient
 from bot.services.alerts.maintenance import MaintenanceService

@@ -1,4 +1,4 @@
-"""A rollout before it starts: who approves, denies or withdraws it, and until when. Pure."""
+"""A rollout before it starts: how many approve it, who denies or withdraws it, and until when. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,18 +6,17 @@ from datetime import datetime
 
 from bot.domain.access import Action, Actor, Role, refused, require
 from bot.domain.errors import InvalidInput, Stale
-from bot.domain.rollouts.lifecycle import Approval, Decision, ReasonNeeded, Rollout, RolloutState, begin
-from bot.domain.rollouts.plan import Plan, RolloutRules
+from bot.domain.rollouts.lifecycle import (
+    Approval,
+    Decision,
+    ReasonNeeded,
+    Rollout,
+    RolloutRules,
+    RolloutState,
+    begin,
+)
 
-
-def check_request(plan: Plan, actor: Actor) -> None:
-    """Raises NotAllowed without the role, InvalidInput when the plan has no gateway to update."""
-    require(actor, Action.REQUEST)
-    if not plan.waves and not plan.awaited:
-        raise InvalidInput(
-            f"None of the {len(plan.targets)} matching gateways can be updated to {plan.version} now, "
-            "so there is nothing to request. The plan says why for each class."
-        )
+SHARE_COUNTS_FROM = 20  # gateways in the fleet
 
 
 def approve(
@@ -157,3 +156,19 @@ def approval_is(rollout: Rollout, actor: Actor, rules: RolloutRules) -> Action:
     """What this actor's approval would be: only an admin approves their own, a downgrade, a bad version."""
     own = actor.user_id == rollout.requester and not rules.self_approval
     return Action.OVERRIDE if own or rollout.needs_admin else Action.APPROVE
+
+
+def approvals_needed(eligible: int, fleet_size: int, rules: RolloutRules) -> int:
+    """One more above so many gateways, or above a share of a fleet of ``SHARE_COUNTS_FROM`` or more.
+
+    With no approvals asked for at all, the requester's own confirmation is enough at any size.
+    """
+    if rules.approvals == 0:
+        return 0
+    many = rules.second_above_gateways is not None and eligible > rules.second_above_gateways
+    share = (
+        rules.second_above_share is not None
+        and fleet_size >= SHARE_COUNTS_FROM
+        and eligible > round(rules.second_above_share * fleet_size, 6)  # 0.29 * 100 is a little less than 29
+    )
+    return rules.approvals + int(many or share)

@@ -13,8 +13,7 @@ from enum import StrEnum
 
 from bot.domain.firmware import DeviceProgress, JobDevice, is_same_firmware
 from bot.domain.gateways import Connectivity, GatewayId
-from bot.domain.rollouts.lifecycle import TargetState
-from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.lifecycle import RolloutRules, TargetState
 
 HELD_AT_MOST = timedelta(hours=24)  # a job that never says anything must not keep a gateway for ever
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
+from zoneinfo import ZoneInfo
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import Firmware
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.plan import RolloutRules, TargetClass
-from bot.domain.rollouts.waves import wave_sizes
+from bot.domain.rollouts.waves import WaveEnd, wave_sizes
+from bot.domain.update_windows import Window
 
 RolloutId = NewType("RolloutId", int)
 
@@ -82,6 +83,48 @@ class TargetState(StrEnum):
 FAILURES = tuple(state for state in TargetState if state.is_failure)
 IN_FLIGHT = tuple(state for state in TargetState if state.is_in_flight)
 SILENT = (TargetState.OVERDUE, TargetState.NOT_RETURNED)  # the vendor's job may go on for these
+
+
+class TargetClass(StrEnum):
+    """Why a gateway that matched takes part, or does not."""
+
+    ELIGIBLE = "eligible"
+    ALREADY = "already on it"
+    WRONG_MODEL = "of another model"
+    OFFLINE = "offline"
+    FLAPPING = "flapping"
+    BUSY = "in another rollout"
+    QUARANTINED = "quarantined"
+    FROZEN = "frozen"
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether it is in a wave. A frozen gateway is: it starts when the freeze ends or is overridden."""
+        return self in {TargetClass.ELIGIBLE, TargetClass.FROZEN}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRules:
+    """The numbers a rollout is run by; each is a setting."""
+
+    approvals: int
+    second_above_gateways: int | None
+    second_above_share: float | None
+    self_approval: bool
+    approval_expires: timedelta
+    waves: tuple[WaveEnd, ...] | None
+    soak: timedelta
+    batch: int
+    per_site: float
+    overdue_after: timedelta
+    return_within: timedelta
+    stable_for: timedelta
+    wait_for_return: timedelta  # for those that are offline at their turn; zero: they are skipped
+    window: Window | None
+    zone: ZoneInfo
+    poll_every: timedelta
+    # After a lost answer the vendor's jobs are searched for ours this long before another is created.
+    look_for: timedelta
 
 
 class Decision(StrEnum):

@@ -6,8 +6,15 @@ from datetime import datetime
 
 from bot.domain.firmware import firmware_key, is_same_firmware
 from bot.domain.gateways import Connectivity, GatewayId
-from bot.domain.rollouts.lifecycle import Counts, Rollout, TargetState, most_at_once, return_wave
-from bot.domain.rollouts.plan import RolloutRules, is_downgrade
+from bot.domain.rollouts.lifecycle import (
+    Counts,
+    Rollout,
+    RolloutRules,
+    TargetState,
+    most_at_once,
+    return_wave,
+)
+from bot.domain.rollouts.plan import is_downgrade
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The plan of a rollout: who takes part in it, who does not and why, and how many approve.
+"""The plan of a rollout: who takes part in it, and who does not and why.
 
 A plan says for every gateway that matched whether it takes part. Its targets and its firmware are hashed, and
 an approval is for that hash. Membership of waves is fixed with it.
@@ -10,63 +10,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from zoneinfo import ZoneInfo
 
+from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import Firmware, firmware_key, is_same_firmware
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, fold
-from bot.domain.rollouts.waves import WaveEnd, fill_waves, wave_sizes
-from bot.domain.update_windows import Window
+from bot.domain.rollouts.approvals import approvals_needed
+from bot.domain.rollouts.lifecycle import RolloutRules, TargetClass
+from bot.domain.rollouts.waves import fill_waves, wave_sizes
 
-
-class TargetClass(StrEnum):
-    """Why a gateway that matched takes part, or does not."""
-
-    ELIGIBLE = "eligible"
-    ALREADY = "already on it"
-    WRONG_MODEL = "of another model"
-    OFFLINE = "offline"
-    FLAPPING = "flapping"
-    BUSY = "in another rollout"
-    QUARANTINED = "quarantined"
-    FROZEN = "frozen"
-
-    @property
-    def takes_part(self) -> bool:
-        """Whether it is in a wave. A frozen gateway is: it starts when the freeze ends or is overridden."""
-        return self in {TargetClass.ELIGIBLE, TargetClass.FROZEN}
-
-
-SHARE_COUNTS_FROM = 20  # gateways in the fleet
 QUARANTINE_AFTER = 3  # failed attempts
 QUARANTINE = timedelta(hours=24)
 DRIFT_SHARE = 0.05
 PLAN_EXPIRES = timedelta(hours=1)  # after that it is drawn anew, for the fleet may be another
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutRules:
-    """The numbers a rollout is run by; each is a setting."""
-
-    approvals: int
-    second_above_gateways: int | None
-    second_above_share: float | None
-    self_approval: bool
-    approval_expires: timedelta
-    waves: tuple[WaveEnd, ...] | None
-    soak: timedelta
-    batch: int
-    per_site: float
-    overdue_after: timedelta
-    return_within: timedelta
-    stable_for: timedelta
-    wait_for_return: timedelta  # for those that are offline at their turn; zero: they are skipped
-    window: Window | None
-    zone: ZoneInfo
-    poll_every: timedelta
-    # After a lost answer the vendor's jobs are searched for ours this long before another is created.
-    look_for: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,17 +209,11 @@ def plan_hash(firmware: Firmware, targets: Iterable[Target], wait_for: timedelta
     return hashlib.sha256(json.dumps(approved).encode()).hexdigest()
 
 
-def approvals_needed(eligible: int, fleet_size: int, rules: RolloutRules) -> int:
-    """One more above so many gateways, or above a share of a fleet of ``SHARE_COUNTS_FROM`` or more.
-
-    With no approvals asked for at all, the requester's own confirmation is enough at any size.
-    """
-    if rules.approvals == 0:
-        return 0
-    many = rules.second_above_gateways is not None and eligible > rules.second_above_gateways
-    share = (
-        rules.second_above_share is not None
-        and fleet_size >= SHARE_COUNTS_FROM
-        and eligible > round(rules.second_above_share * fleet_size, 6)  # 0.29 * 100 is a little less than 29
-    )
-    return rules.approvals + int(many or share)
+def check_request(plan: Plan, actor: Actor) -> None:
+    """Raises NotAllowed without the role, InvalidInput when the plan has no gateway to update."""
+    require(actor, Action.REQUEST)
+    if not plan.waves and not plan.awaited:
+        raise InvalidInput(
+            f"None of the {len(plan.targets)} matching gateways can be updated to {plan.version} now, "
+            "so there is nothing to request. The plan says why for each class."
+        )

@@ -15,12 +15,14 @@ from bot.domain.rollouts.lifecycle import (
     Counts,
     Rollout,
     RolloutId,
+    RolloutRules,
     RolloutState,
+    TargetClass,
     TargetRecord,
     TargetState,
     takes_part,
 )
-from bot.domain.rollouts.plan import Plan, RolloutRules, TargetClass
+from bot.domain.rollouts.plan import Plan
 from bot.domain.update_windows import MaintenanceOpening
 
 ESTIMATE_AFTER = 5  # settled gateways

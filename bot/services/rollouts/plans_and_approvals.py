@@ -37,11 +37,13 @@ from bot.domain.rollouts.lifecycle import (
     IN_FLIGHT,
     Rollout,
     RolloutId,
+    RolloutRules,
     RolloutState,
+    TargetClass,
     TargetRecord,
     TargetState,
 )
-from bot.domain.rollouts.plan import Circumstances, Plan, RolloutRules, TargetClass
+from bot.domain.rollouts.plan import Circumstances, Plan, check_request
 from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.domain.update_windows import MaintenanceOpening
@@ -281,7 +283,7 @@ class RolloutRequests:
                 raise Stale(f"That plan was requested already: it is R-{saved.rollout_id}.")
             if now >= saved.expires_at:
                 raise Stale("That plan is too old to request. Run the update again for a new one.")
-            approvals.check_request(saved.plan, actor)
+            check_request(saved.plan, actor)
             rollout = self._requested(saved, actor, start_at or saved.start_at, now)
             rollout = replace(rollout, id=await store.create(connection, plan_id, rollout, saved.plan))
             channels = await self._places.wanted(connection, rollout.id) or usual[:1]

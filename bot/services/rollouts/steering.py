@@ -8,8 +8,7 @@ from bot.domain.errors import Stale, Unavailable
 from bot.domain.rollouts import freezes as through_freezes
 from bot.domain.rollouts import lifecycle as decide
 from bot.domain.rollouts.events import Aborted, CaughtUp, Paused, Promoted, Resumed, Retried, WaitEnded
-from bot.domain.rollouts.lifecycle import Rollout, RolloutId, TargetState
-from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutRules, TargetState
 from bot.domain.rollouts.stale_buttons import RolloutAct
 from bot.services.context import Context, Within
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision

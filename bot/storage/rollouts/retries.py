@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
 
 from bot.domain.gateways import Connectivity, GatewayId
-from bot.domain.rollouts.lifecycle import FAILURES, Rollout, RolloutId, TargetState
-from bot.domain.rollouts.plan import QUARANTINE, QUARANTINE_AFTER, TargetClass
+from bot.domain.rollouts.lifecycle import FAILURES, Rollout, RolloutId, TargetClass, TargetState
+from bot.domain.rollouts.plan import QUARANTINE, QUARANTINE_AFTER
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import gateway_claims, gateways, rollout_targets
 from bot.storage.query import runs, would_go_back

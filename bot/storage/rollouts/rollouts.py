@@ -16,8 +16,16 @@ from bot.domain.errors import NotFound, Stale
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.approvals import remind_at
-from bot.domain.rollouts.lifecycle import Approval, Decision, Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.plan import Plan, Target, TargetClass
+from bot.domain.rollouts.lifecycle import (
+    Approval,
+    Decision,
+    Rollout,
+    RolloutId,
+    RolloutState,
+    TargetClass,
+    TargetState,
+)
+from bot.domain.rollouts.plan import Plan, Target
 from bot.storage.db import leases
 from bot.storage.db.engine import Database, Transaction
 from bot.storage.db.leases import is_free, is_held, taken

@@ -14,12 +14,12 @@ from bot.domain.rollouts.lifecycle import (
     Counts,
     Rollout,
     RolloutId,
+    TargetClass,
     TargetRecord,
     TargetState,
     takes_part,
 )
 from bot.domain.rollouts.next_starts import AwayGateway, WaitingGateway
-from bot.domain.rollouts.plan import TargetClass
 from bot.storage.db.engine import Transaction, take_turn
 from bot.storage.db.statements import among, insert_or_ignore_selected
 from bot.storage.db.tables import gateway_claims, gateways, rollout_targets, rollouts

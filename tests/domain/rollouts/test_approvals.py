@@ -10,6 +10,7 @@ from bot.domain.access import Actor, Role
 from bot.domain.errors import InvalidInput, NotAllowed, RoleUnknown, Stale
 from bot.domain.rollouts import approvals, freezes
 from bot.domain.rollouts import lifecycle as machine
+from bot.domain.rollouts.approvals import approvals_needed
 from bot.domain.rollouts.lifecycle import Rollout, RolloutState, TargetState
 from tests.domain.rollouts.test_lifecycle import ADA, FREEZE, OLGA, PAUL, PIA, VERA, running
 from tests.worlds.builders import MINUTE, rollout, rollout_rules
@@ -162,3 +163,27 @@ def test_a_rollout_can_start_later() -> None:
     assert machine.begin(approved, at).state is RolloutState.RUNNING
     assert approvals.cancel(approved, OLGA, NOW).state is RolloutState.CANCELED
     assert machine.abort(approved, OLGA, NOW).state is RolloutState.ABORTED
+
+
+@pytest.mark.parametrize(
+    ("eligible", "fleet", "needed"),
+    [(100, 10_000, 1), (101, 10_000, 2), (6, 24, 1), (7, 24, 2), (19, 19, 1), (5, 20, 1), (6, 20, 2)],
+)
+def test_one_more_approves_above_a_hundred_gateways_or_a_quarter_of_the_fleet(
+    eligible: int, fleet: int, needed: int
+) -> None:
+    assert approvals_needed(eligible, fleet, rollout_rules()) == needed
+
+
+def test_a_share_is_compared_exactly() -> None:
+    rules = rollout_rules(second_above_share=0.29)
+    assert [approvals_needed(eligible, 100, rules) for eligible in (29, 30)] == [1, 2]
+
+
+def test_with_no_approvals_the_requesters_confirmation_is_enough_at_any_size() -> None:
+    assert approvals_needed(10_000, 10_000, rollout_rules(approvals=0)) == 0
+
+
+def test_the_second_approval_can_be_turned_off() -> None:
+    rules = rollout_rules(second_above_gateways=None, second_above_share=None)
+    assert approvals_needed(10_000, 10_000, rules) == 1

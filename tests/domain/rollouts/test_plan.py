@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import Connectivity, Gateway, GatewayId, KnownGateway
-from bot.domain.rollouts.plan import (
-    Circumstances,
-    TargetClass,
-    approvals_needed,
-    has_drifted,
-    is_downgrade,
-    make_plan,
-    plan_hash,
-)
+from bot.domain.rollouts.lifecycle import TargetClass
+from bot.domain.rollouts.plan import Circumstances, has_drifted, is_downgrade, make_plan, plan_hash
 from tests.worlds.builders import rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -144,30 +137,6 @@ def test_those_that_are_waited_for_count_for_how_many_must_approve() -> None:
     skipping = rollout_rules(wait_for_return=timedelta())
     skipped = make_plan("", firmware(), fleet, AROUND, skipping)
     assert (skipped.approvals_needed, skipped.awaited) == (1, ())
-
-
-@pytest.mark.parametrize(
-    ("eligible", "fleet", "needed"),
-    [(100, 10_000, 1), (101, 10_000, 2), (6, 24, 1), (7, 24, 2), (19, 19, 1), (5, 20, 1), (6, 20, 2)],
-)
-def test_one_more_approves_above_a_hundred_gateways_or_a_quarter_of_the_fleet(
-    eligible: int, fleet: int, needed: int
-) -> None:
-    assert approvals_needed(eligible, fleet, rollout_rules()) == needed
-
-
-def test_a_share_is_compared_exactly() -> None:
-    rules = rollout_rules(second_above_share=0.29)
-    assert [approvals_needed(eligible, 100, rules) for eligible in (29, 30)] == [1, 2]
-
-
-def test_with_no_approvals_the_requesters_confirmation_is_enough_at_any_size() -> None:
-    assert approvals_needed(10_000, 10_000, rollout_rules(approvals=0)) == 0
-
-
-def test_the_second_approval_can_be_turned_off() -> None:
-    rules = rollout_rules(second_above_gateways=None, second_above_share=None)
-    assert approvals_needed(10_000, 10_000, rules) == 1
 
 
 @pytest.mark.parametrize(

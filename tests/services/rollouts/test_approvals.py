@@ -9,8 +9,8 @@ import pytest
 from bot.domain.access import Role
 from bot.domain.errors import NotAllowed
 from bot.domain.gateways import GatewayId
-from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.plan import Target, TargetClass, plan_hash
+from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutId, RolloutState, TargetClass, TargetState
+from bot.domain.rollouts.plan import Target, plan_hash
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.slack.rollouts.views.card import card
 from bot.slack.rollouts.views.plan import plan as plan_message

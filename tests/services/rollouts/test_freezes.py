@@ -8,8 +8,7 @@ from sqlalchemy import select
 from bot.domain.access import Role
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.query import parse
-from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutState, TargetState
-from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutState, TargetClass, TargetState
 from bot.services.rollouts.events import ENTRY, NOTE
 from bot.services.rollouts.freezes import FREEZE_TOLD
 from bot.storage.db.tables import notes

@@ -10,8 +10,7 @@ import pytest
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.rollouts.firmware_choice import FirmwareChoice
-from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, TargetClass, TargetState
 from tests.worlds.builders import limited
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import ADA, MODEL, NEW, OLGA, ONE_WAVE, PAUL, PIA, QUICK, VERA, world

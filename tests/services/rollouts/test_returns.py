@@ -11,8 +11,7 @@ from bot.domain.access import Role
 from bot.domain.errors import NotAllowed, Stale
 from bot.domain.query import parse
 from bot.domain.rollouts.events import CaughtUp, Finished, WaitEnded
-from bot.domain.rollouts.lifecycle import RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutState, TargetClass, TargetState
 from bot.domain.rollouts.progress import RolloutStatus
 from bot.slack.rollouts.views.card import card
 from bot.storage.fleet import search

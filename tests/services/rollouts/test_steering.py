@@ -12,8 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from bot.demo.fleet.simulator import Behaviour, PortalJobStatus, TargetStatus
 from bot.domain.errors import Stale
 from bot.domain.rollouts.events import NotCalledOff
-from bot.domain.rollouts.lifecycle import RolloutState, TargetState
-from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.lifecycle import RolloutState, TargetClass, TargetState
 from bot.meshtech.requests import ATTEMPTS
 from bot.storage.db.tables import rollouts
 from tests.worlds.databases import sqlite_url

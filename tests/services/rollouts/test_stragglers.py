@@ -8,8 +8,7 @@ from sqlalchemy import select
 
 from bot.demo.fleet.simulator import Behaviour, TargetStatus
 from bot.domain.rollouts.events import LateResults
-from bot.domain.rollouts.lifecycle import RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.lifecycle import RolloutId, RolloutState, TargetClass, TargetState
 from bot.storage.db.tables import gateway_claims
 from tests.worlds.rollouts import MINUTE, PAUL, QUICK, World, world
 

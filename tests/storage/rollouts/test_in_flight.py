@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert, update
 
 from bot.domain.gateways import FleetEvent, FleetEventKind
-from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, TargetState
-from bot.domain.rollouts.plan import Plan, Target, TargetClass
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, TargetClass, TargetState
+from bot.domain.rollouts.plan import Plan, Target
 from bot.domain.rollouts.stop_gates import Collateral
 from bot.storage.db.engine import Database, Transaction
 from bot.storage.db.tables import gateway_claims, rollout_targets

@@ -11,12 +11,12 @@ from bot.domain.rollouts.lifecycle import (
     Decision,
     Rollout,
     RolloutId,
+    RolloutRules,
     RolloutState,
     TargetRecord,
     TargetState,
     takes_part,
 )
-from bot.domain.rollouts.plan import RolloutRules
 from bot.domain.rollouts.progress import Evidence, RolloutStatus
 from bot.domain.rollouts.waves import wave_sizes
 from bot.domain.update_windows import MaintenanceOpening

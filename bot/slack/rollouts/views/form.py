@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bot.domain.firmware import Firmware
 from bot.domain.rollouts.firmware_choice import FirmwareChoice
-from bot.domain.rollouts.plan import RolloutRules
+from bot.domain.rollouts.lifecycle import RolloutRules
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.slack import ids
 from bot.slack.ids import PlanRef

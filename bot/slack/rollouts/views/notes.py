@@ -39,8 +39,7 @@ from bot.domain.rollouts.events import (
     Withdrawn,
     leaves_a_move,
 )
-from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, is_paused_by_itself
-from bot.domain.rollouts.plan import TargetClass
+from bot.domain.rollouts.lifecycle import Rollout, RolloutId, RolloutState, TargetClass, is_paused_by_itself
 from bot.domain.rollouts.progress import RolloutStatus
 from bot.slack import ids
 from bot.slack.ids import CardRef

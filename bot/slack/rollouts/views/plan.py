@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain.rollouts.firmware_choice import FirmwareChoice
-from bot.domain.rollouts.lifecycle import CANARY, Rollout, RolloutId
-from bot.domain.rollouts.plan import Plan, RolloutRules, Target, TargetClass
+from bot.domain.rollouts.lifecycle import CANARY, Rollout, RolloutId, RolloutRules, TargetClass
+from bot.domain.rollouts.plan import Plan, Target
 from bot.domain.rollouts.progress import DrawnPlan
 from bot.domain.update_windows import MaintenanceOpening
 from bot.slack import ids

@@ -57,10 +57,11 @@ from bot.domain.rollouts.lifecycle import (
     Rollout,
     RolloutId,
     RolloutState,
+    TargetClass,
     TargetRecord,
     TargetState,
 )
-from bot.domain.rollouts.plan import Plan, Target, TargetClass
+from bot.domain.rollouts.plan import Plan, Target
 from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.slack import ids
 from bot.slack.ids import CardRef, FreezeRef, PageRef, PlanRef, decode
