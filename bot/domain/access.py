@@ -1,19 +1,14 @@
-"""Who may do what, and what needs a second yes. Roles build on each other; every refusal names the missing
-role and who has it.
-"""
+"""Who may do what. Roles build on each other; every refusal names the missing role and who has it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Final
 
-from bot.domain.errors import BotError, NotAllowed, RoleUnknown, Unconfirmed
+from bot.domain.errors import BotError, NotAllowed, RoleUnknown
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Query
 
-ASKED_ABOVE: Final = 20  # gateways
-ASKED_PART: Final = 10  # more than one of so many gateways
 _NAMED = 3  # gateways that a refusal names
 NOT_NOW = "Slack does not tell me your groups. Nothing was changed; please try again in a few minutes."
 
@@ -231,11 +226,3 @@ def refusal(actor: Actor, action: str, needed: Role) -> str:
 
 def _article(role: Role) -> str:
     return f"{'an' if role.word[0] in 'aeiou' else 'a'} {role.word}"
-
-
-def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
-    """Raises Unconfirmed unless it is small, or somebody said yes when it covered ``seen`` gateways."""
-    if 0 < covered <= ASKED_ABOVE and covered * ASKED_PART <= fleet:
-        return
-    if seen is None or covered > seen or (not covered and seen):
-        raise Unconfirmed(covered, fleet)

@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import FirmwareVersion, firmware_key, is_same_firmware
 from bot.domain.gateways import KnownGateway, fold
-from bot.domain.written_times import parse_duration
+from bot.domain.times.written_times import parse_duration
 
 LONGEST = 1000  # characters of a query
 MOST_VALUES = 100  # in all terms together; SQLite takes no expression deeper than a thousand

@@ -32,7 +32,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from bot.domain.alerts import storms
 from bot.domain.rollouts import waves
 from bot.domain.rollouts.approvals import SHARE_COUNTS_FROM
-from bot.domain.update_windows import Window, show_window
+from bot.domain.times.update_windows import Window, show_window
 from bot.settings import value_formats
 from bot.settings.environment import PREFIX, SettingsError, sources
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot.domain.errors import InvalidInput
 from bot.domain.query import parse
 from bot.domain.rollouts.waves import DEFAULT_WAVES
-from bot.domain.update_windows import Window, parse_window
+from bot.domain.times.update_windows import Window, parse_window
 from bot.network import is_this_machine, names_a_server
 
 # So many gateways, and a share of the fleet: either may be missing.

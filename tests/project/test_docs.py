@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from bot import app, shutdown
 from bot.__main__ import main
 from bot.app import App
-from bot.domain import access, digests, subscriptions, visibility_loss
+from bot.domain import confirmations, digests, subscriptions, visibility_loss
 from bot.domain.access import Role
 from bot.domain.alerts import maintenance, reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
@@ -375,8 +375,8 @@ def _claims() -> list[str]:
         f"become {_share(GROWN_BY)} more than when the channel was last told, and {GROWN_LEAST} at least",
         f"{FLAPPING_CHANGES} changes within {_minutes(FLAPPING_WITHIN)} minutes are flapping",
         f"for {silences.LONGEST.days} days at most, and above {_hours(silences.REASON_ABOVE)} hours",
-        f"more than {access.ASKED_ABOVE} gateways, or of more than "
-        f"{_share(1 / access.ASKED_PART)} of the fleet",
+        f"more than {confirmations.ASKED_ABOVE} gateways, or of more than "
+        f"{_share(1 / confirmations.ASKED_PART)} of the fleet",
         f"announced {_minutes(silences.ANNOUNCED)} minutes before",
         f"appeared within {firmware_policy.NEW.days} day,",
         f"within {maintenance.FURTHEST.days} days. It asks first",

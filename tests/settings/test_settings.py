@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.update_windows import Window
+from bot.domain.times.update_windows import Window
 from bot.settings import value_formats
 from bot.settings.definitions import Settings, load_settings
 from bot.settings.environment import SettingsError

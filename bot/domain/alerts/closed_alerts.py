@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.domain.audit import KEPT
-from bot.domain.written_times import parse_duration
+from bot.domain.times.written_times import parse_duration
 
 CLOSED = frozenset({"closed", "over", "resolved", "past"})  # the words that ask for what is over
 _PERIOD = re.compile(r"(?:^|\s+)(?:for|last|in the last)\s+((?:\d+\s*[wdhms]\s*)+)$", re.IGNORECASE)

@@ -21,8 +21,8 @@ from bot.domain.audit import BOT
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.query import FARING, Query
 from bot.domain.subscriptions import parse_zone
-from bot.domain.update_windows import opening_of
-from bot.domain.written_times import WEEK, WEEKDAY, no_such_time, read_local
+from bot.domain.times.update_windows import opening_of
+from bot.domain.times.written_times import WEEK, WEEKDAY, no_such_time, read_local
 
 MaintenanceId = NewType("MaintenanceId", int)
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import FARING, Query
-from bot.domain.written_times import later, parse_duration, parse_start
+from bot.domain.times.written_times import later, parse_duration, parse_start
 
 SilenceId = NewType("SilenceId", int)
 

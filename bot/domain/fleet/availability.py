@@ -28,7 +28,7 @@ from bot.domain.gateways import (
     Interval,
     fold,
 )
-from bot.domain.written_times import month_between
+from bot.domain.times.written_times import month_between
 
 LONGEST = timedelta(days=90)  # what happened to gateways is kept for so long
 # The rest of what happens to a gateway is not about being there or being online.

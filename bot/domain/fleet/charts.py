@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import firmware_key
 from bot.domain.gateways import CONNECTIVITY_KINDS, FleetEventKind, fold
-from bot.domain.written_times import split_month, split_period
+from bot.domain.times.written_times import split_month, split_period
 
 DEFAULT_PERIOD = timedelta(days=7)
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=30)

@@ -17,7 +17,7 @@ from bot.domain.errors import NotAllowed, Stale
 from bot.domain.firmware import Firmware
 from bot.domain.gateways import GatewayId
 from bot.domain.rollouts.waves import WaveEnd, wave_sizes
-from bot.domain.update_windows import Window
+from bot.domain.times.update_windows import Window
 
 RolloutId = NewType("RolloutId", int)
 

@@ -23,7 +23,7 @@ from bot.domain.rollouts.lifecycle import (
     takes_part,
 )
 from bot.domain.rollouts.plan import Plan
-from bot.domain.update_windows import MaintenanceOpening
+from bot.domain.times.update_windows import MaintenanceOpening
 
 ESTIMATE_AFTER = 5  # settled gateways
 

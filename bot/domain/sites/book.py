@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.subscriptions import parse_zone
-from bot.domain.update_windows import Window, open_now, parse_window, show_window
+from bot.domain.times.update_windows import Window, open_now, parse_window, show_window
 
 LONGEST: Final = 500  # characters of a field
 MOST_AT_ONCE: Final = 200  # sites in one change

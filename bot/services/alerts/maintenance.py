@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain import visibility_loss
-from bot.domain.access import Action, Actor, check_confirmed, require
+from bot.domain.access import Action, Actor, require
 from bot.domain.alerts import maintenance as decide
 from bot.domain.alerts.incidents import Cut, Thresholds
 from bot.domain.alerts.maintenance import (
@@ -25,11 +25,12 @@ from bot.domain.alerts.maintenance import (
     parse_number,
 )
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, Trouble
 from bot.domain.query import Query
-from bot.domain.update_windows import MaintenanceOpening
+from bot.domain.times.update_windows import MaintenanceOpening
 from bot.services.alerts.held_gateways import Coverage, HeldTogether, Matching
 from bot.services.context import Context, Within
 from bot.storage import audit, listings

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.domain.access import Action, Actor, check_confirmed, require
+from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident, missing
 from bot.domain.alerts.silences import (
     ANNOUNCED,
@@ -21,6 +21,7 @@ from bot.domain.alerts.silences import (
     parse_silence,
 )
 from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
+from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale, Unconfirmed
 from bot.domain.gateways import NO_SITE
 from bot.domain.incident_kinds import IncidentId, Scope

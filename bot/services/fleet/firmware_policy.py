@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from bot.domain.access import Action, Actor, check_confirmed, require, require_some
+from bot.domain.access import Action, Actor, require, require_some
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, Stale
 from bot.domain.firmware import FirmwarePolicy, PolicyId, PolicyKind, is_same_firmware
 from bot.domain.fleet import firmware_policy as decide

@@ -46,7 +46,7 @@ from bot.domain.rollouts.lifecycle import (
 from bot.domain.rollouts.plan import Circumstances, Plan, check_request
 from bot.domain.rollouts.progress import DrawnPlan, Evidence, RolloutStatus, paused_spans, worked
 from bot.domain.rollouts.stale_buttons import RolloutAct
-from bot.domain.update_windows import MaintenanceOpening
+from bot.domain.times.update_windows import MaintenanceOpening
 from bot.services.context import Context, Within
 from bot.services.rollouts.approval_checks import StartChecks, StartFinding
 from bot.services.rollouts.decisions import RolloutDecision, begin_decision, check_drawn

@@ -18,7 +18,7 @@ from bot.domain.rollouts.events import Aborted, NotCalledOff
 from bot.domain.rollouts.freezes import Freeze, is_held
 from bot.domain.rollouts.gateway_verdict import Attempt, FailureKind
 from bot.domain.rollouts.lifecycle import Rollout, RolloutRules, RolloutState
-from bot.domain.update_windows import may_start, next_start
+from bot.domain.times.update_windows import may_start, next_start
 from bot.meshtech.client import MeshtechClient
 from bot.meshtech.errors import (
     Conflict,

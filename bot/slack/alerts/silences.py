@@ -6,12 +6,13 @@ from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from bot.domain.access import Action, Actor, check_confirmed, require
+from bot.domain.access import Action, Actor, require
 from bot.domain.alerts.incidents import Incident
 from bot.domain.alerts.silences import EndMissing, ReasonMissing, offered, parse_silence
+from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import InvalidInput
 from bot.domain.incident_kinds import IncidentId
-from bot.domain.written_times import parse_duration
+from bot.domain.times.written_times import parse_duration
 from bot.services.alerts.silences import ENDED, ENDING, SilenceService
 from bot.slack import ids
 from bot.slack.alerts.incidents import incident_id

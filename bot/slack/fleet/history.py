@@ -12,7 +12,7 @@ from bot.domain.fleet.charts import DEFAULT_PERIOD, SHORTEST
 from bot.domain.fleet.timeline import GatewayChanged
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Field, Query, exactly, parse
-from bot.domain.written_times import in_one_unit, split_month, split_period
+from bot.domain.times.written_times import in_one_unit, split_month, split_period
 from bot.services.fleet.history import HistoryService
 from bot.services.fleet.search import CHUNK, FleetService
 from bot.slack.fleet.views import history as views

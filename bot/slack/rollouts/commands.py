@@ -8,7 +8,7 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput
 from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import RolloutId
-from bot.domain.written_times import begins_with_a_moment, parse_start
+from bot.domain.times.written_times import begins_with_a_moment, parse_start
 from bot.services.rollouts.events import CALL, DECIDED, ENTRY, NOTE
 from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.slack import ids

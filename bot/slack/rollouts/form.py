@@ -10,7 +10,7 @@ from bot.domain.errors import BotError, InvalidInput
 from bot.domain.firmware import Firmware
 from bot.domain.query import Field, exactly
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.domain.written_times import checked_start
+from bot.domain.times.written_times import checked_start
 from bot.services.rollouts.plans_and_approvals import RolloutRequests
 from bot.slack import ids
 from bot.slack.ids import PlanRef

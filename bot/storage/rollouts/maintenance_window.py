@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from bot.domain.update_windows import MaintenanceOpening
+from bot.domain.times.update_windows import MaintenanceOpening
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import maintenance
 

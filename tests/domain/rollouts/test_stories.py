@@ -25,7 +25,7 @@ from bot.domain.rollouts.gateway_verdict import Attempt, SeenState, Straggler
 from bot.domain.rollouts.lifecycle import SILENT, Rollout, RolloutState, TargetState
 from bot.domain.rollouts.next_starts import WaitingGateway
 from bot.domain.rollouts.plan import Circumstances, Plan, make_plan
-from bot.domain.update_windows import Window, may_start
+from bot.domain.times.update_windows import Window, may_start
 from tests.worlds.builders import examples, rollout, rollout_rules
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)

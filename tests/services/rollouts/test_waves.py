@@ -13,7 +13,7 @@ from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import Stale, Unavailable
 from bot.domain.rollouts.events import NotReturned
 from bot.domain.rollouts.lifecycle import RolloutState, TargetState
-from bot.domain.update_windows import Window
+from bot.domain.times.update_windows import Window
 from bot.slack import ids
 from bot.slack.rollouts.views.card import card
 from tests.slack.shown import buttons

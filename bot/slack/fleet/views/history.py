@@ -17,7 +17,7 @@ from bot.domain.fleet.timeline import (
     Timeline,
 )
 from bot.domain.gateways import KnownGateway
-from bot.domain.written_times import in_one_unit, parse_duration, split_month
+from bot.domain.times.written_times import in_one_unit, parse_duration, split_month
 from bot.slack import ids
 from bot.slack.fleet.views.search import event_text
 from bot.slack.ids import PageRef

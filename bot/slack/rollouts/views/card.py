@@ -19,7 +19,7 @@ from bot.domain.rollouts.lifecycle import (
 )
 from bot.domain.rollouts.progress import Evidence, RolloutStatus
 from bot.domain.rollouts.waves import wave_sizes
-from bot.domain.update_windows import MaintenanceOpening
+from bot.domain.times.update_windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (

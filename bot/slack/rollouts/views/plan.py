@@ -6,7 +6,7 @@ from bot.domain.rollouts.firmware_choice import FirmwareChoice
 from bot.domain.rollouts.lifecycle import CANARY, Rollout, RolloutId, RolloutRules, TargetClass
 from bot.domain.rollouts.plan import Plan, Target
 from bot.domain.rollouts.progress import DrawnPlan
-from bot.domain.update_windows import MaintenanceOpening
+from bot.domain.times.update_windows import MaintenanceOpening
 from bot.slack import ids
 from bot.slack.ids import PlanRef
 from bot.slack.rollouts.views.card import (

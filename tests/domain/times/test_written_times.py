@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import InvalidInput
-from bot.domain.written_times import month_between, parse_duration, parse_start, split_month, split_period
-from tests.domain.test_update_windows import OSLO, oslo
+from bot.domain.times.written_times import (
+    month_between,
+    parse_duration,
+    parse_start,
+    split_month,
+    split_period,
+)
+from tests.domain.times.test_update_windows import OSLO, oslo
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import InvalidInput
-from bot.domain.written_times import WEEK, utc_of
+from bot.domain.times.written_times import WEEK, utc_of
 
 STOP_BEFORE_END = timedelta(minutes=30)  # what is started later would still be flashing when the window ends
 

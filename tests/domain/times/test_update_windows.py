@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.update_windows import Window, may_start, next_start, opening_of
+from bot.domain.times.update_windows import Window, may_start, next_start, opening_of
 
 OSLO = ZoneInfo("Europe/Oslo")
 NIGHTS = Window(frozenset(range(5)), time(22), time(5))

@@ -1,0 +1,16 @@
+"""What needs a second yes: what covers many gateways, or none."""
+
+from typing import Final
+
+from bot.domain.errors import Unconfirmed
+
+ASKED_ABOVE: Final = 20  # gateways
+ASKED_PART: Final = 10  # more than one of so many gateways
+
+
+def check_confirmed(covered: int, fleet: int, seen: int | None) -> None:
+    """Raises Unconfirmed unless it is small, or somebody said yes when it covered ``seen`` gateways."""
+    if 0 < covered <= ASKED_ABOVE and covered * ASKED_PART <= fleet:
+        return
+    if seen is None or covered > seen or (not covered and seen):
+        raise Unconfirmed(covered, fleet)
