@@ -599,7 +599,7 @@ def _matches(field: Field, value: Value, known: KnownGateway, now: datetime) -> 
     if isinstance(value, Pattern):
         return any(value.matches(_folded(text)) for text in _texts(field, known))
     if isinstance(value, Untagged):
-        return not any(_folded(tag) for tag in gateway.tags)
+        return not gateway.tags
     if isinstance(value, Version):
         return value.matches(gateway.firmware)
     if isinstance(value, Age):
@@ -614,7 +614,7 @@ def _matches(field: Field, value: Value, known: KnownGateway, now: datetime) -> 
 def _texts(field: Field, known: KnownGateway) -> tuple[str, ...]:
     gateway = known.gateway
     if field is Field.TAG:
-        return tuple(tag for tag in gateway.tags if _folded(tag))
+        return gateway.tags
     if field is Field.ANY:
         return (gateway.id, gateway.name or "")
     one = {

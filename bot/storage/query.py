@@ -84,13 +84,14 @@ def tagged_ids(values: Sequence[Value]) -> Select[tuple[str]]:
 
 
 def _tagged(values: Sequence[Value], *, probe: bool) -> Iterator[ColumnElement[bool]]:
-    """Any of the tags, or no tag at all."""
+    """Any of the tags, or no tag at all. Only a whole tag leads to one gateway's row of it."""
     id_, owner = gateways.c.id, gateway_tags.c.gateway_id
     if Untagged() in values:
-        yield ~exists().where(owner == id_)
-    if any(isinstance(value, Pattern) for value in values):
-        ids = tagged_ids(values)
-        yield exists(ids.where(owner == id_).correlate(gateways)) if probe else id_.in_(ids)
+        yield gateways.c.tags == "[]"
+    patterns = [value for value in values if isinstance(value, Pattern)]
+    if patterns:
+        ids, are_whole = tagged_ids(patterns), all(len(pattern.pieces) == 1 for pattern in patterns)
+        yield exists(ids.where(owner == id_).correlate(gateways)) if probe and are_whole else id_.in_(ids)
 
 
 def _value(field: Field, value: Value, now: Now) -> ColumnElement[bool]:

@@ -71,7 +71,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
                 for number in range(start, start + 5_000)
             ]
             await gateways.save(connection, [(one, one.gateway.id.encode()) for one in some])
-            await gateways.save_tags(connection, [one.gateway for one in some], ())
+            await gateways.save_tags(connection, (), [one.gateway for one in some])
     size = await file_size(opened)
     async with opened.write() as connection:
         events = []

@@ -81,7 +81,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
                 for number in range(start, start + 5_000)
             ]
             await gateways.save(connection, [(one, one.gateway.id.encode()) for one in some])
-            await gateways.save_tags(connection, [one.gateway for one in some], ())
+            await gateways.save_tags(connection, (), [one.gateway for one in some])
         await connection.execute(
             insert(listings).values(
                 started_at=NOW, finished_at=NOW, outcome="completed", gateways=GATEWAYS, changes=0

@@ -150,7 +150,7 @@ class World:
         """A completed listing becomes the snapshot, and nobody has evaluated it yet."""
         self.number += 1
         listing = Listing(self.number, self.now, self.now)
-        online, seen = self._online(), set(self.known)
+        online, before = self._online(), list(self.known.values())
         changed, events = self._difference(listing)
         now = self._online()
         gone = await self._vanished(
@@ -159,9 +159,9 @@ class World:
         async with self.database.write() as connection:
             if changed:
                 await fleet.save(connection, [(known, _digest(known)) for known in changed])
-                new = [known.gateway for known in changed if known.gateway.id not in seen]
-                old = [known.gateway for known in changed if known.gateway.id in seen]
-                await fleet.save_tags(connection, new, old)
+                ids = {known.gateway.id for known in changed}
+                had = [known.gateway for known in before if known.gateway.id in ids]
+                await fleet.save_tags(connection, had, [known.gateway for known in changed])
             if gone:
                 await fleet.remove(connection, gone)
             await fleet.add_events(connection, events)

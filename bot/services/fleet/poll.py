@@ -279,10 +279,8 @@ class FleetPoll:
         after, events = self._decide(before, chunk, listing, moving=moving, first=first)
         await asyncio.sleep(0)
         await fleet.save(connection, zip(after, (digest for _, digest in chunk), strict=True))
-        new = [known.gateway for known in after if known.gateway.id not in before]
-        old = [known.gateway for known in after if known.gateway.id in before]
         await fleet.save_tags(
-            connection, new, [gateway for gateway in old if gateway.tags != before[gateway.id].gateway.tags]
+            connection, (known.gateway for known in before.values()), (known.gateway for known in after)
         )
         await fleet.add_events(connection, events)
         changes.events += events

@@ -244,7 +244,8 @@ class WriteRunner:
         if known is not None and done:
             after = applied(known.gateway, write.kind, item, shown)
             site = site_of(after.tags, self._site_tag)
-            await gateways.show_ahead(connection, replace(known, gateway=after, site=site, written_at=now))
+            ahead = replace(known, gateway=after, site=site, written_at=now)
+            await gateways.show_ahead(connection, known.gateway, ahead)
             before, then = _texts(known.gateway, after, write.kind)
             if before != then:
                 number = await listings.newest(connection)

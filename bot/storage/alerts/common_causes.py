@@ -1,16 +1,19 @@
 """What the gateways of an incident have in common, counted as sets, and how much of the fleet has it too."""
 
+import asyncio
+import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Select, Text, cast, func, select, update
+from sqlalchemy import Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.alerts.incidents import Share, Trait
 from bot.domain.alerts.storms import Candidate, is_candidate
+from bot.domain.gateways import fold
 from bot.domain.incident_kinds import IncidentId
 from bot.storage.db.tables import gateway_tags, gateways, incident_gateways, incidents, rollout_targets
 
@@ -22,6 +25,10 @@ class _Thing(NamedTuple):
 
     trait: Trait
     folded: str
+
+
+_Shared: TypeAlias = tuple[IncidentId, _Thing, str, int]
+"""An incident, what gateways of it share, how that is shown, and how many share it."""
 
 
 @dataclass(slots=True)
@@ -46,13 +53,12 @@ async def compare(connection: AsyncConnection, ids: Sequence[IncidentId], since:
     statements for one incident and for a hundred. A rollout counts that had a gateway at ``since`` or later.
     """
     alike = await _sizes(connection, ids)
-    shared: list[tuple[IncidentId, _Thing, str, int]] = []
-    found = [(trait, await connection.execute(query)) for trait, query in _queries(ids, since)]
-    for trait, rows in [*found, *await _by_columns(connection, ids)]:
-        for incident, folded, shown, number in rows:
-            its_own_site = trait is Trait.TAG and folded == alike[incident].site
-            if folded and not its_own_site and is_candidate(number, alike[incident].gateways):
-                shared.append((IncidentId(incident), _Thing(trait, folded), shown, number))
+    shared: list[_Shared] = []
+    found = [*await _in_rows(connection, ids), *await _in_rollouts(connection, ids, since)]
+    for incident, thing, shown, number in found:
+        its_own_site = thing == (Trait.TAG, alike[incident].site)
+        if thing.folded and not its_own_site and is_candidate(number, alike[incident].gateways):
+            shared.append((incident, thing, shown, number))
     things = {thing for _, thing, _, _ in shared}
     fleet, in_fleet = await _in_fleet(connection, things, since)
     for incident, thing, shown, number in shared:
@@ -71,60 +77,43 @@ async def _sizes(connection: AsyncConnection, ids: Sequence[IncidentId]) -> dict
     return {IncidentId(incident): Alike(site, many) for incident, site, many in rows.all()}
 
 
-def _queries(ids: Sequence[IncidentId], since: datetime) -> Sequence[tuple[Trait, Select[Any]]]:
-    """Of each trait: an incident, what is compared, what is shown, and how many gateways have it."""
-    inside = incident_gateways.c
-    tags, targets = gateway_tags.c, rollout_targets.c
+async def _in_rollouts(
+    connection: AsyncConnection, ids: Sequence[IncidentId], since: datetime
+) -> list[_Shared]:
+    inside, targets = incident_gateways.c, rollout_targets.c
     number = cast(targets.rollout_id, Text)
-    by_tag = (
-        select(inside.incident_id, tags.folded, func.min(tags.tag), func.count())
-        .join(gateway_tags, tags.gateway_id == inside.gateway_id)
-        .group_by(inside.incident_id, tags.folded)
-    )
-    by_rollout = (
-        select(inside.incident_id, number, number, func.count())
+    rows = await connection.execute(
+        select(inside.incident_id, number, func.count())
         .join(rollout_targets, targets.gateway_id == inside.gateway_id)
-        .where(targets.started_at >= since)
+        .where(targets.started_at >= since, inside.incident_id.in_(ids))
         .group_by(inside.incident_id, targets.rollout_id)
     )
-    queries = {Trait.TAG: by_tag, Trait.ROLLOUT: by_rollout}
-    return [(trait, query.where(inside.incident_id.in_(ids))) for trait, query in queries.items()]
+    return [(incident, _Thing(Trait.ROLLOUT, rollout), rollout, many) for incident, rollout, many in rows]
 
 
-async def _by_columns(
-    connection: AsyncConnection, ids: Sequence[IncidentId]
-) -> Sequence[tuple[Trait, Sequence[tuple[int, str, str, int]]]]:
+async def _in_rows(connection: AsyncConnection, ids: Sequence[IncidentId]) -> list[_Shared]:
     """The same of what stands in a gateway's row: each row is looked up once, for all of that."""
     incident, own = incident_gateways.c.incident_id, gateways.c
     rows = await connection.execute(
-        select(
-            incident,
-            own.model_folded,
-            func.min(own.model),
-            own.firmware_folded,
-            func.min(own.firmware),
-            func.count(),
-        )
+        select(incident, own.model, own.firmware, own.tags, func.count())
         .join(gateways, own.id == incident_gateways.c.gateway_id)
         .where(incident.in_(ids))
-        .group_by(incident, own.model_folded, own.firmware_folded)
+        .group_by(incident, own.model, own.firmware, own.tags)
     )
-    models: dict[tuple[int, str], tuple[str, int]] = {}
-    firmware: dict[tuple[int, str], tuple[str, int]] = {}
-    for number, model_folded, model, firmware_folded, version, many in rows:
-        _add(models, (number, model_folded), model, many)
-        _add(firmware, (number, firmware_folded), version, many)
-    return [
-        (trait, [(*of, *found) for of, found in counted.items()])
-        for trait, counted in ((Trait.MODEL, models), (Trait.FIRMWARE, firmware))
-    ]
+    # Beside the event loop: where each gateway has a tag of its own, these are as many as gateways.
+    return await asyncio.to_thread(_counted, rows.all())
 
 
-def _add(
-    counted: dict[tuple[int, str], tuple[str, int]], of: tuple[int, str], shown: str | None, many: int
-) -> None:
-    known, number = counted.get(of, (shown, 0))
-    counted[of] = min(known or "", shown or ""), number + many
+def _counted(rows: Iterable[Any]) -> list[_Shared]:
+    counted: dict[tuple[IncidentId, _Thing], tuple[str, int]] = {}
+    for incident, model, firmware, tags, many in rows:
+        things = {_Thing(Trait.TAG, fold(tag)): tag for tag in json.loads(tags)}
+        things[_Thing(Trait.MODEL, fold(model or ""))] = model or ""
+        things[_Thing(Trait.FIRMWARE, fold(firmware or ""))] = firmware or ""
+        for thing, shown in things.items():
+            least, number = counted.get((incident, thing), (shown, 0))
+            counted[incident, thing] = min(least, shown), number + many
+    return [(incident, thing, *found) for (incident, thing), found in counted.items()]
 
 
 async def _in_fleet(

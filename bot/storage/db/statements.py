@@ -72,6 +72,14 @@ async def update_rows(
         await connection.exec_driver_sql(_update(table, columns, mark), list(rows))
 
 
+async def delete_rows(connection: AsyncConnection, table: Table, keys: Sequence[Row]) -> None:
+    """Deletes the rows of these primary keys."""
+    if keys:
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        statement = f"DELETE FROM {table.name} WHERE {_key(table, mark)}"  # noqa: S608 - ours
+        await connection.exec_driver_sql(statement, list(keys))
+
+
 def _insert(connection: AsyncConnection, table: Table) -> Any:
     """Both dialects' inserts have the same conflict methods and no common type."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
@@ -104,8 +112,11 @@ def _statement(table: Table, columns: tuple[str, ...], mark: str, overwrite: boo
 @lru_cache(maxsize=32)
 def _update(table: Table, columns: tuple[str, ...], mark: str) -> str:
     changes = ", ".join(f'"{name}" = {mark}' for name in columns)
-    which = " AND ".join(f'"{column.name}" = {mark}' for column in table.primary_key)
-    return f"UPDATE {table.name} SET {changes} WHERE {which}"  # noqa: S608 - ours
+    return f"UPDATE {table.name} SET {changes} WHERE {_key(table, mark)}"  # noqa: S608 - ours
+
+
+def _key(table: Table, mark: str) -> str:
+    return " AND ".join(f'"{column.name}" = {mark}' for column in table.primary_key)
 
 
 def _names(columns: Sequence[str]) -> str:

@@ -135,10 +135,10 @@ Index("ix_gateways_unsettled", gateways.c.id, sqlite_where=UNSETTLED, postgresql
 gateway_tags = Table(
     "gateway_tags",
     metadata,
-    Column("gateway_id", _Folded, primary_key=True),
+    # From a tag to its gateways. The way back is in the gateway's own row, and needs no index here.
     Column("folded", _Folded, primary_key=True),
+    Column("gateway_id", _Folded, primary_key=True),
     Column("tag", Text, nullable=False),
-    Index("ix_gateway_tags_folded", "folded", "gateway_id"),
     sqlite_with_rowid=False,
 )
 fleet_events = _numbered(

@@ -23,7 +23,7 @@ from bot.domain.gateways import (
     KnownGateway,
     fold,
 )
-from bot.storage.db.statements import Row, insert_rows, upsert_rows
+from bot.storage.db.statements import Row, delete_rows, insert_rows, upsert_rows
 from bot.storage.db.tables import RANKS, fleet_events, gateway_tags, gateways
 from bot.storage.db.timestamps import from_micros, micros, moment, plain, to_micros
 from bot.storage.db.unreadable_rows import legible
@@ -91,7 +91,7 @@ async def save(connection: AsyncConnection, changed: Iterable[tuple[KnownGateway
     await upsert_rows(connection, gateways, [_row(known, digest) for known, digest in changed])
 
 
-async def show_ahead(connection: AsyncConnection, known: KnownGateway) -> None:
+async def show_ahead(connection: AsyncConnection, was: Gateway, known: KnownGateway) -> None:
     """Puts a written name and tags into a row; its digest stays that of what the vendor last listed."""
     gateway = known.gateway
     await connection.execute(
@@ -106,22 +106,21 @@ async def show_ahead(connection: AsyncConnection, known: KnownGateway) -> None:
             written_at=known.written_at,
         )
     )
-    await save_tags(connection, (), (gateway,))
+    await save_tags(connection, (was,), (gateway,))
 
 
-async def save_tags(connection: AsyncConnection, new: Iterable[Gateway], changed: Iterable[Gateway]) -> None:
-    """The searchable form of tags, of gateways that had none and of those that had others."""
-    changed = list(changed)
-    if changed:
-        ids = [gateway.id for gateway in changed]
-        await connection.execute(delete(gateway_tags).where(gateway_tags.c.gateway_id.in_(ids)))
-    found = [
-        (folded, gateway.id, tag)
-        for gateway in (*new, *changed)
-        for tag in gateway.tags
-        if (folded := _fold(tag))
-    ]
-    await insert_rows(connection, gateway_tags, ("folded", "gateway_id", "tag"), found)
+async def save_tags(connection: AsyncConnection, before: Iterable[Gateway], after: Iterable[Gateway]) -> None:
+    """The searchable form of the tags of gateways, in place of that of the same gateways before."""
+    had, have = _tags(before), _tags(after)
+    gone = [key for key, tag in had.items() if have.get(key) != tag]
+    await delete_rows(connection, gateway_tags, gone)
+    new = [(*key, tag) for key, tag in have.items() if had.get(key) != tag]
+    new.sort()  # in the order of the table, which writes less
+    await insert_rows(connection, gateway_tags, ("folded", "gateway_id", "tag"), new)
+
+
+def _tags(found: Iterable[Gateway]) -> dict[tuple[str, str], str]:
+    return {(_fold(tag), gateway.id): tag for gateway in found for tag in gateway.tags}
 
 
 async def add_events(connection: AsyncConnection, events: Iterable[FleetEvent]) -> None:

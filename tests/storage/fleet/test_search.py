@@ -88,7 +88,7 @@ async def store(database: Database, found: Iterable[KnownGateway]) -> None:
         for table in (gateways, gateway_tags, fleet_events, gateway_claims):
             await connection.execute(delete(table))
         await fleet.save(connection, [(one, one.gateway.id.encode()) for one in found])
-        await fleet.save_tags(connection, [one.gateway for one in found], ())
+        await fleet.save_tags(connection, (), [one.gateway for one in found])
         for one in found:
             changes = FLAPPING_CHANGES if one.flapping else FLAPPING_CHANGES - 1
             await fleet.add_events(connection, [_went(one.gateway.id)] * changes)
@@ -197,6 +197,15 @@ async def test_tags_that_differ_in_case_only_are_stored_once(database: Database)
     await store(database, [known(tags=("Oslo", "OSLO", "oslo"))])
     async with database.read() as connection:
         assert [count.gateways for count in await fleet_search.tags(connection)] == [1]
+
+
+async def test_tags_of_a_gateway_are_found_as_they_are_now(database: Database) -> None:
+    was, now = known(tags=("Oslo", "roof")), known(tags=("OSLO", "yard"))
+    await store(database, [was])
+    async with database.write() as connection:
+        await fleet.save_tags(connection, [was.gateway], [now.gateway])
+    async with database.read() as connection:
+        assert [count.tag for count in await fleet_search.tags(connection)] == ["OSLO", "yard"]
 
 
 async def test_pages_of_any_size_add_up_in_order(database: Database) -> None:

@@ -166,13 +166,12 @@ def _create_tables() -> None:
     op.create_index(op.f("ix_gateway_claims_rollout_id"), "gateway_claims", ["rollout_id"], unique=False)
     op.create_table(
         "gateway_tags",
-        sa.Column("gateway_id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("gateway_id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("tag", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("gateway_id", "folded", name=op.f("pk_gateway_tags")),
+        sa.PrimaryKeyConstraint("folded", "gateway_id", name=op.f("pk_gateway_tags")),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_gateway_tags_folded", "gateway_tags", ["folded", "gateway_id"], unique=False)
     op.create_table(
         "gateways",
         sa.Column("id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
