@@ -13,7 +13,7 @@ from bot.settings.definitions import Settings
 from bot.slack.incoming.connection import ORG_WIDE
 from bot.slack.manifest import BOT_SCOPES, OPTIONAL_SCOPES
 from bot.slack.outgoing.web_api import APPS, BAD_TOKEN, BOT_TOKEN, SlackFailed, WebApi, refused_token
-from bot.slack.views.trial import trial_card
+from bot.slack.views.blocks import code, message, section
 from bot.storage import subscriptions
 from bot.storage.db.engine import Database
 from bot.storage.db.schema import current, needed
@@ -47,7 +47,7 @@ async def slack(
             finding = await default_channel(api, where, variable)
             yield finding
             if send_test and not finding.is_wrong:
-                yield await _trial(api, where, variable, settings.slack.command)
+                yield await _trial(api, where, variable)
         for where, numbers in (await _subscribed(settings)).items():
             named = f"subscription {', '.join(map(str, numbers))}"
             yield await _channel(
@@ -96,8 +96,13 @@ async def default_channel(api: WebApi, where: str, variable: str) -> Finding:
     return await _channel(api, where, variable, f"set {variable} to another channel", variable)
 
 
-async def _trial(api: WebApi, where: str, variable: str, command: str) -> Finding:
-    card = trial_card(command)
+async def _trial(api: WebApi, where: str, variable: str) -> Finding:
+    """Posts what shows, before anything happens, that the bot can post where its cards go."""
+    text = (
+        "Meshbot can post here: this is a test, and nothing has happened. Once the bot runs, "
+        f"{code('/mesh status')} says how it is, and {code('/mesh help')} what you may do."
+    )
+    card = message(text, [section(text)])
     try:
         await api.patient("chat.postMessage", channel=where, text=card.text, blocks=list(card.blocks))
     except SlackFailed as error:

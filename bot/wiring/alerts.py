@@ -18,9 +18,10 @@ from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.settings.definitions import Settings
 from bot.slack.alerts.acknowledgements import HandListeners
-from bot.slack.alerts.incidents import AlertListeners, PauseRollout, SaidOfSite
+from bot.slack.alerts.incidents import AlertListeners, PauseRollout
 from bot.slack.alerts.maintenance import MaintenanceListeners
 from bot.slack.alerts.silences import SilenceListeners
+from bot.slack.incoming.listeners import SaidOfSite
 from bot.wiring.ground import Ground, Listeners
 
 
@@ -132,7 +133,6 @@ def alert_listeners(
         actor_of=ground.people.actor,
         called=called,
         page=incidents.alerts_page,
-        slash=ground.settings.slack.command,
     )
     maintenance = MaintenanceListeners(alerts.maintenance)
     lists = {**incidents.lists(), **silences.lists(), **maintenance.lists()}

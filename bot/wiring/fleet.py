@@ -16,7 +16,7 @@ from bot.slack.fleet.charts import ChartListeners, ChartPictures
 from bot.slack.fleet.firmware_policy import PolicyListeners
 from bot.slack.fleet.history import HistoryCommands
 from bot.slack.fleet.renames_and_tags import WriteCommands
-from bot.slack.fleet.search import FleetCommands, Mention, SaidOfSite
+from bot.slack.fleet.search import FleetCommands, Mention, SaidOfGateway
 from bot.wiring.ground import Ground, Listeners
 
 
@@ -76,7 +76,7 @@ def fleet_listeners(
     *,
     incident_of: Mention,
     rollout_of: Mention,
-    said_of_site: SaidOfSite,
+    said_of_site: SaidOfGateway,
     held: HeldBetween,
 ) -> tuple[Listeners, HistoryCommands]:
     """``incident_of``, ``rollout_of`` and ``said_of_site`` say what the other columns have of a gateway.

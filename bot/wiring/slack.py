@@ -11,12 +11,12 @@ from bot.slack.home.digests import DigestNotes
 from bot.slack.home.tab import HomeTab
 from bot.slack.home.views.status import Status
 from bot.slack.incoming.connection import SlackApp
-from bot.slack.incoming.listeners import Feature
+from bot.slack.incoming.listeners import Feature, SaidOfSite
 from bot.slack.incoming.signatures import of_one_process
 from bot.slack.outgoing.publisher import Publisher
 from bot.slack.outgoing.replies import late
 from bot.slack.paging import OnExported, list_clicks
-from bot.slack.sites.book import SaidOfSite, SiteListeners
+from bot.slack.sites.book import SiteListeners
 from bot.slack.views.audit_list import unanswered
 from bot.storage.audit import UNANSWERED
 from bot.wiring.alerts import Alerts, alert_listeners
@@ -70,9 +70,7 @@ def build_slack(
     )
     said += [*said_of_alerts, history.of_site]
     home = _home(ground, fleet, rollouts, alerts)
-    digests = DigestNotes(
-        reporting.digests, fleet.charts, month=history.month, command=settings.slack.command
-    )
+    digests = DigestNotes(reporting.digests, fleet.charts, month=history.month)
     answers = LateAnswers(ground.context, world_time)
     app = SlackApp(
         ground.api,
@@ -130,6 +128,5 @@ def _home(ground: Ground, fleet: Fleet, rollouts: Rollouts, alerts: Alerts) -> H
         ground.modals,
         chart=LatestChart(fleet.charts, ground.api, zone=ground.zone, now=ground.now).blocks,
         actor_of=ground.people.actor,
-        command=ground.settings.slack.command,
         now=ground.now,
     )

@@ -130,7 +130,7 @@ async def furnished(folder: Path) -> Mapping[str, Blocks]:
         found = await bot.app.digests.digest("")
         for part, find in bot.app.digests.parts.items():
             found = replace(found, **{part.value: await find(found)})
-        drawn["digest"] = typeset(digest(found, {"number": None} | AT_EIGHT, "/mesh").blocks, "/mesh")
+        drawn["digest"] = typeset(digest(found, {"number": None} | AT_EIGHT).blocks, "/mesh")
     return drawn
 
 

@@ -103,7 +103,6 @@ class Bot:
             actor_of=self.people.actor,
             called=_nobody,
             page=self.listeners.alerts_page,
-            slash="/mesh",
         )
         self.slack = SlackApp(
             self.api,

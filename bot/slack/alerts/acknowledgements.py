@@ -53,9 +53,8 @@ PageOf = Callable[[Actor, int, str], Awaitable[Message]]
 
 
 class HandListeners:
-    """Translate only. ``page`` draws the list of alerts, ``actor_of`` finds who gets one, ``called``
-    how those are called who may be meant by a name that was typed; ``slash`` is the
-    command's name.
+    """Translate only. ``page`` draws the list of alerts, ``actor_of`` finds who gets one, ``called`` how
+    those are called who may be meant by a name that was typed.
     """
 
     def __init__(
@@ -66,14 +65,12 @@ class HandListeners:
         actor_of: Callable[[str], Awaitable[Actor]],
         called: Callable[[Actor], Awaitable[Mapping[str, Sequence[str]]]],
         page: PageOf,
-        slash: str,
     ) -> None:
         self._service = service
         self._modals = modals
         self._actor_of = actor_of
         self._called = called
         self._page = page
-        self._slash = slash
 
     def feature(self) -> Feature:
         return on.of(
@@ -148,9 +145,7 @@ class HandListeners:
             return
         number = asked.incident if asked.incident is not None else here
         if number is None:
-            raise InvalidInput(
-                f"Name the alert by its number: {self._slash} {what} A-10. {self._slash} alerts lists them."
-            )
+            raise InvalidInput(f"Name the alert by its number: /mesh {what} A-10. /mesh alerts lists them.")
         note = _without_fillers(what, asked.rest) if asked.incident is not None else asked.rest
         match what:
             case "ack":
@@ -178,7 +173,7 @@ class HandListeners:
         """Who is called as somebody typed it, where Slack made no mention of it."""
         before, _, after = text.partition("@")
         if not (words := after.split()):
-            raise InvalidInput(f"Say to whom, by a mention: {self._slash} assign A-10 @ana.")
+            raise InvalidInput("Say to whom, by a mention: /mesh assign A-10 @ana.")
         people, length = called_so(words, await self._called(actor))
         if not people:
             raise InvalidInput(f"I know nobody called @{words[0]}. Choose a person from Slack's list.")

@@ -22,7 +22,15 @@ from bot.slack.alerts.views import maintenance as maintenance_views
 from bot.slack.alerts.views import notes as note_views
 from bot.slack.alerts.views import silences as silence_views
 from bot.slack.ids import PageRef
-from bot.slack.incoming.listeners import Click, CommandCall, Declarations, Errand, Feature, NoteDrawing
+from bot.slack.incoming.listeners import (
+    Click,
+    CommandCall,
+    Declarations,
+    Errand,
+    Feature,
+    NoteDrawing,
+    SaidOfSite,
+)
 from bot.slack.paging import ListFile, ListHandler, check_question
 from bot.slack.views.blocks import Message, count, sentence
 from bot.slack.views.paging import Door, open_button
@@ -33,9 +41,6 @@ PauseRollout = Callable[[Actor, int, int | None, str], Awaitable[None]]
 
 _AT_A_SITE = 3  # open alerts that its card names
 _LISTS = {"devices", "gateways", "list", "alert"}
-
-SaidOfSite = Callable[[str], Awaitable[Sequence[str]]]
-"""What another feature says of a site: lines of mrkdwn with its names escaped."""
 
 SilencedDownOf = Callable[[Actor], Awaitable[Sequence[SilencedDown]]]
 """What is offline while a silence holds its alerts."""

@@ -38,8 +38,8 @@ from bot.slack.views.portal_links import NO_PORTAL, Portal
 Mention = Callable[[GatewayId], Awaitable[str | None]]
 """What another feature says of a gateway: a line of mrkdwn with its names escaped, or nothing."""
 
-SaidOfSite = Callable[[str, str], Awaitable[Sequence[str]]]
-"""The same of a gateway's site, as the card of the gateway shows it: by their names, the site's first."""
+SaidOfGateway = Callable[[str, str], Awaitable[Sequence[str]]]
+"""The same, as the card of a gateway shows it: by the names of its site and of itself."""
 
 _RECENT = 5
 _NOTHING_SAID = re.compile(
@@ -79,7 +79,7 @@ class FleetCommands:
         incident_of: Mention,
         rollout_of: Mention,
         policies: Callable[[], Awaitable[Sequence[PolicyState]]],
-        said_of_site: SaidOfSite = nothing,
+        said_of_site: SaidOfGateway = nothing,
         portal: Portal = NO_PORTAL,
     ) -> None:
         self._policies = policies

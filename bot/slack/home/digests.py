@@ -25,13 +25,12 @@ Month = Callable[[str, str, int], Awaitable[Message]]
 
 
 class DigestNotes:
-    """Draws the notes that come at their time. ``command`` is what people type to look further."""
+    """Draws the notes that come at their time."""
 
-    def __init__(self, service: DigestService, charts: ChartPictures, *, month: Month, command: str) -> None:
+    def __init__(self, service: DigestService, charts: ChartPictures, *, month: Month) -> None:
         self._service = service
         self._month = month
         self._charts = charts
-        self._command = command
 
     def feature(self) -> Feature:
         return Feature(notes={DIGEST: self.draw, MONTHLY: self.draw_month})
@@ -49,7 +48,7 @@ class DigestNotes:
         pictures = [] if digest.is_quiet else await self._pictures(digest.query, ZoneInfo(str(body["zone"])))
         drawn = [one for one in pictures if one is not None]
         undrawn = len(drawn) < len(pictures)
-        return views.digest(digest, body, self._command, drawn, undrawn=undrawn)
+        return views.digest(digest, body, drawn, undrawn=undrawn)
 
     async def _look(self, query: str) -> Digest:
         """What can be told of it; what else there is says only that it is missing."""

@@ -60,7 +60,6 @@ class HomeTab:
         *,
         chart: Callable[[], Awaitable[Sequence[Block]]],
         actor_of: Callable[[str], Awaitable[Actor]],
-        command: str,
         now: Callable[[], datetime],
     ) -> None:
         self._fleet = fleet
@@ -73,7 +72,6 @@ class HomeTab:
         self._newest_chart = chart
         self._chart: Sequence[Block] = ()
         self._actor_of = actor_of
-        self._command = command
         self._now = now
         self._watched: dict[str, _Watched] = {}
 
@@ -147,7 +145,7 @@ class HomeTab:
                 log.error("a part of the home tab cannot be drawn: %s", title, exc_info=drawn)
                 drawn = views.undrawn(title)
             parts += [*drawn, *views.lacking(len(set(rows)), title if not drawn else "")]
-        return views.tab(parts, self._command)
+        return views.tab(parts)
 
     @property
     def _parts(self) -> Mapping[str, Callable[[Actor], Awaitable[list[Block]]]]:
@@ -181,9 +179,9 @@ class HomeTab:
         mine = [one for one in offered if one.rollout.requester == actor.user_id and one not in waiting]
         others = [one for one in offered if one not in waiting and one not in mine]
         return [
-            *views.rollouts("Waits for you", waiting, self._command),
-            *views.rollouts("Your rollouts", mine, self._command),
-            *views.rollouts("Scheduled and under way", others, self._command),
+            *views.rollouts("Waits for you", waiting),
+            *views.rollouts("Your rollouts", mine),
+            *views.rollouts("Scheduled and under way", others),
         ]
 
     async def _alerts_part(self, actor: Actor) -> list[Block]:
@@ -191,7 +189,6 @@ class HomeTab:
         return views.incidents(
             page.incidents,
             page.total,
-            self._command,
             actor.user_id,
             may_acknowledge=actor.may(Action.ACKNOWLEDGE),
             may_silence=actor.may(Action.SILENCE),
@@ -199,10 +196,10 @@ class HomeTab:
 
     async def _silences_part(self, actor: Actor) -> list[Block]:
         standing = await self._silences.active(actor)
-        return views.silences(standing, self._command, may_end=actor.may(Action.SILENCE))
+        return views.silences(standing, may_end=actor.may(Action.SILENCE))
 
     async def _maintenance_part(self, actor: Actor) -> list[Block]:
-        return views.maintenance(await self._maintenance.planned(actor), self._command)
+        return views.maintenance(await self._maintenance.planned(actor))
 
     def _allowed(self, line: RolloutLine, actor: Actor) -> frozenset[str]:
         """What the domain would let this actor do with it now."""

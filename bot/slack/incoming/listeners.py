@@ -31,6 +31,10 @@ class Responder(Protocol):
         """Sends the asker a file by direct message; ``alt`` says what a picture shows."""
 
 
+SaidOfSite = Callable[[str], Awaitable[Sequence[str]]]
+"""What another feature says of a site: lines of mrkdwn with its names escaped."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandCall:
     """``/mesh <word> <text>``: the text is normalised, the word is gone.

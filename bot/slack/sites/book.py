@@ -1,7 +1,7 @@
 """``sites``, ``site`` and ``describe``: the site book in commands, dialogs and files."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput, Mistaken, Stale
@@ -16,6 +16,7 @@ from bot.slack.incoming.listeners import (
     CommandCall,
     Declarations,
     Feature,
+    SaidOfSite,
     Submission,
     SubmissionAnswer,
     ViewCalls,
@@ -25,9 +26,6 @@ from bot.slack.sites.views import book as views
 from bot.slack.views.blocks import Message
 from bot.slack.views.csv_file import CsvFile, read_csv
 from bot.slack.views.paging import SITE
-
-SaidOfSite = Callable[[str], Awaitable[Sequence[str]]]
-"""What another feature says of a site: lines of mrkdwn with its names escaped."""
 
 _CSV = "csv"  # behind ``sites``: change entries by a file
 _FIELD = "|".join(SiteField)

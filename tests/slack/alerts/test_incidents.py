@@ -42,7 +42,7 @@ class Alerts(AlertListeners):
         super().__init__(world.alerts, world.pause)
         self.modals = Modals()
         self.hands = HandListeners(
-            world.alerts, self.modals, actor_of=actor_of, called=called, page=self.alerts_page, slash="/fleet"
+            world.alerts, self.modals, actor_of=actor_of, called=called, page=self.alerts_page
         )
 
 
@@ -447,7 +447,7 @@ async def test_commands_name_an_alert_by_its_number(world: World, listeners: Ale
     assert "You have it now" in await types(listeners, "take 2")
     assert "Ana has it now" in await types(listeners, "assign a-2 <@U0ANA00001>")
     assert "Nobody has it now" in await types(listeners, "unack A-2", ANA)
-    with pytest.raises(InvalidInput, match="Name the alert by its number: /fleet take A-10"):
+    with pytest.raises(InvalidInput, match="Name the alert by its number: /mesh take A-10"):
         await types(listeners, "take")
 
 
@@ -472,9 +472,7 @@ async def test_the_page_on_which_all_are_acknowledged_is_drawn_again(world: Worl
         asked.append(offset)
         return drawn
 
-    listeners = HandListeners(
-        world.alerts, Modals(), actor_of=actor_of, called=called, page=page, slash="/mesh"
-    )
+    listeners = HandListeners(world.alerts, Modals(), actor_of=actor_of, called=called, page=page)
     ref = buttons(drawn)[ids.INCIDENT_ACK_ALL]
     clicked = Click(ANA, "C0ALERTS", ids.INCIDENT_ACK_ALL, ref, Answers())
     await listeners.feature().clicks[ids.INCIDENT_ACK_ALL](clicked)

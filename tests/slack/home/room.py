@@ -105,7 +105,6 @@ def home_of(it: World, screen: Screen, actor: Actor) -> HomeTab:
         screen,
         chart=screen.chart,
         actor_of=actor_of,
-        command="/mesh",
         now=it.clock.now,
     )
 

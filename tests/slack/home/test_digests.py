@@ -42,7 +42,7 @@ def digests(it: World) -> DigestNotes:
         stable_for=10 * MINUTE,
         stale_after=timedelta(days=1),
     )
-    return DigestNotes(service, cast("ChartPictures", Charts()), month=no_month, command="/mesh")
+    return DigestNotes(service, cast("ChartPictures", Charts()), month=no_month)
 
 
 async def no_month(query: str, month: str, number: int) -> Message:

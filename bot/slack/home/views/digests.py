@@ -49,7 +49,6 @@ _FEW = 5  # of incidents, rollouts and silences; there are ten gateways
 def digest(
     found: Digest,
     body: Mapping[str, Any],
-    command: str,
     pictures: Sequence[File] = (),
     *,
     undrawn: bool = False,
@@ -60,15 +59,15 @@ def digest(
         quiet = f"🟢 {state}, and nothing waits for anybody."
         return message(quiet, [section(quiet)])
     rows = {
-        DigestPart.LONG_OFFLINE: _gateways(found.long_offline, found, command, "is:offline for:>24h"),
+        DigestPart.LONG_OFFLINE: _gateways(found.long_offline, found, "is:offline for:>24h"),
         DigestPart.POLICIES: [
             row(firmware_policy.short, one) for one in found.policies[: firmware_policy.SHOWN]
         ],
-        DigestPart.FLAPPING: _gateways(found.flapping, found, command, "is:flapping"),
-        DigestPart.INCIDENTS: _few([row(_incident, one) for one in found.incidents], command, "alerts"),
-        DigestPart.ROLLOUTS: _few([row(_rollout, *one) for one in found.rollouts], command, "rollouts"),
-        DigestPart.CATCH_UP: _few([row(_back, *one, command) for one in found.catch_up], command, "rollouts"),
-        DigestPart.SILENCES: _few([row(_silence, one) for one in found.silences], command, "silences"),
+        DigestPart.FLAPPING: _gateways(found.flapping, found, "is:flapping"),
+        DigestPart.INCIDENTS: _few([row(_incident, one) for one in found.incidents], "alerts"),
+        DigestPart.ROLLOUTS: _few([row(_rollout, *one) for one in found.rollouts], "rollouts"),
+        DigestPart.CATCH_UP: _few([row(_back, *one) for one in found.catch_up], "rollouts"),
+        DigestPart.SILENCES: _few([row(_silence, one) for one in found.silences], "silences"),
     }
     for key, number in found.left_out.items():
         rows[key].append(left_out(number))
@@ -85,7 +84,7 @@ def digest(
     said = [" ".join([heading, *stale])]
     said += [line for _, heads, told in parts if told for line in (f"{heads}:", *told)]
     said += [escape(one.alt) for one in pictures]
-    foot = [*([_NO_CHARTS] if undrawn else []), _foot(body, command)]
+    foot = [*([_NO_CHARTS] if undrawn else []), _foot(body)]
     return message("\n".join([*said, *foot]), [*blocks, context(*foot)], pictures=pictures)
 
 
@@ -137,17 +136,17 @@ def _doors(found: Digest) -> Mapping[DigestPart, Sequence[Door]]:
     }
 
 
-def _gateways(listed: Listed, found: Digest, command: str, narrower: str) -> list[str]:
+def _gateways(listed: Listed, found: Digest, narrower: str) -> list[str]:
     rows = [row(device_line, one, found.now) for one in listed.first]
     if more := listed.total - len(rows):
-        question = f"{command} devices {found.query} {narrower}".replace("  ", " ")
+        question = f"/mesh devices {found.query} {narrower}".replace("  ", " ")
         rows.append(f"and {more:,} more: {code(question, 1200)}")
     return rows
 
 
-def _few(rows: Sequence[str], command: str, word: str) -> list[str]:
+def _few(rows: Sequence[str], word: str) -> list[str]:
     more = len(rows) - _FEW
-    return [*rows[:_FEW], *([f"and {more:,} more: {code(f'{command} {word}')}"] if more > 0 else [])]
+    return [*rows[:_FEW], *([f"and {more:,} more: {code(f'/mesh {word}')}"] if more > 0 else [])]
 
 
 def _incident(incident: Incident) -> str:
@@ -161,9 +160,9 @@ def _rollout(rollout: Rollout, counts: Mapping[TargetState, int]) -> str:
     return f"{state} {bold(rollout.title)} · {what} · {tally_words(counts)} · by {by}"
 
 
-def _back(rollout: Rollout, gateways: int, command: str) -> str:
+def _back(rollout: Rollout, gateways: int) -> str:
     were = count(gateways, "skipped gateway is", "skipped gateways are")
-    look = code(f"{command} rollout {rollout.title}")
+    look = code(f"/mesh rollout {rollout.title}")
     return f"{bold(rollout.title)} · {were} online again: {look} lets them follow"
 
 
@@ -173,9 +172,9 @@ def _silence(silence: Silence) -> str:
     return f"🔕 {bold(silence.title)} · {silences.what(silence)} · until {until} · by {by}{why}"
 
 
-def _foot(body: Mapping[str, Any], command: str) -> str:
+def _foot(body: Mapping[str, Any]) -> str:
     """Why this is here, and how to be rid of it."""
     comes = f"Every day at {body['at']} ({body['zone']})."
     if body["number"] is None:
-        return f"{comes} {code(f'{command} subscribe digest')} in a channel brings it there instead."
-    return f"{comes} {code(command + ' unsubscribe ' + str(body['number']))} ends it."
+        return f"{comes} {code('/mesh subscribe digest')} in a channel brings it there instead."
+    return f"{comes} {code('/mesh unsubscribe ' + str(body['number']))} ends it."

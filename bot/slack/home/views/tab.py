@@ -59,9 +59,9 @@ class HomeRollout:
     away: int = 0  # of its gateways, those that it waits for
 
 
-def tab(parts: Sequence[Block], command: str) -> View:
+def tab(parts: Sequence[Block]) -> View:
     """The whole tab, drawn anew each time."""
-    return home([*parts, context(f"{code(f'{command} help')} lists what you can do.")])
+    return home([*parts, context(f"{code('/mesh help')} lists what you can do.")])
 
 
 def undrawn(title: str) -> list[Block]:
@@ -120,7 +120,7 @@ def start() -> list[Block]:
     return actions(button("Update firmware…", ids.ROLLOUT_FORM, PlanRef(), label="Update firmware"))
 
 
-def rollouts(title: str, listed: Sequence[HomeRollout], command: str) -> list[Block]:
+def rollouts(title: str, listed: Sequence[HomeRollout]) -> list[Block]:
     """Those that wait for the reader, or that the reader asked for."""
     if not listed:
         return []
@@ -128,7 +128,7 @@ def rollouts(title: str, listed: Sequence[HomeRollout], command: str) -> list[Bl
     for one in listed[:LISTED]:
         shown += part(_rollout, one)
     if (more := len(listed) - LISTED) > 0:
-        shown += _more(f"and {count(more, 'more rollout')}: {code(f'{command} rollouts')}", ALL_ROLLOUTS)
+        shown += _more(f"and {count(more, 'more rollout')}: {code('/mesh rollouts')}", ALL_ROLLOUTS)
     return shown
 
 
@@ -180,7 +180,6 @@ def _rollout_buttons(one: HomeRollout) -> list[Block]:
 def incidents(
     shown: Sequence[Incident],
     total: int,
-    command: str,
     reader: str,
     *,
     may_acknowledge: bool,
@@ -195,7 +194,7 @@ def incidents(
     if may_acknowledge:
         blocks += actions(alert_views.acknowledge_all(shown, PageRef(ON_CARDS)))
     if more := total - len(shown):
-        blocks += _more(f"and {count(more, 'more alert')}: {code(f'{command} alerts')}", ALL_ALERTS)
+        blocks += _more(f"and {count(more, 'more alert')}: {code('/mesh alerts')}", ALL_ALERTS)
     return blocks
 
 
@@ -206,7 +205,7 @@ def _incident(incident: Incident, reader: str, *, may_acknowledge: bool, may_sil
     return [section(alert_views.listed(incident)), *buttons]
 
 
-def silences(standing: Sequence[Silence], command: str, *, may_end: bool) -> list[Block]:
+def silences(standing: Sequence[Silence], *, may_end: bool) -> list[Block]:
     """All that hold, the first to end first; ``may_end``: with a button that ends each."""
     if not standing:
         return []
@@ -215,16 +214,16 @@ def silences(standing: Sequence[Silence], command: str, *, may_end: bool) -> lis
         for one in standing[:LISTED]
     ]
     if (more := len(standing) - LISTED) > 0:
-        shown += _more(f"and {count(more, 'more silence')}: {code(f'{command} silences')}", ALL_SILENCES)
+        shown += _more(f"and {count(more, 'more silence')}: {code('/mesh silences')}", ALL_SILENCES)
     return [header("Silences"), *shown]
 
 
-def maintenance(planned: Sequence[Maintenance], command: str) -> list[Block]:
+def maintenance(planned: Sequence[Maintenance]) -> list[Block]:
     """The windows that are open or to come, the first to open first."""
     if not planned:
         return []
     shown = [section(row(maintenance_views.line, one)) for one in planned[:LISTED]]
     more = len(planned) - LISTED
     rest = f"and {count(more, 'more window')}: " if more > 0 else ""
-    shown.append(context(f"{rest}{code(f'{command} windows')} lists them, with buttons to skip or end one."))
+    shown.append(context(f"{rest}{code('/mesh windows')} lists them, with buttons to skip or end one."))
     return [header("Maintenance"), *shown]

@@ -68,7 +68,7 @@ def test_one_line_says_it_all() -> None:
 
 def test_a_digest_tells_what_is_not_as_wanted_and_offers_the_update() -> None:
     found = Digest("", NOW, Counts(240, 0, 0), NOW, NOW - NOW, policies=[ON_IT, BEHIND])
-    drawn = digest(found, {"number": None, "at": "08:00", "zone": "UTC"}, "/mesh")
+    drawn = digest(found, {"number": None, "at": "08:00", "zone": "UTC"})
     assert "Firmware policy:" in drawn.text
     assert "31 of 240 behind 3.5.0, 3 of them first seen in the last day" in drawn.text
     assert len(values(drawn, "Update 31 gateways")) == 1

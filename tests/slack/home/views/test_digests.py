@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 
 
 def drawn(found: Digest, *pictures: File, **body: Any) -> Message:
-    return sendable(digest(found, BODY | body, "/mesh", pictures))
+    return sendable(digest(found, BODY | body, pictures))
 
 
 def dark(number: int = 1, name: str = "MT10225") -> Listed:
@@ -149,7 +149,7 @@ def test_a_rollout_that_cannot_be_drawn_says_so_in_its_line() -> None:
 
 
 def test_a_chart_that_could_not_be_drawn_is_told() -> None:
-    message = digest(replace(QUIET, long_offline=dark()), BODY, "/mesh", undrawn=True)
+    message = digest(replace(QUIET, long_offline=dark()), BODY, undrawn=True)
     assert "A chart could not be drawn." in message.text
 
 

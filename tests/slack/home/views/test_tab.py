@@ -29,11 +29,11 @@ def offered(blocks: list[Block]) -> list[str]:
 
 
 def test_a_viewer_may_look_into_an_open_alert_and_nothing_else() -> None:
-    assert offered(views.incidents([incident()], 1, "/mesh", "U0ANA00001", **NONE)) == [ids.INCIDENT_DETAILS]
+    assert offered(views.incidents([incident()], 1, "U0ANA00001", **NONE)) == [ids.INCIDENT_DETAILS]
 
 
 def test_an_operator_may_acknowledge_and_silence_it() -> None:
-    buttons = offered(views.incidents([incident()], 1, "/mesh", "U0ANA00001", **ACTS))
+    buttons = offered(views.incidents([incident()], 1, "U0ANA00001", **ACTS))
     assert buttons == [ids.INCIDENT_ACK, ids.INCIDENT_ASSIGN, ids.INCIDENT_SILENCE, ids.INCIDENT_DETAILS]
 
 
@@ -41,38 +41,38 @@ def test_several_that_nobody_has_are_acknowledged_at_once() -> None:
     several = [replace(incident(), id=IncidentId(number)) for number in (7, 8)]
     (ref,) = (
         decode(one["value"])
-        for block in views.incidents(several, 2, "/mesh", "U0ANA00001", **ACTS)
+        for block in views.incidents(several, 2, "U0ANA00001", **ACTS)
         for one in block.get("elements", ())
         if one["action_id"] == ids.INCIDENT_ACK_ALL
     )
     assert ref == PageRef(ON_CARDS, 0, f"7.{several[0].version},8.{several[1].version}")
-    assert ids.INCIDENT_ACK_ALL not in offered(views.incidents(several, 2, "/mesh", "U0ANA00001", **NONE))
+    assert ids.INCIDENT_ACK_ALL not in offered(views.incidents(several, 2, "U0ANA00001", **NONE))
 
 
 def test_visibility_loss_of_the_fleet_cannot_be_silenced() -> None:
     blind = replace(incident(), kind=IncidentKind.VISIBILITY)
-    assert ids.INCIDENT_SILENCE not in offered(views.incidents([blind], 1, "/mesh", "U0ANA00001", **ACTS))
+    assert ids.INCIDENT_SILENCE not in offered(views.incidents([blind], 1, "U0ANA00001", **ACTS))
 
 
 def test_of_two_hundred_rollouts_five_are_shown_and_the_command_for_the_rest() -> None:
     live = [HomeRollout(rollout(), frozenset({ids.ROLLOUT_PAUSE}))] * 200
-    view = views.tab(views.rollouts("Your rollouts", live, "/mesh"), "/mesh")
+    view = views.tab(views.rollouts("Your rollouts", live))
     assert problems_of_view(view) == []
     assert "and 195 more rollouts: `/mesh rollouts`" in str(view)
 
 
 def test_every_rollout_has_a_way_to_look_into_it_and_every_silence_its_end() -> None:
-    shown = views.rollouts("Your rollouts", [HomeRollout(rollout(), frozenset())], "/mesh")
+    shown = views.rollouts("Your rollouts", [HomeRollout(rollout(), frozenset())])
     assert offered(shown) == [ids.OPEN]
     silence = Silence(SilenceId(1), "tag:oslo", None, "U0ANA00001", "Ana", None, NOW, NOW)
     for may_end in (True, False):
-        blocks = views.silences([silence], "/mesh", may_end=may_end)
+        blocks = views.silences([silence], may_end=may_end)
         assert (ids.SILENCE_END in str(blocks)) is may_end
 
 
 def test_an_alert_that_cannot_be_drawn_says_so_and_the_others_are_shown() -> None:
     broken = replace(incident(), kind="unheard of")  # type: ignore[arg-type]
-    shown = views.incidents([broken, incident()], 2, "/mesh", "U0ANA00001", **NONE)
+    shown = views.incidents([broken, incident()], 2, "U0ANA00001", **NONE)
     assert shown[1] == section(UNDRAWN)
     assert offered(shown) == [ids.INCIDENT_DETAILS]
 
@@ -85,11 +85,11 @@ def test_whatever_things_are_called_the_tab_fits_and_rings_at_nobody(text: str) 
     parts = [
         *views.fleet(Counts(3, 1, 0), NOW, [(text, 3)] * views.VERSIONS, [], NOW),
         *views.start(),
-        *views.incidents(open_ones, 99, "/mesh", "U0ANA00001", **ACTS),
-        *views.silences([silence] * 99, "/mesh", may_end=True),
-        *views.maintenance([maintenance(query=text, by_name=text, reason=text)] * 99, "/mesh"),
+        *views.incidents(open_ones, 99, "U0ANA00001", **ACTS),
+        *views.silences([silence] * 99, may_end=True),
+        *views.maintenance([maintenance(query=text, by_name=text, reason=text)] * 99),
     ]
-    view = views.tab(parts, "/mesh")
+    view = views.tab(parts)
     assert problems_of_view(view) == []
     assert "<!channel>" not in str([block for block in view["blocks"] if block["type"] != "actions"])
     assert "and 94 more silences" in str(view)
