@@ -31,7 +31,6 @@ class TickState:
     every: timedelta
     tick: Tick
     last_run: datetime | None = None
-    last_duration: timedelta | None = None
     last_error: str | None = None
     runs: int = 0
     failures: int = 0
@@ -158,4 +157,4 @@ class Scheduler:
             else:
                 state.last_error = None
             state.runs += 1
-            state.last_run, state.last_duration = began, self._now() - began
+            state.last_run = began

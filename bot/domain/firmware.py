@@ -130,6 +130,11 @@ class PolicyKind(StrEnum):
     WANTED = "wanted"
     BAD = "bad"
 
+    @property
+    def word(self) -> str:
+        """What the version is, behind its number."""
+        return "known to be bad" if self is PolicyKind.BAD else "wanted"
+
 
 @dataclass(frozen=True, slots=True)
 class FirmwarePolicy:
@@ -159,9 +164,8 @@ class FirmwarePolicy:
 
     def says(self) -> str:
         """What it says and why, as plain text: ``3.3.0 is known to be bad (P-2): CVE-2026-1``."""
-        what = "wanted" if self.kind is PolicyKind.WANTED else "known to be bad"
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
-        return f"{self.version} is {what} ({self.title}){why}"
+        return f"{self.version} is {self.kind.word} ({self.title}){why}"
 
 
 def _letters(word: str) -> str:

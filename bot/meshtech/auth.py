@@ -112,7 +112,6 @@ class MeshtechAuth(httpx.Auth):
         self._failures: dict[AuthState, int] = {}
         self._status = AuthStatus(AuthState.NOT_LOGGED_IN, now())
         self._doubts = _Doubts()
-        self.log_ins = 0
 
     def __repr__(self) -> str:
         return f"MeshtechAuth({self._host}, {self._status.state})"
@@ -179,7 +178,6 @@ class MeshtechAuth(httpx.Auth):
             task.exception()  # seen, even when every waiter is gone
 
     async def _log_in(self) -> None:
-        self.log_ins += 1
         try:
             async with asyncio.timeout(self._within):
                 answer = await exchange(

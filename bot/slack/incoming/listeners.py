@@ -52,8 +52,36 @@ class CommandCall:
     about: tuple[str, str] | None = None
 
 
+class _About:
+    """What a button or a modal is about, as the listener expects it."""
+
+    __slots__ = ()
+    ref: Ref
+
+    @property
+    def card(self) -> CardRef:
+        """Raises InvalidInput where it is about anything but one thing; so do the others."""
+        return _of_type(self.ref, CardRef)
+
+    @property
+    def gateway(self) -> GatewayRef:
+        return _of_type(self.ref, GatewayRef)
+
+    @property
+    def page(self) -> PageRef:
+        return _of_type(self.ref, PageRef)
+
+    @property
+    def plan(self) -> PlanRef:
+        return _of_type(self.ref, PlanRef)
+
+    @property
+    def freeze(self) -> FreezeRef:
+        return _of_type(self.ref, FreezeRef)
+
+
 @dataclass(frozen=True, slots=True)
-class Click:
+class Click(_About):
     """A button, or a choice in a select, on a card, an answer, a modal or the home tab."""
 
     actor: Actor
@@ -66,57 +94,15 @@ class Click:
     view_id: str | None = None  # of the modal or home tab it was in
     values: Mapping[str, str] = field(default_factory=dict)  # what else is entered there, by block id
 
-    @property
-    def card(self) -> CardRef:
-        """Raises InvalidInput for a button about anything but one thing; so do the others."""
-        return _of_type(self.ref, CardRef)
-
-    @property
-    def gateway(self) -> GatewayRef:
-        return _of_type(self.ref, GatewayRef)
-
-    @property
-    def page(self) -> PageRef:
-        return _of_type(self.ref, PageRef)
-
-    @property
-    def plan(self) -> PlanRef:
-        return _of_type(self.ref, PlanRef)
-
-    @property
-    def freeze(self) -> FreezeRef:
-        return _of_type(self.ref, FreezeRef)
-
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(_About):
     """A modal was submitted. ``values`` maps block ids to what was entered; empty inputs are absent."""
 
     actor: Actor
     callback_id: str
     ref: Ref
     values: Mapping[str, str]
-
-    @property
-    def card(self) -> CardRef:
-        """Raises InvalidInput for a modal about anything but one thing; so do the others."""
-        return _of_type(self.ref, CardRef)
-
-    @property
-    def gateway(self) -> GatewayRef:
-        return _of_type(self.ref, GatewayRef)
-
-    @property
-    def page(self) -> PageRef:
-        return _of_type(self.ref, PageRef)
-
-    @property
-    def plan(self) -> PlanRef:
-        return _of_type(self.ref, PlanRef)
-
-    @property
-    def freeze(self) -> FreezeRef:
-        return _of_type(self.ref, FreezeRef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +119,6 @@ def _of_type(ref: Ref, kind: type[R]) -> R:
     return ref
 
 
-CommandListener = Callable[[CommandCall], Awaitable[None]]
 ClickListener = Callable[[Click], Awaitable[None]]
 SubmissionListener = Callable[[Submission], Awaitable[SubmissionAnswer]]
 EventListener = Callable[[Mapping[str, Any]], Awaitable[None]]

@@ -202,12 +202,12 @@ def _sign(policy: FirmwarePolicy) -> str:
 
 
 def _word(policy: FirmwarePolicy) -> str:
-    what = "known to be bad" if policy.kind is PolicyKind.BAD else "wanted"
+    what = policy.kind.word
     return f"{code(policy.version)} is no longer {what} {_whom(policy.query)}"
 
 
 def _says(policy: FirmwarePolicy) -> str:
-    what = "is known to be bad" if policy.kind is PolicyKind.BAD else "is wanted"
+    what = f"is {policy.kind.word}"
     return f"{code(policy.version)} {what} {_whom(policy.query)}{_why(policy.reason, policy.link)}"
 
 
@@ -239,7 +239,7 @@ def _behind(state: PolicyState) -> str:
 
 
 def _on_it(state: PolicyState) -> str:
-    return f"{state.affected:,} on {code(state.policy.version, 40)}, known to be bad"
+    return f"{state.affected:,} on {code(state.policy.version, 40)}, {state.policy.kind.word}"
 
 
 def _held(state: PolicyState) -> str:
