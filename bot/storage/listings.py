@@ -12,7 +12,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -21,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.gateways import Connectivity, Listing, SnapshotStatus
 from bot.domain.visibility_loss import LOOKBACK, ListingOutcome
 from bot.storage.db.tables import RANKS, UNSETTLED, gateways, listings
-from bot.storage.db.timestamps import from_micros, plain
+from bot.storage.db.timestamps import EPOCH, from_micros, plain
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 _CHUNK = 5_000
@@ -195,41 +194,31 @@ async def unseen(
     connection: AsyncConnection, begins: datetime, ends: datetime, longest: timedelta
 ) -> list[tuple[datetime, datetime]]:
     """When nothing was seen of the fleet: longer than this between two completed listings, or before any."""
-    done, table = listings.c.outcome == COMPLETED, listings.c
-    before = (
-        select(table.number)
-        .where(done, table.finished_at <= begins)
-        .order_by(table.number.desc())
+    table, done = listings.c, listings.c.outcome == COMPLETED
+    earlier = listings.alias().c
+    ended = (
+        select(plain(earlier.finished_at))
+        .where(earlier.outcome == COMPLETED, earlier.number < table.number)
+        .order_by(earlier.number.desc())
         .limit(1)
         .scalar_subquery()
     )
-    started, finished = plain(table.started_at), plain(table.finished_at)
-    passes = select(
-        started.label("started"),
-        finished.label("finished"),
-        func.lag(finished).over(order_by=table.number).label("earlier"),
-        func.lead(table.number).over(order_by=table.number).label("later"),
-    ).where(done, table.number >= func.coalesce(before, 0))
-    found = passes.subquery().c
-    first, last = found.earlier.is_(None), found.later.is_(None)
-    apart = found.started - found.earlier > longest // timedelta(microseconds=1)
-    rows = await connection.execute(
-        select(found.started, found.finished, found.earlier, found.later)
-        .where(or_(first, last, apart))
-        .order_by(found.started)
+    since, began = func.coalesce(ended, 0), plain(table.started_at)  # 0: before there was any
+    before = _newest_of(table.number, done, table.finished_at <= begins)
+    gaps = await connection.execute(
+        select(since, began)
+        .where(
+            done,
+            table.number >= func.coalesce(before, 0),
+            began - since > longest // timedelta(microseconds=1),
+        )
+        .order_by(table.number)
     )
-    gaps: list[tuple[datetime, datetime]] = []
-    seen = begins
-    for began, ended, earlier, later in rows:
-        if earlier is None:
-            gaps.append((begins, from_micros(began)))
-        elif from_micros(began) - from_micros(earlier) > longest:
-            gaps.append((from_micros(earlier), from_micros(began)))
-        if later is None:
-            seen = from_micros(ended)
-    if ends - seen > longest:
-        gaps.append((seen, ends))
-    clipped = [(max(since, begins), min(until, ends)) for since, until in gaps]
+    found = [(from_micros(since), from_micros(until)) for since, until in gaps]
+    last = await connection.scalar(select(_newest_of(table.finished_at, done))) or EPOCH
+    if ends - last > longest:
+        found.append((last, ends))
+    clipped = [(max(since, begins), min(until, ends)) for since, until in found]
     return [(since, until) for since, until in clipped if since < until]
 
 

@@ -9,11 +9,13 @@ or to keep; moments are microseconds since 1970 here, as the database has them.
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from heapq import nsmallest
+from itertools import accumulate
+from operator import sub
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -36,18 +38,22 @@ TRACKED = CONNECTIVITY_KINDS | {FleetEventKind.APPEARED, FleetEventKind.VANISHED
 
 Transition: TypeAlias = tuple[str, int, str, str | None]
 """Of which gateway, when, of which kind, and the state that its event holds."""
-Present: TypeAlias = tuple[str, str, str, int, str | None]
-"""What a gateway is now: its id, its site, its state, and when it was first seen."""
+Present: TypeAlias = tuple[str, str, int, Iterable[tuple[str, str]]]
+"""Gateways of one site and one state now, first seen at one moment: their ids and folded names, if any."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FLAPPING = FLAPPING_WITHIN // _MICROSECOND
-_LONG_AGO = (-_FLAPPING,) * (FLAPPING_CHANGES - 1)
 _ONLINE, _OFFLINE = Connectivity.ONLINE, Connectivity.OFFLINE
 _STATES: dict[str, Connectivity] = {state.value: state for state in Connectivity}
 
 
-def _led(kind: FleetEventKind) -> dict[str | None, tuple[Connectivity | None, Connectivity | None]]:
+_Led: TypeAlias = tuple[Connectivity | None, Connectivity | None]
+_Life: TypeAlias = list[tuple[int, _Led]]
+"""Of one gateway: when it changed, and from what to what; the first says what it was at the beginning."""
+
+
+def _led(kind: FleetEventKind) -> dict[str | None, _Led]:
     """From what to what events of this kind led, by the state that they hold; one of the two is clear."""
     to = _BECAME.get(kind)
     usual = _OFFLINE if kind is FleetEventKind.CAME_BACK else _ONLINE
@@ -64,6 +70,7 @@ _BECAME = {
     FleetEventKind.BECAME_UNKNOWN: Connectivity.UNKNOWN,
 }
 _LED = {kind.value: _led(kind) for kind in TRACKED}
+_OVER: _Led = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,7 @@ class Uptimes:
     """Adds up what gateways were between two moments. ``unseen`` are the times without data.
 
     First all changes are added in the order of time, then what the gateways are now; both in any parts.
+    What is kept are tuples of numbers and texts, which the garbage collector need not look through.
     """
 
     def __init__(
@@ -148,195 +156,169 @@ class Uptimes:
         self._begins, self._ends = _micros(begins), _micros(ends)
         self._unseen, self._unseen_intervals = _Cuts(unseen), unseen
         self._planned = planned or {}
-        self._running: dict[str, _Running] = {}
-        self._sites: dict[str, _Site] = {}
-        self._worst: list[tuple[str, str, str, _Running]] = []
+        self._uncounted: dict[Sequence[Interval], _Cuts] = {}  # by the planned work
+        self._lives: dict[str, _Life] = {}
+        self._parts: list[tuple[str, int, _Sums]] = []  # site, gateways
+        self._worst: list[tuple[_Sums, str, str, str]] = []  # folded name, id, site
         self.without_data = 0  # gateways of whose time none counts
 
     def add_changes(self, changes: Iterable[Transition]) -> None:
         """Those of gateways that are asked for, and perhaps of others."""
-        running, begins, ends = self._running, self._begins, self._ends
+        lives, begins = self._lives, self._begins
         for id_, at, kind, state in changes:
-            was, becomes = _LED[kind][state]
-            one = running.get(id_)
-            if one is None:
-                one = running[id_] = self._start(id_, was, begins)
-            one.become(becomes, min(at, ends))
-            if was and becomes and at <= ends:
-                one.note(at)
+            led = _LED[kind][state]
+            life = lives.get(id_)
+            if life is None:
+                life = lives[id_] = [(begins, (None, led[0]))]
+            life.append((at, led))
 
-    def add_gateways(self, gateways: Iterable[Present]) -> None:
+    def add_gateways(self, groups: Iterable[Present]) -> None:
         """Those that are asked for."""
-        take, planned, begins, ends = self._running.pop, self._planned, self._begins, self._ends
-        worst, sites = self._worst, self._sites
-        quiet: Counter[tuple[str, str, int]] = Counter()  # nothing happened to these, and many are alike
-        for id_, site, state, first_seen, name in gateways:
-            one = take(id_, None)
-            if one is None:
-                since = max(begins, first_seen)
-                if state != _OFFLINE and id_ not in planned:
-                    quiet[site, state, since] += 1
-                    continue
-                one = self._start(id_, _STATES[state], since)
-            one.become(None, ends)
-            (sites.get(site) or self._site(site)).add(one)
-            self.without_data += not one.counts
-            if one.outages or one.flapping:
-                worst.append((id_, site, name or id_, one))
-        for (site, state, since), times in quiet.items():
-            one = _Running(_STATES[state], since, self._unseen, self._unseen)
-            one.become(None, ends)
-            self.without_data += 0 if one.counts else times
-            self._site(site).add(one, times, times=times)
+        take, planned, unseen, ends = self._lives.pop, self._planned.get, self._unseen, self._ends
+        for site, word, first_seen, gateways in groups:
+            state, parts = _STATES[word], list[_Sums]()
+            since = max(self._begins, first_seen)
+            quiet: Counter[_Cuts] = Counter()  # nothing happened, and most are alike
+            for id_, name in gateways:
+                held, life = planned(id_), take(id_, None)
+                cuts = self._cuts(tuple(held)) if held else unseen
+                if life is None:
+                    if state is not _OFFLINE:
+                        quiet[cuts] += 1
+                        continue
+                    life = [(since, (None, state))]
+                sums = _summed(life, ends, cuts, unseen)
+                parts.append(sums)
+                if sums[3] or sums[5]:
+                    self._worst.append((sums, name or fold(id_), id_, site))
+            self.without_data += sum(not (online or offline) for online, offline, *_ in parts)
+            for cuts, times in quiet.items():
+                sums = _summed([(since, (None, state))], ends, cuts, unseen)
+                parts += [sums] * times
+                self.without_data += 0 if sums[0] else times
+            self._parts.append((site, len(parts), _total(parts)))
+
+    @property
+    def gateways(self) -> int:
+        """How many there are in all."""
+        return sum(gateways for _, gateways, _ in self._parts)
 
     def report(self) -> AvailabilityReport:
         """Once all is added. It changes nothing, so that several may ask at once, as with ``worst``."""
-        whole, sites = _Site(""), set(self._sites.values())
-        for part in sites:
-            whole.add(part, part.gateways)
-        unseen = self._unseen.within(self._begins, self._ends) * _MICROSECOND
-        found = sorted((one.total() for one in sites), key=_least_first)
-        return AvailabilityReport(*self._between, unseen, whole.total(), tuple(found))
+        sites: dict[str, list[tuple[str, int, _Sums]]] = {}
+        for part in self._parts:  # those that differ in case only are one
+            sites.setdefault(fold(part[0]), []).append(part)
+        found = sorted((_site(some[0][0], some) for some in sites.values()), key=_least_first)
+        unseen = (self._unseen.until(self._ends) - self._unseen.until(self._begins)) * _MICROSECOND
+        return AvailabilityReport(*self._between, unseen, _site("", self._parts), tuple(found))
 
     def worst(self, by: WorstBy, first: int = 0, most: int | None = None) -> tuple[list[GatewayUptime], int]:
         """Some of those that were offline, or flapped, the worst first, and how many there are in all.
 
         Those that are as bad as one another are in the order of their names.
         """
-        found = [one for one in self._worst if by is not WorstBy.FLAPPING or one[3].flapping]
-        until = len(found) if most is None else first + most
-        some = nsmallest(until, found, key=lambda one: (one[3].goodness(by), fold(one[2]), one[0]))[first:]
-        return [GatewayUptime(id_, site, one.uptime()) for id_, site, _, one in some], len(found)
+        found = [one for one in self._worst if by is not WorstBy.FLAPPING or one[0][5]]
+        until, goodness = len(found) if most is None else first + most, _GOODNESS[by]
+        some = nsmallest(until, found, key=lambda one: (goodness(one[0]), one[1:]))[first:]
+        return [GatewayUptime(id_, site, _uptime(sums)) for sums, _, id_, site in some], len(found)
 
-    def _start(self, id_: str, state: Connectivity | None, since: int) -> "_Running":
-        planned = self._planned.get(id_)
-        uncounted = _Cuts([*self._unseen_intervals, *planned]) if planned else self._unseen
-        return _Running(state, since, uncounted, self._unseen)
-
-    def _site(self, name: str) -> "_Site":
-        site = self._sites.get(name)
-        if site is None:  # those that differ in case only are one
-            site = self._sites[name] = self._sites.setdefault(fold(name), _Site(name))
-        return site
+    def _cuts(self, planned: Sequence[Interval]) -> "_Cuts":
+        found = self._uncounted.get(planned)
+        if found is None:
+            found = self._uncounted[planned] = _Cuts([*self._unseen_intervals, *planned])
+        return found
 
 
 class _Cuts:
     """Intervals in order, each moment once."""
 
-    __slots__ = ("begins", "ends")
+    __slots__ = ("_begins", "_covered", "ends")
 
     def __init__(self, intervals: Iterable[Interval]) -> None:
-        self.begins: list[int] = []
+        self._begins: list[int] = []
         self.ends: list[int] = []
         for begin, end in sorted((_micros(begin), _micros(end)) for begin, end in intervals):
             if self.ends and begin <= self.ends[-1]:
                 self.ends[-1] = max(self.ends[-1], end)
             elif begin < end:
-                self.begins.append(begin)
+                self._begins.append(begin)
                 self.ends.append(end)
+        self._covered: list[int] = list(accumulate(map(sub, self.ends, self._begins), initial=0))
 
-    def within(self, begin: int, end: int) -> int:
-        """How much of a span they cover."""
-        covered = 0
-        for at in range(bisect_right(self.ends, begin), len(self.ends)):
-            if self.begins[at] >= end:
-                break
-            covered += min(self.ends[at], end) - max(self.begins[at], begin)
-        return covered
+    def until(self, moment: int) -> int:
+        """How much of all time before a moment they cover."""
+        at = bisect_right(self.ends, moment)
+        inside = moment - self._begins[at] if at < len(self.ends) else 0
+        return self._covered[at] + max(0, inside)
 
 
-class _Sums:
-    __slots__ = ("flapping", "longest", "offline", "online", "outages", "planned")
-
-    def __init__(self) -> None:
-        self.online = self.offline = self.planned = self.outages = self.longest = self.flapping = 0
-
-    def uptime(self) -> Uptime:
-        return Uptime(
-            self.online * _MICROSECOND,
-            self.offline * _MICROSECOND,
-            self.planned * _MICROSECOND,
-            self.outages,
-            self.longest * _MICROSECOND,
-            self.flapping,
-        )
+_Sums: TypeAlias = tuple[int, int, int, int, int, int]
+"""Online, offline, planned, outages, longest, flapping."""
+_NOTHING: _Sums = (0, 0, 0, 0, 0, 0)
+_GOODNESS: dict[WorstBy, Callable[[_Sums], tuple[int, ...]]] = {
+    WorstBy.LONGEST: lambda sums: (-sums[1], -sums[3]),
+    WorstBy.OFTEN: lambda sums: (-sums[3], -sums[1]),
+    WorstBy.FLAPPING: lambda sums: (-sums[5], -sums[3], -sums[1]),
+}
 
 
-class _Running(_Sums):
-    """One gateway, up to a moment."""
-
-    __slots__ = ("_flaps", "_recent", "_uncounted", "_unseen", "since", "state")
-
-    def __init__(self, state: Connectivity | None, since: int, uncounted: _Cuts, unseen: _Cuts) -> None:
-        self.online = self.offline = self.planned = self.outages = self.longest = self.flapping = 0
-        self.state, self.since = state, since
-        self._uncounted, self._unseen = uncounted, unseen
-        self._recent = _LONG_AGO  # when it changed, as far as it matters
-        self._flaps = False
-
-    def become(self, state: Connectivity | None, at: int) -> None:
-        """What it was until then is added up. What comes to light late counts from what came before it."""
-        since, was = self.since, self.state
-        self.state = state
-        length = at - since
-        if length <= 0:
-            return
-        self.since = at
-        if self._uncounted.ends and (was is _ONLINE or was is _OFFLINE):
-            counted = length - self._uncounted.within(since, at)
-            self.planned += length - self._unseen.within(since, at) - counted
-            length = counted
-        if was is _ONLINE:
-            self.online += length
-        elif was is _OFFLINE and length:
-            self.offline += length
-            self.outages += 1
-            if length > self.longest:
-                self.longest = length
-
-    def note(self, at: int) -> None:
-        """It changed then: often enough within an hour, and it flaps."""
-        if self._uncounted.ends and self._uncounted.within(at, at + 1):
-            return
-        recent = self._recent
-        flaps = at - recent[0] <= _FLAPPING
-        if flaps and not self._flaps:
-            self.flapping += 1
-        self._flaps, self._recent = flaps, (*recent[1:], at)
-
-    @property
-    def counts(self) -> bool:
-        """Whether any of its time does."""
-        return self.online > 0 or self.offline > 0
-
-    def goodness(self, by: WorstBy) -> tuple[int, ...]:
-        if by is WorstBy.OFTEN:
-            return -self.outages, -self.offline
-        if by is WorstBy.FLAPPING:
-            return -self.flapping, -self.outages, -self.offline
-        return -self.offline, -self.outages
+def _summed(life: _Life, ends: int, uncounted: _Cuts, unseen: _Cuts) -> _Sums:
+    """What comes to light late counts from what came before it."""
+    online = offline = planned = outages = longest = 0
+    since, state = life[0][0], None
+    is_cut = bool(uncounted.ends)
+    cut, dark = (uncounted.until(since), unseen.until(since)) if is_cut else (0, 0)
+    for at, (_, becomes) in (*life, (ends, _OVER)):
+        until = at
+        if until > ends:
+            until = ends
+        length = until - since
+        if length > 0:
+            since = until
+            if is_cut:
+                cut_before, dark_before = cut, dark
+                cut, dark = uncounted.until(until), unseen.until(until)
+                length -= cut - cut_before
+                if state is _ONLINE or state is _OFFLINE:
+                    planned += cut - cut_before - dark + dark_before
+            if state is _ONLINE:
+                online += length
+            elif state is _OFFLINE and length:
+                offline += length
+                outages += 1
+                if length > longest:
+                    longest = length
+        state = becomes
+    flapping = _flapping(life, ends, uncounted) if len(life) > FLAPPING_CHANGES else 0
+    return online, offline, planned, outages, longest, flapping
 
 
-class _Site(_Sums):
-    __slots__ = ("_name", "gateways")
+def _flapping(life: _Life, ends: int, uncounted: _Cuts) -> int:
+    """How often it began to flap: it changed often enough within an hour."""
+    moments = [at for at, (was, becomes) in life if was and becomes and at <= ends]
+    if uncounted.ends:
+        moments = [at for at in moments if uncounted.until(at) == uncounted.until(at + 1)]
+    times, flapped = 0, False
+    for before, at in zip(moments, moments[FLAPPING_CHANGES - 1 :], strict=False):
+        flaps = at - before <= _FLAPPING
+        times += flaps and not flapped
+        flapped = flaps
+    return times
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._name = name
-        self.gateways = 0
 
-    def add(self, one: _Sums, gateways: int = 1, *, times: int = 1) -> None:
-        """``times``: of so many gateways that are alike."""
-        self.gateways += gateways
-        self.online += one.online * times
-        self.offline += one.offline * times
-        self.planned += one.planned * times
-        self.outages += one.outages * times
-        self.flapping += one.flapping * times
-        self.longest = max(self.longest, one.longest)
+def _total(parts: Iterable[_Sums]) -> _Sums:
+    online, offline, planned, outages, longest, flapping = zip(_NOTHING, *parts, strict=True)
+    return sum(online), sum(offline), sum(planned), sum(outages), max(longest), sum(flapping)
 
-    def total(self) -> SiteUptime:
-        return SiteUptime(self._name, self.gateways, self.uptime())
+
+def _site(name: str, parts: Sequence[tuple[str, int, _Sums]]) -> SiteUptime:
+    return SiteUptime(name, sum(one[1] for one in parts), _uptime(_total(one[2] for one in parts)))
+
+
+def _uptime(sums: _Sums) -> Uptime:
+    online, offline, planned, outages, longest, flapping = sums
+    spans = (online * _MICROSECOND, offline * _MICROSECOND, planned * _MICROSECOND)
+    return Uptime(*spans, outages, longest * _MICROSECOND, flapping)
 
 
 def _micros(moment: datetime) -> int:

@@ -96,17 +96,15 @@ class HistoryService:
     async def _measure(self, query: Query, period: timedelta, ends: datetime) -> Uptimes:
         begins, now = ends - period, self._now()
         planned = await self._held(begins, ends, None)
-        found = 0
         with no_collecting():  # what is made stays as long as this lasts, and is made twice as fast
             async with self._database.read() as connection:
                 unseen = await listings.unseen(connection, begins, ends, self._unseen_after)
                 uptimes = Uptimes(begins, ends, unseen, planned)
                 async for some in store.changes(connection, query, begins, now):
                     await asyncio.to_thread(uptimes.add_changes, some)
-                async for gateways in store.present(connection, query, now):
+                async for gateways in store.present(connection, query, begins, now):
                     await asyncio.to_thread(uptimes.add_gateways, gateways)
-                    found += len(gateways)
-        if not found:
+        if not uptimes.gateways:
             said = f"No gateway matches “{query.text}”, so there is nothing to report."
             raise NotFound(f"{said} A period is 24h, 7d or last week.")
         return uptimes

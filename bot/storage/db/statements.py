@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Select, Table, Text, any_, func, literal, select
+from sqlalchemy import ARRAY, Column, ColumnElement, Select, Table, Text, any_, cast, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import Insert
@@ -49,6 +49,12 @@ def among(connection: AsyncConnection, column: Column[str], ids: Sequence[str]) 
         listed = func.json_each(json.dumps(list(ids))).table_valued("value")
         return column.in_(select(listed.c.value))
     return column == any_(literal(list(ids), ARRAY(Text)))
+
+
+def as_json_list(connection: AsyncConnection, column: ColumnElement[Any]) -> ColumnElement[str]:
+    """All values that a column has in a group, as the text of one JSON list."""
+    made = func.json_group_array if connection.dialect.name == "sqlite" else func.json_agg
+    return cast(made(column), Text)
 
 
 async def upsert_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:

@@ -1,16 +1,18 @@
 """What availability is worked out from: the changes of a period, and what the gateways are now."""
 
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.fleet.availability import TRACKED, Present, Transition
 from bot.domain.query import Query
+from bot.storage.db.statements import as_json_list
 from bot.storage.db.tables import fleet_events, gateways
-from bot.storage.db.timestamps import plain
+from bot.storage.db.timestamps import plain, to_micros
 from bot.storage.query import condition
 
 _TRACKED = sorted(kind.value for kind in TRACKED)
@@ -46,12 +48,23 @@ async def changes(
 
 
 async def present(
-    connection: AsyncConnection, query: Query, now: datetime
-) -> AsyncIterator[Sequence[Present]]:
-    table, wanted = gateways.c, condition(query, now)
-    statement = select(table.id, table.site, table.state, plain(table.first_seen), table.name)
-    async for chunk in _chunks(connection, statement if wanted is None else statement.where(wanted)):
-        yield chunk
+    connection: AsyncConnection, query: Query, begins: datetime, now: datetime
+) -> AsyncIterator[Iterable[Present]]:
+    """By site, in lists: a row for each gateway takes three times as long. They are read as they are used."""
+    table, wanted, edge = gateways.c, condition(query, now), to_micros(begins)
+    first_seen = plain(table.first_seen)
+    seen = case((first_seen > edge, first_seen), else_=edge).label("seen")
+    each = select(table.id, table.name_folded, table.site, table.state, seen)
+    one = (each if wanted is None else each.where(wanted)).subquery().c
+    listed = as_json_list(connection, one.id), as_json_list(connection, one.name_folded)
+    statement = select(one.site, one.state, one.seen, *listed).group_by(one.site, one.state, one.seen)
+    async for chunk in _chunks(connection, statement):
+        yield map(_group, chunk)
+
+
+def _group(row: Sequence[Any]) -> Present:
+    site, state, seen, ids, names = row
+    return site, state, seen, zip(json.loads(ids), json.loads(names), strict=True)
 
 
 async def _chunks(connection: AsyncConnection, statement: Select[Any]) -> AsyncIterator[Sequence[Any]]:

@@ -17,7 +17,7 @@ from bot.domain.fleet.availability import (
     Uptimes,
     WorstBy,
 )
-from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, Interval
+from bot.domain.gateways import Connectivity, FleetEvent, FleetEventKind, Interval, fold
 from bot.storage.db.timestamps import to_micros
 from tests.worlds.builders import LONG_AGO, NOW
 
@@ -109,7 +109,7 @@ def present_of(history: History, gateway: int) -> Present:
     site, states = history.lives[gateway]
     seen = next((step for step, state in enumerate(states) if state is not None), STEPS)
     now = states[-1] or ON  # of one that is gone nothing is known now
-    return str(gateway), site, now, to_micros(history.at(seen) if seen else LONG_AGO), None
+    return site, now, to_micros(history.at(seen) if seen else LONG_AGO), [(str(gateway), "")]
 
 
 def planned_of(history: History, gateway: int) -> list[Interval]:
@@ -178,7 +178,7 @@ def came(id_: str, at: datetime) -> Transition:
 
 
 def gateway(id_: str = "a", state: Connectivity = ON, site: str = "oslo", name: str | None = None) -> Present:
-    return id_, site, state, to_micros(LONG_AGO), name
+    return site, state, to_micros(LONG_AGO), [(id_, fold(name or ""))]
 
 
 def day(*changes: Transition, unseen: Sequence[Interval] = (), planned: Sequence[Interval] = ()) -> Uptime:

@@ -24,10 +24,10 @@ pytestmark = pytest.mark.on_both
 
 @pytest.fixture
 async def fleet(database_url: str) -> AsyncIterator[World]:
-    """One gateway in Oslo, two in Bergen, seen for the first time."""
+    """One gateway in Oslo, two in Bergen, seen for the first time; their names are odd, or there is none."""
     async with world(database_url, page_size=10) as made:
-        made.device("a", labels=["oslo"])
-        made.device("b", labels=["Bergen"])
+        made.device("a", labels=["oslo"], friendly_name='"],["\\\n')
+        made.device("b", labels=["Bergen"], friendly_name=None)
         made.device("c", labels=["Bergen"])
         await made.taken()
         yield made
