@@ -1,5 +1,6 @@
 """Digests are wanted once a day and destination, and say what is so; on both databases."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -88,13 +89,14 @@ async def test_a_digest_is_wanted_once_however_many_ticks_replicas_and_restarts_
 
 
 @pytest.mark.on_both
-async def test_what_tells_of_a_month_is_wanted_once_on_the_first_of_the_next(morning: Morning) -> None:
+async def test_what_tells_of_a_month_is_wanted_once_on_the_first_of_the_next_by_replicas_that_tick_at_once(
+    morning: Morning,
+) -> None:
     await morning.subscribe("availability tag:oslo monthly at 07:30")
     first = datetime(2026, 12, 1, 6, 30, tzinfo=UTC)  # in Oslo
     for at in (EIGHT, first - MINUTE, first, first + DAY, first + 5 * DAY):
         await morning.listed(at)
-        for service in (morning.service, morning.another()):
-            await service.tick()
+        await asyncio.gather(morning.service.tick(), morning.another().tick())
         await morning.another().tick()
     notes = [one for one in await morning.world.notes() if one.kind == MONTHLY]
     assert [(one.channel, one.body["query"], one.body["month"]) for one in notes] == [

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -27,6 +27,7 @@ from bot.__main__ import main
 from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack.text import message_text
 from bot.demo.slack.workspace import APPROVER, FLEET_ALERTS, OPERATOR, OPS, ROLLOUTS, PostedMessage
+from bot.storage.db.timestamps import to_micros
 from tests.worlds.databases import sqlite_url
 from tests.worlds.postgres import programs
 from tests.worlds.process import IN_TIME, PASSWORD, Bot, Outside, inside, outside
@@ -392,6 +393,72 @@ async def test_a_decision_whose_answer_died_with_the_bot_is_told_to_who_made_it(
         assert "You made subscription 1" in message_text(told)
         assert "my answer was lost" in message_text(told)
         world.check_nothing_is_wrong()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_window_is_announced_opened_and_closed_once_though_it_is_killed_at_each(
+    lost: bool, tmp_path: Path
+) -> None:
+    portal = fleet(speed=1)
+    async with outside(tmp_path, portal, CHANNELS__ALERTS=FLEET_ALERTS, **AT_ONCE) as world:
+        bot = await world.run()
+        await world.has_listed()
+        said_so = await world.says(
+            OPERATOR, "maintenance name:MT10001 tomorrow 02:00-04:00 because of the mast"
+        )
+        assert "M-1" in said_so
+        card = await world.message(FLEET_ALERTS, "M-1")
+        await world.kill(bot)
+
+        opens(world, timedelta(minutes=30))
+        await is_killed_as(world, said("chat.postMessage", lost=lost))
+        opens(world, -timedelta(minutes=1))
+        await is_killed_as(world, said("chat.update", lost=lost))
+        portal.disconnect(["bmac-000000000001"])
+        bot = await world.run()
+        await world.shows(card, "It is open until")
+        await world.has_listed()
+        await world.kill(bot)
+        assert len(world.in_channel(FLEET_ALERTS)) == 2
+        closes(world)
+        await is_killed_as(world, said("chat.postMessage", lost=lost))
+
+        bot = await world.run()
+        alert = await world.message(FLEET_ALERTS, "M-1: of the mast")
+        await world.shows(card, "ended")
+        await world.has_listed()
+        assert await world.stop(bot) == 0
+        assert [one.ts for one in world.in_channel(FLEET_ALERTS) if one not in (card, alert)] == [
+            one.ts for one in world.in_channel(FLEET_ALERTS, "is open from")
+        ]
+        world.check_nothing_is_wrong()
+
+
+def opens(world: Outside, after: timedelta) -> None:
+    """The window that is planned opens so long after now, as if nothing had been said of it yet."""
+    begins = (datetime.now(UTC) + after).replace(second=0, microsecond=0)
+    first, ends = f"{begins:%Y-%m-%dT%H:%M}", begins + timedelta(hours=1)
+    changed = "first = ?, ends = ?, opens_at = ?, closes_at = ?, announced = NULL"
+    values = (first, f"{ends:%H:%M}", to_micros(begins), to_micros(ends))
+    with closing(sqlite3.connect(world.database)) as connection, connection:
+        connection.execute(f"UPDATE maintenance SET {changed}", values)
+
+
+def closes(world: Outside) -> None:
+    """The window that is open closes now."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    with closing(sqlite3.connect(world.database)) as connection, connection:
+        changed = "ends = ?, closes_at = ?"
+        connection.execute(f"UPDATE maintenance SET {changed}", (f"{now:%H:%M}", to_micros(now)))
+
+
+async def is_killed_as(world: Outside, moment: CrashPoint) -> None:
+    """A life in which nobody does anything, ended at that moment."""
+    bot = await world.begin()
+    await moment.comes(world, bot)
+    await world.kill(bot)
+    world.slack.faults.clear()
 
 
 @pytest.mark.soak

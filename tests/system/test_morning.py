@@ -1,4 +1,6 @@
-"""One morning in Slack: the digest comes at eight with its pictures, once, and who wants a chart gets one."""
+"""Two mornings in Slack: the digest comes at eight with its pictures, once, and who wants a chart gets one;
+on the first of the next month comes what tells of the last.
+"""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,11 +9,12 @@ import pytest
 
 from bot.demo.fleet.simulator import Device, FleetSimulator, SimulatorClock
 from bot.demo.slack.text import message_text
-from bot.demo.slack.workspace import FLEET_ALERTS, OPERATOR
+from bot.demo.slack.workspace import FLEET_ALERTS, OPERATOR, OPS
 from tests.slack.shown import HOSTILE
 from tests.worlds.process import PASSWORD, inside, outside
 
 BEFORE_SEVEN = datetime(2026, 11, 25, 5, 50, tzinfo=UTC)  # in Oslo
+SEVEN_OF_THE_NEXT_MONTH = datetime(2026, 12, 1, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
@@ -33,6 +36,7 @@ async def test_a_morning(tmp_path: Path) -> None:
         async with inside(world) as app:
             await app.digests.tick()
             assert world.in_channel(FLEET_ALERTS, "are online") == [], "it is not eight yet"
+            await world.says(OPERATOR, "subscribe availability -site:oslo monthly at 07:00")
 
             world.portal.clock.advance(1.25 * HOUR)
             await world.has_listed()
@@ -57,8 +61,16 @@ async def test_a_morning(tmp_path: Path) -> None:
             (sent,) = await world.slack.wait_for(lambda: [f for one in direct(OPERATOR) for f in one.files])
             assert "All 6 gateways: 1 offline now" in sent.alt_text
 
+            world.portal.clock.advance(SEVEN_OF_THE_NEXT_MONTH - world.portal.clock.now())
+            await world.has_listed()
+            await app.digests.tick()
+            month = await world.message(OPS, "in 2026-11")
+            assert "2 sites for `-site:oslo` in 2026-11" in message_text(month)
+            assert "<!channel" not in month.text + str(month.blocks)
+
         async with inside(world) as app:
             await app.digests.tick()
         assert world.rows("SELECT state FROM notes WHERE kind = 'digest'") == [("posted",)]
         assert len(world.in_channel(FLEET_ALERTS, "11 of 12 gateways are online")) == 1
+        assert world.in_channel(OPS, "in 2026-11") == [month]
         world.check_nothing_is_wrong()

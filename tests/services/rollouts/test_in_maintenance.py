@@ -1,5 +1,6 @@
 """An update that is bound to its gateways' next maintenance window; today's begin at 08:00."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -42,6 +43,25 @@ async def test_it_starts_gateways_only_while_the_window_is_open(database_url: st
         await comes(it, 1)
         assert len(it.jobs_created()) == 1
         await it.comes_to(rollout.id, RolloutState.FINISHED)
+
+
+@pytest.mark.on_both
+async def test_two_replicas_start_each_gateway_once_in_its_window(database_url: str) -> None:
+    async with world(database_url, gateways=4, rules=replace(QUICK, batch=2), quick=True) as it:
+        rollout = await bound(it)
+        _, other = it.restarted()
+        await asyncio.gather(it.runner.advance(), other.advance())
+        assert it.jobs_created() == []
+        it.clock.advance(HOUR)
+        await it.fleet.take_in_listing()
+        for _ in range(8):
+            it.clock.advance(MINUTE)
+            await it.fleet.take_in_listing()
+            ticks = (it.maintenance.tick(), it.maintenance.tick(), it.runner.advance(), other.advance())
+            await asyncio.gather(*ticks)
+        await it.comes_to(rollout.id, RolloutState.FINISHED)
+        assert it.started_more_than_once() == {}
+        assert len(it.jobs_created()) == 2
 
 
 async def test_plan_and_card_say_in_which_window_and_whether_it_is_long_enough(database_url: str) -> None:
