@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.domain import visibility_loss as seeing
+from bot.domain.alerts.common_causes import shared_cause
 from bot.domain.alerts.incidents import AlertRules, ListingHistory, Thresholds, may_open, thresholds
-from bot.domain.alerts.storms import shared_cause
 from bot.domain.firmware import FirmwarePolicy
 from bot.domain.gateways import Listing
 from bot.domain.incident_kinds import IncidentId

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.domain.alerts.common_causes import Candidate, is_candidate
 from bot.domain.alerts.incidents import Share, Trait
-from bot.domain.alerts.storms import Candidate, is_candidate
 from bot.domain.gateways import fold
 from bot.domain.incident_kinds import IncidentId
 from bot.storage.db.tables import gateway_tags, gateways, incident_gateways, incidents, rollout_targets

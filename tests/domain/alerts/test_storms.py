@@ -1,16 +1,13 @@
-"""When gateways that went are one storm, and what is named as their cause."""
+"""When gateways that went are one storm."""
 
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.alerts.incidents import Share, Trait
 from bot.domain.alerts.storms import (
-    Candidate,
     StormWindow,
     WentOffline,
     are_enough,
     find_storm,
     raging,
-    shared_cause,
     storm_size,
 )
 from tests.worlds.builders import alert_rules
@@ -72,52 +69,3 @@ def test_a_storm_rages_while_as_many_go_within_five_minutes_as_make_one() -> Non
     rolling = [(NOW + number * MINUTE, 4) for number in range(30)]
     assert raging(RULES, rolling, fleet=1000) == StormWindow(NOW, NOW + 29 * MINUTE)
     assert raging(RULES, one_by_one, fleet=1000) is None
-
-
-def candidate(trait: Trait, value: str, gateways: int, in_fleet: int) -> Candidate:
-    return Candidate(trait, value, gateways, in_fleet)
-
-
-def test_the_cause_names_what_nearly_all_of_them_and_few_others_share() -> None:
-    kyiv = candidate(Trait.TAG, "Kyiv-office", 38, 40)
-    assert shared_cause([kyiv], 40, 1000) == (Share(Trait.TAG, "Kyiv-office", 38, 40),)
-
-
-def test_what_most_of_the_fleet_has_is_no_cause() -> None:
-    assert shared_cause([candidate(Trait.MODEL, "2011", 40, 700)], 40, 1000) == ()
-
-
-def test_two_gateways_have_no_cause() -> None:
-    assert shared_cause([candidate(Trait.TAG, "Oslo", 2, 2)], 2, 1000) == ()
-
-
-def test_three_gateways_that_share_what_a_quarter_has_are_chance() -> None:
-    assert shared_cause([candidate(Trait.FIRMWARE, "3.4.1", 3, 250)], 3, 1000) == ()
-
-
-def test_half_of_them_are_no_cause() -> None:
-    assert shared_cause([candidate(Trait.TAG, "Oslo", 20, 20)], 40, 1000) == ()
-
-
-def test_the_more_is_looked_at_the_more_it_takes() -> None:
-    one = candidate(Trait.TAG, "Oslo", 3, 60)
-    noise = [candidate(Trait.TAG, f"t{number}", 3, 900) for number in range(200)]
-    assert shared_cause([one], 3, 1000) != ()
-    assert shared_cause([one, *noise], 3, 1000) == ()
-
-
-def test_what_explains_most_comes_first_and_one_of_each_trait() -> None:
-    found = shared_cause(
-        [
-            candidate(Trait.TAG, "north", 40, 120),
-            candidate(Trait.TAG, "Kyiv-office", 38, 40),
-            candidate(Trait.FIRMWARE, "3.5.0", 40, 300),
-        ],
-        40,
-        1000,
-    )
-    assert [share.value for share in found] == ["Kyiv-office", "3.5.0"]
-
-
-def test_a_fleet_that_is_dark_altogether_has_no_cause_in_itself() -> None:
-    assert shared_cause([candidate(Trait.MODEL, "2011", 50, 50)], 50, 50) == ()
