@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import zip_longest
 from typing import TypeVar
 
 from bot.domain.errors import BotError, Unavailable
@@ -120,11 +121,11 @@ class _Pass:
 
     def _unseen(self) -> Digests:
         """Of what was known, what no page shows as it was."""
-        if self.hold_all:
-            gone = self.known_pages.keys() - self.pages.keys()
-            left = {digest for page in gone for digest in _each(self.known_pages[page])}
-        else:
-            left = {*self.known}
+        left = set() if self.hold_all else {*self.known}
+        before = [digests for page, digests in self.known_pages.items() if page not in self.pages]
+        now = [digests for page, digests in self.pages.items() if page not in self.known_pages]
+        for was, is_now in zip_longest(before, now, fillvalue=b""):  # page by page, which leaves few
+            left.update({*_each(was)}.difference(_each(is_now)))
         for digests in self.pages.values():
             left.difference_update(_each(digests))
         unseen = {digest: self.known[digest] for digest in left if digest in self.known}
