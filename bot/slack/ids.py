@@ -99,6 +99,7 @@ ROLLOUT_FORM: Final = "rollout_form"
 ROLLOUT_MODEL: Final = "rollout_model"
 ROLLOUT_VERSION: Final = "rollout_version"
 ROLLOUT_PLACE: Final = "rollout_place"
+ROLLOUT_WHEN: Final = "rollout_when"
 ROLLOUT_START: Final = "rollout_start"
 ROLLOUT_EVERYWHERE: Final = "everywhere"
 IN_MAINTENANCE: Final = "maintenance"  # in place of when an update starts
@@ -139,6 +140,7 @@ PURPOSES: Final[Mapping[str, Action]] = {
     ROLLOUT_MODEL: Action.REQUEST,
     ROLLOUT_VERSION: Action.REQUEST,
     ROLLOUT_PLACE: Action.REQUEST,
+    ROLLOUT_WHEN: Action.REQUEST,
     INCIDENT_ACK: Action.ACKNOWLEDGE,
     INCIDENT_ACK_ALL: Action.ACKNOWLEDGE,
     INCIDENT_TAKE_OVER: Action.ACKNOWLEDGE,

@@ -104,9 +104,10 @@ def rollout_listeners(
     *,
     firmware: Callable[[], Awaitable[Sequence[Firmware]]],
     tags: Callable[[], Awaitable[Sequence[str]]],
+    windows: Callable[[Actor], Awaitable[Sequence[object]]],
 ) -> Listeners:
-    """The last two are the fleet's."""
-    form = RolloutForm(rollouts.requests, ground.modals, firmware=firmware, tags=tags)
+    """``firmware`` and ``tags`` are the fleet's, ``windows`` the alerts'."""
+    form = RolloutForm(rollouts.requests, ground.modals, firmware=firmware, tags=tags, windows=windows)
     buttons = RolloutButtons(rollouts.requests, rollouts.steering, ground.modals)
     listeners = RolloutListeners(rollouts.requests, form.open)
     freezes = FreezeListeners(rollouts.freezes, ground.modals)

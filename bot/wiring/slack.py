@@ -79,7 +79,13 @@ def build_slack(
             reporting.audit.exported,
             of_fleet,
             Listeners((of_sites.feature(),), of_sites.lists()),
-            rollout_listeners(rollouts, ground, firmware=fleet.offered_firmware, tags=fleet.tag_names),
+            rollout_listeners(
+                rollouts,
+                ground,
+                firmware=fleet.offered_firmware,
+                tags=fleet.tag_names,
+                windows=alerts.maintenance.planned,
+            ),
             of_alerts,
             reporting_listeners(reporting, ground, status=status),
             Listeners(

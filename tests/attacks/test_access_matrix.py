@@ -382,6 +382,7 @@ COMMANDS: Mapping[str, Row] = {
     "notify": command(VIEWER, ALL, "notify on"),
     "audit": command(VIEWER, ALL, "audit done nothing-of-that-name"),
 }
+IN_THE_FORM = "rollout_form rollout_model rollout_version rollout_place rollout_when"
 CLICKS: Mapping[str, Row] = {
     one: click(role, among, one, point)
     for role, among, point, names in (
@@ -391,7 +392,7 @@ CLICKS: Mapping[str, Row] = {
         (OPERATOR, THEIRS, a_change, "write_undo"),
         (OPERATOR, THEIRS, a_plan, "rollout_request"),
         (OPERATOR, THEIRS, a_query, "rollout_replan"),
-        (OPERATOR, ALL, a_query, "rollout_cancel rollout_form rollout_model rollout_version rollout_place"),
+        (OPERATOR, ALL, a_query, f"rollout_cancel {IN_THE_FORM}"),
         (OPERATOR, ALL, a_rollout, "rollout_pause rollout_abort rollout_end_waiting"),
         (OPERATOR, THEIRS, a_rollout, "rollout_resume rollout_promote rollout_retry_failed rollout_catch_up"),
         (APPROVER, ALL, a_rollout, "rollout_deny"),

@@ -33,7 +33,7 @@ BUTTONS: Mapping[Role, str] = {
     Role.OPERATOR: "write_confirm write_cancel write_undo rollout_request rollout_replan rollout_cancel "
     "rollout_pause rollout_resume rollout_abort rollout_promote rollout_retry_failed rollout_catch_up "
     "rollout_end_waiting "
-    "rollout_form rollout_model rollout_version rollout_place incident_ack incident_silence "
+    "rollout_form rollout_model rollout_version rollout_place rollout_when incident_ack incident_silence "
     "incident_ack_all incident_take_over incident_give_back incident_assign "
     "gateway_rename gateway_tags gateway_silence "
     "site_edit site_silence site_undo sites_csv "

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from bot.demo.fleet.faults import FaultKind
 from bot.demo.slack.workspace import OPS, View
@@ -62,6 +63,30 @@ async def test_a_start_that_has_passed_is_said_at_its_field(tmp_path: Path) -> N
         await made.app.slack.guard.idle()
         assert ids.ROLLOUT_START in view.errors
         assert (await made.app.rollouts.page(0)).lines == ()
+
+
+async def test_where_maintenance_is_planned_an_update_can_be_bound_to_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        view = await opened(made)
+        model, file = await something(made)
+        await choose(made, view, ids.ROLLOUT_MODEL, model)
+        await choose(made, view, ids.ROLLOUT_VERSION, file)
+        assert ids.ROLLOUT_WHEN not in str(view.body)
+        typed = await made.slack.command(OTTO, OPS, "maintenance name:* tomorrow 02:00-04:00 because of it")
+        await typed.ack
+        await made.app.slack.guard.idle()
+        await made.click(OTTO, "maintenance_confirm", typed.responses[0])
+        await choose(made, view, ids.ROLLOUT_PLACE, ids.ROLLOUT_EVERYWHERE)
+        await choose(made, view, ids.ROLLOUT_WHEN, ids.IN_MAINTENANCE)
+        assert "It starts gateways only in M-1" in str(view.body)
+        in_an_hour = int(made.portal.clock.now().timestamp()) + 3_600
+        start: dict[str, Any] = {ids.ROLLOUT_START: {ids.ROLLOUT_START: in_an_hour}}
+        await (await made.slack.submit(OTTO, view, start)).ack
+        assert "leave out the time" in view.errors[ids.ROLLOUT_START]
+        start[ids.ROLLOUT_START][ids.ROLLOUT_START] = None
+        await (await made.slack.submit(OTTO, view, start)).ack
+        (line,) = (await made.app.rollouts.page(0)).lines
+        assert line.rollout.maintenance == 1
 
 
 async def test_a_window_half_filled_in_is_not_submitted(tmp_path: Path) -> None:

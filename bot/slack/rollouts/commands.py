@@ -20,6 +20,7 @@ from bot.slack.incoming.listeners import (
     Feature,
 )
 from bot.slack.paging import ListFile, ListHandler
+from bot.slack.rollouts.form import START_TWICE
 from bot.slack.rollouts.views import card, notes
 from bot.slack.rollouts.views import lists as views
 from bot.slack.rollouts.views import plan as plan_views
@@ -80,7 +81,7 @@ class RolloutListeners:
         text, in_maintenance = _IN_MAINTENANCE.subn("", call.text)
         query, version, at = parse_update(text)
         if in_maintenance and at:
-            raise InvalidInput("An update in maintenance starts when the window opens: leave out the time.")
+            raise InvalidInput(START_TWICE)
         start_at = parse_start(at, zone, now) if at else None
         drawn = await self._service.plan(
             call.actor, call.channel, query, version, start_at=start_at, in_maintenance=bool(in_maintenance)

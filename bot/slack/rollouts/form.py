@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -31,6 +32,7 @@ from bot.slack.views.blocks import Block, View, button
 from bot.slack.views.modals import modal, picked
 
 _CHOICES = (ids.ROLLOUT_MODEL, ids.ROLLOUT_VERSION, ids.ROLLOUT_PLACE)
+START_TWICE = "An update in maintenance starts when the window opens: leave out the time."
 _NO_PLAN = ""
 
 
@@ -50,7 +52,8 @@ class RolloutForm:
 
     Choices in one dialog are drawn in turn, so that the last one is what stays to be seen. Where another
     process drew an earlier one over it, submitting shows the plan instead of requesting it. ``firmware`` is
-    what Meshtech offers, the newest of each model first; ``tags`` are those that gateways carry.
+    what Meshtech offers, the newest of each model first; ``tags`` are those that gateways carry, and
+    ``windows`` the maintenance that is planned.
     """
 
     def __init__(
@@ -60,9 +63,11 @@ class RolloutForm:
         *,
         firmware: Callable[[], Awaitable[Sequence[Firmware]]],
         tags: Callable[[], Awaitable[Sequence[str]]],
+        windows: Callable[[Actor], Awaitable[Sequence[object]]],
     ) -> None:
         self._firmware = firmware
         self._tags = tags
+        self._windows = windows
         self._rollouts = rollouts
         self._screen = screen
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -74,7 +79,7 @@ class RolloutForm:
         """From the command ``update`` alone."""
         require(call.actor, Action.REQUEST)
         assert call.trigger_id is not None, "a mention has none, and is answered with the usage"
-        await self._open(call.trigger_id, call.channel, {})
+        await self._open(call.actor, call.trigger_id, call.channel, {})
 
     @on.click(ids.ROLLOUT_FORM)
     async def begin(self, click: Click) -> None:
@@ -82,14 +87,17 @@ class RolloutForm:
         require(click.actor, Action.REQUEST)
         asked = click.ref if isinstance(click.ref, PlanRef) else PlanRef()  # a shortcut has none
         chosen = {ids.ROLLOUT_MODEL: asked.model, ids.ROLLOUT_PLACE: asked.query}
-        await self._open(click.trigger_id, click.channel, {key: text for key, text in chosen.items() if text})
+        known = {key: text for key, text in chosen.items() if text}
+        await self._open(click.actor, click.trigger_id, click.channel, known)
 
-    async def _open(self, trigger_id: str | None, channel: str, chosen: Mapping[str, str]) -> None:
+    async def _open(
+        self, actor: Actor, trigger_id: str | None, channel: str, chosen: Mapping[str, str]
+    ) -> None:
         """Opens it at once, since a trigger lives three seconds, and fills it when Meshtech has answered."""
         view_id = await self._screen.open(trigger_id, views.loading())
         try:
             form = views.form(
-                await self._offers(await self._firmware()),
+                await self._offers(actor, await self._firmware()),
                 chosen,
                 views.nothing_chosen(),
                 _ref(_NO_PLAN, channel, chosen),
@@ -98,7 +106,7 @@ class RolloutForm:
             form = views.closed(str(error))
         await self._screen.update(view_id, form)
 
-    @on.click(*_CHOICES)
+    @on.click(*_CHOICES, ids.ROLLOUT_WHEN)
     async def choose(self, click: Click) -> None:
         """Draws the plan of what is chosen now; the dialog remembers which plan that is, and of what."""
         if click.view_id is None:
@@ -119,6 +127,8 @@ class RolloutForm:
             return SubmissionAnswer(view=await self._form(sent.actor, channel, sent.values, is_unseen=True))
         try:
             start_at = self._start(sent.values)
+            if start_at and _is_in_maintenance(sent.values):
+                raise InvalidInput(START_TWICE)
         except InvalidInput as error:
             return SubmissionAnswer(errors={ids.ROLLOUT_START: str(error)})
         try:
@@ -136,7 +146,8 @@ class RolloutForm:
         plan_id, shown = await self._preview(actor, channel, values, firmware)
         if is_unseen and plan_id != _NO_PLAN:
             shown = [*views.look_first(), *shown]
-        return views.form(await self._offers(firmware), values, shown, _ref(plan_id, channel, values))
+        offers = await self._offers(actor, firmware)
+        return views.form(offers, values, shown, _ref(plan_id, channel, values))
 
     async def _preview(
         self, actor: Actor, channel: str, values: Mapping[str, str], firmware: Sequence[Firmware]
@@ -150,7 +161,13 @@ class RolloutForm:
         of_model = exactly(Field.MODEL, model) or f"model:{model}"
         try:
             drawn = await self._rollouts.plan(
-                actor, channel or None, f"{of_model} {query}".strip(), version, model, file=file
+                actor,
+                channel or None,
+                f"{of_model} {query}".strip(),
+                version,
+                model,
+                file=file,
+                in_maintenance=_is_in_maintenance(values),
             )
         except BotError as error:
             return _NO_PLAN, views.trouble(str(error))
@@ -163,15 +180,21 @@ class RolloutForm:
             return None
         return checked_start(picked(text), "That time", self._rollouts.rules.zone, self._rollouts.now())
 
-    async def _offers(self, firmware: Sequence[Firmware]) -> Offers:
+    async def _offers(self, actor: Actor, firmware: Sequence[Firmware]) -> Offers:
         files: dict[str, list[Firmware]] = {}
         for one in firmware:
             if one.model and one.version:
                 files.setdefault(one.model, []).append(one)
         tags = ((exactly(Field.TAG, tag), tag) for tag in await self._tags())
-        return Offers(files, [(query, f"With the tag {tag}") for query, tag in tags if query])
+        places = [(query, f"With the tag {tag}") for query, tag in tags if query]
+        return Offers(files, places, windows=bool(await self._windows(actor)))
 
 
 def _ref(plan_id: str, channel: str, values: Mapping[str, str]) -> PlanRef:
     """Which plan the dialog shows, where it was asked for, and of which choices it is."""
-    return PlanRef(plan_id, channel, *(values.get(one, "") for one in _CHOICES))
+    shown = PlanRef(plan_id, channel, *(values.get(one, "") for one in _CHOICES))
+    return replace(shown, start=ids.IN_MAINTENANCE) if _is_in_maintenance(values) else shown
+
+
+def _is_in_maintenance(values: Mapping[str, str]) -> bool:
+    return values.get(ids.ROLLOUT_WHEN) == ids.IN_MAINTENANCE

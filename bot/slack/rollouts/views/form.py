@@ -16,15 +16,20 @@ from bot.slack.views.modals import modal, moment_input, select
 
 MOST_PLACES = 98  # a menu holds 100; one is "everywhere", and one may be what the dialog was opened for
 _LONGEST = 140  # of an option's value
+_ANY_TIME = {ids.ROLLOUT_WHEN: "any"}
+_WHEN = [("any", "At any time"), (ids.IN_MAINTENANCE, "In maintenance: the next window that holds them all")]
 TITLE = "Update firmware"
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What can be chosen: files by model, the newest first, and queries with what they are called."""
+    """What can be chosen: files by model, the newest first, and queries with what they are called; and
+    whether a maintenance window is planned.
+    """
 
     files: Mapping[str, Sequence[Firmware]]
     places: Sequence[tuple[str, str]]
+    windows: bool = False
 
 
 def loading() -> View:
@@ -52,6 +57,7 @@ def form(offers: Offers, chosen: Mapping[str, str], preview: Sequence[Block], re
         shown += [
             _asks(ids.ROLLOUT_VERSION, "Version", versions, chosen),
             _asks(ids.ROLLOUT_PLACE, "Which gateways", shown_places, chosen, hint),
+            *([_asks(ids.ROLLOUT_WHEN, "When", _WHEN, {**_ANY_TIME, **chosen})] if offers.windows else []),
             moment_input(
                 ids.ROLLOUT_START,
                 "Start",
