@@ -61,7 +61,7 @@ class App:
             understand=fleet.gateways.query_of,
             matching=fleet.gateways.ids_matching,
             within=fleet.gateways.require_within,
-            groups_at=self._sites.groups_at,
+            called_at=self._sites.called_at,
             bad=fleet.policies.bad,
         )
         self._rollouts = build_rollouts(

@@ -92,6 +92,8 @@ ANSWERED: Final = frozenset(
         AuditAction.UNDO_POLICY,
         AuditAction.FREEZE,
         AuditAction.UNFREEZE,
+        AuditAction.DESCRIBE,
+        AuditAction.UNDO_DESCRIPTION,
     }
 )
 """What its author may hear of by the answer alone; all else changes a card, or is told by who finishes it."""

@@ -1,9 +1,11 @@
-"""What needs a second yes: what covers many gateways, or none."""
+"""What needs a second yes: what covers many gateways, or none; and how long a preview can be confirmed."""
 
+from datetime import timedelta
 from typing import Final
 
 from bot.domain.errors import Unconfirmed
 
+CONFIRM_WITHIN: Final = timedelta(minutes=30)  # the rows of a file take a while to read
 ASKED_ABOVE: Final = 20  # gateways
 ASKED_PART: Final = 10  # more than one of so many gateways
 

@@ -44,8 +44,10 @@ _CHUNK = 500  # rows at a time: a file of them does not hold the event loop up
 
 
 async def record(connection: Transaction, *entries: AuditEntry) -> None:
-    """Adds entries inside the transaction of what they tell about, at its end. Their answers are owed."""
-    for entry in entries:
+    """Adds entries inside the transaction of what they tell about, at its end. The answer to one is owed; of
+    many at once the button that confirms them tells who presses it again.
+    """
+    for entry in entries if len(entries) == 1 else ():
         if entry.action in ANSWERED and entry.outcome is Outcome.DONE and entry.actor != BOT:
             key, body = f"{entry.action}/{entry.subject}", {**asdict(entry), "at": entry.at.isoformat()}
             await owe(connection, entry.actor, key, UNANSWERED, body, entry.at)

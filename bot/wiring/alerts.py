@@ -13,7 +13,7 @@ from bot.services.alerts.engine import AlertEngine, Bad
 from bot.services.alerts.held_gateways import by_gateway
 from bot.services.alerts.incidents import AlertService
 from bot.services.alerts.maintenance import MaintenanceService
-from bot.services.alerts.reminders import GroupsAt, Reminders
+from bot.services.alerts.reminders import CalledAt, Reminders
 from bot.services.alerts.silences import SilenceService
 from bot.services.audit import AuditService
 from bot.settings.definitions import Settings
@@ -53,13 +53,12 @@ def build_alerts(
     understand: Callable[[str], Awaitable[Query]],
     matching: Callable[[Query], Awaitable[Sequence[str]]],
     within: Callable[[Actor, Action, Sequence[str]], Awaitable[None]],
-    groups_at: GroupsAt,
+    called_at: CalledAt,
     bad: Bad,
 ) -> Alerts:
     """``understand`` reads a query, ``matching`` names its gateways, ``within`` refuses who may not.
 
-    ``groups_at`` tells which groups are to be called for some sites, ``bad`` which versions are known to be
-    bad.
+    ``called_at`` tells whom to call for some sites, ``bad`` which versions are known to be bad.
     """
     settings, context, channel = ground.settings, ground.context, ground.settings.channels.alerts
     rules = alert_rules(settings)
@@ -83,7 +82,7 @@ def build_alerts(
     return Alerts(
         AlertEngine(context, rules=rules, default_channel=channel, silenced=held, bad=bad),
         AlertService(context, rules=rules, default_channel=channel),
-        Reminders(context, groups=settings.alerts.escalate_to, groups_at=groups_at, silenced=held),
+        Reminders(context, groups=settings.alerts.escalate_to, called_at=called_at, silenced=held),
         silences,
         maintenance,
     )
@@ -103,7 +102,7 @@ def alert_listeners(
     """
 
     async def reminded(incident: Incident) -> Sequence[str]:
-        return ground.people.handles(await alerts.reminders.groups_of(incident))
+        return ground.people.handles(await alerts.reminders.called(incident))
 
     incidents = AlertListeners(
         alerts.incidents,

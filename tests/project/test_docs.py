@@ -19,6 +19,7 @@ from bot.domain.access import Role
 from bot.domain.alerts import maintenance, reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
 from bot.domain.audit import KEPT
+from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.fleet import availability, charts, timeline
 from bot.domain.fleet.renames_and_tags import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
@@ -29,7 +30,6 @@ from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.fleet import firmware_policy
 from bot.services.rollouts import freezes
-from bot.services.sites.book import CONFIRM_WITHIN
 from bot.settings.definitions import DOCUMENTED, OPERATIONS, Settings
 from bot.slack.incoming import identity_cache
 from bot.slack.incoming.listeners import Command

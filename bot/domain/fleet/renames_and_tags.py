@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.errors import InvalidInput, Mistake, Mistaken, NotAllowed, Stale
 from bot.domain.gateways import Gateway, GatewayId, fold
 
 UNDO_WITHIN = timedelta(minutes=10)
-CONFIRM_WITHIN = timedelta(minutes=10)
 START_WITHIN = timedelta(minutes=1)
 MOST_GATEWAYS = 10_000  # in one write: two requests each keep the portal busy for half an hour
 _PLACE = re.compile(r"\{[^{}]*\}")

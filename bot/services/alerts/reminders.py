@@ -1,4 +1,4 @@
-"""Reminds people of incidents: groups while nobody has one, and whoever has it for long."""
+"""Reminds people of incidents: those to call while nobody has one, and whoever has it for long."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
@@ -14,18 +14,18 @@ from bot.storage.cards import cards
 ESCALATED = "incident_escalated"
 STILL_YOURS = "incident_still_yours"
 
-GroupsAt = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
-"""The user groups to call for some sites, by the names of those that have one."""
+CalledAt = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+"""The user group or person to call for some sites, by the names of those that have one."""
 
 
-async def no_groups(_sites: Collection[str]) -> Mapping[str, str]:
+async def nobody(_sites: Collection[str]) -> Mapping[str, str]:
     """Where no site has one of its own."""
     return {}
 
 
 class Reminders:
-    """``groups`` are told of what nobody has, where ``groups_at`` knows no group of its site; without either,
-    nobody is told. ``silenced`` tells whose alerts are held.
+    """``groups`` are told of what nobody has, unless ``called_at`` knows a group of its site; a person whom
+    that knows is told beside them, and without either nobody is. ``silenced`` tells whose alerts are held.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class Reminders:
         context: Context,
         *,
         groups: Sequence[str],
-        groups_at: GroupsAt = no_groups,
+        called_at: CalledAt = nobody,
         silenced: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self._database = context.database
         self._groups = list(groups)
-        self._groups_at = groups_at
+        self._called_at = called_at
         self._silenced = silenced
         self._now = context.now
 
@@ -48,7 +48,7 @@ class Reminders:
             glance = await incidents.open_at_a_glance(connection)
         due = [incident for incident in glance if self._is_due(incident)]
         if not self._groups:
-            own = await self._own_groups(due)
+            own = await self._called(due)
             due = [one for one in due if one.acknowledged is not None or one.id in own]
         silenced = await self._silenced() if due else ()
         told = 0
@@ -68,21 +68,23 @@ class Reminders:
         now = self._now()
         return is_acknowledged_for_long(incident, now) or reminders_due(incident, now) > incident.reminded
 
-    async def groups_of(self, incident: Incident) -> Sequence[str]:
-        """Who is reminded of what nobody has: the group of its site, where it has one."""
-        own = await self._own_groups([incident])
-        return [own[incident.id]] if incident.id in own else self._groups
+    async def called(self, incident: Incident) -> Sequence[str]:
+        """Who is reminded of what nobody has: groups, and the person to call for its site."""
+        own = (await self._called([incident])).get(incident.id)
+        if own is None:
+            return self._groups
+        return [own] if own.startswith("S") else [own, *self._groups]
 
-    async def _own_groups(self, some: Sequence[Incident]) -> Mapping[IncidentId, str]:
+    async def _called(self, some: Sequence[Incident]) -> Mapping[IncidentId, str]:
         """Those of the sites that alerts are about."""
         sites = {one.id: one.site for one in some if one.kind.rules.scope is Scope.SITE}
-        groups = await self._groups_at(set(sites.values())) if sites else {}
-        return {number: groups[site] for number, site in sites.items() if site in groups}
+        found = await self._called_at(set(sites.values())) if sites else {}
+        return {number: found[site] for number, site in sites.items() if site in found}
 
     async def _remind(self, incident: Incident) -> bool:
         now, taken, down = self._now(), incident.acknowledged, incident.tally.down
-        groups = await self.groups_of(incident) if taken is None else ()
-        if taken is None and not groups:
+        called = await self.called(incident) if taken is None else ()
+        if taken is None and not called:
             return False
         async with self._database.write() as connection:
             if taken is not None:
@@ -93,7 +95,7 @@ class Reminders:
             else:
                 due = reminders_due(incident, now)
                 said = await store.record_reminded(connection, incident, due)
-                once, body = {"groups": groups}, {"incident": incident.id, "down": down}
+                once, body = {"called": called}, {"incident": incident.id, "down": down}
                 kind, key = ESCALATED, f"{notes_of(incident.id)}v{incident.version}/escalated/{due}"
             if said:
                 await cards.add_note(

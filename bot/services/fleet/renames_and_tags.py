@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.domain.access import Action, Actor, require, require_within
+from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.errors import InvalidInput, NotFound, Stale
 from bot.domain.fleet.renames_and_tags import (
-    CONFIRM_WITHIN,
     MOST_GATEWAYS,
     START_WITHIN,
     ItemState,

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from bot.domain.access import Action, Actor, refused, require
 from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.errors import InvalidInput, Mistake, Mistaken, NotAllowed, NotFound, Stale
 from bot.domain.gateways import fold
 from bot.domain.sites.book import (
@@ -32,8 +33,6 @@ from bot.storage.cards import cards
 from bot.storage.cards.cards import CardKind
 from bot.storage.db.engine import Transaction
 from bot.storage.sites import book as store
-
-CONFIRM_WITHIN = timedelta(minutes=30)
 
 Contacts = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
 """User groups and people by what somebody typed, each as an entry keeps it; what names none is left out."""
@@ -82,12 +81,12 @@ class SiteBook:
         async with self._database.read() as connection:
             return (await store.entries_of(connection, [name])).get(fold(name), {})
 
-    async def groups_at(self, names: Collection[str]) -> Mapping[str, str]:
-        """The user groups that are to be called for these sites, by the names of the sites."""
+    async def called_at(self, names: Collection[str]) -> Mapping[str, str]:
+        """The ids of user groups and people to call for these sites, by the names of the sites."""
         async with self._database.read() as connection:
             entries = await store.entries_of(connection, names)
         found = ((name, called(entries.get(fold(name), {}))) for name in names)
-        return {name: one[0] for name, one in found if one is not None and one[0].startswith("S")}
+        return {name: one[0] for name, one in found if one is not None}
 
     # ---- changing
     async def describe(

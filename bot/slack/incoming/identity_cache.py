@@ -234,16 +234,19 @@ class People:
         actor = self._build(user_id)
         return None if actor.possible > actor.role else actor
 
-    def handles(self, group_ids: Sequence[str]) -> list[str]:
-        """How groups are called, for texts that ring at nobody.
+    def handles(self, ids: Sequence[str]) -> list[str]:
+        """How groups and people are called, for texts that ring at nobody.
 
         Nothing waits for Slack: what is not known is asked for in the background, and is its id until then;
         so is what was renamed, and its old name serves meanwhile.
         """
-        for one in group_ids:
-            if not self._handles.is_known(one):
-                self._handles.refresh(one)
-        return [self._shown(one) for one in group_ids]
+        for one in ids:
+            known: _Cache[str] | _Cache[_Person] = self._users
+            if one.startswith("S"):
+                known = self._handles
+            if not known.is_known(one):
+                known.refresh(one)
+        return [self._shown(one) for one in ids]
 
     async def contacts(self, texts: Collection[str]) -> Mapping[str, str]:
         """User groups and people that somebody typed, each as ``@oslo-field (S0OSLO0001)``.

@@ -116,6 +116,11 @@ def mention(user_id: str) -> str:
     return f"<@{user_id}>" if _USER.fullmatch(user_id) else escape(user_id)
 
 
+def mentions(ids: Iterable[str]) -> str:
+    """People and user groups, who are all rung at."""
+    return " ".join(f"<!subteam^{one}>" if one.startswith("S") else mention(one) for one in ids)
+
+
 def channel(channel_id: str) -> str:
     """A channel by name, as Slack shows it; an id that is none is shown as it is."""
     if channel_id.startswith("D"):

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.errors import InvalidInput, NotAllowed, Stale
 from bot.domain.fleet.renames_and_tags import (
-    CONFIRM_WITHIN,
     LONGEST,
     ItemState,
     Write,
@@ -115,7 +115,7 @@ def test_a_name_without_braces_is_no_pattern() -> None:
     assert not is_pattern("OSL")
 
 
-def test_only_who_proposed_a_change_decides_about_it_and_only_for_ten_minutes() -> None:
+def test_only_who_proposed_a_change_decides_about_it_and_only_for_half_an_hour() -> None:
     proposed = Write(
         id="w1",
         kind=WriteKind.TAG,
@@ -132,7 +132,7 @@ def test_only_who_proposed_a_change_decides_about_it_and_only_for_ten_minutes() 
     require_decidable(proposed, "U0OLGA", 1, WriteState.CANCELLED, late)
     with pytest.raises(NotAllowed, match="Only who proposed this change"):
         require_decidable(proposed, "U0PAUL", 1, WriteState.RUNNING, MONDAY)
-    with pytest.raises(Stale, match="more than 10 minutes old"):
+    with pytest.raises(Stale, match="more than 30 minutes old"):
         require_decidable(proposed, "U0OLGA", 1, WriteState.RUNNING, late)
     with pytest.raises(Stale, match="has changed"):
         require_decidable(proposed, "U0OLGA", 2, WriteState.RUNNING, MONDAY)

@@ -35,7 +35,7 @@ class Room:
         self.reminders = Reminders(
             Context(world.database, lambda: world.now),
             groups=groups,
-            groups_at=self._of_sites,
+            called_at=self._of_sites,
             silenced=self._silenced,
         )
 
@@ -71,7 +71,7 @@ async def test_groups_are_told_after_ten_and_thirty_minutes_then_hourly_five_tim
     told = [len(await room.after(timedelta(minutes=m))) for m in (9, 10, 29, 30, 89, 90, 330, 1000)]
     assert told == [0, 1, 1, 2, 2, 3, 7, 7]
     (first, *_) = await world.notes()
-    assert (first.kind, first.broadcast, first.body["groups"]) == (ESCALATED, True, GROUPS)
+    assert (first.kind, first.broadcast, first.body["called"]) == (ESCALATED, True, GROUPS)
 
 
 async def test_of_several_copies_of_a_card_one_calls_people(world: World) -> None:
@@ -85,7 +85,7 @@ async def test_of_several_copies_of_a_card_one_calls_people(world: World) -> Non
     await room.after(timedelta(hours=4, minutes=11))
     told = [(note.kind, note.channel, note.body) for note in await world.notes()]
     assert told == [
-        (ESCALATED, "C0ALERTS", {"incident": 1, "groups": GROUPS, "down": 1}),
+        (ESCALATED, "C0ALERTS", {"incident": 1, "called": GROUPS, "down": 1}),
         (ESCALATED, "C0OSLO", {"incident": 1, "down": 1}),
         (STILL_YOURS, "C0ALERTS", {"incident": 1, "user": ANA.user_id, "name": "Ana", "down": 1}),
         (STILL_YOURS, "C0OSLO", {"incident": 1, "name": "Ana", "down": 1}),
@@ -99,7 +99,7 @@ async def test_the_copy_in_a_channel_where_nothing_can_be_posted_calls_nobody(wo
         await cards.open_cards(connection, about, ["C0OSLO"], world.now)
         await broken_channels.record_broken(connection, "C0ALERTS", "is_archived", world.now)
     await Room(world, GROUPS).after(timedelta(minutes=10))
-    assert [note.channel for note in await world.notes() if "groups" in note.body] == ["C0OSLO"]
+    assert [note.channel for note in await world.notes() if "called" in note.body] == ["C0OSLO"]
 
 
 async def test_without_groups_nobody_is_told(world: World) -> None:
@@ -111,13 +111,22 @@ async def test_the_group_of_a_site_is_told_in_place_of_the_others(world: World) 
     room.of_sites = {"Oslo": "S0OSLO0001"}
     await room.after(timedelta(minutes=10))
     (note,) = await world.notes()
-    assert note.body["groups"] == ["S0OSLO0001"]
+    assert note.body["called"] == ["S0OSLO0001"]
 
 
 async def test_the_group_of_a_site_is_told_where_there_are_no_others(world: World) -> None:
     room = Room(world, [])
     room.of_sites = {"Oslo": "S0OSLO0001"}
     assert await room.after(timedelta(minutes=10)) == [ESCALATED]
+
+
+@pytest.mark.parametrize("groups", [GROUPS, []])
+async def test_the_person_of_a_site_is_told_beside_the_groups(world: World, groups: list[str]) -> None:
+    room = Room(world, groups)
+    room.of_sites = {"Oslo": "U0OLA00001"}
+    await room.after(timedelta(minutes=10))
+    (note,) = await world.notes()
+    assert note.body["called"] == ["U0OLA00001", *groups]
 
 
 async def test_two_replicas_of_which_one_dies_tell_the_group_of_a_site_once(world: World) -> None:
@@ -131,7 +140,7 @@ async def test_two_replicas_of_which_one_dies_tell_the_group_of_a_site_once(worl
     )
     assert [type(one) for one in ended].count(Killed) == 1
     assert await Room(world, GROUPS).reminders.tick() == 0  # who starts again finds it said
-    assert [note.body["groups"] for note in await world.notes()] == [["S0OSLO0001"]]
+    assert [note.body["called"] for note in await world.notes()] == [["S0OSLO0001"]]
 
 
 async def test_an_acknowledgement_stops_escalation(world: World) -> None:

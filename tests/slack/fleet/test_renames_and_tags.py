@@ -282,7 +282,7 @@ async def test_a_confirm_after_a_cancel_is_refused_and_shows_what_is_true(room: 
 
 async def test_a_confirm_too_late_is_refused_and_loses_its_buttons(room: Room) -> None:
     await room.says("tag tag:oslo +roof")
-    room.later(minutes=10, seconds=1)
+    room.later(minutes=30, seconds=1)
     with pytest.raises(Stale):
         await room.clicks(ids.WRITE_CONFIRM)
     assert buttons(room.answers.last) == {}

@@ -314,11 +314,11 @@ async def test_the_limits_of_all_ids_that_give_a_role_add_up(made: Bed) -> None:
     assert limited == {"operator": {"tag:oslo", "tag:bergen"}, "approver": {"tag:oslo"}}
 
 
-async def test_groups_are_named_without_waiting_for_slack_and_without_ringing(made: Bed) -> None:
+async def test_groups_and_people_are_named_without_waiting_for_slack_and_without_ringing(made: Bed) -> None:
     groups = [workspace.OPERATORS]
-    assert made.people.handles(groups) == [f"@{workspace.OPERATORS}"]
+    assert made.people.handles([*groups, workspace.VIEWER]) == [f"@{workspace.OPERATORS}", workspace.VIEWER]
     await made.people.actor(workspace.VIEWER)  # waits for what is being asked
-    assert made.people.handles(groups) == ["@operators"]
+    assert made.people.handles([*groups, workspace.VIEWER]) == ["@operators", "Vera Holm"]
     made.slack.workspace.groups[workspace.OPERATORS].handle = "night-shift"
     made.people.forget(workspace.OPERATORS)
     assert made.people.handles(groups) == ["@operators"]

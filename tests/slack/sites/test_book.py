@@ -19,7 +19,8 @@ from bot.slack.incoming.listeners import Click, CommandCall, Submission, Submiss
 from bot.slack.sites.book import SiteListeners
 from bot.slack.views.blocks import Message, View
 from bot.slack.views.paging import SITE
-from bot.storage.db.tables import audit
+from bot.storage.cards.late_answers import answering
+from bot.storage.db.tables import audit, notes
 from tests.slack.shown import HOSTILE, Answers, Modals, buttons, doors, sendable
 from tests.worlds.databases import sqlite_url
 from tests.worlds.fleet import World, world
@@ -277,6 +278,15 @@ async def test_a_site_that_vanished_keeps_its_entry_and_says_so(desk: Desk) -> N
     assert "Bodø ⚠️ no gateways. Owner: Ice" in await desk.says("sites")
 
 
+async def test_who_changes_an_entry_or_undoes_it_hears_of_it_though_the_answer_is_lost(desk: Desk) -> None:
+    async with answering(desk.fleet.database, desk.fleet.now):
+        await desk.says("describe Oslo owner Telia")
+        await desk.clicks(ids.SITE_UNDO, buttons(desk.answers.last)[ids.SITE_UNDO])
+        async with desk.fleet.database.read() as connection:
+            owed = [one.body["action"] for one in await connection.execute(select(notes))]
+    assert sorted(owed) == ["site_edit", "site_undo"]
+
+
 async def test_cards_of_alerts_and_gateways_tell_what_is_known_of_a_site(desk: Desk) -> None:
     assert await desk.listeners.facts_of("Oslo") == []
     await desk.says("describe Oslo call @oslo-field")
@@ -287,4 +297,4 @@ async def test_cards_of_alerts_and_gateways_tell_what_is_known_of_a_site(desk: D
     assert "<!channel" not in said
     assert "portal.example.com" not in said, "that link is of a gateway"
     assert "<https://portal.example.com/Oslo/a|Portal>" in (await desk.listeners.facts_of("Oslo", "a"))[0]
-    assert await desk.book.groups_at(["Oslo", "Bodø"]) == {"Oslo": "S0OSLO0001"}
+    assert await desk.book.called_at(["Oslo", "Bodø"]) == {"Oslo": "S0OSLO0001"}

@@ -64,7 +64,7 @@ JOINED = {"first": ["MT1"], "count": 3}
 NOTES = {
     "joined": alert_notes.joined(incident(), JOINED),
     "outgrown": alert_notes.joined(incident(), {**JOINED, "told": 2, "down": 9}),
-    "escalated": alert_notes.escalated(incident(), {"groups": ["S0ADMINS01"]}),
+    "escalated": alert_notes.escalated(incident(), {"called": ["S0ADMINS01"]}),
     "still yours": alert_notes.still_yours(incident(), {"user": "U0ANA00001"}),
     "taken over": alert_notes.handed(incident(), {"what": "taken_over", "by": "Ben", "from": "Ana"}),
     "for you": alert_notes.for_you(incident(), {"by": "Ana"}),

@@ -20,6 +20,7 @@ from bot.slack.views.blocks import (
     duration,
     escape,
     mention,
+    mentions,
     message,
     name,
     section,
@@ -57,14 +58,13 @@ def _grown(incident: Incident, body: Mapping[str, Any]) -> str:
 
 
 def escalated(incident: Incident, body: Mapping[str, Any]) -> Message:
-    """Groups are told that nobody has it, in one copy of the card; it says so until somebody has."""
+    """Those to call are told that nobody has it, in one copy of the card; it says so until somebody has."""
     if not incident.state.is_live:
         return ended(incident)
     if incident.acknowledged is not None:
         return _said(f"{headline(incident)}. {who(incident)}")
-    groups = "".join(f" <!subteam^{group}>" for group in body.get("groups", ()))
-    text = f"{headline(incident)}: nobody has acknowledged this yet.{groups}"
-    return _said(text)
+    text = f"{headline(incident)}: nobody has acknowledged this yet. {mentions(body.get('called', ()))}"
+    return _said(text.rstrip())
 
 
 def still_yours(incident: Incident, body: Mapping[str, Any]) -> Message:

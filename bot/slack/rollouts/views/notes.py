@@ -69,6 +69,7 @@ from bot.slack.views.blocks import (
     header,
     lines,
     mention,
+    mentions,
     message,
     name,
     section,
@@ -114,7 +115,7 @@ def event_note(
         words += card.awaited(status)
     if over is not None:
         return _over(words, entry, over)
-    called = " ".join(f"<!subteam^{one}>" if one.startswith("S") else mention(one) for one in call)
+    called = mentions(call)
     if not leaves_a_move(entry.event) or isinstance(entry.event, Approved):
         return said(f"{words} {called} requested it." if called else words)
     offered = [one for one in _buttons(status) if one["action_id"] != ids.ROLLOUT_CANCEL]

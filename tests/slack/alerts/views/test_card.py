@@ -455,11 +455,12 @@ def test_a_flapping_card_says_how_each_gateway_is_now_and_since_when() -> None:
     assert f"🟡 flapping bmac-0001 MT1, online since {date(NOW + 9 * MINUTE)}" in text
 
 
-def test_a_reminder_names_the_groups_and_how_many_are_down() -> None:
-    note = sendable(notes.escalated(incident(), {"groups": ["S0ONCALL01"], "down": 2}))
+def test_a_reminder_rings_at_people_and_groups_and_says_how_many_are_down() -> None:
+    note = sendable(notes.escalated(incident(), {"called": ["U0OLA00001", "S0ONCALL01"], "down": 2}))
     assert (
         note.text
-        == "🔴 A-7 Kyiv-office: 3 gateways offline: nobody has acknowledged this yet. <!subteam^S0ONCALL01>"
+        == "🔴 A-7 Kyiv-office: 3 gateways offline: nobody has acknowledged this yet. <@U0OLA00001> "
+        "<!subteam^S0ONCALL01>"
     )
     asked = sendable(notes.still_yours(incident(), {"user": "U0ANA00001", "down": 0}))
     assert (
