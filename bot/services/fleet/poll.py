@@ -295,7 +295,8 @@ class FleetPoll:
         )
         await fleet.add_events(connection, events)
         changes.events += events
-        changes.online_lost += sum(_was_lost(before.get(known.gateway.id), known) for known in after)
+        old = [known for known in after if known.gateway.id in before]
+        changes.online_lost += sum(_was_lost(before[known.gateway.id], known) for known in old)
 
     def _decide(
         self,
@@ -427,8 +428,8 @@ async def _waited_for(pages: AsyncIterator[DevicePage]) -> AsyncIterator[DeviceP
         del page  # not kept while the next one comes
 
 
-def _was_lost(before: KnownGateway | None, after: KnownGateway) -> bool:
-    return before is not None and _is_online(before) and after.gateway.connectivity is not Connectivity.ONLINE
+def _was_lost(before: KnownGateway, after: KnownGateway) -> bool:
+    return _is_online(before) and after.gateway.connectivity is not Connectivity.ONLINE
 
 
 def _is_online(known: KnownGateway) -> bool:
