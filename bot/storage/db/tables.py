@@ -397,6 +397,7 @@ incident_gateways = Table(
     Column("offline_since", UtcMicros, nullable=False),
     Column("left_at", UtcMicros),
     Column("left_as", String(16)),  # back, released, still_down, taken
+    Index("ix_incident_gateways_gateway_id_joined_at", "gateway_id", "joined_at"),  # what was there before
     Index(
         "uq_incident_gateways_live",
         "kind",

@@ -526,6 +526,12 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("incident_id", "gateway_id", name=op.f("pk_incident_gateways")),
     )
     op.create_index(
+        "ix_incident_gateways_gateway_id_joined_at",
+        "incident_gateways",
+        ["gateway_id", "joined_at"],
+        unique=False,
+    )
+    op.create_index(
         "uq_incident_gateways_live",
         "incident_gateways",
         ["kind", "gateway_id"],
