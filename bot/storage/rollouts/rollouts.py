@@ -225,7 +225,7 @@ async def claim_due(
         select(rollouts.c.id).where(due, free).order_by(rollouts.c.due_at).limit(limit)
     )
     claimed = []
-    for rollout_id in found.scalars().all():
+    for rollout_id in sorted(found.scalars().all()):  # in the order of ``lock_all``: nobody waits in a circle
         got = await connection.execute(
             update(rollouts).where(rollouts.c.id == rollout_id, due, free).values(taken(owner, now))
         )
@@ -256,9 +256,6 @@ async def release(
     mine = update(rollouts).where(rollouts.c.id == rollout_id, is_held(rollouts, owner))
     await connection.execute(mine.where(rollouts.c.version == seen_version).values(due_at=due_at))
     await connection.execute(mine.values(lease_until=None))
-
-
-# ---- what is frozen
 
 
 # ---- rows
