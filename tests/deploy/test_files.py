@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
 import re
@@ -17,9 +18,11 @@ import yaml
 from bot.demo.fleet.simulator import FleetSimulator
 from bot.demo.slack import workspace
 from bot.demo.slack.server import SlackServer
+from bot.settings.definitions import load_settings
+from bot.settings.env_file import write_settings
 from bot.shutdown import DRAIN, LAST_CALLS
-from tests.deploy.packages import ELSEWHERE, beside, pip
-from tests.settings.test_settings import load
+from tests.deploy.packages import ELSEWHERE, beside, compose_client, pip
+from tests.settings.test_settings import REQUIRED, load
 from tests.test_setup_questions import MOST_QUESTIONS
 from tests.worlds.process import APP_TOKEN, BOT_TOKEN, PASSWORD
 
@@ -164,6 +167,39 @@ def test_its_own_tool_takes_the_file(package: str, words: str, tmp_path: Path) -
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.index
+def test_docker_compose_reads_the_settings_that_the_bot_reads(tmp_path: Path) -> None:
+    client, file = compose_client(tmp_path / "tools"), tmp_path / ".env"
+    files = (f"--file={ROOT / 'compose.yaml'}", f"--project-directory={tmp_path}")
+    for password in (
+        "a b",
+        "a$b ${c} $$",
+        "a #b",
+        "a#b",
+        "'a",
+        "a'b",
+        '"a',
+        'a"b',
+        r"a\b",
+        r"a\b #c$d",
+        r"\\a\\",
+        "ä=%&",
+    ):
+        write_settings(file, {**REQUIRED, "MESHBOT_MESHTECH__PASSWORD": password})
+        done = subprocess.run(
+            [client, *files, "config", "--format=json"],
+            env=ELSEWHERE,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        seen = json.loads(done.stdout)["services"]["meshbot"]["environment"]["MESHBOT_MESHTECH__PASSWORD"]
+        read = load_settings({}, file, None).meshtech.password.get_secret_value()
+        assert seen.replace("$$", "$") == read == password  # it is printed to be read by Compose again
 
 
 @pytest.fixture(scope="module")

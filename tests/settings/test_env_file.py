@@ -44,11 +44,15 @@ def test_only_the_line_that_counts_changes_and_comments_stay(tmp_path: Path) -> 
     assert not write_settings(file, changes)
 
 
-def test_a_password_without_signs_that_need_them_has_no_quotes_which_docker_would_keep(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("password", "written"),
+    [('a b"d#e\\f', 'a b"d#e\\f'), ("a$b", "'a$b'"), ("a\\b #c'd\\", r"'a\b #c\'d\\'")],
+)
+def test_a_password_has_quotes_where_docker_compose_or_dotenv_would_change_it(
+    tmp_path: Path, password: str, written: str
 ) -> None:
-    write_settings(tmp_path / ".env", {PASSWORD: 'a b$c"d#e\\f'})
-    assert (tmp_path / ".env").read_text() == f'{PASSWORD}=a b$c"d#e\\f\n'
+    write_settings(tmp_path / ".env", {PASSWORD: password})
+    assert (tmp_path / ".env").read_text() == f"{PASSWORD}={written}\n"
 
 
 def test_what_is_written_is_its_owner_s_alone_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
