@@ -54,6 +54,14 @@ _NEEDS: dict[str, tuple[str, Callable[[], object | None], str]] = {
         lambda: os.geteuid() == 0 and shutil.which("debootstrap") and shutil.which("systemd-nspawn"),
         "as root, apt-get install debootstrap systemd-container",
     ),
+    "containers": (
+        "root, debootstrap, docker, podman, runc and iptables",
+        lambda: (
+            os.geteuid() == 0
+            and all(map(shutil.which, ("debootstrap", "docker", "podman", "runc", "iptables")))
+        ),
+        "as root, apt-get install debootstrap docker.io podman runc iptables",
+    ),
     "index": ("a package index", package_index, "pip must reach one: see pip config debug"),
 }
 

@@ -66,7 +66,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def office(
-    folder: Path, behind: Mapping[str, int], *, is_encrypted: bool = False
+    folder: Path, behind: Mapping[str, int], *, is_encrypted: bool = False, on: str = "127.0.0.1"
 ) -> AsyncIterator[OfficeProxy]:
     """It runs; the names are those of ``behind``, and the port that each leads to."""
     proxy = OfficeProxy(behind, folder / "office.pem", is_encrypted)
@@ -84,8 +84,8 @@ async def office(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=proxy.context if is_encrypted else None)
-    proxy.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(serve, on, 0, ssl=proxy.context if is_encrypted else None)
+    proxy.address = f"{on}:{server.sockets[0].getsockname()[1]}"
     try:
         yield proxy
     finally:

@@ -168,7 +168,9 @@ class Office:
 
 
 @asynccontextmanager
-async def in_office(folder: Path, *, is_encrypted: bool = False) -> AsyncIterator[Office]:
+async def in_office(
+    folder: Path, *, is_encrypted: bool = False, on: str = "127.0.0.1"
+) -> AsyncIterator[Office]:
     slack = SlackServer(known_as="https://slack.test/")
     portal = FleetSimulator(gateways=3, password=PASSWORD)
     await slack.start()
@@ -191,7 +193,7 @@ async def in_office(folder: Path, *, is_encrypted: bool = False) -> AsyncIterato
         "ACCESS__APPROVERS": workspace.APPROVERS,
     }
     try:
-        async with office(folder, behind, is_encrypted=is_encrypted) as proxy:
+        async with office(folder, behind, is_encrypted=is_encrypted, on=on) as proxy:
             yield Office(slack, portal, proxy, variables)
     finally:
         await portal.stop()

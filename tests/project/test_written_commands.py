@@ -29,7 +29,7 @@ INIT = (
 DOCTOR = "tests/test_doctor.py::"
 MAIN = "tests/test_main.py::"
 CHANGELOG = "test_one_step_releases_the_changelog_which_is_what_the_release_says"
-COMPOSE = "tests/deploy/test_files.py::test_its_own_tool_takes_the_file"
+COMPOSE = "tests/deploy/test_compose.py::test_docker_starts_"
 UNIT = "tests/deploy/test_systemd.py::test_the_readme_leads_on_a_fresh_machine_to_a_service_that_is_connected"
 DUMP = "tests/system/test_crash.py::test_on_a_restored_postgresql_it_goes_on_with_its_update_and_its_alert"
 STATEMENTS = (
@@ -58,8 +58,9 @@ TESTED = {
     "/opt/meshbot/bin/meshbot init": README,
     "/opt/meshbot/bin/meshbot run": README,
     ".venv/bin/meshbot demo --help": MAIN + "test_help_names_every_command",
-    "docker compose up -d": COMPOSE,
-    "docker compose up -d replica": COMPOSE,
+    "docker compose up -d": COMPOSE + "one_bot_that_may_do_nothing_else_and_stops_in_order",
+    "docker compose up -d replica": COMPOSE
+    + "two_replicas_once_their_database_is_migrated_and_stops_them_in_order",
     "kubectl apply -f deploy/kubernetes.yaml": "tests/deploy/test_kubernetes.py::"
     "test_what_kubectl_applies_arrives_once",
     "install -m 644 deploy/meshbot.service /etc/systemd/system/": UNIT,
