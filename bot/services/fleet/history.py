@@ -97,7 +97,7 @@ class HistoryService:
         begins, now = ends - period, self._now()
         planned = await self._held(begins, ends, None)
         with no_collecting():  # what is made stays as long as this lasts, and is made twice as fast
-            async with self._database.read() as connection:
+            async with self._database.scan() as connection:
                 unseen = await listings.unseen(connection, begins, ends, self._unseen_after)
                 uptimes = Uptimes(begins, ends, unseen, planned)
                 async for some in store.changes(connection, query, begins, now):

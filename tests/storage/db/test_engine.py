@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Insert, Update, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import StartupError, Unavailable
 from bot.storage.db.engine import Contended, Database, async_url, repeated
@@ -127,6 +128,25 @@ async def test_a_question_sees_all_that_was_committed(database: Database) -> Non
     await write(database, insert(ticks).values(name="a", owner="me", lease_until=NOW))
     asked = await database.ask(lambda connection: list(connection.scalars(select(ticks.c.owner))))
     assert asked == ["me"]
+
+
+async def test_the_room_for_a_scan_is_given_back_also_when_it_fails(tmp_path: Path) -> None:
+    opened = Database.open(sqlite_url(tmp_path))
+
+    async def room(connection: AsyncConnection) -> int:
+        return int((await connection.exec_driver_sql("PRAGMA cache_size")).scalar_one())
+
+    async def failing() -> None:
+        async with opened.scan() as connection:
+            rooms.append(await room(connection))
+            raise ZeroDivisionError
+
+    rooms: list[int] = []
+    with pytest.raises(ZeroDivisionError):
+        await failing()
+    async with opened.read() as connection:
+        assert [await room(connection) * 8] == rooms
+    await opened.close()
 
 
 async def test_a_long_question_to_sqlite_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
