@@ -25,10 +25,12 @@ from bot.domain.errors import BotError, NotAllowed, NotFound
 from bot.domain.query import parse
 from bot.domain.rollouts.lifecycle import ReasonNeeded, RolloutId, RolloutState
 from bot.slack import ids
+from bot.slack.fleet.views.renames_and_tags import drawn_of
 from bot.slack.ids import CardRef, FreezeRef, GatewayRef, PageRef, PlanRef, Ref
 from bot.slack.incoming.listeners import Click, CommandCall, Submission, SubmissionAnswer
 from bot.storage.db.engine import Database
 from bot.storage.db.tables import incidents
+from bot.storage.sites import book as store
 from tests.slack.shown import Answers, buttons
 from tests.worlds.house import House, house
 
@@ -84,6 +86,7 @@ class Bench:
     """A bot whose ticks are paused, with two places, and a rollout and an alert at each."""
 
     made: House
+    database: Database
     rollouts: dict[str, str] = field(default_factory=dict)
     back: dict[str, str] = field(default_factory=dict)  # to an older version
     subscribed: list[str] = field(default_factory=list)
@@ -128,7 +131,7 @@ def command(role: Role, among: Among, text: str, prepare: Point | None = None) -
     async def tries(bench: Bench, actor: Actor, place: str) -> None:
         ref = await prepare(bench, place) if prepare is not None and actor.role >= role else None
         words = {"place": place, "id": spare(place), "n": next(bench.numbers)}
-        await bench.calls(actor, text.format(ref=getattr(ref, "id", ""), **words))
+        await bench.calls(actor, text.format(ref=getattr(ref, "id", NOWHERE.id), **words))
 
     return Row(role, among, tries)
 
@@ -162,6 +165,27 @@ async def pastes_rows(bench: Bench, actor: Actor, place: str) -> SubmissionAnswe
 async def pastes_names(bench: Bench, actor: Actor, place: str) -> None:
     rows = {ids.CSV: f"id,name\n{spare(place)},Roof {next(bench.numbers)}"}
     await bench.submits(actor, ids.NAMES_CSV, NOWHERE, rows)
+
+
+async def renames_in_dialog(bench: Bench, actor: Actor, place: str) -> None:
+    gateway = (await bench.made.app.fleet.gateway(spare(place))).gateway
+    ref = GatewayRef(gateway.id, drawn_of([gateway.name or ""]))
+    await bench.submits(actor, ids.GATEWAY_RENAME, ref, {ids.NAME: f"Roof {next(bench.numbers)}"})
+
+
+async def tags_in_dialog(bench: Bench, actor: Actor, place: str) -> None:
+    """One more, and its place stays."""
+    gateway = (await bench.made.app.fleet.gateway(spare(place))).gateway
+    ref = GatewayRef(gateway.id, drawn_of(gateway.tags))
+    tags = "\n".join([place, f"new{next(bench.numbers)}"])
+    await bench.submits(actor, ids.GATEWAY_TAGS, ref, {ids.TAGS: tags})
+
+
+async def edits_site(bench: Bench, actor: Actor, place: str) -> None:
+    async with bench.database.read() as connection:
+        (site,) = (await store.named(connection, [place])).values()
+    ref = PageRef("site", site.version, place)
+    await bench.submits(actor, ids.SITE_EDIT, ref, {"note": f"a note {next(bench.numbers)}"})
 
 
 async def confirms_rows(bench: Bench, actor: Actor, place: str) -> None:
@@ -422,12 +446,12 @@ SUBMISSIONS: Mapping[str, Row] = {
     "rollout_deny": submission(APPROVER, ALL, "rollout_deny", nothing, reason="not today"),
     "rollout_resume": submission(OPERATOR, THEIRS, "rollout_resume", a_rollout, reason="go on"),
     "gateway_find": submission(VIEWER, ALL, "gateway_find", nothing, query="MT1"),
-    "gateway_rename": submission(OPERATOR, THEIRS, "gateway_rename", a_gateway, name="Roof"),
-    "gateway_tags": submission(OPERATOR, THEIRS, "gateway_tags", a_gateway, tags="roof"),
+    "gateway_rename": Row(OPERATOR, THEIRS, renames_in_dialog),
+    "gateway_tags": Row(OPERATOR, THEIRS, tags_in_dialog),
     "gateway_silence": submission(OPERATOR, THEIRS, "gateway_silence", a_gateway, duration="1h"),
     "names_csv": Row(OPERATOR, THEIRS, pastes_names),
     "write_confirm": submission(OPERATOR, THEIRS, "write_confirm", a_proposal),
-    "site_edit": submission(OPERATOR, THEIRS, "site_edit", a_site, note="a note"),
+    "site_edit": Row(OPERATOR, THEIRS, edits_site),
     "site_silence": submission(OPERATOR, THEIRS, "site_silence", a_site_to_silence, duration="1h"),
     "sites_csv": Row(OPERATOR, THEIRS, pastes_rows),
     "sites_confirm": Row(OPERATOR, THEIRS, confirms_rows),
@@ -491,15 +515,22 @@ def portal() -> FleetSimulator:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with house(tmp_path, portal()) as made:
+    async with house(tmp_path, portal()) as made, opened(tmp_path) as database:
         made.app.scheduler.pause()
         await made.app.fleet.take_in_listing()
-        ready = Bench(made)
+        ready = Bench(made, database)
         for place in PLACES:
             ready.rollouts[place] = await requested(ready, f"id:{gateway(place, 1)} to {NEW}")
             ready.back[place] = await requested(ready, f"id:{gateway(place, 2)} to 3.3.0")
-        await alerts(Database.open(f"sqlite:///{tmp_path}/meshbot.db"))
+        await alerts(database)
         yield ready
+
+
+@contextlib.asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Database]:
+    database = Database.open(f"sqlite:///{folder}/meshbot.db")
+    yield database
+    await database.close()
 
 
 async def alerts(database: Database) -> None:
@@ -519,7 +550,6 @@ async def alerts(database: Database) -> None:
                     reminded=0,
                 )
             )
-    await database.close()
 
 
 async def is_refused(tried: Awaitable[object]) -> bool:

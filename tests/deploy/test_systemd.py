@@ -18,7 +18,7 @@ from tests.project.test_readme import answers, block_after
 from tests.worlds.process import IN_TIME
 
 KEEP_IT_RUNNING = block_after("With systemd, as root")
-HOME = "/root/work"
+HOME = "/mnt"
 GIVEN = "/srv"
 NSPAWN = (
     "systemd-nspawn --volatile=overlay --boot --notify-ready=yes --register=no --keep-unit --console=pipe"

@@ -16,7 +16,8 @@ from bot.slack.audit import AuditCommands
 from bot.slack.incoming.command_router import CommandRouter
 from bot.slack.incoming.listeners import Click, CommandCall
 from bot.slack.paging import list_clicks
-from bot.slack.views.blocks import date
+from bot.slack.views.audit_list import entries
+from bot.slack.views.blocks import BREAK, date
 from bot.storage import audit
 from bot.storage.db.engine import Database
 from tests.slack.shown import HOSTILE, LONG, Answers, buttons, sendable
@@ -219,3 +220,10 @@ async def test_a_channel_that_is_not_in_the_log_is_said(database: Database, comm
     await record(database, entry(1, BEN, channel="C0OPS00001"))
     with pytest.raises(InvalidInput, match="No channel called #other is in the audit log"):
         await asked(commands, "#other")
+
+
+def test_no_line_ends_within_a_number_while_the_text_that_is_searched_has_it_plain() -> None:
+    drawn = entries([entry(1, action=AuditAction.APPROVE, subject="R-12: 3.5.0, 20 gateways")], 1, 0, "")
+    shown = "".join(block["text"]["text"] for block in drawn.blocks if block["type"] == "section")
+    assert f"approved R-{BREAK}12 (3.5.0, 20 gateways)" in shown
+    assert "approved R-12 (3.5.0, 20 gateways)" in drawn.text

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from bot.demo.fleet.simulator import Behaviour
 from bot.domain.errors import Stale, Unavailable
@@ -16,6 +16,8 @@ from bot.domain.rollouts.lifecycle import RolloutState, TargetState
 from bot.domain.times.update_windows import Window
 from bot.slack import ids
 from bot.slack.rollouts.views.card import card
+from bot.storage.db.tables import rollouts
+from bot.storage.rollouts.rollouts import claim_due
 from tests.slack.shown import buttons
 from tests.worlds.databases import sqlite_url
 from tests.worlds.rollouts import (
@@ -382,6 +384,18 @@ async def test_a_canary_of_which_nobody_was_updated_is_not_promoted(database_url
         with pytest.raises(Stale, match="Abort it, and run the update again"):
             await it.steering.promote(PAUL, rollout.id)
         assert it.jobs_created() == []
+
+
+async def test_due_rollouts_are_claimed_in_the_order_in_which_a_freeze_locks_them(database_url: str) -> None:
+    async with world(database_url, gateways=4, rules=QUICK, quick=True) as it:
+        names = [one.id for one in it.portal.devices.values()]
+        asked = [await it.requested(f"id:{one}") for one in names[:2]]
+        now = it.clock.now()
+        async with it.database.write() as connection:
+            for late, one in enumerate(reversed(asked)):  # the older one is due last
+                due = {"due_at": now - (2 - late) * MINUTE}
+                await connection.execute(update(rollouts).where(rollouts.c.id == one.id).values(due))
+            assert await claim_due(connection, "me", now) == tuple(one.id for one in asked)
 
 
 @pytest.mark.postgres

@@ -181,7 +181,7 @@ def _line(site: Site) -> str:
     said = [
         f"Call {name(contact[1], 40)}" if contact else "",
         f"Owner: {name(owner, 40)}" if owner else "",
-        "" if site.entry else "No entry",
+        "" if site.entry else "No entry yet",
     ]
     return ". ".join([f"{bold(name(site.name))} {_gateways(site)}", *filter(None, said)])
 
