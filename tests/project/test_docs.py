@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from pydantic import BaseModel
 
-from bot import app, shutdown
+from bot import shutdown
 from bot.__main__ import main
 from bot.app import App
 from bot.domain import confirmations, digests, subscriptions, visibility_loss
@@ -38,6 +38,7 @@ from bot.slack.rollouts.views.plan import AWAITED_WORDS, CLASS_WORDS
 from bot.slack.views.modals import MOST_PASTED
 from bot.storage.cards.outbox import Backlog
 from bot.storage.retention import PLAN_KEPT
+from bot.wiring import schedule
 from bot.wiring.alerts import alert_rules
 from bot.wiring.rollouts import rollout_rules
 from tests.project.reference import with_tables
@@ -291,12 +292,12 @@ _PLANNED = {CLASS_WORDS[TargetClass.ELIGIBLE]: 38, CLASS_WORDS[TargetClass.ALREA
 def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
     text = DOCUMENTS["docs/operations.md"]
     for said in (
-        f"| what happened to gateways, and the record of polls | {app.FLEET_HISTORY.days} days |",
+        f"| what happened to gateways, and the record of polls | {schedule.FLEET_HISTORY.days} days |",
         f"notes in their threads, after their last change | {KEPT.days} days |",
         f"after their end; silences, maintenance windows and firmware policies | {KEPT.days} days |",
         f"that nobody requested | {PLAN_KEPT.days} day after they have expired |",
         f"refuses to change one | {KEPT.days} days |",
-        f"which Undo needs | {app.WRITES_KEPT.days} days |",
+        f"which Undo needs | {schedule.WRITES_KEPT.days} days |",
     ):
         assert said in text, said
 
@@ -310,7 +311,7 @@ def test_the_numbers_in_prose_are_the_code_s() -> None:
         f"Undo for {_minutes(UNDO_WITHIN)} minutes",
         f"its last word counts for {_minutes(identity_cache.TRUSTED)} minutes",
         f"what runs is finished ({shutdown.DRAIN.seconds} seconds at most)",
-        f"what happened to gateways for {app.FLEET_HISTORY.days} days",
+        f"what happened to gateways for {schedule.FLEET_HISTORY.days} days",
     ):
         assert said in text, said
 
@@ -341,7 +342,7 @@ def _claims() -> list[str]:
         f"within {_minutes(CONFIRM_WITHIN)} minutes",
         "A month such as `2026-11`",
         f"up to {digests.LATE_IN_A_MONTH.days} days late",
-        f"as a whole, for {app.WRITES_KEPT.days} days",
+        f"as a whole, for {schedule.WRITES_KEPT.days} days",
         f"stable for {_hours(waves.STABLE_CANARY)} hours",
         f"At most {_share(rules.per_site)} of a site",
         f"{rules.batch} in one job of Meshtech's (`BATCH`)",

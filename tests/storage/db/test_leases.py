@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
-from bot.app import OFTEN
 from bot.domain.errors import Unavailable
 from bot.services.fleet.search import LOOK_EVERY
 from bot.storage.db.engine import Database, work_for_people
@@ -24,6 +23,7 @@ from bot.storage.db.leases import (
     taken,
 )
 from bot.storage.db.tables import writes
+from bot.wiring.schedule import OFTEN
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
