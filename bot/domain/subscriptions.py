@@ -15,6 +15,7 @@ from functools import cache
 from typing import NewType
 from zoneinfo import available_timezones
 
+from bot.domain.default_channels import DefaultChannels
 from bot.domain.errors import InvalidInput
 from bot.domain.query import FARING, Query, parse
 
@@ -101,16 +102,19 @@ class SubscriptionContext:
     a subscription does that names no time.
     """
 
-    alerts: str | None
-    rollouts: str | None
+    channels: DefaultChannels
     zone: str
     digest_at: time | None
     usual_at: time
 
     def default(self, topic: Topic) -> str | None:
         """The channel that gets them whoever subscribed; None: there is none."""
-        digests = None if self.digest_at is None else self.alerts
-        places = {Topic.OFFLINE: self.alerts, Topic.ROLLOUTS: self.rollouts, Topic.DIGEST: digests}
+        digests = None if self.digest_at is None else self.channels.digests
+        places = {
+            Topic.OFFLINE: self.channels.alerts,
+            Topic.ROLLOUTS: self.channels.rollouts,
+            Topic.DIGEST: digests,
+        }
         return places.get(topic)
 
 

@@ -60,17 +60,22 @@ def build_alerts(
 
     ``called_at`` tells whom to call for some sites, ``bad`` which versions are known to be bad.
     """
-    settings, context, channel = ground.settings, ground.context, ground.settings.channels.alerts
+    settings, context, channels = ground.settings, ground.context, ground.channels
     rules = alert_rules(settings)
     silences = SilenceService(
-        context, understand=understand, matching=matching, within=within, channel=channel, zone=ground.zone
+        context,
+        understand=understand,
+        matching=matching,
+        within=within,
+        channel=channels.silences,
+        zone=ground.zone,
     )
     maintenance = MaintenanceService(
         context,
         understand=understand,
         matching=matching,
         within=within,
-        channel=channel,
+        channel=channels.maintenance,
         zone=settings.timezone,
         before=settings.alerts.announce_maintenance,
         silenced=silences.silenced,
@@ -80,8 +85,8 @@ def build_alerts(
         return {*await silences.silenced(), *await maintenance.held()}
 
     return Alerts(
-        AlertEngine(context, rules=rules, default_channel=channel, silenced=held, bad=bad),
-        AlertService(context, rules=rules, default_channel=channel),
+        AlertEngine(context, rules=rules, default_channel=channels.alerts, silenced=held, bad=bad),
+        AlertService(context, rules=rules, default_channel=channels.alerts),
         Reminders(context, groups=settings.alerts.escalate_to, called_at=called_at, silenced=held),
         silences,
         maintenance,

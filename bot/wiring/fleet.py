@@ -65,7 +65,7 @@ def build_fleet(ground: Ground, *, frozen: Callable[[], Awaitable[Callable[[str]
             understand=gateways.query_of,
             within=gateways.require_within,
             frozen=frozen,
-            channel=settings.channels.rollouts,
+            channel=ground.channels.policies,
         ),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from bot.domain.default_channels import DefaultChannels
 from bot.domain.query import parse
 from bot.meshtech.client import MeshtechClient
 from bot.network import Network
@@ -46,6 +47,10 @@ class Ground:
     @property
     def database(self) -> Database:
         return self.context.database
+
+    @property
+    def channels(self) -> DefaultChannels:
+        return DefaultChannels(self.settings.channels.alerts, self.settings.channels.rollouts)
 
     @property
     def zone(self) -> ZoneInfo:

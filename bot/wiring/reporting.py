@@ -51,7 +51,7 @@ def build_reporting(
     context, settings = ground.context, ground.settings
     digests = DigestService(
         context,
-        channel=settings.channels.alerts,
+        channel=ground.channels.digests,
         at=settings.alerts.digest_at,
         usual_at=settings.alerts.usual_digest_at,
         zone=ground.zone,
@@ -100,10 +100,9 @@ def reporting_listeners(
 
 
 def _around(ground: Ground) -> SubscriptionContext:
-    channels, settings = ground.settings.channels, ground.settings
+    settings = ground.settings
     return SubscriptionContext(
-        channels.alerts,
-        channels.rollouts,
+        ground.channels,
         settings.timezone,
         settings.alerts.digest_at,
         settings.alerts.usual_digest_at,

@@ -63,7 +63,7 @@ def build_rollouts(
 ) -> Rollouts:
     """The first five and ``bad_among`` are the fleet's, the others the alerts'."""
     context, rules = ground.context, rollout_rules(ground.settings)
-    routing = RolloutRouting(context, default_channel=ground.settings.channels.rollouts)
+    routing = RolloutRouting(context, default_channel=ground.channels.rollouts)
     of_rollouts = RolloutContext(context.database, context.now, ground.client, rules)
     checks = StartChecks(
         of_rollouts, ask=ground.people.actor_now, within=within, visibility_lost=visibility_lost
@@ -94,7 +94,7 @@ def build_rollouts(
         visibility_lost=visibility_lost,
         within=within,
     )
-    freezes = RolloutFreezes(context, told=ground.settings.channels.rollouts)
+    freezes = RolloutFreezes(context, told=ground.channels.freezes)
     return Rollouts(requests, runner, steering, freezes, routing)
 
 

@@ -25,7 +25,7 @@ from bot.domain.fleet.renames_and_tags import UNDO_WITHIN
 from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import approvals, gateway_verdict, plan, stop_gates, waves
 from bot.domain.rollouts.lifecycle import APPROVAL_LASTS, TargetClass
-from bot.domain.sites import book as sites
+from bot.domain.sites import changes_and_undo, entries
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.fleet import firmware_policy
@@ -336,9 +336,9 @@ def _claims() -> list[str]:
         f"(`WAVES`); with fewer than {waves.SMALL_BELOW} of them, {small[0]} gateway, then {small[1]}, "
         "then the rest",
         f"a reason of up to {freezes.MOST_REASON:,} characters",
-        f"Hours are up to {sites.MOST_WINDOWS} windows such as `Mo-Fr 07:00-16:00`",
-        f"A text has {sites.LONGEST} characters at most",
-        f"{MOST_PASTED:,} characters and {sites.MOST_AT_ONCE} sites at once",
+        f"Hours are up to {entries.MOST_WINDOWS} windows such as `Mo-Fr 07:00-16:00`",
+        f"A text has {entries.LONGEST} characters at most",
+        f"{MOST_PASTED:,} characters and {changes_and_undo.MOST_AT_ONCE} sites at once",
         f"within {_minutes(CONFIRM_WITHIN)} minutes",
         "A month such as `2026-11`",
         f"up to {digests.LATE_IN_A_MONTH.days} days late",

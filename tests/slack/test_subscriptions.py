@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from bot.domain.access import Action, Actor, Role, require_within
 from bot.domain.audit import AuditQuery
+from bot.domain.default_channels import DefaultChannels
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Query
@@ -36,7 +37,7 @@ ANA = Actor("U0ANA00001", "Ana", Role.OPERATOR)
 ADA = Actor("U0ADA00001", "Ada", Role.ADMIN)
 VERA = Actor("U0VERA0001", "Vera", Role.VIEWER)
 OPS, OSLO, ALERTS = "C0OPS00001", "C0OSLO0001", "C0ALERTS01"
-AROUND = SubscriptionContext(ALERTS, None, "Europe/Oslo", time(8), time(8))
+AROUND = SubscriptionContext(DefaultChannels(ALERTS, None), "Europe/Oslo", time(8), time(8))
 
 
 @dataclass
@@ -147,7 +148,7 @@ async def test_each_topic_and_default_is_told_in_its_own_words(room: Room) -> No
     assert "every day at 08:00 (Europe/Oslo)" in await room.says("subscribe digest")
     assert f"The usual digest comes to <#{ALERTS}> as before." in room.answers.last.text
     assert "07:30 (UTC)" in await room.says("subscribe digest tag:oslo at 7:30 in utc")
-    room.around = SubscriptionContext(None, ALERTS, "UTC", None, time(8))
+    room.around = SubscriptionContext(DefaultChannels(None, ALERTS), "UTC", None, time(8))
     assert "nowhere but in /mesh alerts" in await room.says("subscribe offline tag:oslo")
     assert f"They go to <#{ALERTS}> as before." in await room.says("subscribe rollouts tag:oslo")
 

@@ -15,18 +15,14 @@ from bot.domain.audit import AuditAction, AuditEntry, Outcome
 from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.errors import InvalidInput, Mistake, Mistaken, NotAllowed, NotFound, Stale
 from bot.domain.gateways import fold
-from bot.domain.sites.book import (
+from bot.domain.sites.changes_and_undo import (
     MOST_AT_ONCE,
     ChangeState,
-    Entry,
-    Site,
     SiteChange,
-    SiteField,
     SiteItem,
-    called,
-    checked,
     require_undoable,
 )
+from bot.domain.sites.entries import Entry, Site, SiteField, called, checked
 from bot.services.context import Context, Within
 from bot.storage import audit
 from bot.storage.cards import cards

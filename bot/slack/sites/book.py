@@ -7,7 +7,7 @@ from bot.domain.access import Action, Actor, require
 from bot.domain.errors import InvalidInput, Mistaken, Stale
 from bot.domain.gateways import fold
 from bot.domain.query import Field, exactly
-from bot.domain.sites.book import Site, SiteField
+from bot.domain.sites.entries import Site, SiteField
 from bot.services.sites.book import SiteBook, SiteRow
 from bot.slack import ids
 from bot.slack.incoming.command_router import unquoted

@@ -117,7 +117,7 @@ def broken(body: Mapping[str, Any], around: SubscriptionContext) -> Message:
             "To mend it: have the channel back, say /invite to me there, and subscribe again. Until then "
             f"these wait: {', '.join(numbers)}. `/mesh unsubscribe` ends them."
         )
-    for place, variable in ((around.alerts, "ALERTS"), (around.rollouts, "ROLLOUTS")):
+    for place, variable in ((around.channels.alerts, "ALERTS"), (around.channels.rollouts, "ROLLOUTS")):
         if place == where:
             rows.append(
                 f"It is the default channel in MESHBOT_CHANNELS__{variable}: have it back and say /invite to "
@@ -213,12 +213,13 @@ def _instead(one: Subscription, around: SubscriptionContext) -> list[str]:
 
 
 def _defaults(around: SubscriptionContext) -> str:
+    channels = around.channels
     alerts = (
-        f"alerts go to {channel(around.alerts)}"
-        if around.alerts
+        f"alerts go to {channel(channels.alerts)}"
+        if channels.alerts
         else "alerts are listed by `/mesh alerts` only"
     )
-    rollouts = channel(around.rollouts) if around.rollouts else "the channel of their request"
+    rollouts = channel(channels.rollouts) if channels.rollouts else "the channel of their request"
     return f"Besides, {alerts}, and rollouts to {rollouts}, unless an admin subscribed with “only here”."
 
 

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.errors import NotFound
 from bot.domain.gateways import NO_SITE, Connectivity, fold
 from bot.domain.incident_kinds import LIVE
-from bot.domain.sites.book import ChangeState, Entry, Site, SiteChange, SiteField, SiteItem
+from bot.domain.sites.changes_and_undo import ChangeState, SiteChange, SiteItem
+from bot.domain.sites.entries import Entry, Site, SiteField
 from bot.storage.db.statements import among, insert_or_ignore
 from bot.storage.db.tables import RANKS, gateways, incidents, site_changes, sites
 

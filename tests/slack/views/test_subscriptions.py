@@ -4,12 +4,13 @@ from datetime import UTC, datetime, time
 
 import pytest
 
+from bot.domain.default_channels import DefaultChannels
 from bot.domain.subscriptions import Subscribed, Subscription, SubscriptionContext, SubscriptionId, Topic
 from bot.slack.views import subscriptions as views
 from tests.slack.shown import NAMES, sendable, words
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-AROUND = SubscriptionContext("C0ALERTS01", "C0ROLLOUT1", "UTC", time(8), time(8))
+AROUND = SubscriptionContext(DefaultChannels("C0ALERTS01", "C0ROLLOUT1"), "UTC", time(8), time(8))
 
 
 def broken(*numbers: int, channel: str = "C0OPS00001", reason: str = "is_archived") -> str:

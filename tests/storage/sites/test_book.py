@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.domain.errors import NotFound
-from bot.domain.sites.book import ChangeState, Site, SiteChange, SiteField, SiteItem
+from bot.domain.sites.changes_and_undo import ChangeState, SiteChange, SiteItem
+from bot.domain.sites.entries import Site, SiteField
 from bot.storage.db.engine import Database
 from bot.storage.sites import book
 from tests.worlds.alerts import START, World

@@ -4,18 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from bot.domain.sites.book import (
-    LINKS,
-    LONGEST,
-    ChangeState,
-    Entry,
-    Site,
-    SiteChange,
-    SiteField,
-    SiteItem,
-    access,
-    called,
-)
+from bot.domain.sites.changes_and_undo import ChangeState, SiteChange, SiteItem
+from bot.domain.sites.entries import LINKS, LONGEST, Entry, Site, SiteField, access, called
 from bot.slack import ids
 from bot.slack.ids import CardRef, PageRef
 from bot.slack.views.blocks import (

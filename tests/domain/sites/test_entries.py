@@ -4,18 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.errors import InvalidInput, Stale
-from bot.domain.sites.book import (
-    LONGEST,
-    ChangeState,
-    SiteChange,
-    SiteField,
-    SiteItem,
-    access,
-    called,
-    checked,
-    require_undoable,
-)
+from bot.domain.errors import InvalidInput
+from bot.domain.sites.entries import LONGEST, SiteField, access, called, checked
 
 OSLO = "Europe/Oslo"
 MONDAY = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
@@ -100,22 +90,3 @@ def test_access_is_open_or_shut_until_a_moment(hours: str, found: tuple[bool, da
 
 def test_without_hours_nothing_is_known_of_access() -> None:
     assert access({}, MONDAY) is None
-
-
-def test_only_what_was_done_and_stands_as_it_was_left_is_undone() -> None:
-    after = {SiteField.OWNER: "Telenor"}
-    item = SiteItem("Oslo", {}, after)
-    done = SiteChange("1", ChangeState.DONE, "U0ANA00001", MONDAY, (item,))
-    require_undoable(done, {"Oslo": after})
-    with pytest.raises(Stale, match="Oslo was changed again"):
-        require_undoable(done, {"Oslo": {SiteField.OWNER: "Telia"}})
-    with pytest.raises(Stale, match="never done"):
-        require_undoable(
-            SiteChange("1", ChangeState.PROPOSED, "U0ANA00001", MONDAY, (item,)), {"Oslo": after}
-        )
-
-
-def test_a_change_of_many_sites_names_the_first() -> None:
-    items = tuple(SiteItem(name, {}, {}) for name in ("Alta", "Bodø", "Oslo", "Voss"))
-    change = SiteChange("1", ChangeState.DONE, "U0ANA00001", MONDAY, items)
-    assert change.title == "4 sites: Alta, Bodø, Oslo, …"

@@ -1,12 +1,12 @@
 """The site book: whom to call for a site, when somebody gets in, what to know, and where to look.
 
-Decides what an entry may say and how a change of entries is taken back. An entry is text by field, in the one
-form in which it is kept, shown for editing and exported; what is empty is not there.
+Decides what an entry may say. It is text by field, in the one form in which it is kept, shown for editing and
+exported; what is empty is not there.
 """
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,12 +14,11 @@ from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from bot.domain.errors import InvalidInput, Stale
+from bot.domain.errors import InvalidInput
 from bot.domain.subscriptions import parse_zone
 from bot.domain.times.update_windows import Window, open_now, parse_window, show_window
 
 LONGEST: Final = 500  # characters of a field
-MOST_AT_ONCE: Final = 200  # sites in one change
 MOST_WINDOWS: Final = 7  # of access hours
 _PLACES: Final = ("{site}", "{gateway}")  # that a link may hold
 _CALLED = re.compile(r"(?P<name>.*?)\s*\((?P<id>[SUW][A-Z0-9]{2,30})\)")
@@ -27,7 +26,6 @@ _IN_ZONE = re.compile(r"(?P<windows>.+?)(?:\s+in\s+(?P<zone>\S+))?", re.IGNORECA
 _BETWEEN_WINDOWS = re.compile(r"(?<=\d),\s*|;\s*")
 _NO_LINK = re.compile(r"[\s{}<>|\"\\]")
 _HOURS = "Mo-Fr 07:00-16:00, Sa 09:00-12:00 in Europe/Oslo"
-_NAMED = 3  # sites that a title names
 
 
 class SiteField(StrEnum):
@@ -61,47 +59,6 @@ class Site:
         return not self.gateways
 
 
-class ChangeState(StrEnum):
-    PROPOSED = "proposed"
-    DONE = "done"
-    UNDONE = "undone"
-
-
-@dataclass(frozen=True, slots=True)
-class SiteItem:
-    """What a change does to the entry of one site."""
-
-    site: str
-    before: Entry
-    after: Entry
-
-    @property
-    def fields(self) -> Sequence[SiteField]:
-        """Those that change."""
-        return [one for one in SiteField if self.before.get(one) != self.after.get(one)]
-
-
-@dataclass(frozen=True, slots=True)
-class SiteChange:
-    """A change of entries, by a command, a dialog or a file: from its proposal to its Undo."""
-
-    id: str
-    state: ChangeState
-    actor: str
-    created_at: datetime
-    items: tuple[SiteItem, ...]
-    unchanged: int = 0  # sites of the file that are so already
-
-    @property
-    def title(self) -> str:
-        """``Oslo``, or ``5 sites: Bergen, Bodø, Oslo, …``."""
-        names = [one.site for one in self.items]
-        if len(names) == 1:
-            return names[0]
-        more = ", …" if len(names) > _NAMED else ""
-        return f"{len(names)} sites: {', '.join(names[:_NAMED])}{more}"
-
-
 def checked(field: SiteField, text: str, zone: str) -> str:
     """What a field says, in the form in which it is kept; empty takes it out. Raises InvalidInput.
 
@@ -131,15 +88,6 @@ def access(entry: Entry, now: datetime) -> tuple[bool, datetime | None] | None:
         return None
     windows, zone = _windows(hours, "UTC")
     return open_now(windows, ZoneInfo(zone), now)
-
-
-def require_undoable(change: SiteChange, now_said: Mapping[str, Entry]) -> None:
-    """Raises Stale for what was undone, never done, or changed again since: it is taken back as a whole."""
-    if change.state is not ChangeState.DONE:
-        raise Stale("This was undone already, or never done.")
-    for one in change.items:
-        if now_said[one.site] != one.after:
-            raise Stale(f"The entry of {one.site} was changed again since, so nothing was taken back.")
 
 
 def _hours(text: str, zone: str) -> str:
