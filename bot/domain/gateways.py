@@ -96,6 +96,8 @@ class FleetEventKind(StrEnum):
 CONNECTIVITY_KINDS = frozenset(
     {FleetEventKind.WENT_OFFLINE, FleetEventKind.CAME_BACK, FleetEventKind.BECAME_UNKNOWN}
 )
+# The rest of what happens to a gateway is not about being there or being online.
+PRESENCE_KINDS = CONNECTIVITY_KINDS | {FleetEventKind.APPEARED, FleetEventKind.VANISHED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 Only time in which a gateway was seen to be online or offline counts: not what is unknown, not what came
 before it appeared or after it vanished, not what the bot did not see, and not planned work.
 
-Changes are added up as they come, in the order of time, since a month of a large fleet has too many to sort
-or to keep; moments are microseconds since 1970 here, as the database has them.
+Changes are added up as they come, gateway by gateway, since a month of a large fleet has too many to sort or
+to keep; moments are microseconds since 1970 here, as the database has them.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -21,9 +21,9 @@ from zoneinfo import ZoneInfo
 
 from bot.domain.errors import InvalidInput
 from bot.domain.gateways import (
-    CONNECTIVITY_KINDS,
     FLAPPING_CHANGES,
     FLAPPING_WITHIN,
+    PRESENCE_KINDS,
     Connectivity,
     FleetEventKind,
     Held,
@@ -33,8 +33,6 @@ from bot.domain.gateways import (
 from bot.domain.times.written_times import month_between
 
 LONGEST = timedelta(days=90)  # what happened to gateways is kept for so long
-# The rest of what happens to a gateway is not about being there or being online.
-TRACKED = CONNECTIVITY_KINDS | {FleetEventKind.APPEARED, FleetEventKind.VANISHED}
 
 Transition: TypeAlias = tuple[str, int, str, str | None]
 """Of which gateway, when, of which kind, and the state that its event holds."""
@@ -49,8 +47,6 @@ _STATES: dict[str, Connectivity] = {state.value: state for state in Connectivity
 
 
 _Led: TypeAlias = tuple[Connectivity | None, Connectivity | None]
-_Life: TypeAlias = list[tuple[int, _Led]]
-"""Of one gateway: when it changed, and from what to what; the first says what it was at the beginning."""
 
 
 def _led(kind: FleetEventKind) -> dict[str | None, _Led]:
@@ -69,8 +65,9 @@ _BECAME = {
     FleetEventKind.CAME_BACK: _ONLINE,
     FleetEventKind.BECAME_UNKNOWN: Connectivity.UNKNOWN,
 }
-_LED = {kind.value: _led(kind) for kind in TRACKED}
-_OVER: _Led = (None, None)
+_OVER = "over"  # as if the end were a change
+_LED: dict[str, dict[str | None, _Led]] = {kind.value: _led(kind) for kind in PRESENCE_KINDS}
+_LED[_OVER] = {None: (None, None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,8 @@ def span_of_month(month: str, zone: ZoneInfo, now: datetime) -> tuple[datetime, 
 class Uptimes:
     """Adds up what gateways were between two moments. ``unseen`` are the times without data.
 
-    First all changes are added in the order of time, then what the gateways are now; both in any parts.
+    First all changes are added, those of one gateway behind one another in the order in which they were
+    written, then what the gateways are now; both in any parts.
     What is kept are tuples of numbers and texts, which the garbage collector need not look through.
     """
 
@@ -155,45 +153,83 @@ class Uptimes:
         self._between = begins, ends
         self._begins, self._ends = _micros(begins), _micros(ends)
         self._unseen, self._unseen_intervals = _Cuts(unseen), unseen
-        self._planned = planned or {}
-        self._uncounted: dict[Sequence[Interval], _Cuts] = {}  # by the planned work
-        self._lives: dict[str, _Life] = {}
+        self._uncounted = self._cuts_of(planned or {})
+        self._changed: dict[str, _Sums] = {}
+        # The last gateway, of which there may be more changes, and what is added up of it so far.
+        self._open: _Open = ("", 0, None, self._unseen, *_NOTHING[:5], [])
         self._parts: list[tuple[str, int, _Sums]] = []  # site, gateways
         self._worst: list[tuple[_Sums, str, str, str]] = []  # folded name, id, site
         self.without_data = 0  # gateways of whose time none counts
 
     def add_changes(self, changes: Iterable[Transition]) -> None:
         """Those of gateways that are asked for, and perhaps of others."""
-        lives, begins = self._lives, self._begins
-        for id_, at, kind, state in changes:
-            led = _LED[kind][state]
-            life = lives.get(id_)
-            if life is None:
-                life = lives[id_] = [(begins, (None, led[0]))]
-            life.append((at, led))
+        ends, unseen = self._ends, self._unseen
+        last, since, state, uncounted, online, offline, planned, outages, longest, moments = self._open
+        is_cut = uncounted.are_some
+        for id_, at, kind, held in self._with_ends(last, changes):
+            was, becomes = _LED[kind][held]
+            if id_ != last:
+                last, since, state, uncounted = id_, self._begins, was, self._uncounted.get(id_, unseen)
+                is_cut = uncounted.are_some
+                online = offline = planned = outages = longest = 0
+                moments = []
+            until = at
+            if until > ends:
+                until = ends
+            elif was and becomes:
+                moments.append(at)
+            length = until - since
+            if length > 0:
+                if is_cut and (cut := uncounted.between(since, until)):
+                    length -= cut
+                    if state is _ONLINE or state is _OFFLINE:
+                        planned += cut - unseen.between(since, until)
+                since = until
+                if state is _ONLINE:
+                    online += length
+                elif state is _OFFLINE and length:
+                    offline += length
+                    outages += 1
+                    if length > longest:
+                        longest = length
+            state = becomes
+            if kind == _OVER:
+                flapping = _flapping(moments, uncounted) if len(moments) >= FLAPPING_CHANGES else 0
+                self._changed[id_] = online, offline, planned, outages, longest, flapping
+        self._open = last, since, state, uncounted, online, offline, planned, outages, longest, moments
+
+    def _with_ends(self, last: str, changes: Iterable[Transition]) -> Iterator[Transition]:
+        """Behind the changes of each gateway but the last its end."""
+        for change in changes:
+            if change[0] != last:
+                if last:
+                    yield last, self._ends, _OVER, None
+                last = change[0]
+            yield change
 
     def add_gateways(self, groups: Iterable[Present]) -> None:
         """Those that are asked for."""
-        take, planned, unseen, ends = self._lives.pop, self._planned.get, self._unseen, self._ends
+        if last := self._open[0]:
+            self.add_changes([(last, self._ends, _OVER, None)])
+        changed, uncounted, unseen = self._changed.get, self._uncounted.get, self._unseen
         for site, word, first_seen, gateways in groups:
             state, parts = _STATES[word], list[_Sums]()
             since = max(self._begins, first_seen)
-            quiet: Counter[_Cuts] = Counter()  # nothing happened, and most are alike
+            quiet: Counter[_Cuts] = Counter()  # nothing happened, and all are alike
             for id_, name in gateways:
-                held, life = planned(id_), take(id_, None)
-                cuts = self._cuts(tuple(held)) if held else unseen
-                if life is None:
+                sums = changed(id_)
+                if sums is None:
+                    cuts = uncounted(id_, unseen)
                     if state is not _OFFLINE:
                         quiet[cuts] += 1
                         continue
-                    life = [(since, (None, state))]
-                sums = _summed(life, ends, cuts, unseen)
+                    sums = self._unchanged(since, state, cuts)
                 parts.append(sums)
                 if sums[3] or sums[5]:
                     self._worst.append((sums, name or fold(id_), id_, site))
             self.without_data += sum(not (online or offline) for online, offline, *_ in parts)
             for cuts, times in quiet.items():
-                sums = _summed([(since, (None, state))], ends, cuts, unseen)
+                sums = self._unchanged(since, state, cuts)
                 parts += [sums] * times
                 self.without_data += 0 if sums[0] else times
             self._parts.append((site, len(parts), _total(parts)))
@@ -209,7 +245,7 @@ class Uptimes:
         for part in self._parts:  # those that differ in case only are one
             sites.setdefault(fold(part[0]), []).append(part)
         found = sorted((_site(some[0][0], some) for some in sites.values()), key=_least_first)
-        unseen = (self._unseen.until(self._ends) - self._unseen.until(self._begins)) * _MICROSECOND
+        unseen = self._unseen.between(self._begins, self._ends) * _MICROSECOND
         return AvailabilityReport(*self._between, unseen, _site("", self._parts), tuple(found))
 
     def worst(self, by: WorstBy, first: int = 0, most: int | None = None) -> tuple[list[GatewayUptime], int]:
@@ -222,39 +258,65 @@ class Uptimes:
         some = nsmallest(until, found, key=lambda one: (goodness(one[0]), one[1:]))[first:]
         return [GatewayUptime(id_, site, _uptime(sums)) for sums, _, id_, site in some], len(found)
 
-    def _cuts(self, planned: Sequence[Interval]) -> "_Cuts":
-        found = self._uncounted.get(planned)
-        if found is None:
-            found = self._uncounted[planned] = _Cuts([*self._unseen_intervals, *planned])
+    def _cuts_of(self, planned: Held) -> dict[str, "_Cuts"]:
+        """What does not count of the gateways for which work was planned; many have the same."""
+        cuts_of: dict[Sequence[Interval], _Cuts] = {}
+        found = {}
+        for id_, held in planned.items():
+            intervals = tuple(held)
+            if intervals not in cuts_of:
+                cuts_of[intervals] = _Cuts([*self._unseen_intervals, *intervals])
+            found[id_] = cuts_of[intervals]
         return found
+
+    def _unchanged(self, since: int, state: Connectivity, uncounted: "_Cuts") -> "_Sums":
+        """Of a gateway that was the same all the time."""
+        ends = self._ends
+        if since >= ends or state is Connectivity.UNKNOWN:
+            return _NOTHING
+        cut = uncounted.between(since, ends)
+        planned, counted = cut - self._unseen.between(since, ends), ends - since - cut
+        if state is _ONLINE:
+            return counted, 0, planned, 0, 0, 0
+        return 0, counted, planned, min(1, counted), counted, 0
 
 
 class _Cuts:
     """Intervals in order, each moment once."""
 
-    __slots__ = ("_begins", "_covered", "ends")
+    __slots__ = ("_begins", "_covered", "_ends")
 
     def __init__(self, intervals: Iterable[Interval]) -> None:
         self._begins: list[int] = []
-        self.ends: list[int] = []
+        self._ends: list[int] = []
         for begin, end in sorted((_micros(begin), _micros(end)) for begin, end in intervals):
-            if self.ends and begin <= self.ends[-1]:
-                self.ends[-1] = max(self.ends[-1], end)
+            if self._ends and begin <= self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], end)
             elif begin < end:
                 self._begins.append(begin)
-                self.ends.append(end)
-        self._covered: list[int] = list(accumulate(map(sub, self.ends, self._begins), initial=0))
+                self._ends.append(end)
+        self._covered: list[int] = list(accumulate(map(sub, self._ends, self._begins), initial=0))
 
-    def until(self, moment: int) -> int:
-        """How much of all time before a moment they cover."""
-        at = bisect_right(self.ends, moment)
-        inside = moment - self._begins[at] if at < len(self.ends) else 0
-        return self._covered[at] + max(0, inside)
+    @property
+    def are_some(self) -> bool:
+        return bool(self._ends)
+
+    def between(self, since: int, until: int) -> int:
+        """How much of the time from one moment to a later one they cover."""
+        begins, ends = self._begins, self._ends
+        first = bisect_right(ends, since)
+        if first == len(ends) or begins[first] >= until:
+            return 0
+        after = bisect_left(begins, until, first)
+        covered = self._covered[after] - self._covered[first]
+        return covered - max(0, since - begins[first]) - max(0, ends[after - 1] - until)
 
 
 _Sums: TypeAlias = tuple[int, int, int, int, int, int]
 """Online, offline, planned, outages, longest, flapping."""
 _NOTHING: _Sums = (0, 0, 0, 0, 0, 0)
+_Open: TypeAlias = tuple[str, int, Connectivity | None, _Cuts, int, int, int, int, int, list[int]]
+"""Which gateway, up to when, what it is since then, what does not count, sums but flapping, its changes."""
 _GOODNESS: dict[WorstBy, Callable[[_Sums], tuple[int, ...]]] = {
     WorstBy.LONGEST: lambda sums: (-sums[1], -sums[3]),
     WorstBy.OFTEN: lambda sums: (-sums[3], -sums[1]),
@@ -262,42 +324,10 @@ _GOODNESS: dict[WorstBy, Callable[[_Sums], tuple[int, ...]]] = {
 }
 
 
-def _summed(life: _Life, ends: int, uncounted: _Cuts, unseen: _Cuts) -> _Sums:
-    """What comes to light late counts from what came before it."""
-    online = offline = planned = outages = longest = 0
-    since, state = life[0][0], None
-    is_cut = bool(uncounted.ends)
-    cut, dark = (uncounted.until(since), unseen.until(since)) if is_cut else (0, 0)
-    for at, (_, becomes) in (*life, (ends, _OVER)):
-        until = at
-        if until > ends:
-            until = ends
-        length = until - since
-        if length > 0:
-            since = until
-            if is_cut:
-                cut_before, dark_before = cut, dark
-                cut, dark = uncounted.until(until), unseen.until(until)
-                length -= cut - cut_before
-                if state is _ONLINE or state is _OFFLINE:
-                    planned += cut - cut_before - dark + dark_before
-            if state is _ONLINE:
-                online += length
-            elif state is _OFFLINE and length:
-                offline += length
-                outages += 1
-                if length > longest:
-                    longest = length
-        state = becomes
-    flapping = _flapping(life, ends, uncounted) if len(life) > FLAPPING_CHANGES else 0
-    return online, offline, planned, outages, longest, flapping
-
-
-def _flapping(life: _Life, ends: int, uncounted: _Cuts) -> int:
+def _flapping(moments: Sequence[int], uncounted: _Cuts) -> int:
     """How often it began to flap: it changed often enough within an hour."""
-    moments = [at for at, (was, becomes) in life if was and becomes and at <= ends]
-    if uncounted.ends:
-        moments = [at for at in moments if uncounted.until(at) == uncounted.until(at + 1)]
+    if uncounted.are_some:
+        moments = [at for at in moments if not uncounted.between(at, at + 1)]
     times, flapped = 0, False
     for before, at in zip(moments, moments[FLAPPING_CHANGES - 1 :], strict=False):
         flaps = at - before <= _FLAPPING

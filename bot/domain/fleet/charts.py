@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 
 from bot.domain.errors import InvalidInput
 from bot.domain.firmware import firmware_key
-from bot.domain.gateways import CONNECTIVITY_KINDS, FleetEventKind, fold
+from bot.domain.gateways import FleetEventKind, fold
 from bot.domain.times.written_times import split_month, split_period
 
 DEFAULT_PERIOD = timedelta(days=7)
@@ -21,8 +21,6 @@ YOUNGEST = timedelta(minutes=1)  # a fleet that is known for less has no past to
 MOST_SITES = 5  # lines beside the whole: more of them cannot be told apart on a phone
 MOST_BUCKETS = 96
 MOST_MODELS, MOST_BARS = 4, 10
-# What a track is made of: the rest of what happens to a gateway is not about being there or being online.
-TRACKED = CONNECTIVITY_KINDS | {FleetEventKind.APPEARED, FleetEventKind.VANISHED}
 
 _USAGE = "Write it as /mesh chart offline tag:oslo 7d or /mesh chart firmware model:2011."
 _MICROSECOND = timedelta(microseconds=1)
@@ -50,7 +48,7 @@ class ChartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Gateways with the same past. ``events`` are of the kinds TRACKED, in order, none before the period."""
+    """Gateways with the same past. ``events`` are of PRESENCE_KINDS, in order, none before the period."""
 
     site: str
     offline: bool  # now

@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from bot.domain.gateways import Connectivity
+from bot.domain.gateways import PRESENCE_KINDS, Connectivity
 from bot.storage.db.timestamps import UtcMicros
 
 # What gateways.rank holds, so that an index has the worst first.
@@ -151,6 +151,14 @@ fleet_events = _numbered(
     Column("after", Text),
     Index("ix_fleet_events_gateway_id_at", "gateway_id", "at"),
     Index("ix_fleet_events_at", "at"),
+)
+# What availability is worked out from, gateway by gateway, so that the table need not be read.
+OF_PRESENCE = text(f"kind IN ({', '.join(repr(kind.value) for kind in sorted(PRESENCE_KINDS))})")
+Index(
+    "ix_fleet_events_of_presence",
+    *(fleet_events.c[name] for name in ("gateway_id", "id", "at", "kind", "before", "after")),
+    sqlite_where=OF_PRESENCE,
+    postgresql_where=OF_PRESENCE,
 )
 # A rename or a change of tags: proposed, confirmed, done, undone. Items hold what was and what is asked for.
 writes = Table(

@@ -8,14 +8,13 @@ from typing import Any
 from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.fleet.availability import TRACKED, Present, Transition
+from bot.domain.fleet.availability import Present, Transition
 from bot.domain.query import Query
 from bot.storage.db.statements import as_json_list
-from bot.storage.db.tables import fleet_events, gateways
+from bot.storage.db.tables import OF_PRESENCE, fleet_events, gateways
 from bot.storage.db.timestamps import plain, to_micros
 from bot.storage.query import condition
 
-_TRACKED = sorted(kind.value for kind in TRACKED)
 _CHUNK = 10_000  # rows, worked on in one go beside the event loop
 _FEW = 10  # one gateway of so many is so few that their changes are looked for one by one
 
@@ -23,12 +22,12 @@ _FEW = 10  # one gateway of so many is so few that their changes are looked for 
 async def changes(
     connection: AsyncConnection, query: Query, begins: datetime, now: datetime
 ) -> AsyncIterator[Sequence[Transition]]:
-    """In the order in which they were written; those of others too where many match."""
+    """Gateway by gateway in the order in which they were written; those of others too where many match."""
     event = fleet_events.c
     statement = (
         select(event.gateway_id, plain(event.at), event.kind, func.coalesce(event.before, event.after))
-        .where(event.at >= begins, event.kind.in_(_TRACKED))
-        .order_by(event.id)
+        .where(event.at >= begins, OF_PRESENCE)
+        .order_by(event.gateway_id, event.id)
     )
     wanted = condition(query, now)
     if wanted is not None:

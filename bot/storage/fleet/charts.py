@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.fleet.charts import TRACKED, Track
-from bot.domain.gateways import Connectivity
+from bot.domain.fleet.charts import Track
+from bot.domain.gateways import PRESENCE_KINDS, Connectivity
 from bot.domain.query import Query
-from bot.storage.db.tables import RANKS, fleet_events, gateways
+from bot.storage.db.tables import OF_PRESENCE, RANKS, fleet_events, gateways
 from bot.storage.db.timestamps import UtcMicros, from_micros, plain
 from bot.storage.query import condition
 
-_KINDS = {kind.value: kind for kind in TRACKED}
+_KINDS = {kind.value: kind for kind in PRESENCE_KINDS}
 _CHUNK = 2_000  # rows, which give the event loop a turn every few milliseconds
 
 
@@ -34,7 +34,7 @@ async def tracks(
     """The past of every matching gateway: those to which nothing happened together, the others alone."""
     table, event = gateways.c, fleet_events.c
     offline = table.rank == RANKS[Connectivity.OFFLINE]
-    happened = (event.at >= begins, event.kind.in_(sorted(kind.value for kind in TRACKED)))
+    happened = (event.at >= begins, OF_PRESENCE)
     # Who was there all the time need not be told apart by when it came.
     since = case((table.first_seen <= begins, literal(begins, UtcMicros)), else_=table.first_seen)
     quiet = (

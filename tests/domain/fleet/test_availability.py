@@ -97,11 +97,11 @@ def log_of(history: History, gateway: int) -> list[FleetEvent]:
 
 
 def changes_of(history: History) -> list[Transition]:
-    """Of all of them in the order of time."""
-    log = [one for gateway in range(len(history.lives)) for one in log_of(history, gateway)]
+    """Gateway by gateway in the order of time."""
     return [
         (one.gateway_id, to_micros(one.at), one.kind, one.before or one.after)
-        for one in sorted(log, key=lambda one: one.at)
+        for gateway in range(len(history.lives))
+        for one in sorted(log_of(history, gateway), key=lambda one: one.at)
     ]
 
 

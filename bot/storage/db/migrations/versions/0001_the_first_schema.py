@@ -127,6 +127,15 @@ def _create_tables() -> None:
     )
     op.create_index("ix_fleet_events_at", "fleet_events", ["at"], unique=False)
     op.create_index("ix_fleet_events_gateway_id_at", "fleet_events", ["gateway_id", "at"], unique=False)
+    of_presence = sa.text("kind IN ('appeared', 'became_unknown', 'came_back', 'vanished', 'went_offline')")
+    op.create_index(
+        "ix_fleet_events_of_presence",
+        "fleet_events",
+        ["gateway_id", "id", "at", "kind", "before", "after"],
+        unique=False,
+        sqlite_where=of_presence,
+        postgresql_where=of_presence,
+    )
     op.create_table(
         "firmware_policies",
         sa.Column(
