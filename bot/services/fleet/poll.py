@@ -43,7 +43,7 @@ from bot.services.context import Context
 from bot.services.fleet.garbage_collection import no_collecting
 from bot.storage import listings
 from bot.storage.db.engine import Transaction
-from bot.storage.db.leases import claim_tick, hold_tick, release_tick, repeated_beside
+from bot.storage.db.leases import Releases, claim_tick, hold_tick, release_tick, repeated_beside
 from bot.storage.fleet import gateways as fleet
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class FleetPoll:
         self._pages: Pages = {}  # of the last listing
         self._digests_of: int | None = None  # the completed listing that left the database so
         self._is_mine = False
-        self._is_unreleased = False
+        self._releases = Releases(context.database, context.now)
 
     async def take_in(self, apart: timedelta) -> ListingResult | None:
         """One pass over all pages.
@@ -169,8 +169,7 @@ class FleetPoll:
         None when another process is at it, when the last pass began less than ``apart`` ago, or when it
         failed; the listing's row then says why.
         """
-        if self._is_unreleased:
-            await self._release()
+        await self._releases.repeat()
         async with self._database.read() as connection:
             if not await self._is_due(connection, apart):
                 return None
@@ -180,13 +179,10 @@ class FleetPoll:
             async with repeated_beside(self._claim):
                 return await self._claimed(apart)
         finally:
-            await self._release()
+            await self._releases.give_back(TICK, self._release)
 
-    async def _release(self) -> None:
-        """Repeated with the next look where the database does not take it. Raises Unavailable then."""
-        self._is_unreleased = True
-        await release_tick(self._database, TICK, self._owner, self._now())
-        self._is_unreleased = False
+    async def _release(self, connection: Transaction) -> None:
+        await release_tick(connection, TICK, self._owner, self._now())
 
     async def _is_due(self, connection: Transaction, apart: timedelta) -> bool:
         """One that is not over, of a process that is gone, is begun anew at once."""

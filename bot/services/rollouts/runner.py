@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.domain.errors import BotError
 from bot.domain.firmware import JobDevice
@@ -47,6 +48,7 @@ from bot.services.rollouts.vendor_jobs import (
 )
 from bot.storage.cards import cards
 from bot.storage.db.engine import Transaction
+from bot.storage.db.leases import Releases
 from bot.storage.rollouts import batches, freezes, retries, targets
 from bot.storage.rollouts import in_flight as flight
 from bot.storage.rollouts import rollouts as store
@@ -80,18 +82,16 @@ class RolloutRunner:
         self._visibility_lost = visibility_lost
         self._listed_at = listed_at
         self._owner = owner
-        self._unreleased: dict[RolloutId, tuple[int | None, datetime | None]] = {}
+        self._releases = Releases(context.database, context.now)
 
     async def advance(self) -> None:
         """Moves on every rollout that is due and that no other process holds; for a tick.
 
         One rollout that fails does not hold up the others.
         """
+        await self._releases.repeat()
         async with self._context.database.write() as connection:
-            for rollout_id, release in self._unreleased.items():
-                await store.release(connection, rollout_id, self._owner, *release)
             claimed = await store.claim_due(connection, self._owner, self._context.now())
-        self._unreleased.clear()
         results = await asyncio.gather(*map(self._advance_claimed, claimed), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -110,16 +110,10 @@ class RolloutRunner:
         except BotError as error:
             log.warning("R-%d waits: %s", rollout_id, error)
         finally:
-            await self._release(rollout_id, version, due_at)
-
-    async def _release(
-        self, rollout_id: RolloutId, seen_version: int | None, due_at: datetime | None
-    ) -> None:
-        """Repeated before the next claim where the database does not take it. Raises Unavailable then."""
-        self._unreleased[rollout_id] = (seen_version, due_at)
-        async with self._context.database.write() as connection:
-            await store.release(connection, rollout_id, self._owner, seen_version, due_at)
-        del self._unreleased[rollout_id]
+            release = partial(
+                store.release, rollout_id=rollout_id, owner=self._owner, seen_version=version, due_at=due_at
+            )
+            await self._releases.give_back(rollout_id, release)
 
     async def _advance_one(self, rollout: Rollout) -> tuple[Rollout, datetime | None]:
         """The rollout as it is then, and when it is due again."""

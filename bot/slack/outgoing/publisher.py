@@ -10,8 +10,8 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,22 +27,13 @@ from bot.slack.views.blocks import Message, fit, message
 from bot.storage.cards import broken_channels, outbox
 from bot.storage.cards.outbox import Backlog, CardClaim, Note, NoteClaim
 from bot.storage.db.engine import Database, Transaction, repeated
-from bot.storage.db.leases import LASTS
+from bot.storage.db.leases import Release, Releases
 
 log = logging.getLogger(__name__)
 
 _WORKERS = 4
 _IDLE = 1.0
 _REMEMBERED = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class _Release:
-    """What gives a claim back, until it would have ended by itself."""
-
-    claim: CardClaim | NoteClaim
-    record: Callable[[Transaction], Awaitable[None]]
-    until: datetime
 
 
 class Publisher:
@@ -70,9 +61,8 @@ class Publisher:
         self._now = now
         self.sender = MessageSender(api, now=now, edit_every=edit_every, sleep=sleep)
         self._owner = owner
-        self._cards_in_hand: set[int] = set()  # whatever became of their leases meanwhile
-        self._notes_in_hand: set[int] = set()
-        self._unreleased: list[_Release] = []  # the database did not take them; their claims are in hand
+        self._at_work: set[CardClaim | NoteClaim] = set()  # whatever became of their leases meanwhile
+        self._releases = Releases(database, now)
         self._drawn: OrderedDict[int, tuple[int, str]] = OrderedDict()
         self._awake = asyncio.Event()
         self._stopping = False
@@ -105,9 +95,7 @@ class Publisher:
 
     async def publish(self) -> None:
         """Shows everything that is due now."""
-        unreleased, self._unreleased = self._unreleased, []
-        for release in unreleased:
-            await self._release(release)
+        await _logged(self._releases.repeat())
         async with self._database.read() as connection:
             now = self._now()
             pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
@@ -135,10 +123,10 @@ class Publisher:
         now = self._now()
         async with self._database.write() as connection:
             pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
-            claim = await outbox.claim_card(connection, pace, self._owner, now, self._cards_in_hand)
+            claim = await outbox.claim_card(connection, pace, self._owner, now, self._in_hand(CardClaim))
         if claim is None:
             return False
-        async with self._in_hand(claim):
+        async with self._working_on(claim):
             problem = await catch(self._show(claim))
             if isinstance(problem, Exception):
                 await self._card_failed(claim, problem)
@@ -147,53 +135,34 @@ class Publisher:
         return True
 
     @contextlib.asynccontextmanager
-    async def _in_hand(self, claim: CardClaim | NoteClaim) -> AsyncIterator[None]:
+    async def _working_on(self, claim: CardClaim | NoteClaim) -> AsyncIterator[None]:
         """No other worker takes it meanwhile, and no other process while this one lives."""
-        those, number = self._hand_of(claim)
-        those.add(number)
+        self._at_work.add(claim)
         try:
             async with outbox.kept(self._database, claim, self._now):
                 yield
         finally:
-            if not any(release.claim is claim for release in self._unreleased):
-                those.discard(number)
+            self._at_work.discard(claim)
 
-    def _hand_of(self, claim: CardClaim | NoteClaim) -> tuple[set[int], int]:
-        if isinstance(claim, CardClaim):
-            return self._cards_in_hand, claim.id
-        return self._notes_in_hand, claim.notes[0].id
+    def _in_hand(self, kind: type[CardClaim | NoteClaim]) -> Collection[int]:
+        """What nobody claims: it is at work, or could not be given back yet."""
+        claims = {*self._at_work, *self._releases.owed}
+        return [one.id for one in claims if isinstance(one, kind)]
 
-    async def _give_back(
-        self, claim: CardClaim | NoteClaim, record: Callable[[Transaction], Awaitable[None]]
-    ) -> None:
+    async def _give_back(self, claim: CardClaim | NoteClaim, release: Release) -> None:
         """Repeated with each ``publish`` while the database does not take it and the lease still runs."""
-        await self._release(_Release(claim, record, self._now() + LASTS))
-
-    async def _release(self, release: _Release) -> None:
-        problem = await catch(self._write(release.record))
-        those, number = self._hand_of(release.claim)
-        if not isinstance(problem, Exception):
-            those.discard(number)
-            return
-        log.error("what I publish could not be given back: %s", problem)
-        if self._now() < release.until:
-            self._unreleased.append(release)
-        else:
-            those.discard(number)
-
-    async def _write(self, record: Callable[[Transaction], Awaitable[None]]) -> None:
-        async with self._database.write() as connection:
-            await record(connection)
+        await _logged(self._releases.give_back(claim, release))
 
     async def _next_notes(self) -> bool:
         now = self._now()
         async with self._database.write() as connection:
             pace = self.sender.pace(now)
-            claim = await outbox.claim_notes(connection, pace, self._owner, now, self._notes_in_hand)
-            claim = claim or await outbox.claim_edit(connection, pace, self._owner, now, self._notes_in_hand)
+            besides = self._in_hand(NoteClaim)
+            claim = await outbox.claim_notes(connection, pace, self._owner, now, besides)
+            claim = claim or await outbox.claim_edit(connection, pace, self._owner, now, besides)
         if claim is None:
             return False
-        async with self._in_hand(claim):
+        async with self._working_on(claim):
             problem = await catch(self._say(claim))
             if isinstance(problem, Exception):
                 await self._notes_failed(claim, problem)
@@ -432,6 +401,12 @@ class Publisher:
     async def _break_notes(self, connection: Transaction, claim: NoteClaim, error: SlackFailed) -> None:
         await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
         await self._break_channel(connection, claim.channel, error)
+
+
+async def _logged(giving_back: Awaitable[None]) -> None:
+    problem = await catch(giving_back)
+    if isinstance(problem, Exception):
+        log.error("what I publish could not be given back: %s", problem)
 
 
 def _unsure(error: Exception) -> bool:

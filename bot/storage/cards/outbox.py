@@ -41,7 +41,7 @@ MOST_MERGED: Final = 20  # notes in one message
 _NOTES_AND_CARDS: Final = notes.outerjoin(cards, cards.c.id == notes.c.card_id)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CardClaim:
     """A card that this process alone brings up to date until its lease ends, which it may renew."""
 
@@ -78,7 +78,7 @@ class Note:
     uid: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class NoteClaim:
     """Notes that are posted as one message, in order; several only where none is broadcast or live.
 
@@ -95,6 +95,11 @@ class NoteClaim:
     ts: str | None = None  # of the message that stands there already; its files do not
     wanted: int = 1
     is_edit: bool = False
+
+    @property
+    def id(self) -> int:
+        """Who holds the first note holds those behind it."""
+        return self.notes[0].id
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +378,7 @@ async def record_notes_intent(connection: AsyncConnection, claim: NoteClaim, now
     """As ``record_post_intent``; who holds the first note holds those behind it."""
     held = await connection.execute(
         update(notes)
-        .where(notes.c.id == claim.notes[0].id, is_held(notes, claim.owner))
+        .where(notes.c.id == claim.id, is_held(notes, claim.owner))
         .values(lease_until=now + LASTS)
     )
     if held.rowcount != 1:
@@ -432,7 +437,7 @@ async def record_notes_broken(connection: AsyncConnection, claim: NoteClaim, rea
 
 async def _is_held(connection: AsyncConnection, claim: NoteClaim) -> bool:
     """Whether the lease is still this one, locked until the transaction ends."""
-    first = select(notes.c.id).where(notes.c.id == claim.notes[0].id, is_held(notes, claim.owner))
+    first = select(notes.c.id).where(notes.c.id == claim.id, is_held(notes, claim.owner))
     return (await connection.execute(first.with_for_update())).first() is not None
 
 
@@ -515,9 +520,9 @@ def _edit_is_due(pace: EditPace, now: datetime) -> ColumnElement[bool]:
 def kept(
     database: Database, claim: CardClaim | NoteClaim, now: Callable[[], datetime]
 ) -> AbstractAsyncContextManager[None]:
-    """Renews the claim while it is worked on; who holds the first note holds those behind it."""
-    table, number = (cards, claim.id) if isinstance(claim, CardClaim) else (notes, claim.notes[0].id)
-    return leases.kept(database, table.c.id == number, table, claim.owner, now)
+    """Renews the claim while it is worked on."""
+    table = cards if isinstance(claim, CardClaim) else notes
+    return leases.kept(database, table.c.id == claim.id, table, claim.owner, now)
 
 
 def _is_as_claimed(claim: CardClaim) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ length keeps what it is for. A release that the database did not take is repeate
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 LASTS: Final = timedelta(seconds=9)
 RENEWED_EVERY: Final = LASTS / 3
+
+Release = Callable[[AsyncConnection], Awaitable[object]]
 
 
 def is_free(table: Table, now: datetime) -> ColumnElement[bool]:
@@ -54,17 +56,46 @@ async def claim_tick(database: Database, name: str, owner: str, now: datetime) -
         return claimed.rowcount == 1
 
 
-async def release_tick(database: Database, name: str, owner: str, now: datetime) -> None:
-    async with database.write() as connection:
-        await connection.execute(
-            update(ticks).where(ticks.c.name == name, is_held(ticks, owner)).values(owner="", lease_until=now)
-        )
+async def release_tick(connection: AsyncConnection, name: str, owner: str, now: datetime) -> None:
+    await connection.execute(
+        update(ticks).where(ticks.c.name == name, is_held(ticks, owner)).values(owner="", lease_until=now)
+    )
 
 
 async def hold_tick(connection: AsyncConnection, name: str, owner: str) -> bool:
     """Whether nobody took the tick over; then nobody does before the transaction ends."""
     mine = select(ticks.c.name).where(ticks.c.name == name, is_held(ticks, owner))
     return await connection.scalar(mine.with_for_update()) is not None
+
+
+class Releases:
+    """Gives claims back. One that the database does not take is owed, until its lease has ended by itself."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+        self._owed: dict[Hashable, tuple[Release, datetime]] = {}
+
+    @property
+    def owed(self) -> Collection[Hashable]:
+        return self._owed.keys()
+
+    async def give_back(self, claim: Hashable, release: Release) -> None:
+        """Raises what keeps the database from it."""
+        self._owed[claim] = release, self._now() + LASTS
+        await self._try(claim)
+
+    async def repeat(self) -> None:
+        """Gives back what is owed, for whoever claims next. Raises as ``give_back`` does."""
+        self._owed = {claim: owed for claim, owed in self._owed.items() if self._now() < owed[1]}
+        ended = await asyncio.gather(*map(self._try, self._owed), return_exceptions=True)
+        if errors := [error for error in ended if error is not None]:
+            raise errors[0]
+
+    async def _try(self, claim: Hashable) -> None:
+        async with self._database.write() as connection:
+            await self._owed[claim][0](connection)
+        self._owed.pop(claim, None)
 
 
 @asynccontextmanager

@@ -9,10 +9,11 @@ from sqlalchemy import insert, select, update
 
 from bot.domain.errors import Unavailable
 from bot.services.fleet.search import LOOK_EVERY
-from bot.storage.db.engine import Database, work_for_people
+from bot.storage.db.engine import Database, Transaction, work_for_people
 from bot.storage.db.leases import (
     LASTS,
     RENEWED_EVERY,
+    Releases,
     claim_tick,
     hold_tick,
     is_free,
@@ -148,10 +149,35 @@ async def test_a_claim_can_be_renewed_by_its_owner_and_taken_over_when_it_ran_ou
 @pytest.mark.on_both
 async def test_only_its_owner_gives_a_claim_back(database: Database) -> None:
     await claim_tick(database, "listing", "one", NOW)
-    await release_tick(database, "listing", "two", NOW)
-    assert not await claim_tick(database, "listing", "two", NOW)
-    await release_tick(database, "listing", "one", NOW)
-    assert await claim_tick(database, "listing", "two", NOW)
+    for owner, is_given_back in (("two", False), ("one", True)):
+        async with database.write() as connection:
+            await release_tick(connection, "listing", owner, NOW)
+        assert await claim_tick(database, "listing", "two", NOW) is is_given_back
+
+
+async def test_what_could_not_be_given_back_is_before_the_next_claim_until_its_lease_has_ended(
+    database: Database,
+) -> None:
+    now, refused, released = [NOW], True, []
+
+    async def release(_: Transaction) -> None:
+        if refused:
+            raise Unavailable("the disk is full")
+        released.append(now[0])
+
+    releases = Releases(database, lambda: now[0])
+    for claim in ("first", "second"):
+        with pytest.raises(Unavailable):
+            await releases.give_back(claim, release)
+        now[0] += LASTS / 2
+    assert list(releases.owed) == ["first", "second"]
+    with pytest.raises(Unavailable):
+        await releases.repeat()
+    assert list(releases.owed) == ["second"]
+    refused = False
+    await releases.repeat()
+    await releases.repeat()
+    assert (list(releases.owed), released) == ([], [now[0]])
 
 
 @pytest.mark.on_both
