@@ -135,7 +135,6 @@ class VendorSender:
             self._network,
             auth=self._auth,
             timeout=self._timeout,
-            limits=httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30),
             headers={"Accept": "application/json", "User-Agent": "meshbot"},
             follow_redirects=False,
         )

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import httpx
 
+from bot.meshtech.transport import VendorTransport
 from bot.network import Network
 
 LARGEST: Final = 32 * 1024 * 1024  # bytes, unpacked; a page of 250 gateways has about 100,000
-_USUAL: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)  # httpx's own
 _PIECE: Final = 256 * 1024  # unpacked at a time, in about a millisecond
 
 
@@ -37,9 +37,9 @@ class Answer:
         return httpx.codes.is_success(self.status)
 
 
-def new_client(network: Network, *, limits: httpx.Limits = _USUAL, **settings: Any) -> httpx.AsyncClient:
+def new_client(network: Network, **settings: Any) -> httpx.AsyncClient:
     """A client with httpx's own settings whose answers have a limit, those it passes by too."""
-    settings.setdefault("transport", _Ways(network, limits))
+    settings.setdefault("transport", VendorTransport(network))
     http = httpx.AsyncClient(**settings, trust_env=False, event_hooks={"response": [_limit]})
     http.headers["Accept-Encoding"] = "gzip, deflate"
     return http
@@ -55,29 +55,6 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> Answer:
         return Answer(response.status_code, response.headers, body)
     finally:
         await response.aclose()
-
-
-class _Ways(httpx.AsyncBaseTransport):
-    """Each request goes its own way: directly, or through the proxy."""
-
-    def __init__(self, network: Network, limits: httpx.Limits) -> None:
-        self._network = network
-        self._limits = limits
-        self._ways: dict[str | None, httpx.AsyncHTTPTransport] = {}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = self._network.proxy_for(str(request.url))
-        if proxy not in self._ways:
-            trust = self._network.trust()
-            of_proxy = trust if proxy and proxy.startswith("https:") else None
-            self._ways[proxy] = httpx.AsyncHTTPTransport(
-                verify=trust, limits=self._limits, proxy=proxy and httpx.Proxy(proxy, ssl_context=of_proxy)
-            )
-        return await self._ways[proxy].handle_async_request(request)
-
-    async def aclose(self) -> None:
-        for way in self._ways.values():
-            await way.aclose()
 
 
 async def _limit(response: httpx.Response) -> None:

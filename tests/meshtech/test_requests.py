@@ -183,6 +183,16 @@ async def test_a_change_whose_answer_was_lost_says_that_it_may_have_been_made(me
         await meshtech.client.rename(GATEWAY, "x")
 
 
+async def test_a_job_whose_answer_was_lost_is_not_created_again_whatever_its_method() -> None:
+    async with world(routes={"CREATE_JOB": "PUT /api/v1/jobs"}) as meshtech:
+        meshtech.api.always = Answer(lost=True)
+
+        with pytest.raises(OutcomeUnknown):
+            await meshtech.client.create_job("x", FirmwareId("f-1"), [GATEWAY])
+
+        assert len(meshtech.api.seen) == 1
+
+
 async def test_what_could_not_be_sent_says_that_nothing_was_changed() -> None:
     async with world(routes={"ADD_LABEL": "POST http://127.0.0.1:1/{id}"}) as meshtech:
         with pytest.raises(VendorUnavailable, match="Nothing was changed"):
