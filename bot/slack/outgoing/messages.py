@@ -15,7 +15,7 @@ from bot.slack.outgoing.pictures import illustrated
 from bot.slack.outgoing.rate_limits import Edits, NotYet, Posts, Retries
 from bot.slack.outgoing.web_api import BAD_BLOCKS, Json, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import Block, File, Message, context, message, plain, section
-from bot.storage.cards.outbox import EditPace
+from bot.storage.cards.card_outbox import EditPace
 
 log = logging.getLogger(__name__)
 

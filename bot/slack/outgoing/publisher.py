@@ -24,8 +24,10 @@ from bot.slack.outgoing.messages import NOTES_EVERY, MessageSender, said_twice, 
 from bot.slack.outgoing.pictures import uploaded
 from bot.slack.outgoing.web_api import GONE, NO_PLACE, UNREACHABLE, SlackFailed, Sleep, WebApi
 from bot.slack.views.blocks import Message, fit, message
-from bot.storage.cards import broken_channels, outbox
-from bot.storage.cards.outbox import Backlog, CardClaim, Note, NoteClaim
+from bot.storage.cards import broken_channels, card_outbox, note_outbox, outbox
+from bot.storage.cards.card_outbox import CardClaim
+from bot.storage.cards.note_outbox import Note, NoteClaim
+from bot.storage.cards.outbox import Backlog
 from bot.storage.db.engine import Database, Transaction, repeated
 from bot.storage.db.leases import Release, Releases
 
@@ -98,7 +100,7 @@ class Publisher:
         await _logged(self._releases.repeat())
         async with self._database.read() as connection:
             now = self._now()
-            pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
+            pace = self.sender.pace(now, await card_outbox.count_live(connection, now - NOTES_EVERY))
             due = await outbox.count_due(connection, pace, now, _WORKERS)
         # No more workers than there is to do: what the others ask would keep a single card waiting.
         ended = await asyncio.gather(*(self._work() for _ in range(due)), return_exceptions=True)
@@ -122,8 +124,8 @@ class Publisher:
     async def _next_card(self) -> bool:
         now = self._now()
         async with self._database.write() as connection:
-            pace = self.sender.pace(now, await outbox.count_live(connection, now - NOTES_EVERY))
-            claim = await outbox.claim_card(connection, pace, self._owner, now, self._in_hand(CardClaim))
+            pace = self.sender.pace(now, await card_outbox.count_live(connection, now - NOTES_EVERY))
+            claim = await card_outbox.claim_card(connection, pace, self._owner, now, self._in_hand(CardClaim))
         if claim is None:
             return False
         async with self._working_on(claim):
@@ -158,8 +160,8 @@ class Publisher:
         async with self._database.write() as connection:
             pace = self.sender.pace(now)
             besides = self._in_hand(NoteClaim)
-            claim = await outbox.claim_notes(connection, pace, self._owner, now, besides)
-            claim = claim or await outbox.claim_edit(connection, pace, self._owner, now, besides)
+            claim = await note_outbox.claim_notes(connection, pace, self._owner, now, besides)
+            claim = claim or await note_outbox.claim_edit(connection, pace, self._owner, now, besides)
         if claim is None:
             return False
         async with self._working_on(claim):
@@ -185,27 +187,27 @@ class Publisher:
             found = await find_post(self._api, "card", claim.uid, claim.channel, None, since)
             if found:
                 async with self._database.write() as connection:
-                    await outbox.record_found(connection, claim, claim.channel, found)
+                    await card_outbox.record_found(connection, claim, claim.channel, found)
                 return
             if found is None:
                 drawn = said_twice(drawn)
             else:
                 async with self._database.write() as connection:
-                    if not await outbox.record_not_found(connection, claim):
+                    if not await card_outbox.record_not_found(connection, claim):
                         return  # looking took so long that another process posts it
                 claim.attempted_at = None
         if drawn.is_over and claim.attempted_at is None:
             async with self._database.write() as connection:
-                await outbox.withdraw(connection, claim)
+                await card_outbox.withdraw(connection, claim)
             return
         await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
-            held = await outbox.record_post_intent(connection, claim, self._now())
+            held = await card_outbox.record_post_intent(connection, claim, self._now())
         if not held:
             return  # it took so long that another process posts it
         answer = await self.sender.post(claim.channel, drawn, _metadata("card", claim.uid))
         async with self._database.write() as connection:
-            await outbox.record_shown(
+            await card_outbox.record_shown(
                 connection, claim, channel=answer["channel"], ts=answer["ts"], edited_at=self._now()
             )
             await broken_channels.mark_channel_working(connection, claim.channel)
@@ -217,7 +219,7 @@ class Publisher:
             await self.sender.edit(channel, ts, drawn)
         async with self._database.write() as connection:
             edited_at = None if unchanged else self._now()
-            await outbox.record_shown(connection, claim, channel=channel, ts=ts, edited_at=edited_at)
+            await card_outbox.record_shown(connection, claim, channel=channel, ts=ts, edited_at=edited_at)
         self._remember(claim, drawn)
 
     def _remember(self, claim: CardClaim, drawn: Message) -> None:
@@ -247,7 +249,7 @@ class Publisher:
         after = self.sender.try_after(claim.uid, claim.channel, what, error)
         await self._give_back(
             claim,
-            partial(outbox.record_failure, claim=claim, try_after=after, may_have_worked=_unsure(error)),
+            partial(card_outbox.record_failure, claim=claim, try_after=after, may_have_worked=_unsure(error)),
         )
 
     async def _repost(
@@ -255,7 +257,7 @@ class Publisher:
     ) -> None:
         """Posts once more what somebody deleted; what is deleted again is left alone."""
         self._drawn.pop(card_id, None)
-        if await outbox.record_gone(connection, card_id, ts, error.code):
+        if await card_outbox.record_gone(connection, card_id, ts, error.code):
             log.info("a card in %s is gone (%s); I post it again", channel, error.code)
         else:
             await self._break_card(connection, card_id, channel, error)
@@ -269,7 +271,7 @@ class Publisher:
         owner: str | None = None,
     ) -> None:
         log.warning("a card in %s cannot be shown: %s", channel, error.code)
-        await outbox.record_broken(connection, card_id, f"{error.code}: {error}", owner)
+        await card_outbox.record_broken(connection, card_id, f"{error.code}: {error}", owner)
         await self._break_channel(connection, channel, error)
 
     async def _break_channel(self, connection: Transaction, channel: str, error: SlackFailed) -> None:
@@ -282,7 +284,7 @@ class Publisher:
         drawn = await self._draw_notes(claim.notes)
         if drawn is None:  # those that can be drawn stand first in line now
             async with self._database.write() as connection:
-                await outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=True)
+                await note_outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=True)
             return
         if claim.is_edit and claim.ts:
             await self.sender.edit(claim.channel, claim.ts, drawn)
@@ -302,7 +304,7 @@ class Publisher:
         images = await uploaded(self._api, drawn.pictures)
         await self.sender.wait_for_turn(claim.channel)
         async with self._database.write() as connection:
-            held = await outbox.record_notes_intent(connection, claim, self._now())
+            held = await note_outbox.record_notes_intent(connection, claim, self._now())
         if not held:
             return
         answer, shown = await self.sender.post_illustrated(
@@ -330,7 +332,7 @@ class Publisher:
         files = () if claim.is_edit else drawn.files
         if files:
             async with self._database.write() as connection:
-                await outbox.record_notes_said(connection, claim, ts)
+                await note_outbox.record_notes_said(connection, claim, ts)
         for file in files:
             try:
                 await self._api.send_file(channel, file, thread_ts=claim.thread_ts or ts)
@@ -339,7 +341,7 @@ class Publisher:
                     raise
                 log.warning("the file %s could not be sent: %s", file.name, error)
         async with self._database.write() as connection:
-            await outbox.record_notes_posted(
+            await note_outbox.record_notes_posted(
                 connection, claim, ts, channel=channel, is_over=drawn.is_over and shown, shown=shown
             )
 
@@ -365,7 +367,7 @@ class Publisher:
                 raise one
             log.error("note %d of kind %s cannot be drawn", note.id, note.kind, exc_info=one)
             async with self._database.write() as connection:
-                await outbox.record_note_broken(connection, note, f"{type(one).__name__}: {one}")
+                await note_outbox.record_note_broken(connection, note, f"{type(one).__name__}: {one}")
         return _merged(drawn) if len(drawn) == len(notes) else None
 
     async def _draw_note(self, note: Note) -> Message:
@@ -375,7 +377,9 @@ class Publisher:
     async def _notes_failed(self, claim: NoteClaim, error: Exception) -> None:
         if claim.is_edit and isinstance(error, SlackFailed) and error.code in GONE | NO_PLACE:
             log.info("a note in %s cannot be edited any more: %s", claim.channel, error.code)
-            await self._give_back(claim, partial(outbox.record_notes_posted, claim=claim, ts=claim.ts or ""))
+            await self._give_back(
+                claim, partial(note_outbox.record_notes_posted, claim=claim, ts=claim.ts or "")
+            )
             return
         if isinstance(error, SlackFailed) and error.code in GONE and claim.card_id and claim.thread_ts:
             await self._give_back(claim, partial(self._repost_above, claim=claim, error=error))
@@ -388,18 +392,18 @@ class Publisher:
         await self._give_back(
             claim,
             partial(
-                outbox.record_notes_failure, claim=claim, try_after=after, may_have_worked=_unsure(error)
+                note_outbox.record_notes_failure, claim=claim, try_after=after, may_have_worked=_unsure(error)
             ),
         )
 
     async def _repost_above(self, connection: Transaction, claim: NoteClaim, error: SlackFailed) -> None:
         """The card of its thread is gone; the notes follow when it is posted again."""
-        await outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=_unsure(error))
+        await note_outbox.record_notes_failure(connection, claim, self._now(), may_have_worked=_unsure(error))
         if claim.card_id and claim.thread_ts:
             await self._repost(connection, claim.card_id, claim.thread_ts, claim.channel, error)
 
     async def _break_notes(self, connection: Transaction, claim: NoteClaim, error: SlackFailed) -> None:
-        await outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
+        await note_outbox.record_notes_broken(connection, claim, f"{error.code}: {error}")
         await self._break_channel(connection, claim.channel, error)
 
 

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
+from bot.storage.cards import card_outbox, note_outbox, outbox
 from bot.storage.cards import cards as wanted
-from bot.storage.cards import outbox
+from bot.storage.cards.card_outbox import CardClaim, EditPace
 from bot.storage.cards.cards import About, CardKind
-from bot.storage.cards.outbox import CardClaim, EditPace, NoteClaim, backlog
+from bot.storage.cards.note_outbox import NoteClaim
+from bot.storage.cards.outbox import backlog
 from bot.storage.db.engine import Database
 from bot.storage.db.leases import LASTS
 from bot.storage.db.tables import cards, notes
@@ -55,25 +57,27 @@ class Rows:
 
     async def claim(self, owner: str = "one", besides: Sequence[int] = ()) -> CardClaim | None:
         async with self.database.write() as connection:
-            return await outbox.claim_card(connection, self.pace, owner, self.now, besides)
+            return await card_outbox.claim_card(connection, self.pace, owner, self.now, besides)
 
     async def claim_notes(self, owner: str = "one", besides: Sequence[int] = ()) -> NoteClaim | None:
         async with self.database.write() as connection:
-            return await outbox.claim_notes(connection, self.pace, owner, self.now, besides)
+            return await note_outbox.claim_notes(connection, self.pace, owner, self.now, besides)
 
     async def show(self, claim: CardClaim, ts: str = "1.1") -> None:
         async with self.database.write() as connection:
-            await outbox.record_shown(connection, claim, channel=claim.channel, ts=ts, edited_at=self.now)
+            await card_outbox.record_shown(
+                connection, claim, channel=claim.channel, ts=ts, edited_at=self.now
+            )
 
     async def post(self, claim: NoteClaim) -> None:
         async with self.database.write() as connection:
-            await outbox.record_notes_intent(connection, claim, self.now)
-            await outbox.record_notes_posted(connection, claim, "2.2")
+            await note_outbox.record_notes_intent(connection, claim, self.now)
+            await note_outbox.record_notes_posted(connection, claim, "2.2")
 
     async def is_gone(self, card: CardClaim, ts: str) -> bool:
         """Whether a message that is gone is posted again, or was already."""
         async with self.database.write() as connection:
-            return await outbox.record_gone(connection, card.id, ts, "message_not_found")
+            return await card_outbox.record_gone(connection, card.id, ts, "message_not_found")
 
     async def shown_card(self, channel: str = "C1") -> CardClaim:
         """A card that Slack shows in its newest version."""
@@ -105,7 +109,7 @@ async def test_a_note_whose_file_is_being_sent_is_left_alone_meanwhile(rows: Row
     claim = await rows.claim_notes()
     assert claim is not None
     async with rows.database.write() as connection:
-        await outbox.record_notes_said(connection, claim, "2.2")
+        await note_outbox.record_notes_said(connection, claim, "2.2")
     rows.later(LASTS.total_seconds() - 1)
     assert await rows.claim_notes("two") is None
     rows.later(1)
@@ -140,7 +144,7 @@ async def test_who_was_too_slow_with_a_card_leaves_it_to_who_has_it(rows: Rows) 
     await rows.claim("two")
     assert slow
     async with rows.database.write() as connection:
-        await outbox.record_failure(connection, slow, rows.now, may_have_worked=True)
+        await card_outbox.record_failure(connection, slow, rows.now, may_have_worked=True)
     assert await rows.claim("three") is None
 
 
@@ -165,8 +169,8 @@ async def test_who_was_too_slow_with_a_card_does_not_post_it_beside_another(rows
     assert slow
     assert quick
     async with rows.database.write() as connection:
-        assert await outbox.record_post_intent(connection, quick, rows.now)
-        assert not await outbox.record_post_intent(connection, slow, rows.now)
+        assert await card_outbox.record_post_intent(connection, quick, rows.now)
+        assert not await card_outbox.record_post_intent(connection, slow, rows.now)
 
 
 async def test_who_was_too_slow_with_notes_does_not_post_them_beside_another(rows: Rows) -> None:
@@ -178,8 +182,8 @@ async def test_who_was_too_slow_with_notes_does_not_post_them_beside_another(row
     assert slow
     assert quick
     async with rows.database.write() as connection:
-        assert await outbox.record_notes_intent(connection, quick, rows.now)
-        assert not await outbox.record_notes_intent(connection, slow, rows.now)
+        assert await note_outbox.record_notes_intent(connection, quick, rows.now)
+        assert not await note_outbox.record_notes_intent(connection, slow, rows.now)
 
 
 async def test_a_card_that_is_shown_is_not_claimed(rows: Rows) -> None:
@@ -260,7 +264,7 @@ async def test_a_failure_waits_until_its_time(rows: Rows) -> None:
     assert claim
     async with rows.database.write() as connection:
         later = rows.now + timedelta(seconds=30)
-        await outbox.record_failure(connection, claim, later, may_have_worked=False)
+        await card_outbox.record_failure(connection, claim, later, may_have_worked=False)
     rows.later(29)
     assert await rows.claim() is None
     rows.later(1)
@@ -273,8 +277,8 @@ async def test_an_attempt_is_remembered_only_while_its_outcome_is_open(rows: Row
     claim = await rows.claim()
     assert claim
     async with rows.database.write() as connection:
-        await outbox.record_post_intent(connection, claim, rows.now)
-        await outbox.record_failure(connection, claim, rows.now, may_have_worked=unsure)
+        await card_outbox.record_post_intent(connection, claim, rows.now)
+        await card_outbox.record_failure(connection, claim, rows.now, may_have_worked=unsure)
     again = await rows.claim()
     assert again is not None
     assert again.attempted_at == (START if unsure else None)
@@ -322,8 +326,8 @@ async def test_who_looked_for_a_post_for_too_long_does_not_make_it(rows: Rows) -
     assert slow is not None
     assert quick is not None
     async with rows.database.write() as connection:
-        assert not await outbox.record_not_found(connection, slow)
-        assert await outbox.record_not_found(connection, quick)
+        assert not await card_outbox.record_not_found(connection, slow)
+        assert await card_outbox.record_not_found(connection, quick)
 
 
 async def test_a_broken_card_and_its_notes_leave_the_line(rows: Rows) -> None:
@@ -331,7 +335,7 @@ async def test_a_broken_card_and_its_notes_leave_the_line(rows: Rows) -> None:
     await rows.note("a")
     await rows.touch()
     async with rows.database.write() as connection:
-        await outbox.record_broken(connection, card.id, "channel_not_found")
+        await card_outbox.record_broken(connection, card.id, "channel_not_found")
     rows.later(60)
     assert await rows.claim() is None
     assert await rows.claim_notes() is None
@@ -428,8 +432,8 @@ async def test_what_was_attempted_together_is_claimed_together_again(rows: Rows)
     claim = await rows.claim_notes()
     assert claim
     async with rows.database.write() as connection:
-        await outbox.record_notes_intent(connection, claim, rows.now)
-        await outbox.record_notes_failure(connection, claim, rows.now, may_have_worked=True)
+        await note_outbox.record_notes_intent(connection, claim, rows.now)
+        await note_outbox.record_notes_failure(connection, claim, rows.now, may_have_worked=True)
     await rows.note("c")
     again = await rows.claim_notes()
     assert again is not None
@@ -473,8 +477,8 @@ async def test_live_cards_are_those_that_are_being_edited(rows: Rows) -> None:
     await rows.shown_card()
     await rows.open("C2", about=About(CardKind.INCIDENT, "1"))
     async with rows.database.read() as connection:
-        assert await outbox.count_live(connection, START - timedelta(minutes=1)) == 1
-        assert await outbox.count_live(connection, START + timedelta(minutes=1)) == 0
+        assert await card_outbox.count_live(connection, START - timedelta(minutes=1)) == 1
+        assert await card_outbox.count_live(connection, START + timedelta(minutes=1)) == 0
 
 
 async def test_each_commit_that_slack_has_to_show_is_told_of(rows: Rows) -> None:
@@ -508,12 +512,12 @@ async def test_who_stalls_past_the_lease_records_no_failure_on_a_card_that_anoth
     quick = await rows.claim("two")
     assert quick is not None
     async with rows.database.write() as connection:
-        await outbox.record_failure(connection, slow, rows.now, may_have_worked=False)
-        await outbox.record_broken(connection, slow.id, "not_in_channel", slow.owner)
+        await card_outbox.record_failure(connection, slow, rows.now, may_have_worked=False)
+        await card_outbox.record_broken(connection, slow.id, "not_in_channel", slow.owner)
     assert await rows.claim() is None, "it is held still"
     async with rows.database.write() as connection:
-        assert await outbox.record_post_intent(connection, quick, rows.now)
-        await outbox.record_failure(connection, quick, rows.now, may_have_worked=False)
+        assert await card_outbox.record_post_intent(connection, quick, rows.now)
+        await card_outbox.record_failure(connection, quick, rows.now, may_have_worked=False)
     assert await rows.claim() is not None, "who renewed the lease gives it back"
 
 
@@ -525,12 +529,12 @@ async def test_who_stalls_past_the_lease_records_no_failure_on_notes_that_anothe
     quick = await rows.claim_notes("two")
     assert quick is not None
     async with rows.database.write() as connection:
-        await outbox.record_notes_failure(connection, slow, rows.now, may_have_worked=False)
-        await outbox.record_notes_broken(connection, slow, "not_in_channel")
+        await note_outbox.record_notes_failure(connection, slow, rows.now, may_have_worked=False)
+        await note_outbox.record_notes_broken(connection, slow, "not_in_channel")
     assert await rows.claim_notes() is None, "they are held still"
     async with rows.database.write() as connection:
-        assert await outbox.record_notes_intent(connection, quick, rows.now)
-        await outbox.record_notes_failure(connection, quick, rows.now, may_have_worked=False)
+        assert await note_outbox.record_notes_intent(connection, quick, rows.now)
+        await note_outbox.record_notes_failure(connection, quick, rows.now, may_have_worked=False)
     assert await rows.claim_notes() is not None, "who renewed the lease gives it back"
 
 
@@ -542,14 +546,14 @@ async def test_a_live_note_is_claimed_for_an_edit_by_one_and_for_the_newest_that
         claim = await rows.claim_notes()
         assert claim is not None
         async with rows.database.write() as connection:
-            await outbox.record_notes_posted(connection, claim, "2.2", channel="D1")
+            await note_outbox.record_notes_posted(connection, claim, "2.2", channel="D1")
     async with rows.database.write() as connection:
         await wanted.touch_notes(connection, "rollout/7/")
-        edit = await outbox.claim_edit(connection, rows.pace, "one", rows.now)
-        again = await outbox.claim_edit(connection, rows.pace, "two", rows.now)
+        edit = await note_outbox.claim_edit(connection, rows.pace, "one", rows.now)
+        again = await note_outbox.claim_edit(connection, rows.pace, "two", rows.now)
     assert edit is not None
     assert (edit.channel, edit.ts, edit.wanted, again) == ("D1", "2.2", 2, None)
     async with rows.database.write() as connection:
-        await outbox.record_notes_posted(connection, edit, "2.2", channel="D1", is_over=True)
+        await note_outbox.record_notes_posted(connection, edit, "2.2", channel="D1", is_over=True)
         await wanted.touch_notes(connection, "rollout/7/")
-        assert await outbox.claim_edit(connection, rows.pace, "one", rows.now) is None
+        assert await note_outbox.claim_edit(connection, rows.pace, "one", rows.now) is None

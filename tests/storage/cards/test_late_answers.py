@@ -10,9 +10,10 @@ from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
 from bot.slack.views.audit_list import unanswered
 from bot.storage import audit
 from bot.storage.audit import UNANSWERED
-from bot.storage.cards import outbox
+from bot.storage.cards import note_outbox
+from bot.storage.cards.card_outbox import EditPace
 from bot.storage.cards.late_answers import answering
-from bot.storage.cards.outbox import EditPace, Note
+from bot.storage.cards.note_outbox import Note
 from bot.storage.db.engine import Database
 from bot.storage.db.leases import LASTS
 
@@ -43,7 +44,7 @@ async def dies_after(database: Database, action: AuditAction, actor: str = ANA) 
 
 async def due(database: Database, at: datetime) -> tuple[Note, ...]:
     async with database.write() as connection:
-        claim = await outbox.claim_notes(connection, EditPace(at), "publisher", at)
+        claim = await note_outbox.claim_notes(connection, EditPace(at), "publisher", at)
         return claim.notes if claim else ()
 
 
