@@ -110,12 +110,18 @@ class AuditEntry:
     actor: str  # Slack user id, or "meshbot" for what the bot decided
     action: AuditAction | TriedAction
     subject: str  # what has a number begins with it: "R-1: 3.5.0, 20 gateways"
-    outcome: Outcome
+    outcome: Outcome = Outcome.DONE
     before: str | None = None
     after: str | None = None
     channel: str | None = None
     reason: str | None = None
     plan_hash: str | None = None
+
+    @property
+    def texts(self) -> tuple[str | None, ...]:
+        """All but the moment, in the order in which they are hashed and exported."""
+        done = (self.actor, self.action, self.subject, self.outcome.value, self.before, self.after)
+        return (*done, self.channel, self.reason, self.plan_hash)
 
 
 BEGINNING: Final = "0" * 64  # what stands in place of a hash before the first entry of all
@@ -123,19 +129,7 @@ BEGINNING: Final = "0" * 64  # what stands in place of a hash before the first e
 
 def chained(before: str, entry: AuditEntry) -> str:
     """The hash of an entry behind the one with the hash ``before``: if one changes, all that follow do."""
-    told = (
-        before,
-        entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        entry.actor,
-        entry.action,
-        entry.subject,
-        entry.outcome.value,
-        entry.before,
-        entry.after,
-        entry.channel,
-        entry.reason,
-        entry.plan_hash,
-    )
+    told = (before, entry.at.astimezone(UTC).isoformat(timespec="microseconds"), *entry.texts)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

@@ -116,7 +116,6 @@ class AuditService:
             actor=actor.user_id,
             action=AuditAction.EXPORT,
             subject=f"{list_kind} {question}".strip()[:LONGEST],
-            outcome=Outcome.DONE,
             after="1 row" if rows == 1 else f"{rows:,} rows",
         )
         async with self._database.write() as connection:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry
 from bot.domain.errors import InvalidInput, NotAllowed, NotFound, Stale
 from bot.domain.query import ALL, EVERYTHING, Query, parse
 from bot.domain.subscriptions import (
@@ -216,7 +216,6 @@ def _entry(
         actor=actor.user_id,
         action=action,
         subject=f"subscription {one.id}",
-        outcome=Outcome.DONE,
         before=before.words if before else None,
         after=after.words if after else None,
         channel=one.channel,

@@ -228,15 +228,4 @@ def _action(word: str) -> AuditAction | TriedAction:
 
 
 def _row(entry: AuditEntry) -> dict[str, object]:
-    return {
-        "at": entry.at,
-        "actor": entry.actor,
-        "action": entry.action,
-        "subject": entry.subject,
-        "outcome": entry.outcome.value,
-        "before": entry.before,
-        "after": entry.after,
-        "channel": entry.channel,
-        "reason": entry.reason,
-        "plan_hash": entry.plan_hash,
-    }
+    return {**asdict(entry), "outcome": entry.outcome.value}

@@ -23,7 +23,7 @@ from bot.domain.alerts.incidents import (
     Incident,
     missing,
 )
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry
 from bot.domain.incident_kinds import IncidentId, IncidentSummary
 from bot.domain.query import Query
 from bot.services.alerts.notes import (
@@ -320,7 +320,6 @@ def _entry(
         actor=actor,
         action=action,
         subject=incident.audited,
-        outcome=Outcome.DONE,
         channel=channel,
         reason=note,
     )

@@ -24,7 +24,7 @@ from bot.domain.alerts.maintenance import (
     parse_maintenance,
     parse_number,
 )
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry
 from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale
 from bot.domain.gateways import Listing
@@ -403,7 +403,6 @@ def _entry(actor: Actor, action: AuditAction, window: Maintenance, now: datetime
         actor=actor.user_id,
         action=action,
         subject=f"{window.title}: {window.query}",
-        outcome=Outcome.DONE,
         after=coming,
         channel=channel,
         reason=window.reason,

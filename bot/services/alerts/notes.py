@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.domain.alerts.acknowledgements import Handed
 from bot.domain.alerts.incidents import FIRST_GATEWAYS, Acknowledgement, Growth, Incident, has_grown
-from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
+from bot.domain.audit import BOT, AuditAction, AuditEntry
 from bot.domain.gateways import GatewayId
 from bot.domain.incident_kinds import IncidentId
 from bot.storage import audit, preferences
@@ -121,7 +121,6 @@ async def _record_lapse(connection: Transaction, grown: Growth, at: datetime) ->
         actor=BOT,
         action=AuditAction.END_ACKNOWLEDGEMENT,
         subject=incident.audited,
-        outcome=Outcome.DONE,
         before=f"{grown.told:,} offline, acknowledged by {grown.acknowledged.name}",
         after=f"{grown.down:,} offline",
     )

@@ -20,7 +20,7 @@ from bot.domain.alerts.silences import (
     parse_number,
     parse_silence,
 )
-from bot.domain.audit import BOT, AuditAction, AuditEntry, Outcome
+from bot.domain.audit import BOT, AuditAction, AuditEntry
 from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale, Unconfirmed
 from bot.domain.gateways import NO_SITE
@@ -407,7 +407,6 @@ def _entry(
         actor=actor.user_id,
         action=action,
         subject=f"{silence.title}: {covers}",
-        outcome=Outcome.DONE,
         after=None if action is AuditAction.UNSILENCE else until,
         channel=channel,
         reason=silence.reason,

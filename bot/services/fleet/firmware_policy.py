@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from bot.domain.access import Action, Actor, require, require_some
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry
 from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, Stale
 from bot.domain.firmware import FirmwarePolicy, PolicyId, PolicyKind, is_same_firmware
@@ -211,7 +211,6 @@ def _entry(
         actor=actor.user_id,
         action=action,
         subject=f"{policy.title}: {policy.version} {policy.kind.value} for {policy.query or 'all gateways'}",
-        outcome=Outcome.DONE,
         channel=channel,
         reason=policy.reason,
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bot.domain.access import Action, Actor
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry
 from bot.domain.rollouts.events import (
     CALLS_THE_REQUESTER,
     Aborted,
@@ -130,7 +130,6 @@ def _audited(
         actor=by.user_id if by else BY_ITSELF,
         action=audit_action(type(event)),
         subject=f"{rollout.title}: {rollout.firmware_version}, {gateways}",
-        outcome=Outcome.DONE,
         before=_standing(before) if before else None,
         after=_standing(rollout) if before else wanted,
         channel=channel,

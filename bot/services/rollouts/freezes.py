@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from bot.domain.access import Action, Actor, require_everywhere
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry
 from bot.domain.errors import InvalidInput, Stale
 from bot.domain.rollouts.events import Frozen, Unfrozen
 from bot.domain.rollouts.freezes import Freeze, FreezeEffect, hold_anew, is_held
@@ -156,7 +156,6 @@ def _entry(
         actor=actor.user_id,
         action=action,
         subject=f"firmware {freeze.firmware_version}" if freeze.firmware_version else "everything",
-        outcome=Outcome.DONE,
         channel=channel,
         reason=freeze.reason or None,
     )

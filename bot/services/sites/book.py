@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.domain.access import Action, Actor, refused, require
-from bot.domain.audit import AuditAction, AuditEntry, Outcome
+from bot.domain.audit import AuditAction, AuditEntry
 from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.errors import InvalidInput, Mistake, Mistaken, NotAllowed, NotFound, Stale
 from bot.domain.gateways import fold
@@ -245,7 +245,6 @@ class SiteBook:
             actor=actor.user_id,
             action=action,
             subject=item.site,
-            outcome=Outcome.DONE,
             before=_in_words(item, item.before),
             after=_in_words(item, item.after),
             channel=channel,

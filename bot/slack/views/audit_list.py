@@ -84,18 +84,7 @@ def unanswered(body: Mapping[str, Any]) -> Message:
 
 def csv_row(entry: AuditEntry) -> tuple[str | None, ...]:
     """A row of the file, in the order of ``CSV_HEADING``."""
-    return (
-        utc(entry.at),
-        entry.actor,
-        entry.action,
-        entry.subject,
-        entry.outcome.value,
-        entry.before,
-        entry.after,
-        entry.channel,
-        entry.reason,
-        entry.plan_hash,
-    )
+    return (utc(entry.at), *entry.texts)
 
 
 def _line(entry: AuditEntry) -> str:
