@@ -119,25 +119,16 @@ async def add_note(
         .order_by(case((is_shown(), 0), else_=1), cards.c.id)
     )
     for place, (card_id, channel) in enumerate(found.all()):
-        mark_touched(connection)
-        await connection.execute(
-            insert_or_ignore(
-                connection,
-                notes,
-                {
-                    "key": f"{key}/{card_id}",
-                    "card_id": card_id,
-                    "channel": channel,
-                    "kind": kind,
-                    "body": {**body, **(once or {})} if place == 0 else dict(body),
-                    "broadcast": broadcast,
-                    "live": live,
-                    "state": "waiting",
-                    "wanted": 1,
-                    "shown": 0,
-                    "created_at": now,
-                },
-            )
+        await _want_note(
+            connection,
+            key=f"{key}/{card_id}",
+            card_id=card_id,
+            channel=channel,
+            kind=kind,
+            body={**body, **(once or {})} if place == 0 else dict(body),
+            broadcast=broadcast,
+            live=live,
+            created_at=now,
         )
 
 
@@ -156,27 +147,14 @@ async def add_message(
 
     Under a ``lease`` it is not posted before that ends.
     """
+    row = {"key": key, "channel": channel, "kind": kind, "body": dict(body), "live": live, "created_at": now}
+    await _want_note(connection, card_id=None, broadcast=False, **row, **(lease or {}))
+
+
+async def _want_note(connection: AsyncConnection, **row: object) -> None:
     mark_touched(connection)
-    await connection.execute(
-        insert_or_ignore(
-            connection,
-            notes,
-            {
-                "key": key,
-                "card_id": None,
-                "channel": channel,
-                "kind": kind,
-                "body": dict(body),
-                "broadcast": False,
-                "live": live,
-                "state": "waiting",
-                "wanted": 1,
-                "shown": 0,
-                "created_at": now,
-                **(lease or {}),
-            },
-        )
-    )
+    new = {"state": "waiting", "wanted": 1, "shown": 0}
+    await connection.execute(insert_or_ignore(connection, notes, {**row, **new}))
 
 
 async def touch_notes(connection: AsyncConnection, *prefixes: str) -> None:

@@ -147,12 +147,7 @@ async def mark_called(
     await connection.execute(
         update(rollout_targets).where(rollout_targets.c.batch_id == batch_id).values(started_at=now)
     )
-    for start in range(0, len(members), CHUNK):
-        await connection.execute(
-            update(gateway_claims)
-            .where(gateway_claims.c.gateway_id.in_(members[start : start + CHUNK]))
-            .values(started_at=now)
-        )
+    await _set_started(connection, members, now)
 
 
 async def mark_not_called(connection: Transaction, batch_id: int) -> None:
@@ -174,13 +169,17 @@ async def take_back(connection: Transaction, batch_id: int, members: Sequence[Ga
             attempts=rollout_targets.c.attempts - 1,
         )
     )
+    await _set_started(connection, members, None)
+    await close_batch(connection, batch_id, "taken back")
+
+
+async def _set_started(connection: Transaction, members: Sequence[GatewayId], at: datetime | None) -> None:
     for start in range(0, len(members), CHUNK):
         await connection.execute(
             update(gateway_claims)
             .where(gateway_claims.c.gateway_id.in_(members[start : start + CHUNK]))
-            .values(started_at=None)
+            .values(started_at=at)
         )
-    await close_batch(connection, batch_id, "taken back")
 
 
 async def record_job(connection: Transaction, batch_id: int, job_id: str) -> None:
