@@ -74,23 +74,20 @@ class _Pass:
     hold_all: bool  # whether all that is known stands in the known pages
     pages: Pages = field(default_factory=dict)
     news: dict[str, tuple[Gateway, bytes]] = field(default_factory=dict)
-    _fresh: set[bytes] = field(default_factory=set)  # the digests of the news
 
     def add(self, page: DevicePage) -> None:
         """Of a gateway that two pages show, the later one counts."""
         if self._is_known(page):
             return
-        known, fresh, reading = self.known, self._fresh, self.reading
+        known, news, reading = self.known, self.news, self.reading
         digests = [blake2b(raw, digest_size=DIGEST, person=reading).digest() for raw in page.raw_items]
         self.pages[page.digest] = b"".join(digests)
         for digest, raw in zip(digests, page.raw_items, strict=True):
             gateway_id = known.get(digest)
             if gateway_id is not None:
-                self._forget_news(gateway_id)
-            elif digest not in fresh and (gateway := page.decode(raw)) is not None:
-                self._forget_news(gateway.id)
-                self.news[gateway.id] = (gateway, digest)
-                fresh.add(digest)
+                news.pop(gateway_id, None)
+            elif (gateway := page.decode(raw)) is not None:
+                news[gateway.id] = (gateway, digest)
 
     def _is_known(self, page: DevicePage) -> bool:
         """Whether all of it is as it was; most pages are, and none of their gateways is looked at then."""
@@ -100,10 +97,6 @@ class _Pass:
             return False
         self.pages[page.digest] = digests
         return True
-
-    def _forget_news(self, gateway_id: str) -> None:
-        if (earlier := self.news.pop(gateway_id, None)) is not None:
-            self._fresh.remove(earlier[1])
 
     def finish(self) -> Digests:
         """Puts the news into what is known, in place: of 100,000 a second map takes 5 MB. Returns who is
