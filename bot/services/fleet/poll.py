@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import zip_longest
+from struct import unpack
 from typing import TypeVar
 
 from bot.domain.errors import BotError, Unavailable
@@ -393,8 +394,8 @@ class FleetPoll:
             raise Unavailable(_TAKEN_OVER)
 
 
-def _each(digests: bytes) -> list[bytes]:
-    return [digests[start : start + DIGEST] for start in range(0, len(digests), DIGEST)]
+def _each(digests: bytes) -> tuple[bytes, ...]:
+    return unpack(f"{DIGEST}s" * (len(digests) // DIGEST), digests)
 
 
 def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
