@@ -5,13 +5,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NewType
 
 from bot.domain.errors import InvalidInput
-
-KEPT: Final = timedelta(days=365)  # the audit log; rollouts and incidents, after their end
 
 
 class Outcome(StrEnum):

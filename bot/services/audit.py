@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.domain.access import Action, Actor, Role, require
-from bot.domain.audit import KEPT, AuditAction, AuditChain, AuditEntry, AuditQuery, Outcome, TriedAction
+from bot.domain.audit import AuditAction, AuditChain, AuditEntry, AuditQuery, Outcome, TriedAction
 from bot.domain.errors import Unavailable
+from bot.domain.times.retention import KEPT
 from bot.services.context import Context
 from bot.storage import audit
 

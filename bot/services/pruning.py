@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from bot.domain.audit import KEPT
+from bot.domain.times.retention import KEPT
 from bot.services.context import Context
 from bot.storage import retention as store
 from bot.storage.db.engine import Transaction

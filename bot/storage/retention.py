@@ -3,13 +3,14 @@
 A rollout or an incident may have a hundred thousand gateways: they go first, some in each transaction.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Select, delete, exists, func, select
 
 from bot.domain.incident_kinds import LIVE
 from bot.domain.rollouts.lifecycle import RolloutState
+from bot.domain.times.retention import HEARD_KEPT, PLAN_KEPT
 from bot.storage.cards.cards import CardKind
 from bot.storage.db.engine import Transaction
 from bot.storage.db.tables import (
@@ -29,8 +30,6 @@ from bot.storage.db.tables import (
 )
 
 MOST = 2_000  # gateways forgotten in one transaction
-HEARD_KEPT = timedelta(hours=2)  # Slack delivers an event again for an hour at most
-PLAN_KEPT = timedelta(days=1)  # after it has expired
 _FINAL = [state.value for state in RolloutState if state.is_final]
 _LIVE = [state.value for state in LIVE]
 

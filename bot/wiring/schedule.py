@@ -1,10 +1,10 @@
-"""What the bot does by itself: how often each tick runs, and how long what is pruned was kept."""
+"""What the bot does by itself, and how often: every tick by its name."""
 
 from datetime import timedelta
 from functools import partial
 
-from bot.domain.audit import KEPT
 from bot.domain.gateways import ListingResult
+from bot.domain.times.retention import FLEET_HISTORY, KEPT, WRITES_KEPT
 from bot.scheduler import Scheduler
 from bot.services.clock import Clock, WallClock
 from bot.services.fleet.search import LOOK_EVERY
@@ -16,8 +16,6 @@ from bot.wiring.reporting import Reporting
 from bot.wiring.rollouts import Rollouts
 from bot.wiring.slack import Slack
 
-FLEET_HISTORY = timedelta(days=90)
-WRITES_KEPT = timedelta(days=7)  # for Undo, and for a late click that is told so
 OFTEN = timedelta(seconds=5)
 _HOURLY = timedelta(hours=1)
 

@@ -18,7 +18,6 @@ from bot.domain import confirmations, digests, subscriptions, visibility_loss
 from bot.domain.access import Role
 from bot.domain.alerts import maintenance, reminders, severity, silences, storms
 from bot.domain.alerts.incidents import GROWN_BY, GROWN_LEAST
-from bot.domain.audit import KEPT
 from bot.domain.confirmations import CONFIRM_WITHIN
 from bot.domain.fleet import availability, charts, timeline
 from bot.domain.fleet.renames_and_tags import UNDO_WITHIN
@@ -26,6 +25,7 @@ from bot.domain.gateways import FLAPPING_CHANGES, FLAPPING_WITHIN, MISSED_POLLS
 from bot.domain.rollouts import approvals, gateway_verdict, plan, stop_gates, waves
 from bot.domain.rollouts.lifecycle import APPROVAL_LASTS, TargetClass
 from bot.domain.sites import changes_and_undo, entries
+from bot.domain.times.retention import FLEET_HISTORY, KEPT, PLAN_KEPT, WRITES_KEPT
 from bot.meshtech.routes import ROUTES
 from bot.services.alerts.maintenance import SHOWN_BEFORE
 from bot.services.fleet import firmware_policy
@@ -37,8 +37,6 @@ from bot.slack.rollouts.views.card import waves_words
 from bot.slack.rollouts.views.plan import AWAITED_WORDS, CLASS_WORDS
 from bot.slack.views.modals import MOST_PASTED
 from bot.storage.cards.outbox import Backlog
-from bot.storage.retention import PLAN_KEPT
-from bot.wiring import schedule
 from bot.wiring.alerts import alert_rules
 from bot.wiring.rollouts import rollout_rules
 from tests.project.reference import with_tables
@@ -292,12 +290,12 @@ _PLANNED = {CLASS_WORDS[TargetClass.ELIGIBLE]: 38, CLASS_WORDS[TargetClass.ALREA
 def test_what_is_forgotten_when_is_what_the_code_forgets() -> None:
     text = DOCUMENTS["docs/operations.md"]
     for said in (
-        f"| what happened to gateways, and the record of polls | {schedule.FLEET_HISTORY.days} days |",
+        f"| what happened to gateways, and the record of polls | {FLEET_HISTORY.days} days |",
         f"notes in their threads, after their last change | {KEPT.days} days |",
         f"after their end; silences, maintenance windows and firmware policies | {KEPT.days} days |",
         f"that nobody requested | {PLAN_KEPT.days} day after they have expired |",
         f"refuses to change one | {KEPT.days} days |",
-        f"which Undo needs | {schedule.WRITES_KEPT.days} days |",
+        f"which Undo needs | {WRITES_KEPT.days} days |",
     ):
         assert said in text, said
 
@@ -311,7 +309,7 @@ def test_the_numbers_in_prose_are_the_code_s() -> None:
         f"Undo for {_minutes(UNDO_WITHIN)} minutes",
         f"its last word counts for {_minutes(identity_cache.TRUSTED)} minutes",
         f"what runs is finished ({shutdown.DRAIN.seconds} seconds at most)",
-        f"what happened to gateways for {schedule.FLEET_HISTORY.days} days",
+        f"what happened to gateways for {FLEET_HISTORY.days} days",
     ):
         assert said in text, said
 
@@ -342,7 +340,7 @@ def _claims() -> list[str]:
         f"within {_minutes(CONFIRM_WITHIN)} minutes",
         "A month such as `2026-11`",
         f"up to {digests.LATE_IN_A_MONTH.days} days late",
-        f"as a whole, for {schedule.WRITES_KEPT.days} days",
+        f"as a whole, for {WRITES_KEPT.days} days",
         f"stable for {_hours(waves.STABLE_CANARY)} hours",
         f"At most {_share(rules.per_site)} of a site",
         f"{rules.batch} in one job of Meshtech's (`BATCH`)",

@@ -9,10 +9,10 @@ from sqlalchemy import Column, insert, select, update
 
 from bot.domain.alerts.maintenance import parse_maintenance
 from bot.domain.alerts.silences import SilenceRequest
-from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
 from bot.domain.incident_kinds import IncidentId
 from bot.domain.rollouts.lifecycle import RolloutId, RolloutState
+from bot.domain.times.retention import KEPT
 from bot.services.context import Context
 from bot.services.pruning import Retention
 from bot.storage import retention as store

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot.domain.audit import KEPT
+from bot.domain.times.retention import KEPT
 from bot.domain.times.written_times import parse_duration
 
 CLOSED = frozenset({"closed", "over", "resolved", "past"})  # the words that ask for what is over

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.alerts.severity import Severity, is_worse, severity_of
-from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound
 from bot.domain.firmware import FirmwarePolicy
 from bot.domain.gateways import Connectivity, GatewayId, KnownGateway, Listing
 from bot.domain.incident_kinds import IncidentId, IncidentKind, IncidentState, Scope
+from bot.domain.times.retention import KEPT
 
 FIRST_GATEWAYS = 10  # so many are named on a card
 GROWN_BY = 0.5  # of those down when people last heard of it loudly, and

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 
-from bot.domain.audit import KEPT
 from bot.domain.errors import NotFound, Stale
 from bot.domain.firmware import Firmware, FirmwareId
 from bot.domain.gateways import GatewayId
@@ -26,6 +25,7 @@ from bot.domain.rollouts.lifecycle import (
     TargetState,
 )
 from bot.domain.rollouts.plan import Plan, Target
+from bot.domain.times.retention import KEPT
 from bot.storage.db import leases
 from bot.storage.db.engine import Database, Transaction
 from bot.storage.db.leases import is_free, is_held, taken
