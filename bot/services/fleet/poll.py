@@ -61,6 +61,7 @@ _TAKEN_OVER = "Another replica took over the poll, since this one took too long.
 
 _Item = TypeVar("_Item")
 Digests = dict[bytes, str]
+News = dict[str, tuple[Gateway, bytes]]  # with the digest of each
 Pages = dict[bytes, bytes]  # by the digest of a page those of its gateways, one behind the other
 
 
@@ -74,7 +75,7 @@ class _Pass:
     known_pages: Pages
     hold_all: bool  # whether all that is known stands in the known pages
     pages: Pages = field(default_factory=dict)
-    news: dict[str, tuple[Gateway, bytes]] = field(default_factory=dict)
+    news: News = field(default_factory=dict)
 
     def add(self, page: DevicePage) -> None:
         """Of a gateway that two pages show, the later one counts."""
@@ -106,12 +107,15 @@ class _Pass:
         known, news, unseen = self.known, self.news, self._unseen()
         for digest in unseen:
             known.pop(digest, None)
-        shown_twice = news.keys() - unseen.values()  # or new
-        if shown_twice:
+        if known and (shown_twice := news.keys() - unseen.values()):  # or new
             for digest in [digest for digest, id_ in known.items() if id_ in shown_twice]:
                 del known[digest]
         known.update((digest, id_) for id_, (_, digest) in news.items())
         return {digest: id_ for digest, id_ in unseen.items() if id_ not in news}
+
+    def taken(self, ids: Sequence[str]) -> list[tuple[Gateway, bytes]]:
+        """News that are written now and then forgotten: all at once would hold the event loop up."""
+        return [self.news.pop(id_) for id_ in ids]
 
     def _unseen(self) -> Digests:
         """Of what was known, what no page shows as it was."""
@@ -217,7 +221,6 @@ class FleetPoll:
             ended = self._now()
             listing = Listing(number, min(started, ended), ended)  # the clock may be set back meanwhile
             await self._write_news(found, listing, size, changes, first=first)
-            found.news.clear()  # or the collector looks through them after all
         await self._look_for(known, missing, changes)
         gone = await self._complete(listing, missing, len(known), online_before, changes)
         await self._write_vanished(known, gone, listing, changes)
@@ -246,22 +249,21 @@ class FleetPoll:
         self, found: _Pass, listing: Listing, size: int, changes: _Changes, *, first: bool
     ) -> None:
         ids = await asyncio.to_thread(sorted, found.news)  # in the order of the table, which writes less
-        news = [found.news[id_] for id_ in ids]
         if not size:
             # Into an empty snapshot all goes at once: who looks sees nothing, or everything.
             async with self._database.write() as connection:
-                for chunk in _chunks(news):
+                for some in _chunks(ids):
                     await self._write_chunk(
-                        connection, {}, chunk, listing, changes, moving=False, first=first
+                        connection, {}, found.taken(some), listing, changes, moving=False, first=first
                     )
                 await self._hold_claim(connection)
             return
-        moving = await self._is_moving(news, size)
-        for chunk in _chunks(news):
+        moving = await self._is_moving(found.news, ids, size)
+        for some in _chunks(ids):
             async with self._database.write() as connection:
-                before = await fleet.load(connection, [gateway.id for gateway, _ in chunk], lock=True)
+                before = await fleet.load(connection, some, lock=True)
                 await self._write_chunk(
-                    connection, before, chunk, listing, changes, moving=moving, first=first
+                    connection, before, found.taken(some), listing, changes, moving=moving, first=first
                 )
                 await self._hold_claim(connection)
             await self._keep_claim()
@@ -311,14 +313,14 @@ class FleetPoll:
                 events += happened
         return after, events
 
-    async def _is_moving(self, news: Sequence[tuple[Gateway, bytes]], size: int) -> bool:
-        if not is_moving(len(news), size):
+    async def _is_moving(self, news: News, ids: Sequence[str], size: int) -> bool:
+        if not is_moving(len(ids), size):
             return False
         moved = 0
-        for chunk in _chunks(news):
+        for some in _chunks(ids):
             async with self._database.read() as connection:
-                before = await fleet.load(connection, [gateway.id for gateway, _ in chunk])
-            moved += sum(g.id in before and timestamp_moved(before[g.id], g) for g, _ in chunk)
+                before = await fleet.load(connection, some)
+            moved += sum(timestamp_moved(known, news[id_][0]) for id_, known in before.items())
         return is_moving(moved, size)
 
     async def _look_for(self, seen: Digests, missing: Digests, changes: _Changes) -> None:
