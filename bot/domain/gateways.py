@@ -34,7 +34,7 @@ class Connectivity(StrEnum):
 @dataclass_transform(frozen_default=True)
 def _made_by_the_ten_thousand(made: type[_Class]) -> type[_Class]:
     """A dataclass that the type checker alone keeps frozen: what Python does for it makes new ones take six
-    times as long, a tenth of a first listing.
+    times as long.
     """
     return dataclass(slots=True, unsafe_hash=True)(made)
 
