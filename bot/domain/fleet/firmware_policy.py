@@ -25,6 +25,7 @@ _DECLARED = re.compile(
     r"(?:\s+for\s+(?P<query>.+?))?(?:\s+because\s+(?P<reason>.+))?",
     re.IGNORECASE | re.DOTALL,
 )
+_IS_NO_VERSION = re.compile(r'|latest|.*[<>=*,;:|"].*', re.IGNORECASE)  # nothing, or what says several
 _ENDED = re.compile(r"end\s+(\S+)", re.IGNORECASE)
 
 
@@ -65,6 +66,10 @@ def parse_policy(text: str) -> PolicyRequest | PolicyId:
         raise InvalidInput(f"I need a version that is wanted or bad. {USAGE}")
     kind = PolicyKind.BAD if match["kind"].lower() == "bad" else PolicyKind.WANTED
     version, query = match["version"].strip('",'), (match["query"] or "").strip()
+    if _IS_NO_VERSION.fullmatch(version):
+        raise InvalidInput(
+            f"“{version}” is not one version, such as 3.5.0. Say each of several by itself. {USAGE}"
+        )
     return PolicyRequest(kind, version, query, match["reason"] or None, link[1] if link else None)
 
 

@@ -300,7 +300,7 @@ def parse_rename(text: str) -> tuple[str, str]:
 
 def _same_name(query: str, new_name: str) -> str:
     """Said where several gateways would get one name."""
-    base = unquoted(new_name.removeprefix("to ")) or "OSL"
+    base = unquoted(new_name.removeprefix("to ")).partition("{")[0].rstrip("- ") or "OSL"
     return (
         f"No gateway is called {query}. A name for several gateways needs {{n}}, which counts them: "
         f'“/mesh rename {query} to "{base}-{{n:03}}"”.'

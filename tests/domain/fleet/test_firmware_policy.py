@@ -62,6 +62,15 @@ def test_what_is_no_policy_is_told_how_one_is_written(text: str) -> None:
         parse_policy(text)
 
 
+@pytest.mark.parametrize(
+    "text", ['""', "latest", "<3.4", ">=3.4", "3.4.*", "3.4.0,3.4.1", '"3.4.0; 3.4.1"', "fw:3.4"]
+)
+@pytest.mark.parametrize("kind", PolicyKind)
+def test_a_policy_is_about_one_version_since_no_gateway_runs_a_pattern(text: str, kind: PolicyKind) -> None:
+    with pytest.raises(InvalidInput, match="is not one version"):
+        parse_policy(f"{kind} {text} because it bricks")
+
+
 def test_a_policy_is_typed_again_as_it_was_meant() -> None:
     asked = PolicyRequest(BAD, "3.3.0", "model:2011 tag:oslo")
     assert parse_policy(asked.text) == asked

@@ -109,6 +109,11 @@ async def test_one_name_for_several_gateways_is_answered_with_the_form_that_coun
             await room.says(asked)
 
 
+async def test_the_form_that_counts_is_offered_without_a_brace_that_was_left_open(room: Room) -> None:
+    with pytest.raises(InvalidInput, match=r'to "OSL-\{n:03\}"'):
+        await room.says('rename tag:oslo to "OSL-{n"')
+
+
 async def test_a_second_undo_is_refused_and_loses_its_button(room: Room) -> None:
     await room.says("rename MT0001 Roof")
     await room.clicks(ids.WRITE_UNDO)
