@@ -77,7 +77,7 @@ async def test_somebody_asks_how_available_the_sites_were_and_takes_the_file_alo
     async with connected(features(fleet)) as (made, _):
         said = await answer(made, "availability 24h")
         lines = said.text.split("\n")
-        assert "available: 2 sites over the last 1 d" in lines[0]
+        assert "available: 2 sites over the last day" in lines[0]
         assert "1 outage of 1 h" in lines[1]
         assert "<!channel" not in said.text + str(said.blocks)
         await made.slack.click(OPERATOR, said, ids.EXPORT_CSV)
@@ -100,11 +100,18 @@ async def test_somebody_asks_for_a_month_and_a_channel_gets_it_with_its_file_and
     }
 
 
+async def test_of_a_time_without_data_no_outage_is_claimed(fleet: World) -> None:
+    async with connected(features(fleet)) as (made, _):
+        title, site, *_ = (await answer(made, "availability tag:oslo 2026-02")).text.split("\n")
+    assert title == "No data that counts: 1 site for tag:oslo in 2026-02."
+    assert site == "no data that counts oslo · 11 gateways"
+
+
 async def test_somebody_sees_the_worst_gateways_and_opens_one(fleet: World) -> None:
     async with connected(features(fleet)) as (made, _):
         said = await answer(made, "worst often tag:oslo 24h")
         assert (
-            "1 gateway that had outages for tag:oslo in the last 1 d, offline most often first" in said.text
+            "1 gateway that had outages for tag:oslo in the last day, offline most often first" in said.text
         )
         assert "MT5 · 1 outage of 1 h" in said.text
         opened = await made.slack.click(OPERATOR, said, ids.OPEN)
@@ -121,7 +128,7 @@ async def test_somebody_reads_what_happened_to_a_gateway_and_to_a_site(fleet: Wo
     await tag(fleet, "id:g5", add=("mast",))
     async with connected(features(fleet)) as (made, _):
         newest, *rest = (await made.says(OPERATOR, "history g5 24h")).split("\n")
-        assert newest == "Roof: 3 entries in the last 1 d, the newest first:"
+        assert newest == "Roof: 3 entries in the last day, the newest first:"
         assert [line.partition("UTC>: ")[2] for line in rest] == [
             "tags: +mast",
             "renamed: MT5 → Roof",

@@ -91,7 +91,7 @@ def _available(report: AvailabilityReport, query: str, when: str, place: PagePos
     is_month = split_month(when)[1] is not None
     over = f"in {when}" if is_month else f"over the last {_length(report.ends - report.begins)}"
     of = f" for {code(query, 300)}" if query else ""
-    return f"{bold(f'{_percent(report.whole.uptime)} available')}: {place.says('site')}{of} {over}"
+    return f"{bold(_share(report.whole.uptime).capitalize())}: {place.says('site')}{of} {over}"
 
 
 def _foot(report: AvailabilityReport) -> list[str]:
@@ -118,7 +118,7 @@ def of_site(report: AvailabilityReport, told: Timeline) -> list[str]:
     shown = [row(_happening_line, one, {"": ""}) for one in happened[:_OF_SITE]]
     more = len(happened) - len(shown)
     return [
-        f"{_percent(report.whole.uptime)} available over the last {over}.",
+        f"{_share(report.whole.uptime).capitalize()} over the last {over}.",
         *([f"Alerts and rollouts of the last {over}:"] if shown else []),
         *shown,
         *([f"and {more:,} more before"] if more else []),
@@ -186,8 +186,9 @@ def timeline(
 
 # ---- below: lines and phrases
 def _site_line(one: SiteUptime) -> str:
+    share = _share(one.uptime).removesuffix(" available")
     facts = [
-        f"{bold(_percent(one.uptime))} {name(one.site)}",
+        f"{bold(share)} {name(one.site)}",
         count(one.gateways, "gateway"),
         *_outages(one.uptime),
     ]
@@ -199,7 +200,7 @@ def _gateway_line(one: GatewayUptime, known: KnownGateway | None) -> str:
         bold(name(known.gateway.label if known else one.id, 40)),
         *_outages(one.uptime),
         *([f"flapped {count(one.uptime.flapping, 'time')}"] if one.uptime.flapping else []),
-        f"{_percent(one.uptime)} available",
+        _share(one.uptime),
     ]
     return "\n".join([" · ".join(facts), f"{code(one.id)} · {name(one.site, 40)}"])
 
@@ -227,6 +228,8 @@ def _happening_line(one: Happening, names: Mapping[str, str]) -> str:
 
 
 def _outages(one: Uptime) -> list[str]:
+    if one.share is None:
+        return []
     if not one.outages:
         return ["no outage"]
     if one.outages == 1:
@@ -247,12 +250,12 @@ def _counted(report: AvailabilityReport) -> str:
     return "; ".join(said) + "."
 
 
-def _percent(one: Uptime) -> str:
+def _share(one: Uptime) -> str:
     """Never 100 % for less: what is cut off is always the better part."""
     share = one.share
     if share is None:
-        return "unknown"
-    return "100 %" if share == 1 else f"{int(share * 10_000) / 100:.2f} %"
+        return "no data that counts"
+    return f"{'100' if share == 1 else f'{int(share * 10_000) / 100:.2f}'} % available"
 
 
 def _numbers(one: Uptime) -> tuple[str, ...]:
@@ -271,6 +274,12 @@ def _hours(length: timedelta) -> str:
     return f"{length / timedelta(hours=1):.2f}"
 
 
+_ONE = {timedelta(hours=1): "hour", timedelta(days=1): "day"}
+
+
 def _length(period: timedelta) -> str:
+    """Behind “the last”."""
+    if period in _ONE:
+        return _ONE[period]
     days = period / timedelta(days=1)
     return count(int(days), "day") if days > 1 and not days % 1 else duration(period)
