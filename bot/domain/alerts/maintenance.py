@@ -22,7 +22,7 @@ from bot.domain.errors import InvalidInput, Stale
 from bot.domain.query import FARING, Query
 from bot.domain.subscriptions import parse_zone
 from bot.domain.times.update_windows import opening_of
-from bot.domain.times.written_times import WEEK, WEEKDAY, no_such_time, read_local
+from bot.domain.times.written_times import WEEK, WEEKDAY, no_such_time, read_local, utc_of
 
 MaintenanceId = NewType("MaintenanceId", int)
 
@@ -86,8 +86,11 @@ class Schedule:
         return next(self.openings(after), None)
 
     def day_of(self, opening: Opening) -> date:
-        """The local day on which an opening begins."""
-        return opening.begins.astimezone(ZoneInfo(self.zone)).date()
+        """The day for which an opening is written: a clock change may have it begin on the next."""
+        zone = ZoneInfo(self.zone)
+        day = opening.begins.astimezone(zone).date()
+        before = day - timedelta(days=1)
+        return before if utc_of(before, self.first.time(), zone) == opening.begins else day
 
     @property
     def nth(self) -> int:

@@ -174,6 +174,14 @@ def test_a_skipped_opening_is_left_out_and_undo_brings_it_back() -> None:
     assert begins(undo(after, after.decided, "U0BEN00001", NOW)) == SATURDAY
 
 
+def test_an_opening_that_a_clock_change_moves_past_midnight_is_skipped_too() -> None:
+    schedule = parse_maintenance(f"all sat 23:00-02:00 weekly {BECAUSE}", "America/Nuuk", NOW).schedule
+    moved = at("2027-03-28 01:00")  # of Saturday 23:00, which the clock leaves out that night
+    now = moved - DAY
+    after = skip(replace(maintenance(), schedule=schedule, opening=schedule.next_opening(now)), moved, now)
+    assert begins(after) == at("2027-04-04 00:00")
+
+
 def test_a_second_click_on_skip_does_not_skip_the_next_one_too() -> None:
     with pytest.raises(Stale, match="over or skipped already"):
         skip(skip(maintenance(), SATURDAY, NOW), SATURDAY, NOW)
