@@ -106,5 +106,5 @@ class HistoryService:
                     await asyncio.to_thread(uptimes.add_gateways, gateways)
         if not uptimes.gateways:
             said = f"No gateway matches “{query.text}”, so there is nothing to report."
-            raise NotFound(f"{said} A period is 24h, 7d or last week.")
+            raise NotFound(f"{said} A period comes last: 24h, 7d, last week; for availability also 2026-11.")
         return uptimes

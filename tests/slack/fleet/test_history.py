@@ -144,6 +144,8 @@ async def test_somebody_reads_what_happened_to_a_gateway_and_to_a_site(fleet: Wo
 async def test_what_cannot_be_reported_is_said(fleet: World) -> None:
     async with connected(features(fleet)) as (made, _):
         assert "No gateway matches" in await made.says(OPERATOR, "availability tag:nowhere")
+        assert "A period comes last" in await made.says(OPERATOR, "availability 24h tag:oslo")
+        assert "for availability also 2026-11" in await made.says(OPERATOR, "availability last month")
         assert "at least and 90d at most" in await made.says(OPERATOR, "worst 5m")
         assert "No gateway flapped in the last 7 days" in await made.says(OPERATOR, "worst flapping")
 
