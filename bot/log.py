@@ -26,14 +26,13 @@ Format = Literal["json", "console"]
 # Shorter ones would tear words apart wherever they happen to occur.
 _SHORTEST_SECRET = 4
 
-# Whoever logs below this says too much: at DEBUG the Slack SDK writes whole bodies, httpcore every header,
-# and at INFO SQLAlchemy writes the parameters of each statement. APScheduler warns whenever it skips a tick
-# that still runs, which is what we want of it.
+# Whoever logs below this says too much: at DEBUG the Slack SDK writes whole bodies, and at INFO SQLAlchemy
+# writes the parameters of each statement. APScheduler warns whenever it skips a tick that still runs, which
+# is what we want of it.
 _FLOORS = {
     "slack_bolt": logging.WARNING,
     "slack_sdk": logging.WARNING,
     "httpx": logging.WARNING,
-    "httpcore": logging.WARNING,
     "aiohttp": logging.WARNING,
     "aiosqlite": logging.WARNING,
     "matplotlib": logging.WARNING,

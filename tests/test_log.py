@@ -156,7 +156,7 @@ def test_libraries_stay_quiet_below_warning(output: Output) -> None:
 
 def test_even_when_debugging_nobody_writes_bodies(output: Output) -> None:
     log.configure("debug", "json", [], output.stream)
-    for name in ("slack_sdk.web.async_client", "httpcore.http11", "sqlalchemy.engine.Engine"):
+    for name in ("slack_sdk.web.async_client", "aiohttp.client", "sqlalchemy.engine.Engine"):
         logging.getLogger(name).debug("body")
     logging.getLogger("sqlalchemy.engine.Engine").info("parameters")
     log.get_logger("bot").debug("ours")
