@@ -15,6 +15,7 @@ _LAST = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
+_NEAR_MONTH = re.compile(r"\b(?:(?:for|over|in) )?(?:the )?(last|this) month$", re.ASCII | re.IGNORECASE)
 _PERIOD = re.compile(r"(?:\d+[wdhms])+", re.ASCII | re.IGNORECASE)
 
 
@@ -45,6 +46,16 @@ def split_period(text: str, least: timedelta, most: timedelta, usage: str) -> tu
         limits = f"{in_one_unit(least)} at least and {in_one_unit(most)} at most"
         raise InvalidInput(f"It goes back {limits}, not {last}. {usage}")
     return rest.strip(), period
+
+
+def name_last_month(text: str, today: date) -> str:
+    """``tag:oslo 2026-11`` for ``tag:oslo last month``, and the same of ``this month``."""
+
+    def named(found: re.Match[str]) -> str:
+        first = today.replace(day=1)
+        return f"{first if found[1].lower() == 'this' else first - timedelta(days=1):%Y-%m}"
+
+    return _NEAR_MONTH.sub(named, text.strip())
 
 
 def split_month(text: str) -> tuple[str, str | None]:

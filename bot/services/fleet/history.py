@@ -6,7 +6,7 @@ It is worked out beside the event loop, for all who ask for the same within a mo
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -51,6 +51,9 @@ class HistoryService:
         """By site, over a period that ends now. Raises NotFound when no gateway matches."""
         uptimes = await self._of(query, period)
         return await asyncio.to_thread(uptimes.report)
+
+    def today(self, zone: ZoneInfo) -> date:
+        return self._now().astimezone(zone).date()
 
     async def availability_in(self, query: Query, month: str, zone: ZoneInfo) -> AvailabilityReport:
         """The same of a month such as ``2026-11``. Raises InvalidInput for one of another time."""
@@ -106,5 +109,7 @@ class HistoryService:
                     await asyncio.to_thread(uptimes.add_gateways, gateways)
         if not uptimes.gateways:
             said = f"No gateway matches “{query.text}”, so there is nothing to report."
-            raise NotFound(f"{said} A period comes last: 24h, 7d, last week; for availability also 2026-11.")
+            raise NotFound(
+                f"{said} A period comes last: 24h, 7d, last week; for availability also last month, 2026-11."
+            )
         return uptimes

@@ -10,6 +10,7 @@ from bot.domain.errors import NotFound
 from bot.domain.fleet.availability import span_of_month
 from bot.domain.fleet.charts import DEFAULT_PERIOD, ChartKind, parse_chart
 from bot.domain.query import EVERYTHING, Query, parse
+from bot.domain.times.written_times import name_last_month
 from bot.services.fleet.charts import ChartService
 from bot.services.shared_work import Shared
 from bot.slack import ids
@@ -50,6 +51,9 @@ class ChartPictures:
                 return await self._draw(views.offline_picture, numbers, zone, query.text)
 
         return await self._pictures.get(("offline", query.text, period, zone.key, ends), drawn)
+
+    def name_last_month(self, text: str, zone: ZoneInfo) -> str:
+        return name_last_month(text, self._now().astimezone(zone).date())
 
     def span(
         self, period: timedelta | None, month: str | None, zone: ZoneInfo
@@ -122,7 +126,7 @@ class ChartListeners:
         await self._send(click.page.question, click.respond, click.respond.add)
 
     async def _send(self, text: str, respond: Responder, show: Callable[[Message], Awaitable[None]]) -> None:
-        asked = parse_chart(text)
+        asked = parse_chart(self._pictures.name_last_month(text, self._zone))
         check_question(asked.query)
         query, is_now = parse(asked.query), asked.kind is ChartKind.FIRMWARE
         period, ends = self._pictures.span(asked.period, asked.month, self._zone)

@@ -12,7 +12,7 @@ from bot.domain.fleet.charts import DEFAULT_PERIOD, SHORTEST
 from bot.domain.fleet.timeline import GatewayChanged
 from bot.domain.gateways import KnownGateway
 from bot.domain.query import Field, Query, exactly, parse
-from bot.domain.times.written_times import in_one_unit, split_month, split_period
+from bot.domain.times.written_times import in_one_unit, name_last_month, split_month, split_period
 from bot.services.fleet.history import HistoryService
 from bot.services.fleet.search import CHUNK, FleetService
 from bot.slack.fleet.views import history as views
@@ -123,6 +123,7 @@ class HistoryCommands:
 
     async def _report(self, text: str) -> tuple[AvailabilityReport, Query, str]:
         """With the query, and the period or month of it as it may be asked for again."""
+        text = name_last_month(text, self._history.today(self._zone))
         rest, month = split_month(text)
         if month is None:
             query, period = await self._asked(text)

@@ -1,7 +1,7 @@
 """Durations as people write them."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bot.domain.errors import InvalidInput
 from bot.domain.times.written_times import (
     month_between,
+    name_last_month,
     parse_duration,
     parse_start,
     split_month,
@@ -54,6 +55,19 @@ def test_any_text_is_a_duration_or_an_explained_error(text: str) -> None:
 )
 def test_a_month_is_the_last_word(text: str, found: tuple[str, str | None]) -> None:
     assert split_month(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("tag:oslo last month", "tag:oslo 2025-12"),
+        ("for the Last Month", "2025-12"),
+        ("this month", "2026-01"),
+        ("last monthly", "last monthly"),
+    ],
+)
+def test_the_last_month_and_this_one_are_named_by_their_number(text: str, named: str) -> None:
+    assert name_last_month(text, date(2026, 1, 31)) == named
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ async def test_somebody_asks_for_a_month_and_a_channel_gets_it_with_its_file_and
     async with connected(features(fleet)) as (made, _):
         said = await answer(made, "availability tag:oslo 2026-03")
         assert "available: 1 site for tag:oslo in 2026-03" in said.text.split("\n")[0]
+        named = await answer(made, "availability tag:oslo this month")
+        assert named.text == said.text
         assert "has not begun yet" in await made.says(OPERATOR, "availability 2026-04")
         assert "90 days at most" in await made.says(OPERATOR, "availability 2025-10")
     drawn = sendable(await commands(fleet).month("tag:oslo", "2026-03", 4))
@@ -145,7 +147,9 @@ async def test_what_cannot_be_reported_is_said(fleet: World) -> None:
     async with connected(features(fleet)) as (made, _):
         assert "No gateway matches" in await made.says(OPERATOR, "availability tag:nowhere")
         assert "A period comes last" in await made.says(OPERATOR, "availability 24h tag:oslo")
-        assert "for availability also 2026-11" in await made.says(OPERATOR, "availability last month")
+        assert "for availability also last month, 2026-11" in await made.says(
+            OPERATOR, "availability november"
+        )
         assert "at least and 90d at most" in await made.says(OPERATOR, "worst 5m")
         assert "No gateway flapped in the last 7 days" in await made.says(OPERATOR, "worst flapping")
 
