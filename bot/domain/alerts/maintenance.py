@@ -290,7 +290,7 @@ def announcement_due(opening: Opening, before: Sequence[timedelta], now: datetim
 _DAY = rf"today|tonight|tomorrow|(?:next )?(?:{WEEKDAY})|\d{{4}}-\d{{1,2}}-\d{{1,2}}"
 _FILLER = "(?:on|at|from)"
 _TIME = r"\d{1,2}(?::\d{2})?(?: ?[ap]m)?"
-_OPTION = r"weekly|monthly|until \S+|in \S+"
+_OPTION = r"weekly|monthly|every (?:week|month)|until \S+|in \S+"
 _ASKED = re.compile(
     rf"(?P<query>.+?) (?:(?:{_FILLER}|(?P<weekly>every)(?= (?:{WEEKDAY}))) )?"
     rf"(?:(?P<day>{_DAY})(?: {_FILLER})? )?(?P<begins>{_TIME}) ?(?:-|–|—|to) ?(?P<ends>{_TIME})"
@@ -345,6 +345,8 @@ def _options(text: str) -> dict[str, str]:
     for match in _IS_AN_OPTION.finditer(text):
         word, _, rest = match[0].partition(" ")
         word = word.lower()
+        if word == "every":
+            word, rest = f"{rest.lower()}ly", ""
         if word in options or {"weekly", "monthly"} <= {word, *options}:
             raise InvalidInput(f"A maintenance window is weekly or monthly, and has one end. {USAGE}")
         options[word] = rest

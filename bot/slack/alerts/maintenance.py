@@ -1,5 +1,6 @@
 """Listeners for maintenance windows: four commands, and the buttons of their cards and answers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +16,8 @@ from bot.slack.paging import ListHandler
 from bot.slack.views.blocks import Message
 
 on = Declarations("Alerts")
+
+_CHANGE = re.compile(r"(skip|end)\s+(m-?\d+)", re.IGNORECASE)
 
 
 class MaintenanceListeners:
@@ -47,9 +50,13 @@ class MaintenanceListeners:
         also=("maintain", "downtime", "planned"),
     )
     async def maintenance(self, call: CommandCall) -> None:
-        """Alone, it lists what is planned."""
+        """Alone, it lists what is planned; ``skip M-3`` and ``end M-3`` are the commands of that name."""
         if not call.text.strip():
             await call.respond.answer(await self._page(call.actor, 0, ""))
+            return
+        if change := _CHANGE.fullmatch(call.text.strip()):
+            act = self._service.skip if change[1].lower() == "skip" else self._service.end
+            await call.respond.answer(views.decided(await act(call.actor, change[2], call.channel)))
             return
         await call.respond.answer(await self._plan(call.actor, call.text, call.channel))
 

@@ -92,6 +92,8 @@ def test_a_day_at_the_end_of_the_calendar_is_refused_in_a_sentence(said: str, zo
         ("every sat 02:00-04:00", Every.WEEK, "2026-05-16 00:00"),
         ("every saturday 02:00-04:00 monthly", Every.MONTH_BY_WEEKDAY, "2026-06-13 00:00"),
         ("sat 02:00-04:00 weekly", Every.WEEK, "2026-05-16 00:00"),
+        ("saturday 02:00 to 04:00 every week", Every.WEEK, "2026-05-16 00:00"),
+        ("sat 02:00-04:00 every month", Every.MONTH_BY_WEEKDAY, "2026-06-13 00:00"),
         ("sat 02:00-04:00 monthly", Every.MONTH_BY_WEEKDAY, "2026-06-13 00:00"),
         ("2026-05-31 02:00-04:00 monthly", Every.MONTH, "2026-06-30 00:00"),
         ("02:00-04:00 monthly", Every.MONTH, "2026-06-05 00:00"),

@@ -66,6 +66,12 @@ async def test_maintenance_is_planned_listed_skipped_ended_and_undone_by_words(d
     assert "M-1" in await desk.says("windows")
 
 
+async def test_a_window_is_skipped_and_ended_behind_the_word_maintenance_too(desk: Desk) -> None:
+    await desk.says("maintenance", WEEKLY)
+    assert "M-1: the opening is skipped" in await desk.says("maintenance", "skip M-1")
+    assert "M-1 ended" in await desk.says("maintenance", "End m-1")
+
+
 async def test_a_large_window_says_what_it_covers_and_waits_for_its_button(desk: Desk) -> None:
     said = await desk.says("maintenance", "tag:voss sat 02:00-04:00 because of patches")
     assert "would hold the alerts of 30 of 32 gateways" in said
