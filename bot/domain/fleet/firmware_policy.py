@@ -22,7 +22,7 @@ USAGE = (
 _LINK = re.compile(r"\s(https://[^\s<>|]{1,300})\s*$", re.IGNORECASE)
 _DECLARED = re.compile(
     r'(?P<kind>want|wanted|bad)\s+(?P<version>"[^"]{1,60}"|\S{1,60})'
-    r"(?:\s+for\s+(?P<query>.+?))?(?:\s+because\s+(?P<reason>.+))?",
+    r"(?:\s+(?:for|on)\s+(?P<query>.+?))?(?:\s+because\s+(?P<reason>.+))?",
     re.IGNORECASE | re.DOTALL,
 )
 _IS_NO_VERSION = re.compile(r'|latest|.*[<>=*,;:|"].*', re.IGNORECASE)  # nothing, or what says several

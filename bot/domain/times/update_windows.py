@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import InvalidInput
-from bot.domain.times.written_times import WEEK, utc_of
+from bot.domain.times.written_times import WEEK, WEEKDAY, utc_of
 
 STOP_BEFORE_END = timedelta(minutes=30)  # what is started later would still be flashing when the window ends
 
@@ -25,7 +25,7 @@ class Window:
     ends: time
 
 
-_WINDOW = re.compile(r"(?:(?P<days>[A-Za-z,-]+) )?(?P<begins>\d\d:\d\d)-(?P<ends>\d\d:\d\d)")
+_WINDOW = re.compile(r"(?:(?P<days>[A-Za-z,-]+) )?(?P<begins>\d\d?:\d\d)-(?P<ends>\d\d?:\d\d)", re.ASCII)
 _SHORT_DAYS = ("mo", "tu", "we", "th", "fr", "sa", "su")
 
 
@@ -61,13 +61,14 @@ def _window_days(text: str) -> frozenset[int]:
 
 
 def _window_day(text: str) -> int:
-    if text.lower() not in _SHORT_DAYS:
+    short = text[:2].lower()
+    if short not in _SHORT_DAYS or not (len(text) == 2 or re.fullmatch(WEEKDAY, text, re.IGNORECASE)):
         raise InvalidInput("a day of a window is one of Mo, Tu, We, Th, Fr, Sa, Su")
-    return _SHORT_DAYS.index(text.lower())
+    return _SHORT_DAYS.index(short)
 
 
 def _window_time(text: str) -> time:
-    hour, minute = int(text[:2]), int(text[3:])
+    hour, minute = map(int, text.split(":"))
     if hour > 23 or minute > 59:
         raise InvalidInput("a time of a window is between 00:00 and 23:59, or 24:00 at its end")
     return time(hour, minute)

@@ -48,6 +48,7 @@ def states(*standing: FirmwarePolicy, running: list[RunningCount]) -> tuple[Poli
             PolicyRequest(BAD, "3.3.0", "model:2011", "CVE-2026-1", "https://example.com/a?b=c&d"),
         ),
         ("bad 3.3.0 https://example.com/", PolicyRequest(BAD, "3.3.0", link="https://example.com/")),
+        ("want 3.5.0 on model:2011", PolicyRequest(WANTED, "3.5.0", "model:2011")),
         ("end P-3", 3),
         ("end 3", 3),
     ],

@@ -16,6 +16,7 @@ MONDAY = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
     [
         ("Mo-Fr 07:00-16:00", "Mo-Fr 07:00-16:00 in Europe/Oslo"),
         ("mo,we 07:00-16:00,  sa 09:00-12:00 in utc", "Mo,We 07:00-16:00, Sa 09:00-12:00 in UTC"),
+        ("Mon-Friday 7:00-16:00", "Mo-Fr 07:00-16:00 in Europe/Oslo"),
         ("00:00-24:00", "Mo-Su 00:00-00:00 in Europe/Oslo"),
         ("-", ""),
         ("  ", ""),
@@ -27,7 +28,15 @@ def test_hours_are_kept_with_their_zone_and_read_back_as_they_are(text: str, kep
 
 
 @pytest.mark.parametrize(
-    "text", ["always", "Mo-Fr 7-16", "Xx 07:00-16:00", "Mo 25:00-26:00", "Mo 07:00-16:00 in Atlantis"]
+    "text",
+    [
+        "always",
+        "Mo-Fr 7-16",
+        "Xx 07:00-16:00",
+        "Moon 07:00-16:00",
+        "Mo 25:00-26:00",
+        "Mo 07:00-16:00 in Atlantis",
+    ],
 )
 def test_hours_that_cannot_be_read_say_how_to_write_them(text: str) -> None:
     with pytest.raises(InvalidInput, match="Write Mo-Fr 07:00-16:00, Sa 09:00-12:00 in Europe/Oslo"):
