@@ -90,7 +90,7 @@ FIRST = {
     "me": "admin",
     "roles": "admin",
     "notify": "notify off",
-    "undo": "nothing of yours",
+    "undo": "no rename or change of tags of yours",
     "follow": "Subscribe to what?",
     "watch": "Subscribe to what?",
     "assign": "alert",

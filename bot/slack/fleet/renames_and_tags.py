@@ -124,7 +124,10 @@ class WriteCommands:
         """Shows it with its Undo button: what was done since is seen first."""
         last = await self._writes.last_to_undo(call.actor)
         if last is None:
-            raise NotFound("There is nothing of yours that can be taken back now.")
+            raise NotFound(
+                "There is no rename or change of tags of yours that can be taken back now. "
+                "For anything else, press Undo below its answer."
+            )
         await call.respond.answer(views.last(last, self._now()))
 
     @on.click(ids.WRITE_CONFIRM)

@@ -92,7 +92,7 @@ async def test_undo_shows_the_latest_change_that_can_still_be_taken_back(room: R
     await room.clicks(ids.WRITE_UNDO)
     assert "Roof" in await room.says("undo")
     await room.clicks(ids.WRITE_UNDO)
-    with pytest.raises(NotFound, match="nothing of yours"):
+    with pytest.raises(NotFound, match="no rename or change of tags of yours"):
         await room.says("undo")
 
 

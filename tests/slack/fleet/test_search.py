@@ -306,11 +306,11 @@ async def test_a_gateway_is_found_in_a_dialog_from_a_shortcut(room: Room) -> Non
 
 
 async def test_undo_shows_the_last_change_with_its_button(room: Room) -> None:
-    with pytest.raises(NotFound, match="nothing of yours"):
+    with pytest.raises(NotFound, match="no rename or change of tags of yours"):
         await room.says("undo", ANA)
     await room.says("rename MT0003 Roof", ANA)
     await room.says("undo", ANA)
     await room.clicks(ids.WRITE_UNDO, ANA)
     assert room.device("bmac-0003").friendly_name == "MT0003"
-    with pytest.raises(NotFound, match="nothing of yours"):
+    with pytest.raises(NotFound, match="no rename or change of tags of yours"):
         await room.says("undo", ANA)
