@@ -4,7 +4,7 @@ A digest belongs to a local date, and each date has one moment at which it is du
 restart or a second process cannot make two of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from bot.domain.fleet.firmware_policy import PolicyState
 from bot.domain.gateways import MISSED_POLLS, Counts, KnownGateway
 from bot.domain.query import Query, parse
 from bot.domain.rollouts.lifecycle import Rollout, TargetState
+from bot.domain.subscriptions import Subscription
 
 LATE = timedelta(hours=4)  # a digest of the morning is no use in the afternoon
 LATE_IN_A_MONTH = timedelta(days=7)  # but what tells of a month still is
@@ -103,6 +104,13 @@ def month_due_since(at: time, zone: ZoneInfo, now: datetime) -> datetime | None:
     """The same of what comes on the first day of a month about the month before."""
     moment = datetime.combine(now.astimezone(zone).date().replace(day=1), at, zone)
     return moment if timedelta(0) <= now - moment.astimezone(UTC) < LATE_IN_A_MONTH else None
+
+
+def is_replaced(channel: str, subscribed_to: Iterable[Subscription]) -> bool:
+    """Whether the usual digest is left out: its channel asked for one of the whole fleet itself, or an admin
+    keeps some of it to another channel.
+    """
+    return any(one.only or (one.channel == channel and not one.query) for one in subscribed_to)
 
 
 def narrowed(query: Query, by: Query) -> Query:

@@ -19,6 +19,7 @@ from bot.domain.digests import (
     DigestPart,
     Listed,
     due_since,
+    is_replaced,
     month_due_since,
     narrowed,
 )
@@ -154,7 +155,7 @@ class DigestService:
         subscribed_to = [one for one in timed if one.topic is Topic.DIGEST and one.broken is None]
         if self._channel is None or self._at is None:
             return found
-        if any(one.only or (one.channel == self._channel and not one.query) for one in subscribed_to):
+        if is_replaced(self._channel, subscribed_to):
             return found
         began = await store.first_listing(connection)
         if began is None:

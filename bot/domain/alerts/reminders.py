@@ -1,5 +1,6 @@
 """When somebody is reminded of an incident: groups while nobody has it, and later whoever has it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.domain.alerts.incidents import Incident
@@ -24,6 +25,13 @@ def reminders_due(incident: Incident, now: datetime) -> int:
     since = now - incident.reminded_from
     at_once = int(rules.reminds_at_once)
     return at_once + sum(since >= after for after in SCHEDULE)
+
+
+def called(groups: Sequence[str], of_its_site: str | None) -> Sequence[str]:
+    """Who is reminded: a group to call for its site in place of the usual ones, a person beside them."""
+    if of_its_site is None:
+        return groups
+    return [of_its_site] if of_its_site.startswith("S") else [of_its_site, *groups]
 
 
 def next_reminder(incident: Incident) -> datetime | None:

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import NewType
 from zoneinfo import ZoneInfo
 
+from bot.domain.alerts.incidents import Incident
 from bot.domain.errors import InvalidInput
-from bot.domain.incident_kinds import IncidentId
-from bot.domain.query import FARING, Query
+from bot.domain.gateways import NO_SITE
+from bot.domain.incident_kinds import IncidentId, Scope
+from bot.domain.query import FARING, Field, Query, exactly
 from bot.domain.times.written_times import later, parse_duration, parse_start
 
 SilenceId = NewType("SilenceId", int)
@@ -136,6 +138,14 @@ def offered(asked: EndMissing, zone: ZoneInfo, now: datetime) -> Mapping[str, da
         except ReasonMissing:
             continue
     return ends
+
+
+def query_of(incident: Incident) -> str:
+    """What silencing an incident covers: all of its site, also what is online; empty, where it has no site of
+    its own: the gateways in it.
+    """
+    whole_site = incident.kind.rules.scope is Scope.SITE and incident.site != NO_SITE
+    return (exactly(Field.SITE, incident.site) if whole_site else None) or ""
 
 
 def means_those_of_now(query: Query) -> bool:

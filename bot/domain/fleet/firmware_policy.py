@@ -73,6 +73,12 @@ def parse_policy(text: str) -> PolicyRequest | PolicyId:
     return PolicyRequest(kind, version, query, match["reason"] or None, link[1] if link else None)
 
 
+def check_reason(asked: PolicyRequest, covered: int, fleet: int) -> None:
+    """Raises PolicyReasonMissing for a version that is said to be bad, and not why."""
+    if asked.kind is PolicyKind.BAD and not asked.reason:
+        raise PolicyReasonMissing(covered, fleet)
+
+
 def parse_policy_number(text: str) -> PolicyId:
     """``P-3`` or ``3``. Raises InvalidInput."""
     match = re.fullmatch(r"(?:p-?)?(\d{1,15})", text.strip(), re.IGNORECASE)

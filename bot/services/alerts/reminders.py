@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from bot.domain.alerts.incidents import Incident
-from bot.domain.alerts.reminders import is_acknowledged_for_long, reminders_due
+from bot.domain.alerts.reminders import called, is_acknowledged_for_long, reminders_due
 from bot.domain.incident_kinds import IncidentId, Scope
 from bot.services.alerts.notes import about, notes_of
 from bot.services.context import Context
@@ -70,10 +70,7 @@ class Reminders:
 
     async def called(self, incident: Incident) -> Sequence[str]:
         """Who is reminded of what nobody has: groups, and the person to call for its site."""
-        own = (await self._called([incident])).get(incident.id)
-        if own is None:
-            return self._groups
-        return [own] if own.startswith("S") else [own, *self._groups]
+        return called(self._groups, (await self._called([incident])).get(incident.id))
 
     async def _called(self, some: Sequence[Incident]) -> Mapping[IncidentId, str]:
         """Those of the sites that alerts are about."""

@@ -19,12 +19,12 @@ from bot.domain.alerts.silences import (
     means_those_of_now,
     parse_number,
     parse_silence,
+    query_of,
 )
 from bot.domain.audit import BOT, AuditAction, AuditEntry
 from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, NotFound, Stale, Unconfirmed
-from bot.domain.gateways import NO_SITE
-from bot.domain.incident_kinds import IncidentId, Scope
+from bot.domain.incident_kinds import IncidentId
 from bot.domain.query import Field, Query, exactly, parse
 from bot.services.alerts.held_gateways import Coverage, HeldTogether, Matching
 from bot.services.context import Context, Within
@@ -179,11 +179,9 @@ class SilenceService:
         return len(covered), await self._coverage.fleet_size()
 
     async def _query_of(self, incident_id: IncidentId) -> str:
-        """Empty, when it has no site of its own."""
         async with self._database.read() as connection:
             incident = await _load_to_silence(connection, incident_id)
-        whole_site = incident.kind.rules.scope is Scope.SITE and incident.site != NO_SITE
-        return (exactly(Field.SITE, incident.site) if whole_site else None) or ""
+        return query_of(incident)
 
     async def _add(
         self,

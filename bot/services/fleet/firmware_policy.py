@@ -12,7 +12,7 @@ from bot.domain.confirmations import check_confirmed
 from bot.domain.errors import AlreadyDone, InvalidInput, Stale
 from bot.domain.firmware import FirmwarePolicy, PolicyId, PolicyKind, is_same_firmware
 from bot.domain.fleet import firmware_policy as decide
-from bot.domain.fleet.firmware_policy import PolicyReasonMissing, PolicyRequest, PolicyState, parse_policy
+from bot.domain.fleet.firmware_policy import PolicyRequest, PolicyState, parse_policy
 from bot.domain.query import EVERYTHING, Query, parse
 from bot.services.context import Context, Within
 from bot.storage import audit
@@ -65,8 +65,7 @@ class PolicyService:
         query = decide.scope(query, actor)
         asked = replace(asked, query=query.text)
         covered, fleet = await self._count(query), await self._count(EVERYTHING)
-        if asked.kind is PolicyKind.BAD and not asked.reason:
-            raise PolicyReasonMissing(covered, fleet)
+        decide.check_reason(asked, covered, fleet)
         await self._check_frozen(asked)
         check_confirmed(covered, fleet, seen)
         said = FirmwarePolicy(

@@ -29,7 +29,6 @@ from bot.storage.db.timestamps import from_micros, micros, moment, plain, to_mic
 from bot.storage.db.unreadable_rows import legible
 
 _MANY = 2_000  # ids in one statement: PostgreSQL's protocol takes 65,535 values
-WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
 # Few values, many gateways: a model, a version, a site is folded once.
 _fold = lru_cache(maxsize=4096)(fold)
 _firmware_key = lru_cache(maxsize=1024)(firmware_key)

@@ -33,8 +33,9 @@ from bot.storage.db.timestamps import UtcMicros
 from bot.storage.db.unreadable_rows import legible
 from bot.storage.flapping import flapping_ids
 from bot.storage.fleet import gateways as fleet
-from bot.storage.fleet.gateways import WORST_FIRST
 from bot.storage.query import like, one_term, tagged_ids, updating_ids
+
+WORST_FIRST = (gateways.c.rank, gateways.c.since.desc(), gateways.c.name_folded, gateways.c.id)
 
 _Rows: TypeAlias = Select[*tuple[Any, ...]]
 
