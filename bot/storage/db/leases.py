@@ -94,7 +94,9 @@ class Releases:
 
     async def _try(self, claim: Hashable) -> None:
         async with self._database.write() as connection:
-            await self._owed[claim][0](connection)
+            if (owed := self._owed.get(claim)) is None:
+                return  # given back while this waited for the database
+            await owed[0](connection)
         self._owed.pop(claim, None)
 
 

@@ -180,6 +180,23 @@ async def test_what_could_not_be_given_back_is_before_the_next_claim_until_its_l
     assert (list(releases.owed), released) == ([], [now[0]])
 
 
+async def test_a_claim_that_two_give_back_at_once_is_given_back_once(database: Database) -> None:
+    refused, released = True, 0
+
+    async def release(_: Transaction) -> None:
+        nonlocal released
+        if refused:
+            raise Unavailable("the disk is full")
+        released += 1
+
+    releases = Releases(database, lambda: NOW)
+    with pytest.raises(Unavailable):
+        await releases.give_back("claim", release)
+    refused = False
+    await asyncio.gather(releases.repeat(), releases.repeat())
+    assert (list(releases.owed), released) == ([], 1)
+
+
 @pytest.mark.on_both
 async def test_who_was_taken_over_holds_a_claim_no_longer(database: Database) -> None:
     assert await claim_tick(database, "listing", "one", NOW)
