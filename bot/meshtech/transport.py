@@ -17,6 +17,7 @@ from bot.network import Network
 _MOST_CONNECTIONS: Final = 20
 _KEPT_FOR: Final = 30  # seconds
 _READ_AT_ONCE: Final = 256 * 1024
+_LONGEST_HEADER: Final = 64 * 1024  # bytes; a gateway in between may add long cookies and policies
 # The first that fits. Of the first four nothing was sent.
 _ERRORS: Final = (
     (aiohttp.ClientHttpProxyError, httpx.ProxyError),
@@ -68,6 +69,7 @@ class VendorTransport(httpx.AsyncBaseTransport):
                 auto_decompress=False,
                 skip_auto_headers=("Content-Type",),
                 read_bufsize=_READ_AT_ONCE,
+                max_field_size=_LONGEST_HEADER,
                 middlewares=(_once,),
             )
         return self._session

@@ -317,6 +317,11 @@ async def test_a_page_that_is_too_large_names_the_setting_that_makes_it_smaller(
         await meshtech.client.check()
 
 
+async def test_a_header_of_thirty_thousand_letters_is_read(meshtech: World) -> None:
+    meshtech.api.then(Answer(body={"items": [], "nextToken": None}, headers={"X-Policy": "x" * 30_000}))
+    assert await meshtech.client.labels() == ()
+
+
 async def test_an_answer_as_large_as_may_be_is_read(meshtech: World) -> None:
     listed = json.dumps(page(device()).body).encode()
     meshtech.api.always = Answer(body=listed.ljust(LARGEST))
